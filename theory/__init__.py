@@ -1,0 +1,1 @@
+"""Error theory of attention approximations: what a theorem predicts, what occurs, and the verdict."""

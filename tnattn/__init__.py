@@ -1,0 +1,1 @@
+"""Attention approximated with decompositions and randomized numerical linear algebra."""
