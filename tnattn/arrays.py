@@ -1,0 +1,612 @@
+"""The array layer: the one place where array libraries differ.
+
+Everything above this file is written once against the array API standard. What the standard lacks (contractions, random
+draws, transfers to the host, threads) is here; factorizations are in :mod:`tnattn.linalg`. CuPy and PyTorch are imported
+only when an array of theirs has been given.
+"""
+
+import contextlib
+import contextvars
+import functools
+import importlib.metadata
+import math
+import operator
+import os
+import platform
+import string
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+import array_api_compat
+import numpy as np
+import opt_einsum
+import threadpoolctl
+
+Array: TypeAlias = Any
+Shape: TypeAlias = Sequence[int]
+Rng: TypeAlias = "np.random.Generator | DeviceDraws"
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+# --- namespaces, kinds, devices -----------------------------------------------------------------------------------------
+
+
+def array_namespace(*arrays: Any) -> Any:
+    """Return the array API namespace common to the arrays given; None and Python scalars are ignored.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no array (a list, say), if none is, or if they belong to different libraries.
+    """
+    try:
+        return array_api_compat.array_namespace(*arrays)
+    except TypeError:
+        pass
+    for x in arrays:
+        if x is not None and not isinstance(x, (bool, int, float, complex)) and not is_array(x):
+            raise TypeError(f"expected an array, got {_kind(x)}; convert it with numpy.asarray(...)")
+    kinds = sorted({_kind(x) for x in arrays if is_array(x)})
+    if not kinds:
+        raise TypeError("expected at least one array, got none; convert an argument with numpy.asarray(...)")
+    raise TypeError(f"arrays of different libraries cannot be mixed: {', '.join(kinds)}; move them to one library first")
+
+
+def is_array(x: Any) -> bool:
+    """Return whether ``x`` is an array of a supported library."""
+    return bool(array_api_compat.is_array_api_obj(x))
+
+
+def device(x: Array) -> Any:
+    """Return the device on which an array lives."""
+    return array_api_compat.device(x)
+
+
+def is_floating(x: Array) -> bool:
+    """Return whether an array holds real floating-point numbers."""
+    return bool(array_namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def require_floating(x: Array, name: str) -> None:
+    """Raise TypeError unless an array holds real floating-point numbers."""
+    if not is_floating(x):
+        raise TypeError(
+            f"{name} has dtype {dtype_name(x.dtype)}, but a real floating dtype is needed; "
+            f"convert with x.astype(numpy.float32) or the like"
+        )
+
+
+def check_finite(x: Array, name: str) -> None:
+    """Raise ValueError if a floating array holds NaN or infinity; one synchronisation if it does not."""
+    xp = array_namespace(x)
+    finite = xp.isfinite(x)
+    if bool(xp.all(finite)):
+        return
+    bad = ~to_host(finite)
+    nan = int(np.count_nonzero(to_host(xp.isnan(x))))
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+    raise ValueError(
+        f"{name} holds {nan} NaN and {int(bad.sum()) - nan} infinite entries, the first at index {first}; "
+        f"all entries must be finite"
+    )
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the bare name of a dtype of any library, such as ``float32``."""
+    if isinstance(dtype, (type, np.dtype, str)):
+        return np.dtype(dtype).name
+    return str(dtype).rsplit(".", 1)[-1]
+
+
+def eps(x_or_dtype: Any) -> float:
+    """Return the distance from 1 to the next number of a floating dtype, or of the dtype of an array."""
+    name = dtype_name(getattr(x_or_dtype, "dtype", x_or_dtype))
+    digits = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
+    if name not in digits:
+        raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(digits)} is needed")
+    return 2.0 ** -digits[name]
+
+
+def accumulator_dtype(x: Array) -> Any:
+    """Return float64 where the device of ``x`` has it, else the dtype of ``x``: the dtype in which sums are taken."""
+    xp = array_namespace(x)
+    if hasattr(xp, "__array_namespace_info__"):
+        return xp.__array_namespace_info__().dtypes(device=device(x), kind="real floating").get("float64", x.dtype)
+    return xp.float64
+
+
+# --- transfers ----------------------------------------------------------------------------------------------------------
+
+
+def to_host(x: Array) -> np.ndarray:
+    """Return an array as a NumPy array: the one transfer from a device to the host.
+
+    NumPy arrays pass through uncopied; bfloat16, which NumPy lacks, becomes float32.
+    """
+    if array_api_compat.is_numpy_array(x):
+        return np.asarray(x)
+    if array_api_compat.is_torch_array(x):
+        detached = x.detach()
+        return np.asarray((detached.float() if dtype_name(x.dtype) == "bfloat16" else detached).cpu().numpy())
+    if array_api_compat.is_cupy_array(x):
+        return np.asarray(x.get())
+    xp = array_namespace(x)
+    if _is_strict(xp):
+        return np.asarray(x.to_device(xp.Device("CPU_DEVICE")))
+    return np.asarray(x)
+
+
+def from_host(x: np.ndarray, *, like: Array, dtype: Any = None) -> Array:
+    """Return a NumPy array as an array of the library and on the device of another.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+    like : Array
+        Says the library and the device, and the dtype of floating data if it is floating itself.
+    dtype : dtype of any library, optional
+        Asked for instead. Integers and booleans keep theirs by default.
+    """
+    xp = array_namespace(like)
+    x = np.asarray(x)
+    if dtype is None and x.dtype.kind == "f" and is_floating(like):
+        dtype = like.dtype
+    name = x.dtype.name if dtype is None else dtype_name(dtype)
+    host = x.astype(np.float32 if name == "bfloat16" else name, copy=False)
+    if array_api_compat.is_numpy_array(like):
+        return host
+    if array_api_compat.is_torch_array(like):  # shares memory with the host array, which must be plain and writable
+        host = np.require(host, requirements=["C", "W"])
+        moved = xp.asarray(host, device=device(like))
+        return moved.bfloat16() if name == "bfloat16" else moved
+    return xp.asarray(host, device=device(like))
+
+
+def synchronize(x: Array) -> None:
+    """Wait until the device of an array has done its work; a timer must call it before it reads the clock."""
+    if array_api_compat.is_cupy_array(x):
+        x.device.synchronize()
+    elif array_api_compat.is_torch_array(x) and x.device.type == "cuda":
+        sys.modules["torch"].cuda.synchronize(x.device)
+
+
+# --- contractions -------------------------------------------------------------------------------------------------------
+
+
+def contract(subscripts: str, *operands: Array) -> Array:
+    """Return the sum of products that an einsum expression denotes, evaluated pairwise along a planned path.
+
+    Parameters
+    ----------
+    subscripts : str
+        With an explicit output, ``"...ij,...jk->...ik"``. The axes under an ellipsis are aligned at the right and broadcast;
+        letters must agree in length. No letter may occur twice in one term (no traces).
+    operands : Array
+        One per term, of one library.
+
+    Returns
+    -------
+    Array
+        Dtype, library and device of the operands.
+
+    Raises
+    ------
+    ValueError
+        If the expression is malformed, has a trace, or does not fit the shapes.
+
+    Notes
+    -----
+    The path is opt_einsum's, planned once per expression and shapes. A pair becomes one batched matrix product, or an
+    elementwise product if it shares no summed letter; PyTorch's own einsum is faster than that and is used instead.
+    """
+    xp = array_namespace(*operands)
+    plan = _plan(subscripts, tuple(tuple(x.shape) for x in operands))
+    terms = [xp.reshape(x, shape) for x, shape in zip(operands, plan.shapes, strict=True)]
+    if array_api_compat.is_torch_array(operands[0]):
+        return sys.modules["torch"].einsum(plan.expression, *terms)
+    for positions, inputs, output in plan.steps:
+        chosen = [terms.pop(i) for i in positions]
+        if len(chosen) == 1:
+            terms.append(_arranged(xp, chosen[0], inputs[0], output))
+        else:
+            terms.append(_pair(xp, chosen[0], inputs[0], chosen[1], inputs[1], output))
+    return terms[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    expression: str  # without ellipses; axes of length 1 that are broadcast are dropped from their term
+    shapes: tuple[tuple[int, ...], ...]
+    steps: tuple[tuple[tuple[int, ...], tuple[str, ...], str], ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
+    terms, output, shapes = _expanded(subscripts, shapes)
+    expression = f"{','.join(terms)}->{output}"
+    if len(terms) == 1:
+        return _Plan(expression, shapes, (((0,), (terms[0],), output),))
+    _, info = opt_einsum.contract_path(expression, *shapes, shapes=True)
+    steps = []
+    for step in info.contraction_list:
+        inputs, result = step[2].split("->")
+        steps.append((tuple(step[0]), tuple(inputs.split(",")), result))
+    return _Plan(expression, shapes, tuple(steps))
+
+
+def _expanded(
+    subscripts: str, shapes: tuple[tuple[int, ...], ...]
+) -> tuple[list[str], str, tuple[tuple[int, ...], ...]]:
+    """Spell out the ellipses of an expression and check it against the shapes."""
+    said = f"contract {subscripts!r}"
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if not arrow:
+        raise ValueError(f"{said} names no output; add '->' and the letters to keep")
+    if len(terms) != len(shapes):
+        raise ValueError(f"{said} has {len(terms)} terms for {len(shapes)} operands; give one operand per term")
+    widths = []
+    for term, shape in zip(terms, shapes, strict=True):
+        letters = term.replace("...", "", 1)
+        if not all(c in string.ascii_letters for c in letters):
+            raise ValueError(f"{said} holds the term {term!r}; use ASCII letters and at most one ellipsis")
+        if len(set(letters)) < len(letters):
+            raise ValueError(f"{said} repeats a letter within {term!r}; traces and diagonals are not supported")
+        widths.append(len(shape) - len(letters))
+        if widths[-1] < 0 or (widths[-1] > 0 and "..." not in term):
+            raise ValueError(f"{said} does not fit: the term {term!r} stands for an operand of shape {shape}")
+    free = [c for c in string.ascii_letters if c not in subscripts]
+    ellipsis = "".join(free[: max(widths)])
+    sizes: dict[str, int] = {}
+    spelled = [t.replace("...", ellipsis[len(ellipsis) - w :]) for t, w in zip(terms, widths, strict=True)]
+    for term, shape in zip(spelled, shapes, strict=True):
+        for letter, length in zip(term, shape, strict=True):
+            known = sizes.setdefault(letter, length)
+            if known != length and not (letter in ellipsis and 1 in (known, length)):
+                raise ValueError(f"{said} does not fit shapes {shapes}: an axis is both {known} and {length} long")
+            sizes[letter] = length if known == 1 else known
+    kept = [[i for i, c in enumerate(t) if s[i] == sizes[c]] for t, s in zip(spelled, shapes, strict=True)]
+    bare = output.replace("...", "", 1)
+    if len(set(bare)) < len(bare) or not all(c in sizes and c in subscripts.partition("->")[0] for c in bare):
+        raise ValueError(f"{said} has the output {output!r}; its letters must be distinct and occur in a term")
+    if "..." not in output and any("..." in t and w for t, w in zip(terms, widths, strict=True)):
+        raise ValueError(f"{said} drops the axes under the ellipsis; add '...' to the output")
+    return (
+        ["".join(t[i] for i in k) for t, k in zip(spelled, kept, strict=True)],
+        output.replace("...", ellipsis),
+        tuple(tuple(s[i] for i in k) for s, k in zip(shapes, kept, strict=True)),
+    )
+
+
+def _arranged(xp: Any, x: Array, letters: str, output: str) -> Array:
+    """Sum out the letters that the output lacks and put the others in its order."""
+    summed = tuple(i for i, c in enumerate(letters) if c not in output)
+    if summed:
+        x = xp.sum(x, axis=summed)
+        letters = "".join(c for c in letters if c in output)
+    return x if letters == output else xp.permute_dims(x, tuple(letters.index(c) for c in output))
+
+
+def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: str) -> Array:
+    shared = [c for c in a_letters if c in b_letters]
+    a_own = "".join(c for c in a_letters if c not in shared and c in output)
+    b_own = "".join(c for c in b_letters if c not in shared and c in output)
+    batch = "".join(c for c in output if c in shared)
+    inner = "".join(c for c in shared if c not in output)
+    a = _arranged(xp, a, a_letters, batch + a_own + inner)
+    b = _arranged(xp, b, b_letters, batch + b_own + inner)
+    size = dict(zip(batch + a_own + inner, a.shape, strict=True)) | dict(zip(batch + b_own + inner, b.shape, strict=True))
+    heads, rows, columns, depth = (tuple(size[c] for c in part) for part in (batch, a_own, b_own, inner))
+    if not inner:
+        product = xp.reshape(a, heads + rows + (1,) * len(columns)) * xp.reshape(b, heads + (1,) * len(rows) + columns)
+    elif not rows and not columns:
+        product = xp.vecdot(xp.reshape(a, (*heads, math.prod(depth))), xp.reshape(b, (*heads, math.prod(depth))))
+    else:
+        lead = (math.prod(heads),) if heads else ()
+        left = xp.reshape(a, (*lead, math.prod(rows), math.prod(depth)))
+        right = xp.reshape(b, (*lead, math.prod(columns), math.prod(depth)))
+        product = xp.reshape(xp.matmul(left, xp.matrix_transpose(right)), heads + rows + columns)
+    return _arranged(xp, product, batch + a_own + b_own, output)
+
+
+# --- random draws -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DeviceDraws:
+    """A source of random draws made by the generator of the array library itself, on the device.
+
+    Draws differ between libraries and devices; a NumPy generator, whose draws are made on the host and moved once, gives
+    the same ones everywhere. Libraries without a generator draw on the host. Like a generator, it advances with each draw.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative.
+    """
+
+    seed: int
+    _sequence: np.random.SeedSequence = field(init=False, repr=False, compare=False)
+    _generators: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Reject a seed that is no non-negative integer."""
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed is {self.seed!r}; a non-negative integer is needed")
+        object.__setattr__(self, "_sequence", np.random.SeedSequence(self.seed))
+
+    def spawn(self, count: int) -> list["DeviceDraws"]:
+        """Return independent children, new ones at each call."""
+        words = [child.generate_state(1, np.uint64) for child in self._sequence.spawn(count)]
+        return [DeviceDraws(int(word[0] >> np.uint64(1))) for word in words]
+
+    def normal(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
+        """Return independent standard normal numbers."""
+        kind, generator = self._generator(like)
+        dtype = _floating_dtype(like, dtype)
+        if kind == "torch":
+            return sys.modules["torch"].randn(*shape, generator=generator, dtype=dtype, device=like.device)
+        if kind == "cupy":
+            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
+            drawn = generator.standard_normal(tuple(shape), **({} if wide is None else {"dtype": wide}))
+            return drawn.astype(dtype, copy=False)
+        return normal(generator, shape, like=like, dtype=dtype)
+
+    def uniform(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
+        """Return independent numbers uniform on [0, 1)."""
+        kind, generator = self._generator(like)
+        dtype = _floating_dtype(like, dtype)
+        if kind == "torch":
+            return sys.modules["torch"].rand(*shape, generator=generator, dtype=dtype, device=like.device)
+        if kind == "cupy":
+            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
+            return generator.random(tuple(shape), **({} if wide is None else {"dtype": wide})).astype(dtype, copy=False)
+        return uniform(generator, shape, like=like, dtype=dtype)
+
+    def integers(self, low: int, high: int, shape: Shape, *, like: Array) -> Array:
+        """Return independent integers uniform on low, ..., high - 1."""
+        kind, generator = self._generator(like)
+        if kind == "torch":
+            return sys.modules["torch"].randint(low, high, tuple(shape), generator=generator, device=like.device)
+        if kind == "cupy":
+            return generator.integers(low, high, tuple(shape))
+        return integers(generator, low, high, shape, like=like)
+
+    def signs(self, shape: Shape, *, like: Array) -> Array:
+        """Return independent fair signs, plus or minus one."""
+        xp = array_namespace(like)
+        return xp.astype(2 * self.integers(0, 2, shape, like=like) - 1, _floating_dtype(like, None))
+
+    def _generator(self, like: Array) -> tuple[str, Any]:
+        """Return the library's name and its generator for the device of an array, made on first use."""
+        torch, cupy = array_api_compat.is_torch_array(like), array_api_compat.is_cupy_array(like)
+        kind = "torch" if torch else "cupy" if cupy else "host"
+        key = f"{kind} {device(like)}" if kind != "host" else kind
+        if key not in self._generators:
+            if torch:
+                made = sys.modules["torch"].Generator(device=like.device).manual_seed(self.seed % 2**63)
+            elif cupy:
+                with like.device:
+                    made = sys.modules["cupy"].random.default_rng(self.seed)
+            else:
+                made = np.random.default_rng(self.seed)
+            self._generators[key] = made
+        return kind, self._generators[key]
+
+
+def require_rng(rng: Any, who: str) -> Rng:
+    """Return a source of random draws, or raise TypeError if it is none (a seed, or None)."""
+    if isinstance(rng, (np.random.Generator, DeviceDraws)):
+        return rng
+    got = "" if rng is None else f" (got {_kind(rng)})"
+    raise TypeError(f"{who} is randomized; pass rng=numpy.random.default_rng(seed){got}")
+
+
+def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
+    """Return independent standard normal numbers in the library, dtype and device of ``like``.
+
+    A NumPy generator draws float32 for float32, float64 otherwise (then cast), on the host, and the draw is moved once.
+    """
+    if isinstance(rng, DeviceDraws):
+        return rng.normal(shape, like=like, dtype=dtype)
+    dtype = _floating_dtype(like, dtype)
+    return from_host(
+        require_host(rng).standard_normal(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype
+    )
+
+
+def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
+    """Return independent numbers uniform on [0, 1) in the library, dtype and device of ``like``; see :func:`normal`."""
+    if isinstance(rng, DeviceDraws):
+        return rng.uniform(shape, like=like, dtype=dtype)
+    dtype = _floating_dtype(like, dtype)
+    return from_host(require_host(rng).random(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
+
+
+def signs(rng: Rng, shape: Shape, *, like: Array) -> Array:
+    """Return independent fair signs, plus or minus one, in the library, dtype and device of ``like``."""
+    if isinstance(rng, DeviceDraws):
+        return rng.signs(shape, like=like)
+    drawn = require_host(rng).integers(0, 2, tuple(shape), dtype=np.int8)
+    return from_host(2 * drawn - 1, like=like, dtype=_floating_dtype(like, None))
+
+
+def integers(rng: Rng, low: int, high: int, shape: Shape, *, like: Array) -> Array:
+    """Return independent integers (int64) uniform on low, ..., high - 1, in the library and on the device of ``like``."""
+    if isinstance(rng, DeviceDraws):
+        return rng.integers(low, high, shape, like=like)
+    return from_host(require_host(rng).integers(low, high, tuple(shape), dtype=np.int64), like=like)
+
+
+def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool, like: Array) -> Array:
+    """Return ``size`` of the integers 0, ..., n - 1, drawn with probabilities p, in the library of ``like``.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator or DeviceDraws
+        The draw is made on the host in both cases.
+    n, size : int
+        ``size <= n`` without replacement.
+    p : Array, (n,), optional
+        Non-negative weights, normalised here; uniform if None.
+    replace : bool
+    like : Array
+
+    Returns
+    -------
+    Array, (size,), int64
+    """
+    host = rng._generators.setdefault("host", np.random.default_rng(rng.seed)) if isinstance(rng, DeviceDraws) else rng
+    if not replace and size > n:
+        raise ValueError(f"size {size} exceeds the {n} values to choose from; reduce size or pass replace=True")
+    weights = None if p is None else _probabilities(p, n)
+    if weights is not None and not replace and np.count_nonzero(weights) < size:
+        raise ValueError(f"p has {np.count_nonzero(weights)} positive entries, fewer than size {size}; reduce size")
+    drawn = require_host(host).choice(n, size=size, replace=replace, p=weights)
+    return from_host(np.asarray(drawn, dtype=np.int64), like=like)
+
+
+def require_host(rng: Any) -> np.random.Generator:
+    """Return a NumPy generator, or raise TypeError if it is none."""
+    if not isinstance(rng, np.random.Generator):
+        require_rng(rng, "a random draw")
+    generator: np.random.Generator = rng
+    return generator
+
+
+def _probabilities(p: Array, n: int) -> np.ndarray:
+    weights = to_host(p).astype(np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"p has shape {weights.shape}; one weight for each of the {n} values is needed")
+    total = weights.sum()
+    if not (np.isfinite(total) and total > 0 and weights.min() >= 0):
+        raise ValueError(f"p has minimum {weights.min()} and sum {total}; weights must be finite, >= 0 and not all zero")
+    return np.asarray(weights / total)
+
+
+def _floating_dtype(like: Array, dtype: Any) -> Any:
+    if dtype is not None:
+        return dtype
+    require_floating(like, "like")
+    return like.dtype
+
+
+def _draw_dtype(dtype: Any) -> Any:
+    return np.float32 if dtype_name(dtype) == "float32" else np.float64
+
+
+# --- threads ------------------------------------------------------------------------------------------------------------
+
+
+def host_threads() -> int:
+    """Return how many threads the host may use: CPUs of this process, capped by OMP_NUM_THREADS where it is set."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cpus, int(asked)) if asked.isdigit() and int(asked) > 0 else cpus
+
+
+_limit_lock = threading.Lock()
+_limits: list[int] = []
+_outermost: Any = None
+_inside_worker = threading.local()
+
+
+@functools.lru_cache(maxsize=4)
+def _controller(loaded: tuple[bool, ...]) -> Any:
+    """Return a handle on the BLAS libraries; found anew when a library that brings its own has been imported."""
+    return threadpoolctl.ThreadpoolController()
+
+
+def _blas_libraries() -> Any:
+    return _controller(tuple(name in sys.modules for name in ("scipy.linalg", "torch", "cupy", "sklearn")))
+
+
+@contextlib.contextmanager
+def blas_threads(count: int) -> Iterator[None]:
+    """Limit BLAS to ``count`` threads within the block.
+
+    The limit belongs to the process; where blocks overlap, nested or in several threads, the smallest one holds, and
+    the last to leave restores what was there before the first.
+    """
+    global _outermost
+    if count < 1:
+        raise ValueError(f"count is {count}; at least one thread is needed")
+    with _limit_lock:
+        if not _limits:
+            _outermost = _blas_libraries().limit(limits=count, user_api="blas")
+        elif count < min(_limits):
+            _blas_libraries().limit(limits=count, user_api="blas")
+        _limits.append(count)
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            before = min(_limits)
+            _limits.remove(count)
+            if not _limits:
+                _outermost.restore_original_limits()
+            elif min(_limits) > before:
+                _blas_libraries().limit(limits=min(_limits), user_api="blas")
+
+
+def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, like: Array) -> list[Value]:
+    """Return the values of a function at the items, in order.
+
+    NumPy work is spread over a thread per CPU with one BLAS thread each: many small products that BLAS would not split
+    run side by side. Other libraries bring their own parallelism and are run in order, as are nested calls.
+    """
+    todo = list(items)
+    workers = min(host_threads(), len(todo))
+    if workers < 2 or not array_api_compat.is_numpy_array(like) or getattr(_inside_worker, "yes", False):
+        return [function(item) for item in todo]
+
+    def work(context: contextvars.Context, item: Item) -> Value:
+        _inside_worker.yes = True
+        return context.run(function, item)  # the caller's context, as numpy.errstate lives there
+
+    with blas_threads(1), ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+
+
+# --- for reports --------------------------------------------------------------------------------------------------------
+
+
+def library_info() -> dict[str, str]:
+    """Return names and versions of the libraries, BLAS and devices in use, for bug reports and results."""
+    info = {"python": platform.python_version(), "platform": platform.platform(), "threads": str(host_threads())}
+    for name in ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum", "threadpoolctl", "tensorly"):
+        info[name] = _version(name)
+    blas = [lib for lib in _blas_libraries().info() if lib["user_api"] == "blas"]
+    info["blas"] = "; ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in blas) or "unknown"
+    info["torch"] = _version("torch")
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None:
+        cuda = torch.cuda.is_available()
+        info["torch device"] = torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads"
+    info["cupy"] = str(cupy.__version__) if cupy is not None else _version("cupy-cuda13x", "cupy-cuda12x", "cupy")
+    if cupy is not None:
+        found = cupy.is_available()
+        name = cupy.cuda.runtime.getDeviceProperties(0)["name"] if found else b"none"
+        info["cupy device"] = name.decode() if isinstance(name, bytes) else str(name)
+    return info
+
+
+def _version(*distributions: str) -> str:
+    for name in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "not installed"
+
+
+def _kind(x: Any) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+
+
+def _is_strict(xp: Any) -> bool:
+    return str(operator.attrgetter("__name__")(xp)) == "array_api_strict"
