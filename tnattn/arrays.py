@@ -24,6 +24,7 @@ from typing import Any, TypeAlias, TypeVar
 import array_api_compat
 import numpy as np
 import opt_einsum
+import scipy.sparse
 import threadpoolctl
 
 Array: TypeAlias = Any
@@ -55,7 +56,9 @@ def array_namespace(*arrays: Any) -> Any:
     kinds = sorted({_kind(x) for x in arrays if is_array(x)})
     if not kinds:
         raise TypeError("expected at least one array, got none; convert an argument with numpy.asarray(...)")
-    raise TypeError(f"arrays of different libraries cannot be mixed: {', '.join(kinds)}; move them to one library first")
+    raise TypeError(
+        f"arrays of different libraries cannot be mixed: {', '.join(kinds)}; move them to one library first"
+    )
 
 
 def is_array(x: Any) -> bool:
@@ -301,7 +304,9 @@ def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: s
     inner = "".join(c for c in shared if c not in output)
     a = _arranged(xp, a, a_letters, batch + a_own + inner)
     b = _arranged(xp, b, b_letters, batch + b_own + inner)
-    size = dict(zip(batch + a_own + inner, a.shape, strict=True)) | dict(zip(batch + b_own + inner, b.shape, strict=True))
+    size = dict(zip(batch + a_own + inner, a.shape, strict=True)) | dict(
+        zip(batch + b_own + inner, b.shape, strict=True)
+    )
     heads, rows, columns, depth = (tuple(size[c] for c in part) for part in (batch, a_own, b_own, inner))
     if not inner:
         product = xp.reshape(a, heads + rows + (1,) * len(columns)) * xp.reshape(b, heads + (1,) * len(rows) + columns)
@@ -416,9 +421,7 @@ def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     if isinstance(rng, DeviceDraws):
         return rng.normal(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    return from_host(
-        require_host(rng).standard_normal(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype
-    )
+    return from_host(require_host(rng).standard_normal(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
 
 
 def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
@@ -486,7 +489,9 @@ def _probabilities(p: Array, n: int) -> np.ndarray:
         raise ValueError(f"p has shape {weights.shape}; one weight for each of the {n} values is needed")
     total = weights.sum()
     if not (np.isfinite(total) and total > 0 and weights.min() >= 0):
-        raise ValueError(f"p has minimum {weights.min()} and sum {total}; weights must be finite, >= 0 and not all zero")
+        raise ValueError(
+            f"p has minimum {weights.min()} and sum {total}; weights must be finite, >= 0 and not all zero"
+        )
     return np.asarray(weights / total)
 
 
@@ -574,6 +579,62 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
         return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
 
 
+# --- indexing and in-place work that the standard lacks ------------------------------------------------------------------
+
+
+def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
+    """Return the shape to which all shapes broadcast."""
+    return tuple(int(n) for n in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
+
+
+def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
+    """Return stacks of ``size`` rows in which row ``indices[..., i]`` is the sum of the updates i sent to it.
+
+    Parameters
+    ----------
+    updates : Array, (..., m, c)
+    indices : Array, (..., m), integer, the batch shape of ``updates``
+    size : int
+
+    Returns
+    -------
+    Array, (..., size, c)
+    """
+    xp = array_namespace(updates)
+    *batch, m, c = updates.shape
+    count = math.prod(batch)
+    offset = xp.reshape(xp.arange(count, dtype=indices.dtype, device=device(indices)) * size, (count, 1))
+    flat = xp.reshape(xp.reshape(indices, (count, m)) + offset, (count * m,))
+    rows = xp.reshape(updates, (count * m, c))
+    out = xp.zeros((count * size, c), dtype=updates.dtype, device=device(updates))
+    if array_api_compat.is_numpy_array(updates):
+        one = np.ones(count * m, dtype=updates.dtype)
+        picker = scipy.sparse.csr_array((one, (flat, np.arange(count * m))), shape=(count * size, count * m))
+        out = np.asarray(picker @ rows)
+    elif array_api_compat.is_torch_array(updates):
+        out.index_add_(0, flat, rows)
+    elif array_api_compat.is_cupy_array(updates):
+        xp.add.at(out, flat, rows)
+    else:
+        target = xp.arange(count * size, dtype=flat.dtype, device=device(updates))
+        out = xp.astype(target[:, None] == flat[None, :], updates.dtype) @ rows
+    return xp.reshape(out, (*batch, size, c))
+
+
+def exp_in_place(x: Array) -> Array:
+    """Return exp(x), overwriting ``x`` where the library can."""
+    if array_api_compat.is_numpy_array(x) or array_api_compat.is_cupy_array(x):
+        return array_namespace(x).exp(x, out=x)
+    if array_api_compat.is_torch_array(x):
+        return x.exp_()
+    return array_namespace(x).exp(x)
+
+
+def prefers_host_tiles(x: Array) -> bool:
+    """Return whether work on ``x`` is best cut into tiles of one head each, which threads of the host share."""
+    return bool(array_api_compat.is_numpy_array(x))
+
+
 # --- for reports --------------------------------------------------------------------------------------------------------
 
 
@@ -583,7 +644,9 @@ def library_info() -> dict[str, str]:
     for name in ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum", "threadpoolctl", "tensorly"):
         info[name] = _version(name)
     blas = [lib for lib in _blas_libraries().info() if lib["user_api"] == "blas"]
-    info["blas"] = "; ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in blas) or "unknown"
+    info["blas"] = (
+        "; ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in blas) or "unknown"
+    )
     info["torch"] = _version("torch")
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None:

@@ -1,0 +1,1 @@
+"""Attention problems, approximations and methods."""

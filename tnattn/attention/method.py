@@ -1,0 +1,154 @@
+"""Attention methods are values: frozen dataclasses whose fields are parameters and whose call runs them."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, final
+
+from tnattn.arrays import Array, Rng
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost
+from tnattn.attention.masks import Full, Mask, UnsupportedMask
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.summary import KeySet, Summary
+
+
+def budget(default: int) -> Any:
+    """Declare the field of a method that says how many columns (keys, landmarks, features, rank) it may spend."""
+    return dataclasses.field(default=default, metadata={"budget": True})
+
+
+def performance(default: Any) -> Any:
+    """Declare a field that changes how fast a method runs, but not its result."""
+    return dataclasses.field(default=default, metadata={"performance": True})
+
+
+class AttentionMethod(abc.ABC):
+    """A way to approximate attention.
+
+    A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all
+    exact weights (an oracle), and which laws of the conformance kit do not hold by its definition, with the reason.
+    """
+
+    masks: ClassVar[tuple[type[Mask], ...]] = (Full,)
+    reads_weights: ClassVar[bool] = False
+    waives: ClassVar[Mapping[str, str]] = {}
+    guarantee: ClassVar[str] = "none"
+    source: ClassVar[str] = ""
+
+    @final
+    def __call__(self, problem: AttentionProblem, *, rng: Rng | None = None) -> Approximation:
+        """Approximate the attention of a problem.
+
+        Parameters
+        ----------
+        problem : AttentionProblem
+        rng : numpy.random.Generator or DeviceDraws
+            Needed by randomized methods only.
+
+        Raises
+        ------
+        UnsupportedMask
+            If the method does not honour every part of the problem's mask.
+        TypeError
+            If ``problem`` is not a problem, or a randomized method gets no generator.
+        """
+        if not isinstance(problem, AttentionProblem):
+            raise TypeError(f"problem must be an AttentionProblem; got {type(problem).__name__}; see tnattn.attend for arrays")
+        for part in problem.mask.conjuncts:
+            if not self.honours(part):
+                raise UnsupportedMask(
+                    f"{type(self).__name__} does not honour {type(part).__name__} masks (it honours "
+                    f"{', '.join(mask.__name__ for mask in self.masks)}); wrap it in Causal(...) for causal attention, "
+                    "or choose another method"
+                )
+        return self._approximate(problem, rng=rng)
+
+    def honours(self, mask: Mask) -> bool:
+        """Whether the method honours one conjunct of a mask."""
+        return isinstance(mask, (Full, *self.masks))
+
+    @abc.abstractmethod
+    def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        """Run the method on a problem whose mask it honours."""
+
+    @abc.abstractmethod
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """Count what the method costs on a problem, without running it."""
+
+    def stages(self, problem: AttentionProblem) -> list[tuple[Any, Any]]:
+        """Return the pairs (inner method, inner target) from which bounds on the inner step chain to the output."""
+        return []
+
+    @property
+    def budget_field(self) -> str | None:
+        """Name of the field that is the method's budget, looked up in an inner ``method`` too (as ``method.field``)."""
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            if f.metadata.get("budget"):
+                return f.name
+        inner = getattr(self, "method", None)
+        name = inner.budget_field if isinstance(inner, AttentionMethod) else None
+        return f"method.{name}" if name else None
+
+    @property
+    def budget(self) -> int | None:
+        """The number of columns that the method may spend, where it has such a field."""
+        name = self.budget_field
+        value: Any = self
+        for part in name.split(".") if name else ():
+            value = getattr(value, part)
+        return int(value) if name else None
+
+    def with_budget(self, columns: int) -> Self:
+        """Return the same method with another budget.
+
+        Raises
+        ------
+        ValueError
+            If the method has no budget.
+        """
+        name = self.budget_field
+        if name is None:
+            raise ValueError(f"{type(self).__name__} has no budget field to set to {columns}")
+        if name.startswith("method."):
+            inner: AttentionMethod = self.method  # type: ignore[attr-defined]
+            return dataclasses.replace(self, method=inner.with_budget(columns))  # type: ignore[type-var]
+        return dataclasses.replace(self, **{name: columns})  # type: ignore[type-var]
+
+
+class JointMethod(AttentionMethod):
+    """A method that needs the queries it is applied to: hashing, segment means of Q, truncation, top-k."""
+
+    @abc.abstractmethod
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        """Approximate; see ``AttentionMethod.__call__``."""
+
+    @final
+    def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        return self.approximate(problem, rng=rng)
+
+
+class KeyMethod(AttentionMethod):
+    """A method that sees the keys once and any queries later: coresets, features, sketches, caches."""
+
+    probes: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
+        """Compress the keys and values.
+
+        Parameters
+        ----------
+        keys : KeySet
+        probe : Array, (..., G, R, n, d), optional
+            A sample of queries, for methods with ``probes = True``.
+        rng : numpy.random.Generator or DeviceDraws
+        """
+
+    @final
+    def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        keys = KeySet.of(problem)
+        probe = problem.queries if self.probes else None
+        return self.summarise(keys, probe=probe, rng=rng).approximate(problem.queries)

@@ -1,0 +1,25 @@
+"""The closed vocabulary of structured matrices."""
+
+from tnattn.structured.base import StructuredMatrix, Transposed
+from tnattn.structured.composite import BlockDiagonal, Columns, Product, Rows, Sum
+from tnattn.structured.dense import Dense
+from tnattn.structured.diagonal import Diagonal
+from tnattn.structured.low_rank import Factored, LowRank
+from tnattn.structured.selection import Selection
+from tnattn.structured.sparse import Sparse
+
+__all__ = [
+    "BlockDiagonal",
+    "Columns",
+    "Dense",
+    "Diagonal",
+    "Factored",
+    "LowRank",
+    "Product",
+    "Rows",
+    "Selection",
+    "Sparse",
+    "StructuredMatrix",
+    "Sum",
+    "Transposed",
+]

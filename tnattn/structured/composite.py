@@ -1,0 +1,224 @@
+"""Matrices composed of others: sums, products, rows and columns side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import reduce
+
+from tnattn.arrays import Array, array_namespace
+from tnattn.structured.base import StructuredMatrix
+
+
+def _common_batch(parts: tuple[StructuredMatrix, ...]) -> tuple[int, ...]:
+    return max((part.batch for part in parts), key=lambda batch: (math.prod(batch), len(batch)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sum(StructuredMatrix):
+    """The sum of matrices of one shape."""
+
+    terms: tuple[StructuredMatrix, ...]
+
+    def __post_init__(self) -> None:
+        if len({term.shape[-2:] for term in self.terms}) != 1:
+            raise ValueError(f"terms must have one shape; got {[term.shape for term in self.terms]}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*_common_batch(self.terms), *self.terms[0].shape[-2:])
+
+    @property
+    def like(self) -> Array:
+        return self.terms[0].like
+
+    @property
+    def storage(self) -> int:
+        return sum(term.storage for term in self.terms)
+
+    def _matmul(self, x: Array) -> Array:
+        return reduce(lambda a, b: a + b, (term._matmul(x) for term in self.terms))
+
+    def _rmatmul(self, y: Array) -> Array:
+        return reduce(lambda a, b: a + b, (term._rmatmul(y) for term in self.terms))
+
+    def to_dense(self) -> Array:
+        return reduce(lambda a, b: a + b, (term.to_dense() for term in self.terms))
+
+    def matmul_flops(self, columns: int) -> int:
+        return sum(term.matmul_flops(columns) for term in self.terms) + (len(self.terms) - 1) * columns * (
+            self.shape[-2] * self.count
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Product(StructuredMatrix):
+    """The product of two matrices, applied from the right to the left."""
+
+    left: StructuredMatrix
+    right: StructuredMatrix
+
+    def __post_init__(self) -> None:
+        if self.left.shape[-1] != self.right.shape[-2]:
+            raise ValueError(f"shapes {self.left.shape} and {self.right.shape} cannot be multiplied")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*_common_batch((self.left, self.right)), self.left.shape[-2], self.right.shape[-1])
+
+    @property
+    def like(self) -> Array:
+        return self.left.like
+
+    @property
+    def storage(self) -> int:
+        return self.left.storage + self.right.storage
+
+    def _matmul(self, x: Array) -> Array:
+        return self.left._matmul(self.right._matmul(x))
+
+    def _rmatmul(self, y: Array) -> Array:
+        return self.right._rmatmul(self.left._rmatmul(y))
+
+    def to_dense(self) -> Array:
+        return self.left._matmul(self.right.to_dense())
+
+    def matmul_flops(self, columns: int) -> int:
+        return self.left.matmul_flops(columns) + self.right.matmul_flops(columns)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Columns(StructuredMatrix):
+    """Matrices side by side: ``[A_1 A_2 ...]``, all with the same rows."""
+
+    blocks: tuple[StructuredMatrix, ...]
+
+    def __post_init__(self) -> None:
+        if len({block.shape[-2] for block in self.blocks}) != 1:
+            raise ValueError(f"blocks must have the same number of rows; got {[block.shape for block in self.blocks]}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*_common_batch(self.blocks), self.blocks[0].shape[-2], sum(block.shape[-1] for block in self.blocks))
+
+    @property
+    def like(self) -> Array:
+        return self.blocks[0].like
+
+    @property
+    def storage(self) -> int:
+        return sum(block.storage for block in self.blocks)
+
+    def _matmul(self, x: Array) -> Array:
+        total, start = None, 0
+        for block in self.blocks:
+            stop = start + block.shape[-1]
+            part = block._matmul(x[..., start:stop, :])
+            total, start = part if total is None else total + part, stop
+        return total
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        return xp.concat([block._rmatmul(y) for block in self.blocks], axis=-2)
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        batch = self.batch
+        parts = [block.to_dense() for block in self.blocks]
+        return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-1)
+
+    def matmul_flops(self, columns: int) -> int:
+        added = (len(self.blocks) - 1) * columns * self.shape[-2] * self.count
+        return sum(block.matmul_flops(columns) for block in self.blocks) + added
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(StructuredMatrix):
+    """Matrices on top of each other, all with the same columns."""
+
+    blocks: tuple[StructuredMatrix, ...]
+
+    def __post_init__(self) -> None:
+        if len({block.shape[-1] for block in self.blocks}) != 1:
+            raise ValueError(f"blocks must have the same number of columns; got {[b.shape for b in self.blocks]}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*_common_batch(self.blocks), sum(block.shape[-2] for block in self.blocks), self.blocks[0].shape[-1])
+
+    @property
+    def like(self) -> Array:
+        return self.blocks[0].like
+
+    @property
+    def storage(self) -> int:
+        return sum(block.storage for block in self.blocks)
+
+    def _matmul(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        return xp.concat([block._matmul(x) for block in self.blocks], axis=-2)
+
+    def _rmatmul(self, y: Array) -> Array:
+        total, start = None, 0
+        for block in self.blocks:
+            stop = start + block.shape[-2]
+            part = block._rmatmul(y[..., start:stop, :])
+            total, start = part if total is None else total + part, stop
+        return total
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        batch = self.batch
+        parts = [block.to_dense() for block in self.blocks]
+        return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-2)
+
+    def matmul_flops(self, columns: int) -> int:
+        return sum(block.matmul_flops(columns) for block in self.blocks)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockDiagonal(StructuredMatrix):
+    """Matrices along the diagonal, zero elsewhere."""
+
+    blocks: tuple[StructuredMatrix, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        rows, columns = (sum(block.shape[axis] for block in self.blocks) for axis in (-2, -1))
+        return (*_common_batch(self.blocks), rows, columns)
+
+    @property
+    def like(self) -> Array:
+        return self.blocks[0].like
+
+    @property
+    def storage(self) -> int:
+        return sum(block.storage for block in self.blocks)
+
+    def _matmul(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        parts, start = [], 0
+        for block in self.blocks:
+            stop = start + block.shape[-1]
+            parts.append(block._matmul(x[..., start:stop, :]))
+            start = stop
+        return xp.concat(parts, axis=-2)
+
+    def _rmatmul(self, y: Array) -> Array:
+        return BlockDiagonal(tuple(block.mT for block in self.blocks))._matmul(y)
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        batch, columns, rows, start = self.batch, self.shape[-1], [], 0
+        for block in self.blocks:
+            part = block.to_dense()
+            part = xp.broadcast_to(part, (*batch, *part.shape[-2:]))
+            zeros = xp.zeros_like(part[..., :1])
+            before = xp.broadcast_to(zeros, (*part.shape[:-1], start))
+            after = xp.broadcast_to(zeros, (*part.shape[:-1], columns - start - part.shape[-1]))
+            rows.append(xp.concat([before, part, after], axis=-1))
+            start += block.shape[-1]
+        return xp.concat(rows, axis=-2)
+
+    def matmul_flops(self, columns: int) -> int:
+        return sum(block.matmul_flops(columns) for block in self.blocks)

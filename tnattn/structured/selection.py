@@ -1,0 +1,55 @@
+"""Selection matrices: every row picks one column."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, array_namespace, device, scatter_rows
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.sparse import gather_rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection(StructuredMatrix):
+    """A stack of m-by-n matrices whose row i is the unit vector of ``indices[..., i]``.
+
+    Parameters
+    ----------
+    indices : Array, (..., m), integer
+    columns : int
+        Number of columns n.
+    prototype : Array
+        Any array of the library, device and floating dtype in which the matrix is to act.
+    """
+
+    indices: Array
+    columns: int
+    prototype: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.indices.shape, self.columns)
+
+    @property
+    def like(self) -> Array:
+        return self.prototype
+
+    @property
+    def storage(self) -> int:
+        return math.prod(self.indices.shape)
+
+    def _matmul(self, x: Array) -> Array:
+        return gather_rows(x, self.indices[..., None])[..., 0, :]
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        return scatter_rows(y, xp.broadcast_to(self.indices, y.shape[:-1]), self.columns)
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.prototype)
+        columns = xp.arange(self.columns, dtype=self.indices.dtype, device=device(self.indices))
+        return xp.astype(self.indices[..., None] == columns, self.prototype.dtype)
+
+    def matmul_flops(self, columns: int) -> int:
+        return 0

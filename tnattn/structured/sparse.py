@@ -1,0 +1,104 @@
+"""Sparse matrices with the same number of stored entries in every row (ELLPACK)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_rows
+from tnattn.structured.base import StructuredMatrix
+
+_BLOCK = 1 << 22  # gathered scalars held at a time by a product
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sparse(StructuredMatrix):
+    """A stack of sparse matrices with w stored entries per row.
+
+    Parameters
+    ----------
+    values : Array, (..., m, w)
+        Unused slots hold zero (and any valid index); repeated indices add up.
+    indices : Array, (..., m, w), integer
+        Column of every stored entry; broadcasts against ``values``.
+    columns : int
+        Number of columns.
+    """
+
+    values: Array
+    indices: Array
+    columns: int
+
+    def __post_init__(self) -> None:
+        if tuple(self.indices.shape[-2:]) != tuple(self.values.shape[-2:]):
+            raise ValueError(
+                f"values {tuple(self.values.shape)} and indices {tuple(self.indices.shape)} must share their last two axes"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.values.shape[:-1], self.columns)
+
+    @property
+    def like(self) -> Array:
+        return self.values
+
+    @property
+    def storage(self) -> int:
+        return math.prod(self.values.shape) + math.prod(self.indices.shape)
+
+    def _matmul(self, x: Array) -> Array:
+        xp = array_namespace(self.values)
+        rows, width = self.values.shape[-2:]
+        step = max(1, _BLOCK // max(1, width * x.shape[-1] * self.count))
+        blocks = [
+            xp.sum(self.values[..., i : i + step, :, None] * gather_rows(x, self.indices[..., i : i + step, :]), axis=-2)
+            for i in range(0, rows, step)
+        ]
+        return xp.concat(blocks, axis=-2)
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(self.values)
+        shape = (*broadcast_shape(self.values.shape[:-2], y.shape[:-2]), *self.values.shape[-2:])
+        indices = xp.broadcast_to(self.indices, shape)
+        # one slot at a time: (..., m, c) updates instead of (..., m, w, c)
+        out = None
+        for slot in range(shape[-1]):
+            update = scatter_rows(self.values[..., slot, None] * y, indices[..., slot], self.columns)
+            out = update if out is None else out + update
+        return out
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.values)
+        identity = xp.eye(self.columns, dtype=self.values.dtype, device=device(self.values))
+        return self._matmul(identity)
+
+    def matmul_flops(self, columns: int) -> int:
+        return 2 * columns * math.prod(self.values.shape)
+
+
+def gather_rows(x: Array, indices: Array) -> Array:
+    """Return the rows of a stack at given indices.
+
+    Parameters
+    ----------
+    x : Array, (..., n, c)
+    indices : Array, (..., m, w), integer
+        Batch axes broadcast against those of ``x``.
+
+    Returns
+    -------
+    Array, (..., m, w, c)
+    """
+    xp = array_namespace(x)
+    m, w = indices.shape[-2:]
+    if math.prod(indices.shape[:-2]) == 1:
+        flat = xp.reshape(indices, (m * w,))
+        return xp.reshape(xp.take(x, flat, axis=-2), (*x.shape[:-2], m, w, x.shape[-1]))
+    batch = broadcast_shape(indices.shape[:-2], x.shape[:-2])
+    count, (n, c) = math.prod(batch), x.shape[-2:]
+    # flattened batch: entry (b, j) of the stack is row b * n + j, so that one take serves every matrix
+    offset = xp.reshape(xp.arange(count, dtype=indices.dtype, device=device(indices)) * n, (count, 1))
+    flat = xp.reshape(xp.broadcast_to(indices, (*batch, m, w)), (count, m * w)) + offset
+    stacked = xp.reshape(xp.broadcast_to(x, (*batch, n, c)), (count * n, c))
+    return xp.reshape(xp.take(stacked, xp.reshape(flat, (-1,)), axis=0), (*batch, m, w, c))
