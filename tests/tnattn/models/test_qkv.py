@@ -1,0 +1,110 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tnattn.models.qkv import QKV
+
+
+def arrays(heads=4, groups=2, n=6, d=3, dtype=np.float32):
+    rng = np.random.default_rng(7)
+    draw = lambda h: rng.standard_normal((h, n, d)).astype(dtype)  # noqa: E731
+    return {"q": draw(heads), "k": draw(groups), "v": draw(groups), "name": "test"}
+
+
+def test_grouped_keys_are_counted():
+    problem = QKV(**arrays(heads=4, groups=2))
+    assert (problem.heads, problem.groups) == (4, 2)
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        QKV(**arrays()).causal = True
+
+
+@pytest.mark.parametrize("given, kept", [(np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64)])
+def test_only_half_precision_is_widened(given, kept):
+    fields = arrays(dtype=given)
+    problem = QKV(**fields)
+    assert problem.q.dtype == problem.k.dtype == problem.v.dtype == kept
+    np.testing.assert_array_equal(problem.q, fields["q"])
+
+
+def test_mixed_precision_becomes_the_wider():
+    fields = arrays()
+    problem = QKV(**{**fields, "v": fields["v"].astype(np.float64)})
+    assert problem.q.dtype == problem.v.dtype == np.float64
+
+
+@pytest.mark.parametrize("field", ["q", "k", "v"])
+def test_a_non_finite_number_is_counted_and_located(field):
+    fields = arrays()
+    fields[field][1, 2, 0] = np.nan
+    fields[field][1, 3, 1] = np.inf
+    with pytest.raises(ValueError, match=rf"{field} of shape .* holds 2 non-finite numbers \(1 NaN\).*\(1, 2, 0\)"):
+        QKV(**fields)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.complex64, np.longdouble])
+def test_other_kinds_of_numbers_are_refused(dtype):
+    fields = arrays()
+    with pytest.raises(TypeError, match="k has dtype .* must be float16, float32 or float64"):
+        QKV(**{**fields, "k": fields["k"].astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    "shapes, message",
+    [
+        (((4, 6, 3), (3, 6, 3), (3, 6, 3)), "the heads of q must be a multiple"),
+        (((4, 6, 3), (2, 6, 3), (4, 6, 3)), "keys and values need equally many heads"),
+        (((4, 6, 3), (2, 5, 3), (2, 6, 3)), "k has 5 tokens and v has 6"),
+        (((4, 6, 3), (2, 6, 5), (2, 6, 3)), "q has head dimension 3 and k has 5"),
+        (((6, 3), (6, 3), (6, 3)), "must all have the axes"),
+        (((4, 6, 3), (6, 3), (6, 3)), "must all have the axes"),
+        (((2, 4, 6, 3), (3, 4, 6, 3), (3, 4, 6, 3)), "batch axis"),
+        (((4, 0, 3), (4, 0, 3), (4, 0, 3)), "an axis is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_arrays_that_do_not_belong_together_are_refused(shapes, message):
+    q, k, v = (np.ones(shape, np.float32) for shape in shapes)
+    with pytest.raises(ValueError, match=message):
+        QKV(q, k, v, name="test")
+
+
+def test_values_may_have_a_width_of_their_own_and_queries_a_length_of_their_own():
+    problem = QKV(np.ones((4, 2, 3)), np.ones((2, 6, 3)), np.ones((2, 6, 5)), name="test")
+    assert problem.v.shape[-1] == 5
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("field", ["scale", "softcap"])
+def test_scalars_must_be_positive_and_finite(field, value):
+    with pytest.raises(ValueError, match=f"{field} is .*; it must be a finite positive number"):
+        QKV(**arrays(), **{field: value})
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (1, 6), (4, 6, 6), (4, 1, 6), (6,)])
+def test_masks_that_broadcast_to_the_scores_are_kept(shape):
+    assert QKV(**arrays(), mask=np.ones(shape, bool)).mask.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (2, 6, 6), (1, 4, 6, 6)])
+def test_masks_that_do_not_broadcast_are_refused(shape):
+    with pytest.raises(ValueError, match="does not broadcast to the scores' shape"):
+        QKV(**arrays(), mask=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_additive_mask_may_hold_only_minus_infinity(bad):
+    mask = np.zeros((6, 6), np.float32)
+    mask[0, 1:] = -np.inf
+    assert np.isneginf(QKV(**arrays(), mask=mask).mask[0, 1])
+    mask[2, 2] = bad
+    with pytest.raises(ValueError, match="mask holds 1 entries that are NaN or plus infinity"):
+        QKV(**arrays(), mask=mask)
+
+
+def test_an_integer_mask_is_refused_because_it_could_mean_either():
+    with pytest.raises(TypeError, match="mask has dtype int64; it must be boolean"):
+        QKV(**arrays(), mask=np.ones((6, 6), np.int64))

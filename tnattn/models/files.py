@@ -1,0 +1,203 @@
+"""Queries, keys and values from a user's ``.npz`` or ``.safetensors`` file, checked at the door."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tnattn.models.qkv import QKV
+from tnattn.models.safetensors_file import open_safetensors, write_safetensors
+
+__all__ = ["load_qkv", "save_qkv"]
+
+SPELLINGS = {"q": ("q", "Q", "query"), "k": ("k", "K", "key"), "v": ("v", "V", "value")}
+OPTIONAL = ("scale", "causal", "softcap", "mask")
+# What NumPy and zipfile raise on bytes that are not what they claim to be.
+DAMAGED = (
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def load_qkv(path: str | Path) -> QKV:
+    """Return the queries, keys and values that a file holds, or say in one sentence what is wrong with it.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ``.npz`` archive or a ``.safetensors`` file with arrays ``q``, ``k`` and ``v`` (also spelled ``Q`` or
+        ``query``, and so on) of shapes ``(n, d)``, ``(H, n, d)`` or ``(B, H, n, d)``, all three alike; ``k`` and
+        ``v`` may have fewer heads than ``q``, by an integer factor. Optional: ``mask``, and the single numbers
+        ``scale``, ``softcap`` and ``causal`` (a boolean).
+
+    Returns
+    -------
+    QKV
+        Arrays of shape ``(n, d)`` become one head. float16 and bfloat16 become float32, exactly.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or of another format, if an array is missing or unknown, if shapes do not fit, or if a
+        number is not finite.
+    TypeError
+        If the arrays are not floating point.
+
+    Notes
+    -----
+    Nothing is unpickled. A name that means nothing here is refused, since it may be a misspelt option.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file; pass an .npz or .safetensors file with the arrays q, k and v")
+    arrays = _read(path)
+    try:
+        return _assembled(arrays, path)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def save_qkv(
+    path: str | Path,
+    q: npt.NDArray[Any],
+    k: npt.NDArray[Any],
+    v: npt.NDArray[Any],
+    *,
+    scale: float | None = None,
+    causal: bool = False,
+    softcap: float | None = None,
+    mask: npt.NDArray[Any] | None = None,
+) -> None:
+    """Write queries, keys and values to a file that `load_qkv` reads; the suffix of the path chooses the format.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.npz`` or ``.safetensors``; overwritten where it exists.
+    q, k, v : ndarray, (n, d), (H, n, d) or (B, H, n, d), floating
+        Stored in their own dtype; float16 halves the file.
+    scale, causal, softcap, mask
+        As in `QKV`; written only where they differ from the default.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Whatever `load_qkv` would refuse is refused before anything is written.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    arrays: dict[str, Any] = {"q": np.asarray(q), "k": np.asarray(k), "v": np.asarray(v)}
+    options = {"scale": scale, "softcap": softcap, "mask": mask, "causal": True if causal else None}
+    arrays |= {name: np.asarray(value) for name, value in options.items() if value is not None}
+    _assembled(arrays, path)
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        write_safetensors(path, arrays)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"{path} ends in {path.suffix or 'no suffix'!r}; the suffix must be .npz or .safetensors")
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a file of either format under their standard names; of a safetensors file, lazily."""
+    _check_suffix(path)
+    if path.suffix == ".safetensors":
+        tensors = open_safetensors(path)
+        return {name: tensors[stored] for name, stored in _standard_names(path, tensors).items()}
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except DAMAGED as error:
+        raise ValueError(f"{path} is not an .npz archive or is cut short; write it with numpy.savez") from error
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError(f"{path} holds one unnamed array, not an archive; write q, k and v together with numpy.savez")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    with archive:
+        for name, stored in _standard_names(path, archive.files).items():
+            try:
+                arrays[name] = archive[stored]
+            except DAMAGED as error:
+                what = "holds Python objects" if "allow_pickle" in str(error) else f"cannot be read ({error})"
+                raise ValueError(f"{path}: array {stored!r} {what}; store plain floating-point arrays") from error
+            if not isinstance(arrays[name], np.ndarray):
+                raise ValueError(f"{path}: entry {stored!r} is not an array; write the file with numpy.savez")
+    return arrays
+
+
+def _standard_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
+    """Return the stored name of each of q, k, v and the options; refuse missing, double and unknown names."""
+    found = sorted(stored)
+    names: dict[str, str] = {}
+    for name, spellings in {**SPELLINGS, **{option: (option,) for option in OPTIONAL}}.items():
+        matches = [spelling for spelling in spellings if spelling in found]
+        if len(matches) > 1:
+            raise ValueError(f"{path} holds {' and '.join(matches)}, which mean the same; keep one of them")
+        if matches:
+            names[name] = matches[0]
+    missing = [name for name in SPELLINGS if name not in names]
+    if missing:
+        raise ValueError(
+            f"{path} has no array {' or '.join(missing)}; found: {_listed(found)}; expected q, k and v "
+            "(or Q, K, V, or query, key, value)"
+        )
+    unknown = [name for name in found if name not in names.values()]
+    if unknown:
+        raise ValueError(
+            f"{path} has arrays of unknown meaning: {_listed(unknown)}; remove them, beside q, k and v "
+            f"only {', '.join(OPTIONAL)} are read"
+        )
+    return names
+
+
+def _listed(names: list[str]) -> str:
+    """Return a few names in words."""
+    return (", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")) or "nothing"
+
+
+def _assembled(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> QKV:
+    """Return the checked problem that a file's arrays describe."""
+    q, k, v = (arrays[name] for name in SPELLINGS)
+    if q.ndim == k.ndim == v.ndim == 2:
+        q, k, v = q[None], k[None], v[None]  # one head, (1, n, d)
+    return QKV(
+        q,
+        k,
+        v,
+        name=path.stem,
+        source=str(path),
+        causal=_switch("causal", arrays["causal"]) if "causal" in arrays else False,
+        scale=_number("scale", arrays["scale"]) if "scale" in arrays else None,
+        softcap=_number("softcap", arrays["softcap"]) if "softcap" in arrays else None,
+        mask=arrays.get("mask"),
+    )
+
+
+def _number(name: str, array: npt.NDArray[Any]) -> float:
+    if array.size != 1 or array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be one real number")
+    return float(array.item())
+
+
+def _switch(name: str, array: npt.NDArray[Any]) -> bool:
+    if array.size != 1 or array.dtype.kind not in "biu":
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be one boolean")
+    if array.item() not in (0, 1):
+        raise ValueError(f"{name} is {array.item()}; it must be true or false, 1 or 0")
+    return bool(array.item())

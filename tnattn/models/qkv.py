@@ -1,0 +1,150 @@
+"""Queries, keys and values as they come from outside, checked once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["QKV", "Floats"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class QKV:
+    """Queries, keys and values of a stack of heads on the host, with what is known of where they come from.
+
+    Attributes
+    ----------
+    q : ndarray, (H, n_q, d) or (B, H, n_q, d), floating
+    k : ndarray, (G, n_k, d) or (B, G, n_k, d), floating
+        ``G`` divides ``H``; query head ``h`` reads key/value head ``h // (H / G)``.
+    v : ndarray, (G, n_k, d_v) or (B, G, n_k, d_v), floating
+    name : str
+        What tables call it.
+    layer : int or None
+        Index of the layer in its model, where there is one.
+    source : str
+        The model and the text, or the file.
+    causal : bool
+        Whether the model masks later keys; the queries are the last ``n_q`` positions.
+    scale : float or None
+        Positive factor of the scores; None stands for ``1 / sqrt(d)``.
+    softcap : float or None
+        Positive; the scores pass through ``softcap * tanh(scores / softcap)``.
+    mask : ndarray or None
+        Broadcastable to ``(..., H, n_q, n_k)``: boolean with True where a query may read a key, or floating and
+        added to the scores (minus infinity allowed).
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite, or a scalar is out of range.
+    TypeError
+        If an array does not hold real floating-point numbers.
+
+    Notes
+    -----
+    float16 is widened exactly to float32 on the way in; of float32 and float64 together, all become float64.
+    """
+
+    q: Floats
+    k: Floats
+    v: Floats
+    name: str
+    layer: int | None = None
+    source: str = ""
+    causal: bool = False
+    scale: float | None = None
+    softcap: float | None = None
+    mask: npt.NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("q", "k", "v"):
+            object.__setattr__(self, name, _checked_numbers(name, getattr(self, name)))
+        common = np.result_type(self.q, self.k, self.v)
+        for name in ("q", "k", "v"):
+            object.__setattr__(self, name, getattr(self, name).astype(common, copy=False))
+        _check_shapes(self.q, self.k, self.v)
+        for name in ("scale", "softcap"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value}; it must be a finite positive number, or left out")
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _checked_mask(self.mask, (*self.q.shape[:-1], self.k.shape[-2])))
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads."""
+        return int(self.q.shape[-3])
+
+    @property
+    def groups(self) -> int:
+        """Number of key/value heads."""
+        return int(self.k.shape[-3])
+
+
+def _checked_numbers(name: str, array: npt.NDArray[Any]) -> Floats:
+    """Return a finite real floating array, half precision widened to single."""
+    array = np.asarray(array)
+    if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} has dtype {array.dtype}; queries, keys and values must be float16, float32 or float64")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        count = int(bad.sum())
+        first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        raise ValueError(
+            f"{name} of shape {array.shape} holds {count} non-finite number{'s' if count > 1 else ''} "
+            f"({int(np.isnan(array).sum())} NaN), the first at index {first}; every entry must be finite"
+        )
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def _check_shapes(q: Floats, k: Floats, v: Floats) -> None:
+    """Refuse queries, keys and values that do not belong together."""
+    shapes = f"q {q.shape}, k {k.shape}, v {v.shape}"
+    if not (q.ndim == k.ndim == v.ndim and q.ndim in (3, 4)):
+        raise ValueError(
+            f"{shapes} must all have the axes (heads, tokens, dimension), or all one batch axis before them"
+        )
+    if 0 in (*q.shape, *k.shape, *v.shape):
+        raise ValueError(f"{shapes}: an axis is empty; every axis must have at least one entry")
+    if not q.shape[:-3] == k.shape[:-3] == v.shape[:-3]:
+        raise ValueError(f"{shapes} differ in their batch axis")
+    if k.shape[-3] != v.shape[-3]:
+        raise ValueError(f"k has {k.shape[-3]} heads and v has {v.shape[-3]}; keys and values need equally many heads")
+    if q.shape[-3] % k.shape[-3]:
+        raise ValueError(
+            f"q has {q.shape[-3]} heads and k has {k.shape[-3]}; the heads of q must be a multiple of those of k and v"
+        )
+    if k.shape[-2] != v.shape[-2]:
+        raise ValueError(f"k has {k.shape[-2]} tokens and v has {v.shape[-2]}; every key needs one value")
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(
+            f"q has head dimension {q.shape[-1]} and k has {k.shape[-1]}; they must be equal, and the axes are "
+            "(heads, tokens, dimension)"
+        )
+
+
+def _checked_mask(mask: npt.NDArray[Any], scores: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return a boolean or additive mask that broadcasts to the shape of the scores."""
+    mask = np.asarray(mask)
+    if mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.floating):
+        raise TypeError(
+            f"mask has dtype {mask.dtype}; it must be boolean (True: may read) or floating (added to scores)"
+        )
+    padded = (1,) * (len(scores) - mask.ndim) + mask.shape
+    if len(padded) != len(scores) or any(m not in (1, s) for m, s in zip(padded, scores, strict=True)):
+        raise ValueError(f"mask has shape {mask.shape}, which does not broadcast to the scores' shape {scores}")
+    if mask.dtype == np.bool_:
+        return mask
+    bad = int(np.isnan(mask).sum() + np.isposinf(mask).sum())
+    if bad:
+        raise ValueError(
+            f"mask holds {bad} entries that are NaN or plus infinity; only minus infinity may be non-finite"
+        )
+    return mask.astype(np.float32) if mask.dtype.itemsize < 4 else mask
