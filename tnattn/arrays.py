@@ -1,8 +1,8 @@
 """The array layer: the one place where array libraries differ.
 
-Everything above this file is written once against the array API standard. What the standard lacks (contractions, random
-draws, transfers to the host, threads) is here; factorizations are in :mod:`tnattn.linalg`. CuPy and PyTorch are imported
-only when an array of theirs has been given.
+Everything above this file is written once against the array API standard. What the standard lacks (contractions,
+random draws, transfers to the host, threads) is here; factorizations are in :mod:`tnattn.linalg`. CuPy and PyTorch are
+never imported: whoever passes an array of theirs has done so already.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-# --- namespaces, kinds, devices -----------------------------------------------------------------------------------------
+# --- namespaces, kinds, devices ----------------------------------------------------------------------------------
 
 
 def array_namespace(*arrays: Any) -> Any:
@@ -124,7 +124,7 @@ def accumulator_dtype(x: Array) -> Any:
     return xp.float64
 
 
-# --- transfers ----------------------------------------------------------------------------------------------------------
+# --- transfers ---------------------------------------------------------------------------------------------------
 
 
 def to_host(x: Array) -> np.ndarray:
@@ -151,6 +151,7 @@ def from_host(x: np.ndarray, *, like: Array, dtype: Any = None) -> Array:
     Parameters
     ----------
     x : numpy.ndarray
+        Of any shape.
     like : Array
         Says the library and the device, and the dtype of floating data if it is floating itself.
     dtype : dtype of any library, optional
@@ -179,7 +180,7 @@ def synchronize(x: Array) -> None:
         sys.modules["torch"].cuda.synchronize(x.device)
 
 
-# --- contractions -------------------------------------------------------------------------------------------------------
+# --- contractions ------------------------------------------------------------------------------------------------
 
 
 def contract(subscripts: str, *operands: Array) -> Array:
@@ -188,8 +189,8 @@ def contract(subscripts: str, *operands: Array) -> Array:
     Parameters
     ----------
     subscripts : str
-        With an explicit output, ``"...ij,...jk->...ik"``. The axes under an ellipsis are aligned at the right and broadcast;
-        letters must agree in length. No letter may occur twice in one term (no traces).
+        With an explicit output, ``"...ij,...jk->...ik"``. The axes under an ellipsis are aligned at the right and
+        broadcast; letters must agree in length. No letter may occur twice in one term (no traces).
     operands : Array
         One per term, of one library.
 
@@ -320,15 +321,16 @@ def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: s
     return _arranged(xp, product, batch + a_own + b_own, output)
 
 
-# --- random draws -------------------------------------------------------------------------------------------------------
+# --- random draws ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DeviceDraws:
     """A source of random draws made by the generator of the array library itself, on the device.
 
-    Draws differ between libraries and devices; a NumPy generator, whose draws are made on the host and moved once, gives
-    the same ones everywhere. Libraries without a generator draw on the host. Like a generator, it advances with each draw.
+    Draws differ between libraries and devices; a NumPy generator, whose draws are made on the host and moved once,
+    gives the same ones everywhere. Libraries without a generator draw on the host. Like a generator, it advances with
+    each draw.
 
     Parameters
     ----------
@@ -441,7 +443,7 @@ def signs(rng: Rng, shape: Shape, *, like: Array) -> Array:
 
 
 def integers(rng: Rng, low: int, high: int, shape: Shape, *, like: Array) -> Array:
-    """Return independent integers (int64) uniform on low, ..., high - 1, in the library and on the device of ``like``."""
+    """Return independent integers (int64) uniform on low, ..., high - 1, in the library and device of ``like``."""
     if isinstance(rng, DeviceDraws):
         return rng.integers(low, high, shape, like=like)
     return from_host(require_host(rng).integers(low, high, tuple(shape), dtype=np.int64), like=like)
@@ -459,7 +461,9 @@ def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool
     p : Array, (n,), optional
         Non-negative weights, normalised here; uniform if None.
     replace : bool
+        Whether a value may be drawn more than once.
     like : Array
+        Says the library and the device.
 
     Returns
     -------
@@ -506,7 +510,7 @@ def _draw_dtype(dtype: Any) -> Any:
     return np.float32 if dtype_name(dtype) == "float32" else np.float64
 
 
-# --- threads ------------------------------------------------------------------------------------------------------------
+# --- threads -----------------------------------------------------------------------------------------------------
 
 
 def host_threads() -> int:
@@ -579,7 +583,7 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
         return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
 
 
-# --- indexing and in-place work that the standard lacks ------------------------------------------------------------------
+# --- indexing and in-place work that the standard lacks ----------------------------------------------------------
 
 
 def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
@@ -593,8 +597,11 @@ def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     Parameters
     ----------
     updates : Array, (..., m, c)
-    indices : Array, (..., m), integer, the batch shape of ``updates``
+        Rows to be added up.
+    indices : Array, (..., m), integer
+        In 0, ..., size - 1; not checked. The batch shape is that of ``updates``.
     size : int
+        Number of rows of the result.
 
     Returns
     -------
@@ -635,7 +642,7 @@ def prefers_host_tiles(x: Array) -> bool:
     return bool(array_api_compat.is_numpy_array(x))
 
 
-# --- for reports --------------------------------------------------------------------------------------------------------
+# --- for reports -------------------------------------------------------------------------------------------------
 
 
 def library_info() -> dict[str, str]:
@@ -654,9 +661,9 @@ def library_info() -> dict[str, str]:
         info["torch device"] = torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads"
     info["cupy"] = str(cupy.__version__) if cupy is not None else _version("cupy-cuda13x", "cupy-cuda12x", "cupy")
     if cupy is not None:
-        found = cupy.is_available()
-        name = cupy.cuda.runtime.getDeviceProperties(0)["name"] if found else b"none"
-        info["cupy device"] = name.decode() if isinstance(name, bytes) else str(name)
+        info["cupy device"] = "none"
+        if cupy.is_available():
+            info["cupy device"] = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     return info
 
 

@@ -12,9 +12,9 @@ import array_api_compat
 import numpy as np
 import scipy.linalg
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, eps, from_host, to_host
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, eps, from_host, require_floating, to_host
 
-# --- solves and factorizations ------------------------------------------------------------------------------------------
+# --- solves and factorizations -----------------------------------------------------------------------------------
 
 
 def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False) -> Array:
@@ -39,7 +39,9 @@ def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False
     """
     xp = array_namespace(a, b)
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] != b.shape[-2]:
-        raise ValueError(f"a {tuple(a.shape)} and b {tuple(b.shape)} do not fit; (..., n, n) and (..., n, k) are needed")
+        raise ValueError(
+            f"a {tuple(a.shape)} and b {tuple(b.shape)} do not fit; (..., n, n) and (..., n, k) are needed"
+        )
     if array_api_compat.is_torch_array(a):
         triangle = xp.matrix_transpose(a) if transpose else a
         return sys.modules["torch"].linalg.solve_triangular(triangle, b, upper=lower == transpose)
@@ -68,6 +70,8 @@ def cholesky(a: Array) -> Array:
     """
     xp = array_namespace(a)
     factor = _cholesky_or_nan(xp, a)
+    if array_api_compat.is_cupy_array(a):
+        factor = _cupy_cholesky_checked(xp, a, factor)
     bad = xp.any(~xp.isfinite(factor), axis=(-2, -1))
     if bool(xp.any(bad)):
         where = np.argwhere(to_host(bad))[0]
@@ -96,8 +100,8 @@ def singular_values(a: Array) -> Array:
 def small_svd(a: Array) -> tuple[Array, Array, Array]:
     """Return the thin singular value decomposition of short-and-wide or tall-and-thin matrices.
 
-    An orthonormal factorization of the long side leaves a square core of the short side, whose decomposition is cheap and
-    as accurate as the direct one. Squarer than 2 : 1, the direct one is taken.
+    An orthonormal factorization of the long side leaves a square core of the short side, whose decomposition is cheap
+    and as accurate as the direct one. Squarer than 2 : 1, the direct one is taken.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
@@ -117,6 +121,7 @@ def gram_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     Parameters
     ----------
     a : Array, (..., m, n)
+        A stack of matrices.
     keep : int
         ``1 <= keep <= min(m, n)``.
 
@@ -140,13 +145,17 @@ def gram_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     scale = _scale(xp, a)
     _, vectors = eigh(_gram(xp, a / scale))
     leading = xp.flip(vectors[..., n - keep :], axis=-1)
-    # Dividing a @ leading by the roots of the eigenvalues would lose the orthogonality of u; its own factorization does not.
-    q, r = orthonormalise_with_factor(xp.matmul(a, leading))
-    u, s, wt = svd(r)
+    # u = product / s would lose its orthogonality as (s_1 / s)^2 eps; a factorization of the product does not, and the
+    # columns, scaled to length one, are so nearly orthonormal that one pass does.
+    product = xp.matmul(a, leading)
+    lengths = xp.linalg.vector_norm(product, axis=-2, keepdims=True)
+    lengths = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+    q, r = orthonormalise_with_factor(product / lengths)
+    u, s, wt = svd(r * lengths)
     return xp.matmul(q, u), s, xp.matmul(wt, xp.matrix_transpose(leading))
 
 
-# --- orthonormal bases --------------------------------------------------------------------------------------------------
+# --- orthonormal bases -------------------------------------------------------------------------------------------
 
 
 def orthonormalise(a: Array) -> Array:
@@ -154,7 +163,8 @@ def orthonormalise(a: Array) -> Array:
 
     Parameters
     ----------
-    a : Array, (..., m, n), finite, m >= n
+    a : Array, (..., m, n), floating
+        Finite (not checked), ``m >= n``.
 
     Returns
     -------
@@ -163,10 +173,11 @@ def orthonormalise(a: Array) -> Array:
 
     Notes
     -----
-    O(m n^2). Cholesky-QR, twice: matrix products at full speed, safe while the condition number squared stays below the
-    reciprocal of the rounding unit. The guard is the departure of the first pass from orthonormality; a matrix that fails
-    it gets a shifted first pass on a device (Fukaya et al. 2020, batched QR being slow there) and, should that fail
-    too, or on the host at once, Householder QR. Each matrix of a stack is judged by itself. One synchronisation.
+    O(m n^2). Cholesky-QR, twice: matrix products at full speed, safe while the condition number squared stays below
+    the reciprocal of the rounding unit. The guard is the departure of the first pass from orthonormality, measured; a
+    matrix that fails it gets a shifted first pass on a device (Fukaya et al. 2020, batched QR being slow there) and,
+    should that fail too, or on the host at once, Householder QR. Each matrix of a stack is judged by itself. One
+    synchronisation, two more if a matrix fails.
     """
     return orthonormalise_with_factor(a)[0]
 
@@ -174,10 +185,15 @@ def orthonormalise(a: Array) -> Array:
 def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
     """Return q as in :func:`orthonormalise` and the upper triangular r (..., n, n) with ``a = q r``."""
     xp = array_namespace(a)
+    require_floating(a, "a")
     m, n = a.shape[-2:]
     if m < n:
-        raise ValueError(f"a {tuple(a.shape)} has more columns than rows; {n} columns cannot be orthonormal in dimension {m}")
+        raise ValueError(
+            f"a {tuple(a.shape)} has more columns than rows; {n} columns cannot be orthonormal in dimension {m}"
+        )
     if array_api_compat.is_numpy_array(a):
+        if a.ndim == 2:
+            return _host_orthonormalise(a)
         q, r = np.empty(a.shape, a.dtype), np.empty((*a.shape[:-2], n, n), a.dtype)
         for i in np.ndindex(a.shape[:-2]):
             q[i], r[i] = _host_orthonormalise(a[i])
@@ -198,6 +214,7 @@ def lu_normalise(a: Array) -> Array:
     On the host the unit lower trapezoidal factor of a pivoted LU factorization, a third of the price of
     :func:`orthonormalise`; elsewhere the latter. For use between power iterations.
     """
+    require_floating(a, "a")
     if a.shape[-2] < a.shape[-1]:
         raise ValueError(f"a {tuple(a.shape)} has more columns than rows; transpose it")
     if not array_api_compat.is_numpy_array(a):
@@ -228,6 +245,17 @@ def _cholesky_or_nan(xp: Any, a: Array) -> Array:
     return xp.stack([_cholesky_or_nan(xp, a[i, ...]) for i in range(a.shape[0])])
 
 
+def _cupy_cholesky_checked(xp: Any, a: Array, factor: Array) -> Array:
+    """Return the factor, or NaN if cuSOLVER reports a failure, which CuPy looks at only when told to."""
+    import cupyx
+
+    try:
+        with cupyx.errstate(linalg="raise"):
+            return xp.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        return xp.where(xp.expand_dims(xp.any(xp.isnan(factor), axis=(-2, -1)), axis=(-2, -1)), xp.nan, factor)
+
+
 def _cholesky_pass(xp: Any, a: Array, gram: Array, *, shift: float = 0.0) -> tuple[Array, Array]:
     n = a.shape[-1]
     if shift:
@@ -238,12 +266,17 @@ def _cholesky_pass(xp: Any, a: Array, gram: Array, *, shift: float = 0.0) -> tup
     return xp.matrix_transpose(rows), xp.matrix_transpose(factor)
 
 
+def _departure(xp: Any, gram: Array, identity: Array) -> Array:
+    """Return the Frobenius distance (...) of Gram matrices from the identity; NaN stays NaN."""
+    return xp.sqrt(xp.sum((gram - identity) ** 2, axis=(-2, -1)))
+
+
 def _cholesky_qr_twice(xp: Any, a: Array) -> tuple[Array, Array, Array]:
     """Return q, r and, per matrix, whether the first pass was close enough to orthonormal for the second to finish."""
     first, outer = _cholesky_pass(xp, a, _gram(xp, a))
     gram = _gram(xp, first)
     identity = xp.eye(a.shape[-1], dtype=a.dtype, device=device(a))
-    departure = xp.max(xp.sum(xp.abs(gram - identity), axis=-1), axis=-1) if a.shape[-1] else xp.sum(gram, axis=(-2, -1))
+    departure = _departure(xp, gram, identity)
     safe = departure < 0.5  # NaN compares false
     second, inner = _cholesky_pass(xp, first, xp.where(xp.expand_dims(safe, axis=(-2, -1)), gram, identity))
     return second, xp.matmul(inner, outer), safe
@@ -276,21 +309,26 @@ def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:
 
 
 def _host_orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n = a.shape[-1]
-    first = _host_cholesky_pass(a, a.T @ a)
+    """Cholesky-QR of one matrix: one pass if it is nearly orthonormal already, else two, else Householder QR."""
+    gram, identity = a.T @ a, np.eye(a.shape[-1], dtype=a.dtype)
+    if _departure(np, gram, identity) < 0.5:
+        once = _host_last_pass(a, gram)
+        if once is not None:
+            return once
+    first = _host_first_pass(a, gram)
     if first is not None:
         gram = first[0].T @ first[0]
-        departure = np.abs(gram - np.eye(n, dtype=a.dtype)).sum(axis=-1).max(initial=0)
-        second = _host_cholesky_pass(first[0], gram) if departure < 0.5 else None
+        second = _host_last_pass(first[0], gram) if _departure(np, gram, identity) < 0.5 else None
         if second is not None:
             return second[0], second[1] @ first[1]
     q, r = scipy.linalg.qr(a, mode="economic", check_finite=False)
     return _with_positive_diagonal(array_namespace(a), q, r)
 
 
-def _host_cholesky_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    (factorise,) = scipy.linalg.get_lapack_funcs(("potrf",), (gram,))
-    (solve,) = scipy.linalg.get_blas_funcs(("trsm",), (gram,))
+def _host_first_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return q and r of a Cholesky-QR pass, or None if the Gram matrix is not numerically positive definite."""
+    factorise: Any = scipy.linalg.get_lapack_funcs("potrf", (gram,))
+    solve: Any = scipy.linalg.get_blas_funcs("trsm", (gram,))
     factor, info = factorise(gram, lower=False, clean=True)
     if info != 0 or not np.isfinite(factor).all():
         return None
@@ -298,15 +336,26 @@ def _host_cholesky_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np
     return solve(1.0, factor, a.T, side=0, lower=0, trans_a=1).T, factor
 
 
+def _host_last_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """As the first pass, for nearly orthonormal columns, where a product with the inverse is as stable, and faster."""
+    factorise: Any = scipy.linalg.get_lapack_funcs("potrf", (gram,))
+    invert: Any = scipy.linalg.get_lapack_funcs("trtri", (gram,))
+    factor, info = factorise(gram, lower=False, clean=True)
+    if info != 0:
+        return None
+    inverse, _ = invert(factor, lower=False)
+    return a @ inverse, factor
+
+
 def _host_solve(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
-    (solve,) = scipy.linalg.get_blas_funcs(("trsm",), (a, b))
+    solve: Any = scipy.linalg.get_blas_funcs("trsm", (a, b))
     if a.flags.c_contiguous and not a.flags.f_contiguous:  # seen by BLAS as its transpose
         a, lower, transpose = a.T, not lower, not transpose
     x: np.ndarray = solve(1.0, a, b, side=0, lower=int(lower), trans_a=int(transpose))
     return x
 
 
-# --- products and least squares -----------------------------------------------------------------------------------------
+# --- products and least squares ----------------------------------------------------------------------------------
 
 
 def transposed_product(a: Array, x: Array) -> Array:
@@ -315,14 +364,11 @@ def transposed_product(a: Array, x: Array) -> Array:
     The product ``(x^T a)^T`` walks along the rows of ``a``: half again as fast as ``a^T x`` where ``a`` is row-major.
     """
     xp = array_namespace(a, x)
-    rows = xp.matrix_transpose(x)
-    if array_api_compat.is_numpy_array(x):
-        rows = np.ascontiguousarray(rows)
-    return xp.matrix_transpose(xp.matmul(rows, a))
+    return xp.matrix_transpose(xp.matmul(xp.matrix_transpose(x), a))
 
 
 def product_with_rows(a: Array, omega_rows: Array) -> Array:
-    """Return ``a omega`` (..., m, l) for a (..., m, n) and a test matrix stored as rows, ``omega_rows = omega^T`` (..., l, n)."""
+    """Return ``a omega`` (..., m, l) for a (..., m, n) and a test matrix given by its rows, ``omega^T`` (..., l, n)."""
     xp = array_namespace(a, omega_rows)
     return xp.matmul(a, xp.matrix_transpose(omega_rows))
 
@@ -333,7 +379,9 @@ def pseudo_inverse_apply(a: Array, b: Array, *, rtol: float | None = None) -> Ar
     Parameters
     ----------
     a : Array, (..., m, n)
+        Of any rank.
     b : Array, (..., m, k)
+        Right-hand sides.
     rtol : float, optional
         Singular values up to ``rtol`` times the largest count as zero; ``max(m, n) eps`` if None.
 
@@ -343,12 +391,14 @@ def pseudo_inverse_apply(a: Array, b: Array, *, rtol: float | None = None) -> Ar
 
     Notes
     -----
-    O(m n min(m, n)). Through a truncated singular value decomposition, never the normal equations or an explicit inverse:
-    the error grows with the condition number of what is kept, not with its square.
+    O(m n min(m, n)). Through a truncated singular value decomposition, never the normal equations or an explicit
+    inverse: the error grows with the condition number of what is kept, not with its square.
     """
     xp = array_namespace(a, b)
     if b.ndim < 2 or a.shape[-2] != b.shape[-2]:
-        raise ValueError(f"a {tuple(a.shape)} and b {tuple(b.shape)} do not fit; (..., m, n) and (..., m, k) are needed")
+        raise ValueError(
+            f"a {tuple(a.shape)} and b {tuple(b.shape)} do not fit; (..., m, n) and (..., m, k) are needed"
+        )
     if rtol is None:
         rtol = max(a.shape[-2:]) * eps(a)
     if not 0 <= rtol < 1:
@@ -359,7 +409,7 @@ def pseudo_inverse_apply(a: Array, b: Array, *, rtol: float | None = None) -> Ar
     return xp.matmul(xp.matrix_transpose(vt), inverse[..., None] * xp.matmul(xp.matrix_transpose(u), b))
 
 
-# --- norms and ranks ----------------------------------------------------------------------------------------------------
+# --- norms and ranks ---------------------------------------------------------------------------------------------
 
 
 def spectral_norm(a: Array) -> Array:
@@ -368,6 +418,7 @@ def spectral_norm(a: Array) -> Array:
     Through the Gram matrix of the short side, scaled against overflow: the largest singular value loses nothing there.
     """
     xp = array_namespace(a)
+    require_floating(a, "a")
     m, n = a.shape[-2:]
     if min(m, n) == 0:
         return xp.zeros(tuple(a.shape[:-2]), dtype=a.dtype, device=device(a))
@@ -379,8 +430,9 @@ def spectral_norm(a: Array) -> Array:
 
 
 def frobenius_norm(a: Array) -> Array:
-    """Return the Frobenius norms (...) of matrices (..., m, n); squares are summed in float64 where the device has it."""
+    """Return the Frobenius norms (...) of matrices (..., m, n), summed in float64 where the device has it."""
     xp = array_namespace(a)
+    require_floating(a, "a")
     wide = xp.astype(a, accumulator_dtype(a), copy=False)
     return xp.astype(xp.sqrt(xp.sum(wide * wide, axis=(-2, -1))), a.dtype, copy=False)
 
@@ -393,10 +445,11 @@ def nuclear_norm(a: Array) -> Array:
 def truncation_tails(s: Array) -> Array:
     """Return ``tails[..., r] = sqrt(sum_{i >= r} s_i^2)``, r = 0 ... k, of singular values (..., k).
 
-    ``tails[..., r]`` is the Frobenius error of the best rank-r approximation. Summed from the small end, in float64 where
-    the device has it.
+    ``tails[..., r]`` is the Frobenius error of the best rank-r approximation. Summed from the small end, in float64
+    where the device has it.
     """
     xp = array_namespace(s)
+    require_floating(s, "s")
     wide = xp.astype(s, accumulator_dtype(s), copy=False)
     sums = xp.flip(xp.cumulative_sum(xp.flip(wide * wide, axis=-1), axis=-1, include_initial=True), axis=-1)
     return xp.astype(xp.sqrt(sums), s.dtype, copy=False)
