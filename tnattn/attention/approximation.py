@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, to_host
@@ -39,7 +39,7 @@ class Approximation:
     values: Array
     mass: Array | None = None
     normaliser: Array | None = None
-    keys: slice | Array = slice(None)
+    keys: slice | Array = field(default_factory=lambda: slice(None))
     expand: StructuredMatrix | None = None
     unmergeable: str = ""
 
@@ -306,9 +306,8 @@ def _as_set(keys: slice | Array) -> set[int] | None:
 def _union(a: slice | Array, b: slice | Array, like: Array) -> slice | Array:
     if _relation(a, b) in ("same", "contains"):
         return a
-    if isinstance(a, slice) and isinstance(b, slice):
-        if a.stop == b.start or b.stop == a.start:
-            return slice(min(a.start, b.start), max(a.stop, b.stop))
+    if isinstance(a, slice) and isinstance(b, slice) and (a.stop == b.start or b.stop == a.start):
+        return slice(min(a.start, b.start), max(a.stop, b.stop))
     members = sorted((_as_set(a) or set()) | (_as_set(b) or set()))
     xp = array_namespace(like)
     return xp.asarray(members, dtype=xp.int64, device=device(like))

@@ -41,7 +41,7 @@ class Cost:
 
 
 def exact_cost(problem: AttentionProblem) -> Cost:
-    """Cost of streamed exact attention: 2 H n_q n_k (d + d_v) operations and the cache of 2 G n (d + d_v) / 2 scalars."""
+    """Cost of streamed exact attention: 2 H n_q n_k (d + d_v) operations, G (d + d_v) cached scalars per token."""
     h, g, n_q, n_k = problem.heads, problem.groups, problem.n_q, problem.n_k
     d, e = problem.width, problem.value_width
     return Cost(

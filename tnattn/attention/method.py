@@ -56,7 +56,9 @@ class AttentionMethod(abc.ABC):
             If ``problem`` is not a problem, or a randomized method gets no generator.
         """
         if not isinstance(problem, AttentionProblem):
-            raise TypeError(f"problem must be an AttentionProblem; got {type(problem).__name__}; see tnattn.attend for arrays")
+            raise TypeError(
+                f"problem must be an AttentionProblem; got {type(problem).__name__}; see tnattn.attend for arrays"
+            )
         for part in problem.mask.conjuncts:
             if not self.honours(part):
                 raise UnsupportedMask(

@@ -59,11 +59,15 @@ class AttentionProblem:
             array = getattr(self, name)
             require_floating(array, name)
             if array.ndim < 3:
-                raise ValueError(f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis")
+                raise ValueError(
+                    f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
+                )
         q, k, v = self.q.shape, self.k.shape, self.v.shape
         array_namespace(self.q, self.k, self.v)
         if not self.q.dtype == self.k.dtype == self.v.dtype:
-            raise TypeError(f"q, k and v have dtypes {self.q.dtype}, {self.k.dtype}, {self.v.dtype}; convert them to one")
+            raise TypeError(
+                f"q, k and v have dtypes {self.q.dtype}, {self.k.dtype}, {self.v.dtype}; convert them to one"
+            )
         if k[-1] != q[-1]:
             raise ValueError(f"queries have width {q[-1]} and keys {k[-1]}; they must agree")
         if k[:-1] != v[:-1]:
@@ -71,11 +75,15 @@ class AttentionProblem:
         if q[:-3] != k[:-3]:
             raise ValueError(f"q {tuple(q)} and k {tuple(k)} must agree in the axes before the heads")
         if k[-3] == 0 or q[-3] % k[-3]:
-            raise ValueError(f"{q[-3]} query heads cannot be shared among {k[-3]} key heads; the first must be a multiple")
+            raise ValueError(
+                f"{q[-3]} query heads cannot be shared among {k[-3]} key heads; the first must be a multiple"
+            )
         if k[-2] == 0 or q[-2] == 0 or q[-1] == 0 or v[-1] == 0:
             raise ValueError(f"q {tuple(q)}, k {tuple(k)}, v {tuple(v)}: no axis of tokens or width may be empty")
         if q[-2] > k[-2] and any(not isinstance(part, Full) for part in self.mask.conjuncts):
-            raise ValueError(f"{q[-2]} queries are more than {k[-2]} keys, so a positional mask has no meaning; use Full()")
+            raise ValueError(
+                f"{q[-2]} queries are more than {k[-2]} keys, so a positional mask has no meaning; use Full()"
+            )
         for name in ("scale", "softcap"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -166,8 +174,8 @@ class AttentionProblem:
         """
         if self.softcap is not None:
             raise ValueError(
-                f"softcap={self.softcap} makes the scores no inner products of queries and keys, which this method needs; "
-                "use a method that evaluates scores, or softcap=None"
+                f"softcap={self.softcap} makes the scores no inner products of queries and keys, "
+                "which this method needs; use a method that evaluates scores, or softcap=None"
             )
         return self.queries * self.score_scale
 

@@ -39,7 +39,7 @@ class SoftmaxOperator(StructuredMatrix):
     @property
     def storage(self) -> int:
         problem = self._problem
-        return math.prod(problem.q.shape) + math.prod(problem.k.shape)
+        return int(math.prod(problem.q.shape) + math.prod(problem.k.shape))
 
     def matmul_flops(self, columns: int) -> int:
         problem = self._problem
@@ -163,7 +163,7 @@ class SoftmaxOperator(StructuredMatrix):
 
     def _scores(self, head: tuple[int, ...], rows: slice | Array, columns: slice) -> Array:
         problem = self._problem
-        picked = rows if isinstance(rows, slice) else None
+        picked: slice | None = rows if isinstance(rows, slice) else None
         q, k = problem.queries, problem.keys[..., columns, :]
         if head:
             q, k = q[head], k[(*head[:-1], 0)]
@@ -175,8 +175,8 @@ class SoftmaxOperator(StructuredMatrix):
         n_q, n_k = self.shape[-2:]
         if picked is not None and problem.grouped_mask.coverage(picked, columns, n_q=n_q, n_k=n_k) == "all":
             return scores
-        i = (_range(picked, q) if picked is not None else rows)[:, None]
-        j = _range(columns, q)[None, :]
+        index: Array = rows if picked is None else _range(picked, q)
+        i, j = index[:, None], _range(columns, q)[None, :]
         added = problem.grouped_mask.additive(i, j, n_q=n_q, n_k=n_k, like=q)
         if added is not None:
             if head and added.ndim > 2:

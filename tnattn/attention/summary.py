@@ -40,7 +40,8 @@ class KeySet:
         """
         if problem.softcap is not None:
             raise ValueError(
-                f"softcap={problem.softcap} makes the scores no inner products, which a key method needs; use softcap=None"
+                f"softcap={problem.softcap} makes the scores no inner products, which a key method "
+                "needs; use softcap=None"
             )
         return cls(problem.keys, problem.values, problem.score_scale)
 

@@ -11,7 +11,6 @@ from scipy.sparse.linalg import LinearOperator
 from tnattn.arrays import Array, array_namespace, device, from_host, to_host
 
 
-
 class StructuredMatrix(abc.ABC):
     """A stack of m-by-n matrices, immutable; the last two axes are the matrix, all others are batch.
 
@@ -88,7 +87,9 @@ class StructuredMatrix(abc.ABC):
         """Multiply with an array of shape (..., n, c) or (n,)."""
         shape = getattr(x, "shape", None)
         if shape is None or len(shape) == 0:
-            raise TypeError(f"the right factor must be an array of shape (..., {self.shape[-1]}, c); got {type(x).__name__}")
+            raise TypeError(
+                f"the right factor must be an array of shape (..., {self.shape[-1]}, c); got {type(x).__name__}"
+            )
         vector = len(shape) == 1
         if shape[-1 if vector else -2] != self.shape[-1]:
             raise ValueError(
@@ -106,13 +107,15 @@ class StructuredMatrix(abc.ABC):
     def as_linear_operator(self) -> LinearOperator:
         """Return a SciPy operator of a single matrix on the host."""
         if self.count != 1:
-            raise ValueError(f"a linear operator is one matrix; this stack has batch shape {self.batch}; index it first")
+            raise ValueError(
+                f"a linear operator is one matrix; this stack has batch shape {self.batch}; index it first"
+            )
         rows, columns = self.shape[-2:]
 
         def apply(product: Any, x: Array) -> Array:
             block = x.reshape(x.shape[0], -1)
             moved = from_host(block, like=self.like, dtype=self.dtype)
-            return to_host(product(moved)).reshape(-1, block.shape[1]).reshape((-1,) + x.shape[1:])
+            return to_host(product(moved)).reshape(-1, block.shape[1]).reshape((-1, *x.shape[1:]))
 
         return LinearOperator(
             shape=(rows, columns),
@@ -160,4 +163,3 @@ class Transposed(StructuredMatrix):
     @property
     def mT(self) -> StructuredMatrix:
         return self._matrix
-

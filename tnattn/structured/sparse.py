@@ -32,7 +32,8 @@ class Sparse(StructuredMatrix):
     def __post_init__(self) -> None:
         if tuple(self.indices.shape[-2:]) != tuple(self.values.shape[-2:]):
             raise ValueError(
-                f"values {tuple(self.values.shape)} and indices {tuple(self.indices.shape)} must share their last two axes"
+                f"values {tuple(self.values.shape)} and indices {tuple(self.indices.shape)} must share "
+                "their last two axes"
             )
 
     @property
@@ -45,14 +46,16 @@ class Sparse(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return math.prod(self.values.shape) + math.prod(self.indices.shape)
+        return int(math.prod(self.values.shape) + math.prod(self.indices.shape))
 
     def _matmul(self, x: Array) -> Array:
         xp = array_namespace(self.values)
         rows, width = self.values.shape[-2:]
         step = max(1, _BLOCK // max(1, width * x.shape[-1] * self.count))
         blocks = [
-            xp.sum(self.values[..., i : i + step, :, None] * gather_rows(x, self.indices[..., i : i + step, :]), axis=-2)
+            xp.sum(
+                self.values[..., i : i + step, :, None] * gather_rows(x, self.indices[..., i : i + step, :]), axis=-2
+            )
             for i in range(0, rows, step)
         ]
         return xp.concat(blocks, axis=-2)
@@ -74,7 +77,7 @@ class Sparse(StructuredMatrix):
         return self._matmul(identity)
 
     def matmul_flops(self, columns: int) -> int:
-        return 2 * columns * math.prod(self.values.shape)
+        return int(2 * columns * math.prod(self.values.shape))
 
 
 def gather_rows(x: Array, indices: Array) -> Array:

@@ -1,0 +1,231 @@
+"""The errors that theorems speak about: float64 on the host, one value per matrix of the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tnattn.arrays import to_host
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Error:
+    """A measure of how far a result is from its target.
+
+    Parameters
+    ----------
+    name : str
+        Says the norm, and whether it is squared or relative; absolute otherwise.
+    measure : callable
+        ``(target, result) -> values``.
+    trivial : callable
+        ``target -> values``: the error of the zero (or trivial) result, above which a bound says nothing.
+    norm : callable
+        ``target -> values``: the size against which rounding is measured, in the units of the error.
+    ceiling : callable, optional
+        ``target -> values``: a value that the error cannot exceed whatever the method's randomness does.
+    """
+
+    name: str
+    measure: Callable[[Any, Any], Values]
+    trivial: Callable[[Any], Values]
+    norm: Callable[[Any], Values]
+    ceiling: Callable[[Any], Values] | None = None
+
+    def __call__(self, target: Any, result: Any) -> Values:
+        """Measure the error."""
+        return np.asarray(self.measure(target, result), dtype=np.float64)
+
+
+def dense(target: Any) -> Values:
+    """Return a matrix, tensor or their structured forms as a float64 array on the host."""
+    array = target.to_dense() if hasattr(target, "to_dense") else target
+    return np.asarray(to_host(array)).astype(np.float64)
+
+
+def singular_values(target: Any) -> Values:
+    """Return the singular values of a matrix or stack, float64 on the host, descending."""
+    return np.asarray(np.linalg.svd(dense(target), compute_uv=False))
+
+
+def eigenvalues(target: Any) -> Values:
+    """Return the eigenvalues of a symmetric matrix or stack, float64 on the host, descending, negative rounding cut."""
+    return np.asarray(np.maximum(np.linalg.eigvalsh(dense(target))[..., ::-1], 0.0))
+
+
+def tail(values: Values, k: int) -> Values:
+    """Return (sum of values[k:]**2) ** 0.5, the Frobenius tail of singular values."""
+    return np.asarray(np.linalg.norm(values[..., k:], axis=-1))
+
+
+# matrices
+
+
+def _difference(target: Any, result: Any) -> Values:
+    return dense(target) - dense(result)
+
+
+def _spectral(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, ord=2, axis=(-2, -1)))
+
+
+def _frobenius(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, axis=(-2, -1)))
+
+
+def _nuclear(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, ord="nuc", axis=(-2, -1)))
+
+
+def _of(norm: Callable[[Values], Values]) -> Callable[[Any], Values]:
+    return lambda target: norm(dense(target))
+
+
+def _matrix(name: str, norm: Callable[[Values], Values], *, bounded: bool) -> Error:
+    size = _of(norm)
+    return Error(name, lambda t, r: norm(_difference(t, r)), size, size, size if bounded else None)
+
+
+def _squared(norm: Callable[[Values], Values]) -> Callable[[Values], Values]:
+    return lambda a: norm(a) ** 2
+
+
+matrix_spectral = _matrix("spectral norm", _spectral, bounded=False)
+matrix_frobenius = _matrix("Frobenius norm", _frobenius, bounded=False)
+matrix_frobenius_squared = _matrix("squared Frobenius norm", _squared(_frobenius), bounded=False)
+matrix_nuclear = _matrix("nuclear norm", _nuclear, bounded=False)
+matrix_maximum = _matrix("largest entry", lambda a: np.asarray(np.abs(a).max(axis=(-2, -1))), bounded=False)
+# projections cannot be worse than nothing: the norm of the target is a ceiling
+projection_spectral = _matrix("spectral norm", _spectral, bounded=True)
+projection_frobenius = _matrix("Frobenius norm", _frobenius, bounded=True)
+projection_frobenius_squared = _matrix("squared Frobenius norm", _squared(_frobenius), bounded=True)
+projection_nuclear = _matrix("nuclear norm", _nuclear, bounded=True)
+
+
+# tensors: a single tensor has no batch axes; stacks are compared one by one
+
+
+def _tensor_norm(a: Values) -> Values:
+    return np.asarray(np.sqrt(np.sum(np.square(a))))
+
+
+tensor_frobenius = _matrix("Frobenius norm of the tensor", _tensor_norm, bounded=False)
+tensor_frobenius_squared = _matrix("squared Frobenius norm of the tensor", _squared(_tensor_norm), bounded=False)
+
+
+# attention, per head
+
+
+def exact_output(problem: AttentionProblem) -> Values:
+    """Return the exact output as float64 on the host, (..., H, n_q, d_v)."""
+    return np.asarray(to_host(problem.output), dtype=np.float64)
+
+
+def _output_difference(problem: AttentionProblem, approximation: Approximation) -> Values:
+    return exact_output(problem) - np.asarray(to_host(approximation.output), dtype=np.float64)
+
+
+def _output_error(norm: Callable[[Values], Values], name: str) -> Error:
+    def size(problem: AttentionProblem) -> Values:
+        return norm(exact_output(problem))
+
+    return Error(name, lambda t, r: norm(_output_difference(t, r)), size, size)
+
+
+def _largest_row(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, axis=-1).max(axis=-1))
+
+
+def _values_diameter(problem: AttentionProblem) -> Values:
+    return np.repeat(value_diameter(problem), problem.heads // problem.groups, axis=-1)
+
+
+def value_diameter(problem: AttentionProblem) -> Values:
+    """Return the largest distance of two values of every key head, (..., G)."""
+    v = np.asarray(to_host(problem.v), dtype=np.float64)
+    square = np.sum(v * v, axis=-1)
+    distance = square[..., :, None] + square[..., None, :] - 2 * v @ np.swapaxes(v, -1, -2)
+    return np.asarray(np.sqrt(np.maximum(distance, 0.0).max(axis=(-2, -1))))
+
+
+output_frobenius = _output_error(_frobenius, "Frobenius norm of the output")
+output_frobenius_squared = _output_error(_squared(_frobenius), "squared Frobenius norm of the output")
+output_spectral = _output_error(_spectral, "spectral norm of the output")
+output_row = Error(
+    "largest Euclidean row norm of the output",
+    lambda t, r: _largest_row(_output_difference(t, r)),
+    _values_diameter,
+    _values_diameter,
+)
+
+
+def relative_output(problem: AttentionProblem, approximation: Approximation) -> Values:
+    """Return ||O' - O||_F / ||O||_F per head, (..., H); NaN rows of O' make it NaN."""
+    size = _frobenius(exact_output(problem))
+    return _frobenius(_output_difference(problem, approximation)) / np.where(size > 0, size, 1.0)
+
+
+def _weights_difference(problem: AttentionProblem, approximation: Approximation) -> Values:
+    approximate = approximation.weights
+    shape = (*problem.batch, problem.n_q, problem.n_k)
+    lifted = np.broadcast_to(dense(approximate), shape)
+    return np.asarray(to_host(problem.dense_weights()), dtype=np.float64) - lifted.reshape(
+        *problem.batch[:-2], problem.heads, *shape[-2:]
+    )
+
+
+def exact_weights(problem: AttentionProblem) -> Values:
+    """Return the exact weights as float64 on the host, (..., H, n_q, n_k): quadratic memory."""
+    return np.asarray(to_host(problem.dense_weights()), dtype=np.float64)
+
+
+def _weights_error(norm: Callable[[Values], Values], name: str) -> Error:
+    def size(problem: AttentionProblem) -> Values:
+        return norm(exact_weights(problem))
+
+    return Error(name, lambda t, r: norm(_weights_difference(t, r)), size, size)
+
+
+weights_frobenius = _weights_error(_frobenius, "Frobenius norm of the weights")
+weights_spectral = _weights_error(_spectral, "spectral norm of the weights")
+weights_row_l1 = _weights_error(
+    lambda a: np.asarray(np.abs(a).sum(axis=-1).max(axis=-1)), "largest row sum of the weights"
+)
+
+
+def unshifted_kernel(problem: AttentionProblem, approximation: Approximation) -> Values:
+    """Return the approximation of exp(scores) per head, (..., H, n_q, n_k), on the host: quadratic memory."""
+    lifted = dense(approximation.kernel) if approximation.expand is None else _lifted(approximation)
+    shift = np.asarray(to_host(approximation.shift), dtype=np.float64)
+    kernel = np.broadcast_to(np.exp(shift)[..., None] * lifted, (*problem.batch, problem.n_q, problem.n_k))
+    return kernel.reshape(*problem.batch[:-2], problem.heads, problem.n_q, problem.n_k)
+
+
+def _lifted(approximation: Approximation) -> Values:
+    assert approximation.expand is not None
+    return dense(approximation.kernel) @ dense(approximation.expand)
+
+
+def exact_kernel(problem: AttentionProblem) -> Values:
+    """Return exp(scores) per head, (..., H, n_q, n_k), as float64 on the host: quadratic memory."""
+    return np.exp(np.asarray(to_host(problem.dense_scores()), dtype=np.float64))
+
+
+def _kernel_size(problem: AttentionProblem) -> Values:
+    return _frobenius(exact_kernel(problem)) ** 2
+
+
+kernel_frobenius_squared = Error(
+    "squared Frobenius norm of the kernel exp(scores)",
+    lambda t, r: _frobenius(exact_kernel(t) - unshifted_kernel(t, r)) ** 2,
+    _kernel_size,
+    _kernel_size,
+)
