@@ -1,0 +1,310 @@
+"""Tests and intervals that are not bets: counts, quantiles, equivalence, rates, several tests at once, rounding.
+
+``level`` is always the probability of a wrong statement, and one-sided where a pair of limits is returned.
+"""
+
+from __future__ import annotations
+
+from math import ceil, log, log1p
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+__all__ = [
+    "Slope",
+    "binomial_p_value",
+    "clopper_pearson",
+    "deterministic_slack",
+    "geometric_mean",
+    "holm",
+    "median_interval",
+    "quantile_interval",
+    "rate_slope",
+    "required_trials_for_equivalence",
+    "required_trials_for_excess",
+    "required_trials_for_refutation",
+    "required_trials_for_support",
+    "tost",
+    "z_p_value",
+]
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 8.0
+"""Constant c of the rounding slack; 300 exactly rank-deficient matrices needed at most 0.7."""
+
+
+def _fraction(name: str, value: float) -> float:
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"{name} is {value}; it is a probability strictly between 0 and 1")
+    return value
+
+
+def _counts(failures: ArrayLike, trials: int) -> Floats:
+    counts = np.asarray(failures, dtype=np.float64)
+    if trials < 1 or (counts < 0).any() or (counts > trials).any():
+        raise ValueError(f"failures = {counts} of trials = {trials}; need trials >= 1 and 0 <= failures <= trials")
+    return counts
+
+
+def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Floats, Floats]:
+    """Return the one-sided lower and upper confidence limits of a failure probability, each wrong with prob. <= level.
+
+    Parameters
+    ----------
+    failures : integers, (...)
+        How often the statement failed.
+    trials : int
+        Number of independent trials behind each count.
+    level : float
+        Error probability of *each* limit; both together hold with probability 1 - 2 level.
+
+    Returns
+    -------
+    lower, upper : float64, (...)
+
+    Notes
+    -----
+    Clopper & Pearson 1934: Beta^-1(level; x, n - x + 1) and Beta^-1(1 - level; x + 1, n - x).
+    """
+    x = _counts(failures, trials)
+    _fraction("level", level)
+    lower = np.where(x > 0, special.betaincinv(np.maximum(x, 1.0), trials - x + 1.0, level), 0.0)
+    room = np.maximum(trials - x, 1.0)
+    upper = np.where(x < trials, special.betaincinv(x + 1.0, room, 1.0 - level), 1.0)
+    return lower, upper
+
+
+def binomial_p_value(failures: ArrayLike, trials: int, delta: ArrayLike) -> Floats:
+    """Return P{Bin(trials, delta) >= failures}: small values refute a failure probability of at most ``delta``.
+
+    Notes
+    -----
+    Exact. It is at most ``level`` precisely where the lower limit of ``clopper_pearson`` is at least ``delta``.
+    """
+    x = _counts(failures, trials)
+    delta = np.clip(np.asarray(delta, dtype=np.float64), 0.0, 1.0)  # a delta above 1 claims no more than 1 does
+    tail = special.betainc(np.maximum(x, 1.0), trials - x + 1.0, delta)
+    return np.where(x > 0, tail, 1.0)
+
+
+def required_trials_for_support(delta: float, level: float) -> int:
+    """Return the trials, all without failure, that support a failure probability of at most ``delta``."""
+    return ceil(log(_fraction("level", level)) / log1p(-_fraction("delta", delta)))
+
+
+def required_trials_for_refutation(delta: float, rate: float, level: float, power: float = 0.9) -> int:
+    """Return the trials from which on ``delta`` is refuted with probability >= ``power`` if ``rate`` is true.
+
+    Notes
+    -----
+    Exact; O(n) for the result n. The power of a test on counts is not monotone in n, hence "from which on": some
+    smaller n reach it and lose it again.
+    """
+    if not _fraction("delta", delta) < _fraction("rate", rate):
+        raise ValueError(f"rate = {rate} does not exceed delta = {delta}; only a larger failure rate can be refuted")
+    # four times the normal approximation is beyond the last tooth of the saw
+    spread = stats.norm.isf(_fraction("level", level)) + stats.norm.ppf(_fraction("power", power))
+    sizes = np.arange(1, 64 + ceil(4.0 * rate * (max(float(spread), 1.0) / (rate - delta)) ** 2))
+    critical = stats.binom.isf(level, sizes, delta) + 1  # smallest refuting count
+    weak = np.asarray(stats.binom.sf(critical - 1, sizes, rate)) < power
+    return int(sizes[weak][-1]) + 1 if weak.any() else 1
+
+
+def required_trials_for_excess(cv: float, excess: float, level: float, power: float = 0.9) -> int:
+    """Return the trials for a one-sided z test to see a mean above its bound by the relative ``excess``.
+
+    ``cv`` is the coefficient of variation. A planning number; the e-process needs somewhat more.
+    """
+    z = float(stats.norm.isf(_fraction("level", level)) + stats.norm.ppf(power))
+    return ceil((z * cv / excess) ** 2)
+
+
+def required_trials_for_equivalence(cv: float, margin: float, level: float, power: float = 0.9) -> int:
+    """Return the trials for ``tost`` to declare a true identity with probability ``power``."""
+    z = float(stats.norm.isf(_fraction("level", level)) + stats.norm.ppf((1.0 + power) / 2.0))
+    return ceil((z * cv / margin) ** 2)
+
+
+def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats]:
+    """Return deviation of the mean and its standard error, both in the units of x."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim < 1 or x.shape[0] < 2:
+        raise ValueError(f"x has shape {x.shape}; a standard error needs at least 2 trials on the first axis")
+    error = x.std(axis=0, ddof=1) / np.sqrt(x.shape[0])
+    return np.asarray(x.mean(axis=0) - np.asarray(expected)), np.asarray(error)
+
+
+def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:
+    """Return the two-sided normal p-value of E X = expected; asymptotic, for light tails.
+
+    Parameters
+    ----------
+    x : float64, (trials, ...)
+        May have any sign. A constant sample has p-value 1 if it equals ``expected``, else 0.
+    expected : float64, broadcastable to (...)
+        The mean that the identity states.
+
+    Returns
+    -------
+    float64, (...)
+    """
+    deviation, error = _standardized(x, expected)
+    safe = np.where(error > 0, error, 1.0)
+    z = np.where(error > 0, np.abs(deviation) / safe, np.where(deviation == 0, 0.0, np.inf))
+    return np.asarray(2.0 * stats.norm.sf(z))
+
+
+def tost(x: ArrayLike, expected: ArrayLike, margin: float, level: float) -> NDArray[np.bool_]:
+    """Declare E X equal to ``expected`` within the relative ``margin``, by two one-sided tests; asymptotic.
+
+    Parameters
+    ----------
+    x : float64, (trials, ...)
+        The sample, one statistic per trial.
+    expected : float64, broadcastable to (...), not zero
+        The mean that the identity states.
+    margin : float
+        Positive, relative to ``expected``.
+    level : float
+        Probability of declaring an identity that is off by ``margin`` or more.
+
+    Returns
+    -------
+    bool, (...)
+        False says nothing but that the sample is too small or the identity is off.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin is {margin}; equality within nothing cannot be shown, pass a positive margin")
+    deviation, error = _standardized(x, expected)
+    room = margin * np.abs(np.asarray(expected, dtype=np.float64))
+    return np.asarray(np.abs(deviation) + stats.norm.isf(_fraction("level", level)) * error < room)
+
+
+class Slope(NamedTuple):
+    """Fitted exponent of a power law with its confidence interval."""
+
+    slope: float
+    lower: float
+    upper: float
+
+
+def rate_slope(sizes: ArrayLike, errors: ArrayLike, level: float) -> Slope:
+    """Return the log-log slope of errors against sizes with its 1 - level confidence interval.
+
+    Parameters
+    ----------
+    sizes : positive, (s,)
+        At least four different values.
+    errors : positive, (s,) or (trials, s)
+        Independent trials at each size narrow the interval; their logarithms are fitted.
+    level : float
+        Two-sided error probability of the interval.
+
+    Notes
+    -----
+    Least squares with Student's t on ``errors.size - 2`` degrees of freedom: exact for a pure power law with
+    lognormal noise; a curvature widens the interval.
+    """
+    x, y = np.asarray(sizes, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    if x.ndim != 1 or len(np.unique(x)) < 4:
+        raise ValueError(f"sizes = {x.tolist()} hold fewer than four different values; no rate is read off fewer")
+    if y.shape[-1:] != x.shape or y.ndim > 2:
+        raise ValueError(f"errors has shape {y.shape}; expected ({len(x)},) or (trials, {len(x)})")
+    if not (x > 0).all() or not ((y > 0) & np.isfinite(y)).all():
+        raise ValueError("sizes and errors must be positive and finite; drop sizes where the method is exact")
+    fit = stats.linregress(np.log(np.broadcast_to(x, y.shape)).ravel(), np.log(y).ravel())
+    reach = float(stats.t.isf(_fraction("level", level) / 2.0, y.size - 2) * fit.stderr)
+    slope = float(fit.slope)
+    return Slope(slope, slope - reach, slope + reach)
+
+
+def quantile_interval(x: ArrayLike, probability: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Return order statistics that enclose a quantile with the given confidence, whatever the distribution.
+
+    Parameters
+    ----------
+    x : float64, (n,), independent
+        The sample, one statistic per trial.
+    probability : float
+        Which quantile; 0.5 is the median.
+    confidence : float
+        Each side is missed with probability at most (1 - confidence) / 2.
+
+    Returns
+    -------
+    lower, upper : float
+        Infinite where n is too small for a limit on that side (for the median at 95 %: n < 6).
+    """
+    ordered = np.sort(np.asarray(x, dtype=np.float64).ravel())
+    n, miss = len(ordered), (1.0 - _fraction("confidence", confidence)) / 2.0
+    if n < 1 or np.isnan(ordered).any():
+        raise ValueError(f"x holds {n} values, NaN included; pass at least one number and no NaN")
+    _fraction("probability", probability)
+    ranks = np.arange(n + 1)
+    # P{quantile < x_(i)} <= P{Bin < i} and P{quantile > x_(i)} <= P{Bin >= i}, ranks from 1
+    low = int(np.searchsorted(stats.binom.cdf(ranks, n, probability), miss, side="right"))
+    high = int(np.argmax(np.append(stats.binom.sf(ranks, n, probability) <= miss, True)))
+    lower = float(ordered[low - 1]) if low >= 1 else -np.inf
+    upper = float(ordered[high]) if high < n else np.inf
+    return lower, upper
+
+
+def median_interval(x: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Return order statistics that enclose the median with the given confidence; see ``quantile_interval``."""
+    return quantile_interval(x, 0.5, confidence)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Return Holm's adjusted p-values: rejecting those <= level errs at all with probability <= level.
+
+    Any dependence between the tests is allowed. Holm 1979. The shape is kept.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if np.isnan(p).any() or (p < 0).any() or (p > 1).any():
+        raise ValueError("p_values must lie in [0, 1] and hold no NaN; leave out what was not applicable")
+    flat = p.ravel()
+    order = np.argsort(flat, kind="stable")
+    adjusted = np.empty_like(flat)
+    adjusted[order] = np.minimum(np.maximum.accumulate(flat[order] * np.arange(flat.size, 0, -1)), 1.0)
+    return adjusted.reshape(p.shape)
+
+
+def geometric_mean(x: ArrayLike) -> float:
+    """Return the geometric mean of non-negative ratios; zero if one of them is zero."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.size == 0 or not (x >= 0).all():
+        raise ValueError(f"x holds {x.size} values; pass at least one, all non-negative, none NaN")
+    if (x == 0).any():
+        return 0.0
+    return float(np.exp(np.log(x).mean()))
+
+
+def deterministic_slack(
+    shape: tuple[int, ...], eps: float, norm: ArrayLike, *, condition: ArrayLike = 1.0, subtraction: bool = False
+) -> Floats:
+    """Return what rounding may add to the left side of a deterministic inequality: 8 max(m, n) eps ||A|| condition.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the matrix; the last two are m and n.
+    eps : float
+        Machine epsilon of the precision the *method* ran in: 2**-10 for TF32 products, 2**-7 for bfloat16.
+    norm : float64, (...)
+        Spectral norm of A; its Frobenius norm with ``subtraction``.
+    condition : float64, (...)
+        Product of the condition numbers that enter the right side of the bound.
+    subtraction : bool
+        The quantity was obtained as the root of a difference of squares: sqrt(8 max(m, n) eps) ||A||_F condition.
+
+    Returns
+    -------
+    float64, (...)
+    """
+    if len(shape) < 2:
+        raise ValueError(f"shape is {shape}; pass the shape of a matrix or of a stack of matrices")
+    relative = ROUNDING * max(shape[-2:]) * eps
+    return np.asarray((relative**0.5 if subtraction else relative) * np.asarray(norm) * np.asarray(condition))
