@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tnattn.arrays import Array, to_host
 from tnattn.models.qkv import QKV
-from tnattn.models.safetensors_file import open_safetensors, write_safetensors
+from tnattn.models.safetensors_file import open_safetensors, require_readable, write_safetensors
 
 __all__ = ["load_qkv", "save_qkv"]
 
@@ -50,11 +51,9 @@ def load_qkv(path: str | Path) -> QKV:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     ValueError
-        If the file is damaged or of another format, if an array is missing or unknown, if shapes do not fit, or if a
-        number is not finite.
+        If there is no such file, if it is damaged or of another format, if an array is missing or unknown, if shapes
+        do not fit, or if a number is not finite.
     TypeError
         If the arrays are not floating point.
 
@@ -63,8 +62,7 @@ def load_qkv(path: str | Path) -> QKV:
     Nothing is unpickled. A name that means nothing here is refused, since it may be a misspelt option.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file; pass an .npz or .safetensors file with the arrays q, k and v")
+    require_readable(path)
     arrays = _read(path)
     try:
         return _assembled(arrays, path)
@@ -74,14 +72,14 @@ def load_qkv(path: str | Path) -> QKV:
 
 def save_qkv(
     path: str | Path,
-    q: npt.NDArray[Any],
-    k: npt.NDArray[Any],
-    v: npt.NDArray[Any],
+    q: Array,
+    k: Array,
+    v: Array,
     *,
     scale: float | None = None,
     causal: bool = False,
     softcap: float | None = None,
-    mask: npt.NDArray[Any] | None = None,
+    mask: Array | None = None,
 ) -> None:
     """Write queries, keys and values to a file that `load_qkv` reads; the suffix of the path chooses the format.
 
@@ -89,8 +87,8 @@ def save_qkv(
     ----------
     path : str or Path
         Ends in ``.npz`` or ``.safetensors``; overwritten where it exists.
-    q, k, v : ndarray, (n, d), (H, n, d) or (B, H, n, d), floating
-        Stored in their own dtype; float16 halves the file.
+    q, k, v : Array, (n, d), (H, n, d) or (B, H, n, d), floating
+        Of any library and device; stored in their own dtype, bfloat16 as float32.
     scale, causal, softcap, mask
         As in `QKV`; written only where they differ from the default.
 
@@ -101,8 +99,13 @@ def save_qkv(
     """
     path = Path(path)
     _check_suffix(path)
-    arrays: dict[str, Any] = {"q": np.asarray(q), "k": np.asarray(k), "v": np.asarray(v)}
-    options = {"scale": scale, "softcap": softcap, "mask": mask, "causal": True if causal else None}
+    arrays: dict[str, Any] = {"q": to_host(q), "k": to_host(k), "v": to_host(v)}
+    options = {
+        "scale": scale,
+        "softcap": softcap,
+        "mask": None if mask is None else to_host(mask),
+        "causal": True if causal else None,
+    }
     arrays |= {name: np.asarray(value) for name, value in options.items() if value is not None}
     _assembled(arrays, path)
     if path.suffix == ".npz":
@@ -134,7 +137,8 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
             try:
                 arrays[name] = archive[stored]
             except DAMAGED as error:
-                what = "holds Python objects" if "allow_pickle" in str(error) else f"cannot be read ({error})"
+                reason = " ".join(str(error).split())
+                what = "holds Python objects" if reason.startswith("Object arrays") else f"cannot be read ({reason})"
                 raise ValueError(f"{path}: array {stored!r} {what}; store plain floating-point arrays") from error
             if not isinstance(arrays[name], np.ndarray):
                 raise ValueError(f"{path}: entry {stored!r} is not an array; write the file with numpy.savez")

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tnattn.arrays import Array, from_host
+from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask
+from tnattn.attention.problem import AttentionProblem
+
 __all__ = ["QKV", "Floats"]
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -76,6 +80,11 @@ class QKV:
                 raise ValueError(f"{name} is {value}; it must be a finite positive number, or left out")
         if self.mask is not None:
             object.__setattr__(self, "mask", _checked_mask(self.mask, (*self.q.shape[:-1], self.k.shape[-2])))
+        if self.q.shape[-2] > self.k.shape[-2] and (self.causal or self.mask is not None):
+            raise ValueError(
+                f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a mask, the queries are the last "
+                "tokens of the sequence of keys, so there may not be more of them"
+            )
 
     @property
     def heads(self) -> int:
@@ -86,6 +95,35 @@ class QKV:
     def groups(self) -> int:
         """Number of key/value heads."""
         return int(self.k.shape[-3])
+
+    def problem(self, *, like: Array | None = None, dtype: Any = None) -> AttentionProblem:
+        """Return the attention problem that these arrays pose.
+
+        Parameters
+        ----------
+        like : Array, optional
+            An array whose library and device the problem takes; None: NumPy, without a copy.
+        dtype : dtype of that library, optional
+            None: that of ``like`` if it is floating, else that of the arrays.
+        """
+
+        def moved(array: npt.NDArray[Any]) -> Array:
+            return from_host(array, like=self.q if like is None else like, dtype=dtype)
+
+        mask: Mask = Causal() if self.causal else Full()
+        if self.mask is not None and self.mask.dtype == np.bool_:
+            mask &= Explicit(from_host(self.mask, like=self.mask if like is None else like))
+        elif self.mask is not None:
+            mask &= Bias(moved(self.mask))
+        return AttentionProblem(
+            moved(self.q),
+            moved(self.k),
+            moved(self.v),
+            mask=mask,
+            scale=self.scale,
+            softcap=self.softcap,
+            check_finite=dtype is not None or like is not None,  # finite here, but a narrower dtype may overflow
+        )
 
 
 def _checked_numbers(name: str, array: npt.NDArray[Any]) -> Floats:
@@ -137,6 +175,7 @@ def _checked_mask(mask: npt.NDArray[Any], scores: tuple[int, ...]) -> npt.NDArra
         raise TypeError(
             f"mask has dtype {mask.dtype}; it must be boolean (True: may read) or floating (added to scores)"
         )
+    mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)  # one number per key stands for every query
     padded = (1,) * (len(scores) - mask.ndim) + mask.shape
     if len(padded) != len(scores) or any(m not in (1, s) for m, s in zip(padded, scores, strict=True)):
         raise ValueError(f"mask has shape {mask.shape}, which does not broadcast to the scores' shape {scores}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SafetensorsFile", "TensorEntry", "open_safetensors", "write_safetensors"]
+__all__ = ["SafetensorsFile", "TensorEntry", "open_safetensors", "require_readable", "write_safetensors"]
 
 # On disk everything is little-endian. BF16 is read as the upper half of a float32, see `SafetensorsFile.__getitem__`.
 DTYPES = {
@@ -107,10 +107,8 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     ValueError
-        If the file is not in the format or is cut short; names the file and what is wrong.
+        If there is no such file, or it is not in the format or is cut short; names the file and what is wrong.
 
     Notes
     -----
@@ -118,8 +116,7 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
     without holes; all three are checked. Not checked: the numbers.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file; pass the path of a .safetensors file")
+    require_readable(path)
     size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -184,6 +181,18 @@ def write_safetensors(
         stream.write(text)
         for array in arrays.values():
             stream.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
+
+
+def require_readable(path: Path) -> None:
+    """Raise ValueError, in one sentence, unless a path is that of a file that may be read."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; check the path")
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; pass the path of a file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened: {error.strerror}") from error
 
 
 def _entry(path: Path, name: str, fields: Any, offset: int) -> TensorEntry:

@@ -1,5 +1,6 @@
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,11 +170,33 @@ def test_other_suffixes_are_refused(tmp_path, name):
         load_qkv(tmp_path / name)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not a file; pass an .npz or .safetensors file"):
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.npz does not exist"):
         load_qkv(tmp_path / "nowhere.npz")
-    with pytest.raises(FileNotFoundError, match="is not a file"):
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not a file; pass the path of a file"):
         load_qkv(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_that_may_not_be_opened_is_refused_with_the_reason(tmp_path, monkeypatch, suffix):
+    save_qkv(tmp_path / f"a{suffix}", *heads())
+
+    def refuse(self, mode):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match="cannot be opened: Permission denied"):
+        load_qkv(tmp_path / f"a{suffix}")
+
+
+def test_tensors_of_another_library_are_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    q, k, v = heads()
+    save_qkv(tmp_path / "a.npz", *(torch.from_numpy(array) for array in (q, k, v)))
+    np.testing.assert_array_equal(load_qkv(tmp_path / "a.npz").v, v)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import special
 
 from tnattn.models.qkv import QKV
 
@@ -84,7 +85,7 @@ def test_scalars_must_be_positive_and_finite(field, value):
         QKV(**arrays(), **{field: value})
 
 
-@pytest.mark.parametrize("shape", [(6, 6), (1, 6), (4, 6, 6), (4, 1, 6), (6,)])
+@pytest.mark.parametrize("shape", [(6, 6), (1, 6), (4, 6, 6), (4, 1, 6)])
 def test_masks_that_broadcast_to_the_scores_are_kept(shape):
     assert QKV(**arrays(), mask=np.ones(shape, bool)).mask.shape == shape
 
@@ -108,3 +109,68 @@ def test_an_additive_mask_may_hold_only_minus_infinity(bad):
 def test_an_integer_mask_is_refused_because_it_could_mean_either():
     with pytest.raises(TypeError, match="mask has dtype int64; it must be boolean"):
         QKV(**arrays(), mask=np.ones((6, 6), np.int64))
+
+
+def test_a_mask_of_one_entry_per_key_holds_for_every_query():
+    assert QKV(**arrays(), mask=np.ones(6, bool)).mask.shape == (1, 6)
+
+
+@pytest.mark.parametrize("mask", [{"causal": True}, {"mask": np.ones((6, 4), bool)}], ids=["causal", "explicit"])
+def test_more_queries_than_keys_are_refused_under_a_mask(mask):
+    q, k, v = np.ones((2, 6, 3)), np.ones((2, 4, 3)), np.ones((2, 4, 3))
+    assert QKV(q, k, v, name="test").q.shape[-2] == 6
+    with pytest.raises(ValueError, match="q has 6 tokens and k only 4"):
+        QKV(q, k, v, name="test", **mask)
+
+
+def softmax_attention(q, k, v, scores_changed):
+    """Attention with keys repeated for the heads of their group, written out densely."""
+    repeats = q.shape[0] // k.shape[0]
+    scores = scores_changed(np.einsum("hid,hjd->hij", q, k.repeat(repeats, 0)) / np.sqrt(q.shape[-1]))
+    return special.softmax(scores, axis=-1) @ v.repeat(repeats, 0)
+
+
+LOWER = np.tril(np.ones((6, 6), bool))
+EVEN = np.arange(6) % 2 == 0
+SLOPE = np.linspace(-2, 2, 36).reshape(6, 6)
+SETTINGS = {
+    "plain": ({}, lambda s: s),
+    "causal": ({"causal": True}, lambda s: np.where(LOWER, s, -np.inf)),
+    "scale": ({"scale": 2.0}, lambda s: s * np.sqrt(3) * 2),
+    "softcap": ({"softcap": 0.5}, lambda s: 0.5 * np.tanh(s / 0.5)),
+    "explicit": ({"mask": EVEN}, lambda s: np.where(EVEN, s, -np.inf)),
+    "bias": ({"mask": SLOPE}, lambda s: s + SLOPE),
+    "both": ({"causal": True, "mask": EVEN}, lambda s: np.where(LOWER & EVEN, s, -np.inf)),
+}
+
+
+@pytest.mark.parametrize("options, scores_changed", SETTINGS.values(), ids=SETTINGS)
+def test_the_problem_posed_is_the_one_described(options, scores_changed):
+    fields = arrays(dtype=np.float64)
+    expected = softmax_attention(fields["q"], fields["k"], fields["v"], scores_changed)
+    output = QKV(**fields, **options).problem().output
+    np.testing.assert_allclose(np.asarray(output).reshape(expected.shape), expected, atol=1e-13)
+
+
+def test_every_setting_changes_the_output():
+    fields = arrays(dtype=np.float64)
+    outputs = [np.asarray(QKV(**fields, **options).problem().output) for options, _ in SETTINGS.values()]
+    gaps = [np.abs(one - other).max() for i, one in enumerate(outputs) for other in outputs[:i]]
+    assert min(gaps) > 1e-3
+
+
+def test_the_problem_follows_the_library_and_dtype_asked_for():
+    torch = pytest.importorskip("torch")
+    problem = QKV(**arrays(), causal=True, mask=SLOPE).problem(like=torch.zeros(1), dtype=torch.float64)
+    assert problem.q.dtype == torch.float64
+    reference = QKV(**arrays(dtype=np.float64), causal=True, mask=SLOPE).problem().output
+    assert problem.output.shape == reference.shape
+    np.testing.assert_allclose(problem.output.numpy(), reference, atol=1e-6)
+
+
+def test_a_number_too_large_for_the_dtype_asked_for_is_refused():
+    fields = arrays(dtype=np.float64)
+    fields["v"][0, 0, 0] = 1e300
+    assert QKV(**fields).problem().v[0, 0, 0] == 1e300
+    with pytest.warns(RuntimeWarning, match="overflow"), pytest.raises(ValueError, match="v "):
+        QKV(**fields).problem(dtype=np.float32)

@@ -126,5 +126,5 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, kept):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors is not a file"):
+    with pytest.raises(ValueError, match=r"nowhere\.safetensors does not exist"):
         open_safetensors("nowhere.safetensors")
