@@ -170,6 +170,14 @@ def test_bennett_with_an_estimated_variance_keeps_its_level_for_light_tails(draw
     assert np.sum(bennett_lower_p_value(x, 1.0) <= 0.01) <= 78
 
 
+def test_the_allowance_for_an_unseen_value_protects_moderately_heavy_tails():
+    """Fourth powers of Gaussians: 4000 runs of 100 trials at 1 %, at most 78; without the allowance about 200."""
+    x = np.random.default_rng(13).chisquare(1, (100, 4000)) ** 2 / 3.0
+    assert np.sum(bennett_lower_p_value(x, 1.0) <= 0.01) <= 78
+    unprotected = bennett_lower_p_value(x, 1.0, np.mean((x - 1.0) ** 2, axis=0))
+    assert np.sum(unprotected <= 0.01) > 150
+
+
 def test_bennett_with_an_estimated_variance_is_dishonest_for_rare_values():
     """Negative control, and the reason why such a verdict is labelled asymptotic: 61 % at nominal 1 %."""
     x = MEAN_ONE["rare"](np.random.default_rng(10), (100, 2000))
