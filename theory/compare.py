@@ -1,0 +1,267 @@
+"""Run a method, evaluate the theorems about it, and say what the data say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from theory.bound import Bound, HypothesisViolated, Prediction, Values
+from theory.catalogue import bounds_about
+from theory.guarantee import Asymptotic, Deterministic, ExactExpectation, InExpectation, WithProbability
+from theory.intervals import deterministic_slack
+from theory.verdict import (
+    Judgement,
+    Verdict,
+    is_vacuous,
+    judge_deterministic,
+    judge_exact_expectation,
+    judge_expectation,
+    judge_lower_expectation,
+    judge_probability,
+)
+from tnattn.arrays import eps
+
+LEVEL = 1e-6  # of a single verdict; ``verify`` controls a whole family instead
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A theorem beside what was measured.
+
+    Parameters
+    ----------
+    bound : Bound
+    verdict : Verdict
+    detail : str
+        The evidence in words, or the hypothesis that fails.
+    p_value : float or None
+    trials : int
+    predicted : ndarray or None
+        Right-hand sides, (...) or (trials, ...) for conditional statements.
+    errors : ndarray or None
+        Left-hand sides, (trials, ...).
+    """
+
+    bound: Bound
+    verdict: Verdict
+    detail: str
+    p_value: float | None = None
+    trials: int = 0
+    predicted: Values | None = None
+    errors: Values | None = None
+
+    @property
+    def slack(self) -> float:
+        """Predicted / observed, the geometric mean over the stack; the reciprocal for lower bounds; NaN without data.
+
+        Observed is the mean for expectations, the largest error otherwise.
+        """
+        if self.predicted is None or self.errors is None or self.errors.shape[0] == 0:
+            return float("nan")
+        averaged = isinstance(self.bound.guarantee, (InExpectation, ExactExpectation))
+        ratio = self.predicted / np.maximum(self.errors.mean(axis=0) if averaged else self.errors, np.finfo(float).tiny)
+        if self.bound.side == "lower":
+            ratio = 1 / np.maximum(ratio, np.finfo(float).tiny)
+        if not averaged:
+            ratio = ratio.min(axis=0)
+        known = np.isfinite(ratio) & (ratio > 0)
+        return float(np.exp(np.mean(np.log(ratio[known])))) if np.any(known) else float("nan")
+
+    def __repr__(self) -> str:
+        return f"<{self.bound.name}: {self.verdict}, slack {self.slack:.3g}, {self.detail}>"
+
+
+def compare(
+    method: Any,
+    target: Any,
+    bounds: Iterable[Bound] | None = None,
+    *,
+    trials: int = 200,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+) -> list[Comparison]:
+    """Measure a method on a target and judge every theorem about it; one set of results serves all.
+
+    Parameters
+    ----------
+    method : a method of ``tnattn``
+        Called as ``method(target, rng=...)``, or without a generator where it takes none.
+    target : matrix, tensor or AttentionProblem
+    bounds : iterable of Bound, optional
+        All theorems in ``theory.bounds`` about the method's class by default.
+    trials : int
+        Independent runs at most; statements that hold for every realisation use 10 of them at most.
+    rng : numpy.random.Generator
+    level : float
+        Probability of a wrong "refuted" per verdict.
+
+    Returns
+    -------
+    list of Comparison, one per theorem
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a numpy.random.Generator; got {type(rng).__name__}; pass numpy.random.default_rng(seed)"
+        )
+    if trials < 1:
+        raise ValueError(f"trials must be positive; got {trials}")
+    chosen = list(bounds) if bounds is not None else bounds_about(method)
+    prior, answered = _before_the_run(chosen, method, target)
+    speaking = [b for b in chosen if b.name not in answered]
+    if not speaking:
+        return [answered[b.name] for b in chosen]
+    if all(isinstance(b.guarantee, Deterministic) for b in speaking):
+        trials = min(trials, 10)
+    records = _Records(speaking)
+    for child in rng.spawn(trials):
+        records.add(method, target, method(target, rng=child))
+        if records.count % 20 == 0 and records.decided(method, target, prior, level):
+            break
+    for b in speaking:
+        answered[b.name] = records.judge(b, target, prior.get(b.name), level)
+    return [answered[b.name] for b in chosen]
+
+
+class _Records:
+    """What was measured so far, per theorem."""
+
+    def __init__(self, bounds: Sequence[Bound]) -> None:
+        self._bounds = bounds
+        self._errors: dict[str, list[Values]] = {b.name: [] for b in bounds}
+        self._predicted: dict[str, list[Prediction]] = {b.name: [] for b in bounds if b.kind != "prior"}
+        self._refused: dict[str, str] = {}
+        self.count = 0
+
+    def add(self, method: Any, target: Any, result: Any) -> None:
+        measured: dict[int, Values] = {}
+        for b in self._bounds:
+            if b.kind != "prior":
+                try:
+                    prediction = b(method, target, result)
+                except HypothesisViolated as violated:
+                    self._refused.setdefault(b.name, str(violated))
+                    continue
+                self._predicted[b.name].append(prediction)
+                if prediction.observed is not None:
+                    self._errors[b.name].append(prediction.observed)
+                    continue
+            key = id(b.error)
+            if key not in measured:
+                measured[key] = b.error(target, result)
+            self._errors[b.name].append(measured[key])
+        self.count += 1
+
+    def decided(self, method: Any, target: Any, prior: dict[str, Prediction], level: float) -> bool:
+        """Whether more trials cannot be needed: only tests that stay valid under optional stopping may decide early."""
+        for b in self._bounds:
+            if isinstance(b.guarantee, Deterministic) and self.count >= 10:
+                continue
+            if not isinstance(b.guarantee, InExpectation) or b.error.ceiling is None:
+                return False
+            verdict = self.judge(b, target, prior.get(b.name), level).verdict
+            if verdict not in (Verdict.REFUTED, Verdict.SUPPORTED, Verdict.VACUOUS):
+                return False
+        return True
+
+    def judge(self, b: Bound, target: Any, prior: Prediction | None, level: float) -> Comparison:
+        if not self._errors[b.name]:
+            return Comparison(b, Verdict.NOT_APPLICABLE, self._refused.get(b.name, "no result"))
+        errors = np.stack(self._errors[b.name])
+        if prior is None:
+            made = self._predicted[b.name]
+            prior = Prediction(np.stack([p.value for p in made]), np.stack([p.failure for p in made]))
+        if not np.all(np.isfinite(errors)):
+            bad = int(np.sum(~np.isfinite(errors)))
+            return Comparison(
+                b, Verdict.NOT_APPLICABLE, f"{bad} of {errors.size} errors are not finite: a result has bad rows"
+            )
+        judgement = _judge(b, target, prior, errors, level)
+        verdict = judgement.verdict
+        says_size = verdict is not Verdict.REFUTED and b.side == "upper" and b.kind != "identity"
+        if says_size and np.all(is_vacuous(prior.value, b.error.trivial(target))):
+            verdict = Verdict.VACUOUS
+        return Comparison(b, verdict, judgement.detail, judgement.p_value, len(errors), prior.value, errors)
+
+
+def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level: float) -> Judgement:
+    slack = rounding_slack(b, target)
+    match b.guarantee:
+        case Deterministic():
+            if b.kind == "identity":
+                return judge_deterministic(np.abs(errors - prediction.value), 0.0, slack)
+            if b.side == "lower":
+                return judge_deterministic(prediction.value, errors, slack)
+            return judge_deterministic(errors, prediction.value, slack)
+        case InExpectation():
+            ceiling = None if b.error.ceiling is None else b.error.ceiling(target) + slack
+            value = prediction.value
+            if b.side == "lower":
+                return judge_lower_expectation(errors, np.maximum(value - slack, 0.0), ceiling, level)
+            if ceiling is not None:
+                ceiling = np.maximum(ceiling, errors.max(axis=0))
+            return judge_expectation(errors, value, ceiling, level, slack=slack)
+        case ExactExpectation(margin=margin):
+            return judge_exact_expectation(errors, prediction.value, level, margin=margin)
+        case WithProbability():
+            return judge_probability(errors > prediction.value + slack, prediction.failure, level)
+        case Asymptotic():
+            return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
+
+
+def rounding_slack(b: Bound, target: Any) -> Values:
+    """Return the allowance for rounding, in the units of the theorem's error: bounds.md convention c = 8."""
+    shape, precision = _size(target)
+    guarantee = b.guarantee if isinstance(b.guarantee, Deterministic) else Deterministic()
+    return np.asarray(
+        deterministic_slack(
+            shape,
+            precision,
+            b.error.norm(target),
+            condition=guarantee.condition,
+            subtraction=guarantee.subtraction,
+        ),
+        dtype=np.float64,
+    )
+
+
+def _size(target: Any) -> tuple[tuple[int, int], float]:
+    """Return the two sizes that enter the rounding slack, and the unit roundoff of the target's precision."""
+    if hasattr(target, "n_q"):
+        return (target.n_q, target.n_k), eps(target.q)
+    shape = tuple(int(n) for n in target.shape)
+    sizes = shape[-2:] if len(shape) >= 2 else (shape[0], 1)
+    like = getattr(target, "like", target)
+    return (max(shape), sizes[-1]), eps(like)
+
+
+def _before_the_run(
+    bounds: Sequence[Bound], method: Any, target: Any
+) -> tuple[dict[str, Prediction], dict[str, Comparison]]:
+    """Evaluate what can be evaluated; collect the theorems that do not apply."""
+    predictions: dict[str, Prediction] = {}
+    refused: dict[str, Comparison] = {}
+    for b in bounds:
+        if not b.speaks_of(method):
+            refused[b.name] = Comparison(b, Verdict.NOT_APPLICABLE, f"it does not speak about {type(method).__name__}")
+        elif b.kind == "prior":
+            try:
+                predictions[b.name] = b(method, target)
+            except HypothesisViolated as violated:
+                refused[b.name] = Comparison(b, Verdict.NOT_APPLICABLE, str(violated))
+    return predictions, refused
+
+
+def control(b: Bound) -> Bound:
+    """Return the false theorem that the data must refute on the extremal instance.
+
+    Raises
+    ------
+    ValueError
+        If the theorem names no such factor.
+    """
+    if b.must_fail is None:
+        raise ValueError(f"{b.name} names no factor that must fail")
+    return replace(b.scaled(b.must_fail))
