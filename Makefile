@@ -1,0 +1,64 @@
+# `make demo` sets up and runs the main job; `make test` sets up and passes the tests.
+# Needs Python 3.11 or later and nothing else; uses uv where it is installed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= tnattn-results
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+create = test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV)
+install = uv pip install -q --python $(BIN)/python -c constraints.txt
+else
+create = test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+install = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+endif
+
+.PHONY: demo test slow gpu dev lint types bench clean help
+
+help: ## say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+$(VENV)/.study: pyproject.toml constraints.txt
+	@$(create)
+	@echo "setting up $(VENV) (a minute on a fresh machine)"
+	@$(install) -e ".[study]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	@$(create)
+	@echo "setting up $(VENV) for the tests (a minute on a fresh machine)"
+	@$(install) -e ".[study,test]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@$(create)
+	@echo "setting up $(VENV) for development"
+	@$(install) -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.study ## compare the methods on real attention; writes $(OUT)/report.html
+	$(BIN)/tnattn compare --out $(OUT)
+
+test: $(VENV)/.test ## the default tests
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+slow: $(VENV)/.test ## all tests, the slow and statistical ones too
+	$(BIN)/python -m pytest -m "not gpu"
+
+gpu: $(VENV)/.test ## the tests that need a CUDA device and CuPy
+	$(BIN)/python -m pytest -m gpu
+
+dev: $(VENV)/.dev ## everything needed to develop
+
+lint: $(VENV)/.dev ## style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## static types
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## time against the peers; regenerates the tables in tests/benchmarks/results
+	$(BIN)/python tests/benchmarks/run.py
+
+clean: ## remove the environment and the results
+	rm -rf $(VENV) $(OUT)
