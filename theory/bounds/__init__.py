@@ -1,0 +1,1 @@
+"""Theorems, one function each; folders mirror those of the methods that they are about."""

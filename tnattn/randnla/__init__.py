@@ -1,0 +1,1 @@
+"""Randomized numerical linear algebra: sketches and the factorisations built on them."""

@@ -1,0 +1,233 @@
+"""What a matrix method may be applied to: arrays, structured and sparse matrices, operators, entries on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import scipy.sparse as sparse
+from scipy.sparse.linalg import LinearOperator
+
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    check_finite,
+    device,
+    dtype_name,
+    is_array,
+    require_floating,
+)
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+_csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
+_BLOCK = 1 << 22  # entries evaluated at a time by a product with entries on demand
+
+
+@runtime_checkable
+class KernelEntries(Protocol):
+    """A stack of square symmetric matrices known by their entries: O(n) storage instead of O(n^2).
+
+    ``shape`` is (..., n, n) and ``like`` any array of the library, device and dtype of the entries.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Batch axes followed by n and n."""
+
+    @property
+    def like(self) -> Array:
+        """An array of the library, device and dtype."""
+
+    def diagonal(self) -> Array:
+        """Return the diagonals, (..., n)."""
+
+    def columns(self, indices: Array) -> Array:
+        """Return the columns (..., n, b) at integer indices (..., b), each matrix having its own."""
+
+
+def as_structured(a: Any, name: str = "a") -> StructuredMatrix:
+    """Return what a matrix method was given as a structured matrix.
+
+    Parameters
+    ----------
+    a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix or array, LinearOperator, or KernelEntries
+        Real floating. Arrays and the stored entries of sparse matrices must be finite; operators are not checked.
+
+    Raises
+    ------
+    TypeError
+        If ``a`` is none of these or holds integers, booleans or complex numbers.
+    ValueError
+        If ``a`` has fewer than two axes, an axis of length 0, or an entry that is not finite.
+    """
+    matrix = _wrapped(a, name)
+    if len(matrix.shape) < 2:
+        raise ValueError(f"{name} has shape {tuple(matrix.shape)}; at least two axes (..., m, n) are needed")
+    if 0 in matrix.shape:
+        raise ValueError(f"{name} has shape {tuple(matrix.shape)}; no axis may have length 0")
+    require_floating(matrix.like, name)
+    return matrix
+
+
+def _wrapped(a: Any, name: str) -> StructuredMatrix:
+    if isinstance(a, StructuredMatrix):
+        return a
+    if _is_sparse(a):
+        matrix: Any = _csr(a)
+        require_floating(matrix.data, name)
+        check_finite(matrix.data, f"{name}.data")
+        return HostOperator(matrix)
+    if isinstance(a, LinearOperator):
+        return HostOperator(a)
+    if is_array(a):
+        require_floating(a, name)
+        if a.ndim < 2:
+            raise ValueError(f"{name} has shape {tuple(a.shape)}; at least two axes (..., m, n) are needed")
+        check_finite(a, name)
+        return Dense(a)
+    if isinstance(a, KernelEntries):
+        return EntriesOperator(a)
+    raise TypeError(
+        f"{name} is a {type(a).__name__}; pass an array, a StructuredMatrix, a scipy.sparse matrix, a LinearOperator, "
+        f"or an object with shape, like, diagonal() and columns(indices)"
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HostOperator(StructuredMatrix):
+    """A single SciPy sparse matrix or linear operator, on the host."""
+
+    operator: Any
+
+    def __post_init__(self) -> None:
+        # SciPy works out the dtype of most operators by itself; an empty one of it says the rest
+        prototype = _csr((1, 1), dtype=self.operator.dtype).toarray()
+        object.__setattr__(self, "_prototype", prototype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.operator.shape)
+
+    @property
+    def like(self) -> Array:
+        return self._prototype  # type: ignore[attr-defined]
+
+    @property
+    def storage(self) -> int:
+        if _is_sparse(self.operator):
+            return 2 * int(self.operator.nnz) + self.shape[0] + 1
+        return 0
+
+    def _matmul(self, x: Array) -> Array:
+        return self._per_matrix(self.operator, x)
+
+    def _rmatmul(self, y: Array) -> Array:
+        try:
+            return self._per_matrix(self.operator.T, y)
+        except NotImplementedError as error:
+            raise TypeError("a has no product with its transpose; define rmatvec or rmatmat") from error
+
+    def _per_matrix(self, operator: Any, x: Array) -> Array:
+        # a stack of right factors becomes one wide factor
+        xp = array_namespace(self.like, x)
+        if x.ndim == 2:
+            return xp.astype(operator @ x, self.dtype, copy=False)
+        batch, (n, c) = tuple(x.shape[:-2]), x.shape[-2:]
+        wide = xp.reshape(xp.moveaxis(x, -2, 0), (n, -1))  # (n, batch * c)
+        product = xp.reshape(operator @ wide, (-1, *batch, c))
+        return xp.astype(xp.moveaxis(product, 0, -2), self.dtype, copy=False)
+
+    def to_dense(self) -> Array:
+        if _is_sparse(self.operator):
+            return self.operator.toarray()
+        xp = array_namespace(self.like)
+        return self._matmul(xp.eye(self.shape[-1], dtype=self.dtype))
+
+    def matmul_flops(self, columns: int) -> int:
+        if _is_sparse(self.operator):
+            return 2 * columns * int(self.operator.nnz)
+        return 2 * columns * self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EntriesOperator(StructuredMatrix):
+    """Matrices known by their entries; a product evaluates blocks of columns and keeps none."""
+
+    entries_on_demand: KernelEntries
+
+    def __post_init__(self) -> None:
+        if len(self.shape) < 2 or self.shape[-1] != self.shape[-2]:
+            raise ValueError(f"entries on demand have shape {self.shape}; (..., n, n) is needed")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.entries_on_demand.shape)
+
+    @property
+    def like(self) -> Array:
+        return self.entries_on_demand.like
+
+    @property
+    def storage(self) -> int:
+        return 0
+
+    def diagonal(self) -> Array:
+        """Return the diagonals, (..., n)."""
+        return self.entries_on_demand.diagonal()
+
+    def columns(self, indices: Array) -> Array:
+        """Return the columns (..., n, b) at indices (..., b)."""
+        return self.entries_on_demand.columns(indices)
+
+    def _blocks(self) -> list[tuple[slice, Array]]:
+        xp = array_namespace(self.like)
+        n = self.shape[-1]
+        step = max(1, _BLOCK // (n * self.count))
+        spans = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        place = device(self.like)
+        return [
+            (s, xp.broadcast_to(xp.arange(s.start, s.stop, device=place), (*self.batch, s.stop - s.start)))
+            for s in spans
+        ]
+
+    def _matmul(self, x: Array) -> Array:
+        total = None
+        for span, indices in self._blocks():
+            part = self.columns(indices) @ x[..., span, :]
+            total = part if total is None else total + part
+        return total
+
+    def _rmatmul(self, y: Array) -> Array:
+        return self._matmul(y)
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        return xp.concat([self.columns(indices) for _, indices in self._blocks()], axis=-1)
+
+    def matmul_flops(self, columns: int) -> int:
+        return 2 * columns * self.count * self.shape[-1] ** 2
+
+
+def require_rank(rank: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a rank exceeds the smaller side of the matrices of a stack."""
+    limit = min(shape[-2:])
+    if rank > limit:
+        raise ValueError(f"rank {rank} exceeds min(m, n) = {limit} of the {tuple(shape)} stack; reduce rank")
+
+
+def require_count(value: int, name: str, *, least: int) -> None:
+    """Raise unless a parameter is an integer of at least the given size."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}; an integer is needed")
+    if value < least:
+        raise ValueError(f"{name} is {value}; {name} >= {least} is needed")
+
+
+def describe(matrix: StructuredMatrix) -> str:
+    """Return the shape and dtype of a matrix for a message."""
+    return f"{tuple(matrix.shape)} {dtype_name(matrix.dtype)}"
+
+
+def _is_sparse(a: Any) -> bool:
+    return bool(sparse.issparse(a))

@@ -1,0 +1,81 @@
+"""The randomized range finder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from tnattn.arrays import Array, Rng
+from tnattn.linalg import lu_normalise, orthonormalise
+from tnattn.randnla.base import rank_budget
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.sketch import Sketch, sketched
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True)
+class RangeFinder:
+    """An orthonormal basis whose range captures most of the range of a matrix.
+
+    Parameters
+    ----------
+    rank : int
+        Target rank k, positive.
+    oversampling : int
+        Further columns p of the test matrix. Never more columns than min(m, n) are used: they span everything.
+    power_iterations : int
+        Non-negative; each one costs two more products with the matrix. None are 36 to 63 % worse on slow spectra.
+    sketch : Sketch
+        Distribution of the test matrix.
+
+    Notes
+    -----
+    2 m n (k + p) (1 + 2 power_iterations) flops in products with the matrix, and O(m (k + p)^2). Halko, Martinsson &
+    Tropp 2011, Algorithms 4.1 and 4.4. Deviations: bases between the products are normalised by LU factorisations, not
+    orthonormalised; all matrices of a stack share the test matrix.
+    """
+
+    rank: int = rank_budget(16)
+    oversampling: int = 10
+    power_iterations: int = 0
+    sketch: Sketch = field(default_factory=Gaussian)
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_count(self.oversampling, "oversampling", least=0)
+        require_count(self.power_iterations, "power_iterations", least=0)
+        if not isinstance(self.sketch, Sketch):
+            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+
+    @property
+    def size(self) -> int:
+        """Number of columns of the test matrix, rank plus oversampling."""
+        return self.rank + self.oversampling
+
+    @final
+    def __call__(self, a: Any, *, rng: Rng | None = None) -> Array:
+        """Return an orthonormal basis.
+
+        Parameters
+        ----------
+        a : as for a MatrixMethod, (..., m, n)
+        rng : numpy.random.Generator or DeviceDraws
+
+        Returns
+        -------
+        Array, (..., m, min(size, m, n))
+            Columns orthonormal to rounding.
+        """
+        return self.basis(as_structured(a), rng=rng)
+
+    def basis(self, a: StructuredMatrix, *, rng: Rng | None) -> Array:
+        """Return the basis of a matrix that has been checked; see ``__call__``."""
+        require_rank(self.rank, a.shape)
+        size = min(self.size, *a.shape[-2:])
+        y = sketched(a, self.sketch.draw(a.shape[-1], size, rng=rng, like=a.like))
+        for _ in range(self.power_iterations):
+            # without normalisation rounding would drown all but the leading directions
+            z = a.mT @ lu_normalise(y)
+            y = a @ lu_normalise(z)
+        return orthonormalise(y)

@@ -1,0 +1,53 @@
+"""Distributions over test matrices, and the product of a matrix with one draw."""
+
+from __future__ import annotations
+
+import abc
+
+from tnattn.arrays import Array, Rng
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+from tnattn.structured.low_rank import Factored
+
+
+class Sketch(abc.ABC):
+    """A distribution over n-by-size test matrices Omega with ``E[Omega Omega^T] = I``.
+
+    A subclass is a frozen dataclass; ``cls()`` must work.
+    """
+
+    @abc.abstractmethod
+    def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
+        """Draw a test matrix.
+
+        Parameters
+        ----------
+        n, size : int
+            Rows and columns, both positive.
+        rng : numpy.random.Generator or DeviceDraws
+        like : Array
+            Says the library, device and floating dtype.
+
+        Returns
+        -------
+        StructuredMatrix, (n, size)
+            One matrix, which all matrices of a stack share.
+        """
+
+
+def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:
+    """Return ``a @ omega``, (..., m, size), without making a structured test matrix dense where ``a`` is explicit.
+
+    Parameters
+    ----------
+    a : StructuredMatrix, (..., m, n)
+    omega : StructuredMatrix, (n, size)
+    """
+    if isinstance(omega, Dense):
+        return a @ omega.array
+    if isinstance(a, Dense):
+        return (omega.mT @ a.array.mT).mT  # (size, n) (..., n, m)
+    if isinstance(a, Factored):
+        left, right = a.factors()
+        return left @ (omega.mT @ right.mT).mT
+    return a @ omega.to_dense()
