@@ -149,7 +149,11 @@ def _parameter(name: str, missing: str) -> Any:
     return pytest.param(name, marks=[*marks, pytest.mark.gpu] if name == "cupy" else marks)
 
 
-@pytest.fixture(scope="module", params=[_parameter(name, missing) for name, (_, missing) in RINGS.items()])
+# The header speaks for a CuPy that cannot run; a skip for each test would drown the others.
+SHOWN = [name for name, (_, missing) in RINGS.items() if not (missing and name.startswith("cupy"))]
+
+
+@pytest.fixture(scope="module", params=[_parameter(name, RINGS[name][1]) for name in SHOWN])
 def xp(request: pytest.FixtureRequest) -> Iterator[Ring]:
     """Run a test on every ring."""
     with RINGS[request.param][0]() as ring:
@@ -167,7 +171,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def compare_arrays(actual: Any, desired: Any, *, rtol: float, atol: float = 0.0) -> None:
-    """Assert that arrays agree; if ``desired`` is no NumPy array, in library, device and dtype as well."""
+    """Assert that arrays agree; if ``desired`` is no NumPy array, in library, device and dtype as well.
+
+    A NumPy array as ``desired`` is a reference on the host, whatever its precision: its values count.
+    """
     if not isinstance(desired, np.ndarray) and array_api_compat.is_array_api_obj(desired):
         assert type(actual) is type(desired), f"{type(actual)} is not {type(desired)}"
         assert device(actual) == device(desired)

@@ -63,7 +63,7 @@ def array_namespace(*arrays: Any) -> Any:
 
 def is_array(x: Any) -> bool:
     """Return whether ``x`` is an array of a supported library."""
-    return bool(array_api_compat.is_array_api_obj(x))
+    return not isinstance(x, type) and bool(array_api_compat.is_array_api_obj(x))
 
 
 def device(x: Array) -> Any:
@@ -109,7 +109,7 @@ def dtype_name(dtype: Any) -> str:
 
 def eps(x_or_dtype: Any) -> float:
     """Return the distance from 1 to the next number of a floating dtype, or of the dtype of an array."""
-    name = dtype_name(getattr(x_or_dtype, "dtype", x_or_dtype))
+    name = dtype_name(x_or_dtype.dtype if is_array(x_or_dtype) else x_or_dtype)
     digits = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
     if name not in digits:
         raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(digits)} is needed")
@@ -548,9 +548,9 @@ def blas_threads(count: int) -> Iterator[None]:
         raise ValueError(f"count is {count}; at least one thread is needed")
     with _limit_lock:
         if not _limits:
-            _outermost = _blas_libraries().limit(limits=count, user_api="blas")
+            _outermost = _limited(count)
         elif count < min(_limits):
-            _blas_libraries().limit(limits=count, user_api="blas")
+            _limited(count)
         _limits.append(count)
     try:
         yield
@@ -560,8 +560,22 @@ def blas_threads(count: int) -> Iterator[None]:
             _limits.remove(count)
             if not _limits:
                 _outermost.restore_original_limits()
+                _release_control()
             elif min(_limits) > before:
-                _blas_libraries().limit(limits=min(_limits), user_api="blas")
+                _limited(min(_limits))
+
+
+def _limited(count: int) -> Any:
+    limiter = _blas_libraries().limit(limits=count, user_api="blas")
+    _release_control()
+    return limiter
+
+
+def _release_control() -> None:
+    """Let any thread set the next limit: newer threadpoolctl lets only the first one, and ignores others in silence."""
+    release = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
+    if release is not None:
+        release()
 
 
 def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, like: Array) -> list[Value]:
