@@ -1,0 +1,95 @@
+"""Linear attention: another kernel in place of the exponential."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, dtype_name
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.method import KeyMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.summary import KeySet, Summary
+from tnattn.structured import Dense, StructuredMatrix, Transposed
+
+
+@dataclass(frozen=True)
+class LinearAttention(KeyMethod):
+    """Replace exp(scale q . k) by phi(q) . phi(k) with phi(x) = elu(sqrt(scale) x) + 1, entry by entry.
+
+    The method has no budget: it is exact for its own kernel, in linear time, and not an approximation of softmax.
+
+    Notes
+    -----
+    O((n_q + n_k) d d_v) per head; the state is d (d_v + 1) scalars per key head (not O(n m^2) time, as is sometimes
+    printed). Katharopoulos et al. 2020, section 3.2. Deviation: the scale of the scores is split evenly between
+    queries and keys, where the paper has none, so that ``scale`` keeps its meaning.
+    """
+
+    guarantee: ClassVar[str] = "exact for its own kernel"
+    source: ClassVar[str] = "Katharopoulos et al. 2020"
+    waives: ClassVar[Mapping[str, str]] = {
+        "P7": "another kernel has no temperature that softmax would recognise",
+        "P8": "exact for its own kernel, which is not softmax; there is no budget",
+        "P9": "elu + 1 is not exponential: one vector added to all keys changes the weights",
+    }
+
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> LinearState:
+        return LinearState.of(keys)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        d, e = problem.width, problem.value_width
+        build = 2.0 * problem.groups * problem.n_k * d * (e + 1) - 2.0 * problem.heads * problem.n_q * d * d
+        cost = columns_cost(problem, d, build=build)
+        return replace(cost, peak_scalars=max(cost.peak_scalars, float(problem.groups * problem.n_k * d)))
+
+
+def elu_plus_one(x: Array) -> Array:
+    """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
+    xp = array_namespace(x)
+    return xp.where(x > 0, x + 1, xp.exp(xp.minimum(x, xp.zeros_like(x))))
+
+
+@dataclass(frozen=True, eq=False)
+class LinearState(Summary):
+    """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d)."""
+
+    scale: float
+    values: Array
+    mass: Array
+    lift: StructuredMatrix | None = None
+
+    @classmethod
+    def of(cls, keys: KeySet) -> LinearState:
+        """Sum the features of keys."""
+        features = elu_plus_one(keys.keys * math.sqrt(keys.scale))
+        mass = array_namespace(features).sum(features, axis=-2)
+        return cls(keys.scale, features.mT @ keys.values, mass, Transposed(Dense(features)))
+
+    @property
+    def nbytes(self) -> int:
+        width = {"float64": 8, "float32": 4}.get(dtype_name(self.values.dtype), 2)
+        return int(width * (math.prod(self.values.shape) + math.prod(self.mass.shape)))
+
+    @property
+    def groups(self) -> int:
+        return int(self.values.shape[-4])
+
+    def approximate(self, queries: Array) -> Approximation:
+        xp = array_namespace(queries)
+        features = elu_plus_one(queries * math.sqrt(self.scale))
+        return Approximation(
+            kernel=Dense(features),
+            shift=xp.zeros_like(features[..., 0]),
+            values=self.values,
+            mass=self.mass,
+            expand=self.lift,
+        )
+
+    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> LinearState:
+        """Return the state with further keys (..., G, n, d)."""
+        new = LinearState.of(KeySet(k[..., None, :, :], v[..., None, :, :], self.scale))
+        return replace(self, values=self.values + new.values, mass=self.mass + new.mass, lift=None)

@@ -1,0 +1,134 @@
+"""Feature maps whose inner product is unbiased for exp(x . y), and the directions that they project on."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, normal
+from tnattn.linalg import orthonormalise
+
+
+class FeatureKind(abc.ABC):
+    """A map phi with E phi(x) . phi(y) = exp(x . y), built from projections w . x on Gaussian directions w.
+
+    A feature is written as factor * exp(exponent), so that whoever evaluates it may shift the exponents first.
+    """
+
+    @abc.abstractmethod
+    def directions(self, features: int) -> int:
+        """Return how many directions give this many features."""
+
+    @abc.abstractmethod
+    def divisor(self, features: int) -> int:
+        """Return the number by which the inner product of the plain features is to be divided."""
+
+    @abc.abstractmethod
+    def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
+        """Return exponents and factors of the features.
+
+        Parameters
+        ----------
+        projections : Array, (..., n, p)
+        half_squares : Array, (..., n, 1)
+            Half the squared lengths of the vectors.
+
+        Returns
+        -------
+        exponents : Array, (..., n, m) or (..., n, 1)
+        factors : Array, (..., n, m), or None for ones
+        """
+
+
+@dataclass(frozen=True)
+class Positive(FeatureKind):
+    """exp(w . x - |x|^2 / 2): positive, variance growing with exp(|x + y|^2)."""
+
+    def directions(self, features: int) -> int:
+        return features
+
+    def divisor(self, features: int) -> int:
+        return features
+
+    def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
+        return projections - half_squares, None
+
+
+@dataclass(frozen=True)
+class Hyperbolic(FeatureKind):
+    """exp(+-w . x - |x|^2 / 2): positive features of every direction and of its opposite."""
+
+    def directions(self, features: int) -> int:
+        return _half(features, self)
+
+    def divisor(self, features: int) -> int:
+        return features
+
+    def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
+        xp = array_namespace(projections)
+        return xp.concat([projections, -projections], axis=-1) - half_squares, None
+
+
+@dataclass(frozen=True)
+class Trigonometric(FeatureKind):
+    """exp(|x|^2 / 2) (sin w . x, cos w . x): signed, so that small kernel values may come out negative."""
+
+    def directions(self, features: int) -> int:
+        return _half(features, self)
+
+    def divisor(self, features: int) -> int:
+        return _half(features, self)
+
+    def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
+        xp = array_namespace(projections)
+        return half_squares, xp.concat([xp.sin(projections), xp.cos(projections)], axis=-1)
+
+
+def _half(features: int, kind: FeatureKind) -> int:
+    if features % 2:
+        raise ValueError(
+            f"features {features} is odd; {type(kind).__name__} uses two features per direction, so pass an even number"
+        )
+    return features // 2
+
+
+class Directions(abc.ABC):
+    """A distribution of directions, each of which is standard normal by itself."""
+
+    @abc.abstractmethod
+    def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:
+        """Return directions, (count, width), in the dtype, library and device of ``like``."""
+
+
+@dataclass(frozen=True)
+class Independent(Directions):
+    """Independent directions."""
+
+    def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:
+        xp = array_namespace(like)
+        return xp.astype(_wide_normal(rng, (count, width), like), like.dtype)
+
+
+@dataclass(frozen=True)
+class Orthogonal(Directions):
+    """Blocks of ``width`` directions that are exactly orthogonal and have independent chi-distributed lengths.
+
+    Notes
+    -----
+    O(count width^2). Choromanski et al. 2021, section 3; a last block may be incomplete.
+    """
+
+    def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:
+        xp = array_namespace(like)
+        blocks = math.ceil(count / width)
+        # a factor with positive diagonal makes the orthogonal matrix uniformly distributed
+        frames = orthonormalise(_wide_normal(rng, (blocks, width, width), like))
+        unit = xp.reshape(frames, (blocks * width, width))[:count, :]
+        lengths = xp.linalg.vector_norm(_wide_normal(rng, (count, width), like), axis=-1, keepdims=True)
+        return xp.astype(unit * lengths, like.dtype)
+
+
+def _wide_normal(rng: Rng, shape: tuple[int, ...], like: Array) -> Array:
+    """Draw in the widest dtype of the device: a seed means the same directions in float32 and in float64."""
+    return normal(rng, shape, like=like, dtype=accumulator_dtype(like))

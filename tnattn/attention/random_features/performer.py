@@ -1,0 +1,77 @@
+"""Performer: attention through random features of the exponential kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, require_rng
+from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.method import KeyMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
+from tnattn.attention.random_features.summary import FeatureMap, FeatureSummary
+from tnattn.attention.summary import KeySet
+
+
+@dataclass(frozen=True)
+class Performer(KeyMethod):
+    """Estimate exp(scores) without bias by the inner product of random features of queries and keys.
+
+    Parameters
+    ----------
+    features : int
+        Scalars per feature vector, m. Trigonometric and hyperbolic features spend two on each direction.
+    kind : FeatureKind
+        ``Positive()``, ``Hyperbolic()`` or ``Trigonometric()``.
+    directions : Directions
+        ``Independent()`` or ``Orthogonal()``.
+    centre : bool
+        Subtract the mean key from all keys and give its scores back through the row shift: exact for the exponential,
+        and of lower variance where the keys have a mean. Theorems then speak about the centred keys. A summary that
+        grows keeps the mean of its first keys.
+
+    Notes
+    -----
+    O((n_q + n_k) m (d + d_v)) per head. Choromanski et al. 2021, Lemmas 1 and 2, with x = sqrt(scale) q and
+    y = sqrt(scale) k. Deviations: one draw is shared by all heads; exponents are shifted per query row and per feature
+    over the keys, and both shifts are given back, so that no constant is added and nothing is clamped. The numerator
+    and the denominator are unbiased, their ratio is not.
+    """
+
+    features: int = budget(64)
+    kind: FeatureKind = field(default_factory=Positive)
+    directions: Directions = field(default_factory=Orthogonal)
+    centre: bool = True
+
+    guarantee: ClassVar[str] = "exact mean squared error of the kernel"
+    source: ClassVar[str] = "Choromanski et al. 2021"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.features, int) or self.features < 1:
+            raise ValueError(f"features must be a positive integer; got {self.features!r}")
+        self.kind.directions(self.features)
+
+    def with_budget(self, columns: int) -> Performer:
+        """Return the method with at most this many features, an even number where features come in pairs."""
+        paired = self.kind.directions(2) == 1
+        return replace(self, features=max(2, columns - columns % 2) if paired else columns)
+
+    def draw(self, keys: KeySet, *, rng: Rng | None) -> FeatureMap:
+        """Draw the directions and fix the origin of the keys."""
+        rng = require_rng(rng, type(self).__name__)
+        xp = array_namespace(keys.keys)
+        count = self.kind.directions(self.features)
+        drawn = self.directions.draw(count, keys.keys.shape[-1], rng=rng, like=keys.keys)
+        origin = xp.mean(keys.keys, axis=-2, keepdims=True) if self.centre else None
+        return FeatureMap(self.kind, self.features, drawn, keys.scale, origin)
+
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> FeatureSummary:
+        return FeatureSummary.of(self.draw(keys, rng=rng), keys)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        m, p = self.features, self.kind.directions(self.features)
+        g, n_k, d, e = problem.groups, problem.n_k, problem.width, problem.value_width
+        build = 2.0 * g * n_k * (p * d + m * (e + 1)) - 2.0 * problem.heads * problem.n_q * (m - p) * d
+        cost = columns_cost(problem, m, build=build)
+        return replace(cost, peak_scalars=max(cost.peak_scalars, float(g * n_k * m)))
