@@ -1,0 +1,98 @@
+"""A family of attention problems: a generator and the properties that it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tnattn.arrays import Array, from_host, require_host
+from tnattn.attention.problem import AttentionProblem
+
+Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a problem: tokens, width, query heads, key heads."""
+
+    n: int
+    d: int
+    heads: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Property:
+    """What a family declares of its problems.
+
+    Parameters
+    ----------
+    statement : str
+        A sentence.
+    holds : callable
+        Says whether it is true of a problem of the family; dense, for small problems.
+    """
+
+    statement: str
+    holds: Callable[[AttentionProblem], bool]
+
+
+@dataclass(frozen=True)
+class ProblemFamily:
+    """Attention problems of one kind.
+
+    Parameters
+    ----------
+    name, description : str
+    generate : callable
+        (sizes, rng) to q (H, n, d), k (G, n, d) and v (G, n, d), float64 on the host.
+    properties : tuple of Property
+    """
+
+    name: str
+    description: str
+    generate: Callable[[Sizes, np.random.Generator], Arrays]
+    properties: tuple[Property, ...]
+
+    def __call__(
+        self,
+        n: int,
+        d: int,
+        heads: int = 2,
+        groups: int | None = None,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = "float64",
+        like: Array | None = None,
+    ) -> AttentionProblem:
+        """Draw a problem with n queries and keys; ``replace(problem, mask=Causal())`` gives it a mask.
+
+        Parameters
+        ----------
+        n, d : int
+            Tokens, at least 2, and width of queries, keys and values, at least 4.
+        heads, groups : int
+            Query heads and key heads, which divide them; as many of both by default.
+        rng : numpy.random.Generator
+        dtype : dtype or str
+        like : Array, optional
+            Says library and device; NumPy by default.
+        """
+        groups = heads if groups is None else groups
+        if n < 2 or d < 4:
+            raise ValueError(f"n = {n} and d = {d}; the gallery needs at least 2 tokens and width 4")
+        if groups < 1 or heads % groups:
+            raise ValueError(f"{heads} heads cannot be shared among {groups} groups; the first must be a multiple")
+        arrays = self.generate(Sizes(n, d, heads, groups), require_host(rng))
+        prototype = np.zeros(0) if like is None else like
+        q, k, v = (from_host(np.ascontiguousarray(x), like=prototype, dtype=dtype) for x in arrays)
+        return AttentionProblem(q, k, v)
+
+    def check(self, problem: AttentionProblem) -> None:
+        """Raise AssertionError, naming the property, if a problem lacks one that the family declares."""
+        for property_ in self.properties:
+            if not property_.holds(problem):
+                raise AssertionError(f"a problem of the family {self.name} is not as declared: {property_.statement}")
