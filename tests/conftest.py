@@ -144,19 +144,17 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [*lines, f"CuPy on a device: {'NOT RUN (' + CUPY_MISSING + ')' if CUPY_MISSING else 'runs'}"]
 
 
-def _parameter(name: str, missing: str) -> Any:
-    marks = [pytest.mark.skip(reason=missing)] if missing else []
-    return pytest.param(name, marks=[*marks, pytest.mark.gpu] if name == "cupy" else marks)
-
-
 # The header speaks for a CuPy that cannot run; a skip for each test would drown the others.
 SHOWN = [name for name, (_, missing) in RINGS.items() if not (missing and name.startswith("cupy"))]
 
 
-@pytest.fixture(scope="module", params=[_parameter(name, RINGS[name][1]) for name in SHOWN])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=[pytest.mark.gpu] * (n == "cupy")) for n in SHOWN])
 def xp(request: pytest.FixtureRequest) -> Iterator[Ring]:
-    """Run a test on every ring."""
-    with RINGS[request.param][0]() as ring:
+    """Run a test on every ring; on some with ``parametrize("xp", ["strict", ...], indirect=True)``."""
+    make, missing = RINGS[request.param]
+    if missing:
+        pytest.skip(missing)
+    with make() as ring:
         yield ring
 
 
@@ -175,7 +173,7 @@ def compare_arrays(actual: Any, desired: Any, *, rtol: float, atol: float = 0.0)
 
     A NumPy array as ``desired`` is a reference on the host, whatever its precision: its values count.
     """
-    if not isinstance(desired, np.ndarray) and array_api_compat.is_array_api_obj(desired):
+    if not isinstance(desired, (np.ndarray, np.generic)) and array_api_compat.is_array_api_obj(desired):
         assert type(actual) is type(desired), f"{type(actual)} is not {type(desired)}"
         assert device(actual) == device(desired)
         assert dtype_name(actual.dtype) == dtype_name(desired.dtype)

@@ -191,13 +191,12 @@ def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
         raise ValueError(
             f"a {tuple(a.shape)} has more columns than rows; {n} columns cannot be orthonormal in dimension {m}"
         )
-    if array_api_compat.is_numpy_array(a):
-        if a.ndim == 2:
-            return _host_orthonormalise(a)
-        q, r = np.empty(a.shape, a.dtype), np.empty((*a.shape[:-2], n, n), a.dtype)
-        for i in np.ndindex(a.shape[:-2]):
-            q[i], r[i] = _host_orthonormalise(a[i])
-        return q, r
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows here fails the guard
+        return _host_stack(a) if array_api_compat.is_numpy_array(a) else _device_stack(xp, a)
+
+
+def _device_stack(xp: Any, a: Array) -> tuple[Array, Array]:
+    n = a.shape[-1]
     q, r, safe = _cholesky_qr_twice(xp, a)
     if bool(xp.all(safe)):
         return q, r
@@ -306,6 +305,15 @@ def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:
 
 # On the host, LAPACK is called by name: numpy.linalg.qr costs three times SciPy's economic QR, and an unsuccessful
 # Cholesky factorization is a return code, not an exception.
+
+
+def _host_stack(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if a.ndim == 2:
+        return _host_orthonormalise(a)
+    q, r = np.empty(a.shape, a.dtype), np.empty((*a.shape[:-2], a.shape[-1], a.shape[-1]), a.dtype)
+    for i in np.ndindex(a.shape[:-2]):
+        q[i], r[i] = _host_orthonormalise(a[i])
+    return q, r
 
 
 def _host_orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

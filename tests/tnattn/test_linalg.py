@@ -1,0 +1,435 @@
+"""Factorizations, products and norms of stacks, on every ring and in both precisions."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from tnattn import linalg
+from tnattn.arrays import to_host
+from tnattn.linalg import (
+    cholesky,
+    eigh,
+    frobenius_norm,
+    gram_svd,
+    lu_normalise,
+    nuclear_norm,
+    orthonormalise,
+    orthonormalise_with_factor,
+    product_with_rows,
+    pseudo_inverse_apply,
+    rank_for_tolerance,
+    singular_values,
+    small_svd,
+    solve_triangular,
+    spectral_norm,
+    svd,
+    transposed_product,
+    truncation_tails,
+)
+
+only_standin = pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
+with_float64 = pytest.mark.parametrize("xp", ["numpy", "strict", "torch", "cupy-standin"], indirect=True)
+both = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def prescribed(m, n, spectrum, seed=0):
+    """Return an m-by-n matrix with the singular values given."""
+    u, v = (np.linalg.qr(normal(rows, len(spectrum), seed=seed + i))[0] for i, rows in enumerate((m, n)))
+    return (u * spectrum) @ v.T
+
+
+def smooth_kernel(m, n):
+    """Return n columns of a Gaussian kernel matrix of m points on the line: numerical rank about 12 in float32."""
+    x, y = np.linspace(0, 1, m), np.linspace(0, 1, n)
+    return np.exp(-2 * (x[:, None] - y[None, :]) ** 2)
+
+
+def ring_eps(x):
+    return float(np.finfo(to_host(x).dtype).eps)
+
+
+def departure(q):
+    """Return max |q^T q - I| over a stack, computed in float64."""
+    host = to_host(q).astype(np.float64)
+    return np.abs(host.mT @ host - np.eye(host.shape[-1])).max(initial=0)
+
+
+def dense(*factors):
+    """Return a product of factors in float64; a vector stands for a diagonal."""
+    result = to_host(factors[0]).astype(np.float64)
+    for factor in factors[1:]:
+        host = to_host(factor).astype(np.float64)
+        result = result * host[..., None, :] if host.shape[:-1] == result.shape[:-2] else result @ host
+    return result
+
+
+# --- triangular solves and Cholesky factors ---
+
+
+@both
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+def test_triangular_solutions_solve(xp, dtype, lower, transpose):
+    a, b = xp.asarray(normal(2, 3, 5, 5) + 6 * np.eye(5), dtype), xp.asarray(normal(2, 3, 5, 4, seed=1), dtype)
+    x = solve_triangular(a, b, lower=lower, transpose=transpose)
+    triangle = np.tril(to_host(a)) if lower else np.triu(to_host(a))
+    residual = dense(triangle.mT if transpose else triangle, x) - to_host(b)
+    assert x.dtype == b.dtype
+    assert np.abs(residual).max() <= 100 * ring_eps(b)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("lower", [True, False])
+def test_triangular_solves_read_either_memory_order(order, lower):
+    a, b = np.asarray(normal(5, 5) + 6 * np.eye(5), order=order), np.asarray(normal(5, 4), order=order)
+    expected = scipy.linalg.solve_triangular(a, b, lower=lower)
+    np.testing.assert_allclose(solve_triangular(a, b, lower=lower), expected, rtol=1e-13)
+
+
+def test_triangular_solves_broadcast_batches(xp):
+    a, b = xp.asarray(normal(5, 5) + 6 * np.eye(5)), xp.asarray(normal(3, 5, 2))
+    x = to_host(solve_triangular(a, b, lower=True))
+    expected = np.stack([scipy.linalg.solve_triangular(to_host(a), row, lower=True) for row in to_host(b)])
+    np.testing.assert_allclose(x, expected, rtol=0, atol=50 * xp.eps())
+
+
+@pytest.mark.parametrize("shapes", [((4, 5), (4, 2)), ((5, 5), (4, 2)), ((5, 5), (5,))])
+def test_triangular_solves_refuse_shapes_that_do_not_fit(xp, shapes):
+    a, b = (xp.asarray(np.ones(shape)) for shape in shapes)
+    with pytest.raises(ValueError, match="do not fit"):
+        solve_triangular(a, b, lower=True)
+
+
+@both
+def test_cholesky_factors_multiply_back(xp, dtype):
+    a = normal(2, 3, 6, 9)
+    a = xp.asarray(a @ a.mT, dtype)
+    factor = cholesky(a)
+    host = to_host(factor)
+    assert factor.dtype == a.dtype
+    assert np.array_equal(host, np.tril(host))
+    np.testing.assert_allclose(
+        dense(host, host.mT), to_host(a), rtol=0, atol=60 * ring_eps(a) * np.abs(to_host(a)).max()
+    )
+
+
+def test_cholesky_names_the_matrix_that_is_not_positive_definite(xp):
+    a = np.broadcast_to(np.eye(3), (2, 2, 3, 3)).copy()
+    a[1, 0, 1, 1] = -1
+    with pytest.raises(ValueError, match=r"matrix \(1, 0\) of the stack is not positive definite"):
+        cholesky(xp.asarray(a))
+    with pytest.raises(ValueError, match="the matrix is not positive definite"):
+        cholesky(xp.asarray(a[1, 0]))
+
+
+# --- decompositions ---
+
+
+@both
+def test_eigenpairs_satisfy_their_equation_in_ascending_order(xp, dtype):
+    a = normal(3, 6, 6)
+    a = xp.asarray(a + a.mT, dtype)
+    values, vectors = eigh(a)
+    assert (np.diff(to_host(values)) >= 0).all()
+    np.testing.assert_allclose(dense(a, vectors), dense(vectors, values), rtol=0, atol=100 * ring_eps(a) * 8)
+
+
+SHAPES = [(7, 5), (5, 7), (40, 5), (5, 40), (4, 4), (1, 9), (9, 1)]
+
+
+@both
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("decompose", [svd, small_svd, lambda a: gram_svd(a, keep=min(a.shape[-2:]))])
+def test_thin_decompositions_are_orthonormal_and_multiply_back(xp, dtype, shape, decompose):
+    a = xp.asarray(normal(2, 3, *shape), dtype)
+    u, s, vt = decompose(a)
+    r, tolerance = min(shape), 50 * ring_eps(a)
+    assert (u.shape, s.shape, vt.shape) == ((2, 3, shape[0], r), (2, 3, r), (2, 3, r, shape[1]))
+    assert u.dtype == s.dtype == vt.dtype == a.dtype
+    assert max(departure(u), departure(to_host(vt).mT)) <= tolerance
+    assert np.abs(dense(u, s, vt) - to_host(a)).max() <= tolerance * to_host(s).max()
+    assert (np.diff(to_host(s)) <= 0).all()
+
+
+@both
+def test_small_svd_keeps_small_singular_values(xp, dtype):
+    a = xp.asarray(prescribed(200, 8, 10.0 ** -np.arange(0, 8)), dtype)
+    _, s, _ = small_svd(a)
+    np.testing.assert_allclose(to_host(s), 10.0 ** -np.arange(0, 8), rtol=0, atol=30 * ring_eps(a))
+
+
+@both
+@pytest.mark.parametrize("shape", [(12, 300), (300, 12)])
+def test_gram_svd_finds_leading_triples_of_decaying_spectra(xp, dtype, shape):
+    spectrum = 10.0 ** -np.arange(0, 6, 0.5)
+    a = xp.asarray(prescribed(*shape, spectrum), dtype)
+    u, s, vt = gram_svd(a, keep=5)
+    np.testing.assert_allclose(to_host(s), spectrum[:5], rtol=0, atol=30 * ring_eps(a))
+    error = np.linalg.norm(dense(u, s, vt) - to_host(a))
+    best = np.linalg.norm(spectrum[5:])
+    assert best * (1 - 1e-3) <= error <= best * (1 + 1e-3)
+
+
+def test_gram_svd_stays_orthonormal_where_the_spectrum_has_vanished(xp):
+    """Dividing by the roots of the eigenvalues, as it is often written, would not: the control shows it."""
+    a = prescribed(300, 12, 10.0 ** -np.arange(0.0, 12.0)).astype(np.float32)
+    u, _, vt = gram_svd(xp.asarray(a), keep=12)
+    assert max(departure(u), departure(to_host(vt).mT)) <= 100 * np.finfo(np.float32).eps
+    values, vectors = np.linalg.eigh(a.T @ a)
+    careless = (a @ vectors) / np.sqrt(np.abs(values))
+    assert departure(careless) > 0.1
+
+
+@pytest.mark.parametrize("keep", [0, 6, -1])
+def test_gram_svd_refuses_ranks_it_cannot_keep(keep):
+    with pytest.raises(ValueError, match=rf"keep {keep} is outside 1 \.\.\. min\(m, n\) = 5"):
+        gram_svd(np.ones((5, 9)), keep=keep)
+
+
+def test_zero_matrices_have_orthonormal_factors(xp):
+    for decompose in (small_svd, lambda a: gram_svd(a, keep=4)):
+        u, s, vt = decompose(xp.asarray(np.zeros((2, 20, 4))))
+        assert max(departure(u), departure(to_host(vt).mT)) <= 20 * xp.eps()
+        assert not to_host(s).any()
+
+
+@pytest.mark.parametrize("function", [svd, small_svd, eigh, orthonormalise_with_factor])
+def test_a_stack_gives_what_its_matrices_give(xp, function, assert_close):
+    a = normal(4, 6, 6)
+    a = xp.asarray(a + a.mT)
+    stacked = function(a)
+    for i in range(4):
+        for whole, single in zip(stacked, function(a[i, ...]), strict=True):
+            assert_close(whole[i, ...], single, rtol=0, atol=1e4 * xp.eps())
+
+
+# --- orthonormal bases ---
+
+HARD = {
+    "random": normal(200, 20),
+    "smooth kernel": smooth_kernel(200, 20),
+    "graded columns": normal(200, 20) * 10.0 ** -np.arange(20),
+    "rank 3": normal(200, 3) @ normal(3, 20, seed=1),
+    "equal columns": normal(200, 1) * np.ones(20),
+    "zero": np.zeros((200, 20)),
+    "a zero column": normal(200, 20) * (np.arange(20) != 7),
+    "orthonormal": np.linalg.qr(normal(200, 20))[0],
+    "huge": 1e25 * normal(200, 20),
+    "tiny": 1e-25 * normal(200, 20),
+    "square": normal(20, 20),
+    "one column": normal(200, 1),
+}
+
+
+@both
+@pytest.mark.parametrize("case", HARD)
+def test_bases_are_orthonormal_whatever_the_rank(xp, dtype, case):
+    """Householder QR of 20 columns in LAPACK leaves up to 40 eps on equal columns; twice that is allowed."""
+    a = xp.asarray(HARD[case], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        q = orthonormalise(a)
+    assert q.dtype == a.dtype
+    assert q.shape == a.shape
+    assert departure(q) <= 80 * ring_eps(a)
+
+
+@both
+@pytest.mark.parametrize("case", HARD)
+def test_bases_and_factors_multiply_back(xp, dtype, case):
+    a = xp.asarray(HARD[case], dtype)
+    q, r = orthonormalise_with_factor(a)
+    host = to_host(r)
+    assert np.array_equal(host, np.triu(host))
+    assert np.abs(dense(q, r) - to_host(a)).max() <= 50 * ring_eps(a) * np.abs(to_host(a)).max()
+
+
+def test_unguarded_cholesky_qr_fails_on_a_smooth_kernel_where_ours_does_not():
+    """Negative control: the textbook algorithm, twice, breaks down or is far from orthonormal in float32."""
+    a = smooth_kernel(200, 20).astype(np.float32)
+
+    def unguarded(x):
+        return np.linalg.solve(np.linalg.cholesky(x.T @ x), x.T).T
+
+    try:
+        error = departure(unguarded(unguarded(a)))
+    except np.linalg.LinAlgError:
+        error = np.inf
+    assert error > 1e-2
+    assert departure(orthonormalise(a)) <= 80 * np.finfo(np.float32).eps
+
+
+def test_each_matrix_of_a_stack_is_judged_by_itself(xp, assert_close):
+    easy, hard = normal(200, 20, seed=5), smooth_kernel(200, 20)
+    stack = xp.asarray(np.stack([easy, hard, np.zeros((200, 20)), easy]), "float32")
+    q = orthonormalise(stack)
+    assert departure(q) <= 80 * np.finfo(np.float32).eps
+    alone = orthonormalise(xp.asarray(easy, "float32"))
+    assert_close(q[0, ...], alone, rtol=0, atol=1e-5)
+    assert_close(q[3, ...], alone, rtol=0, atol=1e-5)
+
+
+def test_the_guard_sends_only_hard_matrices_to_householder(monkeypatch):
+    calls = []
+    real = scipy.linalg.qr
+    monkeypatch.setattr(linalg.scipy.linalg, "qr", lambda a, **options: calls.append(a.shape) or real(a, **options))
+    orthonormalise(np.stack([normal(200, 20), smooth_kernel(200, 20), normal(200, 20)]))
+    assert len(calls) == 1
+
+
+@only_standin
+def test_a_smooth_head_stays_on_the_device(xp):
+    """A shifted pass rescues it where batched Householder QR is slow; waits do not grow with the stack."""
+    spectrum = np.where(np.arange(20) < 10, 1.0, 1e-4)
+    stack = xp.asarray(np.stack([prescribed(200, 20, spectrum, seed=i) for i in range(6)]), "float32")
+    xp.transfers.reset()
+    orthonormalise(stack)
+    assert (xp.transfers.to_device, xp.transfers.synchronisations) == (0, 1)
+    assert xp.transfers.to_host <= 1
+
+
+def test_signs_do_not_depend_on_the_road_taken(xp):
+    a = xp.asarray(prescribed(200, 6, 10.0 ** -np.arange(0, 3, 0.5)))
+    diagonal = np.diagonal(to_host(orthonormalise_with_factor(a)[1]))
+    hard = np.diagonal(to_host(orthonormalise_with_factor(xp.asarray(smooth_kernel(200, 20)))[1]))
+    assert (diagonal > 0).all()
+    assert (hard >= 0).all()
+
+
+@both
+def test_lu_bases_span_the_range_and_are_well_conditioned(xp, dtype):
+    a = xp.asarray(normal(2, 200, 12) * 10.0 ** -np.linspace(0, 3, 12), dtype)
+    basis = to_host(lu_normalise(a)).astype(np.float64)
+    assert basis.dtype == np.float64
+    assert np.linalg.cond(basis).max() < 1e3
+    host = to_host(a).astype(np.float64)
+    residual = host - basis @ np.linalg.pinv(basis) @ host
+    assert np.abs(residual).max() <= 200 * ring_eps(a)
+
+
+@pytest.mark.parametrize("function", [orthonormalise, lu_normalise])
+def test_bases_refuse_wide_matrices_and_integers(function):
+    with pytest.raises(ValueError, match="more columns than rows"):
+        function(np.ones((3, 4)))
+    with pytest.raises(TypeError, match="int64"):
+        function(np.ones((4, 3), dtype=np.int64))
+
+
+# --- products and least squares ---
+
+
+@both
+def test_products_with_row_stored_sketches_are_products(xp, dtype, assert_close):
+    a, x, omega = (xp.asarray(normal(*s), dtype) for s in [(2, 30, 20), (2, 30, 5), (5, 20)])
+    assert_close(transposed_product(a, x), dense(to_host(a).mT, x), rtol=0, atol=200 * ring_eps(a))
+    assert_close(product_with_rows(a, omega), dense(a, to_host(omega).mT), rtol=0, atol=200 * ring_eps(a))
+    assert transposed_product(a, x).dtype == a.dtype
+
+
+@both
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (8, 8)])
+@pytest.mark.parametrize("rank", [8, 3])
+def test_least_squares_is_the_pseudo_inverse(xp, dtype, shape, rank):
+    a = np.stack([prescribed(*shape, np.linspace(1, 0.5, rank), seed=i) for i in range(2)])
+    b = normal(2, shape[0], 3)
+    x = pseudo_inverse_apply(xp.asarray(a, dtype), xp.asarray(b, dtype))
+    expected = np.linalg.pinv(a, rcond=1e-6) @ b
+    assert np.abs(to_host(x) - expected).max() <= 200 * ring_eps(x) * np.abs(expected).max()
+
+
+def test_least_squares_loses_the_condition_number_once_not_squared():
+    """Condition 1e6 in float64: the normal equations, the control, lose twelve digits, ours six."""
+    a, x = prescribed(60, 8, 10.0 ** -np.linspace(0, 6, 8)), normal(8, 1)
+    b = a @ x
+    ours = np.abs(pseudo_inverse_apply(a, b) - x).max()
+    normal_equations = np.abs(np.linalg.solve(a.T @ a, a.T @ b) - x).max()
+    assert ours <= 1e6 * 50 * np.finfo(float).eps
+    assert normal_equations > 100 * ours
+
+
+def test_least_squares_truncates_where_told(xp):
+    a = xp.asarray(prescribed(20, 5, np.array([1, 0.5, 0.1, 1e-3, 1e-4])))
+    kept = to_host(pseudo_inverse_apply(a, a, rtol=1e-2))
+    assert abs(np.trace(kept) - 3) < 1e-3
+    with pytest.raises(ValueError, match="rtol is 1"):
+        pseudo_inverse_apply(a, a, rtol=1.0)
+
+
+def test_least_squares_of_zero_is_zero(xp):
+    x = pseudo_inverse_apply(xp.asarray(np.zeros((9, 4))), xp.asarray(np.ones((9, 2))))
+    assert not to_host(x).any()
+
+
+def test_least_squares_refuses_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match="do not fit"):
+        pseudo_inverse_apply(np.ones((4, 3)), np.ones((5, 2)))
+
+
+# --- norms and ranks ---
+
+
+@both
+@pytest.mark.parametrize("shape", [(2, 3, 7, 5), (5, 30), (2, 30, 5)])
+def test_norms_are_those_of_the_singular_values(xp, dtype, shape, assert_close):
+    a = xp.asarray(normal(*shape), dtype)
+    s = np.linalg.svd(to_host(a).astype(np.float64), compute_uv=False)
+    rtol = 30 * ring_eps(a)
+    assert_close(singular_values(a), s, rtol=100 * rtol)
+    assert_close(spectral_norm(a), s[..., 0], rtol=rtol)
+    assert_close(frobenius_norm(a), np.sqrt((s**2).sum(-1)), rtol=rtol)
+    assert_close(nuclear_norm(a), s.sum(-1), rtol=rtol)
+    assert frobenius_norm(a).dtype == spectral_norm(a).dtype == a.dtype
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 0.0])
+def test_spectral_norms_neither_overflow_nor_vanish(xp, scale):
+    a = xp.asarray(scale * prescribed(12, 6, np.arange(6, 0, -1.0)), "float32")
+    np.testing.assert_allclose(float(to_host(spectral_norm(a))), 6 * scale, rtol=1e-5)
+
+
+def test_norms_of_empty_matrices_are_zero(xp):
+    a = xp.asarray(np.zeros((2, 0, 3)))
+    assert to_host(spectral_norm(a)).tolist() == to_host(frobenius_norm(a)).tolist() == [0.0, 0.0]
+
+
+@with_float64
+def test_frobenius_norms_of_float32_are_summed_in_float64(xp):
+    a = np.full((2000, 2000), 0.1, np.float32)
+    a[0, 0] = 3000.0
+    expected = np.sqrt((a.astype(np.float64) ** 2).sum())
+    assert abs(float(to_host(frobenius_norm(xp.asarray(a)))) / expected - 1) <= np.finfo(np.float32).eps
+
+
+def test_tails_are_the_errors_of_the_best_approximations(xp, assert_close):
+    s = np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1e-3, 1e-6, 1e-9]])
+    expected = np.stack([np.linalg.norm(s[:, r:], axis=-1) for r in range(5)], axis=-1)
+    assert_close(truncation_tails(xp.asarray(s)), expected, rtol=4 * xp.eps())
+
+
+@pytest.mark.parametrize(
+    "rtol, ranks",
+    [(0.0, [3, 4, 0]), (0.3, [2, 1, 0]), (1e-4, [3, 2, 0]), (1.0, [0, 0, 0]), (5.0, [0, 0, 0])],
+)
+def test_ranks_are_the_smallest_that_meet_the_tolerance(xp, rtol, ranks):
+    s = xp.asarray(np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1e-3, 1e-6, 1e-9], [0.0, 0.0, 0.0, 0.0]]))
+    found = to_host(rank_for_tolerance(s, rtol=rtol))
+    assert found.dtype == np.int64
+    assert found.tolist() == ranks
+
+
+@pytest.mark.parametrize("rtol", [-1e-3, float("nan")])
+def test_tolerances_are_non_negative(rtol):
+    with pytest.raises(ValueError, match="rtol"):
+        rank_for_tolerance(np.ones(3), rtol=rtol)
+
+
+@pytest.mark.parametrize("function", [frobenius_norm, spectral_norm, truncation_tails])
+def test_integers_are_refused_rather_than_truncated(xp, function):
+    with pytest.raises(TypeError, match="int64"):
+        function(xp.asarray(np.ones((3, 3)), "int64"))
