@@ -13,7 +13,7 @@ from tnattn.structured.base import StructuredMatrix
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
-_TILE = 1 << 18  # scores held by one worker on the host: 1 MB of float32, which stays in a core's cache
+_TILE = 512  # queries and keys of a tile on the host: 1 MB of float32 scores, which stays in a core's cache
 _STACK = 1 << 24  # scores held at a time where one product serves all heads
 _SAFE = 40.0  # exp of scores of this size neither overflows nor underflows, in float32 too, even summed
 
@@ -52,55 +52,86 @@ class SoftmaxOperator(StructuredMatrix):
         x = xp.broadcast_to(x, (*self._outer(x), *x.shape[-2:]))
 
         def work(tile: tuple[tuple[int, ...], slice]) -> Array:
-            head, rows = tile
-            kernel, _, columns = self._kernel(head, rows)
-            mass = xp.sum(kernel, axis=-1, keepdims=True)
-            return _divide(kernel @ self._of_head(x, head)[..., columns, :], mass)
+            return self._sweep(*tile, x if not tile[0] else x[tile[0]])[0]
 
         return self._assemble(parallel_map(work, self._tiles(), like=self.like), axis=-2)
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.like, y)
         y = xp.broadcast_to(y, (*self._outer(y), *y.shape[-2:]))
+        log_mass = xp.where(xp.isfinite(self.log_mass), self.log_mass, xp.zeros_like(self.log_mass))[..., None]
         by_head: dict[tuple[int, ...], list[slice]] = {}
         for head, rows in self._tiles():
             by_head.setdefault(head, []).append(rows)
 
         def work(head: tuple[int, ...]) -> Array:
-            of_head = self._of_head(y, head)
-            total = xp.zeros((*of_head.shape[:-2], self.shape[-1], y.shape[-1]), dtype=y.dtype, device=device(y))
+            mine, masses = (y, log_mass) if not head else (y[head], log_mass[head])
+            total = xp.zeros((*mine.shape[:-2], self.shape[-1], y.shape[-1]), dtype=y.dtype, device=device(y))
             for rows in by_head[head]:
-                kernel, _, columns = self._kernel(head, rows)
-                mass = xp.sum(kernel, axis=-1, keepdims=True)
-                total[..., columns, :] += kernel.mT @ _divide(of_head[..., rows, :], mass)
+                query = self._query(head, rows)
+                for columns in self._chunks(rows):
+                    weights = exp_in_place(self._scores(query, head, rows, columns) - masses[..., rows, :])
+                    total[..., columns, :] += weights.mT @ mine[..., rows, :]
             return total
 
+        if not prefers_host_tiles(self.like):
+            shape = (*self.batch, *y.shape[-2:])
+            y = xp.broadcast_to(y, shape)
+            return work(())
         parts = parallel_map(work, list(by_head), like=self.like)
-        return xp.reshape(xp.stack(parts), (*self.batch, *parts[0].shape[-2:])) if list(by_head) != [()] else parts[0]
+        return xp.reshape(xp.stack(parts), (*self.batch, *parts[0].shape[-2:]))
 
     @cached_property
     def log_mass(self) -> Array:
         """Logarithm of the row sums of exp(scores), (..., G, R, n_q); minus infinity where a row sees no key."""
+        return self._assemble(
+            parallel_map(lambda tile: self._sweep(*tile, None)[1], self._tiles(), like=self.like), axis=-1
+        )
+
+    def _sweep(self, head: tuple[int, ...], rows: slice, x: Array | None) -> tuple[Array | None, Array]:
+        """Return weights times x, or None, and the log mass of a block of queries, over chunks of keys."""
         xp = array_namespace(self.like)
-
-        def work(tile: tuple[tuple[int, ...], slice]) -> Array:
-            kernel, shift, _ = self._kernel(*tile)
-            mass = xp.sum(kernel, axis=-1)
-            positive = mass > 0
-            return xp.where(positive, xp.log(xp.where(positive, mass, xp.ones_like(mass))) + shift, -float("inf"))
-
-        return self._assemble(parallel_map(work, self._tiles(), like=self.like), axis=-1)
+        query = self._query(head, rows)
+        mass, total, top = None, None, None
+        for columns in self._chunks(rows):
+            scores = self._scores(query, head, rows, columns)
+            decay = None
+            if not self._bounded:
+                # softmax does not change when a row is shifted; the running maximum keeps exp within [0, 1]
+                highest = xp.max(scores, axis=-1, keepdims=True)
+                highest = highest if top is None else xp.maximum(highest, top)
+                finite = xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
+                decay = None if top is None else xp.exp(top - finite)
+                scores, top = scores - finite, highest
+            kernel = exp_in_place(scores)
+            share = xp.sum(kernel, axis=-1, keepdims=True)
+            part = None if x is None else kernel @ x[..., columns, :]
+            if mass is None:
+                mass, total = share, part
+                continue
+            if decay is not None:
+                mass, total = decay * mass, None if total is None else decay * total
+            mass, total = mass + share, None if total is None or part is None else total + part
+        assert mass is not None
+        positive = mass > 0
+        safe = xp.where(positive, mass, xp.ones_like(mass))
+        log_mass = xp.log(safe) if top is None else xp.log(safe) + xp.where(positive, top, xp.zeros_like(top))
+        log_mass = xp.where(positive, log_mass, xp.full_like(log_mass, -float("inf")))
+        return None if total is None else total / safe, log_mass[..., 0]
 
     def rows(self, indices: Array) -> Array:
         """Return the weights of the given queries, (..., G, R, len(indices), n_k)."""
         xp = array_namespace(self.like)
-        scores = self._scores((), indices, slice(0, self.shape[-1]))
-        kernel = exp_in_place(scores - _finite_maximum(scores))
-        return _divide(kernel, xp.sum(kernel, axis=-1, keepdims=True))
+        query = xp.take(self._problem.queries, indices, axis=-2) * self._problem.score_scale
+        scores = self._masked(query @ self._problem.keys.mT, (), indices, slice(0, self.shape[-1]))
+        highest = xp.max(scores, axis=-1, keepdims=True)
+        kernel = exp_in_place(scores - xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest)))
+        mass = xp.sum(kernel, axis=-1, keepdims=True)
+        return kernel / xp.where(mass > 0, mass, xp.ones_like(mass))
 
     def scores(self, rows: slice, columns: slice) -> Array:
         """Return masked scores of a block, (..., G, R, rows, columns)."""
-        return self._scores((), rows, columns)
+        return self._scores(self._query((), rows), (), rows, columns)
 
     def to_dense(self) -> Array:
         return self.rows(_range(slice(0, self.shape[-2]), self.like))
@@ -110,93 +141,74 @@ class SoftmaxOperator(StructuredMatrix):
     def _tiles(self) -> list[tuple[tuple[int, ...], slice]]:
         """Heads (an index of the batch axes, or () for all of them) and blocks of queries, in order."""
         n_q, n_k = self.shape[-2:]
+        heads: list[tuple[int, ...]] = [()]
+        step = max(1, _STACK // (n_k * self.count))
         if prefers_host_tiles(self.like):
-            heads: list[tuple[int, ...]] = list(product(*(range(size) for size in self.batch)))
-            step = max(16, _TILE // n_k)
-        else:
-            heads, step = [()], max(1, _STACK // (n_k * self.count))
+            heads, step = list(product(*(range(size) for size in self.batch))), _TILE
         blocks = [slice(start, min(start + step, n_q)) for start in range(0, n_q, step)]
         return [(head, rows) for head in heads for rows in blocks]
+
+    def _chunks(self, rows: slice) -> list[slice]:
+        """Chunks of keys that the block of queries may see; at least one, so that a blind block gets its zeros."""
+        n_q, n_k = self.shape[-2:]
+        step = _TILE if prefers_host_tiles(self.like) else n_k
+        mask = self._problem.grouped_mask
+        chunks = [slice(start, min(start + step, n_k)) for start in range(0, n_k, step)]
+        return [c for c in chunks if mask.coverage(rows, c, n_q=n_q, n_k=n_k) != "none"] or chunks[:1]
 
     def _assemble(self, parts: list[Array], axis: int) -> Array:
         xp = array_namespace(self.like)
         joined = xp.concat(parts, axis=axis)
         if prefers_host_tiles(self.like):  # heads follow each other along the axis of the queries
-            shape = (*self.batch, self.shape[-2], *joined.shape[joined.ndim + axis + 1 :])
-            return xp.reshape(joined, shape)
+            return xp.reshape(joined, (*self.batch, self.shape[-2], *joined.shape[joined.ndim + axis + 1 :]))
         return joined
 
     def _outer(self, x: Array) -> tuple[int, ...]:
         return self.batch if prefers_host_tiles(self.like) else tuple(x.shape[:-2])
 
-    def _of_head(self, x: Array, head: tuple[int, ...]) -> Array:
-        return x[head] if head else x
-
     @cached_property
     def _bounded(self) -> bool:
         """Whether all scores are so small that exp needs no shift (one synchronisation for the whole operator)."""
         problem = self._problem
+        if problem.mask.has_bias:
+            return False
         if problem.softcap is not None and problem.softcap <= _SAFE:
-            return not problem.mask.has_bias
+            return True
         xp = array_namespace(self.like)
-        norms = [xp.max(xp.sum(x * x, axis=-1)) for x in (problem.q, problem.k)]
-        return not problem.mask.has_bias and float(norms[0]) * float(norms[1]) * problem.score_scale**2 <= _SAFE**2
+        largest = [xp.max(xp.sum(x * x, axis=-1)) for x in (problem.q, problem.k)]
+        return float(largest[0]) * float(largest[1]) * problem.score_scale**2 <= _SAFE**2
 
-    def _kernel(self, head: tuple[int, ...], rows: slice) -> tuple[Array, Array, slice]:
-        """Return exp(scores - shift), the shift, and the span of keys outside which the kernel is zero."""
-        xp = array_namespace(self.like)
-        columns = self._span(rows)
-        scores = self._scores(head, rows, columns)
-        if self._bounded:
-            return exp_in_place(scores), xp.zeros(scores.shape[:-1], dtype=scores.dtype, device=device(scores)), columns
-        # softmax does not change when a row of scores is shifted; the maximum keeps exp within [0, 1]
-        shift = _finite_maximum(scores)
-        scores -= shift
-        return exp_in_place(scores), shift[..., 0], columns
+    def _query(self, head: tuple[int, ...], rows: slice) -> Array:
+        queries = self._problem.queries
+        return (queries[head] if head else queries)[..., rows, :] * self._problem.score_scale
 
-    def _span(self, rows: slice) -> slice:
+    def _scores(self, query: Array, head: tuple[int, ...], rows: slice, columns: slice) -> Array:
+        """Masked scores of scaled queries, (..., rows, columns)."""
+        keys = self._problem.keys
+        keys = (keys[(*head[:-1], 0)] if head else keys)[..., columns, :]
         n_q, n_k = self.shape[-2:]
-        mask, step = self._problem.grouped_mask, 128
-        chunks = [slice(start, min(start + step, n_k)) for start in range(0, n_k, step)]
-        seen = [c for c in chunks if mask.coverage(rows, c, n_q=n_q, n_k=n_k) != "none"] or chunks[:1]
-        return slice(seen[0].start, seen[-1].stop)
+        scores = query @ keys.mT
+        if self._problem.grouped_mask.coverage(rows, columns, n_q=n_q, n_k=n_k) == "all":
+            return self._capped(scores)
+        return self._masked(scores, head, _range(rows, query), columns)
 
-    def _scores(self, head: tuple[int, ...], rows: slice | Array, columns: slice) -> Array:
-        problem = self._problem
-        picked: slice | None = rows if isinstance(rows, slice) else None
-        q, k = problem.queries, problem.keys[..., columns, :]
-        if head:
-            q, k = q[head], k[(*head[:-1], 0)]
-        xp = array_namespace(q)
-        q = q[..., picked, :] if picked is not None else xp.take(q, rows, axis=-2)
-        scores = (q * problem.score_scale) @ k.mT
-        if problem.softcap is not None:
-            scores = problem.softcap * xp.tanh(scores / problem.softcap)
+    def _capped(self, scores: Array) -> Array:
+        cap = self._problem.softcap
+        return scores if cap is None else cap * array_namespace(scores).tanh(scores / cap)
+
+    def _masked(self, scores: Array, head: tuple[int, ...], rows: Array, columns: slice) -> Array:
+        xp = array_namespace(scores)
         n_q, n_k = self.shape[-2:]
-        if picked is not None and problem.grouped_mask.coverage(picked, columns, n_q=n_q, n_k=n_k) == "all":
+        mask = self._problem.grouped_mask
+        i, j = rows[:, None], _range(columns, scores)[None, :]
+        added = mask.additive(i, j, n_q=n_q, n_k=n_k, like=scores)
+        scores = self._capped(scores)
+        if added is None:
             return scores
-        index: Array = rows if picked is None else _range(picked, q)
-        i, j = index[:, None], _range(columns, q)[None, :]
-        added = problem.grouped_mask.additive(i, j, n_q=n_q, n_k=n_k, like=q)
-        if added is not None:
-            if head and added.ndim > 2:
-                added = xp.broadcast_to(added, (*self.batch, *added.shape[-2:]))[head]
-            scores = scores + added
-        return scores
+        if head and added.ndim > 2:
+            added = xp.broadcast_to(added, (*self.batch, *added.shape[-2:]))[head]
+        return scores + added
 
 
 def _range(span: slice, like: Array) -> Array:
     return array_namespace(like).arange(span.start, span.stop, device=device(like))
-
-
-def _finite_maximum(scores: Array) -> Array:
-    """Row maxima, (..., rows, 1), with 0 where a row is minus infinity throughout."""
-    xp = array_namespace(scores)
-    maximum = xp.max(scores, axis=-1, keepdims=True)
-    return xp.where(xp.isfinite(maximum), maximum, xp.zeros_like(maximum))
-
-
-def _divide(numerator: Array, mass: Array) -> Array:
-    """Divide rows by their mass; a row without mass becomes zero."""
-    xp = array_namespace(numerator)
-    return numerator / xp.where(mass > 0, mass, xp.ones_like(mass))
