@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,9 +110,9 @@ def compare(
         raise ValueError(f"trials must be positive; got {trials}")
     chosen = list(bounds) if bounds is not None else bounds_about(method)
     prior, answered = _before_the_run(chosen, method, target)
-    speaking = [b for b in chosen if b.name not in answered]
+    speaking = [b for b in chosen if b not in answered]
     if not speaking:
-        return [answered[b.name] for b in chosen]
+        return [answered[b] for b in chosen]
     if all(isinstance(b.guarantee, Deterministic) for b in speaking):
         trials = min(trials, 10)
     records = _Records(speaking)
@@ -121,18 +121,18 @@ def compare(
         if records.count % 20 == 0 and records.decided(method, target, prior, level):
             break
     for b in speaking:
-        answered[b.name] = records.judge(b, target, prior.get(b.name), level)
-    return [answered[b.name] for b in chosen]
+        answered[b] = records.judge(b, target, prior.get(b), level)
+    return [answered[b] for b in chosen]
 
 
 class _Records:
     """What was measured so far, per theorem."""
 
     def __init__(self, bounds: Sequence[Bound]) -> None:
-        self._bounds = bounds
-        self._errors: dict[str, list[Values]] = {b.name: [] for b in bounds}
-        self._predicted: dict[str, list[Prediction]] = {b.name: [] for b in bounds if b.kind != "prior"}
-        self._refused: dict[str, str] = {}
+        self._bounds = tuple(dict.fromkeys(bounds))
+        self._errors: dict[Bound, list[Values]] = {b: [] for b in bounds}
+        self._predicted: dict[Bound, list[Prediction]] = {b: [] for b in bounds if b.kind != "prior"}
+        self._refused: dict[Bound, str] = {}
         self.count = 0
 
     def add(self, method: Any, target: Any, result: Any) -> None:
@@ -142,36 +142,36 @@ class _Records:
                 try:
                     prediction = b(method, target, result)
                 except HypothesisViolated as violated:
-                    self._refused.setdefault(b.name, str(violated))
+                    self._refused.setdefault(b, str(violated))
                     continue
-                self._predicted[b.name].append(prediction)
+                self._predicted[b].append(prediction)
                 if prediction.observed is not None:
-                    self._errors[b.name].append(prediction.observed)
+                    self._errors[b].append(prediction.observed)
                     continue
             key = id(b.error)
             if key not in measured:
                 measured[key] = b.error(target, result)
-            self._errors[b.name].append(measured[key])
+            self._errors[b].append(measured[key])
         self.count += 1
 
-    def decided(self, method: Any, target: Any, prior: dict[str, Prediction], level: float) -> bool:
+    def decided(self, method: Any, target: Any, prior: dict[Bound, Prediction], level: float) -> bool:
         """Whether more trials cannot be needed: only tests that stay valid under optional stopping may decide early."""
         for b in self._bounds:
             if isinstance(b.guarantee, Deterministic) and self.count >= 10:
                 continue
             if not isinstance(b.guarantee, InExpectation) or b.error.ceiling is None:
                 return False
-            verdict = self.judge(b, target, prior.get(b.name), level).verdict
+            verdict = self.judge(b, target, prior.get(b), level).verdict
             if verdict not in (Verdict.REFUTED, Verdict.SUPPORTED, Verdict.VACUOUS):
                 return False
         return True
 
     def judge(self, b: Bound, target: Any, prior: Prediction | None, level: float) -> Comparison:
-        if not self._errors[b.name]:
-            return Comparison(b, Verdict.NOT_APPLICABLE, self._refused.get(b.name, "no result"))
-        errors = np.stack(self._errors[b.name])
+        if not self._errors[b]:
+            return Comparison(b, Verdict.NOT_APPLICABLE, self._refused.get(b, "no result"))
+        errors = np.stack(self._errors[b])
         if prior is None:
-            made = self._predicted[b.name]
+            made = self._predicted[b]
             prior = Prediction(np.stack([p.value for p in made]), np.stack([p.failure for p in made]))
         if not np.all(np.isfinite(errors)):
             bad = int(np.sum(~np.isfinite(errors)))
@@ -195,6 +195,13 @@ def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
             if b.side == "lower":
                 return judge_deterministic(prediction.value, errors, slack)
             return judge_deterministic(errors, prediction.value, slack)
+        case InExpectation() if b.kind == "conditional":
+            # given the result the mean is at most its right-hand side, so the mean of the quotient is at most one
+            quotient = errors / np.maximum(prediction.value + slack, np.finfo(np.float64).tiny)
+            one = np.ones(quotient.shape[1:])
+            if b.side == "lower":
+                return judge_lower_expectation(quotient, one, None, level)
+            return judge_expectation(quotient, one, None, level)
         case InExpectation():
             ceiling = None if b.error.ceiling is None else b.error.ceiling(target) + slack
             value = prediction.value
@@ -203,10 +210,15 @@ def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
             if ceiling is not None:
                 ceiling = np.maximum(ceiling, errors.max(axis=0))
             return judge_expectation(errors, value, ceiling, level, slack=slack)
+        case ExactExpectation(margin=margin) if b.kind == "conditional":
+            quotient = errors / np.maximum(prediction.value, np.finfo(np.float64).tiny)
+            return judge_exact_expectation(quotient, np.ones(quotient.shape[1:]), level, margin=margin)
         case ExactExpectation(margin=margin):
             return judge_exact_expectation(errors, prediction.value, level, margin=margin)
         case WithProbability():
-            return judge_probability(errors > prediction.value + slack, prediction.failure, level)
+            failure = prediction.failure.max(axis=0) if b.kind == "conditional" else prediction.failure
+            failed = errors < prediction.value - slack if b.side == "lower" else errors > prediction.value + slack
+            return judge_probability(failed, failure, level)
         case Asymptotic():
             return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
 
@@ -239,18 +251,18 @@ def _size(target: Any) -> tuple[tuple[int, int], float]:
 
 def _before_the_run(
     bounds: Sequence[Bound], method: Any, target: Any
-) -> tuple[dict[str, Prediction], dict[str, Comparison]]:
+) -> tuple[dict[Bound, Prediction], dict[Bound, Comparison]]:
     """Evaluate what can be evaluated; collect the theorems that do not apply."""
-    predictions: dict[str, Prediction] = {}
-    refused: dict[str, Comparison] = {}
+    predictions: dict[Bound, Prediction] = {}
+    refused: dict[Bound, Comparison] = {}
     for b in bounds:
         if not b.speaks_of(method):
-            refused[b.name] = Comparison(b, Verdict.NOT_APPLICABLE, f"it does not speak about {type(method).__name__}")
+            refused[b] = Comparison(b, Verdict.NOT_APPLICABLE, f"it does not speak about {type(method).__name__}")
         elif b.kind == "prior":
             try:
-                predictions[b.name] = b(method, target)
+                predictions[b] = b(method, target)
             except HypothesisViolated as violated:
-                refused[b.name] = Comparison(b, Verdict.NOT_APPLICABLE, str(violated))
+                refused[b] = Comparison(b, Verdict.NOT_APPLICABLE, str(violated))
     return predictions, refused
 
 
@@ -264,4 +276,4 @@ def control(b: Bound) -> Bound:
     """
     if b.must_fail is None:
         raise ValueError(f"{b.name} names no factor that must fail")
-    return replace(b.scaled(b.must_fail))
+    return b.scaled(b.must_fail)

@@ -151,6 +151,7 @@ def _values_diameter(problem: AttentionProblem) -> Values:
 def value_diameter(problem: AttentionProblem) -> Values:
     """Return the largest distance of two values of every key head, (..., G)."""
     v = np.asarray(to_host(problem.v), dtype=np.float64)
+    v = v - v.mean(axis=-2, keepdims=True)  # distances do not change, but squares cancel less
     square = np.sum(v * v, axis=-1)
     distance = square[..., :, None] + square[..., None, :] - 2 * v @ np.swapaxes(v, -1, -2)
     return np.asarray(np.sqrt(np.maximum(distance, 0.0).max(axis=(-2, -1))))
@@ -164,6 +165,13 @@ output_row = Error(
     lambda t, r: _largest_row(_output_difference(t, r)),
     _values_diameter,
     _values_diameter,
+)
+
+output_rows = Error(
+    "Euclidean norm of every row of the output",
+    lambda t, r: np.asarray(np.linalg.norm(_output_difference(t, r), axis=-1)),
+    lambda t: _values_diameter(t)[..., None],
+    lambda t: _values_diameter(t)[..., None],
 )
 
 
@@ -198,6 +206,27 @@ weights_frobenius = _weights_error(_frobenius, "Frobenius norm of the weights")
 weights_spectral = _weights_error(_spectral, "spectral norm of the weights")
 weights_row_l1 = _weights_error(
     lambda a: np.asarray(np.abs(a).sum(axis=-1).max(axis=-1)), "largest row sum of the weights"
+)
+
+
+def _weights_rows(norm: Callable[[Values], Values], name: str, trivial: float) -> Error:
+    """Make an error with one value per query, (..., H, n_q); rows of weights sum to one."""
+    return Error(
+        name,
+        lambda t, r: norm(_weights_difference(t, r)),
+        lambda t: np.asarray(trivial),
+        lambda t: np.ones(()),
+    )
+
+
+weights_rows_l1 = _weights_rows(
+    lambda a: np.asarray(np.abs(a).sum(axis=-1)), "sum of absolute values of every row of the weights", 2.0
+)
+weights_rows_l2 = _weights_rows(
+    lambda a: np.asarray(np.linalg.norm(a, axis=-1)), "Euclidean norm of every row of the weights", 2**0.5
+)
+weights_rows_max = _weights_rows(
+    lambda a: np.asarray(np.abs(a).max(axis=-1)), "largest entry of every row of the weights", 1.0
 )
 
 

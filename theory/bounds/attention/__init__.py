@@ -1,0 +1,1 @@
+"""Theorems about approximations of attention."""

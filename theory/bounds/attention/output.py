@@ -1,0 +1,114 @@
+"""From the error of a kernel to the error of the normalised output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Source, Values, conditional_bound, identity, require
+from theory.bounds.attention.perturbed import (
+    masked_kernel,
+    random_kernel,
+    two_keys_out_of_balance,
+)
+from theory.bounds.attention.rows import (
+    denominators_over_mass,
+    distances,
+    head_values,
+    host,
+    kernel_over_mass,
+    values_spectral,
+)
+from theory.errors import Error, exact_output, exact_weights
+from theory.guarantee import Deterministic
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.method import AttentionMethod
+from tnattn.attention.problem import AttentionProblem
+
+OWN = Source("re-derived")
+
+
+def _diameter(problem: AttentionProblem) -> Values:
+    return np.repeat(errors.value_diameter(problem), problem.heads // problem.groups, axis=-1)
+
+
+output_entries = Error(
+    "entries of the difference of the outputs",
+    lambda t, r: host(r.output) - exact_output(t),
+    lambda t: _diameter(t)[..., None, None],
+    lambda t: _diameter(t)[..., None, None],
+)
+
+
+@identity(
+    method=AttentionMethod,
+    error=output_entries,
+    source=OWN,
+    guarantee=Deterministic(condition=8.0),
+    extremal=two_keys_out_of_balance,
+    generic=masked_kernel,
+)
+def kernel_normalisation_identity(
+    method: AttentionMethod, problem: AttentionProblem, result: Approximation
+) -> tuple[Values, Values]:
+    """o'_i - o_i = sum_j (a'_ij - a_ij) (v_j - o_i) / d'_i.
+
+    Here a and a' are the exact and the approximate kernel, and d' the row sums of a'.
+    """
+    change = kernel_over_mass(problem, result) - exact_weights(problem)
+    o = exact_output(problem)
+    moved = change @ head_values(problem) - change.sum(axis=-1, keepdims=True) * o
+    return host(result.output) - o, moved / denominators_over_mass(problem, result)[..., None]
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.output_rows,
+    guarantee=Deterministic(condition=8.0),
+    source=OWN,
+    extremal=two_keys_out_of_balance,
+    generic=masked_kernel,
+)
+def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, the maximum over keys with a'_ij != a_ij."""
+    change = np.abs(kernel_over_mass(problem, result) - exact_weights(problem))
+    furthest = np.where(change > 0, distances(problem), 0.0).max(axis=-1)
+    return change.sum(axis=-1) / denominators_over_mass(problem, result) * furthest
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.output_frobenius,
+    guarantee=Deterministic(condition=8.0),
+    source=OWN,
+    extremal=two_keys_out_of_balance,
+    generic=random_kernel,
+)
+def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||O' - O||_F <= (||A' - A||_F ||V|| + (sum_i (d'_i - d_i)^2 ||o_i||^2)^(1/2)) / min_i d'_i.
+
+    Evaluated with every row of A and A' divided by the exact row sum d_i, which changes neither output.
+    """
+    change = kernel_over_mass(problem, result) - exact_weights(problem)
+    d = denominators_over_mass(problem, result)
+    moved = np.linalg.norm(change, axis=(-2, -1)) * values_spectral(problem)
+    rescaled = np.linalg.norm((d - 1)[..., None] * exact_output(problem), axis=(-2, -1))
+    return np.asarray((moved + rescaled) / d.min(axis=-1))
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.output_rows,
+    guarantee=Deterministic(condition=8.0),
+    source=OWN,
+    extremal=two_keys_out_of_balance,
+    generic=random_kernel,
+)
+def relative_entry_propagation(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij for all j, eta_i < 1."""
+    weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
+    require(bool(np.all(kernel[weights == 0] == 0)), "the approximate kernel vanishes where the exact one does")
+    ratio = np.where(weights > 0, kernel, 1.0) / np.where(weights > 0, weights, 1.0)
+    eta = np.abs(ratio - 1).max(axis=-1)
+    require(bool(np.all(eta < 1)), "every entry of the kernel has relative error eta < 1")
+    return np.asarray(eta / (1 + np.sqrt(1 - eta**2)) * _diameter(problem)[..., None])

@@ -1,0 +1,97 @@
+"""Quantities that theorems about attention share: float64 on the host, per head, every row in units of its mass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory.bound import Values, require
+from theory.errors import dense, exact_output, exact_weights
+from tnattn.arrays import eps, to_host
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
+
+
+def host(array: Any) -> Values:
+    """Return an array as float64 on the host."""
+    return np.asarray(to_host(array), dtype=np.float64)
+
+
+def per_head(problem: AttentionProblem, grouped: Any, axes: int) -> Values:
+    """Merge the axes (G, R) of an array in grouped layout, which has ``axes`` axes after them: (..., H, ...)."""
+    array = host(grouped)
+    own = array.shape[array.ndim - axes :]
+    array = np.broadcast_to(array, (*problem.batch, *own))
+    return np.asarray(array.reshape(*problem.batch[:-2], problem.heads, *own))
+
+
+def head_values(problem: AttentionProblem) -> Values:
+    """Return the values that every query head sees, (..., H, n_k, d_v)."""
+    return per_head(problem, problem.values, 2)
+
+
+def values_spectral(problem: AttentionProblem) -> Values:
+    """Return the spectral norm of the values of every head, (..., H)."""
+    return np.asarray(np.linalg.norm(head_values(problem), ord=2, axis=(-2, -1)))
+
+
+def exact_scores(problem: AttentionProblem) -> Values:
+    """Return the masked scores, (..., H, n_q, n_k)."""
+    return host(problem.dense_scores())
+
+
+def kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the approximate kernel over the exact row sums, (..., H, n_q, n_k); the exact kernel gives the weights.
+
+    The hypotheses of theorems about approximate kernels come first: the result has a kernel over the keys, its own row
+    sums as denominators, and every denominator is positive.
+    """
+    expand = result.expand
+    require(expand is not None, "the result has weights over the keys")
+    require(result.normaliser is None, "the denominator is the row sum of the approximate kernel")
+    require(problem.empty_rows == 0, "every query sees a key")
+    assert expand is not None
+    scale = np.exp(host(result.shift) - host(problem.weights.log_mass))[..., None]
+    kernel = per_head(problem, scale * (dense(result.kernel) @ dense(expand)), 2)
+    own = denominators_over_mass(problem, result)
+    require(bool(np.all(own > 0)), "every denominator is positive")
+    error = np.abs(kernel.sum(axis=-1) - own)
+    allowance = 64 * problem.n_k * eps(problem.q) * (np.abs(kernel).sum(axis=-1) + own)
+    require(bool(np.all(error <= allowance)), "the denominator is the row sum of the approximate kernel")
+    return kernel
+
+
+def denominators_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the approximate over the exact row sums of the kernel, (..., H, n_q)."""
+    scale = np.exp(host(result.shift) - host(problem.weights.log_mass))
+    return per_head(problem, scale * host(result.denominators), 1)
+
+
+def distances(problem: AttentionProblem) -> Values:
+    """Return the distance of every value from every exact output, (..., H, n_q, n_k)."""
+    v, o = head_values(problem), exact_output(problem)
+    centre = v.mean(axis=-2, keepdims=True)  # distances do not change, but squares cancel less
+    v, o = v - centre, o - centre
+    squares = np.sum(o * o, axis=-1)[..., :, None] + np.sum(v * v, axis=-1)[..., None, :]
+    return np.asarray(np.sqrt(np.maximum(squares - 2 * o @ np.swapaxes(v, -1, -2), 0.0)))
+
+
+def score_errors(problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the error of the scores that a positive approximate kernel stands for, minus its middle in every row.
+
+    A shift of a row does not change softmax, so scores are compared up to one; keys that a mask excludes have error 0.
+
+    Returns
+    -------
+    Values, (..., H, n_q, n_k)
+        Every row lies in [-range / 2, range / 2] and touches both ends.
+    """
+    weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
+    seen = np.isfinite(exact_scores(problem))
+    require(bool(np.all((weights > 0) == seen)), "no exact weight underflows")
+    require(bool(np.all((kernel > 0) == seen)), "the approximate kernel is positive where the exact one is, else zero")
+    ratio = np.log(np.where(seen, kernel, 1.0)) - np.log(np.where(seen, weights, 1.0))
+    low = np.where(seen, ratio, np.inf).min(axis=-1, keepdims=True)
+    high = np.where(seen, ratio, -np.inf).max(axis=-1, keepdims=True)
+    return np.where(seen, ratio - (low + high) / 2, 0.0)

@@ -1,0 +1,131 @@
+"""The softmax Lipschitz chain: from the error of scores to the error of weights and output.
+
+The theorems speak about every method whose kernel over the keys is positive: then its logarithm is a score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Source, Values, conditional_bound, require
+from theory.bounds.attention.perturbed import random_scores, two_groups_of_scores
+from theory.bounds.attention.rows import exact_scores, kernel_over_mass, score_errors, values_spectral
+from theory.errors import Error, exact_weights
+from theory.guarantee import Deterministic
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.method import AttentionMethod
+from tnattn.attention.problem import AttentionProblem
+
+OWN = Source("re-derived")
+LOGARITHMS = Deterministic(condition=16.0)  # the scores are read off the kernel through a logarithm
+
+
+def _range(problem: AttentionProblem, result: Approximation) -> Values:
+    """Largest minus smallest error of the scores of every row, (..., H, n_q)."""
+    return np.asarray(2 * score_errors(problem, result).max(axis=-1))
+
+
+def _log_ratio(problem: AttentionProblem, result: Approximation) -> Values:
+    """Largest |log(p' / p)| of every row, (..., H, n_q)."""
+    weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
+    approximate = kernel / kernel.sum(axis=-1, keepdims=True)
+    seen = np.isfinite(exact_scores(problem)) & (weights > 0) & (approximate > 0)
+    return np.abs(np.log(np.where(seen, approximate, 1.0)) - np.log(np.where(seen, weights, 1.0))).max(axis=-1)
+
+
+weights_log_ratio = Error(
+    "largest |log(p' / p)| of every row of the weights",
+    _log_ratio,
+    lambda t: np.asarray(np.inf),
+    lambda t: np.maximum(1.0, np.abs(np.where(np.isfinite(s := exact_scores(t)), s, 0.0)).max(axis=-1)),
+)
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.weights_rows_l1,
+    guarantee=LOGARITHMS,
+    source=OWN,
+    extremal=two_groups_of_scores,
+    generic=random_scores,
+)
+def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||p' - p||_1 <= 2 tanh(rho / 4), rho the range of the error of the scores of a row."""
+    return np.asarray(2 * np.tanh(_range(problem, result) / 4))
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.weights_rows_max,
+    guarantee=LOGARITHMS,
+    source=OWN,
+    extremal=two_groups_of_scores,
+    generic=random_scores,
+)
+def softmax_linf_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """max_j |p'_j - p_j| <= tanh(rho / 4), rho the range of the error of the scores of a row."""
+    return np.asarray(np.tanh(_range(problem, result) / 4))
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.weights_rows_l2,
+    guarantee=LOGARITHMS,
+    source=Source("re-derived; Gao and Pavel 2017 with constant 1"),
+    extremal=lambda rng: two_groups_of_scores(rng, distance=0.05),
+    generic=random_scores,
+)
+def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||p' - p||_2 <= ||s' - s||_2 / 2, scores compared up to a shift of the row."""
+    return np.asarray(np.linalg.norm(_centred(problem, result), axis=-1) / 2)
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=weights_log_ratio,
+    guarantee=LOGARITHMS,
+    source=OWN,
+    extremal=lambda rng: two_groups_of_scores(rng, distance=4.0),
+    generic=random_scores,
+)
+def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """exp(-rho) <= p'_j / p_j <= exp(rho), rho the range of the error of the scores of a row."""
+    return _range(problem, result)
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.output_rows,
+    guarantee=LOGARITHMS,
+    source=OWN,
+    extremal=two_groups_of_scores,
+    generic=random_scores,
+)
+def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V), rho_i the range of the error of the scores of row i."""
+    diameter = np.repeat(errors.value_diameter(problem), problem.heads // problem.groups, axis=-1)
+    return np.asarray(np.tanh(_range(problem, result) / 4) * diameter[..., None])
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.output_frobenius,
+    guarantee=LOGARITHMS,
+    source=OWN,
+    extremal=lambda rng: two_groups_of_scores(rng, distance=0.05),
+    generic=random_scores,
+)
+def attention_fro_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||O' - O||_F <= ||S' - S||_F ||V|| / 2, scores compared up to a shift of every row."""
+    error = np.linalg.norm(_centred(problem, result), axis=(-2, -1))
+    return np.asarray(error * values_spectral(problem) / 2)
+
+
+def _centred(problem: AttentionProblem, result: Approximation) -> Values:
+    """Errors of the scores minus their mean over the keys that a row sees: the shift with the smallest norm."""
+    error = score_errors(problem, result)
+    seen = np.isfinite(exact_scores(problem))
+    count = seen.sum(axis=-1, keepdims=True)
+    require(bool(np.all(count > 0)), "every query sees a key")
+    return np.where(seen, error - error.sum(axis=-1, keepdims=True) / count, 0.0)
