@@ -14,6 +14,7 @@ from tnattn.arrays import (
     check_finite,
     device,
     dtype_name,
+    eps,
     is_array,
     require_floating,
 )
@@ -231,3 +232,24 @@ def describe(matrix: StructuredMatrix) -> str:
 
 def _is_sparse(a: Any) -> bool:
     return bool(sparse.issparse(a))
+
+
+def require_symmetric(a: StructuredMatrix) -> None:
+    """Raise ValueError unless matrices are square and, where their entries are at hand, symmetric to rounding.
+
+    One synchronisation on a device. Operators are not checked.
+    """
+    n = a.shape[-1]
+    if a.shape[-2] != n:
+        raise ValueError(f"a has shape {tuple(a.shape)}; a symmetric matrix is square")
+    if not isinstance(a, Dense):
+        return
+    xp = array_namespace(a.array)
+    largest = xp.max(xp.abs(a.array), axis=(-2, -1))
+    asymmetry = xp.max(xp.abs(a.array - a.array.mT), axis=(-2, -1))
+    allowed = 8 * n * eps(a.array) * largest
+    if bool(xp.any(asymmetry > allowed)):
+        raise ValueError(
+            f"a is not symmetric: entries differ from their mirror images by up to {float(xp.max(asymmetry)):.3g}, "
+            f"more than rounding; symmetrise it, (a + a.mT) / 2, or use RandomizedSVD"
+        )

@@ -1,0 +1,165 @@
+"""Leverage scores, and the samples drawn by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tnattn.arrays import (
+    Array,
+    Rng,
+    accumulator_dtype,
+    array_namespace,
+    eps,
+    require_floating,
+    require_rng,
+    uniform,
+)
+from tnattn.linalg import small_svd
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+from tnattn.structured.sparse import Sparse, gather_rows
+
+
+def leverage_scores(a: Array, *, rank: int | None = None) -> Array:
+    """Return the leverage scores of the rows of matrices.
+
+    Parameters
+    ----------
+    a : Array, (..., m, n), floating
+        Finite (not checked), of any rank.
+    rank : int, optional
+        Use the leading ``rank`` left singular vectors only; all that are not zero to rounding if None.
+
+    Returns
+    -------
+    Array, (..., m)
+        Squared row norms of an orthonormal basis of the range, in [0, 1]; they add up to the rank.
+
+    Notes
+    -----
+    O(m n min(m, n)). Through an orthonormal factorisation of the long side, never the Gram matrix.
+    """
+    xp = array_namespace(a)
+    require_floating(a, "a")
+    if rank is not None:
+        require_count(rank, "rank", least=1)
+        require_rank(rank, a.shape)
+    u, s, _ = small_svd(a)
+    kept = (s > max(a.shape[-2:]) * eps(a) * s[..., :1]) & (s > 0)
+    u = xp.where(kept[..., None, :], u, xp.zeros_like(u))
+    return xp.sum(xp.square(u[..., : a.shape[-1] if rank is None else rank]), axis=-1)
+
+
+def sample_indices(weights: Array, uniforms: Array) -> Array:
+    """Return independent draws with replacement, (..., s), with probabilities proportional to weights (..., n).
+
+    Parameters
+    ----------
+    weights : Array, (..., n)
+        Non-negative. Where all are zero every index is the last.
+    uniforms : Array, (s,)
+        Uniform on [0, 1), shared by all rows of weights: the draws of one do not depend on the others.
+    """
+    xp = array_namespace(weights, uniforms)
+    wide = accumulator_dtype(weights)
+    cumulative = xp.cumulative_sum(xp.astype(weights, wide, copy=False), axis=-1)
+    aim = xp.astype(uniforms, wide, copy=False) * cumulative[..., -1:]  # (..., s)
+    below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
+    return xp.minimum(below, xp.full_like(below, weights.shape[-1] - 1))
+
+
+@dataclass(frozen=True)
+class LeverageSampling:
+    """Draws rows of a tall matrix with replacement, by their leverage scores, rescaled to preserve lengths.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+
+    Notes
+    -----
+    The result S has rows ``e_j^T / sqrt(size p_j)``, ``p_j`` proportional to the scores, so that ``E[S^T S]`` is the
+    identity on the range of the matrix. Drineas, Mahoney & Muthukrishnan 2006.
+    """
+
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        require_count(self.size, "size", least=1)
+
+    def __call__(self, a: Any, *, rng: Rng | None = None) -> Sparse:
+        """Return the sampling matrices S, (..., size, m), of a stack of matrices (..., m, n)."""
+        matrix = as_structured(a)
+        scores = leverage_scores(matrix.to_dense())
+        drawn = uniform(require_rng(rng, "LeverageSampling"), (self.size,), like=scores)
+        indices = sample_indices(scores, drawn)
+        xp = array_namespace(scores)
+        picked = gather_rows(scores[..., None], indices[..., None])[..., 0, :]  # (..., size, 1)
+        total = xp.sum(scores, axis=-1)[..., None, None]
+        # nothing can be drawn from a zero matrix, whose range is empty: rows of zeros are exact
+        positive = picked > 0
+        scale = xp.sqrt(total / (self.size * xp.where(positive, picked, xp.ones_like(picked))))
+        return Sparse(xp.where(positive, scale, xp.zeros_like(scale)), indices[..., None], scores.shape[-1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LeverageColumnsResult(Factored):
+    """The projection of a matrix onto some of its columns.
+
+    Parameters
+    ----------
+    q : Array, (..., m, r)
+        Orthonormal basis of the span of the columns drawn, zero columns where they are dependent.
+    b : Array, (..., r, n)
+        ``q^T a``.
+    indices : Array, (..., size), integer
+        The columns drawn, repetitions included.
+    """
+
+    q: Array
+    b: Array
+    indices: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.q, self.b
+
+
+@dataclass(frozen=True)
+class LeverageColumns(MatrixMethod):
+    """Projects a matrix onto columns drawn with replacement by the leverage scores of its leading singular subspace.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+    subspace : int
+        Dimension of the leading right singular subspace whose leverage scores are used, positive.
+
+    Notes
+    -----
+    O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
+    """
+
+    size: int = rank_budget(32)
+    subspace: int = 8
+
+    def __post_init__(self) -> None:
+        require_count(self.size, "size", least=1)
+        require_count(self.subspace, "subspace", least=1)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> LeverageColumnsResult:
+        if self.subspace > min(a.shape[-2:]):
+            raise ValueError(f"subspace {self.subspace} exceeds min(m, n) of the {a.shape} stack; reduce subspace")
+        dense = a.to_dense()
+        xp = array_namespace(dense)
+        scores = leverage_scores(dense.mT, rank=self.subspace)
+        indices = sample_indices(scores, uniform(require_rng(rng, "LeverageColumns"), (self.size,), like=scores))
+        columns = gather_rows(dense.mT, indices[..., None])[..., 0, :].mT  # (..., m, size)
+        u, s, _ = small_svd(columns)
+        kept = (s > max(columns.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
+        q = xp.where(kept[..., None, :], u, xp.zeros_like(u))
+        return LeverageColumnsResult(q, (dense.mT @ q).mT, indices)

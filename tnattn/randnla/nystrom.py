@@ -1,0 +1,95 @@
+"""The randomized Nyström approximation of positive semidefinite matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tnattn.arrays import Array, Rng, array_namespace, eps
+from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.operand import require_count, require_rank, require_symmetric
+from tnattn.randnla.sketch import Sketch
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NystromResult(Factored):
+    """Positive semidefinite matrices ``u diag(eigenvalues) u^T``.
+
+    Parameters
+    ----------
+    u : Array, (..., n, rank)
+        Columns orthonormal.
+    eigenvalues : Array, (..., rank)
+        Descending, non-negative.
+    """
+
+    u: Array
+    eigenvalues: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.u, self.eigenvalues[..., None] * self.u.mT
+
+
+@dataclass(frozen=True)
+class Nystrom(MatrixMethod):
+    """Approximates a positive semidefinite matrix from one product with a test matrix.
+
+    Parameters
+    ----------
+    rank : int
+        Target rank, positive.
+    oversampling : int
+        Further columns of the test matrix, dropped again by the truncation; never more than n in all.
+    sketch : Sketch
+        Distribution of the test matrix.
+
+    Notes
+    -----
+    2 n^2 (rank + oversampling) flops in products with the matrix and O(n (rank + oversampling)^2). Tropp, Yurtsever,
+    Udell & Cevher 2017, Algorithm 3: the matrix is shifted by a rounding error's worth and the shift taken off the
+    eigenvalues again. That a matrix is symmetric and not indefinite is checked as far as the test matrix sees it.
+    """
+
+    rank: int = rank_budget(16)
+    oversampling: int = 10
+    sketch: Sketch = field(default_factory=Gaussian)
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_count(self.oversampling, "oversampling", least=0)
+        if not isinstance(self.sketch, Sketch):
+            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+
+    @property
+    def size(self) -> int:
+        """Number of columns of the test matrix, rank plus oversampling."""
+        return self.rank + self.oversampling
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> NystromResult:
+        require_symmetric(a)
+        require_rank(self.rank, a.shape)
+        n = a.shape[-1]
+        xp = array_namespace(a.like)
+        draw = self.sketch.draw(n, min(self.size, n), rng=rng, like=a.like)
+        omega = orthonormalise(draw.to_dense())  # (n, l); the result depends on its range only
+        y = a @ omega
+        norm = frobenius_norm(y)[..., None, None]
+        # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
+        shift = n**0.5 * eps(a.like) * xp.where(norm > 0, norm, xp.ones_like(norm))
+        shifted = y + shift * omega
+        core = omega.mT @ shifted  # (..., l, l)
+        try:
+            factor = cholesky((core + core.mT) / 2)
+        except ValueError as error:
+            raise ValueError(
+                f"a {tuple(a.shape)} is not positive semidefinite: a compression of it has a negative eigenvalue; "
+                f"use RandomizedSVD for indefinite matrices"
+            ) from error
+        tall = solve_triangular(factor, shifted.mT, lower=True).mT  # (..., n, l), tall tall^T is the approximation
+        u, s, _ = small_svd(tall)
+        eigenvalues = xp.maximum(s * s - shift[..., 0], xp.zeros_like(s))
+        eigenvalues = xp.where(norm[..., 0] > 0, eigenvalues, xp.zeros_like(s))
+        return NystromResult(u[..., : self.rank], eigenvalues[..., : self.rank])
