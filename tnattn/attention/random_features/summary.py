@@ -83,7 +83,7 @@ class KeyFeatures(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         n, d = self._keys.shape[-2:]
-        return 2 * self.count * n * (self._map.directions.shape[0] * d + self._map.features * columns)
+        return int(2 * self.count * n * (self._map.directions.shape[0] * d + self._map.features * columns))
 
 
 @dataclass(frozen=True, eq=False)
