@@ -1,0 +1,1 @@
+"""Decompositions of tensors: Tucker, canonical polyadic and tensor-train."""

@@ -1,0 +1,82 @@
+"""Decompositions are values: frozen dataclasses whose fields are parameters and whose call runs them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self, final
+
+from tnattn.arrays import Array, Rng, check_finite, is_array, require_floating
+from tnattn.structured.tensor import StructuredTensor
+
+
+@dataclass(frozen=True)
+class Decomposition(abc.ABC):
+    """A way to write a tensor in few parameters.
+
+    Parameters
+    ----------
+    order : int
+        At least 2; the trailing ``order`` axes of a tensor are its modes, the rest are batch.
+    """
+
+    order: int = field(default=3, kw_only=True)
+
+    @final
+    def __call__(self, tensor: Array, *, rng: Rng | None = None) -> StructuredTensor:
+        """Decompose a stack of tensors.
+
+        Parameters
+        ----------
+        tensor : Array, (..., n_0, ..., n_{order-1}), real floating, finite
+        rng : numpy.random.Generator or DeviceDraws
+            Needed by randomized decompositions only.
+
+        Raises
+        ------
+        TypeError
+            If ``tensor`` is no floating array, or a randomized decomposition gets no generator.
+        ValueError
+            If an entry is not finite, a mode is empty, or ranks or tolerance do not fit the tensor.
+        """
+        if not is_array(tensor):
+            raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; convert it with numpy.asarray(...)")
+        require_floating(tensor, "tensor")
+        shape = tuple(int(n) for n in tensor.shape)
+        if len(shape) < self.order:
+            raise ValueError(f"tensor has shape {shape}, fewer axes than order {self.order}; reduce order")
+        if min(shape) == 0:
+            raise ValueError(f"tensor has shape {shape}; every axis must have at least one entry; drop the empty ones")
+        self._require_fit(tensor)
+        check_finite(tensor, "tensor")
+        return self.decompose(tensor, rng=rng)
+
+    @abc.abstractmethod
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> StructuredTensor:
+        """Decompose a tensor that has been checked; see ``__call__``."""
+
+    @abc.abstractmethod
+    def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
+        """Return the same decomposition with one number as its budget.
+
+        Parameters
+        ----------
+        rank : int
+            Wanted in every mode or bond.
+        sizes : sequence of int, (order,)
+            Mode sizes; a mode or bond that admits less gets the largest rank that it admits.
+        """
+
+    @abc.abstractmethod
+    def _require_fit(self, tensor: Array) -> None:
+        """Raise ValueError unless ranks and tolerance fit a tensor."""
+
+    def __post_init__(self) -> None:
+        require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
+
+
+def require_integer(name: str, value: object, *, low: int, cure: str) -> None:
+    """Raise ValueError unless a field is an integer that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{name} is {value!r}; an integer of at least {low} is needed: {cure}")

@@ -1,0 +1,135 @@
+"""Multilinear algebra on stacks of tensors: unfoldings, mode products, Kronecker and Khatri-Rao products.
+
+The trailing ``order`` axes of an array are the modes, numbered from 0; all axes before them are batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape
+
+
+def mode_sizes(tensor: Array, *, order: int) -> tuple[int, ...]:
+    """Return the sizes of the modes."""
+    return tuple(int(n) for n in tensor.shape[tensor.ndim - order :])
+
+
+def unfold(tensor: Array, mode: int, *, order: int) -> Array:
+    """Return the mode unfolding: the fibres of a mode as columns, the other modes in their order.
+
+    Parameters
+    ----------
+    tensor : Array, (..., n_0, ..., n_{d-1})
+    mode : int
+        ``0 <= mode < order``.
+    order : int
+        Number of modes d.
+
+    Returns
+    -------
+    Array, (..., n_mode, product of the other sizes)
+        Columns in row-major order of the other modes, as in TensorLy. Kolda and Bader 2009 run through them in the
+        opposite order, a permutation of the columns.
+    """
+    xp = array_namespace(tensor)
+    batch, sizes = tensor.ndim - order, mode_sizes(tensor, order=order)
+    _require_mode(mode, order)
+    axes = (*range(batch), batch + mode, *(batch + j for j in range(order) if j != mode))
+    columns = math.prod(sizes) // sizes[mode] if sizes[mode] else 0
+    return xp.reshape(xp.permute_dims(tensor, axes), (*tensor.shape[:batch], sizes[mode], columns))
+
+
+def fold(matrix: Array, mode: int, sizes: Sequence[int]) -> Array:
+    """Return the tensor (..., *sizes) whose unfolding of a mode is a matrix (..., n_mode, rest)."""
+    xp = array_namespace(matrix)
+    order, batch = len(sizes), matrix.ndim - 2
+    _require_mode(mode, order)
+    others = [j for j in range(order) if j != mode]
+    moved = xp.reshape(matrix, (*matrix.shape[:-2], sizes[mode], *(sizes[j] for j in others)))
+    place = {j: batch + k for k, j in enumerate([mode, *others])}
+    return xp.permute_dims(moved, (*range(batch), *(place[j] for j in range(order))))
+
+
+def mode_product(tensor: Array, matrix: Array, mode: int, *, order: int) -> Array:
+    """Return ``tensor x_mode matrix``: every fibre of a mode multiplied by a matrix.
+
+    Parameters
+    ----------
+    tensor : Array, (..., n_0, ..., n_{d-1})
+    matrix : Array, (..., p, n_mode)
+        Batch axes as in ``tensor``, or none.
+    mode, order : int
+
+    Returns
+    -------
+    Array, (..., n_0, ..., p, ..., n_{d-1})
+
+    Notes
+    -----
+    O(p prod(n)), no transposition of the tensor.
+    """
+    xp = array_namespace(tensor, matrix)
+    batch, sizes = tuple(tensor.shape[: tensor.ndim - order]), mode_sizes(tensor, order=order)
+    _require_mode(mode, order)
+    before, after = math.prod(sizes[:mode]), math.prod(sizes[mode + 1 :])
+    if after == 1:  # (..., before, n) against the rows of the matrix: one product instead of many thin ones
+        fibres = xp.reshape(tensor, (*batch, before, sizes[mode]))
+        product = xp.matmul(fibres, xp.matrix_transpose(matrix))
+    elif before == 1:
+        product = xp.matmul(matrix, xp.reshape(tensor, (*batch, sizes[mode], after)))
+    else:
+        product = xp.matmul(xp.expand_dims(matrix, axis=-3), xp.reshape(tensor, (*batch, before, sizes[mode], after)))
+    return xp.reshape(product, (*batch, *sizes[:mode], matrix.shape[-2], *sizes[mode + 1 :]))
+
+
+def mode_gram(tensor: Array, mode: int, *, order: int) -> Array:
+    """Return the Gram matrix (..., n_mode, n_mode) of the rows of a mode unfolding, without forming the unfolding.
+
+    O(n_mode prod(n)).
+    """
+    xp = array_namespace(tensor)
+    batch, sizes = tuple(tensor.shape[: tensor.ndim - order]), mode_sizes(tensor, order=order)
+    _require_mode(mode, order)
+    n, before, after = sizes[mode], math.prod(sizes[:mode]), math.prod(sizes[mode + 1 :])
+    if after == 1:
+        fibres = xp.reshape(tensor, (*batch, before, n))
+        return xp.matmul(xp.matrix_transpose(fibres), fibres)
+    if before == 1 or n > after:  # the products of the slices would take more memory than the unfolding
+        rows = unfold(tensor, mode, order=order)
+        return xp.matmul(rows, xp.matrix_transpose(rows))
+    slices = xp.reshape(tensor, (*batch, before, n, after))
+    return xp.sum(xp.matmul(slices, xp.matrix_transpose(slices)), axis=-3)
+
+
+def kronecker(factors: Sequence[Array]) -> Array:
+    """Return the Kronecker product (..., prod m_j, prod n_j) of matrices (..., m_j, n_j), the last running fastest."""
+
+    def pair(a: Array, b: Array) -> Array:
+        xp = array_namespace(a, b)
+        product = a[..., :, None, :, None] * b[..., None, :, None, :]
+        shape = (a.shape[-2] * b.shape[-2], a.shape[-1] * b.shape[-1])
+        return xp.reshape(product, (*broadcast_shape(a.shape[:-2], b.shape[:-2]), *shape))
+
+    return reduce(pair, factors)
+
+
+def khatri_rao(factors: Sequence[Array]) -> Array:
+    """Return the columnwise Kronecker product (..., prod n_j, r) of factors (..., n_j, r), the last running fastest."""
+
+    def pair(a: Array, b: Array) -> Array:
+        xp = array_namespace(a, b)
+        if a.shape[-1] != b.shape[-1]:
+            raise ValueError(f"factors have {a.shape[-1]} and {b.shape[-1]} columns; all must have the same number")
+        product = a[..., :, None, :] * b[..., None, :, :]
+        shape = (a.shape[-2] * b.shape[-2], a.shape[-1])
+        return xp.reshape(product, (*broadcast_shape(a.shape[:-2], b.shape[:-2]), *shape))
+
+    return reduce(pair, factors)
+
+
+def _require_mode(mode: int, order: int) -> None:
+    if not 0 <= mode < order:
+        raise ValueError(f"mode {mode} is outside 0 ... {order - 1}; a tensor of order {order} has no such mode")

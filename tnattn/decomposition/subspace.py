@@ -1,0 +1,131 @@
+"""Leading left singular subspaces, through a Gram matrix where that is accurate enough and directly where not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tnattn.arrays import Array, array_namespace, device, eps
+from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
+from tnattn.linalg import eigh, orthonormalise, small_svd
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """A truncated left singular subspace of each matrix of a stack.
+
+    Parameters
+    ----------
+    basis : Array, (..., m, r)
+        Orthonormal columns; those beyond the rank of a matrix are zero.
+    discarded : Array, (...)
+        Energy outside it: the sum of the squares of the discarded singular values.
+    ranks : Array, (...), integer
+        Columns that are kept for each matrix.
+    """
+
+    basis: Array
+    discarded: Array
+    ranks: Array
+
+
+def mode_subspace(
+    tensor: Array, mode: int, *, order: int, rank: int | None = None, energy: Array | None = None
+) -> Subspace:
+    """Return the leading left singular subspace of a mode unfolding; see :func:`leading_subspace`."""
+    sizes = mode_sizes(tensor, order=order)
+    if sizes[mode] ** 2 > math.prod(sizes) or rank == sizes[mode]:
+        return leading_subspace(unfold(tensor, mode, order=order), rank=rank, energy=energy)
+    values, vectors = _descending(mode_gram(tensor, mode, order=order))
+    found = _truncated(values, vectors, rank=rank, energy=energy, size=max(sizes))
+    if found is not None:
+        return found
+    return _directly(unfold(tensor, mode, order=order), rank=rank, energy=energy)
+
+
+def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None = None) -> Subspace:
+    """Return the leading left singular subspace of each matrix, of given rank or discarding at most some energy.
+
+    Parameters
+    ----------
+    a : Array, (..., m, n)
+    rank : int, optional
+        ``1 <= rank <= min(m, n)``, or m.
+    energy : Array, (...), optional
+        Largest energy that may be discarded, given if ``rank`` is not. At least one column is kept.
+
+    Notes
+    -----
+    O(m n min(m, n)). From the eigenvalues of the Gram matrix of the short side, whose rounding is about eps times the
+    whole energy. If what is discarded does not stand well above that, so that the directions kept may be wrong by
+    sqrt(eps), the whole stack is decomposed anew by an orthonormal factorization of the long side. A matrix of which
+    every direction is kept is not decomposed: its basis is the identity. One synchronisation.
+    """
+    xp = array_namespace(a)
+    m, n = a.shape[-2:]
+    if rank == m:
+        return _whole(a)
+    if m <= n:
+        values, vectors = _descending(xp.matmul(a, xp.matrix_transpose(a)))
+        found = _truncated(values, vectors, rank=rank, energy=energy, size=n)
+        return _directly(a, rank=rank, energy=energy) if found is None else found
+    values, right = _descending(xp.matmul(xp.matrix_transpose(a), a))
+    found = _truncated(values, right, rank=rank, energy=energy, size=m)
+    if found is None:
+        return _directly(a, rank=rank, energy=energy)
+    images = xp.matmul(a, found.basis)
+    lengths = xp.linalg.vector_norm(images, axis=-2, keepdims=True)
+    basis = orthonormalise(images / xp.where(lengths > 0, lengths, xp.ones_like(lengths)))
+    return Subspace(_masked(xp, basis, found.ranks), found.discarded, found.ranks)
+
+
+def _whole(a: Array) -> Subspace:
+    xp = array_namespace(a)
+    m, batch = a.shape[-2], tuple(a.shape[:-2])
+    identity = xp.broadcast_to(xp.eye(m, dtype=a.dtype, device=device(a)), (*batch, m, m))
+    nothing = xp.zeros(batch, dtype=a.dtype, device=device(a))
+    return Subspace(identity, nothing, xp.full(batch, m, dtype=xp.int64, device=device(a)))
+
+
+def _descending(gram: Array) -> tuple[Array, Array]:
+    xp = array_namespace(gram)
+    values, vectors = eigh(gram)
+    return xp.flip(values, axis=-1), xp.flip(vectors, axis=-1)
+
+
+def _truncated(values: Array, vectors: Array, *, rank: int | None, energy: Array | None, size: int) -> Subspace | None:
+    """Truncate an eigenvalue decomposition; None if what is discarded is of the order of its rounding."""
+    xp = array_namespace(values)
+    total = xp.sum(values, axis=-1)
+    rounding = 4 * math.sqrt(size) * eps(values) * total
+    found = _cut(xp, xp.maximum(values, xp.zeros_like(values)), vectors, rank=rank, energy=energy, margin=rounding)
+    sound = found.discarded >= 4 * rounding
+    if energy is not None:  # all of them kept: nothing to be wrong about, unless it was the margin that kept them
+        sound = sound | ((found.ranks == values.shape[-1]) & (energy >= 8 * rounding))
+    return found if bool(xp.all(sound)) else None
+
+
+def _directly(a: Array, *, rank: int | None, energy: Array | None) -> Subspace:
+    xp = array_namespace(a)
+    u, s, _ = small_svd(a)
+    return _cut(xp, s * s, u, rank=rank, energy=energy, margin=xp.zeros_like(s[..., 0]))
+
+
+def _cut(xp: Any, values: Array, vectors: Array, *, rank: int | None, energy: Array | None, margin: Array) -> Subspace:
+    """Keep the given number of columns, or as few as leave at most the given energy less a margin."""
+    tails = xp.flip(xp.cumulative_sum(xp.flip(values, axis=-1), axis=-1, include_initial=True), axis=-1)
+    if energy is None:
+        ranks = xp.full(tuple(values.shape[:-1]), rank, dtype=xp.int64, device=device(values))
+        return Subspace(vectors[..., :rank], tails[..., rank], ranks)
+    needed = xp.sum(xp.astype(tails[..., :-1] + margin[..., None] > energy[..., None], xp.int64), axis=-1)
+    ranks = xp.maximum(needed, xp.ones_like(needed))
+    keep = int(xp.max(ranks))
+    discarded = xp.take_along_axis(tails, ranks[..., None], axis=-1)[..., 0]
+    return Subspace(_masked(xp, vectors[..., :keep], ranks), discarded, ranks)
+
+
+def _masked(xp: Any, basis: Array, ranks: Array) -> Array:
+    """Put zeros in the columns beyond the rank of each matrix."""
+    columns = xp.arange(basis.shape[-1], device=device(basis))
+    return xp.where((columns < ranks[..., None])[..., None, :], basis, xp.zeros_like(basis))

@@ -1,0 +1,228 @@
+"""The contract of every structured tensor, and its view as a matrix that multiplies without forming it."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import math
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import opt_einsum
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
+from tnattn.structured.base import StructuredMatrix
+
+MODES = string.ascii_lowercase  # one letter for each mode in a network; bonds are upper case
+COLUMN = "Z"  # the letter of the columns of a right factor
+
+Term = tuple[str, Array]
+
+
+class StructuredTensor(abc.ABC):
+    """A stack of tensors, immutable; the last ``order`` axes are the modes, all others batch.
+
+    A subclass says how it is a network: a list of arrays with one letter for each of their trailing axes, the mode j
+    being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
+    """
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Batch axes followed by the mode sizes."""
+
+    @property
+    @abc.abstractmethod
+    def order(self) -> int:
+        """Number of modes."""
+
+    @property
+    @abc.abstractmethod
+    def storage(self) -> int:
+        """Stored scalars over the whole stack."""
+
+    @abc.abstractmethod
+    def network(self) -> list[Term]:
+        """Letters and arrays whose contraction is the tensor; batch axes lead in each array."""
+
+    @abc.abstractmethod
+    def slices(self, mode: int = 0) -> StructuredMatrix:
+        """Return the slices of a tensor of order three as a stack (..., n_mode, m, n) of structured matrices.
+
+        Slice i fixes the index of ``mode`` to i; rows and columns are the two other modes in their order. The stack
+        multiplies without forming a slice.
+        """
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Any]:
+        """Unpack as TensorLy's tuple of this kind does."""
+
+    @abc.abstractmethod
+    def to_tensorly(self) -> Any:
+        """Return the same arrays as a TensorLy tensor; no copy. TensorLy knows no stacks."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_tensorly(cls, tensor: Any) -> StructuredTensor:
+        """Return the same arrays as a structured tensor, from a TensorLy tensor or a tuple of its form; no copy."""
+
+    @property
+    @final
+    def like(self) -> Array:
+        """One of the arrays that represent it, for its library, device and dtype."""
+        return self.network()[0][1]
+
+    @property
+    @final
+    def dtype(self) -> Any:
+        """Data type of the entries."""
+        return self.like.dtype
+
+    @property
+    @final
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the stack without the modes."""
+        return self.shape[: len(self.shape) - self.order]
+
+    @property
+    @final
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the modes."""
+        return self.shape[len(self.shape) - self.order :]
+
+    @final
+    def to_dense(self) -> Array:
+        """Return the stack as one array."""
+        xp = array_namespace(self.like)
+        return xp.broadcast_to(_contracted(self.network(), MODES[: self.order]), self.shape)
+
+    def norm(self) -> Array:
+        """Return the Frobenius norms (...), from the network contracted with itself.
+
+        Absolute error of the order of the square root of eps times the norm of the terms: a canonical polyadic tensor
+        with terms that cancel loses digits.
+        """
+        xp = array_namespace(self.like)
+        mirror = [("".join(c if c in MODES else _twin(c) for c in letters), a) for letters, a in self.network()]
+        square = _contracted([*self.network(), *mirror], "")
+        return xp.sqrt(xp.maximum(xp.broadcast_to(square, self.batch), xp.zeros_like(square)))
+
+    @final
+    def as_matrix(self, rows: Sequence[int], columns: Sequence[int]) -> StructuredMatrix:
+        """Return the matricisation with some modes as rows and the others as columns, the last running fastest.
+
+        Raises
+        ------
+        ValueError
+            If ``rows`` and ``columns`` together are not all modes, each once.
+        """
+        rows, columns = tuple(rows), tuple(columns)
+        if sorted(rows + columns) != list(range(self.order)):
+            raise ValueError(
+                f"rows {rows} and columns {columns} must split the modes 0 ... {self.order - 1}; name each mode once"
+            )
+        return TensorMatrix(self, rows, columns)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self.shape}"
+
+    def _single(self) -> Self:
+        """Refuse a stack where one tensor is needed."""
+        if self.batch:
+            raise ValueError(f"TensorLy knows no stacks; this one has batch shape {self.batch}; convert one by one")
+        return self
+
+    def _require_order_three(self, mode: int) -> None:
+        if self.order != 3:
+            raise ValueError(f"slices are matrices for tensors of order 3; this one has order {self.order}; as_matrix")
+        if not 0 <= mode < 3:
+            raise ValueError(f"mode {mode} is outside 0 ... 2; choose the mode whose index numbers the slices")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TensorMatrix(StructuredMatrix):
+    """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``."""
+
+    tensor: StructuredTensor
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        sizes = self.tensor.sizes
+        row_count, column_count = (math.prod(sizes[j] for j in modes) for modes in (self.rows, self.columns))
+        return (*self.tensor.batch, row_count, column_count)
+
+    @property
+    def like(self) -> Array:
+        return self.tensor.like
+
+    @property
+    def storage(self) -> int:
+        return self.tensor.storage
+
+    def _matmul(self, x: Array) -> Array:
+        return self._product(x, self.columns, self.rows)
+
+    def _rmatmul(self, y: Array) -> Array:
+        return self._product(y, self.rows, self.columns)
+
+    def _product(self, x: Array, summed: tuple[int, ...], kept: tuple[int, ...]) -> Array:
+        xp, sizes = array_namespace(x), self.tensor.sizes
+        folded = xp.reshape(x, (*x.shape[:-2], *(sizes[j] for j in summed), x.shape[-1]))
+        terms = [*self.tensor.network(), ("".join(MODES[j] for j in summed) + COLUMN, folded)]
+        product = _contracted(terms, "".join(MODES[j] for j in kept) + COLUMN)
+        batch = broadcast_shape(self.tensor.batch, tuple(x.shape[:-2]))
+        return xp.reshape(
+            xp.broadcast_to(product, (*batch, *product.shape[product.ndim - len(kept) - 1 :])),
+            (*batch, math.prod(sizes[j] for j in kept), x.shape[-1]),
+        )
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        letters = "".join(MODES[j] for j in (*self.rows, *self.columns))
+        moved = _contracted(self.tensor.network(), letters)
+        batch = moved.shape[: moved.ndim - self.tensor.order]
+        return xp.broadcast_to(xp.reshape(moved, (*batch, *self.shape[-2:])), self.shape)
+
+    def matmul_flops(self, columns: int) -> int:
+        terms = self.tensor.network()
+        sizes = self.tensor.sizes
+        inputs = [letters for letters, _ in terms] + ["".join(MODES[j] for j in self.columns) + COLUMN]
+        shapes = [tuple(a.shape[a.ndim - len(letters) :]) for letters, a in terms]
+        shapes.append((*(sizes[j] for j in self.columns), columns))
+        output = "".join(MODES[j] for j in self.rows) + COLUMN
+        _, plan = opt_einsum.contract_path(f"{','.join(inputs)}->{output}", *shapes, shapes=True)
+        return int(plan.opt_cost) * self.count
+
+
+def require_agreeing_batches(arrays: Sequence[Array], trailing: Sequence[int]) -> tuple[int, ...]:
+    """Return the common batch shape of arrays of which the last ``trailing`` axes are not batch.
+
+    Raises
+    ------
+    ValueError
+        If the batch axes do not broadcast.
+    """
+    batches = [tuple(a.shape[: a.ndim - t]) for a, t in zip(arrays, trailing, strict=True)]
+    try:
+        return broadcast_shape(*batches)
+    except ValueError as error:
+        raise ValueError(f"batch axes {batches} do not broadcast; give all parts the same leading axes") from error
+
+
+def tensorly(module: str) -> Any:
+    """Return a module of TensorLy, imported when it is first wanted."""
+    return importlib.import_module(f"tensorly.{module}")
+
+
+def _twin(letter: str) -> str:
+    """Return a second letter for a bond; bonds use the first half of the upper case letters."""
+    return string.ascii_uppercase[string.ascii_uppercase.index(letter) + 12]
+
+
+def _contracted(terms: Sequence[Term], output: str) -> Array:
+    expression = ",".join(f"...{letters}" for letters, _ in terms)
+    return contract(f"{expression}->...{output}", *(array for _, array in terms))
