@@ -102,7 +102,8 @@ class SoftmaxOperator(StructuredMatrix):
                 highest = highest if top is None else xp.maximum(highest, top)
                 finite = xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
                 decay = None if top is None else xp.exp(top - finite)
-                scores, top = scores - finite, highest
+                scores -= finite
+                top = highest
             kernel = exp_in_place(scores)
             share = xp.sum(kernel, axis=-1, keepdims=True)
             part = None if x is None else kernel @ x[..., columns, :]
