@@ -651,6 +651,14 @@ def exp_in_place(x: Array) -> Array:
     return array_namespace(x).exp(x)
 
 
+def widened(x: Array) -> Array:
+    """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
+    if dtype_name(x.dtype) not in ("float16", "bfloat16"):
+        return x
+    xp = array_namespace(x)
+    return xp.astype(x, xp.float32)
+
+
 def prefers_host_tiles(x: Array) -> bool:
     """Return whether work on ``x`` is best cut into tiles of one head each, which threads of the host share."""
     return bool(array_api_compat.is_numpy_array(x))

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tnattn.arrays import Array, array_namespace, device, exp_in_place, parallel_map, prefers_host_tiles
+from tnattn.arrays import Array, array_namespace, device, exp_in_place, parallel_map, prefers_host_tiles, widened
 from tnattn.structured.base import StructuredMatrix
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class SoftmaxOperator(StructuredMatrix):
         def work(tile: tuple[tuple[int, ...], slice]) -> Array:
             return self._sweep(*tile, x if not tile[0] else x[tile[0]])[0]
 
-        return self._assemble(parallel_map(work, self._tiles(), like=self.like), axis=-2)
+        return xp.astype(
+            self._assemble(parallel_map(work, self._tiles(), like=self.like), axis=-2), x.dtype, copy=False
+        )
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.like, y)
@@ -66,7 +68,8 @@ class SoftmaxOperator(StructuredMatrix):
 
         def work(head: tuple[int, ...]) -> Array:
             mine, masses = (y, log_mass) if not head else (y[head], log_mass[head])
-            total = xp.zeros((*mine.shape[:-2], self.shape[-1], y.shape[-1]), dtype=y.dtype, device=device(y))
+            mine = widened(mine)
+            total = xp.zeros((*mine.shape[:-2], self.shape[-1], y.shape[-1]), dtype=mine.dtype, device=device(y))
             for rows in by_head[head]:
                 query = self._query(head, rows)
                 for columns in self._chunks(rows):
@@ -106,7 +109,7 @@ class SoftmaxOperator(StructuredMatrix):
                 top = highest
             kernel = exp_in_place(scores)
             share = xp.sum(kernel, axis=-1, keepdims=True)
-            part = None if x is None else kernel @ x[..., columns, :]
+            part = None if x is None else kernel @ widened(x[..., columns, :])
             if mass is None:
                 mass, total = share, part
                 continue
@@ -123,8 +126,8 @@ class SoftmaxOperator(StructuredMatrix):
     def rows(self, indices: Array) -> Array:
         """Return the weights of the given queries, (..., G, R, len(indices), n_k)."""
         xp = array_namespace(self.like)
-        query = xp.take(self._problem.queries, indices, axis=-2) * self._problem.score_scale
-        scores = self._masked(query @ self._problem.keys.mT, (), indices, slice(0, self.shape[-1]))
+        query = widened(xp.take(self._problem.queries, indices, axis=-2)) * self._problem.score_scale
+        scores = self._masked(query @ widened(self._problem.keys).mT, (), indices, slice(0, self.shape[-1]))
         highest = xp.max(scores, axis=-1, keepdims=True)
         kernel = exp_in_place(scores - xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest)))
         mass = xp.sum(kernel, axis=-1, keepdims=True)
@@ -176,19 +179,19 @@ class SoftmaxOperator(StructuredMatrix):
         if problem.softcap is not None and problem.softcap <= _SAFE:
             return True
         xp = array_namespace(self.like)
-        largest = [xp.max(xp.sum(x * x, axis=-1)) for x in (problem.q, problem.k)]
+        largest = [xp.max(xp.sum(widened(x) ** 2, axis=-1)) for x in (problem.q, problem.k)]
         return float(largest[0]) * float(largest[1]) * problem.score_scale**2 <= _SAFE**2
 
     def _query(self, head: tuple[int, ...], rows: slice) -> Array:
         queries = self._problem.queries
-        return (queries[head] if head else queries)[..., rows, :] * self._problem.score_scale
+        return widened((queries[head] if head else queries)[..., rows, :]) * self._problem.score_scale
 
     def _scores(self, query: Array, head: tuple[int, ...], rows: slice, columns: slice) -> Array:
         """Masked scores of scaled queries, (..., rows, columns)."""
         keys = self._problem.keys
         keys = (keys[(*head[:-1], 0)] if head else keys)[..., columns, :]
         n_q, n_k = self.shape[-2:]
-        scores = query @ keys.mT
+        scores = query @ widened(keys).mT
         if self._problem.grouped_mask.coverage(rows, columns, n_q=n_q, n_k=n_k) == "all":
             return self._capped(scores)
         return self._masked(scores, head, _range(rows, query), columns)
