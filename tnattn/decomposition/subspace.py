@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +37,10 @@ def mode_subspace(
 ) -> Subspace:
     """Return the leading left singular subspace of a mode unfolding; see :func:`leading_subspace`."""
     sizes = mode_sizes(tensor, order=order)
-    if sizes[mode] ** 2 > math.prod(sizes) or rank == sizes[mode]:
+    if sizes[mode] ** 2 > math.prod(sizes):
         return leading_subspace(unfold(tensor, mode, order=order), rank=rank, energy=energy)
+    if rank == sizes[mode]:
+        return _whole(tensor.shape[: tensor.ndim - order], rank, like=tensor)
     values, vectors = _descending(mode_gram(tensor, mode, order=order))
     found = _truncated(values, vectors, rank=rank, energy=energy, size=max(sizes))
     if found is not None:
@@ -59,13 +63,15 @@ def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None 
     -----
     O(m n min(m, n)). From the eigenvalues of the Gram matrix of the short side, whose rounding is about eps times the
     whole energy. If what is discarded does not stand well above that, so that the directions kept may be wrong by
-    sqrt(eps), the whole stack is decomposed anew by an orthonormal factorization of the long side. A matrix of which
-    every direction is kept is not decomposed: its basis is the identity. One synchronisation.
+    sqrt(eps), the whole stack is decomposed anew by an orthonormal factorization of the long side. Where every
+    direction is kept, nothing is decomposed: the basis is the identity, or any of the range. One synchronisation.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
     if rank == m:
-        return _whole(a)
+        return _whole(a.shape[:-2], m, like=a)
+    if rank == n:
+        return dataclasses.replace(_whole(a.shape[:-2], n, like=a), basis=orthonormalise(a))
     if m <= n:
         values, vectors = _descending(xp.matmul(a, xp.matrix_transpose(a)))
         found = _truncated(values, vectors, rank=rank, energy=energy, size=n)
@@ -80,12 +86,12 @@ def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None 
     return Subspace(_masked(xp, basis, found.ranks), found.discarded, found.ranks)
 
 
-def _whole(a: Array) -> Subspace:
-    xp = array_namespace(a)
-    m, batch = a.shape[-2], tuple(a.shape[:-2])
-    identity = xp.broadcast_to(xp.eye(m, dtype=a.dtype, device=device(a)), (*batch, m, m))
-    nothing = xp.zeros(batch, dtype=a.dtype, device=device(a))
-    return Subspace(identity, nothing, xp.full(batch, m, dtype=xp.int64, device=device(a)))
+def _whole(batch: Sequence[int], m: int, *, like: Array) -> Subspace:
+    """Keep all of m dimensions."""
+    xp, batch = array_namespace(like), tuple(batch)
+    identity = xp.broadcast_to(xp.eye(m, dtype=like.dtype, device=device(like)), (*batch, m, m))
+    nothing = xp.zeros(batch, dtype=like.dtype, device=device(like))
+    return Subspace(identity, nothing, xp.full(batch, m, dtype=xp.int64, device=device(like)))
 
 
 def _descending(gram: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, array_namespace, to_host
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import Subspace
+from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
 
 
@@ -20,8 +21,8 @@ class TruncatedTucker(TuckerTensor):
     core, factors
         See ``TuckerTensor``.
     discarded : Array, (..., d)
-        Frobenius norm of what was discarded in each mode: from the core of the moment where modes were truncated one after the other,
-        from the whole tensor where they were truncated at once.
+        Frobenius norm of what was discarded in each mode: from the core that the modes before had left, or from the
+        whole tensor if modes were truncated at once.
     mode_ranks : Array, (..., d), integer
         Ranks of each tensor of the stack; the core has the largest.
     mode_order : tuple of int or None
@@ -49,6 +50,41 @@ class TruncatedTucker(TuckerTensor):
     def norm(self) -> Array:
         """Return the Frobenius norms (...): those of the core, for the factors are orthonormal."""
         return norm(self.core, order=self.order)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TruncatedTensorTrain(TensorTrain):
+    """A tensor train whose cores, but for the last, have orthonormal columns; a stack is padded with zeros.
+
+    Parameters
+    ----------
+    cores
+        See ``TensorTrain``.
+    discarded : Array, (..., d - 1)
+        Frobenius norm of what each step discarded.
+    bond_ranks : Array, (..., d - 1), integer
+        Ranks of each tensor of the stack; the cores have the largest.
+    """
+
+    discarded: Array
+    bond_ranks: Array
+
+    @property
+    def error_certificate(self) -> Array:
+        """Frobenius error (...), exact: the root of the sum of the squares of what was discarded."""
+        return norm(self.discarded, order=1)
+
+    @property
+    def storage(self) -> int:
+        """Scalars that the true ranks need, without the zeros that pad a stack."""
+        ranks = to_host(self.bond_ranks).reshape(-1, self.order - 1)
+        bonds = [1, *ranks.T, 1]
+        total = sum(left * n * right for left, n, right in zip(bonds, self.sizes, bonds[1:], strict=False))
+        return int(total.sum())
+
+    def norm(self) -> Array:
+        """Return the Frobenius norms (...): those of the last core, for the others are orthonormal."""
+        return norm(self.cores[-1], order=3)
 
 
 def truncated_tucker(

@@ -60,7 +60,7 @@ class Truncation(Decomposition):
         """Return the largest ranks that a tensor with the given mode sizes can have."""
 
     @abc.abstractmethod
-    def _require_consistent(self, ranks: tuple[int, ...]) -> None:
+    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
         """Raise ValueError if no tensor has all these ranks at once."""
 
     def ranks_for(self, sizes: Sequence[int]) -> tuple[int, ...] | None:
@@ -81,10 +81,11 @@ class Truncation(Decomposition):
                     f"rank {rank} at place {place} of {ranks} exceeds {limit}, the largest rank there of a tensor of "
                     f"sizes {tuple(sizes)}; reduce it, or use with_rank({rank}, sizes)"
                 )
-        self._require_consistent(ranks)
+        self._require_consistent(ranks, sizes)
         return ranks
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
+        require_integer("rank", rank, low=1, cure="keep at least one")
         return dataclasses.replace(self, ranks=tuple(min(rank, n) for n in self.rank_limits(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
@@ -109,7 +110,7 @@ class TuckerTruncation(Truncation):
     def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
         return tuple(min(n, math.prod(sizes[:j]) * math.prod(sizes[j + 1 :])) for j, n in enumerate(sizes))
 
-    def _require_consistent(self, ranks: tuple[int, ...]) -> None:
+    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
         for mode, rank in enumerate(ranks):
             product = math.prod(ranks[:mode]) * math.prod(ranks[mode + 1 :])
             if rank > product:

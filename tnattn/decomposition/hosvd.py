@@ -1,0 +1,46 @@
+"""The truncated higher-order singular value decomposition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.multilinear import mode_product, mode_sizes
+from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.truncation import TuckerTruncation
+
+
+@dataclass(frozen=True)
+class HOSVD(TuckerTruncation):
+    """Project every mode on the leading left singular vectors of its unfolding.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Multilinear ranks, one for all modes or one for each.
+    rtol : float, optional
+        Bound on the relative error; every mode may discard ``rtol^2 / d`` of the energy.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(sum_j n_j prod(n)): every mode pays for the whole tensor, where ``STHOSVD`` pays for what is left. De Lathauwer,
+    De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in ``STHOSVD``.
+    """
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
+        xp = array_namespace(tensor)
+        sizes = mode_sizes(tensor, order=self.order)
+        ranks = self.ranks_for(sizes) or (None,) * self.order
+        whole, scale = scaled(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(whole, order=self.order)
+        steps = [
+            mode_subspace(whole, mode, order=self.order, rank=rank, energy=allowed) for mode, rank in enumerate(ranks)
+        ]
+        core = whole
+        for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
+            core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
+        return truncated_tucker(core, scale, steps, mode_order=None)

@@ -1,0 +1,71 @@
+"""The tensor-train decomposition by successive singular value decompositions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.truncation import Truncation
+
+
+@dataclass(frozen=True)
+class TTSVD(Truncation):
+    """Split one mode after the other off a tensor, from the left.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Ranks of the ``order - 1`` inner bonds, one for all or one for each.
+    rtol : float, optional
+        Bound on the relative error; every step may discard ``rtol^2 / (d - 1)`` of the energy.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(prod(n) max_k min(r_k n_k, rest)). Oseledets 2011, Algorithm 1; the discarded energies add up to the square of
+    the error. Deviation: singular subspaces as in ``STHOSVD``.
+    """
+
+    @property
+    def _rank_count(self) -> int:
+        return self.order - 1
+
+    def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return tuple(min(math.prod(sizes[:k]), math.prod(sizes[k:])) for k in range(1, len(sizes)))
+
+    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
+        bonds = (1, *ranks, 1)
+        for mode, n in enumerate(sizes):
+            left, right = bonds[mode], bonds[mode + 1]
+            if right > left * n or left > n * right:
+                raise ValueError(
+                    f"ranks {left} and {right} at the two ends of mode {mode}, of size {n}, differ by more than a "
+                    f"factor {n}: no core in {ranks} has such ranks; bring them closer"
+                )
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
+        xp = array_namespace(tensor)
+        sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
+        ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
+        rest, scale = scaled(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
+        cores, steps, bond = [], [], 1
+        for size, rank in zip(sizes, ranks, strict=False):
+            rest = xp.reshape(rest, (*batch, bond * size, -1))
+            steps.append(leading_subspace(rest, rank=rank, energy=allowed))
+            basis = steps[-1].basis
+            cores.append(xp.reshape(basis, (*batch, bond, size, basis.shape[-1])))
+            rest, bond = xp.matmul(xp.matrix_transpose(basis), rest), basis.shape[-1]
+        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+        return TruncatedTensorTrain(
+            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1)) * xp.reshape(scale, (*batch, 1, 1, 1))),
+            discarded=discarded * xp.reshape(scale, (*batch, 1)),
+            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+        )
