@@ -1,0 +1,76 @@
+"""No approximation of a given rank is better than the truncated singular value decomposition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, conditional_bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.guarantee import Deterministic
+from tnattn.randnla.base import MatrixMethod
+from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.structured.low_rank import Factored
+
+
+def _best(rng: np.random.Generator) -> Instance:
+    return TruncatedSVD(rank=4), with_singular_values(rng, gap_spectrum(4, 32), 40, 32)
+
+
+def _randomized(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=6, oversampling=4), with_singular_values(rng, slow_spectrum(30), 30, 40)
+
+
+def _tail(a: Any, result: Any) -> Values:
+    """Return the singular values that no approximation of the rank of the result can have captured."""
+    require(isinstance(result, Factored), "the rank of the result is known")
+    return errors.singular_values(a)[..., min(result.rank, *a.shape[-2:]) :]
+
+
+@conditional_bound(
+    method=MatrixMethod,
+    error=errors.matrix_spectral,
+    guarantee=Deterministic(),
+    source=Source("Mirsky 1960", "Theorem 2"),
+    side="lower",
+    extremal=_best,
+    generic=_randomized,
+    must_fail=1 / 0.3,
+)
+def eckart_young_mirsky_spectral(method: MatrixMethod, a: Any, result: Any) -> Values:
+    """||A - B|| >= s_{r+1} for every B of rank at most r."""
+    tail = _tail(a, result)
+    return np.asarray(tail.max(axis=-1, initial=0.0))
+
+
+@conditional_bound(
+    method=MatrixMethod,
+    error=errors.matrix_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Eckart & Young 1936"),
+    side="lower",
+    extremal=_best,
+    generic=_randomized,
+    must_fail=1 / 0.3,
+)
+def eckart_young_mirsky_frobenius(method: MatrixMethod, a: Any, result: Any) -> Values:
+    """||A - B||_F >= (sum_{j>r} s_j^2)^(1/2) for every B of rank at most r."""
+    return np.asarray(np.linalg.norm(_tail(a, result), axis=-1))
+
+
+@conditional_bound(
+    method=MatrixMethod,
+    error=errors.matrix_nuclear,
+    guarantee=Deterministic(condition=8.0),  # up to 64 singular values, each with its own rounding, are added up
+    source=Source("Mirsky 1960", "Theorem 2"),
+    side="lower",
+    extremal=_best,
+    generic=_randomized,
+    must_fail=1 / 0.3,
+)
+def eckart_young_mirsky_nuclear(method: MatrixMethod, a: Any, result: Any) -> Values:
+    """||A - B||_* >= sum_{j>r} s_j for every B of rank at most r."""
+    return np.asarray(_tail(a, result).sum(axis=-1))

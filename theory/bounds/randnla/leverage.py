@@ -1,0 +1,101 @@
+"""Embeddings and column subsets drawn by leverage scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import Error, singular_values, tail
+from theory.guarantee import WithProbability
+from tnattn.randnla.leverage import LeverageColumns, LeverageSampling
+
+
+def _distortion(target: Any, result: Any) -> Values:
+    u = np.linalg.svd(errors.dense(target), full_matrices=False)[0]
+    sampled = errors.dense(result) @ u
+    gram = np.swapaxes(sampled, -1, -2) @ sampled
+    return np.asarray(np.linalg.norm(gram - np.eye(u.shape[-1]), ord=2, axis=(-2, -1)))
+
+
+def _one(target: Any) -> Values:
+    return np.ones(target.shape[:-2])
+
+
+embedding_distortion = Error(
+    "largest distance from 1 of a squared singular value of the sampled orthonormal basis", _distortion, _one, _one
+)
+
+
+def _tall(rng: np.random.Generator) -> Instance:
+    return LeverageSampling(size=60), rng.standard_normal((64, 3))
+
+
+def _spiky(rng: np.random.Generator) -> Instance:
+    a = rng.standard_normal((64, 3))
+    a[0] *= 100.0
+    return LeverageSampling(size=60), a
+
+
+def _flat_tail(rng: np.random.Generator) -> Instance:
+    return LeverageColumns(size=30, subspace=2), with_singular_values(rng, gap_spectrum(2, 64), 64, 64)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return LeverageColumns(size=24, subspace=2), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def chernoff_lower(epsilon: float, k: int, draws: int) -> float:
+    """Return the bound on the chance that the smallest eigenvalue is at most 1 - epsilon."""
+    return float(k * (np.exp(-epsilon) / (1 - epsilon) ** (1 - epsilon)) ** (draws / k))
+
+
+def chernoff_upper(epsilon: float, k: int, draws: int) -> float:
+    """Return the bound on the chance that the largest eigenvalue is at least 1 + epsilon."""
+    return float(k * (np.exp(epsilon) / (1 + epsilon) ** (1 + epsilon)) ** (draws / k))
+
+
+@bound(
+    method=LeverageSampling,
+    error=embedding_distortion,
+    guarantee=WithProbability(),
+    source=Source("Tropp 2015", "Theorem 5.1.1"),
+    extremal=_tall,
+    generic=_spiky,
+)
+def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: float = 0.7) -> tuple[Values, Values]:
+    """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/k) + k c(e)^(s/k), c(e) = exp(e) / (1+e)^(1+e).
+
+    U is an orthonormal basis of the range of A, of dimension k; s rows are drawn.
+    """
+    require(0 < epsilon < 1, "0 < e < 1")
+    s, k = singular_values(a), a.shape[-1]
+    require(a.shape[-2] >= k, "A is tall")
+    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    chance = chernoff_lower(epsilon, k, method.size) + chernoff_upper(epsilon, k, method.size)
+    return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
+
+
+@bound(
+    method=LeverageColumns,
+    error=errors.projection_frobenius_squared,
+    guarantee=WithProbability(),
+    source=Source("Drineas, Mahoney & Muthukrishnan 2008", "re-derived with explicit constants"),
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def leverage_css_fro(
+    method: LeverageColumns, a: Any, *, epsilon: float = 0.5, delta: float = 0.5
+) -> tuple[Values, Values]:
+    """||A - C C^+ A||_F^2 <= (1 + k/((1-e)^2 s d)) sum_{j>k} s_j^2, except with probability d + k c(-e)^(s/k).
+
+    c(e) = exp(e) / (1+e)^(1+e); s columns C are drawn by the leverage scores of the leading k right singular vectors.
+    """
+    require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
+    k, draws, s = method.subspace, method.size, singular_values(a)
+    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * tail(s, k) ** 2
+    return np.asarray(value), np.full(s.shape[:-1], delta + chernoff_lower(epsilon, k, draws))

@@ -1,0 +1,124 @@
+"""Errors of the Nyström approximation from a Gaussian test matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
+from theory.errors import eigenvalues
+from theory.guarantee import InExpectation
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.nystrom import Nystrom
+
+
+def _gap_whole(rng: np.random.Generator) -> Instance:
+    return Nystrom(rank=8, oversampling=0), with_eigenvalues(rng, gap_spectrum(4, 48))
+
+
+def _slow_whole(rng: np.random.Generator) -> Instance:
+    return Nystrom(rank=10, oversampling=0), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return Nystrom(rank=4, oversampling=4), with_eigenvalues(rng, gap_spectrum(4, 48))
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return Nystrom(rank=5, oversampling=5), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+def _require_semidefinite_gaussian(method: Nystrom, a: Any) -> None:
+    require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
+    require(a.shape[-1] == a.shape[-2], "K is square")
+    dense = errors.dense(a)
+    size = np.abs(dense).max(axis=(-2, -1), initial=0.0)
+    tolerance = a.shape[-1] * 2.0**-20 * size  # float32 kernels are symmetric and definite to rounding only
+    asymmetry = np.abs(dense - np.swapaxes(dense, -1, -2)).max(axis=(-2, -1))
+    require(bool(np.all(asymmetry <= tolerance)), "K is symmetric")
+    require(bool(np.all(np.linalg.eigvalsh(dense)[..., 0] >= -tolerance)), "K is positive semidefinite")
+    require(method.size <= a.shape[-1], "the sketch has at most n columns")
+
+
+def _rest(values: Values, k: int) -> Values:
+    return np.asarray(values[..., k:].sum(axis=-1))
+
+
+@bound(
+    method=Nystrom,
+    error=errors.projection_nuclear,
+    guarantee=InExpectation(),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "from Halko, Martinsson & Tropp 2011, Theorem 10.5"),
+    extremal=_gap_whole,
+    generic=_slow_whole,
+)
+def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
+    """E||K - K'||_* <= min_{k+p=s} (1 + k/(p-1)) sum_{j>k} l_j for s columns, untruncated."""
+    require(method.oversampling == 0, "nothing is truncated")
+    _require_semidefinite_gaussian(method, a)
+    s, values = method.size, eigenvalues(a)
+    require(s >= 3, "s >= 3")
+    splits = [(1 + k / (s - k - 1)) * _rest(values, k) for k in range(1, s - 1)]
+    return np.asarray(np.min(splits, axis=0))
+
+
+@bound(
+    method=Nystrom,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=Source("Frangella, Tropp & Udell 2023", "Proposition 2.2"),
+    extremal=_gap_whole,
+    generic=_slow_whole,
+    must_fail=0.02,  # the constant 2 e^2 is generous
+)
+def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
+    """E||K - K'|| <= min_p (1 + 2(s-p)/(p-1)) l_{s-p+1} + 2 e^2 s/(p^2-1) sum_{j>s-p} l_j for s columns, untruncated.
+
+    The minimum is over 2 <= p <= s - 2.
+    """
+    require(method.oversampling == 0, "nothing is truncated")
+    _require_semidefinite_gaussian(method, a)
+    s, values = method.size, eigenvalues(a)
+    require(s >= 4, "s >= 4")
+    choices = [
+        (1 + 2 * (s - p) / (p - 1)) * values[..., s - p] + 2 * np.e**2 * s / (p**2 - 1) * _rest(values, s - p)
+        for p in range(2, s - 1)
+    ]
+    return np.asarray(np.min(choices, axis=0))
+
+
+@bound(
+    method=Nystrom,
+    error=errors.projection_nuclear,
+    guarantee=InExpectation(),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.1"),
+    extremal=_gap,
+    generic=_slow,
+)
+def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
+    """E||K - [K']_r||_* <= (1 + r/(k-r-1)) sum_{j>r} l_j for a sketch of k columns."""
+    require(method.size > method.rank + 1, "k > r + 1")
+    _require_semidefinite_gaussian(method, a)
+    r, k = method.rank, method.size
+    return np.asarray((1 + r / (k - r - 1)) * _rest(eigenvalues(a), r))
+
+
+@bound(
+    method=Nystrom,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.1"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.1,
+)
+def nystrom_fixed_rank_spec(method: Nystrom, a: Any) -> Values:
+    """E||K - [K']_r|| <= l_{r+1} + r/(k-r-1) sum_{j>r} l_j for a sketch of k columns."""
+    require(method.size > method.rank + 1, "k > r + 1")
+    _require_semidefinite_gaussian(method, a)
+    r, k, values = method.rank, method.size, eigenvalues(a)
+    require(r < a.shape[-1], "r < n")
+    return np.asarray(values[..., r] + r / (k - r - 1) * _rest(values, r))

@@ -1,0 +1,120 @@
+"""Trace errors of randomly and greedily pivoted partial Cholesky factorisations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
+from theory.errors import eigenvalues
+from theory.guarantee import Deterministic, InExpectation
+from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
+
+
+def _one_step(rng: np.random.Generator) -> Instance:
+    return RandomlyPivotedCholesky(rank=1), with_eigenvalues(rng, [4.0, 2.0, 1.0, *([0.1] * 20)])
+
+
+def _diffuse(rng: np.random.Generator) -> Instance:
+    """Return equal top eigenvalues with a diffuse tail, the worst spectrum of the theorem."""
+    return RandomlyPivotedCholesky(rank=12), with_eigenvalues(rng, [10.0, 10.0, *([0.1] * 62)])
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return RandomlyPivotedCholesky(rank=8), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+def _greedy_flat(rng: np.random.Generator) -> Instance:
+    return GreedyPivotedCholesky(rank=1), with_eigenvalues(rng, [1.0, *([0.01] * 7)])
+
+
+def _greedy_slow(rng: np.random.Generator) -> Instance:
+    return GreedyPivotedCholesky(rank=2), with_eigenvalues(rng, 0.1 ** np.arange(10))
+
+
+@bound(
+    method=RandomlyPivotedCholesky,
+    error=errors.projection_nuclear,
+    guarantee=InExpectation(),
+    source=Source("Chen, Epperly, Tropp & Webber 2025", "monotone and concave expected residual"),
+    extremal=_one_step,
+    generic=_slow,
+)
+def rpcholesky_phi(method: RandomlyPivotedCholesky, a: Any) -> Values:
+    """E tr(K - K') <= tr Phi^k(K) with Phi(M) = M - M^2 / tr M, an equality at k = 1."""
+    values = eigenvalues(a)
+    for _ in range(method.rank):
+        total = values.sum(axis=-1, keepdims=True)
+        values = values - values**2 / np.where(total > 0, total, 1.0)
+    return np.asarray(values.sum(axis=-1))
+
+
+def pivots_needed(r: int, epsilon: float, eta: float) -> float:
+    """Return the number of pivots at which the theorem promises (1 + epsilon) times the best rank-r error.
+
+    ``eta`` is that best error relative to the trace.
+    """
+    first = r * np.log(1 / (epsilon * eta)) if eta > 0 else np.inf
+    second = r + r * max(0.0, r * np.log(2.0) - np.log(epsilon))
+    return float(r / epsilon + min(max(first, 0.0), second))
+
+
+def _smallest_epsilon(r: int, pivots: int, eta: float) -> float:
+    """Return the smallest epsilon, up to rounding upwards, for which the pivots suffice; infinity if none is."""
+    low, high = r / pivots, 2.0**60
+    if pivots_needed(r, high, eta) > pivots:
+        return float("inf")
+    for _ in range(100):
+        middle = float(np.sqrt(low * high))
+        low, high = (low, middle) if pivots_needed(r, middle, eta) <= pivots else (middle, high)
+    return high
+
+
+@bound(
+    method=RandomlyPivotedCholesky,
+    error=errors.projection_nuclear,
+    guarantee=InExpectation(),
+    source=Source("Chen, Epperly, Tropp & Webber 2025", "Theorem 2.3 of the preprint"),
+    extremal=_diffuse,
+    generic=_slow,
+)
+def rpcholesky_theorem(method: RandomlyPivotedCholesky, a: Any) -> Values:
+    """E tr(K - K') <= (1 + e) sum_{j>r} l_j once k >= r/e + min(r log(1/(e h)), r + r log_+(2^r/e)), the best r and e.
+
+    h is the sum over j > r relative to the trace; r runs through 1, 2, ... and e is the smallest admissible one.
+    """
+    values = eigenvalues(a)
+    require(bool(np.all(values.sum(axis=-1) > 0)), "K is not zero")
+    stack = values.reshape(-1, values.shape[-1])
+    best = [_best_over_ranks(one, method.rank) for one in stack]
+    value = np.reshape(best, values.shape[:-1])
+    require(bool(np.all(np.isfinite(value))), "k is large enough for some r")
+    return np.asarray(value)
+
+
+def _best_over_ranks(values: Values, pivots: int) -> float:
+    best = float("inf")
+    for r in range(1, min(pivots, values.size) + 1):
+        rest = float(values[r:].sum())
+        epsilon = _smallest_epsilon(r, pivots, rest / float(values.sum()))
+        if np.isfinite(epsilon):
+            best = min(best, (1 + epsilon) * rest)
+    return best
+
+
+@bound(
+    method=GreedyPivotedCholesky,
+    error=errors.projection_nuclear,
+    guarantee=Deterministic(),
+    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham"),
+    extremal=_greedy_flat,
+    generic=_greedy_slow,
+)
+def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
+    """tr(K - K') <= (n-k) (4^(k+1) + 6k + 5)/9 l_{k+1}."""
+    k, n = method.rank, a.shape[-1]
+    require(k < n, "k < n")
+    return np.asarray((n - k) * (4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])

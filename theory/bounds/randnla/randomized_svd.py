@@ -1,0 +1,120 @@
+"""Errors of the randomized singular value decomposition, with power iterations and after truncation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.bounds.randnla.range_finder import expected_square, require_gaussian
+from theory.errors import singular_values, tail
+from theory.guarantee import InExpectation
+from tnattn.randnla.qb import QB
+from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.range_finder import RangeFinder
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=4, oversampling=4), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=5, oversampling=5), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _slow_power(rng: np.random.Generator) -> Instance:
+    method = RandomizedSVD(rank=5, oversampling=5, power_iterations=1)
+    return method, with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _mild_gap_power(rng: np.random.Generator) -> Instance:
+    """Return the gap at which the second term of the sharp form is of the size of the first."""
+    finder = RangeFinder(rank=4, oversampling=4, power_iterations=1)
+    return QB(finder), with_singular_values(rng, gap_spectrum(4, 48, level=3.0), 48, 56)
+
+
+def _double(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=12, oversampling=12, power_iterations=1)
+    return QB(finder), with_singular_values(rng, gap_spectrum(12, 32), 40, 32)
+
+
+def _double_slow(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=8, oversampling=8, power_iterations=2)
+    return QB(finder), with_singular_values(rng, slow_spectrum(32), 40, 32)
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 1.2"),
+    extremal=_double,
+    generic=_double_slow,
+)
+def rsvd_power_simple(method: QB, a: Any) -> Values:
+    """E||A - QQ^T A|| <= (1 + 4 sqrt(2 min(m, n) / (k-1)))^(1/(2q+1)) s_{k+1} with 2k columns."""
+    finder = method.range_finder
+    require(finder.oversampling == finder.rank, "p = k")
+    require_gaussian(finder, a, rank=2, oversampling=2, power=True)
+    k, s = finder.rank, singular_values(a)
+    return np.asarray((1 + 4 * np.sqrt(2 * min(a.shape[-2:]) / (k - 1))) ** _root(finder) * s[..., k])
+
+
+def _root(finder: RangeFinder) -> float:
+    return 1 / (2 * finder.power_iterations + 1)
+
+
+@identity(
+    method=RandomizedSVD,
+    error=errors.projection_frobenius_squared,
+    source=Source("Gu 2015"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVDResult) -> tuple[Values, Values]:
+    """||A - Q [Q^T A]_k||_F^2 = ||A||_F^2 - sum_{j<=k} s_j(Q^T A)^2."""
+    whole = np.linalg.norm(errors.dense(a), axis=(-2, -1)) ** 2
+    captured = np.sum(errors.dense(result.s) ** 2, axis=-1)
+    return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
+
+
+@bound(
+    method=RandomizedSVD,
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Gu 2015", "re-derived from the structural lemma"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
+    """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=1, oversampling=2)
+    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+
+
+@bound(
+    method=(QB, RandomizedSVD),
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Saibaba 2019", "sharper form re-derived"),
+    extremal=_mild_gap_power,
+    generic=_slow_power,
+)
+def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
+    """E||A - B||_F^2 <= tau_k^2 + (sum_{i<=k} s_i^-4q) (sum_{j>k} s_j^(4q+2)) / (p-1), B the projection or truncation.
+
+    tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=1, oversampling=2, power=True)
+    k, p, q = finder.rank, finder.oversampling, finder.power_iterations
+    s = singular_values(a)
+    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    ratio = s[..., k:] / s[..., k - 1, None]  # in units of s_k the powers neither overflow nor vanish together
+    leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
+    rest = s[..., k - 1] ** 2 * np.sum(ratio ** (4 * q + 2), axis=-1)
+    return np.asarray(tail(s, k) ** 2 + leading * rest / (p - 1))

@@ -1,0 +1,222 @@
+"""Errors of the projection onto the range of A Omega, Halko, Martinsson & Tropp 2011, and its identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import singular_values, tail
+from theory.guarantee import InExpectation, WithProbability
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.qb import QB, QBResult
+from tnattn.randnla.range_finder import RangeFinder
+
+
+def _halko(statement: str) -> Source:
+    return Source("Halko, Martinsson & Tropp 2011", statement)
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return QB(RangeFinder(rank=4, oversampling=4)), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _gap_power(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=4, oversampling=4, power_iterations=1)
+    return QB(finder), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow_power(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=5, oversampling=5, power_iterations=1)
+    return QB(finder), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def require_gaussian(finder: RangeFinder, a: Any, *, rank: int, oversampling: int, power: bool = False) -> None:
+    """Require the hypotheses that the theorems share: a Gaussian test matrix of admissible size."""
+    require(isinstance(finder.sketch, Gaussian), "the test matrix is Gaussian")
+    require(power or finder.power_iterations == 0, "no power iterations")
+    require(finder.rank >= rank, f"k >= {rank}")
+    require(finder.oversampling >= oversampling, f"p >= {oversampling}")
+    require(finder.size <= min(a.shape[-2:]), "k + p <= min(m, n)")
+
+
+def expected_square(s: Values, k: int, p: int) -> Values:
+    """Return (1 + k / (p - 1)) sum_{j>k} s_j^2, (...)."""
+    return np.asarray((1 + k / (p - 1)) * tail(s, k) ** 2)
+
+
+def expected_spectral(s: Values, k: int, p: int) -> Values:
+    """Return (1 + sqrt(k / (p - 1))) s_{k+1} + e sqrt(k + p) / p (sum_{j>k} s_j^2)^(1/2), (...)."""
+    return np.asarray((1 + np.sqrt(k / (p - 1))) * s[..., k] + np.e * np.sqrt(k + p) / p * tail(s, k))
+
+
+@bound(
+    method=QB,
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=_halko("Theorem 10.5"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
+    """E||A - QQ^T A||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=1, oversampling=2)
+    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+
+
+@bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=InExpectation(),
+    source=_halko("Theorem 10.5"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rrf_fro_expected(method: QB, a: Any) -> Values:
+    """E||A - QQ^T A||_F <= (1 + k/(p-1))^(1/2) (sum_{j>k} s_j^2)^(1/2)."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=1, oversampling=2)
+    return np.asarray(np.sqrt(expected_square(singular_values(a), finder.rank, finder.oversampling)))
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=_halko("Theorem 10.6"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rrf_spec_expected(method: QB, a: Any) -> Values:
+    """E||A - QQ^T A|| <= (1 + sqrt(k/(p-1))) s_{k+1} + e sqrt(k+p)/p (sum_{j>k} s_j^2)^(1/2)."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=2)
+    return expected_spectral(singular_values(a), finder.rank, finder.oversampling)
+
+
+@bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=WithProbability(),
+    source=_halko("Theorem 10.7"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.15,
+)
+def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
+    """||A - QQ^T A||_F <= (1 + t sqrt(3k/(p+1))) tau_k + u t e sqrt(k+p)/(p+1) s_{k+1}.
+
+    It fails with probability at most 2 t^-p + exp(-u^2 / 2); tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=4)
+    require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
+    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    inverse = np.e * np.sqrt(k + p) / (p + 1)
+    value = (1 + t * np.sqrt(3 * k / (p + 1))) * tail(s, k) + u * t * inverse * s[..., k]
+    return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=WithProbability(),
+    source=_halko("Theorem 10.8"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.05,
+)
+def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
+    """||A - QQ^T A|| <= (1 + t sqrt(3k/(p+1)) + u t c) s_{k+1} + t c tau_k, with c = e sqrt(k+p)/(p+1).
+
+    It fails with probability at most 2 t^-p + exp(-u^2 / 2); tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=4)
+    require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
+    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    inverse = np.e * np.sqrt(k + p) / (p + 1)
+    value = (1 + t * np.sqrt(3 * k / (p + 1)) + u * t * inverse) * s[..., k] + t * inverse * tail(s, k)
+    return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=WithProbability(),
+    source=_halko("Corollary 10.9"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.02,
+)
+def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
+    """||A - QQ^T A|| <= (1 + 16 sqrt(1 + k/(p+1))) s_{k+1} + 8 sqrt(k+p)/(p+1) tau_k, except with probability 3 e^-p.
+
+    tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=4)
+    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    value = (1 + 16 * np.sqrt(1 + k / (p + 1))) * s[..., k] + 8 * np.sqrt(k + p) / (p + 1) * tail(s, k)
+    return np.asarray(value), float(3 * np.exp(-p))
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=WithProbability(),
+    source=_halko("Corollary 10.9, second part"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.01,
+)
+def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
+    """||A - QQ^T A|| <= (1 + 8 sqrt((k+p) p log p)) s_{k+1} + 3 sqrt(k+p) tau_k, except with probability 3 p^-p.
+
+    tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=4)
+    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    value = (1 + 8 * np.sqrt((k + p) * p * np.log(p))) * s[..., k] + 3 * np.sqrt(k + p) * tail(s, k)
+    return np.asarray(value), float(3.0 * float(p) ** -p)
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=_halko("Corollary 10.10"),
+    extremal=_gap_power,
+    generic=_slow_power,
+)
+def rrf_power_spec_expected(method: QB, a: Any) -> Values:
+    """E||A - QQ^T A|| <= [right-hand side of Theorem 10.6 for the singular values s_j^(2q+1)]^(1/(2q+1))."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=2, oversampling=2, power=True)
+    power, s = 2 * finder.power_iterations + 1, singular_values(a)
+    scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)  # powers must not overflow or vanish
+    relative = np.minimum(s, scale) / scale  # the leading values do not enter
+    value = expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)
+    return np.asarray(scale[..., 0] * value)
+
+
+@identity(
+    method=QB,
+    error=errors.projection_frobenius_squared,
+    source=Source("Yu, Gu & Li 2018", "Section 3"),
+    extremal=_gap,
+    generic=_slow,
+)
+def randqb_residual_identity(method: QB, a: Any, result: QBResult) -> tuple[Values, Values]:
+    """||A - QQ^T A||_F^2 = ||A||_F^2 - ||Q^T A||_F^2."""
+    whole, captured = (np.linalg.norm(errors.dense(x), axis=(-2, -1)) ** 2 for x in (a, result.b))
+    return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
