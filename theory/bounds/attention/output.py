@@ -73,7 +73,7 @@ def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem,
     """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, the maximum over keys with a'_ij != a_ij."""
     change = np.abs(kernel_over_mass(problem, result) - exact_weights(problem))
     furthest = np.where(change > 0, distances(problem), 0.0).max(axis=-1)
-    return change.sum(axis=-1) / denominators_over_mass(problem, result) * furthest
+    return np.asarray(change.sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
 
 
 @conditional_bound(
@@ -105,7 +105,7 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
     generic=random_kernel,
 )
 def relative_entry_propagation(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij for all j, eta_i < 1."""
+    """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij, eta_i < 1."""
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     require(bool(np.all(kernel[weights == 0] == 0)), "the approximate kernel vanishes where the exact one does")
     ratio = np.where(weights > 0, kernel, 1.0) / np.where(weights > 0, weights, 1.0)

@@ -11,7 +11,7 @@ from theory.bound import Instance
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
-from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
+from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask, Padding, SlidingWindow
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense, Diagonal
@@ -76,14 +76,14 @@ def random_problem(
     n_k: int = 14,
     width: int = 4,
     size: float = 1.0,
-    mask: Mask | None = None,
+    mask: Mask = Full(),
 ) -> AttentionProblem:
     """Return a problem with normal queries and keys of standard deviation ``size``, and three normal value columns."""
     return AttentionProblem(
         q=size * rng.standard_normal((heads, n_q, width)),
         k=size * rng.standard_normal((groups, n_k, width)),
         v=rng.standard_normal((groups, n_k, 3)),
-        **({} if mask is None else {"mask": mask}),
+        mask=mask,
     )
 
 

@@ -31,7 +31,8 @@ def _log_ratio(problem: AttentionProblem, result: Approximation) -> Values:
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     approximate = kernel / kernel.sum(axis=-1, keepdims=True)
     seen = np.isfinite(exact_scores(problem)) & (weights > 0) & (approximate > 0)
-    return np.abs(np.log(np.where(seen, approximate, 1.0)) - np.log(np.where(seen, weights, 1.0))).max(axis=-1)
+    ratio = np.log(np.where(seen, approximate, 1.0)) - np.log(np.where(seen, weights, 1.0))
+    return np.asarray(np.abs(ratio).max(axis=-1))
 
 
 weights_log_ratio = Error(

@@ -1,0 +1,231 @@
+"""Random features of the exponential kernel: exact mean squared errors."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import hyp1f1
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.attention.perturbed import random_problem
+from theory.bounds.attention.rows import distances, host, per_head
+from theory.errors import exact_weights
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.attention.masks import Full
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.features import (
+    Directions,
+    FeatureKind,
+    Hyperbolic,
+    Independent,
+    Orthogonal,
+    Positive,
+    Trigonometric,
+)
+from tnattn.attention.random_features.performer import Performer
+
+CHOROMANSKI = Source("Choromanski et al. 2021", "Lemma 2")
+ORTHOGONAL = Source("re-derived; the inequality is Choromanski et al. 2021, Theorem 2")
+
+
+def _instance(
+    rng: np.random.Generator, kind: FeatureKind, directions: Directions, *, features: int, size: float, centre: bool
+) -> Instance:
+    """Queries and keys so short that the squared errors have moments which 200 draws can see."""
+    problem = random_problem(rng, heads=2, groups=1, n_q=4, n_k=5, width=4, size=size)
+    return Performer(features, kind=kind, directions=directions, centre=centre), problem
+
+
+class _Pairs:
+    """Lengths and inner products of the scaled queries x and keys y of every pair, (..., H, n_q, n_k).
+
+    Where the method subtracts the mean key from the keys, y is the centred key and every entry of the kernel carries
+    the factor exp(x . mean), whose square is ``gain``.
+    """
+
+    def __init__(self, method: Performer, problem: AttentionProblem) -> None:
+        require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
+        require(problem.softcap is None, "scores are inner products")
+        scale = problem.score_scale
+        x = np.sqrt(scale) * host(problem.q)
+        y = np.sqrt(scale) * per_head(problem, problem.keys, 2)
+        origin = y.mean(axis=-2, keepdims=True) if method.centre else np.zeros_like(y[..., :1, :])
+        y = y - origin
+        self.width = problem.width
+        self.gain = np.exp(2 * x @ np.swapaxes(origin, -1, -2))
+        self.dot = x @ np.swapaxes(y, -1, -2)
+        self.squares = np.sum(x * x, axis=-1)[..., :, None] + np.sum(y * y, axis=-1)[..., None, :]
+        self.sum = np.maximum(self.squares + 2 * self.dot, 0.0)  # ||x + y||^2
+        self.difference = np.maximum(self.squares - 2 * self.dot, 0.0)  # ||x - y||^2
+
+    def total(self, entries: Values) -> Values:
+        """Sum of the mean squared errors of all entries of the kernel, (..., H)."""
+        return np.asarray(np.sum(self.gain * entries, axis=(-2, -1)))
+
+
+def _trigonometric(pairs: _Pairs, m: int) -> Values:
+    return np.asarray(np.exp(pairs.sum - 2 * pairs.dot) * np.expm1(-pairs.difference) ** 2 / (2 * m))
+
+
+def _positive(pairs: _Pairs, m: int) -> Values:
+    return np.asarray(np.exp(2 * pairs.dot) * np.expm1(pairs.sum) / m)
+
+
+def _hyperbolic(pairs: _Pairs, m: int) -> Values:
+    return np.asarray(-np.expm1(-pairs.sum) / 2 * _positive(pairs, m))
+
+
+def _share(count: int, width: int) -> float:
+    """Pairs of different directions that lie in one orthogonal block, over count^2: (m - 1) / m for one block."""
+    blocks, rest = divmod(count, width)
+    return (blocks * width * (width - 1) + rest * (rest - 1)) / count**2
+
+
+def _iid(method: Performer, kind: type[FeatureKind]) -> int:
+    """Check the method and return its number of directions."""
+    require(isinstance(method.kind, kind), f"{kind.__name__.lower()} features")
+    require(isinstance(method.directions, Independent), "independent directions")
+    return method.kind.directions(method.features)
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=CHOROMANSKI,
+    extremal=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=False),
+    generic=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=True),
+)
+def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 = e^|x+y|^2 K^-2 (1 - e^-|x-y|^2)^2 / (2 m) for K = e^(x.y) and m directions; summed over pairs."""
+    m = _iid(method, Trigonometric)
+    pairs = _Pairs(method, problem)
+    return pairs.total(_trigonometric(pairs, m))
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=CHOROMANSKI,
+    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=False),
+    generic=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=True),
+)
+def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 = K^2 (e^|x+y|^2 - 1) / m for K = e^(x.y) and m directions; summed over pairs."""
+    m = _iid(method, Positive)
+    pairs = _Pairs(method, problem)
+    return pairs.total(_positive(pairs, m))
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=CHOROMANSKI,
+    extremal=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=False),
+    generic=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=True),
+)
+def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 = (1 - e^-|x+y|^2) K^2 (e^|x+y|^2 - 1) / (2 m) for m directions, 2 m features; summed over pairs."""
+    m = _iid(method, Hyperbolic)
+    pairs = _Pairs(method, problem)
+    return pairs.total(_hyperbolic(pairs, m))
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=ORTHOGONAL,
+    extremal=lambda rng: _instance(rng, Positive(), Orthogonal(), features=4, size=0.4, centre=False),
+    generic=lambda rng: _instance(rng, Hyperbolic(), Orthogonal(), features=12, size=0.4, centre=True),
+)
+def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 = MSE - (m - 1) / m e^-(|x|^2 + |y|^2) (e^|x+y|^2 - 1F1(d; d/2; |x+y|^2 / 2)).
+
+    MSE is that of m independent directions; the share (m - 1) / m of pairs in one block is adapted to several blocks
+    of d directions. The same term serves hyperbolic features, for a block and its mirror images are alike.
+    """
+    kind = method.kind
+    require(isinstance(kind, (Positive, Hyperbolic)), "positive or hyperbolic features")
+    require(isinstance(method.directions, Orthogonal), "orthogonal directions")
+    m = kind.directions(method.features)
+    pairs = _Pairs(method, problem)
+    independent = _positive(pairs, m) if isinstance(kind, Positive) else _hyperbolic(pairs, m)
+    return pairs.total(independent - _share(m, pairs.width) * _cross_gain(pairs))
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=ORTHOGONAL,
+    extremal=lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=8, size=0.6, centre=False),
+    generic=lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=20, size=0.6, centre=True),
+)
+def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 = MSE + (m - 1) / m e^(|x|^2 + |y|^2) (1F1(d; d/2; -|x-y|^2 / 2) - e^-|x-y|^2).
+
+    MSE is that of m independent directions; the share (m - 1) / m of pairs in one block is adapted to several blocks
+    of d directions.
+    """
+    require(isinstance(method.kind, Trigonometric), "trigonometric features")
+    require(isinstance(method.directions, Orthogonal), "orthogonal directions")
+    m = method.kind.directions(method.features)
+    pairs = _Pairs(method, problem)
+    d, z = pairs.width, pairs.difference
+    cross = np.exp(pairs.squares) * (hyp1f1(d, d / 2, -z / 2) - np.exp(-z))
+    return pairs.total(_trigonometric(pairs, m) + _share(m, d) * cross)
+
+
+@bound(
+    method=Performer,
+    error=errors.kernel_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Choromanski et al. 2021", "Theorem 2"),
+    extremal=lambda rng: _instance(rng, Positive(), Orthogonal(), features=4, size=0.3, centre=False),
+    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=3, size=0.4, centre=True),
+)
+def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values:
+    """E |K' - K|^2 <= MSE - 2 (m - 1) / (m (d + 2)) (K - e^-(|x|^2 + |y|^2)/2)^2 for m <= d orthogonal directions."""
+    require(isinstance(method.kind, Positive), "positive features")
+    require(isinstance(method.directions, Orthogonal), "orthogonal directions")
+    m, d = method.features, problem.width
+    require(m <= d, "m <= d")
+    pairs = _Pairs(method, problem)
+    gap = (np.exp(pairs.dot) - np.exp(-pairs.squares / 2)) ** 2
+    return pairs.total(_positive(pairs, m) - 2 * (m - 1) / (m * (d + 2)) * gap)
+
+
+@bound(
+    method=Performer,
+    error=errors.output_rows,
+    guarantee=WithProbability(),
+    source=Source("re-derived"),
+    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=4000, size=0.4, centre=False),
+    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=4000, size=0.4, centre=True),
+    must_fail=0.005,
+)
+def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: float = 0.2) -> tuple[Values, Values]:
+    """||o'_i - o_i|| <= eta / (1 - eta) max_j ||v_j - o_i||, eta = sum_j p_ij sqrt((e^|x_i+y_j|^2 - 1) / m) / delta.
+
+    It fails with probability at most ``delta`` in every row; rows with eta >= 1 are left without a bound. Orthogonal
+    directions have smaller errors of every entry than independent ones, so that it holds for them too.
+    """
+    require(isinstance(method.kind, Positive), "positive features")
+    require(isinstance(method.directions, (Independent, Orthogonal)), "independent or orthogonal directions")
+    require(0 < delta < 1, "0 < delta < 1")
+    pairs = _Pairs(method, problem)
+    relative = np.sqrt(np.expm1(pairs.sum) / method.features)
+    eta = np.sum(exact_weights(problem) * relative, axis=-1) / delta
+    require(bool(np.any(eta < 1)), "eta < 1 in some row")
+    furthest = distances(problem).max(axis=-1)
+    rhs = np.where(eta < 1, eta / np.where(eta < 1, 1 - eta, 1.0) * furthest, np.inf)
+    return rhs, np.full_like(rhs, delta)
+
+
+def _cross_gain(pairs: _Pairs) -> Values:
+    """E f(w1) E f(w2) - E f(w1) f(w2) for two orthogonal directions of positive features of every pair."""
+    d, z = pairs.width, pairs.sum
+    return np.asarray(np.exp(-pairs.squares) * (np.exp(z) - hyp1f1(d, d / 2, z / 2)))
