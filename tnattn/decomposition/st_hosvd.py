@@ -59,5 +59,6 @@ class STHOSVD(TuckerTruncation):
         for mode in modes:
             rank = None if ranks is None else ranks[mode]
             found[mode] = mode_subspace(core, mode, order=self.order, rank=rank, energy=allowed)
-            core = mode_product(core, xp.matrix_transpose(found[mode].basis), mode, order=self.order)
+            if rank != sizes[mode]:  # else the basis is the identity
+                core = mode_product(core, xp.matrix_transpose(found[mode].basis), mode, order=self.order)
         return truncated_tucker(core, scale, [found[j] for j in range(self.order)], mode_order=modes)

@@ -1,0 +1,69 @@
+"""Where alternating least squares starts from."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace, normal, require_rng
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.subspace import mode_subspace
+
+
+class CPStart(abc.ABC):
+    """A rule that gives first factors; frozen, compared by value."""
+
+    @abc.abstractmethod
+    def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
+        """Return one factor (..., n_j, rank) for each mode of a tensor."""
+
+
+@dataclass(frozen=True)
+class SingularVectorStart(CPStart):
+    """Start from the leading left singular vectors of the mode unfoldings, as the HOSVD gives them.
+
+    Where ``rank`` exceeds the rank of an unfolding, the missing columns are Gaussian and need a generator.
+    """
+
+    def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
+        xp, found = array_namespace(tensor), []
+        sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
+        for mode, n in enumerate(sizes):
+            limit = min(n, math.prod(sizes) // n)
+            basis = mode_subspace(tensor, mode, order=order, rank=min(rank, limit)).basis
+            if rank > limit:
+                who = f"CPALS at rank {rank}, above the {limit} singular vectors of mode {mode},"
+                drawn = normal(require_rng(rng, who), (*batch, n, rank - limit), like=tensor) / n**0.5
+                basis = xp.concat([basis, drawn], axis=-1)
+            found.append(basis)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class GaussianStart(CPStart):
+    """Start from factors with independent Gaussian entries."""
+
+    def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
+        rng = require_rng(rng, "CPALS with a Gaussian start")
+        sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
+        return tuple(normal(rng, (*batch, n, rank), like=tensor) / n**0.5 for n in sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenStart(CPStart):
+    """Start from given factors.
+
+    Parameters
+    ----------
+    given : tuple of Array, (..., n_j, rank)
+    """
+
+    given: tuple[Array, ...]
+
+    def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
+        expected = [(*tensor.shape[: tensor.ndim - order], n, rank) for n in mode_sizes(tensor, order=order)]
+        shapes = [tuple(factor.shape) for factor in self.given]
+        if shapes != expected:
+            raise ValueError(f"given factors have shapes {shapes}; {expected} are needed for this tensor and rank")
+        return self.given
