@@ -1,0 +1,1 @@
+"""Caches: methods that keep few weighted keys, chosen without the queries."""
