@@ -1,0 +1,1 @@
+"""Controls: exact attention and the mean of the values."""

@@ -1,0 +1,50 @@
+"""Exact attention as a method: the reference in every table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Rng, array_namespace, device
+from tnattn.attention import masks
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.method import JointMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.structured import Selection
+
+
+@dataclass(frozen=True)
+class Exact(JointMethod):
+    """Exact softmax attention, streamed.
+
+    Notes
+    -----
+    O(n_q n_k (d + d_v)) operations, O(n_q) memory. The shift is the logarithm of the row sums, so that the kernel is
+    the matrix of weights itself.
+    """
+
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (
+        masks.Full,
+        masks.Causal,
+        masks.SlidingWindow,
+        masks.Padding,
+        masks.Explicit,
+        masks.Bias,
+    )
+    guarantee: ClassVar[str] = "exact"
+    source: ClassVar[str] = "Vaswani et al. 2017, equation (1)"
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        xp = array_namespace(problem.q)
+        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
+        return Approximation(
+            kernel=problem.weights,
+            shift=problem.weights.log_mass,
+            values=problem.values,
+            expand=Selection(every, problem.n_k, problem.q),
+        )
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """2 H n_q n_k (d + d_v) operations."""
+        return exact_cost(problem)

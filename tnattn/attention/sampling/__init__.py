@@ -1,0 +1,1 @@
+"""Methods that draw keys at random and weight what was drawn."""

@@ -1,0 +1,135 @@
+"""Keys drawn with probabilities that know the values but not the queries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, require_rng
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, columns_cost, exact_cost
+from tnattn.attention.method import KeyMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.draws import draw_by_weight, sampled_columns
+from tnattn.attention.summary import KeySet, Summary
+from tnattn.structured import Dense
+from tnattn.structured.sparse import gather_rows
+
+
+@dataclass(frozen=True)
+class ValueSampling(KeyMethod):
+    """Attention to ``samples`` keys drawn with replacement, each weighted with the inverse of its probability.
+
+    Key j is drawn with probability ``uniform / n + (1 - uniform) ||v_j|| / sum ||v||``, so that keys whose values are
+    large are rarely missed; the same draw serves all queries of a key head.
+
+    Parameters
+    ----------
+    samples : int
+        Draws, at least one.
+    uniform : float
+        Share of the uniform distribution in [0, 1]. With 0, keys whose value is zero are never drawn, and the estimate
+        of the mass misses them; with 1, values play no role.
+    normalise : bool
+        Divide by the estimated row sums (self-normalised, weights sum to one). Otherwise by the exact ones, which costs
+        O(n_q n_k d): the unbiased estimator that the exact variance formulas speak about.
+
+    Notes
+    -----
+    O(n_q samples (d + d_v)) after O(n_k d_v); the summary keeps ``samples`` keys and values. Estimates its mass without
+    bias where ``uniform > 0``, so pieces may be merged. A value of zero norm throughout makes the draw uniform.
+    """
+
+    samples: int = budget(64)
+    uniform: float = 0.1
+    normalise: bool = True
+
+    waives: ClassVar[dict[str, str]] = {
+        "P8": "drawn with replacement: the error decays like samples^(-1/2) and is not zero at samples = n",
+        "P11": "the draw is of positions, so permuting keys changes which are drawn under one seed",
+    }
+    guarantee: ClassVar[str] = "exact mean squared error (normalise=False); asymptotic otherwise"
+    source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Algorithm 'BasicMatrixMultiplication'"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.samples, int) or self.samples < 1:
+            raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
+        if not 0 <= self.uniform <= 1:
+            raise ValueError(f"uniform must lie in [0, 1]; got {self.uniform!r}")
+
+    def probabilities(self, values: Array) -> Array:
+        """Return the probabilities of the keys, (..., n), of values (..., n, d_v)."""
+        xp = array_namespace(values)
+        # norms relative to the largest one cannot overflow when they are squared
+        largest = xp.max(xp.abs(values), axis=(-2, -1), keepdims=True)
+        scaled = values / xp.where(largest > 0, largest, xp.ones_like(largest))
+        norms = xp.sqrt(xp.sum(scaled * scaled, axis=-1))
+        total = xp.sum(norms, axis=-1, keepdims=True)
+        even = xp.full_like(norms, 1.0 / norms.shape[-1])
+        by_norm = xp.where(total > 0, norms / xp.where(total > 0, total, xp.ones_like(total)), even)
+        return self.uniform * even + (1 - self.uniform) * by_norm
+
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
+        probabilities = self.probabilities(keys.values)
+        indices = draw_by_weight(require_rng(rng, "ValueSampling"), probabilities, self.samples)
+        xp = array_namespace(keys.keys)
+        mass = 1 / (self.samples * xp.take_along_axis(probabilities, indices, axis=-1))
+        return SampledKeys(keys, indices, mass, self.normalise)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """Scores and values of the samples; all scores besides where the row sums are exact."""
+        build = 3.0 * problem.groups * problem.n_k * problem.value_width
+        if self.normalise:
+            return columns_cost(problem, self.samples, build=build)
+        scores = 2.0 * problem.heads * problem.n_q * problem.n_k * problem.width
+        state = exact_cost(problem).state_per_token
+        return columns_cost(problem, self.samples, build=build + scores, state_per_token=state)
+
+
+class SampledKeys(Summary):
+    """Sampled keys and values with the number of keys that each stands for."""
+
+    def __init__(self, keys: KeySet, indices: Array, mass: Array, normalise: bool) -> None:
+        self._scale, self._n = keys.scale, keys.n
+        self._indices, self._mass = indices, mass  # (..., G, 1, m)
+        self._keys = gather_rows(keys.keys, indices[..., None])[..., 0, :]
+        self._values = gather_rows(keys.values, indices[..., None])[..., 0, :]
+        self._all = None if normalise else keys  # exact row sums need every key
+
+    @property
+    def nbytes(self) -> int:
+        kept = [self._keys, self._values, self._mass, self._indices]
+        kept += [] if self._all is None else [self._all.keys, self._all.values]
+        return sum(math.prod(array.shape) * array.dtype.itemsize for array in kept)
+
+    @property
+    def groups(self) -> int:
+        return int(self._keys.shape[-4])
+
+    def approximate(self, queries: Array) -> Approximation:
+        xp = array_namespace(queries)
+        scores = (queries * self._scale) @ self._keys.mT  # (..., G, R, n_q, m)
+        shift = xp.max(scores, axis=-1)
+        normaliser = None
+        if self._all is not None:
+            exact = _log_mass(queries, self._all)
+            shift = xp.maximum(shift, exact)
+            normaliser = xp.exp(exact - shift)
+        return Approximation(
+            kernel=Dense(xp.exp(scores - shift[..., None])),
+            shift=shift,
+            values=self._mass[..., None] * self._values,
+            mass=self._mass,
+            normaliser=normaliser,
+            expand=sampled_columns(self._indices, self._mass, self._n),
+        )
+
+
+def _log_mass(queries: Array, keys: KeySet) -> Array:
+    """Logarithm of the exact row sums, (..., G, R, n_q), streamed."""
+    xp = array_namespace(queries)
+    *batch, groups, ratio, n_q, d = queries.shape
+    q = xp.reshape(queries, (*batch, groups * ratio, n_q, d))
+    k, v = (array[..., 0, :, :] for array in (keys.keys, keys.values))
+    return AttentionProblem(q, k, v, scale=keys.scale, check_finite=False).weights.log_mass

@@ -1,0 +1,91 @@
+"""Attention to the neighbours of every query and to the first keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.attention import masks
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.method import JointMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sparse.support import kept_keys
+from tnattn.attention.spans import admissible_span
+
+
+@dataclass(frozen=True)
+class SlidingWindow(JointMethod):
+    """Softmax over the nearest ``width`` keys of every query and the first ``sinks`` keys of the sequence.
+
+    Without a mask the window is centred at the query; a positional mask pushes it into what the query may see, so that
+    a causal window ends at the query. At the ends of the sequence it is moved inwards, not cut. All other keys count as
+    if their weight were zero.
+
+    Parameters
+    ----------
+    width : int
+        Keys in the window, at least one; more than there are means all.
+    sinks : int
+        First keys that every query keeps besides; the window starts behind them.
+
+    Notes
+    -----
+    O(n (width + sinks) (d + d_v)) operations, O(n (width + sinks)) memory.
+    """
+
+    width: int = budget(64)
+    sinks: int = 0
+
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (
+        masks.Full,
+        masks.Causal,
+        masks.SlidingWindow,
+        masks.Padding,
+        masks.Explicit,
+        masks.Bias,
+    )
+    waives: ClassVar[dict[str, str]] = {
+        "P11": "which keys are kept depends on their positions, so permuting keys changes the output"
+    }
+    guarantee: ClassVar[str] = "error <= dropped mass times diameter of the values"
+    source: ClassVar[str] = "Beltagy, Peters & Cohan 2020 (Longformer); sinks: Xiao et al. 2024 (StreamingLLM)"
+
+    def __post_init__(self) -> None:
+        for name, least in (("width", 1), ("sinks", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
+
+    def _kept(self, problem: AttentionProblem) -> tuple[int, int]:
+        """Numbers of sinks and of window keys in a problem."""
+        sinks = min(self.sinks, problem.n_k)
+        return sinks, min(self.width, problem.n_k - sinks)
+
+    def _indices(self, problem: AttentionProblem) -> Array:
+        """Kept keys of every query, (..., n_q, sinks + width), distinct within a row."""
+        xp = array_namespace(problem.q)
+        sinks, width = self._kept(problem)
+        first, stop = admissible_span(problem)
+        position = xp.arange(problem.n_q, dtype=xp.int64, device=device(problem.q)) + (problem.n_k - problem.n_q)
+        start = xp.maximum(xp.minimum(position - width // 2, stop - width), first)
+        start = xp.clip(start, sinks, problem.n_k - width)
+        slots = xp.arange(sinks + width, dtype=xp.int64, device=device(problem.q))
+        return xp.where(slots < sinks, slots, start[..., None] + slots - sinks)
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        indices = self._indices(problem)
+        return kept_keys(problem, indices, problem.gathered_scores(indices))
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """2 H n_q w (d + d_v + 1) operations for the w keys that a query keeps."""
+        kept, h, n_q = sum(self._kept(problem)), problem.heads, problem.n_q
+        d, e = problem.width, problem.value_width
+        exact = exact_cost(problem)
+        return Cost(
+            flops=2.0 * h * n_q * kept * (d + e + 1),
+            scalars_moved=exact.scalars_moved + 2.0 * h * n_q * kept,
+            peak_scalars=float(h * n_q * kept),
+            state_per_token=exact.state_per_token * kept / problem.n_k,
+        )

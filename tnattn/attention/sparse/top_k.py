@@ -1,0 +1,89 @@
+"""The oracle among sparse methods: the largest weights of every row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, parallel_map
+from tnattn.attention import masks
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.method import JointMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sparse.support import kept_keys
+
+_BLOCK = 1 << 20  # scores held at a time
+
+
+@dataclass(frozen=True)
+class TopK(JointMethod):
+    """Softmax over the ``keys`` largest scores of every query: no other choice of as many keys drops less mass.
+
+    Parameters
+    ----------
+    keys : int
+        Kept keys per query, at least one; more than there are means all.
+
+    Notes
+    -----
+    An oracle: it evaluates all scores, O(n_q n_k (d + log n_k)), streamed over blocks of queries; memory O(n_q keys).
+    Among equal scores the first key wins. A query with fewer admissible keys than ``keys`` keeps those it has.
+    """
+
+    keys: int = budget(64)
+
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (
+        masks.Full,
+        masks.Causal,
+        masks.SlidingWindow,
+        masks.Padding,
+        masks.Explicit,
+        masks.Bias,
+    )
+    reads_weights: ClassVar[bool] = True
+    guarantee: ClassVar[str] = "error = dropped mass times distance of the conditional means"
+    source: ClassVar[str] = "Gupta et al. 2021 (memory-efficient transformers via top-k attention)"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keys, int) or self.keys < 1:
+            raise ValueError(f"keys must be an integer >= 1; got {self.keys!r}")
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        xp = array_namespace(problem.q)
+        kept = min(self.keys, problem.n_k)
+        step = max(1, _BLOCK // (problem.n_k * math.prod(problem.batch)))
+        blocks = [slice(start, min(start + step, problem.n_q)) for start in range(0, problem.n_q, step)]
+
+        def work(rows: slice) -> tuple[Array, Array]:
+            scores = problem.block_scores(rows, slice(0, problem.n_k))
+            indices = _largest(scores, kept)
+            return indices, xp.take_along_axis(scores, indices, axis=-1)
+
+        parts = parallel_map(work, blocks, like=problem.q)
+        indices, scores = (xp.concat([part[side] for part in parts], axis=-2) for side in (0, 1))
+        return kept_keys(problem, indices, scores, complete=True)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """2 H n_q (n_k d + k (d_v + 1)) operations: all scores, and k products with values."""
+        kept, h, n_q, n_k = min(self.keys, problem.n_k), problem.heads, problem.n_q, problem.n_k
+        exact = exact_cost(problem)
+        return Cost(
+            flops=2.0 * h * n_q * (n_k * problem.width + kept * (problem.value_width + 1)),
+            scalars_moved=exact.scalars_moved + 4.0 * h * n_q * kept,
+            peak_scalars=float(2 * h * n_q * kept),
+            state_per_token=exact.state_per_token,
+        )
+
+
+def _largest(scores: Array, k: int) -> Array:
+    """Indices of the k largest scores of every row, (..., k), ascending; among equal ones the first are taken."""
+    xp = array_namespace(scores)
+    threshold = xp.sort(scores, axis=-1)[..., scores.shape[-1] - k, None]
+    above = scores > threshold
+    vacant = k - xp.sum(xp.astype(above, xp.int64), axis=-1, keepdims=True)
+    tied = scores == threshold
+    kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))
+    # every row keeps exactly k entries, and nonzero lists them row by row
+    return xp.reshape(xp.astype(xp.nonzero(kept)[-1], xp.int64), (*scores.shape[:-1], k))
