@@ -14,12 +14,14 @@ from theory.bounds.attention.perturbed import (
 from theory.bounds.attention.rows import (
     denominators_over_mass,
     distances,
+    exact_output,
+    exact_weights,
     head_values,
     host,
     kernel_over_mass,
     values_spectral,
 )
-from theory.errors import Error, exact_output, exact_weights
+from theory.errors import Error
 from theory.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod

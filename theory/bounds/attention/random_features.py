@@ -8,8 +8,7 @@ from scipy.special import hyp1f1
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
-from theory.bounds.attention.rows import distances, host, per_head
-from theory.errors import exact_weights
+from theory.bounds.attention.rows import distances, exact_weights, host, per_head
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from tnattn.attention.masks import Full
 from tnattn.attention.problem import AttentionProblem

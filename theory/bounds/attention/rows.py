@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from theory import errors
 from theory.bound import Values, require
-from theory.errors import dense, exact_output, exact_weights
+from theory.errors import dense
 from tnattn.arrays import eps, to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
+
+
+def once(function: Callable[[AttentionProblem], Values]) -> Callable[[AttentionProblem], Values]:
+    """Remember what a function gives for a problem for as long as the problem lives; problems are immutable."""
+    known: WeakKeyDictionary[AttentionProblem, Values] = WeakKeyDictionary()
+
+    @wraps(function)
+    def remembered(problem: AttentionProblem) -> Values:
+        if problem not in known:
+            known[problem] = function(problem)
+            known[problem].flags.writeable = False
+        return known[problem]
+
+    return remembered
 
 
 def host(array: Any) -> Values:
@@ -26,27 +44,59 @@ def per_head(problem: AttentionProblem, grouped: Any, axes: int) -> Values:
     return np.asarray(array.reshape(*problem.batch[:-2], problem.heads, *own))
 
 
+@once
 def head_values(problem: AttentionProblem) -> Values:
     """Return the values that every query head sees, (..., H, n_k, d_v)."""
     return per_head(problem, problem.values, 2)
 
 
+@once
 def values_spectral(problem: AttentionProblem) -> Values:
     """Return the spectral norm of the values of every head, (..., H)."""
     return np.asarray(np.linalg.norm(head_values(problem), ord=2, axis=(-2, -1)))
 
 
+@once
+def exact_weights(problem: AttentionProblem) -> Values:
+    """Return the exact weights, (..., H, n_q, n_k)."""
+    return errors.exact_weights(problem)
+
+
+@once
+def exact_output(problem: AttentionProblem) -> Values:
+    """Return the exact output, (..., H, n_q, d_v)."""
+    return errors.exact_output(problem)
+
+
+@once
+def exact_singular_values(problem: AttentionProblem) -> Values:
+    """Return the singular values of the exact weights of every head, (..., H, min(n_q, n_k)), descending."""
+    return errors.singular_values(exact_weights(problem))
+
+
+@once
 def exact_scores(problem: AttentionProblem) -> Values:
     """Return the masked scores, (..., H, n_q, n_k)."""
     return host(problem.dense_scores())
+
+
+_KERNELS: WeakKeyDictionary[Approximation, WeakKeyDictionary[AttentionProblem, Values]] = WeakKeyDictionary()
 
 
 def kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
     """Return the approximate kernel over the exact row sums, (..., H, n_q, n_k); the exact kernel gives the weights.
 
     The hypotheses of theorems about approximate kernels come first: the result has a kernel over the keys, its own row
-    sums as denominators, and every denominator is positive.
+    sums as denominators, and every denominator is positive. One result serves many theorems, so it is remembered.
     """
+    known = _KERNELS.setdefault(result, WeakKeyDictionary())
+    if problem not in known:
+        known[problem] = _kernel_over_mass(problem, result)
+        known[problem].flags.writeable = False
+    return known[problem]
+
+
+def _kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
     expand = result.expand
     require(expand is not None, "the result has weights over the keys")
     require(result.normaliser is None, "the denominator is the row sum of the approximate kernel")
@@ -68,6 +118,7 @@ def denominators_over_mass(problem: AttentionProblem, result: Approximation) -> 
     return per_head(problem, scale * host(result.denominators), 1)
 
 
+@once
 def distances(problem: AttentionProblem) -> Values:
     """Return the distance of every value from every exact output, (..., H, n_q, n_k)."""
     v, o = head_values(problem), exact_output(problem)

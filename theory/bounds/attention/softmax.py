@@ -10,8 +10,8 @@ import numpy as np
 from theory import errors
 from theory.bound import Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_scores, two_groups_of_scores
-from theory.bounds.attention.rows import exact_scores, kernel_over_mass, score_errors, values_spectral
-from theory.errors import Error, exact_weights
+from theory.bounds.attention.rows import exact_scores, exact_weights, kernel_over_mass, score_errors, values_spectral
+from theory.errors import Error
 from theory.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod

@@ -1,0 +1,182 @@
+"""What no weights of low rank can do, and what the best ones can."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import ive
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.attention.perturbed import PerturbedScores, random_problem
+from theory.bounds.attention.rows import exact_scores, exact_singular_values, exact_weights, per_head
+from theory.errors import Error, dense, tail
+from theory.guarantee import Deterministic
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.masks import Full
+from tnattn.attention.method import AttentionMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.structured import Factored
+
+OWN = Source("re-derived")
+
+approximate_weights_spectral = Error(
+    "spectral norm of the approximate weights",
+    lambda t, r: np.linalg.norm(per_head(t, dense(r.weights), 2), ord=2, axis=(-2, -1)),
+    lambda t: np.asarray(math.sqrt(t.n_q)),
+    lambda t: np.asarray(math.sqrt(t.n_q)),
+)
+
+
+def _best(rank: int) -> Truncated:
+    return Truncated(TruncatedSVD(rank), renormalise=False)
+
+
+def _random_best(rng: np.random.Generator) -> Instance:
+    return _best(3), random_problem(rng, size=2.0)
+
+
+def _permutation(rng: np.random.Generator) -> Instance:
+    """Every query attends to a key of its own with score 12; all others have score 0."""
+    del rng
+    identity = np.eye(16)[None]
+    return _best(4), AttentionProblem(12 * identity, identity, identity, scale=1.0)
+
+
+def _small_scores(rng: np.random.Generator) -> Instance:
+    """Two groups of keys whose scores differ a little, and queries on one side each."""
+    del rng
+    side = np.where(np.arange(12) % 2, 1.0, -1.0)[None, :, None]
+    return _best(1), AttentionProblem(0.05 * side, side, np.ones((1, 12, 1)), scale=1.0)
+
+
+def _one_popular_key(rng: np.random.Generator) -> Instance:
+    """All queries attend to the same key: the norm is the root of the number of queries."""
+    del rng
+    k = np.concatenate([[30.0], np.zeros(7)])[None, :, None]
+    return _best(2), AttentionProblem(np.ones((1, 10, 1)), k, np.ones((1, 8, 1)), scale=1.0)
+
+
+def rank_bound(result: Approximation) -> int:
+    """Return a number that the rank of the weights of an approximation cannot exceed."""
+    require(result.expand is not None, "the result has weights over the keys")
+    return min(_rank(result.kernel), _rank(result.expand))
+
+
+def _rank(matrix: Any) -> int:
+    sizes = min(int(n) for n in matrix.shape[-2:])
+    return min(sizes, matrix.rank) if isinstance(matrix, Factored) else sizes
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.weights_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Eckart and Young 1936; Mirsky 1960"),
+    side="lower",
+    extremal=_random_best,
+    generic=_random_best,
+    must_fail=1 / 0.3,
+)
+def weights_rank_floor(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||P' - P||_F >= (sum_(j > r) s_j(P)^2)^(1/2) for weights P' of rank r."""
+    rank = rank_bound(result)
+    require(rank < min(problem.n_q, problem.n_k), "the weights have a rank below min(n_q, n_k)")
+    return tail(exact_singular_values(problem), rank)
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=errors.weights_frobenius,
+    guarantee=Deterministic(),
+    source=OWN,
+    side="lower",
+    extremal=_permutation,
+    generic=lambda rng: (_best(3), random_problem(rng, size=6.0)),
+    must_fail=1 / 0.3,
+)
+def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||P' - P||_F >= tau_r(Pi) - sqrt(2) ||delta||_2 for weights P' of rank r.
+
+    Pi has a one at the largest weight of every row, 1 - delta_i; its squared singular values are its column counts.
+    """
+    rank = rank_bound(result)
+    require(rank < min(problem.n_q, problem.n_k), "the weights have a rank below min(n_q, n_k)")
+    weights = exact_weights(problem)
+    first = np.argmax(weights, axis=-1)[..., None]
+    counts = -np.sort(-np.sum(first == np.arange(problem.n_k), axis=-2), axis=-1)
+    others = np.where(first == np.arange(problem.n_k), 0.0, weights).sum(axis=-1)
+    floor = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
+    return np.asarray(np.maximum(floor, 0.0))
+
+
+@bound(
+    method=Truncated,
+    error=errors.weights_frobenius,
+    guarantee=Deterministic(),
+    source=OWN,
+    extremal=_small_scores,
+    generic=lambda rng: (_best(2), random_problem(rng, size=0.3)),
+)
+def high_temperature_rank(method: Truncated, problem: AttentionProblem) -> Values:
+    """||P_r - P||_F <= sqrt(n / m) (e^rho - 1) for the best P_r of rank r >= 1 to n-by-m weights P.
+
+    rho is the largest range of the scores of a row.
+    """
+    _require_best(method)
+    scores = exact_scores(problem)
+    require(bool(np.all(np.isfinite(scores))), "every query sees every key")
+    rho = (scores.max(axis=-1) - scores.min(axis=-1)).max(axis=-1)
+    return np.asarray(math.sqrt(problem.n_q / problem.n_k) * np.expm1(rho))
+
+
+@bound(
+    method=Truncated,
+    error=errors.weights_frobenius,
+    guarantee=Deterministic(),
+    source=Source("re-derived; the idea is Alman and Song 2023"),
+    extremal=_small_scores,
+    generic=lambda rng: (_best(6), random_problem(rng, size=0.3, width=2)),
+)
+def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
+    """||P_r - P||_F <= eps ||P||_F for r >= binomial(d + p, p) and scores in [-B, B].
+
+    eps = min(e^B B^(p+1) / (p+1)!, 2 e^B sum_(j > p) I_j(B)), p the largest degree that the rank affords.
+    """
+    _require_best(method)
+    require(problem.softcap is None, "scores are inner products")
+    require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
+    d, p = problem.width, 0
+    while math.comb(d + p + 1, p + 1) <= method.method.budget:
+        p += 1
+    b = np.abs(exact_scores(problem)).max(axis=(-2, -1))
+    taylor = np.exp(b) * b ** (p + 1) / math.factorial(p + 1)
+    # I_j(B) = e^B times its scaled form, and the terms decay faster than geometrically once j exceeds B
+    orders = np.arange(p + 1, p + 60 + 2 * math.ceil(float(b.max())))
+    chebyshev = 2 * np.exp(2 * b) * ive(orders, b[..., None]).sum(axis=-1)
+    return np.asarray(np.minimum(taylor, chebyshev) * np.linalg.norm(exact_weights(problem), axis=(-2, -1)))
+
+
+@conditional_bound(
+    method=AttentionMethod,
+    error=approximate_weights_spectral,
+    guarantee=Deterministic(),
+    source=Source("re-derived", "Schur test"),
+    extremal=lambda rng: (PerturbedScores(np.zeros(())), _one_popular_key(rng)[1]),
+    generic=lambda rng: (PerturbedScores(np.zeros(())), random_problem(rng)),
+)
+def attention_spectral_norm(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
+    """||P'|| <= sqrt(max_j sum_i p'_ij) for non-negative weights P' with row sums one."""
+    weights = per_head(problem, dense(result.weights), 2)
+    require(bool(np.all(weights >= 0)), "the weights are not negative")
+    require(bool(np.allclose(weights.sum(axis=-1), 1, rtol=0, atol=1e-6)), "the weights of every row sum to one")
+    return np.asarray(np.sqrt(weights.sum(axis=-2).max(axis=-1)))
+
+
+def _require_best(method: Truncated) -> None:
+    require(isinstance(method.method, TruncatedSVD), "the best approximation of its rank")
+    require(not method.renormalise, "the weights are not renormalised")

@@ -1,0 +1,144 @@
+"""Sampled keys: approximate products of the exact weights and the values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.attention.perturbed import random_problem
+from theory.bounds.attention.rows import exact_output, exact_weights, head_values, host, per_head, values_spectral
+from theory.errors import Error
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.value_sampling import ValueSampling
+
+DRINEAS = Source("Drineas, Kannan and Mahoney 2006", "Lemmas 3 and 4")
+
+
+def _squared_rows(problem: AttentionProblem) -> Values:
+    return np.asarray(np.sum(exact_output(problem) ** 2, axis=-1))
+
+
+output_rows_squared = Error(
+    "squared Euclidean norm of every row of the output",
+    lambda t, r: errors.output_rows(t, r) ** 2,
+    _squared_rows,
+    lambda t: np.maximum(_squared_rows(t), np.finfo(np.float64).tiny),
+)
+
+
+def _flat_rows(rng: np.random.Generator) -> Instance:
+    """All weights are equal, so that drawing by the norms of the values is optimal."""
+    v = rng.standard_normal((1, 12, 3))
+    return ValueSampling(8, uniform=0.0, normalise=False), AttentionProblem(
+        np.zeros((1, 6, 2)), rng.standard_normal((1, 12, 2)), v
+    )
+
+
+def _values_of_one_length(rng: np.random.Generator) -> Instance:
+    """Equal weights, and values 1 and -1: the stable ranks are as small as they can be."""
+    v = np.where(np.arange(16) % 4, 1.0, -1.0)[None, :, None]
+    return ValueSampling(2000, uniform=0.0, normalise=False), AttentionProblem(
+        np.zeros((1, 4, 1)), rng.standard_normal((1, 16, 1)), v
+    )
+
+
+def _random(rng: np.random.Generator) -> Instance:
+    return ValueSampling(8, normalise=False), random_problem(rng, heads=2, groups=2, size=0.7)
+
+
+def _probabilities(method: ValueSampling, problem: AttentionProblem) -> Values:
+    """Return the probability of every key for every query head, (..., H, n_k)."""
+    require(not method.normalise, "the exact row sums are used (normalise=False)")
+    require(problem.softcap is None, "scores are inner products")
+    require(problem.empty_rows == 0, "every query sees a key")
+    probability = per_head(problem, host(method.probabilities(problem.values)), 1)
+    norms = np.linalg.norm(head_values(problem), axis=-1)
+    require(bool(np.all((probability > 0) | (norms == 0))), "keys with non-zero values have positive probability")
+    return probability
+
+
+def _over(numerator: Values, probability: Values) -> Values:
+    return np.where(numerator > 0, numerator / np.where(probability > 0, probability, 1.0), 0.0)
+
+
+@bound(
+    method=ValueSampling,
+    error=output_rows_squared,
+    guarantee=ExactExpectation(),
+    source=DRINEAS,
+    extremal=_flat_rows,
+    generic=_random,
+)
+def value_sampling_mse(method: ValueSampling, problem: AttentionProblem) -> Values:
+    """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi."""
+    probability = _probabilities(method, problem)[..., None, :]
+    norms = np.linalg.norm(head_values(problem), axis=-1)[..., None, :]
+    second = _over((exact_weights(problem) * norms) ** 2, probability).sum(axis=-1)
+    return np.asarray((second - _squared_rows(problem)) / method.samples)
+
+
+@bound(
+    method=ValueSampling,
+    error=errors.output_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=DRINEAS,
+    extremal=_flat_rows,
+    generic=_random,
+)
+def amm_variance(method: ValueSampling, problem: AttentionProblem) -> Values:
+    """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
+    probability = _probabilities(method, problem)
+    product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
+    second = _over(product**2, probability).sum(axis=-1)
+    return np.asarray((second - _squared_rows(problem).sum(axis=-1)) / method.samples)
+
+
+@bound(
+    method=ValueSampling,
+    error=errors.output_frobenius_squared,
+    guarantee=InExpectation(),
+    source=DRINEAS,
+    side="lower",
+    extremal=_flat_rows,
+    generic=_random,
+    must_fail=1 / 0.3,
+)
+def amm_optimal(method: ValueSampling, problem: AttentionProblem) -> Values:
+    """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are."""
+    _probabilities(method, problem)
+    product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
+    return np.asarray((product.sum(axis=-1) ** 2 - _squared_rows(problem).sum(axis=-1)) / method.samples)
+
+
+@bound(
+    method=ValueSampling,
+    error=errors.output_spectral,
+    guarantee=WithProbability(),
+    source=Source("Tropp 2015", "Corollary 6.2.1; constants re-derived"),
+    extremal=_values_of_one_length,
+    generic=_random,
+    must_fail=0.01,
+)
+def attention_amm_spectral(
+    method: ValueSampling, problem: AttentionProblem, *, delta: float = 0.1
+) -> tuple[Values, Values]:
+    """P{||O' - O|| >= eps ||P|| ||V||} <= (n_q + d_v) exp(-b c eps^2 / (4 asr (1 + eps / 3))).
+
+    c keys are drawn; asr is the mean of the stable ranks of P and V; b is the share of the ideal probabilities,
+    proportional to ||P_:j||^2 / ||P||^2 + ||v_j||^2 / ||V||^2, that every key has at least. ``delta`` is the failure
+    probability, for which the inequality is solved for eps.
+    """
+    require(0 < delta < 1, "0 < delta < 1")
+    probability = _probabilities(method, problem)
+    p_norm, v_norm = np.linalg.norm(exact_weights(problem), ord=2, axis=(-2, -1)), values_spectral(problem)
+    columns = np.sum(exact_weights(problem) ** 2, axis=-2) / p_norm[..., None] ** 2
+    rows = np.sum(head_values(problem) ** 2, axis=-1) / v_norm[..., None] ** 2
+    asr = (columns + rows).sum(axis=-1) / 2
+    ideal = (columns + rows) / (2 * asr[..., None])
+    b = np.where(ideal > 0, probability / np.where(ideal > 0, ideal, 1.0), np.inf).min(axis=-1)
+    require(bool(np.all(b > 0)), "every key that matters has positive probability")
+    kappa = 4 * asr * np.log((problem.n_q + problem.value_width) / delta) / (b * method.samples)
+    epsilon = kappa / 6 + np.sqrt(kappa**2 / 36 + kappa)
+    return epsilon * p_norm * v_norm, np.full_like(epsilon, delta)
