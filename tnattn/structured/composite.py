@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 from tnattn.arrays import Array, array_namespace
 from tnattn.structured.base import StructuredMatrix
@@ -24,7 +24,7 @@ class Sum(StructuredMatrix):
         if len({term.shape[-2:] for term in self.terms}) != 1:
             raise ValueError(f"terms must have one shape; got {[term.shape for term in self.terms]}")
 
-    @property
+    @cached_property  # nested structures ask each part several times
     def shape(self) -> tuple[int, ...]:
         return (*_common_batch(self.terms), *self.terms[0].shape[-2:])
 
@@ -62,7 +62,7 @@ class Product(StructuredMatrix):
         if self.left.shape[-1] != self.right.shape[-2]:
             raise ValueError(f"shapes {self.left.shape} and {self.right.shape} cannot be multiplied")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return (*_common_batch((self.left, self.right)), self.left.shape[-2], self.right.shape[-1])
 
@@ -97,7 +97,7 @@ class Columns(StructuredMatrix):
         if len({block.shape[-2] for block in self.blocks}) != 1:
             raise ValueError(f"blocks must have the same number of rows; got {[block.shape for block in self.blocks]}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return (*_common_batch(self.blocks), self.blocks[0].shape[-2], sum(block.shape[-1] for block in self.blocks))
 
@@ -142,7 +142,7 @@ class Rows(StructuredMatrix):
         if len({block.shape[-1] for block in self.blocks}) != 1:
             raise ValueError(f"blocks must have the same number of columns; got {[b.shape for b in self.blocks]}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return (*_common_batch(self.blocks), sum(block.shape[-2] for block in self.blocks), self.blocks[0].shape[-1])
 
@@ -182,7 +182,7 @@ class BlockDiagonal(StructuredMatrix):
 
     blocks: tuple[StructuredMatrix, ...]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         rows, columns = (sum(block.shape[axis] for block in self.blocks) for axis in (-2, -1))
         return (*_common_batch(self.blocks), rows, columns)
