@@ -30,9 +30,9 @@ class STHOSVD(TuckerTruncation):
 
     Notes
     -----
-    O(n_0 prod(n)) for the first mode, less for each that follows. Vannieuwenhoven, Vandebril and Meerbergen 2012,
-    Algorithm 1; the discarded energies add up to the square of the error (their Theorem 5.1). Deviation: singular
-    subspaces come from Gram matrices where the energy to be discarded stands above their rounding.
+    O(n_0 prod(n)) for the first mode, less for each that follows. Vannieuwenhoven, Vandebril and Meerbergen 2012: the
+    discarded energies add up to the square of the error. Deviation: singular subspaces come from Gram matrices where
+    the energy to be discarded stands above their rounding, and a mode kept whole is left as it is.
     """
 
     mode_order: tuple[int, ...] | None = None

@@ -1,0 +1,91 @@
+"""The truncated higher-order singular value decomposition, and what holds for every Tucker truncation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.decomposition.instances import decaying, with_faces
+from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor, size
+from theory.guarantee import Deterministic
+from tnattn.decomposition.hosvd import HOSVD
+from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.truncation import Truncation
+
+TOLERANCE = 0.05
+
+
+def _every_face(rng: np.random.Generator) -> Instance:
+    return HOSVD(ranks=2), with_faces(rng, (1.0, 2.0, 3.0))
+
+
+def _one_face(rng: np.random.Generator) -> Instance:
+    return HOSVD(ranks=2), with_faces(rng, (0.0, 2.0, 0.0))
+
+
+def _decaying(rng: np.random.Generator) -> Instance:
+    return HOSVD(ranks=(2, 3, 4)), decaying(rng, (6, 7, 8))
+
+
+def _order_four(rng: np.random.Generator) -> Instance:
+    return STHOSVD(ranks=(2, 2, 3, 2), order=4), decaying(rng, (4, 5, 6, 3))
+
+
+def _budget_spent(rng: np.random.Generator) -> Instance:
+    """Every mode can discard 0.98 of what the tolerance lets it, and no less than that."""
+    share = 0.98 * TOLERANCE**2 / 3
+    return STHOSVD(rtol=TOLERANCE), with_faces(rng, [100.0 * share / (1 - 3 * share)] * 3)
+
+
+def _tolerance(rng: np.random.Generator) -> Instance:
+    return HOSVD(rtol=0.5), decaying(rng, (6, 7, 8))
+
+
+@bound(
+    method=HOSVD,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("De Lathauwer, De Moor & Vandewalle 2000", "Property 10"),
+    extremal=_every_face,
+    generic=_decaying,
+)
+def hosvd(method: HOSVD, tensor: Any) -> Values:
+    """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding at rank r_j.
+
+    Hence at most sqrt(d) times the best error at these ranks, no tail being larger than that. For X_000 = 2,
+    X_111 = 1 and ranks 1 every tail is 1: the bound is sqrt(3).
+    """
+    return np.asarray(np.linalg.norm(mode_tails(method, tensor)))
+
+
+@bound(
+    method=(HOSVD, STHOSVD),
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Hackbusch 2012"),
+    side="lower",
+    extremal=_one_face,
+    generic=_order_four,
+    must_fail=1 / 0.3,
+)
+def hosvd_lower(method: Truncation, tensor: Any) -> Values:
+    """||X - B||_F >= max_j tau_j for every B of multilinear ranks at most (r_j)."""
+    return np.asarray(mode_tails(method, tensor).max())
+
+
+@bound(
+    method=(HOSVD, STHOSVD),
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
+    extremal=_budget_spent,
+    generic=_tolerance,
+)
+def tucker_tolerance(method: Truncation, tensor: Any) -> Values:
+    """||X - X'||_F <= epsilon ||X||_F if every mode discards at most epsilon ||X||_F / sqrt(d)."""
+    require_one_tensor(method, tensor)
+    require(method.rtol is not None, "a tolerance is given")
+    return np.asarray((method.rtol or 0.0) * size(tensor))

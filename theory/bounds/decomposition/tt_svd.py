@@ -1,0 +1,111 @@
+"""The tensor-train decomposition by successive singular value decompositions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.decomposition.instances import decaying, with_faces
+from theory.bounds.decomposition.unfoldings import bond_tails, require_one_tensor, size
+from theory.guarantee import Deterministic
+from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tt_svd import TTSVD
+
+TOLERANCE = 0.05
+
+
+def _two_faces(rng: np.random.Generator) -> Instance:
+    return TTSVD(ranks=2), with_faces(rng, (1.0, 0.0, 3.0))
+
+
+def _one_face(rng: np.random.Generator) -> Instance:
+    return TTSVD(ranks=2), with_faces(rng, (0.0, 0.0, 3.0))
+
+
+def _decaying(rng: np.random.Generator) -> Instance:
+    return TTSVD(ranks=(3, 4)), decaying(rng, (6, 7, 8))
+
+
+def _order_four(rng: np.random.Generator) -> Instance:
+    return TTSVD(ranks=(3, 5, 2), order=4), decaying(rng, (4, 5, 6, 3))
+
+
+def _budget_spent(rng: np.random.Generator) -> Instance:
+    """Both steps can discard 0.98 of what the tolerance lets them, and no less than that."""
+    share = 0.98 * TOLERANCE**2 / 2
+    face = 100.0 * share / (1 - 2 * share)
+    return TTSVD(rtol=TOLERANCE), with_faces(rng, (face, 0.0, face))
+
+
+def _tolerance(rng: np.random.Generator) -> Instance:
+    return TTSVD(rtol=TOLERANCE, order=4), decaying(rng, (4, 5, 6, 3))
+
+
+@bound(
+    method=TTSVD,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Oseledets 2011", "Theorem 2.2"),
+    extremal=_two_faces,
+    generic=_decaying,
+)
+def ttsvd(method: TTSVD, tensor: Any) -> Values:
+    """||X - X'||_F <= (sum_k tau_k^2)^(1/2), tau_k the tail of the unfolding of the first k modes at rank r_k.
+
+    Hence at most sqrt(d - 1) times the best error at these ranks (Corollary 2.4). For X_000 = 2, X_111 = 1 and ranks
+    1 the tails are 1 and 1: the bound is sqrt(2).
+    """
+    return np.asarray(np.linalg.norm(bond_tails(method, tensor)))
+
+
+@bound(
+    method=TTSVD,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Oseledets 2011", "proof of Corollary 2.4"),
+    side="lower",
+    extremal=_one_face,
+    generic=_order_four,
+    must_fail=1 / 0.3,
+)
+def ttsvd_lower(method: TTSVD, tensor: Any) -> Values:
+    """||X - B||_F >= max_k tau_k for every B of TT-ranks at most (r_k)."""
+    return np.asarray(bond_tails(method, tensor).max())
+
+
+@identity(
+    method=TTSVD,
+    error=errors.tensor_frobenius_squared,
+    source=Source("Oseledets 2011", "proof of Theorem 2.2"),
+    extremal=_two_faces,
+    generic=_order_four,
+)
+def ttsvd_identity(method: TTSVD, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
+    """||X - X'||_F^2 = sum_k d_k^2, d_k what step k discards.
+
+    For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0.
+    """
+    require_one_tensor(method, tensor)
+    discarded = errors.dense(result.discarded)
+    return errors.tensor_frobenius_squared(tensor, result), np.asarray(np.sum(discarded**2))
+
+
+@bound(
+    method=TTSVD,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Oseledets 2011", "Algorithm 1"),
+    extremal=_budget_spent,
+    generic=_tolerance,
+)
+def tt_rounding(method: TTSVD, tensor: Any) -> Values:
+    """||X - X'||_F <= epsilon ||X||_F if every step discards at most delta = epsilon ||X||_F / sqrt(d - 1).
+
+    For d = 4, ||X||_F = 1 and epsilon = 0.03: delta = 0.03 / sqrt(3) = 0.0173205.
+    """
+    require_one_tensor(method, tensor)
+    require(method.rtol is not None, "a tolerance is given")
+    return np.asarray((method.rtol or 0.0) * size(tensor))
