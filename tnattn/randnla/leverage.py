@@ -67,6 +67,9 @@ def sample_indices(weights: Array, uniforms: Array) -> Array:
     wide = accumulator_dtype(weights)
     cumulative = xp.cumulative_sum(xp.astype(weights, wide, copy=False), axis=-1)
     aim = xp.astype(uniforms, wide, copy=False) * cumulative[..., -1:]  # (..., s)
+    if cumulative.ndim == 1:
+        below = xp.searchsorted(cumulative, aim, side="right")
+        return xp.minimum(below, xp.full_like(below, weights.shape[-1] - 1))
     below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
     return xp.minimum(below, xp.full_like(below, weights.shape[-1] - 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, to_host, uniform
@@ -155,35 +156,51 @@ class _Elimination:
 
     def advance(self, proposals: Array, uniforms: Array) -> None:
         """Eliminate those of the proposed pivots (..., b) that are accepted at the given uniform numbers (b,)."""
-        xp, (least, most) = self._xp, self._span
-        size = proposals.shape[-1]
-        done = self._rows[..., :most, :]
-        at_proposals = gather_rows(done.mT, proposals[..., None])[..., 0, :]  # (..., b, most)
-        residual = self._entries.columns(proposals).mT - at_proposals @ done  # (..., b, n)
-        core = gather_rows(residual.mT, proposals[..., None])[..., 0, :]  # (..., b, b)
-        proposed = _take(self.residual, proposals)
-        lower, accepted, remaining = _accept(core, proposed, uniforms, self._noise, self._rank - self._count)
-        rows = solve_triangular(lower, xp.where(accepted[..., None], residual, 0.0), lower=True)
-
-        window = slice(least, min(most + size, self._rank))
-        slots = xp.arange(window.start, window.stop, device=self._place)
-        position = self._count + xp.cumulative_sum(xp.astype(accepted, xp.int64), axis=-1) - 1
-        goes = (position[..., None, :] == slots[:, None]) & accepted[..., None, :]  # (..., window, b)
-        self._rows[..., window, :] += xp.astype(goes, rows.dtype) @ rows
-        named = xp.where(goes, proposals[..., None, :] + 1, xp.zeros_like(proposals[..., None, :]))
-        self._pivots[..., window] += xp.sum(named, axis=-1)
-        self._count = self._count + xp.sum(xp.astype(accepted, xp.int64), axis=-1, keepdims=True)
+        xp, most = self._xp, self._span[1]
+        residual = self._entries.columns(proposals).mT  # (..., b, n)
+        if most:
+            residual = residual - _at(self._rows, proposals)[..., :most, :].mT @ self._rows[..., :most, :]
+        lower, accepted, remaining = _accept(
+            _at(residual, proposals), _take(self.residual, proposals), uniforms, self._noise, self._rank - self._count
+        )
+        gained = xp.sum(xp.astype(accepted, xp.int64), axis=-1, keepdims=True)
+        width = int(xp.max(gained))
+        # accepted pivots to the front, in their order; the rest of the factor is the identity and stays triangular
+        order = xp.argsort(xp.astype(~accepted, xp.int64), axis=-1, stable=True)[..., :width]
+        used = _take(xp.astype(accepted, residual.dtype), order) > 0  # (..., width)
+        lower = _at(gather_rows(lower, order[..., None])[..., 0, :], order)
+        residual = gather_rows(residual, order[..., None])[..., 0, :]
+        if self._xp.reshape(used, (-1, width)).shape[0] > 1:
+            residual = xp.where(used[..., None], residual, xp.zeros_like(residual))
+        rows = solve_triangular(lower, residual, lower=True)
+        self._place_rows(rows, xp.where(used, _take(proposals, order), -1), gained)
 
         tail = self._tail - xp.sum(rows * rows, axis=-2)
         self._lowest = xp.minimum(self._lowest, xp.min(tail, axis=-1))
+        self._tail = xp.maximum(tail, xp.zeros_like(tail))
         spent = accepted | (remaining <= self._noise)  # (..., b)
         indices = xp.arange(tail.shape[-1], device=self._place)
-        gone = xp.any((proposals[..., None] == indices) & accepted[..., None], axis=-2)
         never = xp.any((proposals[..., None] == indices) & spent[..., None], axis=-2)
-        self._tail = xp.where(gone, 0.0, xp.maximum(tail, xp.zeros_like(tail)))
         blocked = never | (self._tail <= self._noise) | (self.residual <= 0)
-        self.residual = xp.where(blocked, 0.0, self._tail)
+        self.residual = xp.where(blocked, xp.zeros_like(tail), self._tail)
         self.unfinished = self._look()
+
+    def _place_rows(self, rows: Array, pivots: Array, gained: Array) -> None:
+        """Append rows (..., width, n), zero where the pivot (..., width) is -1, to each matrix at its own position."""
+        xp, (least, most) = self._xp, self._span
+        width = pivots.shape[-1]
+        window = slice(least, min(most + width, self._rank))
+        if least == most:  # all matrices at one position: what is written beyond the gain of one is zero
+            self._rows[..., window, :] = rows[..., : window.stop - least, :]
+            self._pivots[..., window] = pivots[..., : window.stop - least]
+        else:
+            slots = xp.arange(window.start, window.stop, device=self._place)
+            position = self._count + xp.arange(width, device=self._place)
+            goes = (position[..., None, :] == slots[:, None]) & (pivots >= 0)[..., None, :]  # (..., window, width)
+            self._rows[..., window, :] += xp.astype(goes, rows.dtype) @ rows
+            named = xp.where(goes, pivots[..., None, :] + 1, xp.zeros_like(pivots[..., None, :]))
+            self._pivots[..., window] += xp.sum(named, axis=-1)
+        self._count = self._count + gained
 
     def result(self) -> PivotedCholeskyResult:
         """Return the factorisation, having checked that no pivot made the residual indefinite."""
@@ -199,7 +216,16 @@ class _Elimination:
 
 def _take(values: Array, indices: Array) -> Array:
     """Return values (..., n) at indices (..., b)."""
-    return gather_rows(values[..., None], indices[..., None])[..., 0, 0]
+    return _at(values[..., None, :], indices)[..., 0, :]
+
+
+def _at(rows: Array, indices: Array) -> Array:
+    """Return the columns of rows (..., r, n) at indices (..., b), one set for each matrix: (..., r, b)."""
+    xp = array_namespace(rows)
+    *batch, r, n = rows.shape
+    start = xp.reshape(xp.arange(math.prod(batch) * r, device=device(rows)) * n, (*batch, r, 1))
+    flat = start + indices[..., None, :]
+    return xp.reshape(xp.take(xp.reshape(rows, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
 
 
 def _accept(core: Array, proposed: Array, uniforms: Array, noise: Array, room: Array) -> tuple[Array, Array, Array]:

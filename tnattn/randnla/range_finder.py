@@ -10,7 +10,7 @@ from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.base import rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count, require_rank
-from tnattn.randnla.sketch import Sketch, sketched
+from tnattn.randnla.sketch import Sketch, narrow_product, sketched
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -77,5 +77,5 @@ class RangeFinder:
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
-            y = a @ lu_normalise(z)
+            y = narrow_product(a, lu_normalise(z))
         return orthonormalise(y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 
 from tnattn.arrays import Array, Rng
+from tnattn.linalg import product_with_rows
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
@@ -44,10 +45,15 @@ def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:
     omega : StructuredMatrix, (n, size)
     """
     if isinstance(omega, Dense):
-        return a @ omega.array
+        return narrow_product(a, omega.array)
     if isinstance(a, Dense):
         return (omega.mT @ a.array.mT).mT  # (size, n) (..., n, m)
     if isinstance(a, Factored):
         left, right = a.factors()
         return left @ (omega.mT @ right.mT).mT
     return a @ omega.to_dense()
+
+
+def narrow_product(a: StructuredMatrix, x: Array) -> Array:
+    """Return ``a @ x`` for a block of few columns x (..., n, l), fastest if a column lies in one piece."""
+    return product_with_rows(a.array, x.mT) if isinstance(a, Dense) else a @ x

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array
+from tnattn.linalg import transposed_product
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -40,7 +41,7 @@ class Dense(StructuredMatrix):
         return self.array @ x
 
     def _rmatmul(self, y: Array) -> Array:
-        return self.array.mT @ y
+        return transposed_product(self.array, y)
 
     def to_dense(self) -> Array:
         return self.array

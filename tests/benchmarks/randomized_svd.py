@@ -1,0 +1,192 @@
+"""Time the randomized factorisations against scikit-learn: ``python tests/benchmarks/randomized_svd.py [--quick]``.
+
+One BLAS thread, process CPU time, contenders interleaved, medians. Both sides are measured in the same run, and the
+error of each is printed beside: a ratio of times means something at equal errors only.
+"""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # before NumPy loads its BLAS
+
+import argparse  # noqa: E402
+import statistics  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+import threadpoolctl  # noqa: E402
+from sklearn.kernel_approximation import Nystroem  # noqa: E402
+from sklearn.utils.extmath import randomized_svd  # noqa: E402
+
+from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
+from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
+
+Run = Callable[[], Any]
+
+
+def medians(contenders: dict[str, Run], repetitions: int) -> dict[str, tuple[float, Any]]:
+    """Return the median CPU time in milliseconds and the last result of each contender, run in turns."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    results = {name: run() for name, run in contenders.items()}  # warm up
+    for _ in range(repetitions):
+        for name, run in contenders.items():
+            start = time.process_time()
+            results[name] = run()
+            times[name].append(1e3 * (time.process_time() - start))
+    return {name: (statistics.median(times[name]), results[name]) for name in contenders}
+
+
+def report(title: str, rows: dict[str, tuple[float, Any]], error: Callable[[Any], float], peer: str) -> None:
+    """Print times, ratios to the peer and errors."""
+    print(f"\n{title}")
+    for name, (milliseconds, result) in rows.items():
+        error_text = f"error {error(result):.6f}" if result is not None and name != "floor" else ""
+        print(f"  {name:28s} {milliseconds:9.1f} ms   x{rows[peer][0] / milliseconds:5.2f} {error_text}")
+
+
+def slow_matrix(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an n-by-n matrix with singular values 1 / i, from two Householder reflections, and those values."""
+    rng = np.random.default_rng(0)
+    s = 1 / np.arange(1, n + 1)
+    a = np.diag(s)
+    for _ in range(3):
+        u, v = rng.standard_normal((2, n))
+        a -= np.outer(2 / (u @ u) * u, u @ a)
+        a -= np.outer(a @ v, 2 / (v @ v) * v)
+    return a.astype(dtype), s
+
+
+def square(n: int, dtype: str, repetitions: int) -> None:
+    """One square matrix of a slow spectrum, rank 64, two power iterations."""
+    a, s = slow_matrix(n, dtype)
+    rank, extra, power = 64, 10, 2
+    best = np.linalg.norm(s[rank:])
+    ours = RandomizedSVD(rank, extra, power)
+    omega = np.random.default_rng(0).standard_normal((rank + extra, n)).astype(dtype)
+
+    def floor() -> None:
+        for _ in range(2 * power + 2):
+            omega @ a
+
+    rows = medians(
+        {
+            "tnattn": lambda: ours(a, rng=np.random.default_rng(1)),
+            "scikit-learn (LU)": lambda: randomized_svd(
+                a, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
+            ),
+            "floor": floor,
+        },
+        repetitions,
+    )
+    # ||A - B||^2 as a norm of the difference, in the units of the best possible
+    wide = a.astype(np.float64)
+
+    def error(result: Any) -> float:
+        u, t, vt = (result.u, result.s, result.vt) if hasattr(result, "vt") else result
+        return float(np.linalg.norm(wide - (u.astype(np.float64) * t) @ vt) / best)
+
+    report(f"{n} x {n}, spectrum 1/i, rank {rank}, {dtype}; error / best", rows, error, "scikit-learn (LU)")
+
+
+def heads(dtype: str, repetitions: int, *, count: int = 12, n: int = 1024) -> None:
+    """A stack of softmax matrices, rank 64, two power iterations."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((count, n, 16)) @ rng.standard_normal((count, 16, n)) / 2
+    a = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    a = (a / a.sum(axis=-1, keepdims=True)).astype(dtype)
+    rank, extra, power = 64, 10, 2
+    tails = [np.linalg.norm(np.linalg.svd(one, compute_uv=False)[rank:]) for one in a.astype(np.float64)]
+    best = float(np.linalg.norm(tails))
+    ours = RandomizedSVD(rank, extra, power)
+    omega = np.random.default_rng(0).standard_normal((rank + extra, n)).astype(dtype)
+
+    def loop() -> list[Any]:
+        return [
+            randomized_svd(
+                one, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
+            )
+            for one in a
+        ]
+
+    def floor() -> None:
+        for one in a:
+            for _ in range(2 * power + 2):
+                omega @ one
+
+    rows = medians(
+        {"tnattn": lambda: ours(a, rng=np.random.default_rng(1)), "scikit-learn, a loop": loop, "floor": floor},
+        repetitions,
+    )
+
+    def error(result: Any) -> float:
+        made = result.to_dense() if hasattr(result, "vt") else np.stack([(u * s) @ vt for u, s, vt in result])
+        return float(np.linalg.norm(a.astype(np.float64) - made) / best)
+
+    report(f"{count} x {n} x {n} softmax, rank {rank}, {dtype}; error / best", rows, error, "scikit-learn, a loop")
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianKernel:
+    """exp(-||x - y||^2 / (2 bandwidth^2)) of points (n, d), entries on demand."""
+
+    points: np.ndarray
+    bandwidth: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (len(self.points),) * 2
+
+    @property
+    def like(self) -> np.ndarray:
+        return self.points
+
+    def diagonal(self) -> np.ndarray:
+        return np.ones(len(self.points), dtype=self.points.dtype)
+
+    def columns(self, indices: np.ndarray) -> np.ndarray:
+        chosen = self.points[indices]
+        half = 0.5 * np.sum(self.points**2, axis=-1)
+        exponent = chosen @ self.points.T - half - half[indices][:, None]
+        exponent *= self.bandwidth**-2
+        return np.exp(exponent, out=exponent).T
+
+
+def kernel(dtype: str, repetitions: int, *, n: int = 20_000, rank: int = 300) -> None:
+    """Column sampling of a Gaussian kernel: trace errors."""
+    points = np.random.default_rng(0).standard_normal((n, 8)).astype(dtype)
+    target = GaussianKernel(points, 2.0)
+    ours = RandomlyPivotedCholesky(rank)
+    uniform = Nystroem(gamma=1 / (2 * target.bandwidth**2), n_components=rank, random_state=1)
+    rows = medians(
+        {
+            "tnattn, random pivots": lambda: ours(target, rng=np.random.default_rng(1)),
+            "scikit-learn, uniform": lambda: uniform.fit_transform(points),
+        },
+        repetitions,
+    )
+
+    def error(result: Any) -> float:
+        if hasattr(result, "residual_trace"):
+            return float(result.residual_trace) / n
+        return float(1 - np.sum(result.astype(np.float64) ** 2) / n)
+
+    report(f"Gaussian kernel, {n} points, {rank} columns, {dtype}; trace error / trace", rows, error, list(rows)[1])
+
+
+def main() -> None:
+    """Run the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repetition: does it run?")
+    quick = parser.parse_args().quick
+    with threadpoolctl.threadpool_limits(1):
+        for dtype in ("float32", "float64"):
+            square(512 if quick else 4096, dtype, 1 if quick else 5)
+            heads(dtype, 1 if quick else 3, **({"count": 2, "n": 256} if quick else {}))
+            kernel(dtype, 1 if quick else 3, **({"n": 2000, "rank": 50} if quick else {}))
+
+
+if __name__ == "__main__":
+    main()
