@@ -11,8 +11,8 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.support import kept_keys
 from tnattn.attention.spans import admissible_span
+from tnattn.attention.sparse.support import kept_keys
 
 
 @dataclass(frozen=True)

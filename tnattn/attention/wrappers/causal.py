@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import ClassVar
@@ -81,7 +81,7 @@ class Causal(JointMethod):
             return _leaf(problem, _queries(problem, start, stop), slice(start, stop))
         middle = (start + stop) // 2
         # children of the generator, one per part, so that a draw depends on the place and not on what was drawn before
-        draws: list[Rng] | list[None] = rng.spawn(3) if rng is not None else [None, None, None]
+        draws: Sequence[Rng | None] = rng.spawn(3) if rng is not None else [None, None, None]
         rows, columns = _queries(problem, middle, stop), slice(start, middle)
         rectangle = self.method(problem.rectangle(rows, columns), rng=draws[1]).placed(columns, problem.n_k)
         right = self._part(problem, middle, stop, draws[2]) + rectangle
