@@ -1,0 +1,1 @@
+"""Conversions of layers to fewer key heads."""

@@ -1,0 +1,36 @@
+"""A converted layer as an approximation of the attention of the layer that it replaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tnattn.arrays import Rng
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.conversion.grouped_queries import GroupedQueries
+from tnattn.attention.conversion.substituted import substituted
+from tnattn.attention.projections import LayerProblem, ProjectionConversion
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Convert the weights of a layer, and attend with what they make of the hidden states.
+
+    Parameters
+    ----------
+    conversion : ProjectionConversion
+        Must keep the number of query heads and leave a divisor of the number of key heads.
+    """
+
+    conversion: ProjectionConversion = field(default_factory=GroupedQueries)
+
+    def __call__(self, layer: LayerProblem, *, rng: Rng | None = None) -> Approximation:
+        """Approximate ``layer.attention``."""
+        if not isinstance(layer, LayerProblem):
+            raise TypeError(f"layer must be a LayerProblem; got {type(layer).__name__}; weights are what is converted")
+        converted = replace(layer, projections=self.conversion(layer.projections)).attention
+        return substituted(layer.attention, converted.q, converted.k, converted.v)
+
+    def stages(self, layer: LayerProblem) -> list[tuple[Any, Any]]:
+        """Return the pair (conversion, weights), to which bounds on the weights apply."""
+        return [(self.conversion, layer.projections)]

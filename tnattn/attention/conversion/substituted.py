@@ -1,0 +1,59 @@
+"""Exact attention to other keys and values, as an approximation of the attention to the given ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
+from tnattn.structured import Selection
+
+
+def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Approximation:
+    """Return the exact attention to keys (..., g, n_k, d) and values (..., g, n_k, d_v), g a divisor of G.
+
+    The result has the layout of the problem: every new key head serves G / g old ones. Its mass is that of the new
+    scores s': within exp(+-max_j |s'_ij - s_ij|) of the true one, so that pieces may be merged.
+    """
+    xp = array_namespace(q)
+    changed = replace(
+        problem, q=q, k=_repeated(k, problem.groups), v=_repeated(v, problem.groups), scale=problem.score_scale
+    )
+    return Approximation(
+        kernel=changed.weights,
+        shift=changed.weights.log_mass,
+        values=changed.values,
+        expand=Selection(xp.arange(problem.n_k, device=device(q)), problem.n_k, q),
+    )
+
+
+def mean_pooled(heads: Array, groups: int, *, axis: int) -> Array:
+    """Return the means of consecutive heads, ``groups`` of them.
+
+    The mean minimises the sum of squared distances to the heads of a group.
+
+    Raises
+    ------
+    ValueError
+        If the number of heads is no multiple of ``groups``.
+    """
+    xp = array_namespace(heads)
+    axis = axis % heads.ndim
+    count = heads.shape[axis]
+    if count % groups:
+        raise ValueError(
+            f"{count} key heads cannot be pooled into groups={groups}; the first must be a multiple of the second"
+        )
+    shape = (*heads.shape[:axis], groups, count // groups, *heads.shape[axis + 1 :])
+    return xp.mean(xp.reshape(heads, shape), axis=axis + 1)
+
+
+def _repeated(heads: Array, count: int) -> Array:
+    """(..., g, n, d) to (..., count, n, d), every head repeated."""
+    xp = array_namespace(heads)
+    *batch, groups, n, d = heads.shape
+    if count % groups:
+        raise ValueError(f"{groups} key heads cannot stand for {count}; the second must be a multiple of the first")
+    shape = broadcast_shape((*batch, groups, count // groups, n, d))
+    return xp.reshape(xp.broadcast_to(heads[..., :, None, :, :], shape), (*batch, count, n, d))

@@ -1,0 +1,114 @@
+"""The weights of an attention layer, and the layer as a target of approximations."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from tnattn.arrays import Array, array_namespace, require_floating
+from tnattn.attention.masks import Full, Mask
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.rotary import Rotary
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """Weights of a layer, head by head; rows of the hidden states are tokens.
+
+    Parameters
+    ----------
+    w_q : Array, (H, width, d)
+    w_k : Array, (G, width, d)
+    w_v : Array, (G, width, d_v)
+        Query head h uses key head h // (H / G).
+    w_o : Array, (H, d_v, width), optional
+    rotary : Rotary, optional
+        Position encoding of queries and keys.
+    """
+
+    w_q: Array
+    w_k: Array
+    w_v: Array
+    w_o: Array | None = None
+    rotary: Rotary | None = None
+
+    def __post_init__(self) -> None:
+        given = {"w_q": self.w_q, "w_k": self.w_k, "w_v": self.w_v, "w_o": self.w_o}
+        for name, w in given.items():
+            if w is None:
+                continue
+            require_floating(w, name)
+            if w.ndim != 3:
+                raise ValueError(f"{name} has shape {tuple(w.shape)}; expected three axes, the first for the heads")
+        q, k, v = (tuple(w.shape) for w in (self.w_q, self.w_k, self.w_v))
+        if k[:2] != v[:2] or q[1] != k[1] or q[2] != k[2] or q[0] % k[0]:
+            raise ValueError(
+                f"w_q {q}, w_k {k} and w_v {v} do not fit; (H, width, d), (G, width, d) and (G, width, d_v) are "
+                "needed, with H a multiple of G"
+            )
+        if self.w_o is not None and tuple(self.w_o.shape[:2]) != (q[0], v[2]):
+            raise ValueError(f"w_o has shape {tuple(self.w_o.shape)}; expected (H, d_v, width) = ({q[0]}, {v[2]}, ...)")
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads H."""
+        return int(self.w_q.shape[0])
+
+    @property
+    def groups(self) -> int:
+        """Number of key heads G."""
+        return int(self.w_k.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """A layer applied to hidden states.
+
+    Parameters
+    ----------
+    hidden : Array, (..., n, width)
+    projections : Projections
+    mask : Mask
+    scale : float, optional
+        Of the scores; 1 / sqrt(d) by default.
+    """
+
+    hidden: Array
+    projections: Projections
+    mask: Mask = field(default_factory=Full)
+    scale: float | None = None
+
+    @cached_property
+    def attention(self) -> AttentionProblem:
+        """The queries, keys and values that the weights make of the hidden states."""
+        weights, tokens = self.projections, self.hidden[..., None, :, :]
+        q, k, v = tokens @ weights.w_q, tokens @ weights.w_k, tokens @ weights.w_v
+        if weights.rotary is not None:
+            q, k = weights.rotary(q), weights.rotary(k)
+        return AttentionProblem(q, k, v, mask=self.mask, scale=self.scale)
+
+    def project(self, output: Array) -> Array:
+        """Return sum_h output_h W_o,h, (..., n, width), for outputs of all heads (..., H, n, d_v).
+
+        Raises
+        ------
+        ValueError
+            If the projections have no ``w_o``.
+        """
+        if self.projections.w_o is None:
+            raise ValueError("the projections have no w_o; give one, or use the outputs of the heads")
+        return array_namespace(output).sum(output @ self.projections.w_o, axis=-3)
+
+    @cached_property
+    def output(self) -> Array:
+        """The exact output of the layer, (..., n, width)."""
+        return self.project(self.attention.output)
+
+
+class ProjectionConversion(abc.ABC):
+    """A way to replace the weights of a layer by cheaper ones. A subclass is a frozen dataclass."""
+
+    @abc.abstractmethod
+    def __call__(self, projections: Projections) -> Projections:
+        """Return the weights of the converted layer."""

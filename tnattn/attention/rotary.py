@@ -1,0 +1,55 @@
+"""Rotary position encoding: pairs of coordinates turned by angles proportional to the position."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Turn the pairs (l, l + width / 2) of the first ``width`` coordinates by position * base^(-2 l / width).
+
+    Inner products of turned queries and keys depend on the difference of their positions only:
+    <R_i q, R_j k> = <q, R_(j - i) k>.
+
+    Parameters
+    ----------
+    width : int
+        Even number of leading coordinates that are turned; the others stay.
+    base : float
+        Larger than 1; the slowest pair turns once in about 2 pi base positions.
+    """
+
+    width: int
+    base: float = 10000.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.width, int) or self.width < 2 or self.width % 2:
+            raise ValueError(f"width must be an even positive integer; got {self.width!r}")
+        if not (math.isfinite(self.base) and self.base > 1):
+            raise ValueError(f"base must be a number larger than 1; got {self.base!r}")
+
+    def __call__(self, x: Array, *, first: int = 0) -> Array:
+        """Turn vectors at consecutive positions.
+
+        Parameters
+        ----------
+        x : Array, (..., n, d), d >= width
+        first : int
+            Position of the first vector; may be negative.
+        """
+        xp = array_namespace(x)
+        if x.shape[-1] < self.width:
+            raise ValueError(f"x has width {x.shape[-1]}, less than the rotary width {self.width}; reduce it")
+        half = self.width // 2
+        # angles in the widest dtype: position times frequency loses digits that the sine needs
+        wide = accumulator_dtype(x)
+        positions = xp.arange(first, first + x.shape[-2], dtype=wide, device=device(x))
+        pairs = xp.arange(half, dtype=wide, device=device(x))
+        angles = positions[:, None] * xp.exp(pairs * (-2 * math.log(self.base) / self.width))  # (n, width / 2)
+        cosine, sine = (xp.astype(f(angles), x.dtype) for f in (xp.cos, xp.sin))
+        a, b = x[..., :half], x[..., half : self.width]
+        return xp.concat([a * cosine - b * sine, b * cosine + a * sine, x[..., self.width :]], axis=-1)
