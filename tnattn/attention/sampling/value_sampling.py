@@ -45,10 +45,6 @@ class ValueSampling(KeyMethod):
     uniform: float = 0.1
     normalise: bool = True
 
-    waives: ClassVar[dict[str, str]] = {
-        "P8": "drawn with replacement: the error decays like samples^(-1/2) and is not zero at samples = n",
-        "P11": "the draw is of positions, so permuting keys changes which are drawn under one seed",
-    }
     guarantee: ClassVar[str] = "exact mean squared error (normalise=False); asymptotic otherwise"
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Algorithm 'BasicMatrixMultiplication'"
 

@@ -1,0 +1,84 @@
+"""The control that costs nothing: every query gets the mean of the values it may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
+from tnattn.attention import masks
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost
+from tnattn.attention.method import JointMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.spans import admissible_span
+from tnattn.structured import Dense, Diagonal
+
+
+@dataclass(frozen=True)
+class MeanValue(JointMethod):
+    """The mean of the admissible values: attention whose scores are all zero.
+
+    Notes
+    -----
+    O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask the sums over what a query sees are
+    differences of running sums, O((n_q + n_k) d_v). Its mass, the number of keys, is that of scores zero.
+    """
+
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal, masks.SlidingWindow, masks.Padding)
+    waives: ClassVar[dict[str, str]] = {
+        "P3": "neither queries nor keys are read",
+        "P7": "there is no temperature",
+        "P8": "there is no budget",
+    }
+    guarantee: ClassVar[str] = "exact where all scores of a row are equal"
+    source: ClassVar[str] = "control"
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        xp = array_namespace(problem.q)
+        if not problem.mask.conjuncts or all(isinstance(part, masks.Full) for part in problem.mask.conjuncts):
+            one = xp.ones((*problem.batch, problem.n_q, 1), dtype=problem.q.dtype, device=device(problem.q))
+            return Approximation(
+                kernel=Dense(one),
+                shift=xp.zeros_like(one[..., 0]),
+                values=xp.sum(problem.values, axis=-2, keepdims=True),
+                mass=xp.full_like(problem.values[..., :1, 0], float(problem.n_k)),
+                expand=Dense(xp.ones((1, problem.n_k), dtype=problem.q.dtype, device=device(problem.q))),
+            )
+        return _running(problem)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """G n_k d_v additions and one division per output."""
+        e, g = problem.value_width, problem.groups
+        return Cost(
+            flops=float(g * problem.n_k * e + problem.heads * problem.n_q * e),
+            scalars_moved=float(g * problem.n_k * e + problem.heads * problem.n_q * e),
+            peak_scalars=float(g * e),
+            state_per_token=0.0,
+        )
+
+
+def _running(problem: AttentionProblem) -> Approximation:
+    """One column per query, which holds the sum of the values that the query sees."""
+    xp = array_namespace(problem.q)
+    first, stop = admissible_span(problem)
+    stop = xp.maximum(stop, first)
+    running = xp.cumulative_sum(xp.astype(problem.values, accumulator_dtype(problem.q)), axis=-2, include_initial=True)
+    sums = xp.astype(_rows(running, stop) - _rows(running, first), problem.q.dtype)
+    counts = xp.broadcast_to(xp.astype(stop - first, problem.q.dtype), sums.shape[:-1])
+    one = xp.ones((*problem.batch, problem.n_q), dtype=problem.q.dtype, device=device(problem.q))
+    return Approximation(
+        kernel=Diagonal(one),
+        shift=xp.where(xp.broadcast_to(counts, one.shape) > 0, xp.zeros_like(one), -float("inf")),
+        values=sums,
+        mass=counts,
+    )
+
+
+def _rows(x: Array, indices: Array) -> Array:
+    """Rows of x (..., n, c) at indices (n_q,) or (..., 1, 1, n_q)."""
+    xp = array_namespace(x)
+    if indices.ndim == 1:
+        return xp.take(x, indices, axis=-2)
+    index = xp.broadcast_to(indices[..., None], (*x.shape[:-2], indices.shape[-1], x.shape[-1]))
+    return xp.take_along_axis(x, index, axis=-2)

@@ -1,0 +1,1 @@
+"""Methods whose error comes from a low-rank factorisation of the weights."""

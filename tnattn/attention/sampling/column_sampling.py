@@ -1,0 +1,95 @@
+"""The oracle among sampled products: probabilities from exact weights and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
+from tnattn.attention import masks
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost, columns_cost, exact_cost
+from tnattn.attention.method import JointMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.draws import draw_by_weight, sampled_columns
+from tnattn.structured import Product
+
+_BLOCK = 1 << 22  # weights held at a time
+
+
+@dataclass(frozen=True)
+class ColumnSampling(JointMethod):
+    """P S^T S V with keys drawn in proportion to ``||P_:j|| ||v_j||``, the optimal probabilities for a common draw.
+
+    Parameters
+    ----------
+    samples : int
+        Draws with replacement, at least one.
+    normalise : bool
+        Divide by the estimated row sums instead of the exact ones: weights then sum to one, but are biased.
+
+    Notes
+    -----
+    An oracle: the probabilities need all weights once, O(n_q n_k d), streamed. Unbiased as it stands, with mean squared
+    error ((sum_j ||P_:j|| ||v_j||)^2 - ||P V||_F^2) / samples. Every head has its own draw.
+    """
+
+    samples: int = budget(64)
+    normalise: bool = False
+
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (
+        masks.Full,
+        masks.Causal,
+        masks.SlidingWindow,
+        masks.Padding,
+        masks.Explicit,
+        masks.Bias,
+    )
+    reads_weights: ClassVar[bool] = True
+    waives: ClassVar[dict[str, str]] = {
+        "P1": "the sampled weights of a row sum to one on average only; see normalise",
+        "P2": "column norms run over later queries too",
+        "P8": "drawn with replacement: the error decays like samples^(-1/2) and is not zero at samples = n",
+        "P11": "the draw is of positions, so permuting keys changes which are drawn under one seed",
+    }
+    guarantee: ClassVar[str] = "exact mean squared error"
+    source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Lemma 4"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.samples, int) or self.samples < 1:
+            raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
+
+    def probabilities(self, problem: AttentionProblem) -> Array:
+        """Return the probabilities of the keys, (..., G, R, n_k)."""
+        xp = array_namespace(problem.q)
+        squares = xp.zeros((*problem.batch, problem.n_k), dtype=problem.q.dtype, device=device(problem.q))
+        step = max(1, _BLOCK // (problem.n_k * problem.heads))
+        for start in range(0, problem.n_q, step):
+            rows = xp.arange(start, min(start + step, problem.n_q), device=device(problem.q))
+            weights = problem.weights.rows(rows)
+            squares = squares + xp.sum(weights * weights, axis=-2)
+        contributions = xp.sqrt(squares) * xp.sqrt(xp.sum(problem.values * problem.values, axis=-1))
+        total = xp.sum(contributions, axis=-1, keepdims=True)
+        even = xp.full_like(contributions, 1.0 / problem.n_k)
+        return xp.where(total > 0, contributions / xp.where(total > 0, total, xp.ones_like(total)), even)
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        xp = array_namespace(problem.q)
+        probabilities = self.probabilities(problem)
+        indices = draw_by_weight(require_rng(rng, "ColumnSampling"), probabilities, self.samples)
+        mass = 1 / (self.samples * xp.take_along_axis(probabilities, indices, axis=-1))
+        picked = sampled_columns(indices, mass, problem.n_k)  # (..., G, R, m, n_k)
+        choose = sampled_columns(indices, xp.ones_like(mass), problem.n_k)
+        log_mass = problem.weights.log_mass
+        return Approximation(
+            kernel=Product(problem.weights, choose.mT),
+            shift=log_mass,
+            values=picked @ problem.values,
+            mass=mass,
+            normaliser=None if self.normalise else xp.ones_like(log_mass),
+            expand=picked,
+        )
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """All scores once, then the samples."""
+        return columns_cost(problem, self.samples, build=exact_cost(problem).flops)
