@@ -52,8 +52,7 @@ class Causal(JointMethod):
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal)
     waives: ClassVar[dict[str, str]] = {
-        "P8": "the floor is that of the method inside",
-        "P11": "keys have positions under a causal mask, and the rectangles depend on them",
+        "fields.leaks_queries": "a permission: it changes what is accepted, not the output",
     }
     guarantee: ClassVar[str] = "that of the method, rectangle by rectangle; leaves exact"
     source: ClassVar[str] = "Han et al. 2023 (HyperAttention), Algorithm 4, with a leaf size"

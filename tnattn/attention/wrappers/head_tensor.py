@@ -47,7 +47,10 @@ class HeadTensor(JointMethod):
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "that of the decomposition, on the tensor of exact weights"
     source: ClassVar[str] = "Vannieuwenhoven, Vandebril & Meerbergen 2012"
-    waives: ClassVar[Mapping[str, str]] = {"P2": "the factors mix all rows, also those of later queries"}
+    waives: ClassVar[Mapping[str, str]] = {
+        "P2": "the factors mix all rows, also those of later queries",
+        "P5": "the rows of padded queries are factored with the others, and cost a share of the ranks",
+    }
 
     def __post_init__(self) -> None:
         if self.decomposition.order != 3:

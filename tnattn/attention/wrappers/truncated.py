@@ -45,7 +45,7 @@ class Truncated(JointMethod):
     source: ClassVar[str] = "Eckart & Young 1936"
     waives: ClassVar[Mapping[str, str]] = {
         "P2": "the factors of the weights mix all rows, also those of later queries",
-        "P11": "a random test matrix is drawn by key position: permuted keys see another draw of the same distribution",
+        "P5": "the rows of padded queries are factored with the others, and cost a share of the rank",
     }
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

@@ -1,0 +1,156 @@
+"""The law that every field of a method has a visible effect, and performance fields none."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from tnattn.attention.masks import Causal, Full, Mask
+from tnattn.attention.method import AttentionMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.testing.report import Violation
+from tnattn.testing.trial import Trial, difference, tolerance
+
+_SCORES = (1.0, 0.25, 6.0)  # a threshold may show at one temperature only
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field of a method or of a value inside it: its dotted name, and other values that it might have."""
+
+    name: str
+    performance: bool
+    values: tuple[Any, ...]
+
+
+def fields_matter(trial: Trial) -> None:
+    """Every field not marked ``performance`` changes the output on some problem; the others change none."""
+    method = trial.fitted(trial.problem())
+    masks = [Full(), *([Causal()] if method.honours(Causal()) else [])]
+    cases = [trial.problem(mask=mask, scale=scale) for mask in masks for scale in _SCORES]
+    for f in fields_of(method, trial):
+        if f"fields.{f.name}" in method.waives:
+            continue
+        if not f.values and "." in f.name:
+            continue  # left to the checks of the value inside
+        if not f.values:
+            raise Violation(
+                f"no other value of the field {f.name} is known; pass alternatives={{{f.name!r}: (value, ...)}}"
+            )
+        bases = [method, *_bare(method)]
+        changes = [_effect(trial, base, f, value, cases) for base in bases for value in f.values]
+        accepted = [change for change in changes if change is not None]
+        if not accepted and "." in f.name:
+            continue  # what holds the value admits no other
+        if not accepted:
+            raise Violation(
+                f"no value of the field {f.name} that was tried ({f.values}) is accepted; pass alternatives"
+            )
+        if f.performance and max(accepted) > tolerance(cases[0]):
+            raise Violation(f"the performance field {f.name} changes the output by {max(accepted):.2g}")
+        if not f.performance and not max(accepted) > tolerance(cases[0]):
+            raise Violation(
+                f"the field {f.name} changes nothing (tried {', '.join(map(repr, f.values))}); use it or remove it"
+            )
+
+
+def fields_of(value: Any, trial: Trial, prefix: str = "", performance: bool = False) -> Iterator[Field]:
+    """Yield the fields of a dataclass, and those of the dataclasses that it holds."""
+    hints = typing.get_type_hints(type(value))
+    for f in dataclasses.fields(value):
+        if not f.init:
+            continue
+        name, held = prefix + f.name, getattr(value, f.name)
+        marked = performance or bool(f.metadata.get("performance"))
+        given = trial.alternatives.get(name, ())
+        nested = dataclasses.is_dataclass(held) and not isinstance(held, type)
+        others = tuple(given) or tuple(_others(held, hints.get(f.name, Any)))
+        # an inner method or sketch without an alternative shows its effect through its own fields
+        if others or not nested:
+            yield Field(name, marked, others)
+        if nested:
+            yield from fields_of(held, trial, f"{name}.", marked)
+
+
+def _bare(method: AttentionMethod) -> Iterator[AttentionMethod]:
+    """Yield the method with an optional field set to None: a budget may hide what decides without it."""
+    hints = typing.get_type_hints(type(method))
+    for f in dataclasses.fields(method):  # type: ignore[arg-type]
+        optional = type(None) in typing.get_args(hints.get(f.name, Any))
+        if optional and getattr(method, f.name) is not None:
+            yield with_field(method, f.name, None)
+
+
+def with_field(value: Any, name: str, new: Any) -> Any:
+    """Return a dataclass with one field, given by dotted name, changed."""
+    head, _, rest = name.partition(".")
+    return dataclasses.replace(value, **{head: with_field(getattr(value, head), rest, new) if rest else new})
+
+
+def _effect(trial: Trial, method: AttentionMethod, f: Field, value: Any, cases: list[AttentionProblem]) -> float | None:
+    """Return the largest change over the cases until one shows, or None if the value is refused."""
+    try:
+        other = with_field(method, f.name, value)
+    except (ValueError, TypeError):
+        return None
+    largest = 0.0
+    for problem in cases:
+        try:
+            after = trial.output(problem, method=other)
+        except (ValueError, TypeError):
+            return None
+        largest = max(largest, difference(after, trial.output(problem, method=method)))
+        if largest > tolerance(problem) and not f.performance:
+            break
+    return largest
+
+
+def _others(value: Any, hint: Any) -> Iterator[Any]:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for option in options:
+        if typing.get_origin(option) is typing.Literal:
+            yield from (choice for choice in typing.get_args(option) if choice != value)
+    match value:
+        case bool():
+            yield not value
+        case int():
+            yield from (other for other in (value + 1, 2 * value, value - 1, value // 2, value + 8) if other != value)
+        case float():
+            yield from (2 * value, value / 2, value + 0.5, 0.8 * value)
+        case None if int in options:
+            yield from (1, 2, 4)
+        case None if float in options:
+            yield from (0.5, 0.1, 2.0)
+        case None if any(typing.get_origin(option) is tuple for option in options):
+            yield from ((2, 1, 0), (1, 0), (2,))
+        case tuple() if value and all(isinstance(entry, int) for entry in value):
+            yield tuple(entry + 1 for entry in value)
+            yield tuple(max(1, entry // 2) for entry in value)
+        case _:
+            yield from _siblings(value, options)
+
+
+def _siblings(value: Any, options: tuple[Any, ...]) -> Iterator[Any]:
+    """Default instances of the other classes that a field may hold; not for inner attention methods."""
+    for option in options:
+        if not inspect.isclass(option) or issubclass(option, AttentionMethod) or option is Mask:
+            continue
+        for cls in _descendants(option):
+            if cls is type(value) or inspect.isabstract(cls) or not dataclasses.is_dataclass(cls):
+                continue
+            try:
+                yield cls()
+            except TypeError:  # it needs arguments that nobody here knows
+                continue
+
+
+def _descendants(cls: type) -> Iterator[type]:
+    if cls is not type(None):
+        yield cls
+        children: list[type] = cls.__subclasses__()
+        for child in children:
+            yield from _descendants(child)

@@ -1,0 +1,126 @@
+"""Check an attention method against the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tnattn.attention.method import AttentionMethod
+from tnattn.gallery import ProblemFamily
+from tnattn.gallery import problems as gallery_problems
+from tnattn.testing.laws import LAWS, Law
+from tnattn.testing.report import Finding, NotApplicable, Report, Violation
+from tnattn.testing.trial import Trial
+
+
+def check_method(
+    method: AttentionMethod,
+    *,
+    laws: Iterable[str] | None = None,
+    problems: Iterable[ProblemFamily] | None = None,
+    seeds: Iterable[int] = (0,),
+    n: int = 36,
+    width: int = 8,
+    alternatives: Mapping[str, tuple[Any, ...]] | None = None,
+    require_waived_violations: bool = False,
+) -> Report:
+    """Check an attention method against the laws that every method obeys or waives.
+
+    Parameters
+    ----------
+    method : AttentionMethod
+        Its budget is replaced by a third of the keys, and by larger ones where a law says so.
+    laws : iterable of str, optional
+        Names from ``LAWS``; all by default.
+    problems : iterable of ProblemFamily, optional
+        The families of every law by default.
+    seeds : iterable of int
+        Of the problems and of the draws.
+    n, width : int
+        Size of the problems, which have four heads in two groups.
+    alternatives : mapping, optional
+        Other values of fields, by dotted name, that the kit cannot think of.
+    require_waived_violations : bool
+        Also check that every waived law is really violated on some problem.
+
+    Returns
+    -------
+    Report
+        What held, what was waived and what did not apply.
+
+    Raises
+    ------
+    ConformanceError
+        If a law is violated, naming the law, the problem, the numbers and what to do.
+    ValueError
+        If there is no such law.
+    TypeError
+        If ``method`` is no method, such as a class instead of an instance.
+
+    Examples
+    --------
+    >>> from tnattn.attention.sparse.top_k import TopK
+    >>> from tnattn.testing import check_method
+    >>> check_method(TopK(), laws=["P1", "P9"]).of("violated")
+    ()
+    """
+    if not isinstance(method, AttentionMethod):
+        raise TypeError(f"method must be an instance of AttentionMethod; got {method!r}")
+    families, chosen = gallery_problems(), _chosen(laws)
+    given = None if problems is None else tuple(problems)
+    subject, findings = type(method).__name__, []
+    unknown = [name for name in method.waives if name.split(".")[0] not in {law.name for law in LAWS}]
+    if unknown:
+        findings.append(_unknown_waiver(unknown))
+    seeds = tuple(seeds)
+    for law in chosen:
+        over = given if given is not None else tuple(families[name] for name in law.problems)
+        if law.name in method.waives:
+            if not require_waived_violations:
+                findings.append(Finding(law.name, "all problems", "waived", method.waives[law.name]))
+                continue
+            trials = [Trial(method, family, n, width, seed, alternatives or {}) for family in over for seed in seeds]
+            findings.append(_waived(law, trials))
+            continue
+        for family in over:
+            for seed in seeds:
+                findings.append(_find(law, Trial(method, family, n, width, seed, alternatives or {})))
+    return Report(subject, tuple(findings)).require_conformance()
+
+
+def _find(law: Law, trial: Trial) -> Finding:
+    where = f"{trial.family.name} (seed {trial.seed})"
+    try:
+        law.check(trial)
+    except NotApplicable as reason:
+        return Finding(law.name, where, "not applicable", str(reason))
+    except Violation as violation:
+        return Finding(law.name, where, "violated", str(violation))
+    except Exception as error:  # whatever a method raises is a finding about it
+        return Finding(law.name, where, "violated", f"it raised {type(error).__name__}: {error}")
+    return Finding(law.name, where, "holds")
+
+
+def _waived(law: Law, trials: list[Trial]) -> Finding:
+    for trial in trials:
+        finding = _find(law, trial)
+        if finding.status == "violated":
+            return Finding(law.name, finding.problem, "waived", f"really violated: {finding.detail}")
+    said = f"waived, but it holds on {', '.join(sorted({trial.family.name for trial in trials}))}; remove the waiver"
+    return Finding(law.name, "all problems", "violated", said)
+
+
+def _chosen(laws: Iterable[str] | None) -> tuple[Law, ...]:
+    if laws is None:
+        return LAWS
+    names = list(laws)
+    known = {law.name: law for law in LAWS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(known[name] for name in names)
+
+
+def _unknown_waiver(unknown: list[str]) -> Finding:
+    said = f"there is no such law to waive; there are {', '.join(law.name for law in LAWS)}"
+    return Finding(", ".join(unknown), "the class", "violated", said)

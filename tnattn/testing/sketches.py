@@ -1,0 +1,113 @@
+"""Check a sketch: a distribution of test matrices with E[Omega Omega^T] = I."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from tnattn.arrays import dtype_name, to_host
+from tnattn.randnla.sketch import Sketch
+from tnattn.testing.report import ConformanceError, Finding, Report, Violation
+from tnattn.testing.structures import check_structured
+
+# 2 |z| > 8 standard errors in one of a few hundred entries: below 1e-6 for entries with sub-exponential tails
+_ERRORS = 8.0
+
+
+def check_sketch(sketch: Sketch, *, n: int = 20, size: int = 10, draws: int = 400, seed: int = 0) -> Report:
+    """Check shape, precision, seed, structure and second moment of the draws of a sketch.
+
+    Parameters
+    ----------
+    sketch : Sketch
+    n, size : int
+        Rows and columns of the test matrices.
+    draws : int
+        From which the second moment is estimated.
+    seed : int
+
+    Raises
+    ------
+    ConformanceError
+        If a law is violated; E[Omega Omega^T] = I is tested at eight standard errors per entry.
+    """
+    if not isinstance(sketch, Sketch):
+        raise TypeError(f"sketch must be an instance of Sketch; got {sketch!r}")
+    laws: dict[str, Callable[[], None]] = {
+        "value": lambda: _is_a_value(sketch),
+        "draw": lambda: _draws_fit(sketch, n, size, seed),
+        "rng": lambda: _randomness_is_passed(sketch, n, size, seed),
+        "structure": lambda: _draws_multiply(sketch, n, size, seed),
+        "isotropy": lambda: _second_moment_is_identity(sketch, n, size, draws, seed),
+    }
+    findings = []
+    for name, law in laws.items():
+        where = f"n = {n}, size = {size}"
+        try:
+            law()
+        except Violation as violation:
+            findings.append(Finding(name, where, "violated", str(violation)))
+        except Exception as error:
+            findings.append(Finding(name, where, "violated", f"it raised {type(error).__name__}: {error}"))
+        else:
+            findings.append(Finding(name, where, "holds"))
+    return Report(repr(sketch), tuple(findings)).require_conformance()
+
+
+def _is_a_value(sketch: Sketch) -> None:
+    if not dataclasses.is_dataclass(sketch) or hash(sketch) != hash(dataclasses.replace(sketch)):
+        raise Violation("it is no frozen dataclass: equal parameters must give equal values")
+
+
+def _draws_fit(sketch: Sketch, n: int, size: int, seed: int) -> None:
+    for dtype in ("float32", "float64"):
+        omega = sketch.draw(n, size, rng=np.random.default_rng(seed), like=np.zeros(0, dtype=dtype))
+        if tuple(omega.shape) != (n, size):
+            raise Violation(f"a draw has shape {omega.shape} instead of {(n, size)}")
+        if dtype_name(omega.dtype) != dtype or dtype_name(omega.to_dense().dtype) != dtype:
+            raise Violation(f"a draw for {dtype} arrays has dtype {dtype_name(omega.dtype)}")
+
+
+def _randomness_is_passed(sketch: Sketch, n: int, size: int, seed: int) -> None:
+    like = np.zeros(0)
+    first, again, other = (
+        to_host(sketch.draw(n, size, rng=np.random.default_rng(s), like=like).to_dense())
+        for s in (seed, seed, seed + 1)
+    )
+    if not np.array_equal(first, again):
+        raise Violation("the same seed gives another draw; draw from rng only")
+    if np.array_equal(first, other):
+        raise Violation("another seed gives the same draw; draw from rng")
+    try:
+        sketch.draw(n, size, rng=None, like=like)
+    except TypeError:
+        return
+    raise Violation("it draws without a generator; pass rng through require_rng")
+
+
+def _draws_multiply(sketch: Sketch, n: int, size: int, seed: int) -> None:
+    for dtype in ("float32", "float64"):
+        try:
+            check_structured(sketch.draw(n, size, rng=np.random.default_rng(seed), like=np.zeros(0, dtype=dtype)))
+        except ConformanceError as error:
+            raise Violation(f"a draw is no sound structured matrix: {error}") from error
+
+
+def _second_moment_is_identity(sketch: Sketch, n: int, size: int, draws: int, seed: int) -> None:
+    rng, like = np.random.default_rng(seed), np.zeros(0)
+    squares = np.empty((draws, n, n))
+    for index in range(draws):
+        omega = to_host(sketch.draw(n, size, rng=rng, like=like).to_dense())
+        squares[index] = omega @ omega.T
+    gap = np.abs(squares.mean(axis=0) - np.eye(n))
+    # an entry that never varies must be exact to rounding
+    error = np.maximum(squares.std(axis=0, ddof=1) / np.sqrt(draws), 1e3 * n * float(np.finfo(np.float64).eps))
+    worst = np.unravel_index(int(np.argmax(gap / error)), gap.shape)
+    if gap[worst] > _ERRORS * error[worst]:
+        raise Violation(
+            f"the mean of Omega Omega^T over {draws} draws is {squares.mean(axis=0)[worst]:.3g} at "
+            f"{tuple(map(int, worst))}, {gap[worst] / error[worst]:.1f} standard errors from the identity; scale the "
+            "draw, by 1 / sqrt(size) or the like"
+        )
