@@ -47,11 +47,11 @@ class FittedCP(CPTensor):
 
     @property
     def degenerate(self) -> Array:
-        """Whether two terms are within 8 degrees of opposite (...): they grow and cancel, a best fit may not exist.
+        """Whether two terms are nearly opposite (...): they grow and cancel, and a best fit may not exist.
 
-        The cosine threshold -0.99 is a convention; look at ``congruence`` and ``weights``.
+        The threshold -0.85 on the cosine is a convention; look at ``congruence`` and ``weights``.
         """
-        return self.congruence < -0.99
+        return self.congruence < -0.85
 
 
 @dataclass(frozen=True)
