@@ -202,8 +202,8 @@ def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values
     error=errors.output_rows,
     guarantee=WithProbability(),
     source=Source("re-derived"),
-    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=4000, size=0.4, centre=False),
-    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=4000, size=0.4, centre=True),
+    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=2000, size=0.3, centre=False),
+    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=400, size=0.2, centre=True),
     must_fail=0.005,
 )
 def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: float = 0.2) -> tuple[Values, Values]:

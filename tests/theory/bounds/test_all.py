@@ -1,0 +1,70 @@
+"""What every theorem has to stand: its own instances, and a false constant that they expose."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from theory import catalogue
+from theory.bound import Bound
+from theory.compare import Comparison, compare, control
+from theory.verdict import Verdict
+
+BOUNDS = catalogue.bounds()
+CONTROLLED = [name for name, b in BOUNDS.items() if b.must_fail is not None]
+LARGEST = 64  # a wrong constant is visible in small matrices, and many runs of them are cheap
+
+
+def _judged(b: Bound, instance: str) -> Comparison:
+    make = getattr(b, instance)
+    assert make is not None, f"{b.name} names no {instance} instance"
+    rng = np.random.default_rng([zlib.crc32(f"{b.name} {instance}".encode())])
+    method, target = make(rng)
+    (comparison,) = compare(method, target, [b], trials=200, rng=rng)
+    return comparison
+
+
+@pytest.mark.parametrize("instance", ["generic", "extremal"])
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_theorem_is_not_refuted_on_its_instances(name: str, instance: str) -> None:
+    comparison = _judged(BOUNDS[name], instance)
+    assert comparison.verdict not in (Verdict.REFUTED, Verdict.NOT_APPLICABLE), comparison
+
+
+@pytest.mark.parametrize("name", CONTROLLED)
+def test_a_false_constant_is_refuted_on_the_extremal_instance(name: str) -> None:
+    comparison = _judged(control(BOUNDS[name]), "extremal")
+    assert comparison.verdict is Verdict.REFUTED, comparison
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_theorem_says_what_it_states_and_where_it_is_found(name: str) -> None:
+    b = BOUNDS[name]
+    assert b.statement
+    assert str(b.source)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_an_instance_is_small(name: str) -> None:
+    _, target = BOUNDS[name].extremal(np.random.default_rng(0))
+    sizes = (target.n_q, target.n_k) if hasattr(target, "n_q") else tuple(target.shape)[-2:]
+    assert max(sizes) <= LARGEST
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_factor_that_must_fail_makes_the_statement_stronger(name: str) -> None:
+    b = BOUNDS[name]
+    if b.must_fail is not None:
+        assert b.must_fail > 1 if b.side == "lower" else b.must_fail < 1
+
+
+def test_there_are_theorems_of_every_kind() -> None:
+    assert {b.kind for b in BOUNDS.values()} == {"prior", "conditional", "identity"}
+    assert {type(b.guarantee).__name__ for b in BOUNDS.values()} >= {
+        "Deterministic",
+        "InExpectation",
+        "ExactExpectation",
+        "WithProbability",
+    }

@@ -1,0 +1,48 @@
+"""The truncated singular value decomposition attains the floor of Eckart, Young and Mirsky."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import singular_values, tail
+from theory.guarantee import Deterministic
+from tnattn.randnla.truncated_svd import TruncatedSVD
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return TruncatedSVD(rank=4), with_singular_values(rng, gap_spectrum(4, 32), 40, 32)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return TruncatedSVD(rank=6), with_singular_values(rng, slow_spectrum(30), 30, 40)
+
+
+@bound(
+    method=TruncatedSVD,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Eckart & Young 1936"),
+    extremal=_gap,
+    generic=_slow,
+)
+def truncated_svd_frobenius(method: TruncatedSVD, a: Any) -> Values:
+    """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2), with equality. For singular values 3, 2, 1 and k = 1: sqrt(5)."""
+    return tail(singular_values(a), method.rank)
+
+
+@bound(
+    method=TruncatedSVD,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(),
+    source=Source("Mirsky 1960", "Theorem 2"),
+    extremal=_gap,
+    generic=_slow,
+)
+def truncated_svd_spectral(method: TruncatedSVD, a: Any) -> Values:
+    """||A - A_k|| <= s_{k+1}, with equality. For singular values 3, 2, 1 and k = 1: 2."""
+    return np.asarray(singular_values(a)[..., method.rank :].max(axis=-1, initial=0.0))
