@@ -210,9 +210,10 @@ class AttentionProblem:
         step = max(1, _BLOCK // max(1, width * self.width * math.prod(self.batch)))
         blocks = []
         for start in range(0, self.n_q, step):
-            part = indices[..., start : start + step, :]
+            stop = min(start + step, self.n_q)
+            part = indices[..., start:stop, :]
             keys = gather_rows(self.keys, part)  # (..., rows, w, d)
-            query = self.queries[..., start : start + step, None, :] * self.score_scale
+            query = self.queries[..., start:stop, None, :] * self.score_scale
             blocks.append((query @ keys.mT)[..., 0, :])
         scores = self._cap(xp.concat(blocks, axis=-2))
         i = xp.arange(self.n_q, device=device(self.q))[:, None]

@@ -54,7 +54,9 @@ class Sparse(StructuredMatrix):
         step = max(1, _BLOCK // max(1, width * x.shape[-1] * self.count))
         blocks = [
             xp.sum(
-                self.values[..., i : i + step, :, None] * gather_rows(x, self.indices[..., i : i + step, :]), axis=-2
+                self.values[..., i : min(i + step, rows), :, None]
+                * gather_rows(x, self.indices[..., i : min(i + step, rows), :]),
+                axis=-2,
             )
             for i in range(0, rows, step)
         ]
