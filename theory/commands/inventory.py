@@ -1,0 +1,156 @@
+"""What exists: methods, theorems, versions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import numpy as np
+
+from theory import catalogue
+from theory.bound import Bound
+from theory.commands.options import Json
+from theory.console import number, print_json, say, show, table
+from theory.studies import candidates
+from tnattn import discovery
+from tnattn.arrays import library_info
+from tnattn.attention.cost import exact_cost
+from tnattn.attention.method import AttentionMethod, KeyMethod
+from tnattn.attention.problem import AttentionProblem
+
+METHODS = """
+List the attention methods: family, budget, cost, guarantee, and the laws that do not hold by definition.
+
+Example: [bold]tnattn methods --json | jq '.[].name'[/bold]
+"""
+BOUNDS = """
+List the theorems: statement, the method they speak about, guarantee, norm, source.
+
+Example: [bold]tnattn bounds[/bold], then [bold]tnattn verify --bounds NAME[/bold]
+"""
+INFO = """
+Print versions, BLAS, threads and devices, for a bug report.
+"""
+
+
+def methods(json: Json = False) -> None:
+    """Print the methods."""
+    entries = [_method(name, cls) for name, cls in candidates.methods().items()]
+    entries.sort(key=lambda entry: (entry["family"], entry["name"]))
+    if json:
+        print_json(entries)
+        return
+    columns = ("family", "name", "budget", "cost", "flops / exact", "guarantee", "kind", "source")
+    rows = [
+        (
+            e["family"],
+            e["name"],
+            e["budget_field"],
+            e["cost"],
+            e["relative_flops"],
+            e["guarantee"],
+            ", ".join(word for word, holds in (("oracle", e["oracle"]), ("key method", e["key_method"])) if holds),
+            e["source"],
+        )
+        for e in entries
+    ]
+    show(
+        table("Methods", columns, rows, caption="flops / exact: default parameters, 12 heads of 4096 tokens, width 64")
+    )
+    waived = [(e["name"], law, reason) for e in entries for law, reason in e["waives"].items()]
+    if waived:
+        show(table("Laws that do not hold by definition", ("method", "law", "reason"), waived))
+
+
+def _method(name: str, cls: type[AttentionMethod]) -> dict[str, Any]:
+    method = cls()
+    return {
+        "family": discovery.family(cls),
+        "name": name,
+        "default": repr(method),
+        "budget_field": method.budget_field,
+        "budget": method.budget,
+        "cost": _cost_phrase(cls),
+        "relative_flops": _relative_flops(method),
+        "guarantee": cls.guarantee,
+        "oracle": candidates.Candidate(method).oracle,
+        "key_method": isinstance(method, KeyMethod),
+        "masks": [mask.__name__ for mask in cls.masks],
+        "waives": dict(cls.waives),
+        "source": cls.source,
+    }
+
+
+def _cost_phrase(cls: type) -> str | None:
+    """Return the first O(...) of the docstring, brackets balanced."""
+    text = " ".join((cls.__doc__ or "").split())
+    start = re.search(r"\bO\(", text)
+    if start is None:
+        return None
+    depth = 0
+    for index in range(start.start() + 1, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
+        if depth == 0:
+            return text[start.start() : index + 1]
+    return None
+
+
+def _relative_flops(method: AttentionMethod) -> float | None:
+    empty = np.broadcast_to(np.zeros((), dtype=np.float32), (12, 4096, 64))
+    problem = AttentionProblem(empty, empty, empty, check_finite=False)
+    try:
+        return method.cost(problem).flops / exact_cost(problem).flops
+    except ValueError:
+        return None
+
+
+def bounds(json: Json = False) -> None:
+    """Print the theorems."""
+    entries = [_bound(b) for b in catalogue.bounds().values()]
+    if json:
+        print_json(entries)
+        return
+    columns = ("about", "name", "statement", "guarantee", "norm", "source", "extremal instance")
+    rows = [
+        tuple(e[name] for name in ("about", "name", "statement", "guarantee", "norm", "source", "extremal"))
+        for e in entries
+    ]
+    show(table("Theorems", columns, rows, caption=f"{len(entries)} theorems"))
+
+
+def _bound(b: Bound) -> dict[str, Any]:
+    about = b.method if isinstance(b.method, tuple) else (b.method,)
+    return {
+        "name": b.name,
+        "about": ", ".join(cls.__name__ for cls in about),
+        "statement": b.statement,
+        "side": b.side,
+        "kind": b.kind,
+        "guarantee": str(b.guarantee),
+        "norm": b.error.name,
+        "source": str(b.source),
+        "extremal": "none known" if b.extremal is None else "yes",
+        "must_fail": b.must_fail,
+    }
+
+
+def info(json: Json = False) -> None:
+    """Print versions, BLAS, threads and devices."""
+    _touch_devices()
+    entries = library_info()
+    if json:
+        print_json(entries)
+        return
+    for name, value in entries.items():
+        say(f"{name:>18}  {number(value)}")
+
+
+def _touch_devices() -> None:
+    """Import the libraries that may have a device, so that it is listed."""
+    for name in ("torch", "cupy"):
+        if name not in sys.modules:
+            try:
+                __import__(name)
+            except Exception:  # not installed, or installed without a driver: listed as it is
+                continue

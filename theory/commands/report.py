@@ -1,0 +1,27 @@
+"""``tnattn report``: the report of a folder, again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from theory.commands.writing import write
+from theory.console import say
+from theory.studies.attention import load
+
+HELP = """
+Build report.html again from the results in a folder.
+
+Example: [bold]tnattn report tnattn-results[/bold]
+"""
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that tnattn compare has written.")],
+) -> None:
+    """Write the report."""
+    load(folder)  # says in one sentence what is wrong with the folder
+    path = write(folder)
+    say(str(path))

@@ -1,0 +1,5 @@
+HELP = "Verify."
+
+
+def command() -> None:
+    raise ValueError("not yet")

@@ -1,0 +1,1 @@
+"""Studies: grids of independent trials, one file per question."""

@@ -1,0 +1,347 @@
+"""How do attention approximations err on one problem, what was predicted, and do the data refute it?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from theory.catalogue import bounds_about
+from theory.keys import encode
+from theory.runner import Task, run
+from theory.store import Ledger, export, source_hash, trial_key
+from theory.studies import measurement
+from theory.studies.candidates import Candidate, Refusal, fit
+from theory.studies.measurement import DENSE, Job, measure, measured_time
+from theory.studies.problems import ProblemSource, load_problem, problem_hash
+from tnattn.attention import masks
+from tnattn.attention.problem import AttentionProblem
+
+__all__ = ["AttentionStudy", "Settings", "load", "run_study"]
+
+Row = dict[str, Any]
+
+LEVEL = 1e-3
+"""Probability that any theorem of the study is refuted wrongly."""
+
+LEDGER, PLAN = "ledger.jsonl", "study.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The grid of a comparison.
+
+    Parameters
+    ----------
+    source : ProblemSource
+    candidates : tuple of Candidate
+    budgets : tuple of int
+        Columns that a method may spend, between 1 and the number of keys.
+    trials : int
+        Runs of a randomized method at every budget; a deterministic one runs once.
+    seed : int
+    verdict_trials : int
+        Runs from which the theorems are judged.
+    """
+
+    source: ProblemSource
+    candidates: tuple[Candidate, ...]
+    budgets: tuple[int, ...]
+    trials: int = 5
+    seed: int = 0
+    verdict_trials: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "verdict_trials"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a positive integer")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be a non-negative integer")
+        if not self.budgets or list(self.budgets) != sorted(set(self.budgets)) or self.budgets[0] < 1:
+            raise ValueError(
+                f"budgets are {', '.join(map(str, self.budgets)) or 'empty'}; give positive integers in ascending order"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionStudy:
+    """A grid with its problem loaded and its tasks named.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    ValueError
+        If a budget exceeds the number of keys, or the problem cannot be loaded.
+    """
+
+    settings: Settings
+    refusals: list[Refusal] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        n_k = self.problem.n_k
+        if self.settings.budgets[-1] > n_k:
+            raise ValueError(
+                f"budget {self.settings.budgets[-1]} exceeds the {n_k} keys of the problem; "
+                f"give budgets between 1 and {n_k}"
+            )
+
+    @property
+    def problem(self) -> AttentionProblem:
+        """The problem, loaded once per process."""
+        return load_problem(self.settings.source)
+
+    @cached_property
+    def entrants(self) -> list[tuple[Candidate, int]]:
+        """Every method at every budget (0 where it has none); who cannot take part is in ``refusals``."""
+        found = []
+        for candidate in self.settings.candidates:
+            fitted = fit(candidate, self.problem)
+            if isinstance(fitted, Refusal):
+                self.refusals.append(fitted)
+            else:
+                found += list(self._at_budgets(fitted))
+        return found
+
+    def _at_budgets(self, candidate: Candidate) -> Iterator[tuple[Candidate, int]]:
+        if candidate.method.budget_field is None:
+            yield candidate, 0
+            return
+        for budget in self.settings.budgets:
+            try:
+                method = candidate.method.with_budget(budget)
+            except ValueError as error:
+                self.refusals.append(Refusal(f"{candidate.label} at budget {budget}", str(error)))
+            else:
+                yield dataclasses.replace(candidate, method=method), budget
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """Everything that a pool of workers computes."""
+        found: list[Task] = []
+        if max(self.problem.n_q, self.problem.n_k) <= DENSE:
+            job = Job("floor", self._source, self._seed, self._names(None, 0), budgets=self.settings.budgets)
+            found.append(Task(self._key(job, None), job))
+        theorems = {id(entrant): bounds_about(entrant.method) for entrant, _ in self.entrants}
+        level = LEVEL / max(1, sum(len(bounds) for bounds in theorems.values()))
+        random = {candidate.label: self._is_randomized(candidate) for candidate, _ in reversed(self.entrants)}
+        for candidate, budget in self.entrants:
+            names, pickled = self._names(candidate, budget), candidate.pickled()
+            for trial in range(self.settings.trials if random[candidate.label] else 1):
+                named = (*names, ("trial", trial))
+                job = Job("trial", self._source, self._seed, named, pickled, candidate.file)
+                found.append(Task(self._key(job, candidate), job))
+            job = Job("prediction", self._source, self._seed, names, pickled, candidate.file)
+            found.append(Task(self._key(job, candidate), job))
+            if theorems[id(candidate)]:
+                runs = self.settings.verdict_trials
+                job = Job("verdicts", self._source, self._seed, names, pickled, candidate.file, runs, level)
+                found.append(Task(self._key(job, candidate), job))
+        return found
+
+    @cached_property
+    def timed(self) -> list[Task]:
+        """What is timed in this process, one after the other, when the pool has drained."""
+        found = []
+        for candidate, budget in self.entrants:
+            names = self._names(candidate, budget)
+            job = Job("time", self._source, self._seed, names, candidate.pickled(), candidate.file)
+            found.append(Task(self._key(job, candidate), job))
+        return found
+
+    def specification(self) -> Row:
+        """Return what the manifest records."""
+        problem, settings = self.problem, self.settings
+        return {
+            "study": "attention",
+            "problem": self._source.label,
+            "source": self._source,
+            "heads": problem.heads,
+            "groups": problem.groups,
+            "queries": problem.n_q,
+            "keys": problem.n_k,
+            "width": problem.width,
+            "causal": any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts),
+            "methods": list(dict.fromkeys(candidate.label for candidate, _ in self.entrants)),
+            "budgets": list(settings.budgets),
+            "trials": settings.trials,
+            "seed": settings.seed,
+        }
+
+    @property
+    def _source(self) -> ProblemSource:
+        return self.settings.source
+
+    @property
+    def _seed(self) -> int:
+        return self.settings.seed
+
+    @cached_property
+    def _problem_hash(self) -> str:
+        return problem_hash(self.problem)
+
+    def _names(self, candidate: Candidate | None, budget: int) -> tuple[tuple[str, Any], ...]:
+        if candidate is None:
+            return (("problem", self._source.label),)
+        return (
+            ("problem", self._source.label),
+            ("method", candidate.label),
+            ("family", candidate.family),
+            ("spec", repr(candidate.method)),
+            ("budget", budget),
+            ("oracle", candidate.oracle),
+            ("leaks", candidate.leaks),
+            ("control", candidate.control),
+        )
+
+    def _key(self, job: Job, candidate: Candidate | None) -> str:
+        method = None if candidate is None else candidate.method
+        theory = bounds_about(method) if job.kind in ("prediction", "verdicts") else []
+        sources = [*theory] if method is None else [method, *theory]
+        return trial_key(
+            {
+                "kind": job.kind,
+                "problem": self._problem_hash,
+                "device": self._source.device,
+                "method": method,
+                "trial": dict(job.names).get("trial"),
+                "runs": (job.trials, job.level, job.budgets),
+                "seed": job.seed,
+                "version": metadata.version("tnattn"),
+                "source": source_hash(measurement, *sources),
+            }
+        )
+
+    def _is_randomized(self, candidate: Candidate) -> bool:
+        """Whether the method asks for a generator, found out on the last tokens of the problem."""
+        problem = self.problem
+        m = min(problem.n_q, problem.n_k, max(64, self.settings.budgets[0]))
+        causal = any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts)
+        small = problem.rectangle(slice(-m, None), slice(-m, None), masks.Causal() if causal else masks.Full())
+        try:
+            candidate.method(small)
+        except Exception:  # that it fails without a generator, or here only, is no reason to run it once
+            return True
+        return False
+
+
+def run_study(
+    study: AttentionStudy,
+    folder: Path,
+    *,
+    executor: Executor | None = None,
+    on_done: Callable[[Row], None] | None = None,
+) -> None:
+    """Compute what the folder's ledger lacks, time the methods, and write the tables.
+
+    Parameters
+    ----------
+    study : AttentionStudy
+    folder : Path
+        Created if missing.
+    executor : concurrent.futures.Executor, optional
+        Serial in this process if None.
+    on_done : callable, optional
+        Called with every new row.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        What was computed is in the ledger; run again to continue.
+    """
+    done = on_done or (lambda row: None)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_plan(study, folder)
+    with Ledger(folder / LEDGER) as ledger:
+        run(
+            study.tasks,
+            measure,
+            ledger=ledger,
+            executor=executor,
+            on_done=lambda task, row: done(row),
+            retry_failed=True,
+        )
+        known = {row["key"] for row in ledger.rows() if row.get("status") == "done"}
+        failed = {(r.get("method"), r.get("budget")) for r in load(folder) if r["status"] == "failed"}
+        for task in study.timed:
+            names = dict(task.payload.names)
+            if task.key not in known and (names["method"], names["budget"]) not in failed:
+                row = {**measured_time(task.payload, task.key), "key": task.key, "status": "done"}
+                ledger.append(row)
+                done(row)
+
+
+def remaining(study: AttentionStudy, folder: Path) -> tuple[int, int]:
+    """Return how many rows of the study the folder's ledger holds, and how many it lacks."""
+    known = {row["key"] for row in Ledger(folder / LEDGER).rows() if row.get("status") == "done"}
+    keys = {task.key for task in (*study.tasks, *study.timed)}
+    return len(keys & known), len(keys - known)
+
+
+def write_tables(folder: Path) -> list[Path]:
+    """Export the rows of the current specification to CSV, and to Parquet where pyarrow is installed."""
+    rows = load(folder)
+    written = [export(rows, folder / "results.csv")]
+    try:
+        written.append(export(rows, folder / "results.parquet"))
+    except ModuleNotFoundError:
+        pass
+    return written
+
+
+def load(folder: str | os.PathLike[str]) -> list[Row]:
+    """Return the rows of the folder's current specification, one per trial, prediction, verdict, time and floor.
+
+    Rows of other specifications stay in the ledger and are not returned.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no results.
+    """
+    folder = Path(folder)
+    plan = _read_plan(folder)
+    latest = {row["key"]: row for row in Ledger(folder / LEDGER).rows() if row["key"] in plan}
+    found: list[Row] = []
+    for key, names in plan.items():
+        if key in latest:
+            found += _expanded({**names, **latest[key]})
+    return found
+
+
+def _expanded(row: Row) -> Sequence[Row]:
+    if row.get("status") != "done":
+        return [row]
+    for nested, kind in (("verdicts", "verdict"), ("floors", "floor")):
+        if nested in row:
+            outer = {name: value for name, value in row.items() if name != nested}
+            return [{**outer, **part, "kind": kind} for part in row[nested]]
+    return [] if row["kind"] == "prediction" and row["predicted_relative"] is None else [row]
+
+
+def _write_plan(study: AttentionStudy, folder: Path) -> None:
+    tasks = {task.key: {"kind": task.payload.kind, **dict(task.payload.names)} for task in (*study.tasks, *study.timed)}
+    refusals = [{"method": refusal.label, "reason": refusal.reason} for refusal in study.refusals]
+    plan = {"specification": study.specification(), "refusals": refusals, "tasks": tasks}
+    scratch = folder / f".{PLAN}.{os.getpid()}"
+    scratch.write_text(encode(plan) + "\n", encoding="ascii")
+    os.replace(scratch, folder / PLAN)
+
+
+def _read_plan(folder: Path) -> Mapping[str, Row]:
+    path = folder / PLAN
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no results; run `tnattn compare --out {folder}` first")
+    try:
+        return dict(json.loads(path.read_text(encoding="ascii"))["tasks"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged; run `tnattn compare --out {folder}` again") from error

@@ -1,0 +1,176 @@
+"""Who takes part in a comparison: methods by name, representatives of the families, controls, a user's own file."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from theory.studies.problems import nearest
+from tnattn import discovery
+from tnattn.attention.method import AttentionMethod, KeyMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.randnla.base import MatrixMethod
+
+__all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
+
+CONTROLS = ("Exact", "MeanValue", "TopK", "SlidingWindow")
+BEST_RANK = ("Truncated", "TruncatedSVD")
+# the method of a family that most people know; any other family is represented by its first in the alphabet
+KNOWN = ("Linformer", "Nystromformer", "Performer", "LinearAttention", "SparsePlus", "HeadTensor")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method that takes part.
+
+    Parameters
+    ----------
+    method : AttentionMethod
+        With its default budget.
+    control : bool
+        Whether it stands in the table as a yardstick.
+    file : str
+        The file that defines it, where it is a user's own.
+    """
+
+    method: AttentionMethod
+    control: bool = False
+    file: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tables call the method."""
+        return label(self.method)
+
+    @property
+    def family(self) -> str:
+        """Family of the method, that of the inner one for a method made causal."""
+        inner = getattr(self.method, "method", None)
+        if type(self.method).__name__ == "Causal" and inner is not None:
+            return discovery.family(type(inner))
+        return "user" if self.file else discovery.family(type(self.method))
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the method reads all exact weights."""
+        inner = getattr(self.method, "method", None)
+        return self.method.reads_weights or bool(getattr(inner, "reads_weights", False))
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the method lets later queries influence earlier outputs."""
+        return bool(getattr(self.method, "leaks_queries", False))
+
+    def pickled(self) -> bytes:
+        """Return the method in a form that a worker reads after it has imported the user's file."""
+        return pickle.dumps(self.method)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A method that does not take part, and why."""
+
+    label: str
+    reason: str
+
+
+def label(method: Any) -> str:
+    """Return the class name, with that of the inner method or decomposition in brackets."""
+    inner = getattr(method, "method", None) or getattr(method, "decomposition", None)
+    name = type(method).__name__
+    return f"{name}({label(inner)})" if dataclasses.is_dataclass(inner) else name
+
+
+@cache
+def methods() -> dict[str, type[AttentionMethod]]:
+    """Return all attention methods of the package, by name."""
+    return discovery.subclasses("tnattn.attention", AttentionMethod)  # type: ignore[type-abstract]
+
+
+def controls() -> list[Candidate]:
+    """Return the yardsticks: exact, mean(V), exact top keys, window only, best rank."""
+    found = [Candidate(methods()[name](), control=True) for name in CONTROLS if name in methods()]
+    truncated, best = BEST_RANK
+    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
+    if truncated in methods() and best in matrix:
+        made: Any = methods()[truncated]
+        found.append(Candidate(made(method=matrix[best]()), control=True))
+    return found
+
+
+def representatives() -> list[Candidate]:
+    """Return one method of each family, without the controls."""
+    families: dict[str, list[str]] = {}
+    for name, cls in methods().items():
+        if name not in (*CONTROLS, BEST_RANK[0], "Causal"):
+            families.setdefault(discovery.family(cls), []).append(name)
+    chosen = [next((name for name in names if name in KNOWN), names[0]) for names in families.values()]
+    return [Candidate(methods()[name]()) for name in chosen]
+
+
+def select(names: Sequence[str]) -> list[Candidate]:
+    """Return the controls and the methods that names mean: nothing, ``all``, class names, ``file.py:Class``.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown; the message suggests the nearest.
+    """
+    yardsticks = controls()
+    seen = {candidate.label for candidate in yardsticks}
+    chosen: list[Candidate] = []
+    for candidate in _meant(names):
+        if candidate.label not in seen:
+            seen.add(candidate.label)
+            chosen.append(candidate)
+    return [*yardsticks, *chosen]
+
+
+def _meant(names: Sequence[str]) -> Iterable[Candidate]:
+    if not names:
+        yield from representatives()
+    for name in names:
+        if name == "all":
+            yield from (Candidate(cls()) for other, cls in methods().items() if other != "Causal")
+        elif ".py" in name:
+            cls = discovery.from_file(name, AttentionMethod)  # type: ignore[type-abstract]
+            yield Candidate(_made(cls, name), file=str(Path(name.rpartition(".py")[0] + ".py").resolve()))
+        else:
+            yield Candidate(_named(name))
+
+
+def _made(cls: type[AttentionMethod], name: str) -> AttentionMethod:
+    try:
+        return cls()
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be made without arguments: {error}; give its fields defaults") from error
+
+
+def _named(name: str) -> AttentionMethod:
+    folded = {known.lower(): cls for known, cls in methods().items()}
+    if name.lower() in folded:
+        return folded[name.lower()]()
+    raise ValueError(f"no method {name!r}{nearest(name, methods())}; `tnattn methods` lists them all")
+
+
+def fit(candidate: Candidate, problem: AttentionProblem) -> Candidate | Refusal:
+    """Return the candidate in a form that honours the problem's mask, or say why there is none.
+
+    A key method without probes is made causal by the wrapper; others would leak later queries into earlier outputs.
+    """
+    refused = [part for part in problem.mask.conjuncts if not candidate.method.honours(part)]
+    if not refused:
+        return candidate
+    wrapper: Any = methods().get("Causal")
+    name = type(refused[0]).__name__
+    if not isinstance(candidate.method, KeyMethod) or candidate.method.probes or wrapper is None:
+        return Refusal(candidate.label, f"it does not honour {name} masks and is no key method that could be wrapped")
+    wrapped = dataclasses.replace(candidate, method=wrapper(method=candidate.method))
+    if all(wrapped.method.honours(part) for part in problem.mask.conjuncts):
+        return wrapped
+    return Refusal(candidate.label, f"neither it nor its causal form honours {name} masks")

@@ -1,0 +1,229 @@
+"""What one trial measures. Every function here turns a task into a row and runs wherever the task is sent."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.catalogue import bounds_about
+from theory.chain import best_prediction
+from theory.compare import compare
+from theory.runner import Task
+from theory.store import generator
+from theory.studies.problems import ProblemSource, load_problem
+from tnattn import discovery
+from tnattn.arrays import synchronize, to_host
+from tnattn.attention.cost import exact_cost
+from tnattn.attention.method import AttentionMethod, KeyMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.summary import KeySet
+
+__all__ = ["DENSE", "Job", "measure", "measured_time"]
+
+DENSE = 2048
+"""Largest number of tokens up to which dense weights are formed."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told: a kind of row, a problem, a method, a budget.
+
+    Parameters
+    ----------
+    kind : "trial", "prediction", "verdicts" or "floor"
+    source : ProblemSource
+    seed : int
+    names : tuple
+        Pairs that are copied into the row: problem, method, family, budget, ...
+    method : bytes
+        Pickled with its budget; empty for a floor.
+    file : str
+        A user's file that defines the method, imported first.
+    trials, level : int, float
+        Of the verdicts.
+    budgets : tuple of int
+        Of the floor.
+    """
+
+    kind: str
+    source: ProblemSource
+    seed: int
+    names: tuple[tuple[str, Any], ...]
+    method: bytes = b""
+    file: str = ""
+    trials: int = 1
+    level: float = 1e-6
+    budgets: tuple[int, ...] = ()
+
+
+def measure(task: Task) -> Row:
+    """Return the row of a task."""
+    job: Job = task.payload
+    problem = load_problem(job.source)
+    row: Row = {"kind": job.kind, **dict(job.names)}
+    rng = generator(job.seed, task.key)
+    match job.kind:
+        case "trial":
+            return row | _trial(job, problem, rng)
+        case "prediction":
+            return row | _prediction(job, problem, rng)
+        case "verdicts":
+            return row | {"verdicts": _verdicts(job, problem, rng)}
+        case "floor":
+            return row | {"floors": _floors(job, problem)}
+        case _:
+            raise ValueError(f"no kind of task {job.kind!r}")
+
+
+def revive(job: Job) -> AttentionMethod:
+    """Return the method of a job, a user's file imported first."""
+    if job.file:
+        discovery.load_file(job.file)
+    method = pickle.loads(job.method)
+    assert isinstance(method, AttentionMethod)
+    return method
+
+
+def _trial(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row:
+    method = revive(job)
+    result = method(problem, rng=rng)
+    exact, cost = exact_cost(problem), method.cost(problem)
+    size = sum(float(np.prod(array.shape)) for array in (problem.q, problem.k, problem.v))
+    return {
+        "relative_output": per_head(errors.relative_output(problem, result), problem),
+        "relative_weights": _relative_weights(problem, result, job.source),
+        "bad_rows": int(np.sum(to_host(result.bad_rows))),
+        "flops": cost.flops / exact.flops,
+        "storage": result.storage / size,
+        "state": _state(job.source, job.method, job.file),
+    }
+
+
+def per_head(values: Any, problem: AttentionProblem) -> list[float]:
+    """Return one value per head, batch entries one after the other."""
+    shape = (*problem.batch[:-2], problem.heads)
+    return [float(value) for value in np.broadcast_to(np.asarray(values, dtype=np.float64), shape).ravel()]
+
+
+def _relative_weights(problem: AttentionProblem, result: Any, source: ProblemSource) -> list[float] | None:
+    """Return ||P' - P||_F / ||P||_F per head, None where weights are not formed or do not exist."""
+    if result.expand is None or max(problem.n_q, problem.n_k) > DENSE:
+        return None
+    exact = _exact_weights(source)
+    shape = (*problem.batch, problem.n_q, problem.n_k)
+    lifted = np.broadcast_to(np.asarray(to_host(result.weights.to_dense())), shape).reshape(exact.shape)
+    difference = np.linalg.norm(lifted - exact, axis=(-2, -1))
+    return per_head(difference / np.linalg.norm(exact, axis=(-2, -1)), problem)
+
+
+@lru_cache(maxsize=2)
+def _exact_weights(source: ProblemSource) -> Any:
+    return to_host(load_problem(source).dense_weights())
+
+
+@lru_cache(maxsize=512)
+def _state(source: ProblemSource, pickled: bytes, file: str) -> float:
+    """Return what a cache keeps relative to the keys and values: 1 for a method that needs them all."""
+    method = revive(Job("trial", source, 0, (), pickled, file))
+    problem = load_problem(source)
+    inner = getattr(method, "method", None) if type(method).__name__ == "Causal" else None
+    kept = method.cost(problem).state_per_token / exact_cost(problem).state_per_token
+    method = inner if isinstance(inner, KeyMethod) else method
+    if not isinstance(method, KeyMethod) or problem.softcap is not None:
+        return kept
+    summary = method.summarise(KeySet.of(problem), probe=_probe(method, problem), rng=np.random.default_rng(0))
+    return summary.nbytes / (problem.k.nbytes + problem.v.nbytes)
+
+
+def _probe(method: KeyMethod, problem: AttentionProblem) -> Any:
+    return problem.queries if method.probes else None
+
+
+def _prediction(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row:
+    """Return the best bound on the output's error; ``predicted_relative`` is None where no theorem speaks."""
+    method = revive(job)
+    best = best_prediction(method, problem, method(problem, rng=rng))
+    if best is None:
+        return {"predicted_relative": None}
+    size = np.linalg.norm(errors.exact_output(problem), axis=(-2, -1))
+    predicted = np.asarray(best.value, dtype=np.float64) / np.where(size > 0, size, 1.0)
+    return {
+        "bound": str(best.name),
+        "guarantee": str(best.guarantee),
+        "predicted_relative": per_head(predicted, problem),
+        "vacuous": bool(np.all(predicted >= 1)),
+    }
+
+
+def _verdicts(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> list[Row]:
+    method = revive(job)
+    found = compare(method, problem, bounds_about(method), trials=job.trials, rng=rng, level=job.level)
+    return [
+        {
+            "bound": comparison.bound.name,
+            "verdict": str(comparison.verdict),
+            "slack": comparison.slack,
+            "p_value": comparison.p_value,
+            "detail": comparison.detail,
+            "trials": comparison.trials,
+            "guarantee": str(comparison.bound.guarantee),
+            "source": str(comparison.bound.source),
+        }
+        for comparison in found
+    ]
+
+
+def _floors(job: Job, problem: AttentionProblem) -> list[Row]:
+    """Return the best rank-m relative error of the weights, Frobenius norm, at every budget (Eckart and Young)."""
+    spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source), dtype=np.float64), compute_uv=False)
+    total = np.linalg.norm(spectrum, axis=-1)
+    return [
+        {"budget": m, "best_rank_relative": per_head(errors.tail(spectrum, m) / total, problem)} for m in job.budgets
+    ]
+
+
+def measured_time(job: Job, key: str, *, repeats: int = 3) -> Row:
+    """Time a method and exact attention in turn, after one run of each that does not count.
+
+    Returns
+    -------
+    dict
+        Medians in seconds, and the median of the ratios of neighbours.
+    """
+    method, problem = revive(job), load_problem(job.source)
+    pairs = []
+    for turn in range(repeats + 1):
+        fresh = replace(problem, check_finite=False)
+        exact = _clocked(lambda fresh=fresh: fresh.output)
+        rng = generator(job.seed, key)
+        approximate = _clocked(lambda fresh=fresh, rng=rng: method(_bare(fresh), rng=rng).output)
+        if turn:
+            pairs.append((approximate, exact))
+    seconds = np.asarray(pairs)
+    return {
+        "kind": "time",
+        **dict(job.names),
+        "seconds": float(np.median(seconds[:, 0])),
+        "exact_seconds": float(np.median(seconds[:, 1])),
+        "ratio": float(np.median(seconds[:, 0] / seconds[:, 1])),
+        "repeats": repeats,
+    }
+
+
+def _bare(problem: AttentionProblem) -> AttentionProblem:
+    """Return the problem without what it has remembered, such as its exact output."""
+    return replace(problem, check_finite=False)
+
+
+def _clocked(run: Any) -> float:
+    start = time.perf_counter()
+    synchronize(run())
+    return time.perf_counter() - start

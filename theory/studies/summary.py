@@ -1,0 +1,146 @@
+"""From the rows of a comparison to one line per method and budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory.intervals import median_interval
+from theory.verdict import Verdict
+
+__all__ = ["Line", "lines"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a method did at a budget.
+
+    Parameters
+    ----------
+    method, family : str
+    budget : int
+        0 for a method without budget.
+    control, oracle, leaks : bool
+    error, low, high : float
+        Median of the relative output error over trials and heads, and its 95 % interval; a bad row makes it infinite.
+    weights : float or None
+        Median relative error of the weights.
+    predicted : float or None
+        Median over the heads of the best bound on the relative output error.
+    vacuous : bool
+        Whether that bound is at least 1 for every head.
+    verdict : str
+        What the data say about the theorems on the method.
+    flops, storage, state : float
+        Relative to exact attention.
+    time : float or None
+        Relative to exact attention in the same run.
+    marks : tuple of str
+        "loses to mean(V)", "loses to window", "bad rows", "leaks later queries".
+    trials : int
+    """
+
+    method: str
+    family: str
+    budget: int
+    control: bool
+    oracle: bool
+    leaks: bool
+    error: float
+    low: float
+    high: float
+    weights: float | None
+    predicted: float | None
+    vacuous: bool
+    verdict: str
+    flops: float
+    storage: float
+    state: float
+    time: float | None
+    marks: tuple[str, ...]
+    trials: int
+
+
+def lines(rows: Iterable[Row]) -> list[Line]:
+    """Return one line per method and budget, controls first, in the order of the rows.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        From ``theory.studies.attention.load``.
+    """
+    grouped: dict[tuple[str, int], dict[str, list[Row]]] = {}
+    for row in rows:
+        if row.get("status") == "done" and "method" in row:
+            kinds = grouped.setdefault((row["method"], row["budget"]), {})
+            kinds.setdefault(row["kind"], []).append(row)
+    made = [_line(kinds) for kinds in grouped.values() if "trial" in kinds]
+    yardsticks = {(line.method, line.budget): line.error for line in made if line.control}
+    marked = [_marked(line, yardsticks) for line in made]
+    return sorted(marked, key=lambda line: not line.control)
+
+
+def _line(kinds: dict[str, list[Row]]) -> Line:
+    trials = kinds["trial"]
+    first = trials[0]
+    error, low, high = pooled([row["relative_output"] for row in trials])
+    weights = [row["relative_weights"] for row in trials if row["relative_weights"] is not None]
+    prediction = next(iter(kinds.get("prediction", [])), None)
+    timed = next(iter(kinds.get("time", [])), None)
+    bad = sum(row["bad_rows"] for row in trials)
+    marks = (*(("leaks later queries",) if first["leaks"] else ()), *((f"{bad} bad rows",) if bad else ()))
+    return Line(
+        method=first["method"],
+        family=first["family"],
+        budget=first["budget"],
+        control=first["control"],
+        oracle=first["oracle"],
+        leaks=first["leaks"],
+        error=error,
+        low=low,
+        high=high,
+        weights=pooled(weights)[0] if weights else None,
+        predicted=pooled([prediction["predicted_relative"]])[0] if prediction else None,
+        vacuous=bool(prediction and prediction["vacuous"]),
+        verdict=in_words([row["verdict"] for row in kinds.get("verdict", [])]),
+        flops=first["flops"],
+        storage=float(np.median([row["storage"] for row in trials])),
+        state=first["state"],
+        time=timed["ratio"] if timed else None,
+        marks=marks,
+        trials=len(trials),
+    )
+
+
+def pooled(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Return the median of all values and its 95 % interval; NaN, the error of a bad row, counts as infinite."""
+    flat = np.nan_to_num(np.asarray(values, dtype=np.float64).ravel(), nan=np.inf)
+    low, high = median_interval(flat)
+    middle = np.sort(flat)[[(flat.size - 1) // 2, flat.size // 2]]
+    return float(middle.mean()), low, high
+
+
+def in_words(verdicts: Sequence[str]) -> str:
+    """Return the verdicts with their counts, the gravest first; those that do not apply are left out."""
+    order = [verdict for verdict in Verdict if verdict is not Verdict.NOT_APPLICABLE]
+    counts = Counter(verdicts)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
+
+
+def _marked(line: Line, yardsticks: dict[tuple[str, int], float]) -> Line:
+    if line.control:
+        return line
+    mean = yardsticks.get(("MeanValue", 0))
+    window = yardsticks.get(("SlidingWindow", line.budget))
+    lost = [f"loses to {name}" for name, error in (("mean(V)", mean), ("window", window)) if _worse(line.error, error)]
+    return Line(**{**vars(line), "marks": (*lost, *line.marks)})
+
+
+def _worse(error: float, yardstick: float | None) -> bool:
+    return yardstick is not None and error > yardstick
