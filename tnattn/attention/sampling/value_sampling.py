@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.method import KeyMethod, budget
@@ -97,7 +97,8 @@ class SampledKeys(Summary):
     def nbytes(self) -> int:
         kept = [self._keys, self._values, self._mass, self._indices]
         kept += [] if self._all is None else [self._all.keys, self._all.values]
-        return sum(math.prod(array.shape) * array.dtype.itemsize for array in kept)
+        width = {"float64": 8, "int64": 8, "float32": 4}
+        return sum(math.prod(array.shape) * width.get(dtype_name(array.dtype), 2) for array in kept)
 
     @property
     def groups(self) -> int:

@@ -1,0 +1,96 @@
+"""Sparse plus low rank: a far field corrected where a sparse method looks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost
+from tnattn.attention.method import AttentionMethod, JointMethod
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.performer import Performer
+from tnattn.attention.sparse.sliding_window import SlidingWindow
+from tnattn.structured import Sparse
+from tnattn.structured.sparse import gather_rows
+
+_BLOCK = 1 << 22  # gathered scalars held at a time
+
+
+@dataclass(frozen=True)
+class SparsePlus(JointMethod):
+    """The far field's kernel everywhere, plus exact minus far on the keys that the sparse method keeps.
+
+    On the kept places the kernel is exact, elsewhere it is the far field's: nothing is counted twice.
+
+    Parameters
+    ----------
+    method : AttentionMethod
+        A sparse method, which keeps distinct keys in every row.
+    far : AttentionMethod
+        A method that estimates its mass and whose columns lift to the keys (features, landmarks).
+
+    Raises
+    ------
+    TypeError
+        If ``method`` gives no sparse kernel.
+    ValueError
+        If the far field cannot be merged or lifted.
+
+    Notes
+    -----
+    Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns.
+    """
+
+    method: AttentionMethod = field(default_factory=SlidingWindow)
+    far: AttentionMethod = field(default_factory=Performer)
+
+    waives: ClassVar[dict[str, str]] = {"P11": "holds only if it holds for the sparse method inside"}
+    guarantee: ClassVar[str] = "kernel error is the far field's without the kept places"
+    source: ClassVar[str] = "Chen et al. 2021 (Scatterbrain), Algorithm 1"
+
+    def __post_init__(self) -> None:
+        for name in ("method", "far"):
+            if not isinstance(getattr(self, name), AttentionMethod):
+                raise TypeError(f"{name} must be an attention method; got {getattr(self, name)!r}")
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        near = self.method(problem, rng=rng)
+        if not isinstance(near.kernel, Sparse):
+            raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
+        far = self.far(problem, rng=rng)
+        xp = array_namespace(problem.q)
+        shift = xp.maximum(near.shift, far.shift)
+        exact = near.kernel.values * xp.exp(near.shift - shift)[..., None]
+        doubled = _entries(far, near.kernel.indices) * xp.exp(far.shift - shift)[..., None]
+        correction = Approximation(
+            kernel=Sparse(exact - doubled, near.kernel.indices, problem.n_k),
+            shift=shift,
+            values=near.values,
+            expand=near.expand,
+        )
+        return far + correction
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """Both methods and the far field's kernel at the kept places."""
+        near, far = self.method.cost(problem), self.far.cost(problem)
+        kept, columns = self.method.budget or 0, self.far.budget or 0
+        entries = 2.0 * problem.heads * problem.n_q * min(kept, problem.n_k) * columns
+        return near + far + Cost(entries, entries, near.peak_scalars + far.peak_scalars, 0.0)
+
+
+def _entries(far: Approximation, indices: Array) -> Array:
+    """Kernel of the far field over the original keys at ``indices``, (..., G, R, n_q, w), in units of its shift."""
+    if far.expand is None:
+        raise ValueError("the far field has no weights over the original keys; choose one that lifts (expand)")
+    xp = array_namespace(far.values)
+    left, right = far.kernel.to_dense(), far.expand.to_dense().mT  # (..., n_q, m), (..., n_k, m)
+    n_q, m = left.shape[-2:]
+    step = max(1, _BLOCK // (math.prod(left.shape[:-2]) * indices.shape[-1] * m))
+    blocks = []
+    for start in range(0, n_q, step):
+        gathered = gather_rows(right, indices[..., start : start + step, :])  # (..., rows, w, m)
+        blocks.append((gathered @ left[..., start : start + step, :, None])[..., 0])
+    return xp.concat(blocks, axis=-2)
