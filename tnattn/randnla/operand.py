@@ -126,8 +126,10 @@ class HostOperator(StructuredMatrix):
     def _rmatmul(self, y: Array) -> Array:
         try:
             return self._per_matrix(self.operator.T, y)
-        except NotImplementedError as error:
-            raise TypeError("a has no product with its transpose; define rmatvec or rmatmat") from error
+        except (NotImplementedError, TypeError) as error:  # which of the two depends on how the operator was made
+            raise TypeError(
+                f"a has no product with its transpose ({error}); define rmatvec or rmatmat of the LinearOperator"
+            ) from error
 
     def _per_matrix(self, operator: Any, x: Array) -> Array:
         # a stack of right factors becomes one wide factor

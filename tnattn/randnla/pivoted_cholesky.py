@@ -124,6 +124,21 @@ class _ArrayEntries:
         return gather_rows(self.like, indices[..., None])[..., 0, :].mT  # symmetric: rows are columns
 
 
+def _entries_of(a: StructuredMatrix) -> KernelEntries:
+    """Return the entries of a matrix; whatever does not give them on demand is made dense."""
+    if isinstance(a, KernelEntries):
+        return a
+    dense = a.to_dense()
+    xp = array_namespace(dense)
+    largest, diagonal = xp.max(xp.abs(dense), axis=(-2, -1)), xp.max(xp.linalg.diagonal(dense), axis=-1)
+    if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense)))):
+        raise ValueError(
+            "a is not positive semidefinite: its largest entry is not on the diagonal; "
+            "use RandomizedSVD for indefinite matrices"
+        )
+    return _ArrayEntries(dense)
+
+
 class _Elimination:
     """Elimination of blocks of pivots, the matrices of a stack side by side at their own pace."""
 
@@ -131,7 +146,7 @@ class _Elimination:
         require_symmetric(a)
         require_rank(rank, a.shape)
         self._xp = xp = array_namespace(a.like)
-        self._entries: KernelEntries = a if isinstance(a, KernelEntries) else _ArrayEntries(a.to_dense())
+        self._entries = _entries_of(a)
         self._rank, self._place = rank, device(a.like)
         batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()

@@ -1,0 +1,109 @@
+"""Leverage scores and samples."""
+
+import numpy as np
+import pytest
+
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from tnattn.arrays import to_host
+from tnattn.randnla.leverage import LeverageColumns, LeverageSampling, leverage_scores, sample_indices
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_scores_are_the_diagonal_of_the_projector(xp, assert_close):
+    a = rng().standard_normal((2, 15, 4))
+    desired = np.diagonal(a @ np.linalg.pinv(a), axis1=-2, axis2=-1)
+    given = xp.asarray(a)
+    assert_close(leverage_scores(given), desired, rtol=0, atol=100 * xp.eps())
+    assert leverage_scores(given).dtype == given.dtype
+
+
+def test_scores_of_a_rank_deficient_matrix_add_up_to_its_rank():
+    a = rng().standard_normal((20, 2)) @ rng(1).standard_normal((2, 6))
+    np.testing.assert_allclose(leverage_scores(a).sum(), 2.0)
+    assert leverage_scores(np.zeros((5, 3))).tolist() == [0.0] * 5
+
+
+def test_leading_scores_use_the_leading_subspace():
+    a = with_singular_values(rng(), slow_spectrum(10), 30, 10)
+    u = np.linalg.svd(a, full_matrices=False)[0][:, :3]
+    np.testing.assert_allclose(leverage_scores(a, rank=3), (u**2).sum(axis=-1), atol=1e-13)
+
+
+def test_scores_survive_a_condition_number_beyond_the_square_root_of_eps():
+    """Through the Gram matrix the small direction, and with it the unit score, would be lost."""
+    a = np.zeros((6, 2))
+    a[:5, 0] = 1.0
+    a[5, 1] = 1e-10
+    np.testing.assert_allclose(leverage_scores(a), [0.2] * 5 + [1.0], atol=1e-6)
+
+
+def test_indices_follow_the_weights():
+    weights = np.array([0.0, 1.0, 3.0, 0.0])
+    drawn = sample_indices(weights, rng().random(20_000))
+    counts = np.bincount(drawn, minlength=4)
+    assert counts[0] == counts[3] == 0
+    assert abs(counts[1] - 5000) < 5 * np.sqrt(20_000 * 3 / 16)
+
+
+def test_indices_of_a_stack_are_those_of_each_row():
+    weights = rng().random((3, 7))
+    uniforms = rng(1).random(50)
+    together = sample_indices(weights, uniforms)
+    assert np.array_equal(together, np.stack([sample_indices(w, uniforms) for w in weights]))
+
+
+def test_a_sample_preserves_the_gram_matrix_on_average():
+    a = rng().standard_normal((12, 2)) * np.array([[10.0]] + [[1.0]] * 11)
+    method, generator = LeverageSampling(size=5), rng(3)
+    draws = np.stack([s @ s.T for s in ((method(a, rng=generator) @ a).T for _ in range(1000))])
+    z = (draws.mean(axis=0) - a.T @ a) / (draws.std(axis=0) / np.sqrt(1000))
+    assert np.abs(z).max() < 5.5  # four entries at level 1e-6 each, with room for the tails
+
+
+def test_samples_are_sparse_on_every_library(xp, assert_close):
+    a = xp.asarray(rng().standard_normal((2, 9, 2)))
+    sample = LeverageSampling(size=6)(a, rng=rng())
+    assert sample.shape == (2, 6, 9)
+    assert sample.storage == 24
+    assert_close(sample @ a, to_host(sample.to_dense()) @ to_host(a), rtol=0, atol=100 * xp.eps())
+
+
+def test_samples_of_a_zero_matrix_are_zero():
+    assert np.all(LeverageSampling(size=3)(np.zeros((4, 2)), rng=rng()).to_dense() == 0)
+
+
+def test_columns_drawn_are_reproduced_exactly(xp, assert_close):
+    a = xp.asarray(with_singular_values(rng(), slow_spectrum(10), 12, 10))
+    result = LeverageColumns(size=4, subspace=2)(a, rng=rng())
+    index = to_host(result.indices)
+    assert_close(to_host(result.to_dense())[:, index], to_host(a)[:, index], rtol=0, atol=200 * xp.eps())
+
+
+def test_a_projection_onto_all_columns_is_exact():
+    a = with_singular_values(rng(), slow_spectrum(4), 9, 6)
+    result = LeverageColumns(size=60, subspace=4)(a, rng=rng())
+    assert set(result.indices.tolist()) == set(range(6))
+    np.testing.assert_allclose(result.to_dense(), a, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: LeverageSampling(size=0), "size is 0"),
+        (lambda: LeverageColumns(subspace=0), "subspace is 0"),
+        (lambda: LeverageColumns(subspace=9)(np.eye(5), rng=rng()), "subspace 9 exceeds"),
+        (lambda: leverage_scores(np.eye(5), rank=6), "rank 6 exceeds"),
+    ],
+)
+def test_impossible_parameters_are_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize("method", [LeverageSampling(), LeverageColumns()])
+def test_without_a_generator_it_raises(method):
+    with pytest.raises(TypeError, match="pass rng"):
+        method(np.eye(16))
