@@ -37,6 +37,7 @@ class PooledKeyValue(JointMethod):
     guarantee: ClassVar[str] = "score error at most scale |q| |k - mean k|"
     source: ClassVar[str] = "Ainslie et al. 2023"
     waives: ClassVar[Mapping[str, str]] = {
+        "P7": "means of keys are shorter than keys, which flattens the weights as a higher temperature does",
         "P8": "there is no budget of columns: the floor is the spread of the heads of a group, zero when groups = G",
     }
 

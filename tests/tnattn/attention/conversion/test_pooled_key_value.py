@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from theory.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
@@ -71,10 +72,20 @@ def test_halves_merge_to_the_whole():
     np.testing.assert_allclose((one + two).output, PooledKeyValue(2)(target).output, rtol=1e-10)
 
 
-def test_weights_times_pooled_values_are_the_output():
+def test_it_has_a_kernel_but_no_weights_over_the_original_keys():
     target = problem()
     piece = PooledKeyValue(2)(target)
-    np.testing.assert_allclose(target.ungroup(piece.weights @ piece.values), piece.output, rtol=1e-11)
+    np.testing.assert_allclose(target.ungroup(piece.kernel @ piece.values), piece.output, rtol=1e-11)
+    np.testing.assert_allclose(unshifted_kernel(target, piece), exact_kernel(pooled(target, 2)), rtol=1e-10)
+    with pytest.raises(ValueError, match="no weights"):
+        _ = piece.weights
+
+
+def test_pooled_scores_are_smaller():
+    """The waiver of P7 is needed: pooling flattens the weights."""
+    target = problem()
+    exact, flat = (np.abs(to_host(x.dense_scores())).mean() for x in (target, pooled(target, 1)))
+    assert flat < 0.7 * exact
 
 
 def test_the_dense_weights_are_not_formed(monkeypatch):

@@ -144,7 +144,7 @@ def test_later_rows_reach_earlier_ones():
 
 
 def test_permuted_keys_see_another_draw():
-    """The waiver of P11 is needed, and only for the draw: at full rank the law holds."""
+    """P11 holds in distribution only, since a test matrix is drawn by position; at full rank it holds for every draw."""
     target = problem()
     order = np.random.default_rng(1).permutation(14)
     moved = dataclasses.replace(target, k=target.k[:, order], v=target.v[:, order])
