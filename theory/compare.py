@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,8 +117,9 @@ def compare(
     if all(isinstance(b.guarantee, Deterministic) for b in speaking):
         trials = min(trials, 10)
     records = _Records(speaking)
+    draws = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
-        records.add(method, target, method(target, rng=child))
+        records.add(method, target, method(target, rng=child) if draws else method(target))
         if records.count % 20 == 0 and records.decided(method, target, prior, level):
             break
     for b in speaking:
@@ -243,6 +245,8 @@ def _size(target: Any) -> tuple[tuple[int, int], float]:
     """Return the two sizes that enter the rounding slack, and the unit roundoff of the target's precision."""
     if hasattr(target, "n_q"):
         return (target.n_q, target.n_k), eps(target.q)
+    if hasattr(target, "w_k"):  # the weights of a layer
+        return (int(target.w_k.shape[-2]), int(target.w_k.shape[-1])), eps(target.w_k)
     shape = tuple(int(n) for n in target.shape)
     sizes = shape[-2:] if len(shape) >= 2 else (shape[0], 1)
     like = getattr(target, "like", target)

@@ -15,6 +15,7 @@ from theory.bounds.attention.rows import exact_scores, exact_singular_values, ex
 from theory.errors import Error, dense, tail
 from theory.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.masks import Full
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
@@ -115,19 +116,20 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
 
 
 @bound(
-    method=Truncated,
+    method=(Truncated, MeanValue),
     error=errors.weights_frobenius,
     guarantee=Deterministic(),
     source=OWN,
     extremal=_small_scores,
-    generic=lambda rng: (_best(2), random_problem(rng, size=0.3)),
+    generic=lambda rng: (MeanValue(), random_problem(rng, size=0.3)),
 )
-def high_temperature_rank(method: Truncated, problem: AttentionProblem) -> Values:
+def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= sqrt(n / m) (e^rho - 1) for the best P_r of rank r >= 1 to n-by-m weights P.
 
-    rho is the largest range of the scores of a row.
+    rho is the largest range of the scores of a row. The matrix of entries 1 / m obeys the same bound.
     """
-    _require_best(method)
+    if isinstance(method, Truncated):
+        _require_best(method)
     scores = exact_scores(problem)
     require(bool(np.all(np.isfinite(scores))), "every query sees every key")
     rho = (scores.max(axis=-1) - scores.min(axis=-1)).max(axis=-1)

@@ -19,6 +19,7 @@ from theory.bounds.attention.rows import (
     head_values,
     host,
     kernel_over_mass,
+    require_own_values,
     values_spectral,
 )
 from theory.errors import Error
@@ -57,6 +58,7 @@ def kernel_normalisation_identity(
 
     Here a and a' are the exact and the approximate kernel, and d' the row sums of a'.
     """
+    require_own_values(problem, result)
     change = kernel_over_mass(problem, result) - exact_weights(problem)
     o = exact_output(problem)
     moved = change @ head_values(problem) - change.sum(axis=-1, keepdims=True) * o
@@ -73,6 +75,7 @@ def kernel_normalisation_identity(
 )
 def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, the maximum over keys with a'_ij != a_ij."""
+    require_own_values(problem, result)
     change = np.abs(kernel_over_mass(problem, result) - exact_weights(problem))
     furthest = np.where(change > 0, distances(problem), 0.0).max(axis=-1)
     return np.asarray(change.sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
@@ -91,6 +94,7 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
 
     Evaluated with every row of A and A' divided by the exact row sum d_i, which changes neither output.
     """
+    require_own_values(problem, result)
     change = kernel_over_mass(problem, result) - exact_weights(problem)
     d = denominators_over_mass(problem, result)
     moved = np.linalg.norm(change, axis=(-2, -1)) * values_spectral(problem)
@@ -108,6 +112,7 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
 )
 def relative_entry_propagation(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij, eta_i < 1."""
+    require_own_values(problem, result)
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     require(bool(np.all(kernel[weights == 0] == 0)), "the approximate kernel vanishes where the exact one does")
     ratio = np.where(weights > 0, kernel, 1.0) / np.where(weights > 0, weights, 1.0)

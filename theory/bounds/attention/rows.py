@@ -112,6 +112,14 @@ def _kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Value
     return kernel
 
 
+def require_own_values(problem: AttentionProblem, result: Approximation) -> None:
+    """Require that the result combines the values of the problem: its output is its weights times V."""
+    require(result.expand is not None, "the result has weights over the keys")
+    expand, v = dense(result.expand), host(problem.values)
+    allowance = 64 * problem.n_k * eps(problem.q) * (np.abs(expand) @ np.abs(v))
+    require(bool(np.all(np.abs(host(result.values) - expand @ v) <= allowance)), "the output is the weights times V")
+
+
 def denominators_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
     """Return the approximate over the exact row sums of the kernel, (..., H, n_q)."""
     scale = np.exp(host(result.shift) - host(problem.weights.log_mass))

@@ -7,10 +7,11 @@ import numpy as np
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
-from theory.bounds.attention.rows import exact_output, exact_weights, head_values, host, per_head, values_spectral
+from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling
 
 DRINEAS = Source("Drineas, Kannan and Mahoney 2006", "Lemmas 3 and 4")
@@ -48,12 +49,17 @@ def _random(rng: np.random.Generator) -> Instance:
     return ValueSampling(8, normalise=False), random_problem(rng, heads=2, groups=2, size=0.7)
 
 
-def _probabilities(method: ValueSampling, problem: AttentionProblem) -> Values:
+def _optimal(rng: np.random.Generator) -> Instance:
+    return ColumnSampling(8), random_problem(rng, heads=2, groups=2, size=0.7)
+
+
+def _probabilities(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """Return the probability of every key for every query head, (..., H, n_k)."""
     require(not method.normalise, "the exact row sums are used (normalise=False)")
     require(problem.softcap is None, "scores are inner products")
     require(problem.empty_rows == 0, "every query sees a key")
-    probability = per_head(problem, host(method.probabilities(problem.values)), 1)
+    drawn = method.probabilities(problem if isinstance(method, ColumnSampling) else problem.values)
+    probability = per_head(problem, drawn, 1)
     norms = np.linalg.norm(head_values(problem), axis=-1)
     require(bool(np.all((probability > 0) | (norms == 0))), "keys with non-zero values have positive probability")
     return probability
@@ -64,14 +70,14 @@ def _over(numerator: Values, probability: Values) -> Values:
 
 
 @bound(
-    method=ValueSampling,
+    method=(ValueSampling, ColumnSampling),
     error=output_rows_squared,
     guarantee=ExactExpectation(),
     source=DRINEAS,
     extremal=_flat_rows,
     generic=_random,
 )
-def value_sampling_mse(method: ValueSampling, problem: AttentionProblem) -> Values:
+def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi."""
     probability = _probabilities(method, problem)[..., None, :]
     norms = np.linalg.norm(head_values(problem), axis=-1)[..., None, :]
@@ -80,14 +86,14 @@ def value_sampling_mse(method: ValueSampling, problem: AttentionProblem) -> Valu
 
 
 @bound(
-    method=ValueSampling,
+    method=(ValueSampling, ColumnSampling),
     error=errors.output_frobenius_squared,
     guarantee=ExactExpectation(),
     source=DRINEAS,
     extremal=_flat_rows,
     generic=_random,
 )
-def amm_variance(method: ValueSampling, problem: AttentionProblem) -> Values:
+def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
     probability = _probabilities(method, problem)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
@@ -96,16 +102,16 @@ def amm_variance(method: ValueSampling, problem: AttentionProblem) -> Values:
 
 
 @bound(
-    method=ValueSampling,
+    method=(ValueSampling, ColumnSampling),
     error=errors.output_frobenius_squared,
     guarantee=InExpectation(),
     source=DRINEAS,
     side="lower",
-    extremal=_flat_rows,
+    extremal=_optimal,
     generic=_random,
     must_fail=1 / 0.3,
 )
-def amm_optimal(method: ValueSampling, problem: AttentionProblem) -> Values:
+def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are."""
     _probabilities(method, problem)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
@@ -113,7 +119,7 @@ def amm_optimal(method: ValueSampling, problem: AttentionProblem) -> Values:
 
 
 @bound(
-    method=ValueSampling,
+    method=(ValueSampling, ColumnSampling),
     error=errors.output_spectral,
     guarantee=WithProbability(),
     source=Source("Tropp 2015", "Corollary 6.2.1; constants re-derived"),
@@ -122,7 +128,7 @@ def amm_optimal(method: ValueSampling, problem: AttentionProblem) -> Values:
     must_fail=0.01,
 )
 def attention_amm_spectral(
-    method: ValueSampling, problem: AttentionProblem, *, delta: float = 0.1
+    method: ValueSampling | ColumnSampling, problem: AttentionProblem, *, delta: float = 0.1
 ) -> tuple[Values, Values]:
     """P{||O' - O|| >= eps ||P|| ||V||} <= (n_q + d_v) exp(-b c eps^2 / (4 asr (1 + eps / 3))).
 

@@ -10,7 +10,14 @@ import numpy as np
 from theory import errors
 from theory.bound import Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_scores, two_groups_of_scores
-from theory.bounds.attention.rows import exact_scores, exact_weights, kernel_over_mass, score_errors, values_spectral
+from theory.bounds.attention.rows import (
+    exact_scores,
+    exact_weights,
+    kernel_over_mass,
+    require_own_values,
+    score_errors,
+    values_spectral,
+)
 from theory.errors import Error
 from theory.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
@@ -105,6 +112,7 @@ def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result:
 )
 def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V), rho_i the range of the error of the scores of row i."""
+    require_own_values(problem, result)
     diameter = np.repeat(errors.value_diameter(problem), problem.heads // problem.groups, axis=-1)
     return np.asarray(np.tanh(_range(problem, result) / 4) * diameter[..., None])
 
@@ -119,6 +127,7 @@ def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem
 )
 def attention_fro_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||O' - O||_F <= ||S' - S||_F ||V|| / 2, scores compared up to a shift of every row."""
+    require_own_values(problem, result)
     error = np.linalg.norm(_centred(problem, result), axis=(-2, -1))
     return np.asarray(error * values_spectral(problem) / 2)
 

@@ -1,0 +1,81 @@
+"""Random projection of normalised weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.attention.perturbed import random_problem
+from theory.bounds.attention.rows import exact_output, exact_weights, head_values, host
+from theory.errors import Error
+from theory.guarantee import ExactExpectation, WithProbability
+from tnattn.attention.low_rank.linformer import Linformer
+from tnattn.attention.problem import AttentionProblem
+
+OWN = Source("re-derived")
+
+
+def _flat(rng: np.random.Generator) -> Instance:
+    """Equal weights: the example of the catalogue, where the mean squared error exceeds the output."""
+    v = np.array([1.0, -1.0, 1.0, 1.0])[None, :, None]
+    return Linformer(4, project_weights=True), AttentionProblem(np.zeros((1, 4, 1)), np.zeros((1, 4, 1)), v)
+
+
+def _random(rng: np.random.Generator) -> Instance:
+    return Linformer(48, project_weights=True), random_problem(rng)
+
+
+def _sizes(problem: AttentionProblem) -> Values:
+    """Norm of every row of the weights times norm of every column of the values, (..., H, n_q, d_v)."""
+    rows = np.linalg.norm(exact_weights(problem), axis=-1)[..., :, None]
+    return np.asarray(rows * np.linalg.norm(head_values(problem), axis=-2)[..., None, :])
+
+
+output_entry_errors = Error(
+    "absolute error of every entry of the output",
+    lambda t, r: np.abs(host(r.output) - exact_output(t)),
+    _sizes,
+    _sizes,
+)
+
+
+def _require_projection(method: Linformer) -> None:
+    require(method.project_weights, "the normalised weights are projected, not the keys inside the softmax")
+
+
+@bound(
+    method=Linformer,
+    error=errors.output_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=OWN,
+    extremal=_flat,
+    generic=_random,
+)
+def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Values:
+    """E ||P R^T R V - P V||_F^2 = (||P||_F^2 ||V||_F^2 + ||P V||_F^2) / k for k Gaussian rows of R."""
+    _require_projection(method)
+    squares = [
+        np.sum(a**2, axis=(-2, -1)) for a in (exact_weights(problem), head_values(problem), exact_output(problem))
+    ]
+    return np.asarray((squares[0] * squares[1] + squares[2]) / method.size)
+
+
+@bound(
+    method=Linformer,
+    error=output_entry_errors,
+    guarantee=WithProbability(),
+    source=OWN,
+    extremal=_random,
+    generic=_random,
+    must_fail=0.1,
+)
+def linformer_entry(method: Linformer, problem: AttentionProblem, *, epsilon: float = 0.8) -> tuple[Values, Values]:
+    """P{|p^T R^T R v - p^T v| > eps ||p|| ||v||} <= 4 exp(-k (eps - log(1 + eps)) / 2) for every entry."""
+    _require_projection(method)
+    require(epsilon > 0, "eps > 0")
+    sizes = _sizes(problem)
+    failure = 4 * math.exp(-method.size * (epsilon - math.log1p(epsilon)) / 2)
+    return epsilon * sizes, np.full_like(sizes, failure)

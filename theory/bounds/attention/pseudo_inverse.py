@@ -1,0 +1,71 @@
+"""The iteration for the pseudo-inverse inside Nystromformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory.bound import Instance, Source, Values, bound, require
+from theory.errors import Error, dense, singular_values
+from theory.guarantee import Deterministic
+from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse
+
+
+@dataclass(frozen=True)
+class PseudoInverse:
+    """The third-order iteration of Nystromformer as a method: it takes square matrices and returns Z.
+
+    Parameters
+    ----------
+    iterations : int
+    """
+
+    iterations: int = 6
+
+    def __call__(self, a: Any) -> Any:
+        return iterated_pseudo_inverse(a, iterations=self.iterations)
+
+
+def _residual(a: Any, z: Any) -> Values:
+    exact = dense(a) @ np.linalg.pinv(dense(a))
+    return np.asarray(np.linalg.norm(exact - dense(a) @ dense(z), ord=2, axis=(-2, -1)))
+
+
+def _one(a: Any) -> Values:
+    return np.ones(a.shape[:-2])
+
+
+pseudo_inverse_residual = Error("spectral norm of A A^+ - A Z", _residual, _one, _one)
+
+
+def _well_conditioned(rng: np.random.Generator) -> Instance:
+    return PseudoInverse(2), np.eye(8) + 0.3 * rng.uniform(size=(3, 8, 8))
+
+
+def _softmax_like(rng: np.random.Generator) -> Instance:
+    kernel = np.exp(1.5 * rng.standard_normal((2, 10, 10)))
+    return PseudoInverse(6), kernel / kernel.sum(axis=-1, keepdims=True)
+
+
+@bound(
+    method=PseudoInverse,
+    error=pseudo_inverse_residual,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Xiong et al. 2021", "equation (15); recursion re-derived"),
+    extremal=_well_conditioned,
+    generic=_softmax_like,
+)
+def pinv_iteration(method: PseudoInverse, a: Any) -> Values:
+    """||A A^+ - A Z_j|| <= e_j, e_{j+1} = (3 e_j^3 + e_j^4) / 4, e_0 = 1 - s_min^2 / (||A||_1 ||A||_inf).
+
+    s_min is the smallest singular value of a matrix of full rank.
+    """
+    s = singular_values(a)
+    require(bool(np.all(s[..., -1] > 1e-6 * s[..., 0])), "A has full rank, with condition number below 1e6")
+    norms = np.abs(dense(a)).sum(axis=-1).max(axis=-1) * np.abs(dense(a)).sum(axis=-2).max(axis=-1)
+    e = 1 - s[..., -1] ** 2 / norms
+    for _ in range(method.iterations):
+        e = (3 * e**3 + e**4) / 4
+    return np.asarray(e)
