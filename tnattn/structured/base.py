@@ -8,7 +8,7 @@ from typing import Any, final
 
 from scipy.sparse.linalg import LinearOperator
 
-from tnattn.arrays import Array, array_namespace, device, from_host, to_host
+from tnattn.arrays import Array, array_namespace, device, dtype_name, from_host, to_host
 
 
 class StructuredMatrix(abc.ABC):
@@ -123,7 +123,7 @@ class StructuredMatrix(abc.ABC):
             rmatvec=lambda y: apply(self._rmatmul, y),
             matmat=lambda x: apply(self._matmul, x),
             rmatmat=lambda y: apply(self._rmatmul, y),
-            dtype=to_host(self.like[:0]).dtype,
+            dtype=dtype_name(self.dtype),
         )
 
     def __repr__(self) -> str:

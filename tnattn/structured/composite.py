@@ -6,12 +6,24 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
-from tnattn.arrays import Array, array_namespace
+from tnattn.arrays import Array, array_namespace, broadcast_shape
 from tnattn.structured.base import StructuredMatrix
 
 
 def _common_batch(parts: tuple[StructuredMatrix, ...]) -> tuple[int, ...]:
     return max((part.batch for part in parts), key=lambda batch: (math.prod(batch), len(batch)))
+
+
+def _stored(parts: tuple[StructuredMatrix, ...]) -> int:
+    """Scalars that the parts store; a part that occurs twice is stored once."""
+    return sum({id(part): part.storage for part in parts}.values())
+
+
+def _stacked(products: list[Array]) -> Array:
+    """Put products (..., m_i, c) on top of each other, whose stacks differ where a part is shared by all matrices."""
+    xp = array_namespace(*products)
+    batch = broadcast_shape(*(product.shape[:-2] for product in products))
+    return xp.concat([xp.broadcast_to(product, (*batch, *product.shape[-2:])) for product in products], axis=-2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +46,7 @@ class Sum(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return sum(term.storage for term in self.terms)
+        return _stored(self.terms)
 
     def _matmul(self, x: Array) -> Array:
         return reduce(lambda a, b: a + b, (term._matmul(x) for term in self.terms))
@@ -72,7 +84,7 @@ class Product(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return self.left.storage + self.right.storage
+        return _stored((self.left, self.right))
 
     def _matmul(self, x: Array) -> Array:
         return self.left._matmul(self.right._matmul(x))
@@ -107,7 +119,7 @@ class Columns(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return sum(block.storage for block in self.blocks)
+        return _stored(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
         total, start = None, 0
@@ -118,8 +130,7 @@ class Columns(StructuredMatrix):
         return total
 
     def _rmatmul(self, y: Array) -> Array:
-        xp = array_namespace(y)
-        return xp.concat([block._rmatmul(y) for block in self.blocks], axis=-2)
+        return _stacked([block._rmatmul(y) for block in self.blocks])
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
@@ -152,11 +163,10 @@ class Rows(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return sum(block.storage for block in self.blocks)
+        return _stored(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
-        xp = array_namespace(x)
-        return xp.concat([block._matmul(x) for block in self.blocks], axis=-2)
+        return _stacked([block._matmul(x) for block in self.blocks])
 
     def _rmatmul(self, y: Array) -> Array:
         total, start = None, 0
@@ -193,16 +203,15 @@ class BlockDiagonal(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return sum(block.storage for block in self.blocks)
+        return _stored(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
-        xp = array_namespace(x)
         parts, start = [], 0
         for block in self.blocks:
             stop = start + block.shape[-1]
             parts.append(block._matmul(x[..., start:stop, :]))
             start = stop
-        return xp.concat(parts, axis=-2)
+        return _stacked(parts)
 
     def _rmatmul(self, y: Array) -> Array:
         return BlockDiagonal(tuple(block.mT for block in self.blocks))._matmul(y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device, scatter_rows
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_rows
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 
@@ -44,7 +44,10 @@ class Selection(StructuredMatrix):
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(y)
-        return scatter_rows(y, xp.broadcast_to(self.indices, y.shape[:-1]), self.columns)
+        batch = broadcast_shape(self.indices.shape[:-1], y.shape[:-2])
+        rows = self.shape[-2]
+        y = xp.broadcast_to(y, (*batch, rows, y.shape[-1]))
+        return scatter_rows(y, xp.broadcast_to(self.indices, (*batch, rows)), self.columns)
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.prototype)

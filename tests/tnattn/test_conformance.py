@@ -1,0 +1,55 @@
+"""The conformance kit on everything that the package defines."""
+
+import pytest
+
+from tnattn.attention.method import AttentionMethod
+from tnattn.attention.wrappers.causal import Causal
+from tnattn.decomposition.base import Decomposition
+from tnattn.discovery import subclasses
+from tnattn.randnla.sketch import Sketch
+from tnattn.testing import LAWS, check_decomposition, check_method, check_sketch
+
+METHODS = {name: cls() for name, cls in subclasses("tnattn.attention", AttentionMethod).items()}
+# leaves of 64 would leave nothing to approximate at the lengths used here
+METHODS["Causal, small leaves"] = Causal(leaf=8)
+DECOMPOSITIONS = subclasses("tnattn.decomposition", Decomposition)
+SKETCHES = subclasses("tnattn.randnla", Sketch)
+
+# the largest ranks of with_rank do not make a canonical polyadic decomposition exact, and its sweeps stop early
+ITERATIVE = {"CPALS": {"exact_at_full_rank": False, "rtol": 1e-3}}
+
+QUICK = [law.name for law in LAWS if not law.slow]
+SLOW = [law.name for law in LAWS if law.slow]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_obeys_the_quick_laws(name):
+    check_method(METHODS[name], laws=QUICK, require_waived_violations=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_obeys_the_laws_of_many_runs(name):
+    check_method(METHODS[name], laws=SLOW, require_waived_violations=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_method_obeys_all_laws_for_other_seeds(name, seed):
+    check_method(METHODS[name], seeds=[seed], n=47)
+
+
+@pytest.mark.parametrize("name", DECOMPOSITIONS)
+def test_a_decomposition_obeys_the_laws(name):
+    check_decomposition(DECOMPOSITIONS[name](), **ITERATIVE.get(name, {}))
+
+
+@pytest.mark.parametrize("name", SKETCHES)
+def test_a_sketch_obeys_the_laws(name):
+    check_sketch(SKETCHES[name]())
+
+
+def test_something_of_every_kind_is_found():
+    assert {"Exact", "TopK", "SlidingWindow", "Performer", "MeanValue"} <= set(METHODS)
+    assert {"HOSVD", "STHOSVD", "TTSVD"} <= set(DECOMPOSITIONS)
+    assert {"Gaussian", "SparseSign"} <= set(SKETCHES)
