@@ -13,7 +13,6 @@ from tnattn.attention.masks import Causal, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Hyperbolic, Independent, Orthogonal, Positive, Trigonometric
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.summary import KeySet
 
 KINDS = [Positive(), Hyperbolic(), Trigonometric()]
 DIRECTIONS = [Independent(), Orthogonal()]
@@ -93,15 +92,6 @@ def test_the_mean_squared_error_of_orthogonal_features_is_the_formula(kind):
     pooled = squares.mean(axis=(-2, -1))
     assert np.abs(z_score(pooled, (independent + gain).mean(axis=(-2, -1)))).max() < 5
     assert np.abs(z_score(pooled, independent.mean(axis=(-2, -1)))).max() > 5
-
-
-def test_orthogonal_directions_are_orthogonal_within_blocks():
-    w = Orthogonal().draw(7, 4, rng=np.random.default_rng(0), like=np.zeros(1))
-    gram = w @ w.T
-    off = gram - np.diag(np.diag(gram))
-    np.testing.assert_allclose(off[:4, :4], 0, atol=1e-13)
-    np.testing.assert_allclose(off[4:, 4:], 0, atol=1e-13)
-    assert np.abs(off[:4, 4:]).max() > 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -211,39 +201,6 @@ def test_a_single_key_or_row_works(n_q, n_k):
     assert output.shape == (2, n_q, 3)
     if n_k == 1:
         np.testing.assert_allclose(output, np.broadcast_to(target.v, output.shape), rtol=1e-12)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_summary_answers_as_the_method(kind):
-    target, method = problem(heads=4), Performer(16, kind)
-    summary = method.summarise(KeySet.of(target), rng=np.random.default_rng(3))
-    whole = method(target, rng=np.random.default_rng(3))
-    np.testing.assert_array_equal(summary.attend(target.q).output, whole.output)
-    assert summary.nbytes == 8 * sum(x.size for x in (summary.peak, summary.values, summary.mass)) + 8 * (
-        summary.map.directions.size + summary.map.origin.size
-    )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_extending_equals_summarising_everything(kind):
-    target, method = problem(size=1.0), Performer(16, kind, centre=False)
-    parts = [KeySet.from_arrays(target.k[:, part], target.v[:, part], scale=1.0) for part in (slice(4), slice(4, 9))]
-    grown = method.summarise(parts[0], rng=np.random.default_rng(0)).extend(target.k[:, 4:], target.v[:, 4:])
-    whole = method.summarise(KeySet.of(target), rng=np.random.default_rng(0))
-    np.testing.assert_allclose(grown.attend(target.q).output, whole.attend(target.q).output, rtol=1e-11)
-    assert grown.nbytes == whole.nbytes
-
-
-def test_a_grown_summary_with_an_origin_is_still_unbiased():
-    target, method = problem(size=0.3, mean=0.3), Performer(8)
-    rng = np.random.default_rng(0)
-    first = KeySet.from_arrays(target.k[:, :4], target.v[:, :4], scale=1.0)
-    masses = []
-    for _ in range(1500):
-        piece = method.summarise(first, rng=rng).extend(target.k[:, 4:], target.v[:, 4:]).attend(target.q)
-        masses.append(np.exp(piece.shift) * piece.denominators)
-    expected = exact_kernel(target).sum(axis=-1)[:, None]
-    assert np.abs(z_score(np.stack(masses), expected)).max() < 5.5
 
 
 def test_the_same_seed_gives_the_same_bits():

@@ -144,7 +144,7 @@ def test_later_rows_reach_earlier_ones():
 
 
 def test_permuted_keys_see_another_draw():
-    """P11 holds in distribution only, since a test matrix is drawn by position; at full rank it holds for every draw."""
+    """P11 holds in distribution only, a test matrix being drawn by position; at full rank for every draw."""
     target = problem()
     order = np.random.default_rng(1).permutation(14)
     moved = dataclasses.replace(target, k=target.k[:, order], v=target.v[:, order])

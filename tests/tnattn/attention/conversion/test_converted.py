@@ -1,0 +1,53 @@
+"""Converted layers as approximations."""
+
+import numpy as np
+import pytest
+
+from tnattn.attention.conversion.converted import Converted
+from tnattn.attention.conversion.grouped_queries import GroupedQueries
+from tnattn.attention.masks import Causal
+from tnattn.attention.projections import LayerProblem, Projections
+from tnattn.attention.rotary import Rotary
+
+
+def layer(seed=0, *, heads=4, groups=4, batch=(), rotary=None, mask=None):
+    rng = np.random.default_rng(seed)
+    weights = [rng.standard_normal(s) / 3 for s in ((heads, 6, 4), (groups, 6, 4), (groups, 6, 3), (heads, 3, 6))]
+    hidden = rng.standard_normal((*batch, 7, 6))
+    return LayerProblem(hidden, Projections(*weights, rotary=rotary), **({} if mask is None else {"mask": mask}))
+
+
+@pytest.mark.parametrize("rotary", [None, Rotary(4)])
+@pytest.mark.parametrize("mask", [None, Causal()])
+def test_conversion_to_as_many_groups_is_exact_and_to_fewer_is_not(rotary, mask):
+    target = layer(rotary=rotary, mask=mask, batch=(2,))
+    np.testing.assert_allclose(Converted(GroupedQueries(4))(target).output, target.attention.output, rtol=1e-10)
+    assert np.linalg.norm(Converted(GroupedQueries(2))(target).output - target.attention.output) > 0.01
+
+
+@pytest.mark.parametrize("rotary", [None, Rotary(4)])
+def test_a_converted_layer_attends_as_its_own_problem(rotary):
+    target = layer(rotary=rotary)
+    converted = LayerProblem(target.hidden, GroupedQueries(2)(target.projections))
+    piece = Converted(GroupedQueries(2))(target)
+    np.testing.assert_allclose(piece.output, converted.attention.output, rtol=1e-10)
+    np.testing.assert_allclose(converted.output, target.project(piece.output), rtol=1e-10)
+    assert converted.attention.k.shape == (2, 7, 4)
+
+
+def test_equal_heads_pool_without_error():
+    target = layer(groups=1)
+    weights = target.projections
+    full = Projections(weights.w_q, np.repeat(weights.w_k, 4, axis=0), np.repeat(weights.w_v, 4, axis=0))
+    piece = Converted(GroupedQueries(1))(LayerProblem(target.hidden, full))
+    np.testing.assert_allclose(piece.output, target.attention.output, rtol=1e-10)
+
+
+def test_the_stage_is_the_conversion_of_the_weights():
+    target, method = layer(), Converted(GroupedQueries(2))
+    assert method.stages(target) == [(method.conversion, target.projections)]
+
+
+def test_weights_are_what_is_converted():
+    with pytest.raises(TypeError, match="LayerProblem"):
+        Converted()(layer().attention)
