@@ -86,6 +86,26 @@ def eigh(a: Array) -> tuple[Array, Array]:
     return values, vectors
 
 
+def leading_eigh(a: Array, *, keep: int) -> tuple[Array, Array]:
+    """Return the largest ``keep`` eigenvalues (..., keep), descending, and their eigenvectors (..., n, keep).
+
+    On the host, few of many come from relatively robust representations, without the other vectors: half the price of
+    the whole decomposition, which is taken elsewhere.
+    """
+    xp = array_namespace(a)
+    n = a.shape[-1]
+    if not 1 <= keep <= n:
+        raise ValueError(f"keep {keep} is outside 1 ... n = {n}; reduce keep")
+    if not array_api_compat.is_numpy_array(a) or 8 * keep > n:
+        values, vectors = eigh(a)
+        return xp.flip(values[..., n - keep :], axis=-1), xp.flip(vectors[..., n - keep :], axis=-1)
+    values, vectors = np.empty((*a.shape[:-2], keep), a.dtype), np.empty((*a.shape[:-1], keep), a.dtype)
+    for i in np.ndindex(a.shape[:-2]):
+        w, v = scipy.linalg.eigh(a[i], subset_by_index=[n - keep, n - 1], driver="evr", check_finite=False)
+        values[i], vectors[i] = w[::-1], v[:, ::-1]
+    return values, vectors
+
+
 def svd(a: Array) -> tuple[Array, Array, Array]:
     """Return the thin singular value decomposition u (..., m, r), s (..., r), vt (..., r, n), r = min(m, n)."""
     u, s, vt = array_namespace(a).linalg.svd(a, full_matrices=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
-from tnattn.linalg import eigh, orthonormalise, small_svd
+from tnattn.linalg import leading_eigh, orthonormalise, small_svd
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,7 @@ def mode_subspace(
         return leading_subspace(unfold(tensor, mode, order=order), rank=rank, energy=energy)
     if rank == sizes[mode]:
         return _whole(tensor.shape[: tensor.ndim - order], rank, like=tensor)
-    values, vectors = _descending(mode_gram(tensor, mode, order=order))
-    found = _truncated(values, vectors, rank=rank, energy=energy, size=max(sizes))
+    found = _from_gram(mode_gram(tensor, mode, order=order), rank=rank, energy=energy, size=max(sizes))
     if found is not None:
         return found
     return _directly(unfold(tensor, mode, order=order), rank=rank, energy=energy)
@@ -73,11 +72,9 @@ def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None 
     if rank == n:
         return dataclasses.replace(_whole(a.shape[:-2], n, like=a), basis=orthonormalise(a))
     if m <= n:
-        values, vectors = _descending(xp.matmul(a, xp.matrix_transpose(a)))
-        found = _truncated(values, vectors, rank=rank, energy=energy, size=n)
+        found = _from_gram(xp.matmul(a, xp.matrix_transpose(a)), rank=rank, energy=energy, size=n)
         return _directly(a, rank=rank, energy=energy) if found is None else found
-    values, right = _descending(xp.matmul(xp.matrix_transpose(a), a))
-    found = _truncated(values, right, rank=rank, energy=energy, size=m)
+    found = _from_gram(xp.matmul(xp.matrix_transpose(a), a), rank=rank, energy=energy, size=m)
     if found is None:
         return _directly(a, rank=rank, energy=energy)
     images = xp.matmul(a, found.basis)
@@ -94,36 +91,43 @@ def _whole(batch: Sequence[int], m: int, *, like: Array) -> Subspace:
     return Subspace(identity, nothing, xp.full(batch, m, dtype=xp.int64, device=device(like)))
 
 
-def _descending(gram: Array) -> tuple[Array, Array]:
-    xp = array_namespace(gram)
-    values, vectors = eigh(gram)
-    return xp.flip(values, axis=-1), xp.flip(vectors, axis=-1)
-
-
-def _truncated(values: Array, vectors: Array, *, rank: int | None, energy: Array | None, size: int) -> Subspace | None:
-    """Truncate an eigenvalue decomposition; None if what is discarded is of the order of its rounding."""
-    xp = array_namespace(values)
-    total = xp.sum(values, axis=-1)
-    rounding = 4 * math.sqrt(size) * eps(values) * total
-    found = _cut(xp, xp.maximum(values, xp.zeros_like(values)), vectors, rank=rank, energy=energy, margin=rounding)
-    sound = found.discarded >= 4 * rounding
-    if energy is not None:  # all of them kept: nothing to be wrong about, unless it was the margin that kept them
-        sound = sound | ((found.ranks == values.shape[-1]) & (energy >= 8 * rounding))
+def _from_gram(gram: Array, *, rank: int | None, energy: Array | None, size: int) -> Subspace | None:
+    """Truncate the eigenvalue decomposition; None if what is discarded is of the order of its rounding."""
+    xp, count = array_namespace(gram), gram.shape[-1]
+    total = xp.linalg.trace(gram)
+    rounding = 4 * math.sqrt(size) * eps(gram) * total
+    values, vectors = leading_eigh(gram, keep=count if rank is None else rank)
+    values = xp.maximum(values, xp.zeros_like(values))
+    if energy is None:
+        outside = total - xp.sum(values, axis=-1)
+        found = Subspace(vectors, xp.maximum(outside, xp.zeros_like(outside)), _equal(rank, like=values))
+        sound = found.discarded >= 4 * rounding
+    else:
+        found = _cut(values, vectors, energy=energy, margin=rounding)
+        # all of them kept: nothing to be wrong about, unless it was the margin that kept them
+        sound = (found.discarded >= 4 * rounding) | ((found.ranks == count) & (energy >= 8 * rounding))
     return found if bool(xp.all(sound)) else None
 
 
 def _directly(a: Array, *, rank: int | None, energy: Array | None) -> Subspace:
+    """Truncate the singular value decomposition."""
     xp = array_namespace(a)
     u, s, _ = small_svd(a)
-    return _cut(xp, s * s, u, rank=rank, energy=energy, margin=xp.zeros_like(s[..., 0]))
-
-
-def _cut(xp: Any, values: Array, vectors: Array, *, rank: int | None, energy: Array | None, margin: Array) -> Subspace:
-    """Keep the given number of columns, or as few as leave at most the given energy less a margin."""
-    tails = xp.flip(xp.cumulative_sum(xp.flip(values, axis=-1), axis=-1, include_initial=True), axis=-1)
     if energy is None:
-        ranks = xp.full(tuple(values.shape[:-1]), rank, dtype=xp.int64, device=device(values))
-        return Subspace(vectors[..., :rank], tails[..., rank], ranks)
+        return Subspace(u[..., :rank], xp.sum(s[..., rank:] ** 2, axis=-1), _equal(rank, like=s))
+    return _cut(s * s, u, energy=energy, margin=xp.zeros_like(energy))
+
+
+def _equal(rank: int | None, *, like: Array) -> Array:
+    """Return one rank for each matrix of a stack (..., k)."""
+    xp = array_namespace(like)
+    return xp.full(tuple(like.shape[:-1]), rank, dtype=xp.int64, device=device(like))
+
+
+def _cut(values: Array, vectors: Array, *, energy: Array, margin: Array) -> Subspace:
+    """Keep as few columns as leave at most the given energy, less a margin."""
+    xp = array_namespace(values)
+    tails = xp.flip(xp.cumulative_sum(xp.flip(values, axis=-1), axis=-1, include_initial=True), axis=-1)
     needed = xp.sum(xp.astype(tails[..., :-1] + margin[..., None] > energy[..., None], xp.int64), axis=-1)
     ranks = xp.maximum(needed, xp.ones_like(needed))
     keep = int(xp.max(ranks))
