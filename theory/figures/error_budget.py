@@ -1,0 +1,196 @@
+"""Error against budget, a panel per family, with what theory predicted and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from theory.curves import Curve
+from theory.figures.style import INK, Look, heading, new_figure, styled
+
+__all__ = ["draw"]
+
+Values = npt.NDArray[np.float64]
+
+COLUMNS, PANEL, MOST = 3, 2.35, 8
+LOWEST, HIGHEST = 1e-4, 30.0
+
+
+@styled
+def draw(
+    curves: Sequence[Curve], look: dict[str, Look], floor: tuple[npt.NDArray[np.int64], Values] | None = None
+) -> Figure:
+    """Draw a panel per family.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        The controls among them are drawn in every panel.
+    look : dict from method to Look
+    floor : (budgets (b,), quantiles (b, 3)), optional
+        Best rank-m error of the weights.
+
+    Returns
+    -------
+    Figure
+        Errors outside the axes are drawn on their edge; vacuous predictions as crosses, at the top if above it.
+    """
+    panels = list(_panels(curves))
+    controls = [curve for curve in curves if curve.control]
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure(PANEL * rows + 1.0)
+    heading(figure, "Relative output error against budget")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    limits = _limits(curves)
+    budgets = sorted({int(m) for curve in curves for m in curve.budgets if m > 0} or {1})
+    for index, ax in enumerate(axes.flat):
+        if index >= len(panels):
+            ax.set_axis_off()
+            continue
+        family, members = panels[index]
+        _scales(ax, budgets, limits)
+        _controls(ax, controls, look, floor)
+        handles = [_method(ax, curve, look[curve.method]) for curve in members]
+        ax.legend(
+            handles,
+            [curve.method for curve in members],
+            title=family.replace("_", " "),
+            title_fontproperties={"weight": "bold", "size": 9},
+            alignment="left",
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.0),
+            borderpad=0,
+            handlelength=2.2,
+            ncols=2 if max(len(curve.method) for curve in members) < 16 else 1,
+        )
+        if index % columns == 0:
+            ax.set_ylabel("‖O′ − O‖ / ‖O‖")
+        if index + columns >= len(panels):
+            ax.set_xlabel("budget (columns)")
+            ax.tick_params(labelbottom=True)
+    _legend(figure, controls, look, curves, floor)
+    return figure
+
+
+def _panels(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
+    """Yield families in parts of at most eight methods; controls alone if there is nothing else."""
+    families: dict[str, list[Curve]] = {}
+    for curve in curves:
+        if not curve.control:
+            families.setdefault(curve.family, []).append(curve)
+    if not families:
+        yield "controls only", [curve for curve in curves if curve.control]
+    for family, members in families.items():
+        for start in range(0, len(members), MOST):
+            yield family + (" (continued)" if start else ""), members[start : start + MOST]
+
+
+def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    seen = np.concatenate([np.concatenate([curve.low, curve.median, curve.high]) for curve in curves])
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if seen.size == 0:
+        return 1e-2, 2.0
+    return float(np.clip(seen.min() / 1.4, LOWEST, 0.5)), float(np.clip(seen.max() * 1.3, 2.0, HIGHEST))
+
+
+def _scales(ax: Axes, budgets: Sequence[int], limits: tuple[float, float]) -> None:
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xlim(budgets[0] / 1.15, budgets[-1] * 1.15)
+    ax.set_ylim(*limits)
+    ax.xaxis.set_major_locator(FixedLocator(budgets))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(budgets, [str(m) for m in budgets])
+
+
+def _inside(ax: Axes, values: Values) -> Values:
+    """Return values moved to the edge of the axes if they are outside; infinite ones too, unknown ones not."""
+    low, high = ax.get_ylim()
+    return np.asarray(np.clip(values, low, high))
+
+
+def _method(ax: Axes, curve: Curve, look: Look) -> Line2D:
+    if not curve.budgeted:
+        ax.axhspan(*_inside(ax, np.asarray([curve.low[0], curve.high[0]])), color=look.colour, alpha=0.10, lw=0)
+        line = ax.axhline(_inside(ax, curve.median)[0], color=look.colour, lw=1.7, gid=curve.method)
+        line.set_label(curve.method)
+        if np.isfinite(curve.predicted[0]):
+            ax.axhline(_inside(ax, curve.predicted)[0], color=look.colour, lw=1.2, ls=(0, (4, 2)))
+        return line
+    band = _inside(ax, np.stack([curve.low, curve.high]))
+    ax.fill_between(curve.budgets, *band, color=look.colour, alpha=0.15, lw=0)
+    (line,) = ax.plot(
+        curve.budgets, _inside(ax, curve.median), color=look.colour, marker=look.marker, label=curve.method
+    )
+    known = np.isfinite(curve.predicted) | np.isposinf(curve.predicted)
+    if known.any():
+        predicted, at = _inside(ax, curve.predicted[known]), curve.budgets[known]
+        ax.plot(at, predicted, color=look.colour, lw=1.2, ls=(0, (4, 2)), label=f"{curve.method}, predicted")
+        empty = curve.vacuous[known]
+        ax.plot(
+            at[empty], predicted[empty], color=look.colour, marker="x", ls="", ms=6, mew=1.6, clip_on=False, zorder=5
+        )
+    return line
+
+
+def _controls(
+    ax: Axes, controls: Sequence[Curve], look: dict[str, Look], floor: tuple[npt.NDArray[np.int64], Values] | None
+) -> None:
+    for curve in controls:
+        style = {"color": look[curve.method].colour, "ls": look[curve.method].dashes, "lw": 1.1, "zorder": 1.5}
+        if not np.any(curve.median > 0):
+            continue  # exact attention has no error to show
+        if curve.budgeted:
+            ax.plot(curve.budgets, _inside(ax, curve.median), label=curve.method, **style)
+        else:
+            ax.axhline(_inside(ax, curve.median)[0], label=curve.method, **style)
+    if floor is not None and floor[0].size:
+        ax.plot(floor[0], _inside(ax, floor[1][:, 0]), color=INK, lw=0.9, ls=(0, (1, 1)), label="best rank", zorder=1.5)
+
+
+def _legend(
+    figure: Figure,
+    controls: Sequence[Curve],
+    look: dict[str, Look],
+    curves: Sequence[Curve],
+    floor: tuple[npt.NDArray[np.int64], Values] | None,
+) -> None:
+    names = {"MeanValue": "mean(V), free", "SlidingWindow": "window only", "TopK": "exact top keys (oracle)"}
+    entries: list[tuple[Any, str]] = []
+    for curve in controls:
+        if np.any(curve.median > 0):
+            style = look[curve.method]
+            text = names.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
+            entries.append((Line2D([], [], color=style.colour, ls=style.dashes, lw=1.3), text))
+    if floor is not None and floor[0].size:
+        entries.append((Line2D([], [], color=INK, lw=0.9, ls=(0, (1, 1))), "best rank-m error of the weights"))
+    entries.append(
+        (
+            (Patch(color="#8fa3b5", alpha=0.35, lw=0), Line2D([], [], color="#51687d", marker="o")),
+            "median, 10 to 90 % of heads and trials",
+        )
+    )
+    if any(np.any(~np.isnan(curve.predicted)) for curve in curves):
+        entries.append((Line2D([], [], color="#51687d", lw=1.2, ls=(0, (4, 2))), "predicted"))
+    if any(curve.vacuous.any() for curve in curves):
+        entries.append((Line2D([], [], color="#51687d", ls="", marker="x", ms=6, mew=1.6), "predicted, but vacuous"))
+    handles, texts = zip(*entries, strict=True)
+    figure.legend(
+        handles,
+        texts,
+        loc="outside lower left",
+        ncols=4 if len(entries) > 4 else len(entries),
+        handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+        handlelength=2.6,
+        columnspacing=1.4,
+    )

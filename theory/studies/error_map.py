@@ -1,0 +1,101 @@
+"""Where on the attention map do approximations err?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tnattn.arrays import to_host
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
+
+__all__ = ["DENSE", "ErrorMap", "pooled", "study"]
+
+Values = npt.NDArray[np.float64]
+
+DENSE = 2048
+"""Largest number of keys up to which the dense weights of all heads are formed."""
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorMap:
+    """The weights of one head and how far approximations are from them.
+
+    Parameters
+    ----------
+    head : int
+        Batch entries counted apart.
+    weights : (n_q, n_k)
+        Exact, P.
+    errors : mapping from label to (n_q, n_k)
+        Absolute values of P' - P, entry by entry; NaN rows where the approximation has none.
+    """
+
+    head: int
+    weights: Values
+    errors: Mapping[str, Values]
+
+    def relative(self, label: str) -> float:
+        """Return ||P' - P||_F / ||P||_F."""
+        return float(np.linalg.norm(self.errors[label]) / np.linalg.norm(self.weights))
+
+
+def study(
+    problem: AttentionProblem, approximations: Mapping[str, Approximation], *, head: int | None = None
+) -> ErrorMap:
+    """Compare approximate weights with the exact ones, entry by entry, on one head.
+
+    Parameters
+    ----------
+    problem : AttentionProblem
+    approximations : mapping from label to Approximation
+        Each with weights over the original keys.
+    head : int, optional
+        By default the one in the middle when heads are ordered by their median error over the approximations.
+
+    Raises
+    ------
+    ValueError
+        If there is no approximation, one has no weights, or the head does not exist.
+
+    Notes
+    -----
+    Dense weights of all heads, O(H n_q n_k) memory per approximation.
+    """
+    if not approximations:
+        raise ValueError("approximations is empty; pass at least one, such as {'TopK': TopK()(problem)}")
+    exact = _dense(problem.weights.to_dense(), problem)
+    if head is not None and not 0 <= head < exact.shape[0]:
+        raise ValueError(f"head {head} does not exist; the problem has heads 0 to {exact.shape[0] - 1}")
+    differences = {}
+    for label, approximation in approximations.items():
+        if approximation.expand is None:
+            raise ValueError(f"{label} has no weights over the original keys; leave it out")
+        differences[label] = np.abs(_dense(approximation.weights.to_dense(), problem) - exact)
+    if head is None:
+        relative = np.stack([np.linalg.norm(d, axis=(-2, -1)) for d in differences.values()])
+        relative /= np.linalg.norm(exact, axis=(-2, -1))
+        order = np.argsort(np.median(relative, axis=0), kind="stable")
+        head = int(order[(len(order) - 1) // 2])
+    return ErrorMap(head, exact[head], {label: difference[head] for label, difference in differences.items()})
+
+
+def _dense(grouped: Any, problem: AttentionProblem) -> Values:
+    """Return grouped matrices as (all heads, n_q, n_k), float64 on the host."""
+    host = np.asarray(to_host(grouped), dtype=np.float64)
+    return np.broadcast_to(host, (*problem.batch, *host.shape[-2:])).reshape(-1, *host.shape[-2:])
+
+
+def pooled(a: Values, most: int) -> Values:
+    """Return root mean squares over blocks, so that no more than ``most`` rows and columns remain."""
+    steps = [-(-extent // most) for extent in a.shape]
+    for axis, step in enumerate(steps):
+        starts = np.arange(0, a.shape[axis], step)
+        sizes = np.diff(np.append(starts, a.shape[axis]))
+        mean = np.add.reduceat(a**2, starts, axis=axis) / (sizes[:, None] if axis == 0 else sizes)
+        a = np.sqrt(mean)
+    return np.asarray(a)
