@@ -25,7 +25,8 @@ class SparseSign(Sketch):
     -----
     The columns are cut into ``nonzeros`` blocks of as equal a length as possible and each row gets one sign per block
     (the block construction of Nelson & Nguyen 2013 and Kane & Nelson 2014): distinct positions for ``nonzeros`` draws
-    per row. Held as ELLPACK, never dense.
+    per row, an order of magnitude fewer than a Gaussian test matrix. Held as ELLPACK; ``sketched`` says when it is used
+    as such.
     """
 
     nonzeros: int = 8
