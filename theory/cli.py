@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 INSTALL = 'pip install "tnattn[study]"'
 MISTAKES = (ValueError, TypeError, ModuleNotFoundError, OSError, RuntimeError)
@@ -27,14 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     # the errors of the option parser have no public name of their own: they share a base with BadParameter
-    usage = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+    usage: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
     try:
         status = app(words, prog_name="tnattn", standalone_mode=False)
     except usage as error:
-        sys.exit(_complain(getattr(error, "format_message", lambda: str(error))()))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except typer.Abort:
+        sys.exit(_complain(error.format_message()))
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except MISTAKES as error:
         if "--debug" in words:

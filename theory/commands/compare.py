@@ -19,7 +19,7 @@ from theory.manifest import finished, manifest, write_manifest
 from theory.runner import process_pool
 from theory.studies.attention import LEDGER, AttentionStudy, Settings, load, remaining, run_study
 from theory.studies.candidates import select
-from theory.studies.problems import ProblemSource
+from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Ranking, rankings
 from theory.studies.summary import Line, lines
 
@@ -100,16 +100,13 @@ def command(
     show(_table(study, made))
     for refusal in study.refusals:
         say(f"left out: {refusal.label}: {refusal.reason}")
-    for row in failures:
-        say(f"failed: {row.get('method', row['kind'])} at budget {row.get('budget')}: {row['message']}")
+    _show_failures(failures)
     _notes(study, rows)
     _show_rankings(ranked)
     say(f"\nresults  {out}\nreport   {report}")
 
 
 def _budgets(text: str | None, source: ProblemSource) -> tuple[int, ...]:
-    from theory.studies.problems import load_problem
-
     words = [word.strip() for word in (text or BUDGETS).split(",")]
     if not all(word.isdigit() for word in words):
         raise ValueError(f"budgets are {text!r}; give positive integers, such as {BUDGETS}")
@@ -129,7 +126,7 @@ def _run(study: AttentionStudy, out: Path, workers: int | None) -> None:
         with progress("compare", missing) as tick, _pool(serial, workers) as executor:
 
             def on_done(row: dict[str, Any]) -> None:
-                tick(f"{row['kind'] if 'kind' in row else 'failed'} {row.get('method', '')}")
+                tick(f"{row.get('kind', 'failed')} {row.get('method', '')}")
 
             run_study(study, out, executor=executor, on_done=on_done)
     except KeyboardInterrupt:
@@ -168,6 +165,17 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
         "predicted: the best theorem's bound on the error; flops, stored numbers and time relative to exact attention"
     )
     return table(title, columns, rows, caption=caption)
+
+
+def _show_failures(failures: list[dict[str, Any]]) -> None:
+    """Print every message once, with those that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for row in failures:
+        budget = f" at budget {row['budget']}" if row.get("budget") else ""
+        concerned.setdefault(row["message"], []).append(f"{row.get('method', '')}{budget} ({row['kind']})")
+    for message, names in concerned.items():
+        shown = ", ".join(dict.fromkeys(names))
+        say(f"failed: {shown}: {message}")
 
 
 def _notes(study: AttentionStudy, rows: list[dict[str, Any]]) -> None:

@@ -1,5 +1,136 @@
-HELP = "Verify."
+"""``tnattn verify``: every theorem against data."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from theory import catalogue
+from theory.bound import Bound
+from theory.commands.options import Json, Seed
+from theory.console import print_json, progress, say, show, table, warn
+from theory.runner import process_pool
+from theory.studies.problems import nearest
+from theory.studies.verification import LEVEL, Finding, Verification, cases, verify
+
+HELP = """
+Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
+
+The control is the theorem with a wrong constant: the same test must refute it, or the test proves nothing. Exit status
+1 if a theorem is refuted.
+
+  tnattn verify
+
+  tnattn verify --bounds favor_positive_mse,hosvd_bound --trials 2000
+
+  tnattn verify --thorough
+"""
+SECONDS = {False: 150.0, True: 3600.0}
 
 
-def command() -> None:
-    raise ValueError("not yet")
+def command(
+    bounds: Annotated[
+        str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", help="Runs per theorem and instance, at most.")] = 400,
+    level: Annotated[
+        float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")
+    ] = LEVEL,
+    seed: Seed = 0,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Five draws of every instance and up to an hour instead of 3 minutes.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Verify theorems."""
+    chosen = _chosen(bounds)
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers is {workers}; give 0 (no pool) or a positive number of processes")
+    count = workers if workers is not None else os.cpu_count() or 1
+    with progress("verify", len(cases(chosen, thorough=thorough))) as tick, _pool(count) as executor:
+        try:
+            result = verify(
+                chosen,
+                trials=trials,
+                level=level,
+                seed=seed,
+                seconds=SECONDS[thorough],
+                thorough=thorough,
+                executor=executor,
+                workers=max(1, count),
+                on_done=lambda finding: tick(finding.bound),
+            )
+        except KeyboardInterrupt:
+            warn("interrupted; a verification is not continued, choose theorems with --bounds to make it shorter")
+            raise typer.Exit(130) from None
+    if json:
+        print_json(_for_scripts(result))
+    else:
+        _print(result)
+    if result.refuted:
+        raise typer.Exit(1)
+
+
+def _chosen(text: str | None) -> list[Bound]:
+    known = catalogue.bounds()
+    if text is None:
+        return list(known.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no theorem {name!r}{nearest(name, known)}; `tnattn bounds` lists them all")
+    if not names:
+        raise ValueError("bounds is empty; give names, or leave it out for all")
+    return [known[name] for name in names]
+
+
+def _pool(workers: int) -> AbstractContextManager[Executor | None]:
+    return nullcontext(None) if workers == 0 else process_pool(workers)
+
+
+def _print(result: Verification) -> None:
+    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "trials", "control")
+    show(table("Theorems against data", columns, [_row(finding) for finding in result.findings]))
+    for finding in result.refuted:
+        say(f"REFUTED: {finding.bound} ({finding.source}), {finding.instance} instance: {finding.detail}")
+    for finding in result.findings:
+        if finding.verdict == "not applicable":
+            say(f"not applicable: {finding.bound}: {finding.detail}")
+        if finding.undetected:
+            say(f"weak: {finding.bound}: the wrong constant was not refuted in {finding.trials} trials")
+    if result.without_extremal:
+        say(f"no extremal instance known for {len(result.without_extremal)}: {', '.join(result.without_extremal)}")
+    theorems = len({finding.bound for finding in result.findings})
+    say(f"{theorems} theorems, {len({f.bound for f in result.refuted})} refuted at family level {result.level:g}")
+
+
+def _row(finding: Finding) -> tuple[object, ...]:
+    red = "bold red"
+    return (
+        finding.bound,
+        finding.about,
+        finding.guarantee,
+        finding.instance,
+        Text(finding.verdict, style=red if finding.verdict == "refuted" else ""),
+        finding.slack,
+        finding.trials,
+        Text(finding.control, style=red if finding.undetected else ""),
+    )
+
+
+def _for_scripts(result: Verification) -> dict[str, object]:
+    return {
+        "level": result.level,
+        "findings": [dataclasses.asdict(finding) for finding in result.findings],
+        "refuted": sorted({finding.bound for finding in result.refuted}),
+        "without_extremal": list(result.without_extremal),
+    }

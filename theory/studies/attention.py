@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,7 +20,7 @@ from theory.runner import Task, run
 from theory.store import Ledger, export, source_hash, trial_key
 from theory.studies import measurement
 from theory.studies.candidates import Candidate, Refusal, fit
-from theory.studies.measurement import DENSE, Job, measure, measured_time
+from theory.studies.measurement import DENSE, Job, about_every_method, measure, measured_time
 from theory.studies.problems import ProblemSource, load_problem, problem_hash
 from tnattn.attention import masks
 from tnattn.attention.problem import AttentionProblem
@@ -131,10 +132,10 @@ class AttentionStudy:
         if max(self.problem.n_q, self.problem.n_k) <= DENSE:
             job = Job("floor", self._source, self._seed, self._names(None, 0), budgets=self.settings.budgets)
             found.append(Task(self._key(job, None), job))
-        theorems = {id(entrant): bounds_about(entrant.method) for entrant, _ in self.entrants}
-        level = LEVEL / max(1, sum(len(bounds) for bounds in theorems.values()))
         random = {candidate.label: self._is_randomized(candidate) for candidate, _ in reversed(self.entrants)}
-        for candidate, budget in self.entrants:
+        theorems = [self._theorems(candidate, budget) for candidate, budget in self.entrants]
+        level = LEVEL / max(1, sum(map(len, theorems)))
+        for (candidate, budget), judged in zip(self.entrants, theorems, strict=True):
             names, pickled = self._names(candidate, budget), candidate.pickled()
             for trial in range(self.settings.trials if random[candidate.label] else 1):
                 named = (*names, ("trial", trial))
@@ -142,9 +143,11 @@ class AttentionStudy:
                 found.append(Task(self._key(job, candidate), job))
             job = Job("prediction", self._source, self._seed, names, pickled, candidate.file)
             found.append(Task(self._key(job, candidate), job))
-            if theorems[id(candidate)]:
-                runs = self.settings.verdict_trials
-                job = Job("verdicts", self._source, self._seed, names, pickled, candidate.file, runs, level)
+            if judged:
+                runs = self.settings.verdict_trials if random[candidate.label] else 1
+                job = Job(
+                    "verdicts", self._source, self._seed, names, pickled, candidate.file, runs, level, theorems=judged
+                )
                 found.append(Task(self._key(job, candidate), job))
         return found
 
@@ -203,6 +206,11 @@ class AttentionStudy:
             ("control", candidate.control),
         )
 
+    def _theorems(self, candidate: Candidate, budget: int) -> tuple[str, ...]:
+        """Return the names of the theorems to be judged: those about every method at the largest budget only."""
+        last = budget in (0, self.settings.budgets[-1])
+        return tuple(b.name for b in bounds_about(candidate.method) if last or not about_every_method(b))
+
     def _key(self, job: Job, candidate: Candidate | None) -> str:
         method = None if candidate is None else candidate.method
         theory = bounds_about(method) if job.kind in ("prediction", "verdicts") else []
@@ -214,7 +222,7 @@ class AttentionStudy:
                 "device": self._source.device,
                 "method": method,
                 "trial": dict(job.names).get("trial"),
-                "runs": (job.trials, job.level, job.budgets),
+                "runs": (job.trials, job.level, job.budgets, job.theorems),
                 "seed": job.seed,
                 "version": metadata.version("tnattn"),
                 "source": source_hash(measurement, *sources),
@@ -271,7 +279,11 @@ def run_study(
             retry_failed=True,
         )
         known = {row["key"] for row in ledger.rows() if row.get("status") == "done"}
-        failed = {(r.get("method"), r.get("budget")) for r in load(folder) if r["status"] == "failed"}
+        failed = {
+            (row["method"], row["budget"])
+            for row in load(folder)
+            if row["status"] == "failed" and row["kind"] == "trial"
+        }
         for task in study.timed:
             names = dict(task.payload.names)
             if task.key not in known and (names["method"], names["budget"]) not in failed:
@@ -291,10 +303,8 @@ def write_tables(folder: Path) -> list[Path]:
     """Export the rows of the current specification to CSV, and to Parquet where pyarrow is installed."""
     rows = load(folder)
     written = [export(rows, folder / "results.csv")]
-    try:
+    with contextlib.suppress(ModuleNotFoundError):
         written.append(export(rows, folder / "results.parquet"))
-    except ModuleNotFoundError:
-        pass
     return written
 
 
@@ -329,7 +339,11 @@ def _expanded(row: Row) -> Sequence[Row]:
 
 
 def _write_plan(study: AttentionStudy, folder: Path) -> None:
-    tasks = {task.key: {"kind": task.payload.kind, **dict(task.payload.names)} for task in (*study.tasks, *study.timed)}
+    # a list, because the order of the tasks is the order of every table
+    tasks = [
+        {"key": task.key, "kind": task.payload.kind, **dict(task.payload.names)}
+        for task in (*study.tasks, *study.timed)
+    ]
     refusals = [{"method": refusal.label, "reason": refusal.reason} for refusal in study.refusals]
     plan = {"specification": study.specification(), "refusals": refusals, "tasks": tasks}
     scratch = folder / f".{PLAN}.{os.getpid()}"
@@ -342,6 +356,6 @@ def _read_plan(folder: Path) -> Mapping[str, Row]:
     if not path.is_file():
         raise ValueError(f"{folder} holds no results; run `tnattn compare --out {folder}` first")
     try:
-        return dict(json.loads(path.read_text(encoding="ascii"))["tasks"])
+        return {task["key"]: task for task in json.loads(path.read_text(encoding="ascii"))["tasks"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged; run `tnattn compare --out {folder}` again") from error
