@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self, final
 
-from tnattn.arrays import Array, Rng, check_finite, is_array, require_floating
+from tnattn.arrays import Array, Rng, check_finite, dtype_name, eps, is_array, require_floating
 from tnattn.structured.tensor import StructuredTensor
 
 
@@ -29,20 +29,22 @@ class Decomposition(abc.ABC):
 
         Parameters
         ----------
-        tensor : Array, (..., n_0, ..., n_{order-1}), real floating, finite
+        tensor : Array, (..., n_0, ..., n_{order-1}), float32 or float64, finite
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized decompositions only.
 
         Raises
         ------
         TypeError
-            If ``tensor`` is no floating array, or a randomized decomposition gets no generator.
+            If ``tensor`` is no array of float32 or float64, or a randomized decomposition gets no generator.
         ValueError
             If an entry is not finite, a mode is empty, or ranks or tolerance do not fit the tensor.
         """
         if not is_array(tensor):
             raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; convert it with numpy.asarray(...)")
         require_floating(tensor, "tensor")
+        if eps(tensor) > eps("float32"):
+            raise TypeError(f"tensor has dtype {dtype_name(tensor.dtype)}; convert it to float32 or float64")
         shape = tuple(int(n) for n in tensor.shape)
         if len(shape) < self.order:
             raise ValueError(f"tensor has shape {shape}, fewer axes than order {self.order}; reduce order")

@@ -256,10 +256,11 @@ def test_bad_fields_are_refused(cls, arguments, message):
         ({}, np.ones((3, 4)), ValueError, "fewer axes than order 3"),
         ({}, np.ones((3, 0, 4)), ValueError, "at least one entry"),
         ({}, np.ones((3, 4, 5), dtype=int), TypeError, "int64"),
+        ({}, np.ones((3, 4, 5), dtype=np.float16), TypeError, "float16; convert"),
         ({}, [[1.0]], TypeError, "got list"),
         ({"rtol": 1e-15}, np.ones((30, 4, 5)), ValueError, "rtol 1e-15 is below 6.7e-15"),
     ],
-    ids=["ranks", "nan", "order", "empty", "integers", "list", "rtol"],
+    ids=["ranks", "nan", "order", "empty", "integers", "half", "list", "rtol"],
 )
 def test_bad_input_is_refused(cls, arguments, tensor, error, message):
     with pytest.raises(error, match=message):
