@@ -270,6 +270,21 @@ def test_a_waiver_of_no_law_is_rejected():
         check_method(_waiving(Plain, P99="a typing mistake"), laws=["P1"])
 
 
+@dataclass(frozen=True)
+class Wraps(Plain):
+    method: JointMethod = field(default_factory=lambda: _waiving(GrowsConstants, P1="it grows"))
+
+    def approximate(self, problem, *, rng):
+        return self.method.approximate(problem, rng=rng)
+
+
+def test_a_law_that_the_method_inside_waives_is_skipped():
+    report = check_method(Wraps(), laws=["P1"], require_waived_violations=True)
+    assert [finding.detail for finding in report.of("waived")] == ["GrowsConstants inside waives it: it grows"]
+    with pytest.raises(ConformanceError):
+        check_method(Wraps(GrowsConstants()), laws=["P1"])
+
+
 def test_a_field_can_be_waived_by_name():
     check_method(
         type("Waiving", (IgnoresField,), {"waives": {"fields.unused": "kept for old files"}})(), laws=["fields"]

@@ -51,7 +51,7 @@ def converges(trial: Trial) -> None:
         raise Violation(
             f"the relative error is {full:.2g} at the budget n = {problem.n_k}, the largest ({error})"
         ) from error
-    if many > max(_SMALL, few / 2):
+    if many > (max(_SMALL, few / 2) if trial.is_random() else few / 2):
         raise Violation(
             f"the relative error is {full:.2g}, {few:.2g}, {many:.2g} at budgets {problem.n_k}, {sizes[0]}, "
             f"{sizes[1]}; it must vanish, or at least halve; waive P8 with the floor where the method has one"

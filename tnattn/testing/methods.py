@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -41,7 +42,8 @@ def check_method(
     alternatives : mapping, optional
         Other values of fields, by dotted name, that the kit cannot think of.
     require_waived_violations : bool
-        Also check that every waived law is really violated on some problem.
+        Also check that every law which the class waives is really violated on some problem. Laws waived by the
+        methods inside a wrapper are skipped.
 
     Returns
     -------
@@ -69,6 +71,7 @@ def check_method(
     families, chosen = gallery_problems(), _chosen(laws)
     given = None if problems is None else tuple(problems)
     subject, findings = type(method).__name__, []
+    inherited = _waived_inside(method)
     unknown = [name for name in method.waives if name.split(".")[0] not in {law.name for law in LAWS}]
     if unknown:
         findings.append(_unknown_waiver(unknown))
@@ -82,10 +85,24 @@ def check_method(
             trials = [Trial(method, family, n, width, seed, alternatives or {}) for family in over for seed in seeds]
             findings.append(_waived(law, trials))
             continue
+        if law.name in inherited:
+            findings.append(Finding(law.name, "all problems", "waived", inherited[law.name]))
+            continue
         for family in over:
             for seed in seeds:
                 findings.append(_find(law, Trial(method, family, n, width, seed, alternatives or {})))
     return Report(subject, tuple(findings)).require_conformance()
+
+
+def _waived_inside(method: Any) -> dict[str, str]:
+    """Return the laws that the methods inside a wrapper waive, with their reasons."""
+    found: dict[str, str] = {}
+    for f in dataclasses.fields(method):
+        inner = getattr(method, f.name)
+        if isinstance(inner, AttentionMethod):
+            own = {law: f"{type(inner).__name__} inside waives it: {reason}" for law, reason in inner.waives.items()}
+            found |= _waived_inside(inner) | own
+    return found
 
 
 def _find(law: Law, trial: Trial) -> Finding:

@@ -40,7 +40,6 @@ class Linformer(JointMethod):
         "P7": "projected keys have scores of another size, so the temperature is not the requested one",
         "P8": "without training, a random square projection inside the softmax is not the identity",
         "P9": "a vector added to all keys enters the projected keys with different factors",
-        "P11": "the columns of the projection belong to positions",
     }
     guarantee: ClassVar[str] = "exact mean squared error (project_weights=True); none otherwise"
     source: ClassVar[str] = "Wang et al. 2020 (Linformer), equation (7), with a random projection"

@@ -49,8 +49,7 @@ class ColumnSampling(JointMethod):
     waives: ClassVar[dict[str, str]] = {
         "P1": "the sampled weights of a row sum to one on average only; see normalise",
         "P2": "column norms run over later queries too",
-        "P8": "drawn with replacement: the error decays like samples^(-1/2) and is not zero at samples = n",
-        "P11": "the draw is of positions, so permuting keys changes which are drawn under one seed",
+        "P5": "column norms run over padded queries too",
     }
     guarantee: ClassVar[str] = "exact mean squared error"
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Lemma 4"

@@ -40,7 +40,6 @@ class Chunked(JointMethod):
     chunks: int = 2
 
     waives: ClassVar[dict[str, str]] = {
-        "P8": "the floor is that of the method inside",
         "P11": "chunks are runs of positions, so permuting keys changes them",
     }
     guarantee: ClassVar[str] = "that of the method, chunk by chunk"

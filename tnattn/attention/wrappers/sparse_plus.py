@@ -47,7 +47,6 @@ class SparsePlus(JointMethod):
     method: AttentionMethod = field(default_factory=SlidingWindow)
     far: AttentionMethod = field(default_factory=Performer)
 
-    waives: ClassVar[dict[str, str]] = {"P11": "holds only if it holds for the sparse method inside"}
     guarantee: ClassVar[str] = "kernel error is the far field's without the kept places"
     source: ClassVar[str] = "Chen et al. 2021 (Scatterbrain), Algorithm 1"
 
