@@ -10,14 +10,13 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy loads its BLAS
 
 import argparse  # noqa: E402
-import statistics  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import threadpoolctl  # noqa: E402
+from paired import markdown, measure  # noqa: E402
 from sklearn.kernel_approximation import Nystroem  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
@@ -27,24 +26,22 @@ from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
 Run = Callable[[], Any]
 
 
-def medians(contenders: dict[str, Run], repetitions: int) -> dict[str, tuple[float, Any]]:
-    """Return the median CPU time in milliseconds and the last result of each contender, run in turns."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    results = {name: run() for name, run in contenders.items()}  # warm up
-    for _ in range(repetitions):
-        for name, run in contenders.items():
-            start = time.process_time()
-            results[name] = run()
-            times[name].append(1e3 * (time.process_time() - start))
-    return {name: (statistics.median(times[name]), results[name]) for name in contenders}
-
-
-def report(title: str, rows: dict[str, tuple[float, Any]], error: Callable[[Any], float], peer: str) -> None:
-    """Print times, ratios to the peer and errors."""
-    print(f"\n{title}")
-    for name, (milliseconds, result) in rows.items():
-        error_text = f"error {error(result):.6f}" if result is not None and name != "floor" else ""
-        print(f"  {name:28s} {milliseconds:9.1f} ms   x{rows[peer][0] / milliseconds:5.2f} {error_text}")
+def report(
+    title: str, contenders: dict[str, Run], error: Callable[[Any], float], *, peer: str, repetitions: int
+) -> None:
+    """Measure, and print CPU times, the median ratio to a peer within a round, and errors."""
+    times = measure(contenders, rounds=repetitions, cpu=True)
+    rows = [
+        [
+            name,
+            f"{1e3 * times.median(name):.0f}",
+            f"{times.ratio(peer, name):.2f}",
+            "" if name == "products alone" else f"{error(run()):.4f}",
+        ]
+        for name, run in contenders.items()
+    ]
+    print(f"\n{title}\n")
+    print(markdown(["", "CPU ms", f"speed over {peer}", "error"], rows))
 
 
 def slow_matrix(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -71,16 +68,13 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         for _ in range(2 * power + 2):
             omega @ a
 
-    rows = medians(
-        {
-            "tnattn": lambda: ours(a, rng=np.random.default_rng(1)),
-            "scikit-learn (LU)": lambda: randomized_svd(
-                a, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
-            ),
-            "floor": floor,
-        },
-        repetitions,
-    )
+    contenders: dict[str, Run] = {
+        "tnattn": lambda: ours(a, rng=np.random.default_rng(1)),
+        "scikit-learn (LU)": lambda: randomized_svd(
+            a, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
+        ),
+        "products alone": floor,
+    }
     # ||A - B||^2 as a norm of the difference, in the units of the best possible
     wide = a.astype(np.float64)
 
@@ -88,7 +82,13 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         u, t, vt = (result.u, result.s, result.vt) if hasattr(result, "vt") else result
         return float(np.linalg.norm(wide - (u.astype(np.float64) * t) @ vt) / best)
 
-    report(f"{n} x {n}, spectrum 1/i, rank {rank}, {dtype}; error / best", rows, error, "scikit-learn (LU)")
+    report(
+        f"{n} x {n}, spectrum 1/i, rank {rank}, {dtype}; error over the best possible",
+        contenders,
+        error,
+        peer="scikit-learn (LU)",
+        repetitions=repetitions,
+    )
 
 
 def heads(dtype: str, repetitions: int, *, count: int = 12, n: int = 1024) -> None:
@@ -116,16 +116,23 @@ def heads(dtype: str, repetitions: int, *, count: int = 12, n: int = 1024) -> No
             for _ in range(2 * power + 2):
                 omega @ one
 
-    rows = medians(
-        {"tnattn": lambda: ours(a, rng=np.random.default_rng(1)), "scikit-learn, a loop": loop, "floor": floor},
-        repetitions,
-    )
+    contenders: dict[str, Run] = {
+        "tnattn": lambda: ours(a, rng=np.random.default_rng(1)),
+        "scikit-learn, a loop": loop,
+        "products alone": floor,
+    }
 
     def error(result: Any) -> float:
         made = result.to_dense() if hasattr(result, "vt") else np.stack([(u * s) @ vt for u, s, vt in result])
         return float(np.linalg.norm(a.astype(np.float64) - made) / best)
 
-    report(f"{count} x {n} x {n} softmax, rank {rank}, {dtype}; error / best", rows, error, "scikit-learn, a loop")
+    report(
+        f"{count} x {n} x {n} softmax, rank {rank}, {dtype}; error over the best possible",
+        contenders,
+        error,
+        peer="scikit-learn, a loop",
+        repetitions=repetitions,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,20 +167,23 @@ def kernel(dtype: str, repetitions: int, *, n: int = 20_000, rank: int = 300) ->
     target = GaussianKernel(points, 2.0)
     ours = RandomlyPivotedCholesky(rank)
     uniform = Nystroem(gamma=1 / (2 * target.bandwidth**2), n_components=rank, random_state=1)
-    rows = medians(
-        {
-            "tnattn, random pivots": lambda: ours(target, rng=np.random.default_rng(1)),
-            "scikit-learn, uniform": lambda: uniform.fit_transform(points),
-        },
-        repetitions,
-    )
+    contenders: dict[str, Run] = {
+        "tnattn, random pivots": lambda: ours(target, rng=np.random.default_rng(1)),
+        "scikit-learn, uniform": lambda: uniform.fit_transform(points),
+    }
 
     def error(result: Any) -> float:
         if hasattr(result, "residual_trace"):
             return float(result.residual_trace) / n
         return float(1 - np.sum(result.astype(np.float64) ** 2) / n)
 
-    report(f"Gaussian kernel, {n} points, {rank} columns, {dtype}; trace error / trace", rows, error, list(rows)[1])
+    report(
+        f"Gaussian kernel, {n} points, {rank} columns, {dtype}; trace error over trace",
+        contenders,
+        error,
+        peer="scikit-learn, uniform",
+        repetitions=repetitions,
+    )
 
 
 def main() -> None:
