@@ -74,11 +74,12 @@ def kernel_normalisation_identity(
     generic=masked_kernel,
 )
 def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, the maximum over keys with a'_ij != a_ij."""
+    """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, over the keys that either kernel sees."""
     require_own_values(problem, result)
-    change = np.abs(kernel_over_mass(problem, result) - exact_weights(problem))
-    furthest = np.where(change > 0, distances(problem), 0.0).max(axis=-1)
-    return np.asarray(change.sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
+    weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
+    seen = (weights > 0) | (kernel != 0)
+    furthest = np.where(seen, distances(problem), 0.0).max(axis=-1)
+    return np.asarray(np.abs(kernel - weights).sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
 
 
 @conditional_bound(

@@ -32,11 +32,8 @@ class PerturbedScores(JointMethod):
     masks: ClassVar[tuple[type[Mask], ...]] = (Causal, Padding, SlidingWindow, Explicit, Bias)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        xp = array_namespace(problem.q)
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k)) + self.perturbation
-        shift = xp.max(scores, axis=-1)
-        ones = xp.ones_like(problem.keys[..., 0])
-        return Approximation(Dense(xp.exp(scores - shift[..., None])), shift, problem.values, expand=Diagonal(ones))
+        return _dense(problem, *_exponentials(scores))
 
     def cost(self, problem: AttentionProblem) -> Cost:
         return exact_cost(problem)
@@ -56,15 +53,24 @@ class PerturbedKernel(JointMethod):
     masks: ClassVar[tuple[type[Mask], ...]] = (Causal, Padding, SlidingWindow, Explicit, Bias)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        xp = array_namespace(problem.q)
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
-        shift = xp.max(scores, axis=-1)
-        kernel = self.factors * xp.exp(scores - shift[..., None])
-        ones = xp.ones_like(problem.keys[..., 0])
-        return Approximation(Dense(kernel), shift, problem.values, expand=Diagonal(ones))
+        kernel, shift = _exponentials(scores)
+        return _dense(problem, self.factors * kernel, shift)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         return exact_cost(problem)
+
+
+def _exponentials(scores: Array) -> tuple[Array, Array]:
+    """Return exp(scores - shift) and the shift, the largest score of every row; minus infinity where there is none."""
+    xp = array_namespace(scores)
+    shift = xp.max(scores, axis=-1)
+    return xp.exp(scores - xp.where(xp.isinf(shift), xp.zeros_like(shift), shift)[..., None]), shift
+
+
+def _dense(problem: AttentionProblem, kernel: Array, shift: Array) -> Approximation:
+    ones = array_namespace(kernel).ones_like(problem.keys[..., 0])
+    return Approximation(Dense(kernel), shift, problem.values, expand=Diagonal(ones))
 
 
 def random_problem(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,6 @@ from theory.bounds.attention.perturbed import (
     random_problem,
     two_keys_out_of_balance,
 )
-from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.masks import Explicit
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
@@ -73,10 +74,11 @@ def test_own_denominators_are_outside_the_hypotheses(b: Bound) -> None:
 
 @pytest.mark.parametrize("b", ALL, ids=lambda b: b.name)
 def test_other_values_are_outside_the_hypotheses(b: Bound) -> None:
-    problem = random_problem(np.random.default_rng(0), heads=2, groups=2)
-    method = PooledKeyValue(1)
+    problem = random_problem(np.random.default_rng(0))
+    method = PerturbedScores(np.zeros(()))
+    result = method(problem)
     with pytest.raises(HypothesisViolated, match="the output is the weights times V"):
-        b(method, problem, method(problem))
+        b(method, problem, dataclasses.replace(result, values=2 * result.values))
 
 
 @pytest.mark.parametrize("b", ALL, ids=lambda b: b.name)
@@ -93,9 +95,8 @@ def test_a_summary_that_forgot_its_keys_is_outside_the_hypotheses() -> None:
     problem = random_problem(np.random.default_rng(0))
     method = Performer(8)
     result = method(problem, rng=np.random.default_rng(1))
-    object.__setattr__(result, "expand", None)
     with pytest.raises(HypothesisViolated, match="weights over the keys"):
-        kernel_normalisation_row(method, problem, result)
+        kernel_normalisation_row(method, problem, dataclasses.replace(result, expand=None))
 
 
 def test_an_entry_that_is_wrong_by_its_own_size_is_outside_the_relative_bound() -> None:
