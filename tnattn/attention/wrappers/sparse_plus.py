@@ -90,6 +90,7 @@ def _entries(far: Approximation, indices: Array) -> Array:
     step = max(1, _BLOCK // (math.prod(left.shape[:-2]) * indices.shape[-1] * m))
     blocks = []
     for start in range(0, n_q, step):
-        gathered = gather_rows(right, indices[..., start : start + step, :])  # (..., rows, w, m)
-        blocks.append((gathered @ left[..., start : start + step, :, None])[..., 0])
+        rows = slice(start, min(start + step, n_q))
+        gathered = gather_rows(right, indices[..., rows, :])  # (..., rows, w, m)
+        blocks.append((gathered @ left[..., rows, :, None])[..., 0])
     return xp.concat(blocks, axis=-2)

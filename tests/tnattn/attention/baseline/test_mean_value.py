@@ -1,0 +1,72 @@
+"""The free control is attention with scores zero."""
+
+import numpy as np
+import pytest
+
+from tnattn.attention import masks
+from tnattn.attention.baseline.exact import Exact
+from tnattn.attention.baseline.mean_value import MeanValue
+from tnattn.attention.masks import UnsupportedMask
+from tnattn.attention.problem import AttentionProblem
+
+
+def problem(mask=masks.Full(), *, as_=np.asarray, dtype="float64"):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, 9, 6), (2, 12, 6), (2, 12, 3)))
+    return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        masks.Full(),
+        masks.Causal(),
+        masks.SlidingWindow(3, 1),
+        masks.Padding(np.array([3, 0])),
+        masks.Padding(5) & masks.Causal(),
+    ],
+    ids=repr,
+)
+def test_it_is_attention_with_zero_queries(mask):
+    target = problem(mask)
+    flat = AttentionProblem(0 * target.q, target.k, target.v, mask=mask)
+    found = MeanValue()(target)
+    np.testing.assert_allclose(found.output, flat.output, atol=1e-14)
+    np.testing.assert_allclose(found.log_mass, flat.weights.log_mass, atol=1e-14)
+
+
+def test_it_is_not_exact_where_scores_differ():
+    assert np.abs(MeanValue()(problem()).output - problem().output).max() > 0.1
+
+
+def test_without_a_mask_it_is_one_column_whose_mass_is_the_number_of_keys():
+    found = MeanValue()(problem())
+    assert found.kernel.shape[-1] == 1
+    assert found.mass.ravel().tolist() == [12.0] * 4
+    np.testing.assert_allclose(found.weights.to_dense(), 1 / 12)
+
+
+@pytest.mark.parametrize("mask", [masks.Full(), masks.Causal()], ids=repr)
+def test_the_output_is_that_of_every_ring(xp, assert_close, mask):
+    expected = xp.asarray(MeanValue()(problem(mask)).output)
+    assert_close(MeanValue()(problem(mask, as_=xp.asarray)).output, expected, rtol=0, atol=20 * xp.eps())
+
+
+def test_merged_with_the_exact_rest_it_has_its_share_of_the_mass():
+    target = problem()
+    rows, parts = slice(0, 9), (slice(0, 5), slice(5, 12))
+    merged = MeanValue()(target.rectangle(rows, parts[0])).placed(parts[0], 12) + Exact()(
+        target.rectangle(rows, parts[1])
+    ).placed(parts[1], 12)
+    k = target.k.copy()
+    k[..., :5, :] = 0
+    np.testing.assert_allclose(merged.output, AttentionProblem(target.q, k, target.v).output, atol=1e-13)
+
+
+def test_arbitrary_masks_are_refused():
+    with pytest.raises(UnsupportedMask, match="MeanValue does not honour Explicit"):
+        MeanValue()(problem(masks.Explicit(np.ones((9, 12), dtype=bool))))
+
+
+def test_the_cost_does_not_see_pairs():
+    assert MeanValue().cost(problem()).flops == 2 * 12 * 3 + 4 * 9 * 3

@@ -1,0 +1,160 @@
+"""The causal form: exact leaves, no look into the future, prefill and decoding agree."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tnattn.arrays import to_host
+from tnattn.attention import masks
+from tnattn.attention.cost import exact_cost
+from tnattn.attention.low_rank.linformer import Linformer
+from tnattn.attention.low_rank.nystromformer import Nystromformer
+from tnattn.attention.masks import UnsupportedMask
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.performer import Performer
+from tnattn.attention.sampling.value_sampling import ValueSampling
+from tnattn.attention.sparse.top_k import TopK
+from tnattn.attention.wrappers.causal import Causal
+
+
+def problem(n_q=40, n_k=40, *, mask=masks.Causal(), size=1.0, dtype="float64", as_=np.asarray):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, n_k, 4), (2, n_k, 4), (2, n_k, 3)))
+    q = np.asarray(size, dtype=dtype) * q[..., n_k - n_q :, :]
+    return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
+
+
+def run(method, target, seed=0):
+    return method(target, rng=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("leaf", [1, 3, 8, 64])
+@pytest.mark.parametrize(("n_q", "n_k"), [(40, 40), (41, 41), (13, 40), (1, 40), (1, 1), (2, 3)])
+def test_an_exact_method_inside_gives_exact_causal_attention(n_q, n_k, leaf):
+    target = problem(n_q, n_k)
+    found = Causal(TopK(n_k), leaf=leaf, leaks_queries=True)(target)
+    np.testing.assert_allclose(found.output, target.output, atol=1e-13)
+    np.testing.assert_allclose(found.weights.to_dense(), target.weights.to_dense(), atol=1e-14)
+    np.testing.assert_allclose(found.log_mass, target.weights.log_mass, atol=1e-13)
+
+
+@pytest.mark.parametrize("leaf", [40, 1000])
+def test_a_sequence_within_one_leaf_is_exact_without_a_draw(leaf):
+    target = problem()
+    np.testing.assert_allclose(Causal(leaf=leaf)(target).output, target.output, atol=1e-13)
+
+
+def test_more_samples_err_less():
+    target = problem()
+    errors = [
+        np.linalg.norm(run(Causal(ValueSampling(m), leaf=4), target).output - target.output) for m in (4, 400, 40_000)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.05 * errors[0]
+
+
+def test_a_larger_leaf_errs_less():
+    target = problem()
+    errors = [
+        np.mean([np.linalg.norm(run(Causal(leaf=leaf), target, s).output - target.output) for s in range(3)])
+        for leaf in (1, 8, 20)
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize("inner", [ValueSampling(8), Performer(16)], ids=repr)
+@pytest.mark.parametrize("cut", [1, 9, 22, 39])
+def test_earlier_outputs_ignore_later_queries_keys_and_values(inner, cut):
+    target = problem()
+    later = [x.copy() for x in (target.q, target.k, target.v)]
+    for x in later:
+        x[..., cut:, :] = 3 * x[..., cut:, :] + 1
+    changed = AttentionProblem(*later, mask=masks.Causal())
+    method = Causal(inner, leaf=4)
+    before, after = run(method, target).output, run(method, changed).output
+    np.testing.assert_array_equal(before[..., :cut, :], after[..., :cut, :])
+    assert np.abs(before[..., cut:, :] - after[..., cut:, :]).min() > 0
+
+
+def test_a_method_that_reads_queries_does_look_into_the_future():
+    target = problem()
+    q = target.q.copy()
+    q[..., 30:, :] = 5
+    changed = AttentionProblem(q, target.k, target.v, mask=masks.Causal())
+    method = Causal(Nystromformer(4), leaf=4, leaks_queries=True)
+    assert np.abs(method(target).output - method(changed).output)[..., 20:30, :].max() > 1e-3
+
+
+@pytest.mark.parametrize("inner", [TopK(), Linformer()], ids=repr)
+def test_a_method_that_reads_queries_must_be_asked_for(inner):
+    with pytest.raises(TypeError, match="leaks_queries=True"):
+        Causal(inner)
+    assert Causal(inner, leaks_queries=True).leaks_queries
+
+
+@pytest.mark.parametrize("last", [1, 3, 17])
+def test_the_last_queries_alone_get_what_they_get_in_the_whole_sequence(last):
+    method = Causal(ValueSampling(5), leaf=4)
+    whole, tail = run(method, problem()).output, run(method, problem(last, 40)).output
+    np.testing.assert_allclose(tail, whole[..., -last:, :], atol=1e-14)
+
+
+def test_values_of_one_give_one():
+    target = problem()
+    ones = AttentionProblem(target.q, target.k, np.ones_like(target.v), mask=masks.Causal())
+    np.testing.assert_allclose(run(Causal(leaf=4), ones).output, 1, rtol=1e-13)
+
+
+def test_without_a_mask_the_method_runs_as_it_is():
+    target = problem(mask=masks.Full())
+    np.testing.assert_array_equal(run(Causal(leaf=4), target).output, run(ValueSampling(), target).output)
+
+
+def test_pieces_without_a_mass_are_refused():
+    with pytest.raises(ValueError, match="does not estimate"):
+        run(Causal(Linformer(3), leaf=4, leaks_queries=True), problem())
+
+
+def test_other_masks_are_refused():
+    with pytest.raises(UnsupportedMask, match="Padding"):
+        run(Causal(), problem(mask=masks.Causal() & masks.Padding(3)))
+
+
+def test_the_budget_is_that_of_the_method():
+    assert Causal().with_budget(7).method == ValueSampling(7)
+    assert Causal().budget == 64
+
+
+def test_the_cost_is_below_exact_and_grows_like_n_log_n():
+    def flops(n):
+        target = problem(n, n)
+        return Causal(ValueSampling(2), leaf=4).cost(target).flops
+
+    assert flops(256) < 0.5 * exact_cost(problem(256, 256)).flops
+    assert 2 < flops(512) / flops(256) < 2 * math.log2(512) / math.log2(256)
+
+
+def test_deep_recursions_stay_cheap_to_inspect():
+    found = Causal(TopK(3), leaf=1, leaks_queries=True)(problem(64, 64))
+    assert found.storage > 0
+    assert found.output.shape == (2, 4, 64, 3)
+
+
+def test_huge_scores_stay_finite_in_float32():
+    found = run(Causal(leaf=4), problem(size=1e5, dtype="float32"))
+    assert found.output.dtype == np.float32
+    assert np.isfinite(found.output).all()
+
+
+def test_every_ring_gives_the_same(xp, assert_close):
+    method = Causal(TopK(6), leaf=8, leaks_queries=True)
+    expected = xp.asarray(method(problem()).output)
+    assert_close(method(problem(as_=xp.asarray)).output, expected, rtol=0, atol=100 * xp.eps())
+    assert to_host(run(Causal(leaf=8), problem(as_=xp.asarray)).output).shape == (2, 4, 40, 3)
+
+
+@pytest.mark.parametrize(("options", "error"), [({"leaf": 0}, ValueError), ({"method": "performer"}, TypeError)])
+def test_impossible_parameters_are_refused(options, error):
+    with pytest.raises(error, match="must be an"):
+        Causal(**options)
