@@ -238,8 +238,10 @@ def lu_normalise(a: Array) -> Array:
         raise ValueError(f"a {tuple(a.shape)} has more columns than rows; transpose it")
     if not array_api_compat.is_numpy_array(a):
         return orthonormalise(a)
-    factor, _ = scipy.linalg.lu(a, permute_l=True, check_finite=False)
-    return factor
+    rows = np.empty((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)  # stored by columns, as products want it
+    for i in np.ndindex(a.shape[:-2]):
+        rows[i] = _host_lower(a[i]).T
+    return rows.mT
 
 
 def _gram(xp: Any, a: Array) -> Array:
@@ -373,6 +375,18 @@ def _host_last_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.nda
         return None
     inverse, _ = invert(factor, lower=False)
     return a @ inverse, factor
+
+
+def _host_lower(a: np.ndarray) -> np.ndarray:
+    """Return the unit lower trapezoidal factor of a pivoted LU factorization, rows in the order of ``a``."""
+    factorise: Any = scipy.linalg.get_lapack_funcs("getrf", (a,))
+    interchange: Any = scipy.linalg.get_lapack_funcs("laswp", (a,))
+    factor, pivots, _ = factorise(a)  # half the price of scipy.linalg.lu, which builds permutation and upper factor too
+    top = np.tril(factor[: a.shape[-1]], -1)
+    np.fill_diagonal(top, 1)
+    factor[: a.shape[-1]] = top
+    lower: np.ndarray = interchange(factor, pivots, inc=-1, overwrite_a=1)
+    return lower
 
 
 def _host_solve(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
