@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from tnattn.arrays import to_host
-from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.testing.report import NotApplicable, Violation
 from tnattn.testing.trial import Trial, exact
@@ -61,17 +60,15 @@ def converges(trial: Trial) -> None:
 def merges(trial: Trial) -> None:
     """A(first half of the keys) + A(second half) tends to the exact output as A(all keys) does; or + refuses."""
     problem = trial.problem(scale=_MILD)
-    half = problem.n_k // 2
-    parts = (slice(0, half), slice(half, problem.n_k))
-    reason = _merged(trial, problem, parts, trial.fitted(problem, columns=max(1, half // 3)), 0)
+    reason = _merged(trial, problem, max(1, problem.n_k // 6), 0)
     if isinstance(reason, str):
         raise NotApplicable(reason)
     truth, budget = exact(problem), _largest(trial, problem, 16)
     method = trial.fitted(problem, budget)
     seeds = range(8 if trial.is_random() else 1)
     # a rank cannot exceed the half; a number of samples or features may exceed the whole
-    part = method if budget > problem.n_k else trial.fitted(problem, half)
-    merged = [np.linalg.norm(np.nan_to_num(_merged(trial, problem, parts, part, seed) - truth)) for seed in seeds]
+    columns = budget if budget > problem.n_k else None
+    merged = [np.linalg.norm(np.nan_to_num(_merged(trial, problem, columns, seed) - truth)) for seed in seeds]
     whole = [np.linalg.norm(np.nan_to_num(trial.output(problem, method=method, seed=seed) - truth)) for seed in seeds]
     floor = 1e-6 * float(np.linalg.norm(truth))
     if not np.median(merged) <= 2 * np.median(whole) + floor:
@@ -81,15 +78,14 @@ def merges(trial: Trial) -> None:
         )
 
 
-def _merged(
-    trial: Trial, problem: AttentionProblem, parts: tuple[slice, slice], method: AttentionMethod, seed: int
-) -> np.ndarray | str:
-    """Return the output of two merged halves, or why they do not merge."""
-    rows = slice(0, problem.n_q)
-    first, second = (
-        trial.run(problem.rectangle(rows, columns), method=method, seed=seed + 1000 * side).placed(columns, problem.n_k)
-        for side, columns in enumerate(parts)
-    )
+def _merged(trial: Trial, problem: AttentionProblem, budget: int | None, seed: int) -> np.ndarray | str:
+    """Return the output of two merged halves at a budget, or at their own lengths; or why they do not merge."""
+    pieces = []
+    for side, columns in enumerate((slice(0, problem.n_k // 2), slice(problem.n_k // 2, problem.n_k))):
+        half = problem.rectangle(slice(0, problem.n_q), columns)
+        method = trial.fitted(half, half.n_k if budget is None else budget)
+        pieces.append(trial.run(half, method=method, seed=seed + 1000 * side).placed(columns, problem.n_k))
+    first, second = pieces
     said = first.unmergeable or second.unmergeable
     try:
         merged = first + second

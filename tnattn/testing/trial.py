@@ -80,7 +80,10 @@ class Trial:
         """
         if self.method.budget is None:
             return self.method
-        wanted = max(1, min(problem.n_q, problem.n_k) // 3) if columns is None else columns
+        if columns is None:
+            third = min(problem.n_q, problem.n_k) // 3
+            columns = third + third % 2 or 1  # even, since features may come in pairs
+        wanted = columns
         reason: Exception | None = None
         for size in range(wanted, 2 * wanted + 3):
             try:
