@@ -10,6 +10,14 @@ ROOT = Path(__file__).parents[1]
 # modules that no test file of their folder imports, and why that is enough
 EXCEPTIONS = {
     "tnattn/attention/cost.py": "every method's cost is tested with the method",
+    "tnattn/attention/method.py": "a contract: test_conformance.py holds every method to it",
+    "tnattn/attention/softmax.py": "a problem's weights: test_problem.py",
+    "tnattn/attention/sparse/support.py": "what window and top-k share: test_sliding_window.py, test_top_k.py",
+    "tnattn/attention/summary.py": "a contract: tested with the methods that summarise",
+    "tnattn/decomposition/base.py": "a contract: test_conformance.py holds every decomposition to it",
+    "tnattn/decomposition/truncated.py": "what truncations return: test_truncations.py",
+    "tnattn/randnla/base.py": "a contract: tested with the factorisations",
+    "tnattn/structured/tensor.py": "a contract: test_tensors.py holds every tensor to it",
 }
 # folders whose modules one test finds by scanning
 SCANNED = {"theory/bounds": "tests/theory/bounds/test_all.py"}
