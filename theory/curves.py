@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BAND", "Curve", "best_rank", "curves", "frontier", "head_errors", "quantiles"]
+__all__ = ["BAND", "ROUNDING", "Curve", "best_rank", "curves", "frontier", "head_errors", "quantiles"]
 
 Row = dict[str, Any]
 Values = npt.NDArray[np.float64]
 
 BAND = (0.1, 0.9)
 """Quantiles over heads and trials between which a band is drawn."""
+
+
+ROUNDING = 1e-5
+"""Relative errors up to which a method is exact but for rounding in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,11 @@ class Curve:
     def budgeted(self) -> bool:
         """Whether the method has a budget."""
         return bool(self.budgets[-1] > 0)
+
+    @property
+    def errs(self) -> bool:
+        """Whether some median error is more than rounding; exact attention has nothing to show on a log axis."""
+        return bool(np.any(self.median > ROUNDING))
 
 
 def quantiles(values: Any, shares: Sequence[float]) -> Values:

@@ -8,7 +8,19 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["Drawing", "code", "definitions", "details", "figure", "number", "page", "paragraph", "section", "table"]
+__all__ = [
+    "Drawing",
+    "code",
+    "definitions",
+    "details",
+    "figure",
+    "identifier",
+    "number",
+    "page",
+    "paragraph",
+    "section",
+    "table",
+]
 
 MISSING = "–"
 
@@ -26,10 +38,12 @@ h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 p, dl, ul { max-width: 48rem; } .lead { color: var(--soft); margin-top: 0; }
 a { color: var(--accent); } nav ul { padding: 0; margin: 1rem 0; list-style: none; display: flex; flex-wrap: wrap;
   gap: .2rem 1.1rem; max-width: none; }
-figure { margin: 1rem 0 1.4rem; } figcaption { color: var(--soft); font-size: .92rem; max-width: 52rem; margin-top: .4rem; }
+figure { margin: 1rem 0 1.4rem; }
+figcaption { color: var(--soft); font-size: .92rem; max-width: 52rem; margin-top: .4rem; }
 .card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; overflow-x: auto; }
 .card svg { display: block; width: 100%; min-width: 40rem; height: auto; }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; background: var(--card); margin: .6rem 0 1rem; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; background: var(--card);
+  margin: .6rem 0 1rem; }
 table { border-collapse: collapse; font-size: .87rem; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .5rem .7rem; color: var(--soft); }
 th, td { padding: .28rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -133,6 +147,11 @@ def paragraph(text: str, *, missing: bool = False) -> str:
 def figure(drawing: Drawing, caption: str) -> str:
     """Return a drawing on a white card, with its caption below."""
     return f'<figure><div class="card">{drawing}</div><figcaption>{_escaped(caption)}</figcaption></figure>'
+
+
+def identifier(kind: str, name: str) -> str:
+    """Return an identifier for an element of the page."""
+    return kind + "-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
 
 
 def details(summary: str, body: str) -> str:

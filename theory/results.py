@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
-__all__ = ["Results", "read"]
+__all__ = ["Results", "attempt", "read"]
 
 Row = dict[str, Any]
 
@@ -101,13 +101,14 @@ class Results:
         dict from method to Approximation
             The same draws as in the study. Methods that the package no longer has in that form are left out.
         """
-        problem = self.problem(name)
+        problem, seed = self.problem(name), self.run.get("seed")
         found: dict[str, Approximation] = {}
-        for row in _typical(self.of("trial", name), budget, most) if problem is not None else ():
+        if problem is None or seed is None:
+            return found
+        for row in _typical(self.of("trial", name), budget, most):
             method = _again(row, problem)
-            if method is not None and row.get("seed", self.run.get("seed")) is not None:
-                seed = int(row.get("seed", self.run.get("seed")))
-                found[row["method"]] = method(problem, rng=generator(seed, row["key"]))
+            if method is not None:
+                found[row["method"]] = method(problem, rng=generator(int(seed), row["key"]))
         return found
 
 
@@ -148,16 +149,15 @@ def _typical(rows: Sequence[Row], budget: int, most: int) -> list[Row]:
             first.setdefault(row["method"], row)
     order = sorted(first.values(), key=lambda row: (float(quantiles(row["relative_output"], (0.5,))[0]), row["method"]))
     families: dict[str, int] = {}
-    ranked = []
+    ranked: list[tuple[int, int, Row]] = []
     for row in order:
         families[row["family"]] = families.get(row["family"], 0) + 1
         ranked.append((families[row["family"]], len(ranked), row))
     return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:most]]
 
 
-def _again(row: Row, problem: AttentionProblem | None) -> AttentionMethod | None:
+def _again(row: Row, problem: AttentionProblem) -> AttentionMethod | None:
     """Return the method of a row, or None where the package has none of that very specification."""
-    assert problem is not None
     for candidate in (*select([]), *select(["all"])):
         method = getattr(fit(candidate, problem), "method", None)
         if isinstance(method, AttentionMethod) and method.budget_field is not None:
@@ -168,3 +168,11 @@ def _again(row: Row, problem: AttentionProblem | None) -> AttentionMethod | None
         if isinstance(method, AttentionMethod) and repr(method) == row["spec"]:
             return method
     return None
+
+
+def attempt(make: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what can be made, or None and the reason why not: a report lacks a picture rather than not being."""
+    try:
+        return make(), ""
+    except (ValueError, TypeError, ArithmeticError, OSError) as error:
+        return None, str(error)

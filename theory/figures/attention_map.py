@@ -54,5 +54,5 @@ def draw(found: ErrorMap, title: str) -> Figure:
         ax.set_ylabel("query", labelpad=-14)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01, extend="min")  # type: ignore[arg-type]
     bar.set_label("weight, and |P′ − P|", fontsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure

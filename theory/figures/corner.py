@@ -51,5 +51,5 @@ def draw(result: SpectraResult) -> Figure:
             ax.set_xticklabels([])
     bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=28, pad=0.01)  # type: ignore[arg-type]
     bar.set_label("weight / largest of its row shown", fontsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure

@@ -15,13 +15,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from theory.curves import Curve
-from theory.figures.style import INK, Look, heading, new_figure, styled
+from theory.figures.style import INK, Look, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
 
 Values = npt.NDArray[np.float64]
 
-COLUMNS, PANEL, MOST = 3, 2.35, 8
+COLUMNS, PANEL, MOST = 3, 1.75, 8
 LOWEST, HIGHEST = 1e-4, 30.0
 
 
@@ -45,21 +45,15 @@ def draw(
         Errors outside the axes are drawn on their edge; vacuous predictions as crosses, at the top if above it.
     """
     panels = list(_panels(curves))
-    controls = [curve for curve in curves if curve.control]
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = new_figure(PANEL * rows + 1.0)
-    heading(figure, "Relative output error against budget")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    limits = _limits(curves)
+    controls = [curve for curve in curves if curve.control and curve.errs]
     budgets = sorted({int(m) for curve in curves for m in curve.budgets if m > 0} or {1})
-    for index, ax in enumerate(axes.flat):
-        if index >= len(panels):
-            ax.set_axis_off()
-            continue
-        family, members = panels[index]
+    limits = _limits([curve for curve in curves if curve.errs], floor)
+    columns = min(COLUMNS, len(panels))
+    figure, axes = _grid([len(members) for _, members in panels], columns)
+    heading(figure, "Relative output error against budget")
+    for index, (ax, (family, members)) in enumerate(zip(axes, panels, strict=True)):
         _scales(ax, budgets, limits)
-        _controls(ax, controls, look, floor)
+        _controls(ax, [curve for curve in controls if curve not in members], look, floor)
         handles = [_method(ax, curve, look[curve.method]) for curve in members]
         ax.legend(
             handles,
@@ -68,18 +62,39 @@ def draw(
             title_fontproperties={"weight": "bold", "size": 9},
             alignment="left",
             loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
+            bbox_to_anchor=(-0.02, 1.015),
             borderpad=0,
             handlelength=2.2,
-            ncols=2 if max(len(curve.method) for curve in members) < 16 else 1,
+            labelspacing=0.3,
         )
         if index % columns == 0:
             ax.set_ylabel("‖O′ − O‖ / ‖O‖")
         if index + columns >= len(panels):
             ax.set_xlabel("budget (columns)")
-            ax.tick_params(labelbottom=True)
     _legend(figure, controls, look, curves, floor)
     return figure
+
+
+def _grid(members: Sequence[int], columns: int) -> tuple[Figure, list[Axes]]:
+    """Return axes placed by hand, in inches: equally large however long the lists of methods above them are."""
+    left, right, between, top, bottom = 0.62, 0.12, 0.5, 0.3, 0.72
+    rows = [members[i : i + columns] for i in range(0, len(members), columns)]
+    heads = [0.32 + 0.165 * max(row) for row in rows]
+    height = top + sum(heads) + len(rows) * (PANEL + 0.3) + 0.2 + bottom
+    figure = new_figure(height)
+    figure.set_layout_engine("none")
+    total = float(figure.get_size_inches()[0])
+    width = (total - left - right - (COLUMNS - 1) * between) / COLUMNS
+    if len(members) < COLUMNS:
+        width = min(4.5, (total - left - right - (columns - 1) * between) / columns)
+    axes, y = [], height - top
+    for row, head in zip(rows, heads, strict=True):
+        y -= head + PANEL
+        for column in range(len(row)):
+            x = left + column * (width + between)
+            axes.append(figure.add_axes((x / total, y / height, width / total, PANEL / height)))
+        y -= 0.3
+    return figure, axes
 
 
 def _panels(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
@@ -95,8 +110,9 @@ def _panels(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
             yield family + (" (continued)" if start else ""), members[start : start + MOST]
 
 
-def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    seen = np.concatenate([np.concatenate([curve.low, curve.median, curve.high]) for curve in curves])
+def _limits(curves: Sequence[Curve], floor: tuple[npt.NDArray[np.int64], Values] | None) -> tuple[float, float]:
+    every = [np.concatenate([curve.low, curve.median, curve.high]) for curve in curves]
+    seen = np.concatenate([*every, np.zeros(0) if floor is None else floor[1][:, 0]])
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if seen.size == 0:
         return 1e-2, 2.0
@@ -111,6 +127,7 @@ def _scales(ax: Axes, budgets: Sequence[int], limits: tuple[float, float]) -> No
     ax.xaxis.set_major_locator(FixedLocator(budgets))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(budgets, [str(m) for m in budgets])
+    plain_log(ax.yaxis, float(np.log10(limits[1] / limits[0])))
 
 
 def _inside(ax: Axes, values: Values) -> Values:
@@ -125,7 +142,11 @@ def _method(ax: Axes, curve: Curve, look: Look) -> Line2D:
         line = ax.axhline(_inside(ax, curve.median)[0], color=look.colour, lw=1.7, gid=curve.method)
         line.set_label(curve.method)
         if np.isfinite(curve.predicted[0]):
-            ax.axhline(_inside(ax, curve.predicted)[0], color=look.colour, lw=1.2, ls=(0, (4, 2)))
+            level = _inside(ax, curve.predicted)[0]
+            ax.axhline(level, color=look.colour, lw=1.2, ls=(0, (4, 2)))
+            if curve.vacuous[0]:
+                middle = float(np.sqrt(np.prod(ax.get_xlim())))
+                ax.plot(middle, level, color=look.colour, marker="x", ls="", ms=6, mew=1.6, clip_on=False, zorder=5)
         return line
     band = _inside(ax, np.stack([curve.low, curve.high]))
     ax.fill_between(curve.budgets, *band, color=look.colour, alpha=0.15, lw=0)
@@ -148,8 +169,6 @@ def _controls(
 ) -> None:
     for curve in controls:
         style = {"color": look[curve.method].colour, "ls": look[curve.method].dashes, "lw": 1.1, "zorder": 1.5}
-        if not np.any(curve.median > 0):
-            continue  # exact attention has no error to show
         if curve.budgeted:
             ax.plot(curve.budgets, _inside(ax, curve.median), label=curve.method, **style)
         else:
@@ -168,10 +187,9 @@ def _legend(
     names = {"MeanValue": "mean(V), free", "SlidingWindow": "window only", "TopK": "exact top keys (oracle)"}
     entries: list[tuple[Any, str]] = []
     for curve in controls:
-        if np.any(curve.median > 0):
-            style = look[curve.method]
-            text = names.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
-            entries.append((Line2D([], [], color=style.colour, ls=style.dashes, lw=1.3), text))
+        style = look[curve.method]
+        text = names.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
+        entries.append((Line2D([], [], color=style.colour, ls=style.dashes, lw=1.3), text))
     if floor is not None and floor[0].size:
         entries.append((Line2D([], [], color=INK, lw=0.9, ls=(0, (1, 1))), "best rank-m error of the weights"))
     entries.append(
@@ -188,7 +206,8 @@ def _legend(
     figure.legend(
         handles,
         texts,
-        loc="outside lower left",
+        loc="lower left",
+        bbox_to_anchor=(0.005, 0.0),
         ncols=4 if len(entries) > 4 else len(entries),
         handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
         handlelength=2.6,

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from theory.curves import Curve, frontier
-from theory.figures.style import FAINT, INK, SOFT, Look, heading, new_figure, styled
+from theory.curves import ROUNDING, Curve, frontier
+from theory.figures.style import FAINT, INK, SOFT, Look, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
 
@@ -32,10 +32,10 @@ def draw(curves: Sequence[Curve], look: dict[str, Look]) -> Figure:
     Returns
     -------
     Figure
-        Every method is a path over its budgets. Of more than ten methods those on a frontier are in colour, then
-        those nearest to it, the others grey. Oracles and methods that leak later queries are no part of the frontier.
+        Every method is a path over its budgets. Of more than ten methods those nearest to a frontier are in colour, the
+        others grey. Oracles and methods that leak later queries are no part of the frontier.
     """
-    shown = [curve for curve in curves if np.any(np.isfinite(curve.median) & (curve.median > 0))]
+    shown = [curve for curve in curves if curve.errs]
     kinds = [kind for kind in ("time", "flops") if any(np.any(np.isfinite(getattr(c, kind))) for c in shown)]
     figure = new_figure(4.4)
     heading(figure, "Error against cost: lower left is better; the step line is what nobody beats in both")
@@ -43,7 +43,7 @@ def draw(curves: Sequence[Curve], look: dict[str, Look]) -> Figure:
         figure.text(0.02, 0.5, "no cost was recorded", color=SOFT)
         return figure
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    coloured = _coloured(shown, kinds)
+    coloured = _coloured(shown, kinds, look)
     for ax, kind in zip(axes, kinds, strict=True):
         _panel(ax, shown, kind, look, coloured)
     axes[0].set_ylabel("median relative output error")
@@ -59,8 +59,8 @@ def draw(curves: Sequence[Curve], look: dict[str, Look]) -> Figure:
     return figure
 
 
-def _coloured(curves: Sequence[Curve], kinds: Sequence[str]) -> set[str]:
-    """Return the methods that get a colour: all, or the ten that come nearest to a frontier."""
+def _coloured(curves: Sequence[Curve], kinds: Sequence[str], look: dict[str, Look]) -> set[str]:
+    """Return the methods that get a colour: all, or those nearest to a frontier, none in the colour of another."""
     free = [curve for curve in curves if not curve.control]
     if len(free) <= MOST:
         return {curve.method for curve in free}
@@ -73,7 +73,10 @@ def _coloured(curves: Sequence[Curve], kinds: Sequence[str]) -> set[str]:
             before = best[cost[best] <= c]
             if curve.method in distance and before.size and e > 0:
                 distance[curve.method] = min(distance[curve.method], float(np.log(e / error[before[-1]])))
-    return set(sorted(distance, key=lambda name: (distance[name], name))[:MOST])
+    taken: dict[str, str] = {}
+    for name in sorted(distance, key=lambda name: (distance[name], name)):
+        taken.setdefault(look[name].colour, name)
+    return set(taken.values())
 
 
 def _points(curves: Sequence[Curve], kind: str) -> tuple[Values, Values, list[Curve]]:
@@ -83,7 +86,7 @@ def _points(curves: Sequence[Curve], kind: str) -> tuple[Values, Values, list[Cu
         (cost, error, curve)
         for curve in fair
         for cost, error in zip(getattr(curve, kind), curve.median, strict=True)
-        if np.isfinite(cost) and np.isfinite(error) and error > 0
+        if np.isfinite(cost) and np.isfinite(error) and error > ROUNDING
     ]
     return np.asarray([p[0] for p in points]), np.asarray([p[1] for p in points]), [p[2] for p in points]
 
@@ -94,7 +97,7 @@ def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], 
     least = float(positive.min()) / 2 if positive.size else 1e-3  # where a cost of zero is drawn
     for curve in sorted(curves, key=lambda c: c.method in coloured):
         cost = np.maximum(getattr(curve, kind), least)
-        usable = np.isfinite(cost) & np.isfinite(curve.median) & (curve.median > 0)
+        usable = np.isfinite(cost) & np.isfinite(curve.median) & (curve.median > ROUNDING)
         if not usable.any():
             continue
         style = look[curve.method]
@@ -128,4 +131,6 @@ def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], 
     ax.axvline(1, color=SOFT, lw=0.9, ls=":")
     ax.text(1, 1.01, " exact", transform=ax.get_xaxis_transform(), fontsize=8, color=SOFT, ha="center", va="bottom")
     ax.grid(color=FAINT)
+    plain_log(ax.xaxis, float(np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])))
+    plain_log(ax.yaxis, float(np.log10(ax.get_ylim()[1] / ax.get_ylim()[0])))
     ax.set_xlabel(LABELS[kind])

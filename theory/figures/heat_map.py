@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from theory.figures.style import heading, new_figure, styled
+from theory.figures.style import heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
 
@@ -50,10 +50,11 @@ def draw(errors: npt.NDArray[np.float64], methods: Sequence[str], heads: Sequenc
         for i, j in np.ndindex(errors.shape):
             value = errors[i, j]
             text = f"{value:.2g}" if np.isfinite(value) and 1e-3 <= value < 100 else f"{value:.0e}".replace("e-0", "e-")
-            dark = np.isfinite(value) and np.log(max(value, low) / low) / np.log(1 / low) > 0.5
+            dark = np.isfinite(value) and max(float(value), low) > low**0.5
             text = text if np.isfinite(value) else "×"
             ax.text(j + 0.5, i + 0.52, text, ha="center", va="center", fontsize=7, color="white" if dark else "#1c1e21")
     bar = figure.colorbar(image, ax=ax, extend="max", pad=0.01, aspect=30)
+    plain_log(bar.ax.yaxis, float(np.log10(1 / low)))
     bar.set_label("relative output error", fontsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure

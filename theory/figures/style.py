@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from theory.html import Drawing
 
-__all__ = ["INK", "SOFT", "VERDICTS", "Look", "heading", "looks", "new_figure", "save", "spread", "styled", "svg"]
+__all__ = ["INK", "SOFT", "VERDICTS", "Look", "heading", "looks", "new_figure", "plain_log", "save", "styled", "svg"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +26,8 @@ T = TypeVar("T")
 INK, SOFT, FAINT = "#1c1e21", "#6b7178", "#d9dce0"
 WIDTH = 9.6  # inches at 72 points, about the width of the page's column
 
-# Okabe and Ito without black and yellow, then four of Tol's muted ones: distinct for the common kinds of colour blindness
+# Okabe and Ito without black and yellow, then four of Tol's muted ones: distinct for the common kinds of colour
+# blindness
 PALETTE = (
     "#0072B2",
     "#D55E00",
@@ -47,7 +51,7 @@ VERDICTS = {
     "inconsistent with the rate": ("#882255", "P"),
 }
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and small
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
@@ -139,31 +143,17 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def heading(figure: Figure, text: str) -> None:
     """Put a title at the left above all axes."""
-    figure.suptitle(text, x=0.008, ha="left", fontsize=11, fontweight="bold")
+    title = figure.suptitle(text, x=0.008, ha="left", fontsize=11, fontweight="bold")
+    if figure.get_layout_engine() is None:
+        title.set_y(1 - 0.06 / float(figure.get_size_inches()[1]))
 
 
-def spread(wanted: Iterable[float], gap: float, low: float, high: float) -> list[float]:
-    """Return positions near the wanted ones, at least ``gap`` apart and inside [low, high] where they fit.
-
-    Labels at the ends of lines are placed with it. The order is kept; the result is the least-squares one
-    (pool adjacent violators).
-    """
-    order = sorted(enumerate(wanted), key=lambda pair: pair[1])
-    if not order:
-        return []
-    gap = min(gap, (high - low) / max(1, len(order) - 1)) if len(order) > 1 else gap
-    pools: list[tuple[float, int]] = []  # mean of wanted minus rank times gap, and size
-    for rank, (_, value) in enumerate(order):
-        pools.append((value - rank * gap, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (a, m), (b, k) = pools[-2:]
-            pools[-2:] = [((a * m + b * k) / (m + k), m + k)]
-    flat = [mean for mean, size in pools for _ in range(size)]
-    highest = high - (len(order) - 1) * gap
-    placed = [0.0] * len(order)
-    for rank, ((index, _), value) in enumerate(zip(order, flat, strict=True)):
-        placed[index] = min(max(value, low), highest) + rank * gap
-    return placed
+def plain_log(axis: Axis, decades: float) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, also between powers of ten where there are few."""
+    subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if 1e-3 <= x < 1e4 else f"$10^{{{np.log10(x):.0f}}}$"))
 
 
 def svg(figure: Figure, *, name: str, label: str) -> Drawing:

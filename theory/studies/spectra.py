@@ -156,8 +156,9 @@ class SpectraResult:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / f"{self.stem}.npz"]
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "singular_values"}
-        np.savez_compressed(written[0], **plain, **{f"sigma_{name}": s for name, s in self.singular_values.items()})
+        arrays: Any = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "singular_values"}
+        arrays |= {f"sigma_{name}": sigma for name, sigma in self.singular_values.items()}
+        np.savez_compressed(written[0], **arrays)
         written.append(export(self.table(), folder / f"{self.stem}.csv"))
         if spectra is not None:
             drawn = {
