@@ -14,7 +14,7 @@ from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.support import kept_keys
 
-_BLOCK = 1 << 20  # scores held at a time
+_BLOCK = 1 << 18  # scores held at a time
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,12 @@ class TopK(JointMethod):
 def _largest(scores: Array, k: int) -> Array:
     """Indices of the k largest scores of every row, (..., k), ascending; among equal ones the first are taken."""
     xp = array_namespace(scores)
-    threshold = xp.sort(scores, axis=-1)[..., scores.shape[-1] - k, None]
-    above = scores > threshold
-    vacant = k - xp.sum(xp.astype(above, xp.int64), axis=-1, keepdims=True)
-    tied = scores == threshold
-    kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))
-    # every row keeps exactly k entries, and nonzero lists them row by row
-    return xp.reshape(xp.astype(xp.nonzero(kept)[-1], xp.int64), (*scores.shape[:-1], k))
+    threshold = xp.sort(scores, axis=-1, stable=False)[..., scores.shape[-1] - k, None]
+    kept = scores >= threshold
+    if bool(xp.any(xp.count_nonzero(kept, axis=-1) > k)):  # ties at the threshold: fill what is vacant from the left
+        above, tied = scores > threshold, scores == threshold
+        vacant = k - xp.count_nonzero(above, axis=-1, keepdims=True)
+        kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))
+    # every row keeps exactly k entries, and nonzero of the flat array lists them row by row
+    flat = xp.nonzero(xp.reshape(kept, (-1,)))[0] % scores.shape[-1]
+    return xp.reshape(xp.astype(flat, xp.int64), (*scores.shape[:-1], k))

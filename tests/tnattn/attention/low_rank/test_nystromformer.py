@@ -1,5 +1,7 @@
 """Landmarks: their means, the formula, its limits, and the bracket of the mass."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def relative(method, target):
 def test_segment_means_are_means_of_consecutive_rows(n, segments):
     x = np.random.default_rng(0).standard_normal((2, n, 3))
     bounds = [s * n // segments for s in range(segments + 1)]
-    expected = np.stack([x[:, a:b].mean(-2) for a, b in zip(bounds, bounds[1:])], axis=-2)
+    expected = np.stack([x[:, a:b].mean(-2) for a, b in itertools.pairwise(bounds)], axis=-2)
     np.testing.assert_allclose(segment_means(x, segments), expected, atol=1e-14)
 
 
