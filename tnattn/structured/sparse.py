@@ -52,13 +52,10 @@ class Sparse(StructuredMatrix):
         xp = array_namespace(self.values)
         rows, width = self.values.shape[-2:]
         step = max(1, _BLOCK // max(1, width * x.shape[-1] * self.count))
+        parts = [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
+        # a product of one row with w gathered rows: no array of all w products is written
         blocks = [
-            xp.sum(
-                self.values[..., i : min(i + step, rows), :, None]
-                * gather_rows(x, self.indices[..., i : min(i + step, rows), :]),
-                axis=-2,
-            )
-            for i in range(0, rows, step)
+            (self.values[..., part, None, :] @ gather_rows(x, self.indices[..., part, :]))[..., 0, :] for part in parts
         ]
         return xp.concat(blocks, axis=-2)
 
