@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -147,7 +148,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
             Text(line.method + (" (oracle)" if line.oracle else ""), style="dim" if line.control else ""),
             line.budget or None,
             line.error,
-            f"{number(line.low)} .. {number(line.high)}",
+            f"{number(line.low)} .. {number(line.high)}" if math.isfinite(line.low) else None,
             line.weights,
             None if line.predicted is None else number(line.predicted) + (" vacuous" if line.vacuous else ""),
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),

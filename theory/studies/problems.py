@@ -95,7 +95,7 @@ class ProblemSource:
         common: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
         text, _, query = (reference or "sample").partition("?")
         given = {name: size for name, size in (sizes or {}).items() if size is not None}
-        options = _options(query, reference) | given
+        options: dict[str, Any] = _options(query, reference) | given
         causal = bool(options.pop("causal", causal))
         if text == "sample" or text.startswith("sample:"):
             _refuse(options, text)

@@ -176,8 +176,8 @@ def _curve(budgets: dict[int, list[Row]], times: dict[tuple[str, int], float], m
     if not points:
         return None
     points.sort(key=lambda point: point[0])
-    costs, errors, clock = zip(*points, strict=True)
-    return _Curve(next(iter(budgets.values()))[0], np.asarray(costs), np.asarray(errors), np.asarray(clock))
+    first = next(iter(budgets.values()))[0]
+    return _Curve(first, *(np.asarray([point[part] for point in points]) for part in range(3)))
 
 
 def _place(curve: _Curve, errors: Values, spent: float, least: Values) -> Place:

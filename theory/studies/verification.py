@@ -198,15 +198,20 @@ def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Fin
 
 def _corrected(findings: Sequence[Finding], level: float) -> Iterator[Finding]:
     """Refute what Holm's adjusted p-value refutes: never less than each alone at level / number of tests."""
-    tested = [finding for finding in findings if finding.p_value is not None]
-    adjusted = holm([finding.p_value for finding in tested]) if tested else np.zeros(0)
-    beyond = {id(finding) for finding, p in zip(tested, adjusted, strict=True) if p <= level}
+    tested = [(id(finding), finding.p_value) for finding in findings if finding.p_value is not None]
+    adjusted = holm([p for _, p in tested]) if tested else np.zeros(0)
+    beyond = {name for (name, _), p in zip(tested, adjusted, strict=True) if p <= level}
     for finding in findings:
         yield replace(finding, verdict=str(Verdict.REFUTED)) if id(finding) in beyond else finding
 
 
 def examine(case: Case) -> Finding:
     """Return what the data say about one theorem on one instance."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return _examined(case)
+
+
+def _examined(case: Case) -> Finding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
     draws, pilot, runs, false = generator(case.seed, key).spawn(4)
