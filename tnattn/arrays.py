@@ -5,6 +5,8 @@ random draws, transfers to the host, threads) is here; factorizations are in :mo
 never imported: whoever passes an array of theirs has done so already.
 """
 
+from __future__ import annotations
+
 import contextlib
 import contextvars
 import functools
@@ -29,7 +31,6 @@ import threadpoolctl
 
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
-Rng: TypeAlias = "np.random.Generator | DeviceDraws"
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -348,7 +349,7 @@ class DeviceDraws:
             raise ValueError(f"seed is {self.seed!r}; a non-negative integer is needed")
         object.__setattr__(self, "_sequence", np.random.SeedSequence(self.seed))
 
-    def spawn(self, count: int) -> list["DeviceDraws"]:
+    def spawn(self, count: int) -> list[DeviceDraws]:
         """Return independent children, new ones at each call."""
         words = [child.generate_state(1, np.uint64) for child in self._sequence.spawn(count)]
         return [DeviceDraws(int(word[0] >> np.uint64(1))) for word in words]
@@ -405,6 +406,9 @@ class DeviceDraws:
                 made = np.random.default_rng(self.seed)
             self._generators[key] = made
         return kind, self._generators[key]
+
+
+Rng: TypeAlias = np.random.Generator | DeviceDraws
 
 
 def require_rng(rng: Any, who: str) -> Rng:

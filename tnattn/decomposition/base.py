@@ -70,9 +70,9 @@ class Decomposition(abc.ABC):
             Mode sizes; a mode or bond that admits less gets the largest rank that it admits.
         """
 
-    @abc.abstractmethod
     def _require_fit(self, tensor: Array) -> None:
-        """Raise ValueError unless ranks and tolerance fit a tensor."""
+        """Raise ValueError unless ranks and tolerance fit a tensor; every tensor fits unless a subclass says more."""
+        return None
 
     def __post_init__(self) -> None:
         require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
