@@ -93,11 +93,12 @@ def best_prediction(
 ) -> OutputPrediction | None:
     """Return the smallest bound on the output error, None where no theorem speaks.
 
-    What was known before the run is preferred to what reads the result; smallest is meant in the geometric mean over
-    the heads.
+    What was known before the run is preferred to what reads the result, unless it is nowhere below the norm of the
+    output; smallest is meant in the geometric mean over the heads.
     """
     found = output_predictions(method, problem, result)
-    candidates = [p for p in found if p.prior] or found
+    size = np.linalg.norm(exact_output(problem), axis=(-2, -1))
+    candidates = [p for p in found if p.prior and np.any(p.value < size)] or found
     return min(candidates, key=lambda p: float(np.mean(np.log(np.maximum(p.value, 1e-300)))), default=None)
 
 

@@ -152,7 +152,13 @@ class _Records:
                     continue
             key = id(b.error)
             if key not in measured:
-                measured[key] = b.error(target, result)
+                try:
+                    measured[key] = b.error(target, result)
+                except ValueError as reason:  # a result without the quantity, such as weights over the keys
+                    self._refused.setdefault(b, str(reason))
+                    if b.kind != "prior":
+                        self._predicted[b].pop()
+                    continue
             self._errors[b].append(measured[key])
         self.count += 1
 

@@ -9,7 +9,7 @@ import pytest
 
 from theory import catalogue
 from theory.bound import Bound
-from theory.compare import Comparison, compare, control
+from theory.compare import Comparison, _size, compare, control
 from theory.verdict import Verdict
 
 BOUNDS = catalogue.bounds()
@@ -49,7 +49,7 @@ def test_a_theorem_says_what_it_states_and_where_it_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", BOUNDS)
 def test_an_instance_is_small(name: str) -> None:
     _, target = BOUNDS[name].extremal(np.random.default_rng(0))
-    sizes = (target.n_q, target.n_k) if hasattr(target, "n_q") else tuple(target.shape)[-2:]
+    (sizes, _) = _size(target)
     assert max(sizes) <= LARGEST
 
 

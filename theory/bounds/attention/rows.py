@@ -136,6 +136,9 @@ def distances(problem: AttentionProblem) -> Values:
     return np.asarray(np.sqrt(np.maximum(squares - 2 * o @ np.swapaxes(v, -1, -2), 0.0)))
 
 
+_SCORE_ERRORS: WeakKeyDictionary[Approximation, WeakKeyDictionary[AttentionProblem, Values]] = WeakKeyDictionary()
+
+
 def score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     """Return the error of the scores that a positive approximate kernel stands for, minus its middle in every row.
 
@@ -146,6 +149,14 @@ def score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     Values, (..., H, n_q, n_k)
         Every row lies in [-range / 2, range / 2] and touches both ends.
     """
+    known = _SCORE_ERRORS.setdefault(result, WeakKeyDictionary())
+    if problem not in known:
+        known[problem] = _score_errors(problem, result)
+        known[problem].flags.writeable = False
+    return known[problem]
+
+
+def _score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     seen = np.isfinite(exact_scores(problem))
     require(bool(np.all((weights > 0) == seen)), "no exact weight underflows")

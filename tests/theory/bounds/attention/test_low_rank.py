@@ -16,8 +16,9 @@ from theory.bounds.attention.low_rank import (
 )
 from theory.bounds.attention.perturbed import PerturbedScores, one_dimensional_problem, random_problem
 from theory.errors import singular_values, tail, weights_frobenius
+from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import Causal, Explicit
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.wrappers.truncated import Truncated
@@ -99,7 +100,9 @@ def test_masked_weights_are_outside_the_hypotheses(b: Bound) -> None:
         b(_best(3), random_problem(np.random.default_rng(0), mask=Causal()))
 
 
-def test_negative_weights_are_outside_the_schur_test() -> None:
-    problem = random_problem(np.random.default_rng(0), size=2.0)
-    with pytest.raises(HypothesisViolated, match="not negative"):
-        attention_spectral_norm(_best(2), problem, _best(2)(problem))
+def test_a_row_without_keys_is_outside_the_schur_test() -> None:
+    allowed = np.ones((10, 14), dtype=bool)
+    allowed[3] = False
+    problem = random_problem(np.random.default_rng(0), mask=Explicit(allowed))
+    with pytest.raises(HypothesisViolated, match="sees a key"):
+        attention_spectral_norm(Exact(), problem, Exact()(problem))
