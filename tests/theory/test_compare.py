@@ -261,3 +261,32 @@ def test_a_seed_in_place_of_a_generator_is_refused() -> None:
 def test_no_trials_are_refused() -> None:
     with pytest.raises(ValueError, match="trials must be positive; got 0"):
         compare(Scaling(), MATRIX, [], trials=0, rng=np.random.default_rng(0))
+
+
+def test_a_result_without_the_quantity_is_not_judged() -> None:
+    def measure(target: Any, result: Any) -> Any:
+        raise ValueError("no weights here")
+
+    missing = errors.Error("missing", measure, np.linalg.norm, np.linalg.norm)
+
+    @bound(method=Scaling, error=missing, guarantee=Deterministic(), source=OWN)
+    def statement(method: Scaling, a: Any) -> Any:
+        """The quantity is small."""
+        return np.ones(())
+
+    comparison = _judge(statement)
+    assert comparison.verdict is Verdict.NOT_APPLICABLE
+    assert comparison.detail == "no weights here"
+
+
+def test_a_method_that_takes_no_generator_is_called_without_one() -> None:
+    class Plain:
+        def __call__(self, a: Any) -> Any:
+            return a
+
+    @bound(method=Plain, error=errors.matrix_frobenius, guarantee=Deterministic(), source=OWN)
+    def exact(method: Plain, a: Any) -> Any:
+        """There is no error."""
+        return np.zeros(())
+
+    assert _judge(exact, method=Plain()).verdict is Verdict.SUPPORTED
