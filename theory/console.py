@@ -17,7 +17,7 @@ from rich.text import Text
 
 __all__ = ["Ticker", "number", "print_json", "progress", "say", "show", "table", "warn"]
 
-WIDTH = 160
+WIDTH = 180
 """Width of tables where the output is no terminal."""
 
 

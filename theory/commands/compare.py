@@ -148,7 +148,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
             Text(line.method + (" (oracle)" if line.oracle else ""), style="dim" if line.control else ""),
             line.budget or None,
             line.error,
-            f"{number(line.low)} .. {number(line.high)}" if math.isfinite(line.low) else None,
+            f"{line.low:.2g} to {line.high:.2g}" if math.isfinite(line.low) else None,
             line.weights,
             None if line.predicted is None else number(line.predicted) + (" vacuous" if line.vacuous else ""),
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),

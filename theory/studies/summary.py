@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Line:
     predicted : float or None
         Median over the heads of the best bound on the relative output error.
     vacuous : bool
-        Whether that bound is at least 1 for every head.
+        Whether that is at least 1, the error of answering zero.
     verdict : str
         What the data say about the theorems on the method.
     flops, storage, state : float
@@ -42,7 +42,7 @@ class Line:
     time : float or None
         Relative to exact attention in the same run.
     marks : tuple of str
-        "loses to mean(V)", "loses to window", "bad rows", "leaks later queries".
+        "loses to mean(V) and window" or to one of them, "3 bad rows", "leaks later queries".
     trials : int
     """
 
@@ -94,7 +94,11 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
     prediction = next(iter(kinds.get("prediction", [])), None)
     timed = next(iter(kinds.get("time", [])), None)
     bad = sum(row["bad_rows"] for row in trials)
-    marks = (*(("leaks later queries",) if first["leaks"] else ()), *((f"{bad} bad rows",) if bad else ()))
+    marks = (
+        *(("leaks later queries",) if first["leaks"] else ()),
+        *((f"{bad} bad row{'s' if bad > 1 else ''}",) if bad else ()),
+    )
+    predicted = pooled([prediction["predicted_relative"]])[0] if prediction else None
     return Line(
         method=first["method"],
         family=first["family"],
@@ -106,8 +110,8 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         low=low,
         high=high,
         weights=pooled(weights)[0] if weights else None,
-        predicted=pooled([prediction["predicted_relative"]])[0] if prediction else None,
-        vacuous=bool(prediction and prediction["vacuous"]),
+        predicted=predicted,
+        vacuous=predicted is not None and predicted >= 1,
         verdict=in_words([row["verdict"] for row in kinds.get("verdict", [])]),
         flops=first["flops"],
         storage=float(np.median([row["storage"] for row in trials])),
@@ -120,7 +124,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
 
 def pooled(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     """Return the median of all values and its 95 % interval; NaN, the error of a bad row, counts as infinite."""
-    flat = np.nan_to_num(np.asarray(values, dtype=np.float64).ravel(), nan=np.inf)
+    flat = np.nan_to_num(np.asarray(values, dtype=np.float64).ravel(), nan=np.inf, posinf=np.inf)
     low, high = median_interval(flat)
     middle = np.sort(flat)[[(flat.size - 1) // 2, flat.size // 2]]
     return float(middle.mean()), low, high
@@ -138,8 +142,9 @@ def _marked(line: Line, yardsticks: dict[tuple[str, int], float]) -> Line:
         return line
     mean = yardsticks.get(("MeanValue", 0))
     window = yardsticks.get(("SlidingWindow", line.budget))
-    lost = [f"loses to {name}" for name, error in (("mean(V)", mean), ("window", window)) if _worse(line.error, error)]
-    return Line(**{**vars(line), "marks": (*lost, *line.marks)})
+    lost = [name for name, error in (("mean(V)", mean), ("window", window)) if _worse(line.error, error)]
+    marks = (*((f"loses to {' and '.join(lost)}",) if lost else ()), *line.marks)
+    return replace(line, marks=marks)
 
 
 def _worse(error: float, yardstick: float | None) -> bool:
