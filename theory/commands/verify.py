@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
@@ -16,8 +17,9 @@ from theory.bound import Bound
 from theory.commands.options import Json, Seed
 from theory.console import print_json, progress, say, show, table, warn
 from theory.runner import process_pool
+from theory.studies.instances import cases
 from theory.studies.problems import nearest
-from theory.studies.verification import LEVEL, Finding, Verification, cases, verify
+from theory.studies.verification import FAILED, LEVEL, Finding, Verification, verify
 
 HELP = """
 Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
@@ -44,7 +46,7 @@ def command(
     ] = LEVEL,
     seed: Seed = 0,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Five draws of every instance and up to an hour instead of 3 minutes.")
+        bool, typer.Option("--thorough", help="All methods on all generated problems, and five draws; up to an hour.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
@@ -76,7 +78,7 @@ def command(
         print_json(_for_scripts(result))
     else:
         _print(result)
-    if result.refuted:
+    if result.refuted or result.failed:
         raise typer.Exit(1)
 
 
@@ -99,13 +101,19 @@ def _pool(workers: int) -> AbstractContextManager[Executor | None]:
 
 def _print(result: Verification) -> None:
     columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "trials", "control")
-    show(table("Theorems against data", columns, [_row(finding) for finding in result.findings]))
+    own = [f for f in result.findings if " on " not in f.instance]
+    show(table("Theorems against data", columns, [_row(finding) for finding in own]))
+    if len(own) < len(result.findings):
+        counts = Counter(finding.verdict for finding in result.findings if " on " in finding.instance)
+        say("every method on every problem: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     for finding in result.refuted:
         say(f"REFUTED: {finding.bound} ({finding.source}), {finding.instance} instance: {finding.detail}")
     for finding in result.findings:
-        if finding.verdict == "not applicable":
+        if finding.verdict == "not applicable" and finding in own:
             say(f"not applicable: {finding.bound}: {finding.detail}")
-        if finding.undetected:
+        if finding.verdict == FAILED:
+            say(f"failed: {finding.bound}, {finding.instance}: {finding.detail}")
+        elif finding.undetected:
             say(f"weak: {finding.bound}: the wrong constant was not refuted in {finding.trials} trials")
     if result.without_extremal:
         say(f"no extremal instance known for {len(result.without_extremal)}: {', '.join(result.without_extremal)}")

@@ -17,6 +17,7 @@ from theory.compare import compare, control
 from theory.guarantee import Deterministic
 from theory.intervals import holm
 from theory.store import generator, trial_key
+from theory.studies.instances import OWN, cases, make
 from theory.verdict import Verdict
 
 __all__ = ["LEVEL", "Finding", "Verification", "cases", "verify"]
@@ -25,7 +26,8 @@ LEVEL = 1e-3
 """Probability with which any true theorem is refuted, all together."""
 
 PILOT = 4
-DRAWS = {False: 1, True: 5}  # instances of either kind, without and with ``thorough``
+FAILED = "failed"
+"""Stands for a verdict where the method or the theorem raised an error."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Finding:
     ----------
     bound, about, guarantee, source : str
     instance : str
-        "extremal" or "generic", with the number of the draw where there are several.
+        "extremal" or "generic", with the number of the draw where there are several, or "METHOD on PROBLEM".
     verdict : str
-        Holm's correction over all theorems is in it.
+        Holm's correction over all theorems is in it; "failed" where an error was raised.
     slack : float
+    detail : str
     trials : int
     p_value : float or None
-    detail : str
     control : str
         Verdict on the false theorem, "refuted" as it must be; "not tried" on generic instances, "none known" where
         the theorem names no extremal instance or no factor.
@@ -56,11 +58,11 @@ class Finding:
     instance: str
     verdict: str
     slack: float
-    trials: int
-    p_value: float | None
     detail: str
-    control: str
-    seconds: float
+    trials: int = 0
+    p_value: float | None = None
+    control: str = "not tried"
+    seconds: float = 0.0
 
     @property
     def undetected(self) -> bool:
@@ -75,6 +77,11 @@ class Verification:
     findings: tuple[Finding, ...]
     without_extremal: tuple[str, ...]
     level: float
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Findings that are errors."""
+        return tuple(finding for finding in self.findings if finding.verdict == FAILED)
 
     @property
     def refuted(self) -> tuple[Finding, ...]:
@@ -98,17 +105,6 @@ class Case:
     def theorem(self) -> Bound:
         """The theorem."""
         return catalogue.bounds()[self.bound] if isinstance(self.bound, str) else self.bound
-
-
-def cases(bounds: Sequence[Bound], *, thorough: bool = False) -> list[tuple[Bound, str, int]]:
-    """Return the theorems with their instances, the extremal ones first."""
-    return [
-        (b, kind, draw)
-        for kind in ("extremal", "generic")
-        for b in bounds
-        if getattr(b, kind) is not None
-        for draw in range(DRAWS[thorough])
-    ]
 
 
 def verify(
@@ -137,7 +133,7 @@ def verify(
     seconds : float
         Time after which fewer trials are made; every case gets an equal share of what is left.
     thorough : bool
-        Five draws of every instance.
+        The whole product; see ``cases``.
     executor : concurrent.futures.Executor, optional
         For theorems of the catalogue only; serial if None.
     workers : int
@@ -176,8 +172,8 @@ def verify(
         findings.append(finding)
         if on_done is not None:
             on_done(finding)
-    order = {(b.name, kind): index for index, (b, kind, _) in enumerate(grid)}
-    findings.sort(key=lambda f: order[f.bound, f.instance.split()[0]])
+    order = {(b.name, _named(kind, draw)): index for index, (b, kind, draw) in enumerate(grid)}
+    findings.sort(key=lambda f: order[f.bound, f.instance])
     return Verification(tuple(_corrected(findings, level)), tuple(b.name for b in chosen if b.extremal is None), level)
 
 
@@ -205,26 +201,28 @@ def _corrected(findings: Sequence[Finding], level: float) -> Iterator[Finding]:
         yield replace(finding, verdict=str(Verdict.REFUTED)) if id(finding) in beyond else finding
 
 
+def _named(kind: str, draw: int) -> str:
+    return kind if draw == 0 else f"{kind} {draw + 1}"
+
+
 def examine(case: Case) -> Finding:
     """Return what the data say about one theorem on one instance."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return _examined(case)
+        try:
+            return _examined(case)
+        except Exception as error:
+            # a theorem about all methods may need what a method does not have, such as weights over the keys
+            outside = case.kind not in OWN and isinstance(error, ValueError)
+            verdict = str(Verdict.NOT_APPLICABLE) if outside else FAILED
+            message = f"{type(error).__name__}: {error}"
+            return Finding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
 
 
 def _examined(case: Case) -> Finding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
     draws, pilot, runs, false = generator(case.seed, key).spawn(4)
-    make: Any = getattr(b, case.kind)
-    about = b.method if isinstance(b.method, tuple) else (b.method,)
-    common: dict[str, Any] = {
-        "bound": b.name,
-        "about": ", ".join(cls.__name__ for cls in about),
-        "guarantee": str(b.guarantee),
-        "source": str(b.source),
-        "instance": case.kind if case.draw == 0 else f"{case.kind} {case.draw + 1}",
-    }
-    method, target = make(draws)
+    method, target = make(b, case.kind)(draws)
     trials = case.trials
     if not isinstance(b.guarantee, Deterministic):
         trials = _affordable(b, method, target, pilot, case)
@@ -233,7 +231,7 @@ def _examined(case: Case) -> Finding:
     if verdict is Verdict.NOT_APPLICABLE:
         detail = f"the {case.kind} instance violates a hypothesis: {detail}"
     return Finding(
-        **common,
+        **_common(case),
         verdict=str(verdict),
         slack=found.slack,
         trials=found.trials,
@@ -242,6 +240,18 @@ def _examined(case: Case) -> Finding:
         control=_control(b, case, method, target, trials, false),
         seconds=time.perf_counter() - start,
     )
+
+
+def _common(case: Case) -> dict[str, Any]:
+    b = case.theorem
+    about = b.method if isinstance(b.method, tuple) else (b.method,)
+    return {
+        "bound": b.name,
+        "about": ", ".join(cls.__name__ for cls in about),
+        "guarantee": str(b.guarantee),
+        "source": str(b.source),
+        "instance": _named(case.kind, case.draw),
+    }
 
 
 def _affordable(b: Bound, method: Any, target: Any, rng: np.random.Generator, case: Case) -> int:

@@ -6,7 +6,9 @@ import pytest
 
 from theory.catalogue import bounds
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
-from theory.studies.verification import cases, verify
+from theory.studies.instances import OWN, cases
+from theory.studies.verification import verify
+from tnattn import gallery
 
 SHARP = {
     Deterministic: "sthosvd_identity",
@@ -53,6 +55,25 @@ def test_a_theorem_without_factor_says_so():
 def test_thorough_draws_several_instances():
     b = bounds()["hosvd"]
     assert len(cases([b], thorough=True)) == 5 * len(cases([b]))
+
+
+def test_thorough_puts_every_method_on_every_problem():
+    kinds = {kind for _, kind, _ in cases([bounds()["topk_mass"]], thorough=True)}
+    assert kinds - set(OWN) == {f"TopK on {problem}" for problem in gallery.problems()}
+
+
+def test_the_product_refutes_nothing_for_the_mass_dropped_by_top_keys():
+    result = verify([dataclasses.replace(bounds()["topk_mass"], extremal=None, generic=None)], thorough=True)
+    assert result.refuted == result.failed == ()
+    assert any(finding.verdict == "supported" for finding in result.findings)
+
+
+def test_an_error_is_reported_as_a_failure():
+    def broken(rng):
+        raise ArithmeticError("no such instance")
+
+    (finding,) = verify([dataclasses.replace(bounds()["hosvd"], extremal=broken, generic=None)]).failed
+    assert "no such instance" in finding.detail
 
 
 def test_the_same_seed_gives_the_same_findings():
