@@ -7,6 +7,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from theory.figures.style import heading, new_figure, styled
+from theory.html import number
 from theory.studies.error_map import ErrorMap, pooled
 
 __all__ = ["PIXELS", "draw", "step"]
@@ -30,7 +31,7 @@ def draw(found: ErrorMap, title: str) -> Figure:
     heading(figure, title)
     axes = figure.subplots(rows, columns, squeeze=False)
     small = {label: pooled(values, PIXELS) for label, values in panels.items()}
-    high = max(float(np.nanmax(values)) for values in small.values())
+    high = max(float(values[np.isfinite(values)].max(initial=0.0)) for values in small.values())
     norm = LogNorm(high * 10.0**-DECADES, high)
     image = None
     n_q, n_k = found.weights.shape
@@ -46,7 +47,7 @@ def draw(found: ErrorMap, title: str) -> Figure:
             extent=(0, n_k, n_q, 0),
         )
         exact = label in found.errors
-        ax.set_title(f"{label}: {found.relative(label):.2g}" if exact else label, pad=4)
+        ax.set_title(f"{label}: {number(found.relative(label), 2)}" if exact else label, pad=4)
         ax.grid(False)
         ax.set_xticks([0, n_k])
         ax.set_yticks([0, n_q])

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from theory.figures.style import FAINT, INK, SOFT, VERDICTS, heading, new_figure, styled
+from theory.figures.style import FAINT, INK, SOFT, VERDICTS, heading, new_figure, plain_log, styled
 
 __all__ = ["MOST", "draw", "grouped"]
 
@@ -66,6 +66,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     ax.set_xlim(min(0.5, min(every) / 1.5), max(10.0, max(every) * 1.6))
     ax.set_yticks(range(len(lines)), [f"{method}: {bound.replace('_', ' ')}" for method, bound in lines], fontsize=7.5)
     ax.set_ylim(len(lines) - 0.4, -0.6)
+    plain_log(ax.xaxis, float(np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])))
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("predicted / observed")
     used = {row["verdict"] for entries in lines.values() for row in entries}

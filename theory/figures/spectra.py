@@ -74,6 +74,7 @@ def _panel(ax: Axes, result: SpectraResult, matrix: str, colour: str) -> None:
     ax.plot(k, middle, color=colour, lw=2.2, label="median head", zorder=3)
     ax.axhline(1e-2, color=SOFT, lw=0.8, ls=":")
     ax.set_yscale("log")
+    ax.yaxis.set_minor_locator(NullLocator())
     if k.size > 64:
         ax.set_xscale("log", base=2)
         ticks = [2**i for i in range(0, int(np.log2(k.size)) + 1, 2)]

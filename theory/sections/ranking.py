@@ -19,8 +19,8 @@ def section(results: Results, name: str) -> tuple[str, str]:
     tokens = int(results.specification.get("keys") or 0)
     parts = [html.paragraph(
         "Median relative output error over heads at a share of the cost of exact attention, interpolated "
-        "between budgets; in brackets the place. Oracles read the exact weights and have no place; controls are in italics. "
-        "A dash: the smallest budget costs more.")]  # fmt: skip
+        "between budgets; in brackets the place. Oracles read the exact weights and have no place; controls are in "
+        "italics. A dash: the smallest budget costs more.")]  # fmt: skip
     made = rankings(rows, tokens=tokens)
     for measure in dict.fromkeys(ranking.measure for ranking in made):
         parts.append(_table(measure, [ranking for ranking in made if ranking.measure == measure]))
@@ -71,4 +71,8 @@ def _table(measure: str, made: Sequence[Ranking]) -> str:
     ]  # fmt: skip
     muted = [i for i, name in enumerate(names) if name in control]
     headers = ("method", *(f"at {level:g}" for level in LEVELS), "time / exact", "")
-    return html.table(headers, table, caption=f"At equal {words[measure]}, relative to exact attention", muted=muted)
+    dear = [method for method in made[-1].too_dear if method not in cells]
+    note = html.paragraph(f"Too dear at every share: {', '.join(dear)}.") if dear else ""
+    return note + html.table(
+        headers, table, caption=f"At equal {words[measure]}, relative to exact attention", muted=muted
+    )

@@ -32,7 +32,7 @@ class ErrorMap:
     weights : (n_q, n_k)
         Exact, P.
     errors : mapping from label to (n_q, n_k)
-        Absolute values of P' - P, entry by entry; NaN rows where the approximation has none.
+        Absolute values of P' - P, entry by entry; a row that the approximation cannot normalise is zero in P'.
     """
 
     head: int

@@ -169,7 +169,9 @@ def _curve(budgets: dict[int, list[Row]], times: dict[tuple[str, int], float], m
     for budget, rows in budgets.items():
         timed = times.get((rows[0]["method"], budget), float("nan"))
         cost = timed if measure == "time" else rows[0][measure]
-        errors = np.nan_to_num(np.asarray([row["relative_output"] for row in rows], dtype=np.float64), nan=np.inf)
+        errors = np.nan_to_num(
+            np.asarray([row["relative_output"] for row in rows], dtype=np.float64), nan=np.inf, posinf=np.inf
+        )
         if np.isfinite(cost):
             # the lower median: a mean of two middle trials would be infinite if one of them is
             points.append((float(cost), np.sort(errors, axis=0)[(len(rows) - 1) // 2], timed))
