@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.multilinear import mode_product, mode_sizes
+from tnattn.arrays import Array, Rng
+from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
-from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.truncation import TuckerTruncation
 
@@ -24,7 +24,8 @@ class STHOSVD(TuckerTruncation):
     rtol : float, optional
         Bound on the relative error; every mode may discard ``rtol^2 / d`` of the energy.
     mode_order : tuple of int, optional
-        Order in which the modes are processed; by increasing size, the cheapest, if None.
+        Order in which the modes are processed; if None the one that costs least, or by increasing size if the tolerance
+        decides the ranks.
     order : int
         Number of modes.
 
@@ -46,19 +47,12 @@ class STHOSVD(TuckerTruncation):
 
     def modes(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Return the order in which the modes of a tensor of the given sizes are processed."""
-        return self.mode_order or tuple(sorted(range(self.order), key=lambda j: sizes[j]))
+        return self.mode_order or cheapest_order(sizes, self.ranks_for(sizes), range(self.order))
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
-        xp = array_namespace(tensor)
         sizes = mode_sizes(tensor, order=self.order)
-        ranks = self.ranks_for(sizes)
-        core, scale = scaled(tensor, order=self.order)
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(core, order=self.order)
-        found = {}
-        modes = self.modes(sizes)
-        for mode in modes:
-            rank = None if ranks is None else ranks[mode]
-            found[mode] = mode_subspace(core, mode, order=self.order, rank=rank, energy=allowed)
-            if rank != sizes[mode]:  # else the basis is the identity
-                core = mode_product(core, xp.matrix_transpose(found[mode].basis), mode, order=self.order)
+        ranks, modes = self.ranks_for(sizes), self.modes(sizes)
+        whole, scale = scaled(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(whole, order=self.order)
+        core, found = truncated_modes(whole, modes, order=self.order, ranks=ranks, allowed=allowed)
         return truncated_tucker(core, scale, [found[j] for j in range(self.order)], mode_order=modes)
