@@ -18,8 +18,9 @@ from theory.commands.writing import write
 from theory.console import number, print_json, progress, say, show, table, warn
 from theory.manifest import finished, manifest, write_manifest
 from theory.runner import process_pool
-from theory.studies.attention import LEDGER, AttentionStudy, Settings, load, remaining, run_study
+from theory.studies.attention import AttentionStudy, Settings, remaining, run_study
 from theory.studies.candidates import select
+from theory.studies.folder import LEDGER, load
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Ranking, rankings
 from theory.studies.summary import Line, lines
@@ -163,7 +164,8 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
     caption = (
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads; weights: the same of the weights; "
-        "predicted: the best theorem's bound on the error; flops, stored numbers and time relative to exact attention"
+        "predicted: the best theorem's bound on the error; flops, stored numbers and time (on one thread) relative to "
+        "exact attention"
     )
     return table(title, columns, rows, caption=caption)
 

@@ -9,7 +9,7 @@ import typer
 
 from theory.commands.writing import write
 from theory.console import say
-from theory.studies.attention import load
+from theory.studies.folder import load
 
 HELP = """
 Build report.html again from the results in a folder.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from theory.report import write_report
-from theory.studies.attention import write_tables
+from theory.studies.folder import write_tables
 
 
 def write(folder: Path) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,24 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from theory.catalogue import bounds_about
-from theory.keys import encode
 from theory.runner import Task, run
-from theory.store import Ledger, export, source_hash, trial_key
+from theory.store import Ledger, source_hash, trial_key
 from theory.studies import measurement
 from theory.studies.candidates import Candidate, Refusal, fit
+from theory.studies.folder import LEDGER, load, write_plan
 from theory.studies.measurement import DENSE, Job, about_every_method, measure, measured_time
 from theory.studies.problems import ProblemSource, load_problem, problem_hash
 from tnattn.attention import masks
 from tnattn.attention.problem import AttentionProblem
 
-__all__ = ["AttentionStudy", "Settings", "load", "run_study"]
+__all__ = ["AttentionStudy", "Settings", "load", "remaining", "run_study"]
 
 Row = dict[str, Any]
 
 LEVEL = 1e-3
 """Probability that any theorem of the study is refuted wrongly."""
-
-LEDGER, PLAN = "ledger.jsonl", "study.json"
 
 
 @dataclass(frozen=True)
@@ -268,7 +263,7 @@ def run_study(
     """
     done = on_done or (lambda row: None)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_plan(study, folder)
+    write_plan(folder, study.specification(), study.refusals, [*study.tasks, *study.timed])
     with Ledger(folder / LEDGER) as ledger:
         run(
             study.tasks,
@@ -297,65 +292,3 @@ def remaining(study: AttentionStudy, folder: Path) -> tuple[int, int]:
     known = {row["key"] for row in Ledger(folder / LEDGER).rows() if row.get("status") == "done"}
     keys = {task.key for task in (*study.tasks, *study.timed)}
     return len(keys & known), len(keys - known)
-
-
-def write_tables(folder: Path) -> list[Path]:
-    """Export the rows of the current specification to CSV, and to Parquet where pyarrow is installed."""
-    rows = load(folder)
-    written = [export(rows, folder / "results.csv")]
-    with contextlib.suppress(ModuleNotFoundError):
-        written.append(export(rows, folder / "results.parquet"))
-    return written
-
-
-def load(folder: str | os.PathLike[str]) -> list[Row]:
-    """Return the rows of the folder's current specification, one per trial, prediction, verdict, time and floor.
-
-    Rows of other specifications stay in the ledger and are not returned.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no results.
-    """
-    folder = Path(folder)
-    plan = _read_plan(folder)
-    latest = {row["key"]: row for row in Ledger(folder / LEDGER).rows() if row["key"] in plan}
-    found: list[Row] = []
-    for key, names in plan.items():
-        if key in latest:
-            found += _expanded({**names, **latest[key]})
-    return found
-
-
-def _expanded(row: Row) -> Sequence[Row]:
-    if row.get("status") != "done":
-        return [row]
-    for nested, kind in (("verdicts", "verdict"), ("floors", "floor")):
-        if nested in row:
-            outer = {name: value for name, value in row.items() if name != nested}
-            return [{**outer, **part, "kind": kind} for part in row[nested]]
-    return [] if row["kind"] == "prediction" and row["predicted_relative"] is None else [row]
-
-
-def _write_plan(study: AttentionStudy, folder: Path) -> None:
-    # a list, because the order of the tasks is the order of every table
-    tasks = [
-        {"key": task.key, "kind": task.payload.kind, **dict(task.payload.names)}
-        for task in (*study.tasks, *study.timed)
-    ]
-    refusals = [{"method": refusal.label, "reason": refusal.reason} for refusal in study.refusals]
-    plan = {"specification": study.specification(), "refusals": refusals, "tasks": tasks}
-    scratch = folder / f".{PLAN}.{os.getpid()}"
-    scratch.write_text(encode(plan) + "\n", encoding="ascii")
-    os.replace(scratch, folder / PLAN)
-
-
-def _read_plan(folder: Path) -> Mapping[str, Row]:
-    path = folder / PLAN
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no results; run `tnattn compare --out {folder}` first")
-    try:
-        return {task["key"]: task for task in json.loads(path.read_text(encoding="ascii"))["tasks"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged; run `tnattn compare --out {folder}` again") from error
