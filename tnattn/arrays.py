@@ -32,6 +32,8 @@ import threadpoolctl
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
 
+_SLAB = 64  # columns of a sparse product at a time on the host
+
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
@@ -655,6 +657,53 @@ def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
         target = xp.arange(count * size, dtype=flat.dtype, device=device(updates))
         out = xp.astype(target[:, None] == flat[None, :], updates.dtype) @ rows
     return xp.reshape(out, (*batch, size, c))
+
+
+def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Array:
+    """Return the product of the transpose of a sparse matrix with a block, ``sum_i sum_w values[i, w] y[i]``.
+
+    Parameters
+    ----------
+    values, indices : Array, (m, w)
+        One sparse matrix of m rows and ``size`` columns: the w stored entries of every row and their columns.
+    y : Array, (..., m, c)
+        Stored in any order.
+    size : int
+
+    Returns
+    -------
+    Array, (..., size, c)
+
+    Notes
+    -----
+    O(m w c). On the host in slabs of columns whose results stay in a core's cache while ``y`` is read once; threads
+    share the slabs. Elsewhere one scatter per stored entry of a row.
+    """
+    xp = array_namespace(values, y)
+    if not array_api_compat.is_numpy_array(values):
+        batch = tuple(y.shape[:-2])
+        out = None
+        for slot in range(values.shape[-1]):
+            rows = xp.broadcast_to(indices[:, slot], (*batch, indices.shape[0]))
+            part = scatter_rows(values[:, slot, None] * y, rows, size)
+            out = part if out is None else out + part
+        return out
+    m, width = values.shape
+    # the stored rows of the matrix are the stored columns of its transpose
+    starts = np.arange(0, m * width + 1, width)
+    entries = (np.ascontiguousarray(values).reshape(-1), np.ascontiguousarray(indices).reshape(-1), starts)
+    transposed = scipy.sparse.csc_array(entries, shape=(size, m))
+    columns = y.shape[-1]
+    out = np.empty((*y.shape[:-2], size, columns), np.result_type(values, y))
+    slabs = [slice(i, min(i + _SLAB, columns)) for i in range(0, columns, _SLAB)]
+
+    def work(place: tuple[tuple[int, ...], slice]) -> None:
+        batch, slab = place
+        block: Any = transposed @ np.ascontiguousarray(y[batch][:, slab])
+        out[batch][:, slab] = block
+
+    parallel_map(work, [(batch, slab) for batch in np.ndindex(*y.shape[:-2]) for slab in slabs], like=values)
+    return out
 
 
 def exp_in_place(x: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_rows
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_products, scatter_rows
 from tnattn.structured.base import StructuredMatrix
 
 _BLOCK = 1 << 22  # gathered scalars held at a time by a product
@@ -61,6 +61,8 @@ class Sparse(StructuredMatrix):
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.values)
+        if self.values.ndim == self.indices.ndim == 2:
+            return scatter_products(self.values, self.indices, y, self.columns)
         shape = (*broadcast_shape(self.values.shape[:-2], y.shape[:-2]), *self.values.shape[-2:])
         indices = xp.broadcast_to(self.indices, shape)
         # one slot at a time: (..., m, c) updates instead of (..., m, w, c)

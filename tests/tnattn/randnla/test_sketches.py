@@ -6,14 +6,36 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import DeviceDraws, to_host
+from tnattn.randnla.count_sketch import CountSketch
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.kronecker_sketch import KhatriRaoSketch, KroneckerSketch
+from tnattn.randnla.modes import mode_sizes
+from tnattn.randnla.row_sampling import RowSampling
 from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.randnla.sparse_sign import SparseSign
+from tnattn.randnla.tensor_sketch import TensorSketch
+from tnattn.randnla.trigonometric import SubsampledCosine, SubsampledHadamard
+from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.khatri_rao import KhatriRao
+from tnattn.structured.kronecker import Kronecker, khatri_rao
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.sparse import Sparse
 
-SKETCHES = [Gaussian(), SparseSign(), SparseSign(nonzeros=3)]
+SKETCHES = [
+    Gaussian(),
+    SparseSign(),
+    SparseSign(nonzeros=3),
+    CountSketch(),
+    SubsampledCosine(),
+    SubsampledHadamard(),
+    RowSampling(),
+    TensorSketch(),
+    TensorSketch(modes=3),
+    KroneckerSketch(),
+    KhatriRaoSketch(),
+    KhatriRaoSketch(modes=3, rademacher=True),
+]
 every_sketch = pytest.mark.parametrize("sketch", SKETCHES, ids=repr)
 
 
@@ -90,7 +112,7 @@ def test_a_seed_gives_the_same_bits_twice(sketch, make):
 def test_a_seed_means_one_draw_on_every_library(xp, sketch):
     here = sketch.draw(20, 6, rng=np.random.default_rng(3), like=xp.asarray(np.zeros(1), "float32")).to_dense()
     there = sketch.draw(20, 6, rng=np.random.default_rng(3), like=np.zeros(1, "float32")).to_dense()
-    np.testing.assert_allclose(to_host(here), there, rtol=1e-6)
+    np.testing.assert_allclose(to_host(here), there, rtol=1e-6, atol=1e-6)  # transforms round differently
 
 
 @every_sketch
@@ -119,3 +141,156 @@ def test_sparse_signs_use_every_column_equally():
 def test_sparse_signs_refuse_impossible_counts(nonzeros, error):
     with pytest.raises(error, match="nonzeros"):
         SparseSign(nonzeros=nonzeros)
+
+
+class Undensified(StructuredMatrix):
+    """A test matrix that refuses to be made dense."""
+
+    def __init__(self, omega):
+        self.omega = omega
+
+    shape = property(lambda self: self.omega.shape)
+    like = property(lambda self: self.omega.like)
+    storage = property(lambda self: self.omega.storage)
+
+    def _matmul(self, x):
+        return self.omega._matmul(x)
+
+    def _rmatmul(self, y):
+        return self.omega._rmatmul(y)
+
+    def to_dense(self):
+        raise AssertionError("the test matrix was made dense")
+
+    def matmul_flops(self, columns):
+        return self.omega.matmul_flops(columns)
+
+
+@pytest.mark.parametrize("sketch", SKETCHES[1:], ids=repr)
+def test_a_structured_test_matrix_is_not_made_dense_for_dense_and_factored_operands(sketch):
+    rng = np.random.default_rng(1)
+    omega = sketch.draw(30, 7, rng=rng, like=np.empty(0))
+    dense, factored = (
+        rng.standard_normal((2, 9, 30)),
+        LowRank(rng.standard_normal((9, 3)), rng.standard_normal((3, 30))),
+    )
+    np.testing.assert_allclose(sketched(Dense(dense), Undensified(omega)), dense @ omega.to_dense(), atol=1e-12)
+    desired = factored.to_dense() @ omega.to_dense()
+    np.testing.assert_allclose(sketched(factored, Undensified(omega)), desired, atol=1e-12)
+
+
+def test_the_guard_against_dense_test_matrices_works():
+    with pytest.raises(AssertionError, match="made dense"):
+        Undensified(Gaussian().draw(4, 2, rng=np.random.default_rng(0), like=np.empty(0))).to_dense()
+
+
+@pytest.mark.parametrize(
+    "sketch, size, most",
+    [
+        (CountSketch(), 64, 2 * 4096),
+        (SparseSign(nonzeros=4), 64, 8 * 4096),
+        (SubsampledCosine(), 64, 4096 + 64),
+        (SubsampledHadamard(), 64, 4096 + 64),
+        (RowSampling(), 64, 2 * 64),
+        (TensorSketch(), 64, 4 * 64),
+        (KroneckerSketch(), 64, 2 * 64 * 8),
+        (KhatriRaoSketch(), 64, 2 * 64 * 64),
+    ],
+    ids=repr,
+)
+def test_storage_is_that_of_the_structure(sketch, size, most):
+    assert sketch.draw(4096, size, rng=np.random.default_rng(0), like=np.empty(0)).storage <= most
+
+
+@pytest.mark.parametrize("sketch, n", [(SubsampledCosine(), 15), (SubsampledHadamard(), 16)], ids=repr)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_transform_with_all_columns_is_orthonormal(sketch, n, copies):
+    omega = sketch.draw(n, copies * n, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    np.testing.assert_allclose(omega @ omega.T, np.eye(n), atol=1e-13)
+
+
+@pytest.mark.parametrize("sketch", [SubsampledCosine(), SubsampledHadamard()], ids=repr)
+def test_columns_of_a_transform_are_orthogonal(sketch):
+    omega = sketch.draw(32, 9, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    np.testing.assert_allclose(omega.T @ omega, np.eye(9) * 32 / 9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sketch", [SubsampledCosine(), SubsampledHadamard()], ids=repr)
+def test_signs_spread_a_spike(sketch):
+    """A sampled unit vector keeps its length to a factor sqrt(2) after the transform, and vanishes without it."""
+    omega = sketch.draw(1024, 64, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    lengths = np.linalg.norm(omega, axis=1)
+    assert lengths.min() > 0.6
+    assert lengths.max() < 1.45
+    sampled = RowSampling().draw(1024, 64, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    assert np.linalg.norm(sampled, axis=1).min() == 0
+
+
+def test_rows_are_sampled_with_the_probabilities_given():
+    p = np.array([4.0, 1.0, 0.0, 3.0])
+    omega = RowSampling(p).draw(4, 80_000, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    counts = (omega != 0).sum(axis=1)
+    spread = np.sqrt(80_000 * p / 8 * (1 - p / 8))
+    assert np.all(np.abs(counts - 80_000 * p / 8) <= 5 * spread)
+    values = np.array([row[row != 0].max(initial=0.0) for row in omega])
+    np.testing.assert_allclose(values[[0, 1, 3]], (8 / (80_000 * p[[0, 1, 3]])) ** 0.5)
+
+
+def test_rows_sampled_without_replacement_are_distinct():
+    omega = RowSampling(replace=False).draw(9, 9, rng=np.random.default_rng(0), like=np.empty(0)).to_dense()
+    np.testing.assert_allclose(omega @ omega.T, np.eye(9), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: RowSampling((1.0, -1.0)), "weights must be finite"),
+        (lambda: RowSampling((0.0, 0.0)), "not all zero"),
+        (lambda: RowSampling((1.0, 2.0), replace=False), "replace=False"),
+        (lambda: RowSampling((1.0, 2.0)).draw(3, 2, rng=np.random.default_rng(0), like=np.empty(0)), "2 probabilities"),
+        (lambda: TensorSketch(modes=0), "modes"),
+        (lambda: KroneckerSketch(modes=()), "modes is empty"),
+        (lambda: TensorSketch((3, 4)).draw(13, 2, rng=np.random.default_rng(0), like=np.empty(0)), "multiply to 12"),
+    ],
+)
+def test_impossible_parameters_of_structured_sketches_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 11, 64, 65, 1000])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_modes_cover_all_coordinates_and_are_balanced(n, count):
+    sizes = mode_sizes(n, count)
+    assert len(sizes) == count
+    assert n <= np.prod(sizes)
+    assert max(sizes) <= np.ceil(round(n ** (1 / count), 9))
+
+
+@pytest.mark.parametrize("sketch", [TensorSketch((4, 3, 5)), KhatriRaoSketch((4, 3, 5))], ids=repr)
+def test_tensor_products_are_sketched_without_being_formed(xp, sketch, assert_close):
+    rng = np.random.default_rng(0)
+    factors = [xp.asarray(rng.standard_normal((n, 2))) for n in (4, 3, 5)]
+    omega = sketch.draw(60, 8, rng=rng, like=factors[0])
+    assert_close(omega.transposed_khatri_rao(factors), omega.mT @ khatri_rao(factors), rtol=0, atol=100 * xp.eps())
+
+
+def test_a_kronecker_product_multiplies_tensor_products_factor_by_factor(xp, assert_close):
+    rng = np.random.default_rng(0)
+    vectors = [xp.asarray(rng.standard_normal((n, 2))) for n in (4, 3)]
+    omega = KroneckerSketch((4, 3)).draw(12, 6, rng=rng, like=vectors[0])
+    assert isinstance(omega, Kronecker)
+    assert_close(omega.transposed_kronecker(vectors), omega.mT @ khatri_rao(vectors), rtol=0, atol=100 * xp.eps())
+
+
+def test_khatri_rao_columns_are_tensor_products_of_signs():
+    omega = KhatriRaoSketch((4, 3), rademacher=True).draw(12, 5, rng=np.random.default_rng(0), like=np.empty(0))
+    assert isinstance(omega, KhatriRao)
+    np.testing.assert_allclose(np.abs(omega.to_dense()), 5**-0.5)
+    assert all(np.linalg.matrix_rank(column.reshape(4, 3)) == 1 for column in omega.to_dense().T)
+
+
+def test_a_tensor_sketch_refuses_factors_of_other_sizes():
+    omega = TensorSketch((4, 3)).draw(12, 5, rng=np.random.default_rng(0), like=np.empty(0))
+    with pytest.raises(ValueError, match="do not fit modes"):
+        omega.transposed_khatri_rao((np.ones((3, 1)), np.ones((4, 1))))

@@ -23,6 +23,9 @@ from tnattn.structured import (
     Sum,
     Transposed,
 )
+from tnattn.structured.khatri_rao import KhatriRao
+from tnattn.structured.kronecker import Kronecker
+from tnattn.structured.transform import Cosine, SubsampledTransform, WalshHadamard
 from tnattn.testing import ConformanceError, check_structured
 
 BATCH = (2, 3)
@@ -86,6 +89,16 @@ MADE = {
     "block diagonal": Made(
         lambda xp: BlockDiagonal((_dense(xp, 2, 1, BATCH), _dense(xp, 3, 3, BATCH))), (*BATCH, 5, 4), 66, 132
     ),
+    # the last factor first: 2 * 1 * 2 twice, then 2 * 5 * 2
+    "kronecker": Made(lambda xp: Kronecker((_random(xp, 5, 2), _random(xp, 1, 2))), (5, 4), 10 + 2, 8 + 20),
+    "khatri-rao": Made(lambda xp: KhatriRao((_random(xp, 5, 4), _random(xp, 1, 4))), (5, 4), 20 + 4, 4 * (10 + 5)),
+    # length 5, three levels of 5 / 2 operations per entry, signs and scale
+    "cosine": Made(
+        lambda xp: SubsampledTransform(Cosine(), _random(xp, 5), _indices(xp, 5, 4), 0.5), (5, 4), 9, 37 + 9
+    ),
+    "hadamard": Made(
+        lambda xp: SubsampledTransform(WalshHadamard(), _random(xp, 5), _indices(xp, 8, 4), 0.5), (5, 4), 9, 60 + 9
+    ),
     "transposed": Made(lambda xp: Transposed(_dense(xp, 4, 5, BATCH)), (*BATCH, 5, 4), 120, 240),
     "nested": Made(
         lambda xp: Columns(
@@ -141,6 +154,8 @@ def test_a_shared_matrix_is_stored_once(xp):
         (lambda xp: Product(_dense(xp, 5, 4), _dense(xp, 5, 4)), "cannot be multiplied"),
         (lambda xp: Columns((_dense(xp, 5, 4), _dense(xp, 4, 4))), "rows"),
         (lambda xp: Rows((_dense(xp, 5, 4), _dense(xp, 5, 3))), "columns"),
+        (lambda xp: Kronecker(()), "at least one factor"),
+        (lambda xp: KhatriRao((_random(xp, 5, 4), _random(xp, 5, 3))), "of one r"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(xp, call, message):
