@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
 from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.train_truncation import TrainTruncation
 from tnattn.decomposition.truncated import TruncatedTensorTrain
-from tnattn.decomposition.truncation import Truncation
 
 
 @dataclass(frozen=True)
-class TTSVD(Truncation):
+class TTSVD(TrainTruncation):
     """Split one mode after the other off a tensor, from the left.
 
     Parameters
@@ -32,23 +30,6 @@ class TTSVD(Truncation):
     O(prod(n) max_k min(r_k n_k, rest)). Oseledets 2011, Algorithm 1; the discarded energies add up to the square of
     the error. Deviation: singular subspaces as in ``STHOSVD``.
     """
-
-    @property
-    def _rank_count(self) -> int:
-        return self.order - 1
-
-    def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        return tuple(min(math.prod(sizes[:k]), math.prod(sizes[k:])) for k in range(1, len(sizes)))
-
-    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
-        bonds = (1, *ranks, 1)
-        for mode, n in enumerate(sizes):
-            left, right = bonds[mode], bonds[mode + 1]
-            if right > left * n or left > n * right:
-                raise ValueError(
-                    f"ranks {left} and {right} at the two ends of mode {mode}, of size {n}, differ by more than a "
-                    f"factor {n}: no core in {ranks} has such ranks; bring them closer"
-                )
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
         xp = array_namespace(tensor)

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tnattn.arrays import Array, contract
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, tensorly
 
+MOST_CORES = 20  # letters of modes and bonds, and of batch axes beside them, must suffice
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorTrain(StructuredTensor):
     """A stack of tensors whose entries are products of matrices ``G_0[i_0] G_1[i_1] ...``; iterates over its cores.
+
+    Sums, differences, multiples, Hadamard and inner products are taken in the cores: ranks add under sums and multiply
+    under Hadamard products. Oseledets 2011, Section 4.
 
     Parameters
     ----------
@@ -29,9 +34,9 @@ class TensorTrain(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
-        if not 1 <= len(self.cores) <= 11 or any(core.ndim < 3 for core in self.cores):
+        if not 1 <= len(self.cores) <= MOST_CORES or any(core.ndim < 3 for core in self.cores):
             shapes = [tuple(core.shape) for core in self.cores]
-            raise ValueError(f"cores have shapes {shapes}; give 1 to 11 cores with at least three axes")
+            raise ValueError(f"cores have shapes {shapes}; give 1 to {MOST_CORES} cores with at least three axes")
         left = [int(core.shape[-3]) for core in self.cores]
         right = [int(core.shape[-1]) for core in self.cores]
         if left[0] != 1 or right[-1] != 1 or left[1:] != right[:-1]:
@@ -64,6 +69,57 @@ class TensorTrain(StructuredTensor):
         bonds = MODES.upper()
         return [(bonds[j] + MODES[j] + bonds[j + 1], core) for j, core in enumerate(self.cores)]
 
+    def inner(self, other: TensorTrain) -> Array:
+        """Return the inner products (...) with another train of the same sizes: O(d n r^3)."""
+        self._require_same_sizes(other)
+        left = contract("...anb,...cnd->...bd", self.cores[0], other.cores[0])
+        for a, b in zip(self.cores[1:], other.cores[1:], strict=True):
+            left = contract("...ac,...anb,...cnd->...bd", left, a, b)
+        return left[..., 0, 0]
+
+    def norm(self) -> Array:
+        """Return the Frobenius norms (...), from the inner product with itself: absolute error sqrt(eps) |X|."""
+        xp = array_namespace(*self.cores)
+        square = self.inner(self)
+        return xp.sqrt(xp.maximum(xp.broadcast_to(square, self.batch), xp.zeros_like(square)))
+
+    def hadamard(self, other: TensorTrain) -> TensorTrain:
+        """Return the entrywise product: cores are Kronecker products of slices, ranks multiply."""
+        self._require_same_sizes(other)
+        cores = []
+        for a, b in zip(self.cores, other.cores, strict=True):
+            product = contract("...anb,...cnd->...acnbd", a, b)
+            shape = (a.shape[-3] * b.shape[-3], a.shape[-2], a.shape[-1] * b.shape[-1])
+            cores.append(array_namespace(product).reshape(product, (*product.shape[:-5], *shape)))
+        return TensorTrain(tuple(cores))
+
+    def __add__(self, other: TensorTrain) -> TensorTrain:
+        """Add two trains: block diagonal cores, ranks add."""
+        if not isinstance(other, TensorTrain):
+            return NotImplemented
+        self._require_same_sizes(other)
+        last = self.order - 1
+        if last == 0:
+            return TensorTrain((self.cores[0] + other.cores[0],))
+        pairs = enumerate(zip(self.cores, other.cores, strict=True))
+        return TensorTrain(tuple(_joined(a, b, first=j == 0, last=j == last) for j, (a, b) in pairs))
+
+    def __sub__(self, other: TensorTrain) -> TensorTrain:
+        """Subtract a train; the norm of a difference of near equals has an absolute error of sqrt(eps) |X|."""
+        return self + (-1.0) * other if isinstance(other, TensorTrain) else NotImplemented
+
+    def __mul__(self, factor: float) -> TensorTrain:
+        """Multiply by a number."""
+        if not isinstance(factor, (int, float)):
+            return NotImplemented
+        return TensorTrain((*self.cores[:-1], self.cores[-1] * factor))
+
+    __rmul__ = __mul__
+
+    def _require_same_sizes(self, other: TensorTrain) -> None:
+        if self.sizes != other.sizes:
+            raise ValueError(f"trains have sizes {self.sizes} and {other.sizes}; they must agree")
+
     def slices(self, mode: int = 0) -> StructuredMatrix:
         """Return slice i with the core of ``mode`` fixed to i: between its neighbours, or absorbed by the only one.
 
@@ -91,3 +147,18 @@ class TensorTrain(StructuredTensor):
     @classmethod
     def from_tensorly(cls, tensor: Any) -> TensorTrain:
         return TensorTrain(tuple(tensor))
+
+
+def _joined(a: Array, b: Array, *, first: bool, last: bool) -> Array:
+    """Return the core of a sum: side by side in the first, on top of each other in the last, else block diagonal."""
+    xp = array_namespace(a, b)
+    batch = broadcast_shape(a.shape[:-3], b.shape[:-3])
+    a, b = (xp.broadcast_to(core, (*batch, *core.shape[-3:])) for core in (a, b))
+    if first:
+        return xp.concat([a, b], axis=-1)
+    if last:
+        return xp.concat([a, b], axis=-3)
+    right = xp.zeros_like(a[..., :1, :, :1])
+    upper = xp.broadcast_to(right, (*a.shape[:-1], b.shape[-1]))
+    lower = xp.broadcast_to(right, (*b.shape[:-1], a.shape[-1]))
+    return xp.concat([xp.concat([a, upper], axis=-1), xp.concat([lower, b], axis=-1)], axis=-3)

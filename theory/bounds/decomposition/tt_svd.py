@@ -1,4 +1,4 @@
-"""The tensor-train decomposition by successive singular value decompositions."""
+"""The tensor-train decomposition by successive singular value decompositions, and rounding, which gives the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import bond_tails, require_one_tensor, size
 from theory.guarantee import Deterministic
 from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tt_rounding import TTRounding
 from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.structured.tensor_train import TensorTrain
 
 TOLERANCE = 0.05
 
@@ -33,6 +35,12 @@ def _order_four(rng: np.random.Generator) -> Instance:
     return TTSVD(ranks=(3, 5, 2), order=4), decaying(rng, (4, 5, 6, 3))
 
 
+def _long_train(rng: np.random.Generator) -> Instance:
+    """A train of ranks (4, 15, 3), twice what the tolerance needs: a sum of a decaying one with itself."""
+    train = TensorTrain(tuple(TTSVD(rtol=1e-12, order=4)(decaying(rng, (4, 5, 6, 3)))))
+    return TTRounding(rtol=0.1), train + 0.5 * train
+
+
 def _budget_spent(rng: np.random.Generator) -> Instance:
     """Both steps can discard 0.98 of what the tolerance lets them, and no less than that."""
     share = 0.98 * TOLERANCE**2 / 2
@@ -40,29 +48,37 @@ def _budget_spent(rng: np.random.Generator) -> Instance:
     return TTSVD(rtol=TOLERANCE), with_faces(rng, (face, 0.0, face))
 
 
-def _tolerance(rng: np.random.Generator) -> Instance:
-    return TTSVD(rtol=TOLERANCE, order=4), decaying(rng, (4, 5, 6, 3))
+def _alike(method: TTSVD | TTRounding, tensor: Any) -> TTSVD:
+    """Return the decomposition of the formed tensor that gives the result of a rounding."""
+    if isinstance(method, TTSVD):
+        return method
+    order = len(tensor.shape)
+    svd = method.truncation(order)
+    if svd.ranks is None:
+        return svd
+    wanted = svd.ranks if isinstance(svd.ranks, tuple) else (svd.ranks,) * (order - 1)
+    return TTSVD(ranks=tuple(map(min, wanted, svd.rank_limits(tensor.shape))), order=order)
 
 
 @bound(
-    method=TTSVD,
+    method=(TTSVD, TTRounding),
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
     source=Source("Oseledets 2011", "Theorem 2.2"),
     extremal=_two_faces,
     generic=_decaying,
 )
-def ttsvd(method: TTSVD, tensor: Any) -> Values:
+def ttsvd(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_k tau_k^2)^(1/2), tau_k the tail of the unfolding of the first k modes at rank r_k.
 
     Hence at most sqrt(d - 1) times the best error at these ranks (Corollary 2.4). For X_000 = 2, X_111 = 1 and ranks
     1 the tails are 1 and 1: the bound is sqrt(2).
     """
-    return np.asarray(np.linalg.norm(bond_tails(method, tensor)))
+    return np.asarray(np.linalg.norm(bond_tails(_alike(method, tensor), tensor)))
 
 
 @bound(
-    method=TTSVD,
+    method=(TTSVD, TTRounding),
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
     source=Source("Oseledets 2011", "proof of Corollary 2.4"),
@@ -71,41 +87,41 @@ def ttsvd(method: TTSVD, tensor: Any) -> Values:
     generic=_order_four,
     must_fail=1 / 0.3,
 )
-def ttsvd_lower(method: TTSVD, tensor: Any) -> Values:
+def ttsvd_lower(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - B||_F >= max_k tau_k for every B of TT-ranks at most (r_k)."""
-    return np.asarray(bond_tails(method, tensor).max())
+    return np.asarray(bond_tails(_alike(method, tensor), tensor).max())
 
 
 @identity(
-    method=TTSVD,
+    method=(TTSVD, TTRounding),
     error=errors.tensor_frobenius_squared,
     source=Source("Oseledets 2011", "proof of Theorem 2.2"),
     extremal=_two_faces,
     generic=_order_four,
 )
-def ttsvd_identity(method: TTSVD, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
+def ttsvd_identity(method: TTSVD | TTRounding, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
     """||X - X'||_F^2 = sum_k d_k^2, d_k what step k discards.
 
     For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0.
     """
-    require_one_tensor(method, tensor)
+    require_one_tensor(_alike(method, tensor), tensor)
     discarded = errors.dense(result.discarded)
     return errors.tensor_frobenius_squared(tensor, result), np.asarray(np.sum(discarded**2))
 
 
 @bound(
-    method=TTSVD,
+    method=(TTSVD, TTRounding),
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
     source=Source("Oseledets 2011", "Algorithm 1"),
     extremal=_budget_spent,
-    generic=_tolerance,
+    generic=_long_train,
 )
-def tt_rounding(method: TTSVD, tensor: Any) -> Values:
+def tt_rounding(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - X'||_F <= epsilon ||X||_F if every step discards at most delta = epsilon ||X||_F / sqrt(d - 1).
 
     For d = 4, ||X||_F = 1 and epsilon = 0.03: delta = 0.03 / sqrt(3) = 0.0173205.
     """
-    require_one_tensor(method, tensor)
+    require_one_tensor(_alike(method, tensor), tensor)
     require(method.rtol is not None, "a tolerance is given")
     return np.asarray((method.rtol or 0.0) * size(tensor))

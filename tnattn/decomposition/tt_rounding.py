@@ -1,0 +1,189 @@
+"""Rounding of tensor trains: fewer ranks, without forming the tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace, contract, device, normal, require_rng
+from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.linalg import orthonormalise, orthonormalise_with_factor
+from tnattn.structured.tensor_train import TensorTrain
+
+
+@dataclass(frozen=True)
+class TTRounding:
+    """Lower the ranks of a tensor train: orthogonalise its cores from the right, then truncate from the left.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        One for each inner bond; a bond of the train that is smaller stays as it is.
+    rtol : float, optional
+        Bound on the relative error; every bond may discard ``rtol^2 / (d - 1)`` of the energy. 0.01 if neither
+        is given.
+
+    Notes
+    -----
+    O(d n r^3). Oseledets 2011, Algorithm 2: the same result as TT-SVD of the formed tensor, and the same identity: the
+    discarded energies add up to the square of the error. Not checked: that the cores are finite.
+    """
+
+    ranks: int | tuple[int, ...] | None = None
+    rtol: float | None = None
+
+    def __post_init__(self) -> None:
+        checked = self.truncation(len(self.ranks) + 1 if isinstance(self.ranks, tuple) else 3)
+        object.__setattr__(self, "rtol", checked.rtol)
+
+    def truncation(self, order: int) -> TTSVD:
+        """Return the decomposition of a formed tensor that gives the same result."""
+        return TTSVD(ranks=self.ranks, rtol=self.rtol, order=order)
+
+    def __call__(self, train: TensorTrain) -> TruncatedTensorTrain:
+        """Round a stack of trains.
+
+        Raises
+        ------
+        TypeError
+            If ``train`` is no tensor train.
+        ValueError
+            If it has a single core, or the number of ranks does not fit its order.
+        """
+        require_train(train)
+        ranks = bounded_ranks(self.ranks, train)
+        self.truncation(train.order)
+        xp = array_namespace(*train.cores)
+        cores = orthogonalised_from_right(train)
+        total = energy(cores[0], order=3)
+        allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * total
+        done, steps = [], []
+        for place in range(train.order - 1):
+            core = cores[place]
+            batch, (left, n, right) = tuple(core.shape[:-3]), core.shape[-3:]
+            matrix = xp.reshape(core, (*batch, left * n, right))
+            rank = None if ranks is None else min(ranks[place], left * n, right)
+            step = leading_subspace(matrix, rank=rank, energy=allowed)
+            rest = xp.matmul(xp.matrix_transpose(step.basis), matrix)  # (..., rank, right)
+            cores[place + 1] = contract("...ab,...bnc->...anc", rest, cores[place + 1])
+            done.append(xp.reshape(step.basis, (*batch, left, n, step.basis.shape[-1])))
+            steps.append(step)
+        return TruncatedTensorTrain(
+            cores=(*done, cores[-1]),
+            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)),
+            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+        )
+
+
+@dataclass(frozen=True)
+class RandomizedTTRounding:
+    """Lower the ranks of a tensor train: sketch it by a random train, then orthogonalise.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int
+        Ranks of the result; a bond of the train that is smaller stays as it is.
+    oversampling : int
+        Further ranks of the random train, which are cut by a deterministic rounding at the end.
+
+    Notes
+    -----
+    O(d n r (r_new + p) (r + r_new + p)): no factorisation of a core with the large rank. Al Daas et al. 2023
+    (randomize-then-orthogonalize). No bound is proved for random trains; ``TTRounding`` gives the reference.
+    """
+
+    ranks: int | tuple[int, ...] = 8
+    oversampling: int = 5
+
+    def __post_init__(self) -> None:
+        TTRounding(ranks=self.ranks)
+        require_integer("oversampling", self.oversampling, low=0, cure="0 gives a sketch of exactly the ranks")
+
+    def __call__(self, train: TensorTrain, *, rng: Rng | None = None) -> TruncatedTensorTrain:
+        """Round a stack of trains; ``discarded`` speaks of the last, deterministic step alone.
+
+        Raises
+        ------
+        TypeError
+            If ``train`` is no tensor train, or there is no generator.
+        """
+        generator = require_rng(rng, type(self).__name__)
+        require_train(train)
+        wanted = bounded_ranks(self.ranks, train)
+        assert wanted is not None
+        sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.ranks, strict=True)]
+        sketches = self._sketches(train, sizes, generator)
+        xp = array_namespace(*train.cores)
+        current, done = train.cores[0], []
+        for sketch, following in zip(sketches, train.cores[1:], strict=True):
+            batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
+            matrix = xp.reshape(current, (*batch, left * n, right))
+            sample = xp.matmul(matrix, sketch)  # (..., left n, size)
+            basis = orthonormalise(sample[..., : min(left * n, sample.shape[-1])])
+            done.append(xp.reshape(basis, (*basis.shape[:-2], left, n, basis.shape[-1])))
+            rest = xp.matmul(xp.matrix_transpose(basis), matrix)
+            current = contract("...ab,...bnc->...anc", rest, following)
+        return TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
+
+    @staticmethod
+    def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:
+        """Return for every bond the product (..., r_k, size_k) of the cores to its right with a random train."""
+        bonds = [*sizes, 1]
+        sketch, found = None, []
+        for place in range(train.order - 1, 0, -1):
+            core = train.cores[place]
+            shape = (bonds[place - 1], int(core.shape[-2]), bonds[place])
+            drawn = normal(rng, shape, like=core) / (shape[0] * shape[1]) ** 0.5
+            if sketch is None:
+                sketch = contract("...ab,cb->...ac", core[..., 0], drawn[..., 0])
+            else:
+                sketch = contract("...anb,...bd,cnd->...ac", core, sketch, drawn)
+            found.append(sketch)
+        return found[::-1]
+
+
+def orthogonalised_from_right(train: TensorTrain) -> list[Array]:
+    """Return cores of the same tensor, all but the first with orthonormal rows; bonds shrink to what cores admit."""
+    xp = array_namespace(*train.cores)
+    batch = train.batch
+    cores = [xp.broadcast_to(core, (*batch, *core.shape[-3:])) for core in train.cores]
+    for place in range(len(cores) - 1, 0, -1):
+        left, n, right = cores[place].shape[-3:]
+        columns = xp.matrix_transpose(xp.reshape(cores[place], (*batch, left, n * right)))
+        if left > n * right:  # the bond is larger than the core can fill: absorb all of it
+            factor, kept = columns, None
+        else:
+            kept, factor = orthonormalise_with_factor(columns)
+        width = n * right if kept is None else left
+        identity = xp.eye(width, dtype=columns.dtype, device=device(columns))
+        rows = xp.broadcast_to(identity, (*batch, width, width)) if kept is None else xp.matrix_transpose(kept)
+        cores[place] = xp.reshape(rows, (*batch, width, n, right))
+        cores[place - 1] = contract("...anb,...cb->...anc", cores[place - 1], factor)
+    return cores
+
+
+def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tuple[int, ...] | None:
+    """Return one rank for each inner bond of a train, none above the bond; None where a tolerance decides.
+
+    Raises
+    ------
+    ValueError
+        If the number of ranks is not that of the inner bonds.
+    """
+    if ranks is None:
+        return None
+    wanted = ranks if isinstance(ranks, tuple) else (ranks,) * (train.order - 1)
+    if len(wanted) != train.order - 1:
+        raise ValueError(f"ranks {wanted} are {len(wanted)} numbers; a train of {train.order} cores has one bond less")
+    return tuple(min(rank, bond) for rank, bond in zip(wanted, train.ranks, strict=True))
+
+
+def require_train(train: TensorTrain) -> None:
+    """Raise TypeError or ValueError unless there is a tensor train with an inner bond."""
+    if not isinstance(train, TensorTrain):
+        raise TypeError(f"train must be a TensorTrain; got {type(train).__name__}; decompose an array with TTSVD")
+    if train.order < 2:
+        raise ValueError("a train of one core has no bond to round; use its core as it is")
