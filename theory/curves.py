@@ -36,7 +36,7 @@ class Curve:
     predicted : (b,)
         Median over the heads of the best bound on the same error; NaN where no theorem speaks.
     vacuous : (b,), boolean
-        Whether that bound is at least 1 on every head.
+        Whether that prediction is at least 1, the error of answering zero.
     flops, time : (b,)
         Relative to exact attention; NaN where not measured.
     """
@@ -98,6 +98,7 @@ def _curve(budgets: dict[int, dict[str, list[Row]]]) -> Curve:
     )
     predictions = [next(iter(kinds.get("prediction", [])), None) for _, kinds in points]
     times = [next(iter(kinds.get("time", [])), None) for _, kinds in points]
+    predicted = np.asarray([quantiles(p["predicted_relative"], (0.5,))[0] if p else np.nan for p in predictions])
     return Curve(
         method=first["method"],
         family=first["family"],
@@ -108,8 +109,8 @@ def _curve(budgets: dict[int, dict[str, list[Row]]]) -> Curve:
         median=spread[:, 0],
         low=spread[:, 1],
         high=spread[:, 2],
-        predicted=np.asarray([quantiles(p["predicted_relative"], (0.5,))[0] if p else np.nan for p in predictions]),
-        vacuous=np.asarray([bool(p and p["vacuous"]) for p in predictions]),
+        predicted=predicted,
+        vacuous=predicted >= 1,
         flops=np.asarray([_or_nan(kinds["trial"][0].get("flops")) for _, kinds in points]),
         time=np.asarray([_or_nan(row and row.get("ratio")) for row in times]),
     )

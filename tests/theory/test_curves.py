@@ -32,7 +32,7 @@ def test_predictions_and_times_stand_at_their_budget():
         "predicted_relative": [2.0, 4.0, 3.0],
     }
     time = {"kind": "time", "status": "done", "method": "M", "budget": 4, "ratio": 0.25}
-    (curve,) = curves([trial(4, [1.0]), trial(8, [0.5]), {**prediction, "vacuous": True}, time])
+    (curve,) = curves([trial(4, [1.0]), trial(8, [0.5]), prediction, time])
     np.testing.assert_array_equal(curve.predicted, [np.nan, 3.0])
     np.testing.assert_array_equal(curve.time, [0.25, np.nan])
     assert curve.vacuous.tolist() == [False, True]

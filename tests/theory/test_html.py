@@ -8,7 +8,8 @@ from theory import html
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (float("nan"), "–"), (float("inf"), "∞"), (0.0, "0"), (0.12345, "0.123"), (12.345, "12.3"),
-     (1234.5, "1234"), (1e-5, "1.00e-5"), (3.2e8, "3.20e8"), (True, "yes"), (7, "7"), (12345, "12\u202f345"), (-0.5, "-0.500")],
+     (1234.5, "1234"), (1e-5, "1.00e-5"), (3.2e8, "3.20e8"), (True, "yes"), (7, "7"), (12345, "12\u202f345"),
+     (-0.5, "-0.500")],
 )  # fmt: skip
 def test_numbers_are_written_for_readers(value, text):
     assert html.number(value) == text

@@ -73,6 +73,5 @@ def _table(measure: str, made: Sequence[Ranking]) -> str:
     headers = ("method", *(f"at {level:g}" for level in LEVELS), "time / exact", "")
     dear = [method for method in made[-1].too_dear if method not in cells]
     note = html.paragraph(f"Too dear at every share: {', '.join(dear)}.") if dear else ""
-    return note + html.table(
-        headers, table, caption=f"At equal {words[measure]}, relative to exact attention", muted=muted
-    )
+    caption = f"At equal {words[measure]}, relative to exact attention"
+    return html.table(headers, table, caption=caption, muted=muted) + note
