@@ -24,7 +24,7 @@ def against_budget(results: Results, name: str, found: list[Curve], look: dict[s
         "One panel per family. Line: median over heads and trials; band: 10 to 90 %. Dashed in the same colour: "
         "what the "
         "best applicable theorem predicts for the median head; a cross marks predictions "
-        "above 1 (for the median head), which say nothing. The lines in grey and black are the controls; a method above them "
+        "above 1, which say nothing. The lines in grey and black are the controls; a method above them "
         "is not worth its cost. What lies outside the axes is drawn on their edge."
     )
     rows = [
