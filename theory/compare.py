@@ -63,11 +63,12 @@ class Comparison:
         if self.predicted is None or self.errors is None or self.errors.shape[0] == 0:
             return float("nan")
         averaged = isinstance(self.bound.guarantee, (InExpectation, ExactExpectation))
-        ratio = self.predicted / np.maximum(self.errors.mean(axis=0) if averaged else self.errors, np.finfo(float).tiny)
-        if self.bound.side == "lower":
-            ratio = 1 / np.maximum(ratio, np.finfo(float).tiny)
+        observed = self.errors.mean(axis=0) if averaged else self.errors
+        above, below = (observed, self.predicted) if self.bound.side == "lower" else (self.predicted, observed)
+        # a ratio to zero is no measure of looseness: an exact result, or a floor that says nothing
+        ratio = np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
         if not averaged:
-            ratio = ratio.min(axis=0)
+            ratio = np.where(np.isnan(ratio), np.inf, ratio).min(axis=0)
         known = np.isfinite(ratio) & (ratio > 0)
         return float(np.exp(np.mean(np.log(ratio[known])))) if np.any(known) else float("nan")
 
