@@ -1,0 +1,177 @@
+"""Squared errors of trace estimates: exact variances, tails, and what a randomized range takes away."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
+from theory.errors import Error, singular_values, tail
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.arrays import to_host
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.probes import Rademacher, Sphere
+from tnattn.randnla.trace import GirardHutchinson, HutchPlusPlus, XTrace
+
+
+def _trace(target: Any) -> Values:
+    return np.asarray(np.trace(errors.dense(target), axis1=-2, axis2=-1))
+
+
+def _deviation(target: Any, result: Any) -> Values:
+    return np.abs(np.asarray(to_host(result.value), dtype=np.float64) - _trace(target))
+
+
+def _frobenius(target: Any) -> Values:
+    return np.asarray(np.linalg.norm(errors.dense(target), axis=(-2, -1)))
+
+
+trace_deviation = Error(
+    "distance from the trace", _deviation, lambda t: np.abs(_trace(t)), lambda t: t.shape[-1] * _frobenius(t)
+)
+trace_squared = Error(
+    "squared distance from the trace",
+    lambda t, r: _deviation(t, r) ** 2,
+    lambda t: _trace(t) ** 2,
+    lambda t: _frobenius(t) ** 2,
+)
+
+
+def _flat(rng: np.random.Generator) -> Instance:
+    return GirardHutchinson(probes=8, distribution=Gaussian()), with_eigenvalues(rng, np.ones(24))
+
+
+def _rademacher(rng: np.random.Generator) -> Instance:
+    return GirardHutchinson(probes=4), rng.standard_normal((24, 24)) + 4 * np.eye(24)
+
+
+def _two_sided(rng: np.random.Generator) -> Instance:
+    values = np.concatenate([[8.0], np.full(30, 1.0), np.full(10, -0.5)])
+    return GirardHutchinson(probes=16, distribution=Gaussian()), with_eigenvalues(rng, values)
+
+
+def _few_columns(rng: np.random.Generator) -> Instance:
+    """Equal eigenvalues, of which two columns take little away."""
+    return HutchPlusPlus(products=6), with_eigenvalues(rng, np.ones(48))
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return HutchPlusPlus(products=24), with_eigenvalues(rng, slow_spectrum(40))
+
+
+def _few_exchanged(rng: np.random.Generator) -> Instance:
+    return XTrace(products=6, normalise=False), with_eigenvalues(rng, np.ones(48))
+
+
+def _slow_exchanged(rng: np.random.Generator) -> Instance:
+    return XTrace(products=16), with_eigenvalues(rng, slow_spectrum(40))
+
+
+def _symmetric_part(a: Any) -> Values:
+    require(a.shape[-1] == a.shape[-2], "A is square")
+    dense = errors.dense(a)
+    return np.asarray((dense + np.swapaxes(dense, -1, -2)) / 2)
+
+
+def _require_symmetric(a: Any) -> None:
+    part = _symmetric_part(a)
+    tolerance = a.shape[-1] * 2.0**-20 * np.abs(part).max(axis=(-2, -1))
+    require(bool(np.all(np.abs(errors.dense(a) - part).max(axis=(-2, -1)) <= tolerance)), "A is symmetric")
+
+
+def expected_tail(s: Values, columns: int, largest: int) -> Values:
+    """Return min_{0 <= k <= largest} (1 + k / (columns - k - 1)) tau_k^2, (...), for singular values s (..., r)."""
+    return np.asarray(np.min([(1 + k / (columns - k - 1)) * tail(s, k) ** 2 for k in range(largest + 1)], axis=0))
+
+
+@bound(
+    method=GirardHutchinson,
+    error=trace_squared,
+    guarantee=ExactExpectation(),
+    source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011"),
+    extremal=_flat,
+    generic=_rademacher,
+)
+def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
+    """E(t - tr A)^2 = 2 F / m, 2 (F - sum_i A_ii^2) / m or 2n/(n+2) (F - (tr A)^2/n) / m, with F = ||A||_F^2.
+
+    For m Gaussian, Rademacher or spherical probes; F is that of the symmetric part of A.
+    """
+    part, n = _symmetric_part(a), a.shape[-1]
+    square = np.sum(part**2, axis=(-2, -1))
+    match method.distribution:
+        case Gaussian():
+            one = 2 * square
+        case Rademacher():
+            one = 2 * (square - np.sum(np.diagonal(part, axis1=-2, axis2=-1) ** 2, axis=-1))
+        case Sphere():
+            one = 2 * n / (n + 2) * (square - _trace(a) ** 2 / n)
+        case _:
+            assert_never(method.distribution)
+    return np.asarray(np.maximum(one, 0.0) / method.probes)
+
+
+@bound(
+    method=GirardHutchinson,
+    error=trace_deviation,
+    guarantee=WithProbability(),
+    source=Source("Cortinovis & Kressner 2021", "Gaussian probes; from Laurent & Massart 2000"),
+    extremal=_flat,
+    generic=_two_sided,
+    must_fail=0.15,
+)
+def hutchinson_tail(method: GirardHutchinson, a: Any, *, delta: float = 0.1) -> tuple[Values, Values]:
+    """P{|t - tr A| >= e} <= 2 exp(-m e^2 / (4 ||A||_F^2 + 4 e ||A||)) for m Gaussian probes.
+
+    A stands for its symmetric part; ``delta`` is the probability for which the inequality is solved for e.
+    """
+    require(0 < delta < 1, "0 < delta < 1")
+    require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
+    s, m = np.linalg.svd(_symmetric_part(a), compute_uv=False), method.probes
+    log, square, largest = np.log(2 / delta), np.sum(s**2, axis=-1), s[..., 0]
+    epsilon = (2 * log * largest + np.sqrt((2 * log * largest) ** 2 + 4 * m * log * square)) / m
+    return np.asarray(epsilon), np.full(s.shape[:-1], delta)
+
+
+@bound(
+    method=HutchPlusPlus,
+    error=trace_squared,
+    guarantee=InExpectation(),
+    source=Source("Meyer, Musco, Musco & Woodruff 2021", "with Halko, Martinsson & Tropp 2011, Theorem 10.5"),
+    extremal=_few_columns,
+    generic=_slow,
+)
+def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
+    """E(t - tr A)^2 <= 2/l min_{0<=k<=s-2} (1 + k/(s-k-1)) tau_k^2, s columns and l probes, both Gaussian.
+
+    tau_k^2 is the sum of s_j^2 over j > k; A is symmetric.
+    """
+    gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
+    require(gaussian, "test matrix and probes are Gaussian")
+    _require_symmetric(a)
+    require(2 <= method.size < a.shape[-1], "2 <= s < n")
+    return 2 / method.probes * expected_tail(singular_values(a), method.size, method.size - 2)
+
+
+@bound(
+    method=XTrace,
+    error=trace_squared,
+    guarantee=InExpectation(),
+    source=Source("Epperly, Tropp & Webber 2024", "crude bound, re-derived"),
+    extremal=_few_exchanged,
+    generic=_slow_exchanged,
+    must_fail=0.1,
+)
+def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
+    """E(t - tr A)^2 <= 2 min_{0<=k<=s-3} (1 + k/(s-k-2)) tau_k^2 for s probes.
+
+    The mean of exchangeable unbiased estimates has no more variance than one of them, which is Hutch++ with s - 1
+    columns and one probe. Normalised probes are uniform on a sphere, whose variance is less than that of Gaussian ones.
+    tau_k^2 is the sum of s_j^2 over j > k; A is symmetric.
+    """
+    _require_symmetric(a)
+    require(3 <= method.probes < a.shape[-1], "3 <= s < n")
+    return 2 * expected_tail(singular_values(a), method.probes - 1, method.probes - 3)

@@ -1,0 +1,28 @@
+"""Test matrices with independent columns other than the Gaussian ones: signs, and points of a sphere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace, normal, require_rng, signs
+from tnattn.randnla.sketch import Sketch
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+
+@dataclass(frozen=True)
+class Rademacher(Sketch):
+    """Independent fair signs over the square root of the number of columns."""
+
+    def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
+        return Dense((signs(require_rng(rng, "a Rademacher sketch"), (size, n), like=like) * size**-0.5).mT)
+
+
+@dataclass(frozen=True)
+class Sphere(Sketch):
+    """Independent columns, uniform on the sphere of radius sqrt(n / size)."""
+
+    def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
+        drawn = normal(require_rng(rng, "a spherical sketch"), (size, n), like=like)
+        lengths = array_namespace(drawn).linalg.vector_norm(drawn, axis=-1, keepdims=True)
+        return Dense((drawn / lengths * (n / size) ** 0.5).mT)
