@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from theory.studies.problems import nearest
 from tnattn import discovery
 from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
+from tnattn.decomposition.base import Decomposition
 from tnattn.randnla.base import MatrixMethod
 
 __all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
 
 CONTROLS = ("Exact", "MeanValue", "TopK", "SlidingWindow")
 BEST_RANK = ("Truncated", "TruncatedSVD")
-# the method of a family that most people know; any other family is represented by its first in the alphabet
-KNOWN = ("Linformer", "Nystromformer", "Performer", "LinearAttention", "SparsePlus", "HeadTensor")
+# the methods of a family that most people know; any other family is represented by its first in the alphabet
+KNOWN = (
+    "FactoredKeyValue",
+    "HeadTensor",
+    "LinearAttention",
+    "Linformer",
+    "MeanResidual",
+    "Nystromformer",
+    "Performer",
+    "PivotedCoreset",
+    "PooledKeyValue",
+    "SparsePlus",
+    "ValueSampling",
+)
 
 
 @dataclass(frozen=True)
@@ -104,13 +117,13 @@ def controls() -> list[Candidate]:
 
 
 def representatives() -> list[Candidate]:
-    """Return one method of each family, without the controls."""
+    """Return the best-known methods of each family, without the controls."""
     families: dict[str, list[str]] = {}
     for name, cls in methods().items():
         if name not in (*CONTROLS, BEST_RANK[0], "Causal"):
             families.setdefault(discovery.family(cls), []).append(name)
-    chosen = [next((name for name in names if name in KNOWN), names[0]) for names in families.values()]
-    return [Candidate(methods()[name]()) for name in chosen]
+    chosen = [[name for name in names if name in KNOWN] or names[:1] for names in families.values()]
+    return [Candidate(methods()[name]()) for names in chosen for name in names]
 
 
 def select(names: Sequence[str]) -> list[Candidate]:
@@ -152,10 +165,36 @@ def _made(cls: type[AttentionMethod], name: str) -> AttentionMethod:
 
 
 def _named(name: str) -> AttentionMethod:
-    folded = {known.lower(): cls for known, cls in methods().items()}
-    if name.lower() in folded:
-        return folded[name.lower()]()
-    raise ValueError(f"no method {name!r}{nearest(name, methods())}; `tnattn methods` lists them all")
+    """Make ``Outer`` or ``Outer(Inner)``, the inner method or decomposition taking the place of the default one."""
+    outer, _, rest = name.partition("(")
+    found = _found(outer.strip(), methods())
+    if not rest:
+        plain: AttentionMethod = found()
+        return plain
+    slot = next((f.name for f in dataclasses.fields(found()) if f.name in ("method", "decomposition")), None)  # type: ignore[arg-type]
+    if slot is None or not rest.endswith(")"):
+        raise ValueError(f"{name!r} is no method; only wrappers such as HeadTensor(TTSVD) take another in brackets")
+    inner: Any = _found(rest[:-1].strip(), inner_choices())
+    made: Any = found
+    try:
+        return cast("AttentionMethod", made(**{slot: inner()}))
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be made: {error}") from error
+
+
+@cache
+def inner_choices() -> dict[str, type]:
+    """Return what may stand in the brackets of a wrapper: matrix methods, decompositions, attention methods."""
+    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
+    tensor = discovery.subclasses("tnattn.decomposition", Decomposition)  # type: ignore[type-abstract]
+    return {**matrix, **tensor, **methods()}
+
+
+def _found(name: str, known: Mapping[str, type[Any]]) -> type[Any]:
+    folded = {other.lower(): cls for other, cls in known.items()}
+    if name.lower() not in folded:
+        raise ValueError(f"no method {name!r}{nearest(name, known)}; `tnattn methods` lists them all")
+    return folded[name.lower()]
 
 
 def fit(candidate: Candidate, problem: AttentionProblem) -> Candidate | Refusal:
