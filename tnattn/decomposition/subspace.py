@@ -80,7 +80,7 @@ def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None 
     images = xp.matmul(a, found.basis)
     lengths = xp.linalg.vector_norm(images, axis=-2, keepdims=True)
     basis = orthonormalise(images / xp.where(lengths > 0, lengths, xp.ones_like(lengths)))
-    return Subspace(_masked(xp, basis, found.ranks), found.discarded, found.ranks)
+    return Subspace(masked_columns(xp, basis, found.ranks), found.discarded, found.ranks)
 
 
 def _whole(batch: Sequence[int], m: int, *, like: Array) -> Subspace:
@@ -97,13 +97,14 @@ def _from_gram(gram: Array, *, rank: int | None, energy: Array | None, size: int
     total = xp.linalg.trace(gram)
     rounding = 4 * math.sqrt(size) * eps(gram) * total
     values, vectors = leading_eigh(gram, keep=count if rank is None else rank)
+    vectors = vectors * column_signs(vectors)
     values = xp.maximum(values, xp.zeros_like(values))
     if energy is None:
         outside = total - xp.sum(values, axis=-1)
         found = Subspace(vectors, xp.maximum(outside, xp.zeros_like(outside)), _equal(rank, like=values))
         sound = found.discarded >= 4 * rounding
     else:
-        found = _cut(values, vectors, energy=energy, margin=rounding)
+        found = cut_to_energy(values, vectors, energy=energy, margin=rounding)
         # all of them kept: nothing to be wrong about, unless it was the margin that kept them
         sound = (found.discarded >= 4 * rounding) | ((found.ranks == count) & (energy >= 8 * rounding))
     return found if bool(xp.all(sound)) else None
@@ -113,9 +114,21 @@ def _directly(a: Array, *, rank: int | None, energy: Array | None) -> Subspace:
     """Truncate the singular value decomposition."""
     xp = array_namespace(a)
     u, s, _ = small_svd(a)
+    u = u * column_signs(u)
     if energy is None:
         return Subspace(u[..., :rank], xp.sum(s[..., rank:] ** 2, axis=-1), _equal(rank, like=s))
-    return _cut(s * s, u, energy=energy, margin=xp.zeros_like(energy))
+    return cut_to_energy(s * s, u, energy=energy, margin=xp.zeros_like(energy))
+
+
+def column_signs(vectors: Array) -> Array:
+    """Return the sign (..., 1, r) of the largest entry of each column.
+
+    Multiplied by them, vectors are the same on every library, and what is drawn for a later mode meets the same tensor.
+    """
+    xp = array_namespace(vectors)
+    place = xp.argmax(xp.abs(vectors), axis=-2, keepdims=True)
+    largest = xp.take_along_axis(vectors, place, axis=-2)
+    return xp.where(largest < 0, -xp.ones_like(largest), xp.ones_like(largest))
 
 
 def _equal(rank: int | None, *, like: Array) -> Array:
@@ -124,7 +137,7 @@ def _equal(rank: int | None, *, like: Array) -> Array:
     return xp.full(tuple(like.shape[:-1]), rank, dtype=xp.int64, device=device(like))
 
 
-def _cut(values: Array, vectors: Array, *, energy: Array, margin: Array) -> Subspace:
+def cut_to_energy(values: Array, vectors: Array, *, energy: Array, margin: Array) -> Subspace:
     """Keep as few columns as leave at most the given energy, less a margin."""
     xp = array_namespace(values)
     tails = xp.flip(xp.cumulative_sum(xp.flip(values, axis=-1), axis=-1, include_initial=True), axis=-1)
@@ -132,10 +145,10 @@ def _cut(values: Array, vectors: Array, *, energy: Array, margin: Array) -> Subs
     ranks = xp.maximum(needed, xp.ones_like(needed))
     keep = int(xp.max(ranks))
     discarded = xp.take_along_axis(tails, ranks[..., None], axis=-1)[..., 0]
-    return Subspace(_masked(xp, vectors[..., :keep], ranks), discarded, ranks)
+    return Subspace(masked_columns(xp, vectors[..., :keep], ranks), discarded, ranks)
 
 
-def _masked(xp: Any, basis: Array, ranks: Array) -> Array:
+def masked_columns(xp: Any, basis: Array, ranks: Array) -> Array:
     """Put zeros in the columns beyond the rank of each matrix."""
     columns = xp.arange(basis.shape[-1], device=device(basis))
     return xp.where((columns < ranks[..., None])[..., None, :], basis, xp.zeros_like(basis))

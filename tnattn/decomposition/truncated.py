@@ -13,33 +13,18 @@ from tnattn.structured.tucker import TuckerTensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TruncatedTucker(TuckerTensor):
+class OrthonormalTucker(TuckerTensor):
     """A Tucker tensor with orthonormal factors; columns beyond the rank of a tensor of the stack are zero.
 
     Parameters
     ----------
     core, factors
         See ``TuckerTensor``.
-    discarded : Array, (..., d)
-        Frobenius norm of what was discarded in each mode: from the core that the modes before had left, or from the
-        whole tensor if modes were truncated at once.
     mode_ranks : Array, (..., d), integer
         Ranks of each tensor of the stack; the core has the largest.
-    mode_order : tuple of int or None
-        Order in which the modes were truncated; None if at once.
     """
 
-    discarded: Array
     mode_ranks: Array
-    mode_order: tuple[int, ...] | None
-
-    @property
-    def error_certificate(self) -> Array:
-        """Frobenius error (...): exact for modes truncated one after the other, else an upper bound.
-
-        The root of the sum of the squares of what was discarded.
-        """
-        return norm(self.discarded, order=1)
 
     @property
     def storage(self) -> int:
@@ -50,6 +35,33 @@ class TruncatedTucker(TuckerTensor):
     def norm(self) -> Array:
         """Return the Frobenius norms (...): those of the core, for the factors are orthonormal."""
         return norm(self.core, order=self.order)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TruncatedTucker(OrthonormalTucker):
+    """The result of a truncation to Tucker form.
+
+    Parameters
+    ----------
+    core, factors, mode_ranks
+        See ``OrthonormalTucker``.
+    discarded : Array, (..., d)
+        Frobenius norm of what was discarded in each mode: from the core that the modes before had left, or from the
+        whole tensor if modes were truncated at once.
+    mode_order : tuple of int or None
+        Order in which the modes were truncated; None if at once.
+    """
+
+    discarded: Array
+    mode_order: tuple[int, ...] | None
+
+    @property
+    def error_certificate(self) -> Array:
+        """Frobenius error (...): exact for modes truncated one after the other, else an upper bound.
+
+        The root of the sum of the squares of what was discarded.
+        """
+        return norm(self.discarded, order=1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

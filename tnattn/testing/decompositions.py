@@ -8,7 +8,7 @@ import numpy as np
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.truncated import TruncatedTensorTrain, TruncatedTucker
+from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
 from tnattn.gallery import exponential_spectrum, tensor_with_spectrum
 from tnattn.structured.tensor import StructuredTensor
 from tnattn.testing.report import ConformanceError, Finding, NotApplicable, Report, Violation
@@ -137,7 +137,7 @@ def _certificate_is_honest(subject: _Subject) -> None:
 
 def _factors_are_orthonormal(subject: _Subject) -> None:
     result = subject.run(subject.decaying(), 3)
-    if isinstance(result, TruncatedTucker):
+    if isinstance(result, OrthonormalTucker):
         bases = [to_host(factor) for factor in result.factors]
     elif isinstance(result, TruncatedTensorTrain):
         bases = [to_host(core).reshape(-1, core.shape[-1]) for core in result.cores[:-1]]
