@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng
-from tnattn.linalg import small_svd
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
+from tnattn.linalg import small_svd, truncation_tails
+from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.operand import require_rank
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured.base import StructuredMatrix
@@ -26,11 +28,27 @@ class RandomizedSVDResult(Factored):
         Descending, non-negative.
     vt : Array, (..., rank, n)
         Rows orthonormal.
+    ranks : Array, (...), integer, optional
+        Where a tolerance chose them: triples kept for every matrix, the others being zero.
+    residual : Array, (...), optional
+        Realised ``||a - u diag(s) vt||_F / ||a||_F``, with a tolerance.
+    converged : Array, (...), boolean, optional
+        Whether the residual is within the tolerance.
     """
 
     u: Array
     s: Array
     vt: Array
+    ranks: Array | None = None
+    residual: Array | None = None
+    converged: Array | None = None
+
+    @property
+    def storage(self) -> int:
+        if self.ranks is None:
+            return super().storage
+        total = int(array_namespace(self.ranks).sum(self.ranks))
+        return total * (int(self.u.shape[-2]) + int(self.vt.shape[-1]))
 
     def factors(self) -> tuple[Array, Array]:
         return self.u, self.s[..., None] * self.vt
@@ -50,6 +68,10 @@ class RandomizedSVD(MatrixMethod):
         Non-negative; each one costs two more products with the matrix.
     sketch : Sketch
         Distribution of the test matrix.
+    rtol : float, optional
+        Tolerance ``||a - u diag(s) vt||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest rank that
+        its basis allows, ``rank`` at most. One that would need more is not ``converged``. See ``AdaptiveQB``
+        for how small it may be and what it costs.
 
     Notes
     -----
@@ -61,17 +83,52 @@ class RandomizedSVD(MatrixMethod):
     oversampling: int = 10
     power_iterations: int = 0
     sketch: Sketch = field(default_factory=Gaussian)
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
         self.range_finder.__post_init__()
+        if self.rtol is not None:
+            self._adaptive(self.rank).__post_init__()
 
     @property
     def range_finder(self) -> RangeFinder:
         """The range finder of the same parameters."""
         return RangeFinder(self.rank, self.oversampling, self.power_iterations, self.sketch)
 
+    def _adaptive(self, limit: int) -> AdaptiveQB:
+        assert self.rtol is not None
+        return AdaptiveQB(self.rtol, limit, power_iterations=self.power_iterations, sketch=self.sketch)
+
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
+        if self.rtol is not None:
+            require_rank(self.rank, a.shape)
+            return self._truncated(self._adaptive(self.range_finder.size).factorise(a, rng=rng))
         q = self.range_finder.basis(a, rng=rng)
         # q^T a = (a^T q)^T = (v s w^T)^T; the long factor stands on the left, where the small SVD wants it
         v, s, wt = small_svd(a.mT @ q)
         return RandomizedSVDResult(q @ wt.mT[..., : self.rank], s[..., : self.rank], v.mT[..., : self.rank, :])
+
+    def _truncated(self, found: AdaptiveQBResult) -> RandomizedSVDResult:
+        """Return the smallest truncations within the tolerance: what a basis misses and what is cut off add up."""
+        assert self.rtol is not None
+        v, s, wt = small_svd(found.b.mT)
+        xp = array_namespace(s)
+        tails = xp.astype(truncation_tails(s), accumulator_dtype(s), copy=False) ** 2
+        missed = xp.astype(found.residual, tails.dtype, copy=False) ** 2
+        # ||b||^2 = (1 - missed) ||a||^2
+        whole = xp.where(tails[..., 0] > 0, tails[..., 0], xp.ones_like(missed)) / (1 - missed)
+        errors = missed[..., None] + tails / whole[..., None]  # relative and squared, for ranks 0, 1, ...
+        met = errors <= self.rtol**2
+        ranks = xp.sum(xp.astype(~met, xp.int64), axis=-1)
+        ranks = xp.minimum(ranks, xp.full_like(ranks, min(self.rank, s.shape[-1])))
+        error = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
+        largest = max(1, int(xp.max(ranks)))
+        kept = xp.astype(xp.arange(largest, device=device(s)) < ranks[..., None], s.dtype)
+        return RandomizedSVDResult(
+            (found.q @ wt.mT)[..., :largest] * kept[..., None, :],
+            s[..., :largest] * kept,
+            v.mT[..., :largest, :] * kept[..., :, None],
+            ranks,
+            xp.astype(xp.sqrt(error), s.dtype, copy=False),
+            error <= self.rtol**2,
+        )

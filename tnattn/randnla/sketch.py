@@ -60,6 +60,18 @@ def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:
     return a @ omega.to_dense()
 
 
+def sketched_rows(a: StructuredMatrix, psi: StructuredMatrix) -> Array:
+    """Return ``psi^T @ a``, (..., size, n), at the price of the test matrix psi (m, size); see :func:`sketched`."""
+    if isinstance(psi, Dense):
+        return (a.mT @ psi.array).mT
+    if isinstance(a, Factored):
+        left, right = a.factors()
+        return (psi.mT @ left) @ right
+    if isinstance(a, Dense):
+        return psi.mT @ a.array
+    return (a.mT @ psi.to_dense()).mT
+
+
 def narrow_product(a: StructuredMatrix, x: Array) -> Array:
     """Return ``a @ x`` for a block of few columns x (..., n, l), fastest if a column lies in one piece."""
     return product_with_rows(a.array, x.mT) if isinstance(a, Dense) else a @ x

@@ -11,10 +11,14 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_si
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
+from tnattn.randnla.krylov import BlockKrylov
 from tnattn.randnla.qb import QB
 from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sparse_sign import SparseSign
+from tnattn.randnla.streaming_svd import SinglePassSVD
+from tnattn.randnla.trigonometric import SubsampledCosine
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.structured.low_rank import LowRank
 
@@ -24,6 +28,11 @@ METHODS = [
     RandomizedSVD(rank=6),
     RandomizedSVD(rank=6, oversampling=0, power_iterations=1),
     RandomizedSVD(rank=6, sketch=SparseSign(nonzeros=4)),
+    BlockKrylov(rank=6, power_iterations=1),
+    BlockKrylov(rank=6, oversampling=1, power_iterations=6),
+    GeneralizedNystrom(rank=6),
+    GeneralizedNystrom(rank=6, oversampling=4, sketch=SubsampledCosine()),
+    SinglePassSVD(rank=6),
     TruncatedSVD(rank=6),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)

@@ -1,0 +1,76 @@
+"""Block Krylov subspaces: orthonormality, breakdown, and what they gain over power iterations."""
+
+import numpy as np
+import pytest
+
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from tnattn.arrays import to_host
+from tnattn.linalg import orthonormalise
+from tnattn.randnla.krylov import BlockKrylov, KrylovSpace
+from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.structured.dense import Dense
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def slow(m=100, n=80):
+    return with_singular_values(rng(), slow_spectrum(min(m, n)), m, n)
+
+
+def test_a_krylov_space_beats_power_iterations_of_the_same_products(seed):
+    a = slow()
+    krylov, power = (
+        np.linalg.norm(a - method(a, rng=rng(seed)).to_dense()) - np.linalg.norm(slow_spectrum(80)[10:])
+        for method in (BlockKrylov(10, 2, 2), RandomizedSVD(10, 2, 2))
+    )
+    assert 0 < krylov < 0.1 * power
+
+
+def test_without_products_it_is_the_randomized_decomposition():
+    a = slow()
+    one, two = (method(a, rng=rng()).to_dense() for method in (BlockKrylov(10, 5, 0), RandomizedSVD(10, 5, 0)))
+    np.testing.assert_allclose(one, two, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_basis_stays_orthonormal(xp, dtype):
+    if dtype not in xp.dtypes:
+        pytest.skip("no float64 there")
+    a = xp.asarray(slow(), dtype)
+    space = KrylovSpace(Dense(a), orthonormalise(a[:, :6]))
+    for _ in range(8):
+        assert space.extend()
+    q = to_host(space.basis)
+    assert q.shape == (100, 54)
+    np.testing.assert_allclose(q.T @ q, np.eye(54), atol=100 * float(np.finfo(dtype).eps))
+    np.testing.assert_allclose(to_host(space.image), to_host(a).T @ q, atol=100 * float(np.finfo(dtype).eps))
+
+
+def test_a_full_space_does_not_grow():
+    a = slow(20, 9)
+    space = KrylovSpace(Dense(a), orthonormalise(a[:, :7]))
+    assert space.extend()
+    assert space.size == 9
+    assert not space.extend()
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_an_invariant_space_is_filled_up_with_orthonormal_columns(rank):
+    """The blocks vanish for a diagonal matrix of low rank, and what takes their place must not repeat the basis."""
+    a = np.diag(np.r_[np.arange(1.0, 1 + rank), np.zeros(40 - rank)])
+    result = BlockKrylov(5, 2, 3)(np.stack([a, slow(40, 40)]), rng=rng())
+    np.testing.assert_allclose(result.u.mT @ result.u, np.broadcast_to(np.eye(5), (2, 5, 5)), atol=1e-13)
+    np.testing.assert_allclose(result.to_dense()[0], a, atol=1e-13)
+
+
+def test_a_restart_keeps_the_leading_triples():
+    a = slow()
+    space = KrylovSpace(Dense(a), orthonormalise(a[:, :8]))
+    space.extend()
+    before = space.truncated(5)
+    space.restart(8)
+    after = space.truncated(5)
+    np.testing.assert_allclose(after.to_dense(), before.to_dense(), atol=1e-13)
+    assert space.size == 8
