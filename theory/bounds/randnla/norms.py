@@ -1,0 +1,205 @@
+"""Norms seen by Gaussian probes: tails, exact moments and limits computed from the probes alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import Error, singular_values
+from theory.guarantee import Deterministic, ExactExpectation, WithProbability
+from tnattn.arrays import to_host
+from tnattn.randnla.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
+
+LAURENT_MASSART = Source("Laurent & Massart 2000", "Lemma 1")
+
+
+def _nothing(target: Any) -> Values:
+    """Return infinity: no limit of a norm is known without the probes."""
+    return np.full(target.shape[:-2], np.inf)
+
+
+def _spectral(target: Any) -> Values:
+    return np.asarray(singular_values(target)[..., 0])
+
+
+def _square(target: Any) -> Values:
+    return np.asarray(np.sum(errors.dense(target) ** 2, axis=(-2, -1)))
+
+
+def _seen(result: NormEstimate) -> Values:
+    """Return the mean Z of ||A w||^2."""
+    return np.asarray(to_host(result.value), dtype=np.float64) ** 2
+
+
+spectral_norm_itself = Error("spectral norm of the matrix", lambda t, r: _spectral(t), _nothing, _spectral)
+frobenius_itself = Error("squared Frobenius norm of the matrix", lambda t, r: _square(t), _nothing, _square)
+mean_square = Error("mean squared length of the images of the probes", lambda t, r: _seen(r), _nothing, _square)
+mean_square_variance = Error(
+    "squared distance of the mean squared length from the squared Frobenius norm",
+    lambda t, r: (_seen(r) - _square(t)) ** 2,
+    _nothing,
+    lambda t: _square(t) ** 2,
+)
+
+
+def _rank_one(rng: np.random.Generator) -> Instance:
+    return SpectralNorm(probes=2, steps=0, inflation=2.0), with_singular_values(rng, [3.0], 20, 30)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return SpectralNorm(probes=3, steps=2, inflation=2.0), with_singular_values(rng, slow_spectrum(30), 30, 40)
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return SpectralNorm(probes=2, steps=2), with_singular_values(rng, gap_spectrum(2, 30, level=100.0), 30, 40)
+
+
+def _frobenius_flat(rng: np.random.Generator) -> Instance:
+    return FrobeniusNorm(probes=8), with_singular_values(rng, np.ones(6), 12, 16)
+
+
+def _frobenius_slow(rng: np.random.Generator) -> Instance:
+    return FrobeniusNorm(probes=30), with_singular_values(rng, slow_spectrum(30), 30, 40)
+
+
+def _frobenius_rank_one(rng: np.random.Generator) -> Instance:
+    return FrobeniusNorm(probes=100), with_singular_values(rng, [2.0], 12, 16)
+
+
+@conditional_bound(
+    method=SpectralNorm,
+    error=spectral_norm_itself,
+    guarantee=WithProbability(),
+    source=Source("Halko, Martinsson & Tropp 2011", "Lemma 4.1"),
+    extremal=_rank_one,
+    generic=_slow,
+)
+def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tuple[Values, Values]:
+    """||A|| <= alpha sqrt(2/pi) max_i ||A w_i||, except with probability alpha^-r, for r Gaussian vectors w_i."""
+    upper = np.asarray(to_host(result.upper), dtype=np.float64)
+    return upper, np.full(upper.shape, method.failure)
+
+
+@conditional_bound(
+    method=SpectralNorm,
+    error=spectral_norm_itself,
+    guarantee=Deterministic(),
+    source=Source("Golub & Kahan 1965", "norm of a restriction"),
+    side="lower",
+    extremal=_gap,
+    generic=_slow,
+    must_fail=1 / 0.3,
+)
+def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) -> Values:
+    """||A|| >= ||A K|| / ||K|| for every K, here a basis of a block Krylov space."""
+    return np.asarray(to_host(result.lower), dtype=np.float64)
+
+
+def _gram_norms(a: Any) -> tuple[Values, Values]:
+    """Return ||A^T A||_F and ||A||^2."""
+    s = singular_values(a)
+    return np.asarray(np.sqrt(np.sum(s**4, axis=-1))), np.asarray(s[..., 0] ** 2)
+
+
+@bound(
+    method=FrobeniusNorm,
+    error=mean_square,
+    guarantee=ExactExpectation(),
+    source=Source("Gratton & Titley-Peloquin 2018"),
+    extremal=_frobenius_flat,
+    generic=_frobenius_slow,
+)
+def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
+    """E Z = ||A||_F^2 for the mean Z of ||A w||^2 over Gaussian probes."""
+    return _square(a)
+
+
+@bound(
+    method=FrobeniusNorm,
+    error=mean_square_variance,
+    guarantee=ExactExpectation(),
+    source=Source("Gratton & Titley-Peloquin 2018"),
+    extremal=_frobenius_flat,
+    generic=_frobenius_slow,
+)
+def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
+    """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes."""
+    return 2 * _gram_norms(a)[0] ** 2 / method.probes
+
+
+@bound(
+    method=FrobeniusNorm,
+    error=mean_square,
+    guarantee=WithProbability(),
+    source=LAURENT_MASSART,
+    side="lower",
+    extremal=_frobenius_flat,
+    generic=_frobenius_slow,
+    must_fail=1 / 0.3,
+)
+def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
+    """P{Z <= ||A||_F^2 - 2 ||A^T A||_F sqrt(x/m)} <= exp(-x)."""
+    require(x > 0, "x > 0")
+    value = _square(a) - 2 * _gram_norms(a)[0] * (x / method.probes) ** 0.5
+    return np.asarray(value), np.full(value.shape, np.exp(-x))
+
+
+@bound(
+    method=FrobeniusNorm,
+    error=mean_square,
+    guarantee=WithProbability(),
+    source=LAURENT_MASSART,
+    extremal=_frobenius_flat,
+    generic=_frobenius_slow,
+)
+def gaussian_fro_norm_upper_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
+    """P{Z >= ||A||_F^2 + 2 ||A^T A||_F sqrt(x/m) + 2 ||A||^2 x/m} <= exp(-x)."""
+    require(x > 0, "x > 0")
+    gram, largest = _gram_norms(a)
+    value = _square(a) + 2 * gram * (x / method.probes) ** 0.5 + 2 * largest * x / method.probes
+    return np.asarray(value), np.full(value.shape, np.exp(-x))
+
+
+@conditional_bound(
+    method=FrobeniusNorm,
+    error=frobenius_itself,
+    guarantee=WithProbability(),
+    source=LAURENT_MASSART,
+    extremal=_frobenius_rank_one,
+    generic=_frobenius_slow,
+)
+def gaussian_fro_norm_posterior(
+    method: FrobeniusNorm, a: Any, result: NormEstimate, *, x: float = 2.0
+) -> tuple[Values, Values]:
+    """||A||_F^2 <= Z / (1 - 2 sqrt(x/m)), except with probability exp(-x), for m > 4x probes."""
+    require(x > 0, "x > 0")
+    factor = frobenius_factors(method.probes, x)[1]
+    require(factor is not None, "m > 4 x")
+    value = _seen(result) * (factor or 1.0)
+    return np.asarray(value), np.full(value.shape, np.exp(-x))
+
+
+@conditional_bound(
+    method=FrobeniusNorm,
+    error=frobenius_itself,
+    guarantee=WithProbability(),
+    source=LAURENT_MASSART,
+    side="lower",
+    extremal=_frobenius_rank_one,
+    generic=_frobenius_slow,
+    must_fail=1 / 0.3,
+)
+def gaussian_fro_norm_posterior_lower(
+    method: FrobeniusNorm, a: Any, result: NormEstimate, *, x: float = 2.0
+) -> tuple[Values, Values]:
+    """||A||_F^2 >= Z / (1 + 2 sqrt(x/m) + 2 x/m), except with probability exp(-x), for m probes.
+
+    From the upper tail of Z with ||A^T A||_F <= ||A||_F^2 and ||A||^2 <= ||A||_F^2.
+    """
+    require(x > 0, "x > 0")
+    value = _seen(result) * frobenius_factors(method.probes, x)[0]
+    return np.asarray(value), np.full(value.shape, np.exp(-x))
