@@ -37,7 +37,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
-        Of the page, which is replaced as a whole. The spectra of the problem are saved in ``spectra/``, and read from
+        Of the page, which is replaced as a whole. ``error_against_budget.png`` is written beside it. The spectra of the problem are saved in ``spectra/``, and read from
         there the next time.
 
     Raises

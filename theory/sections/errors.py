@@ -15,8 +15,10 @@ __all__ = ["against_budget", "against_cost"]
 def against_budget(results: Results, name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
     """Return the figure of error against budget with its numbers."""
     floor = best_rank(results.of("floor", name))
+    figure = error_budget.draw(found, look, floor)
+    figure.savefig(results.folder / "error_against_budget.png", dpi=100, metadata={"Software": None})
     drawing = style.svg(
-        error_budget.draw(found, look, floor),
+        figure,
         name=html.identifier("error", name),
         label=f"Relative output error against budget for {len(found)} methods on {name}; numbers in the table below",
     )
