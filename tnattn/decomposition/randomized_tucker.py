@@ -69,10 +69,7 @@ class RandomizedTruncation(TuckerTruncation):
         side = min(sizes[mode], math.prod(sizes) // sizes[mode])
         if side > self.exact_below * ((rank or FIRST_RANK) + self.oversampling):
             a = unfold(core, mode, order=self.order)
-            if allowed is None:
-                found = self._of_rank(a, rank or 1, rng=rng)
-            else:
-                found = self._within(a, allowed, rng=rng)
+            found = self._of_rank(a, rank, rng=rng) if rank else self._within(a, allowed, rng=rng)
             if found is not None:
                 subspace, projected = found
                 left = [*sizes[:mode], projected.shape[-2], *sizes[mode + 1 :]]
