@@ -37,8 +37,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
-        Of the page, which is replaced as a whole. ``error_against_budget.png`` is written beside it. The spectra of the problem are saved in ``spectra/``, and read from
-        there the next time.
+        Of the page, which is replaced as a whole. ``error_against_budget.png`` is written beside it. The spectra of the
+        problem are saved in ``spectra/``, and read from there the next time.
 
     Raises
     ------
