@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 from tnattn.arrays import Array, Rng, check_finite, dtype_name, eps, is_array, require_floating
+from tnattn.decomposition.entries import EntryTensor
 from tnattn.structured.tensor import StructuredTensor
 
 
@@ -23,13 +24,16 @@ class Decomposition(abc.ABC):
 
     order: int = field(default=3, kw_only=True)
 
+    reads_entries: ClassVar[bool] = False  # whether it takes tensors known by their entries
+
     @final
-    def __call__(self, tensor: Array, *, rng: Rng | None = None) -> StructuredTensor:
+    def __call__(self, tensor: Array | EntryTensor, *, rng: Rng | None = None) -> StructuredTensor:
         """Decompose a stack of tensors.
 
         Parameters
         ----------
         tensor : Array, (..., n_0, ..., n_{order-1}), float32 or float64, finite
+            Decompositions that read entries on demand take an ``EntryTensor`` too, not checked for finiteness.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized decompositions only.
 
@@ -40,18 +44,22 @@ class Decomposition(abc.ABC):
         ValueError
             If an entry is not finite, a mode is empty, or ranks or tolerance do not fit the tensor.
         """
-        if not is_array(tensor):
-            raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; convert it with numpy.asarray(...)")
-        require_floating(tensor, "tensor")
-        if eps(tensor) > eps("float32"):
-            raise TypeError(f"tensor has dtype {dtype_name(tensor.dtype)}; convert it to float32 or float64")
+        on_demand = isinstance(tensor, EntryTensor)
+        if not is_array(tensor) and not (on_demand and self.reads_entries):
+            cure = "use TTCross, which reads entries" if on_demand else "convert it with numpy.asarray(...)"
+            raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; {cure}")
+        like: Array = tensor.like if isinstance(tensor, EntryTensor) else tensor
+        require_floating(like, "tensor")
+        if eps(like) > eps("float32"):
+            raise TypeError(f"tensor has dtype {dtype_name(like.dtype)}; convert it to float32 or float64")
         shape = tuple(int(n) for n in tensor.shape)
         if len(shape) < self.order:
             raise ValueError(f"tensor has shape {shape}, fewer axes than order {self.order}; reduce order")
         if min(shape) == 0:
             raise ValueError(f"tensor has shape {shape}; every axis must have at least one entry; drop the empty ones")
         self._require_fit(tensor)
-        check_finite(tensor, "tensor")
+        if not on_demand:
+            check_finite(tensor, "tensor")
         return self.decompose(tensor, rng=rng)
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ from typing import Self
 
 from tnattn.arrays import Array, dtype_name, eps
 from tnattn.decomposition.base import Decomposition, require_integer
-from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.entries import EntryTensor
 
 DEFAULT_TOLERANCE = 1e-2
 
@@ -88,13 +88,14 @@ class Truncation(Decomposition):
         require_integer("rank", rank, low=1, cure="keep at least one")
         return dataclasses.replace(self, ranks=tuple(min(rank, n) for n in self.rank_limits(sizes)), rtol=None)
 
-    def _require_fit(self, tensor: Array) -> None:
-        sizes = mode_sizes(tensor, order=self.order)
+    def _require_fit(self, tensor: Array | EntryTensor) -> None:
+        sizes = tuple(int(n) for n in tensor.shape[len(tensor.shape) - self.order :])
         self.ranks_for(sizes)
-        floor = max(sizes) * eps(tensor)
+        like = tensor.like if isinstance(tensor, EntryTensor) else tensor
+        floor = max(sizes) * eps(like)
         if self.rtol is not None and self.rtol < floor:
             raise ValueError(
-                f"rtol {self.rtol} is below {floor:.2g}, what {dtype_name(tensor.dtype)} resolves in a tensor of sizes "
+                f"rtol {self.rtol} is below {floor:.2g}, what {dtype_name(like.dtype)} resolves in a tensor of sizes "
                 f"{sizes}; raise it, use a wider dtype or give ranks"
             )
 

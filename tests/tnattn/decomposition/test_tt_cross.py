@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tnattn.arrays import dtype_name
+from tnattn.decomposition.entries import ArrayEntries, EntryTensor, linear_index, multi_index
+from tnattn.decomposition.pivoting import DOMINANCE, interpolation
+from tnattn.decomposition.sampled_fibres import sample_fibres
+from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tt_cross import TTCross, _Counted
+from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.structured.tensor_train import TensorTrain
+
+quick = settings(max_examples=25, deadline=None)
+shapes = st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple)
+
+
+def drawn(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def smooth(n=40):
+    t = np.linspace(0, 1, n)
+    return 1 / (1 + t[:, None, None] + 2 * t[:, None] + t)
+
+
+def relative(x, result):
+    return np.linalg.norm(x - result.to_dense()) / np.linalg.norm(x)
+
+
+class Smooth(EntryTensor):
+    """1 / (1 + a + 2 b + c) on a grid of n points per mode, counting what is asked for."""
+
+    def __init__(self, n):
+        self.n, self.asked = n, 0
+
+    @property
+    def shape(self):
+        return (self.n,) * 3
+
+    @property
+    def like(self):
+        return np.empty(0)
+
+    def entries(self, indices):
+        self.asked += indices.shape[0]
+        a, b, c = np.moveaxis(indices / (self.n - 1), -1, 0)
+        return 1 / (1 + a + 2 * b + c)
+
+
+# the choice of rows
+
+
+@quick
+@given(m=st.integers(1, 12), r=st.integers(1, 5), batch=st.sampled_from([(), (3,)]), seed=st.integers(0, 99))
+def test_all_rows_are_interpolated_from_the_chosen_ones_with_small_coefficients(m, r, batch, seed):
+    r = min(m, r)
+    basis = np.linalg.qr(drawn((*batch, m, r), seed))[0]
+    rows, coefficients = interpolation(basis)
+    chosen = np.take_along_axis(basis, rows[..., None], axis=-2)
+    np.testing.assert_allclose(coefficients @ chosen, basis, atol=1e-12)
+    at_chosen = np.take_along_axis(coefficients, rows[..., None], axis=-2)
+    np.testing.assert_allclose(at_chosen, np.broadcast_to(np.eye(r), at_chosen.shape), atol=1e-12)
+    assert np.abs(coefficients).max() <= DOMINANCE * (1 + 1e-9)
+    assert all(len(set(one)) == r for one in rows.reshape(-1, r).tolist())
+
+
+def test_elimination_alone_has_larger_coefficients():
+    """Negative control: exchanges are needed on Wilkinson's matrix, whose elimination doubles in every step."""
+    a = np.eye(12)[:, :11] - np.tril(np.ones((12, 11)), -1)
+    a[-1] = -1
+    rows, coefficients = interpolation(np.linalg.qr(a)[0])
+    assert np.abs(np.linalg.solve(a[:11].T, a.T)).max() > 100
+    assert np.abs(coefficients).max() <= DOMINANCE
+
+
+# entries
+
+
+@quick
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_positions_and_multi_indices_are_inverse(sizes, seed):
+    positions = np.random.default_rng(seed).integers(0, np.prod(sizes), 7)
+    indices = multi_index(positions, sizes)
+    np.testing.assert_array_equal(linear_index(indices, sizes), positions)
+    np.testing.assert_array_equal(drawn(sizes).ravel()[positions], drawn(sizes)[tuple(indices.T)])
+
+
+def test_entries_of_an_array_are_its_entries():
+    x = drawn((2, 3, 4, 5))
+    indices = np.random.default_rng(0).integers(0, 3, (2, 6, 3))
+    found = ArrayEntries(x, 3).entries(indices)
+    np.testing.assert_array_equal(found, np.stack([x[b][tuple(indices[b].T)] for b in range(2)]))
+
+
+# the decomposition
+
+
+@quick
+@given(shape=shapes, rank=st.integers(1, 4), batch=st.sampled_from([(), (2,)]), seed=st.integers(0, 99))
+def test_a_tensor_of_the_given_ranks_is_reproduced(shape, rank, batch, seed):
+    order = len(shape)
+    method = TTCross(order=order).with_rank(rank, shape)
+    bonds = [1, *method.ranks, 1]
+    rng = np.random.default_rng(seed)
+    pairs = zip(bonds, shape, bonds[1:], strict=False)
+    x = TensorTrain(tuple(rng.standard_normal((*batch, *sizes)) for sizes in pairs)).to_dense()
+    result = method(x, rng=rng)
+    assert np.abs(x - result.to_dense()).max() <= 1e-7 * np.abs(x).max()
+
+
+@quick
+@given(shape=shapes)
+def test_full_ranks_are_exact(shape):
+    x = drawn(shape)
+    assert relative(x, TTCross(order=len(shape)).with_rank(10**6, shape)(x, rng=np.random.default_rng(0))) <= 1e-11
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-5, 1e-9])
+def test_a_tolerance_is_reached_on_a_smooth_tensor_with_few_entries(rtol, seed):
+    source = Smooth(60)
+    result = TTCross(rtol=rtol)(source, rng=np.random.default_rng(seed))
+    assert relative(smooth(60), result) <= 3 * rtol
+    assert result.evaluations == source.asked
+    assert source.asked < 60**3 / 3
+    assert result.sampled_error <= 3 * rtol
+
+
+def test_the_error_is_within_a_small_factor_of_the_best(seed):
+    x = smooth()
+    best = relative(x, TTSVD(ranks=5)(x))
+    assert relative(x, TTCross(ranks=5)(x, rng=np.random.default_rng(seed))) <= 20 * best
+
+
+def test_a_tensor_that_cannot_be_formed_is_reached():
+    """8 * 10^12 entries."""
+    result = TTCross(rtol=1e-6)(Smooth(20_000), rng=np.random.default_rng(0))
+    assert result.sampled_error <= 3e-6
+    assert result.evaluations < 1e7
+
+
+@pytest.mark.parametrize("n", [32, 128])
+def test_needles_are_reported(n, seed):
+    """Every row of three heads looks at one key: no train of rank 8 is near, and the sampled error says so."""
+    x = np.repeat(np.eye(n)[None], 3, axis=0)
+    result = TTCross(ranks=(1, 8))(x, rng=np.random.default_rng(seed))
+    assert relative(x, result) > 0.8
+    assert result.sampled_error > 0.7
+
+
+def test_the_sampled_error_is_near_the_error(seed):
+    x = drawn((12, 13, 14), seed)
+    result = TTCross(ranks=(6, 6))(x, rng=np.random.default_rng(seed))
+    assert result.sampled_error == pytest.approx(relative(x, result), rel=0.3)
+
+
+def test_rows_are_nested_and_reproduce_the_tensor_there(seed):
+    x = drawn((4, 5, 6, 7), seed)
+    result = TTCross(ranks=(3, 4, 3), order=4)(x, rng=np.random.default_rng(seed))
+    dense = result.to_dense()
+    for k, rows in enumerate(result.rows):
+        assert rows.shape == (result.ranks[k], k + 1)
+        if k:
+            before = {tuple(row) for row in result.rows[k - 1].tolist()}
+            assert all(tuple(row[:-1]) in before for row in rows.tolist())
+    last = tuple(result.rows[-1].T)
+    np.testing.assert_allclose(dense[last], x[last], atol=1e-12)
+
+
+def test_more_sweeps_help():
+    """Negative control for the sweeps: random columns alone miss what the residuals show."""
+    x = np.zeros((30, 30, 30))
+    x[4:8, 4:8, 4:8], x[20:24, 20:24, 20:24] = 1.0, 2.0
+    x += 1e-3 * smooth(30)
+    errors = [
+        np.median([relative(x, TTCross(4, sweeps=s, samples=9000)(x, rng=np.random.default_rng(i))) for i in range(5)])
+        for s in (1, 4)
+    ]
+    assert errors[1] < 0.1 < errors[0]
+
+
+@pytest.mark.parametrize("change", [{"sweeps": 1}, {"oversampling": 0}, {"samples": 5000}], ids=str)
+def test_every_field_changes_the_result(change):
+    x = drawn((12, 13, 14))
+    results = [m(x, rng=np.random.default_rng(0)).to_dense() for m in (TTCross(4), TTCross(4, **change))]
+    assert np.abs(results[0] - results[1]).max() > 1e-6
+
+
+def test_a_zero_tensor_is_exact():
+    result = TTCross(ranks=2)(np.zeros((3, 4, 5)), rng=np.random.default_rng(0))
+    assert not result.to_dense().any()
+    assert result.sampled_error == 0
+
+
+def test_a_check_of_the_train_itself_finds_nothing():
+    train = TTSVD(ranks=4)(drawn((4, 5, 6)))
+    found = sample_fibres(
+        _Counted(ArrayEntries(train.to_dense(), 3), 3), train, entries=100, rng=np.random.default_rng(0)
+    )
+    assert np.abs(found.residual).max() <= 1e-13
+    assert found.worst(3).shape == (3, 3)
+
+
+def test_every_library_gives_the_same(xp, assert_close):
+    x = smooth(8)
+    host, ring = (TTCross(ranks=3, sweeps=2)(a, rng=np.random.default_rng(0)) for a in (x, xp.asarray(x)))
+    assert_close(ring.to_dense(), host.to_dense(), rtol=0, atol=1e-3 if xp.dtype == "float32" else 1e-9)
+    single = TTCross(ranks=3)(xp.asarray(x, dtype="float32"), rng=np.random.default_rng(0))
+    assert dtype_name(single.to_dense().dtype) == "float32"
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: TTCross()(np.ones((3, 4, 5))), TypeError, "randomized"),
+        (lambda: TTCross(sweeps=0), ValueError, "sweeps is 0"),
+        (lambda: TTCross(oversampling=-1), ValueError, "oversampling is -1"),
+        (lambda: TTCross(samples=0), ValueError, "samples is 0"),
+        (lambda: TTCross(ranks=9)(Smooth(4), rng=np.random.default_rng(0)), ValueError, "differ by more|exceeds 4"),
+        (lambda: TTCross(order=4)(Smooth(4), rng=np.random.default_rng(0)), ValueError, "fewer axes than order 4"),
+        (lambda: STHOSVD()(Smooth(4)), TypeError, "use TTCross"),
+        (lambda: TTCross()([[1.0]]), TypeError, "got list"),
+    ],
+    ids=range(8),
+)
+def test_bad_input_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,1 @@
+"""Tensor decompositions of keys, values and weights over heads, tokens and features."""
