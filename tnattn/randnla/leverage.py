@@ -15,9 +15,10 @@ from tnattn.arrays import (
     require_rng,
     uniform,
 )
-from tnattn.linalg import small_svd
+from tnattn.linalg import orthonormalise_with_factor, small_svd, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import Sparse, gather_rows
@@ -51,6 +52,63 @@ def leverage_scores(a: Array, *, rank: int | None = None) -> Array:
     kept = (s > max(a.shape[-2:]) * eps(a) * s[..., :1]) & (s > 0)
     u = xp.where(kept[..., None, :], u, xp.zeros_like(u))
     return xp.sum(xp.square(u[..., : a.shape[-1] if rank is None else rank]), axis=-1)
+
+
+def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | None = None) -> Array:
+    """Return approximate leverage scores of the rows of tall matrices of full column rank.
+
+    Parameters
+    ----------
+    a : Array (..., m, n), or what a MatrixMethod takes
+        ``m >= n``.
+    sketch : Sketch
+        Distribution of the test matrix that compresses the rows: the triangular factor of the sketch makes the columns
+        of ``a`` nearly orthonormal.
+    size : int
+        Rows of the sketch, n <= size. Scores are wrong by a factor of 1 + e at most for a subspace embedding of the
+        range with distortion e.
+    rng : numpy.random.Generator or DeviceDraws
+
+    Returns
+    -------
+    Array, (..., m)
+
+    Raises
+    ------
+    ValueError
+        If ``size`` is out of range, or the sketch is singular.
+
+    Notes
+    -----
+    The sketch, O(size n^2) and O(m n^2) for the rows; no decomposition of the matrix itself. Drineas, Magdon-Ismail,
+    Mahoney & Woodruff 2012, Algorithm 1, without its second projection, which pays for n much larger than log m only.
+    """
+    matrix = as_structured(a)
+    m, n = matrix.shape[-2:]
+    if not n <= size:
+        raise ValueError(f"size {size} is smaller than the {n} columns of the {matrix.shape} stack; raise size")
+    if size >= m:
+        return leverage_scores(matrix.to_dense())
+    compressed = sketched(matrix.mT, sketch.draw(m, size, rng=rng, like=matrix.like)).mT  # (..., size, n)
+    _, r = orthonormalise_with_factor(compressed)
+    xp = array_namespace(r)
+    diagonal = xp.abs(xp.linalg.diagonal(r))
+    if bool(xp.any(xp.min(diagonal, axis=-1) <= size * eps(r) * xp.max(diagonal, axis=-1))):
+        raise ValueError(f"the sketch of a {matrix.shape} stack is singular: a lacks full rank, or raise size")
+    rows = solve_triangular(r, matrix.to_dense().mT, lower=False, transpose=True)  # r^-T a^T
+    return xp.sum(rows * rows, axis=-2)
+
+
+def coherence(a: Array, *, rank: int | None = None) -> Array:
+    """Return m / k times the largest leverage score, (...), of matrices (..., m, n) of rank k, or of leading subspaces.
+
+    From 1, where all rows count alike, to m / k, where one row is a direction of its own; 0 for zero matrices. See
+    ``leverage_scores``.
+    """
+    xp = array_namespace(a)
+    scores = leverage_scores(a, rank=rank)
+    total = xp.sum(scores, axis=-1)
+    return xp.max(scores, axis=-1) * a.shape[-2] / xp.where(total > 0, total, xp.ones_like(total))
 
 
 def sample_indices(weights: Array, uniforms: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, to_host, uniform
@@ -10,6 +9,8 @@ from tnattn.linalg import solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import KernelEntries, require_count, require_rank, require_symmetric
+from tnattn.randnla.submatrices import take_columns
+from tnattn.randnla.tolerance import require_met, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import gather_rows
@@ -50,9 +51,11 @@ class RandomlyPivotedCholesky(MatrixMethod):
     Parameters
     ----------
     rank : int
-        Number of pivots, positive.
+        Number of pivots at most, positive.
     block : int
         Pivots proposed at a time, positive. It changes the draws, not their distribution.
+    rtol : float
+        Stop after the block at which the trace of the residual is at most ``rtol`` times that of the matrix.
 
     Notes
     -----
@@ -64,14 +67,16 @@ class RandomlyPivotedCholesky(MatrixMethod):
 
     rank: int = rank_budget(16)
     block: int = 32
+    rtol: float = 0.0
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
         require_count(self.block, "block", least=1)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         source = require_rng(rng, "RandomlyPivotedCholesky")
-        elimination = _Elimination(a, self.rank)
+        elimination = _Elimination(a, self.rank, self.rtol)
         size = min(self.block, self.rank)
         while elimination.unfinished:
             drawn = uniform(source, (2, size), like=a.like)
@@ -86,7 +91,9 @@ class GreedyPivotedCholesky(MatrixMethod):
     Parameters
     ----------
     rank : int
-        Number of pivots, positive.
+        Number of pivots at most, positive.
+    rtol : float
+        Stop as soon as the trace of the residual is at most ``rtol`` times that of the matrix; 0 takes all pivots.
 
     Notes
     -----
@@ -94,12 +101,14 @@ class GreedyPivotedCholesky(MatrixMethod):
     """
 
     rank: int = rank_budget(16)
+    rtol: float = 0.0
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
-        elimination = _Elimination(a, self.rank)
+        elimination = _Elimination(a, self.rank, self.rtol)
         xp = array_namespace(a.like)
         certain = xp.zeros((1,), dtype=a.dtype, device=device(a.like))
         while elimination.unfinished:
@@ -142,18 +151,19 @@ def _entries_of(a: StructuredMatrix) -> KernelEntries:
 class _Elimination:
     """Elimination of blocks of pivots, the matrices of a stack side by side at their own pace."""
 
-    def __init__(self, a: StructuredMatrix, rank: int) -> None:
+    def __init__(self, a: StructuredMatrix, rank: int, rtol: float) -> None:
         require_symmetric(a)
         require_rank(rank, a.shape)
         self._xp = xp = array_namespace(a.like)
         self._entries = _entries_of(a)
-        self._rank, self._place = rank, device(a.like)
+        self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()
         self._noise = 8 * rank * eps(a.like) * xp.max(xp.abs(diagonal), axis=-1)[..., None]  # (..., 1)
         self._lowest = xp.min(diagonal, axis=-1)
         self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
         self._tail = xp.maximum(diagonal, xp.zeros_like(diagonal))
+        self._trace = xp.sum(self._tail, axis=-1, keepdims=True)
         self._rows = xp.zeros((*batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
         self._pivots = xp.full((*batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*batch, 1), dtype=xp.int64, device=self._place)
@@ -174,16 +184,20 @@ class _Elimination:
         xp, most = self._xp, self._span[1]
         residual = self._entries.columns(proposals).mT  # (..., b, n)
         if most:
-            residual = residual - _at(self._rows, proposals)[..., :most, :].mT @ self._rows[..., :most, :]
+            residual = residual - take_columns(self._rows, proposals)[..., :most, :].mT @ self._rows[..., :most, :]
         lower, accepted, remaining = _accept(
-            _at(residual, proposals), _take(self.residual, proposals), uniforms, self._noise, self._rank - self._count
+            take_columns(residual, proposals),
+            _take(self.residual, proposals),
+            uniforms,
+            self._noise,
+            self._rank - self._count,
         )
         gained = xp.sum(xp.astype(accepted, xp.int64), axis=-1, keepdims=True)
         width = int(xp.max(gained))
         # accepted pivots to the front, in their order; the rest of the factor is the identity and stays triangular
         order = xp.argsort(xp.astype(~accepted, xp.int64), axis=-1, stable=True)[..., :width]
         used = _take(xp.astype(accepted, residual.dtype), order) > 0  # (..., width)
-        lower = _at(gather_rows(lower, order[..., None])[..., 0, :], order)
+        lower = take_columns(gather_rows(lower, order[..., None])[..., 0, :], order)
         residual = gather_rows(residual, order[..., None])[..., 0, :]
         if self._xp.reshape(used, (-1, width)).shape[0] > 1:
             residual = xp.where(used[..., None], residual, xp.zeros_like(residual))
@@ -196,7 +210,8 @@ class _Elimination:
         spent = accepted | (remaining <= self._noise)  # (..., b)
         indices = xp.arange(tail.shape[-1], device=self._place)
         never = xp.any((proposals[..., None] == indices) & spent[..., None], axis=-2)
-        blocked = never | (self._tail <= self._noise) | (self.residual <= 0)
+        small = xp.sum(self._tail, axis=-1, keepdims=True) <= self._rtol * self._trace
+        blocked = never | (self._tail <= self._noise) | (self.residual <= 0) | small
         self.residual = xp.where(blocked, xp.zeros_like(tail), self._tail)
         self.unfinished = self._look()
 
@@ -226,21 +241,15 @@ class _Elimination:
                 f"a is not positive semidefinite: its residual has a diagonal entry of "
                 f"{float(xp.min(self._lowest)):.3g}; use RandomizedSVD for indefinite matrices"
             )
-        return PivotedCholeskyResult(self._rows.mT, self._pivots, xp.sum(self._tail, axis=-1))
+        trace = xp.sum(self._tail, axis=-1)
+        if self._rtol > 0:
+            require_met(trace, self._trace[..., 0], self._rtol, f"rank {self._rank}")
+        return PivotedCholeskyResult(self._rows.mT, self._pivots, trace)
 
 
 def _take(values: Array, indices: Array) -> Array:
     """Return values (..., n) at indices (..., b)."""
-    return _at(values[..., None, :], indices)[..., 0, :]
-
-
-def _at(rows: Array, indices: Array) -> Array:
-    """Return the columns of rows (..., r, n) at indices (..., b), one set for each matrix: (..., r, b)."""
-    xp = array_namespace(rows)
-    *batch, r, n = rows.shape
-    start = xp.reshape(xp.arange(math.prod(batch) * r, device=device(rows)) * n, (*batch, r, 1))
-    flat = start + indices[..., None, :]
-    return xp.reshape(xp.take(xp.reshape(rows, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
+    return array_namespace(values).take_along_axis(values, indices, axis=-1)
 
 
 def _accept(core: Array, proposed: Array, uniforms: Array, noise: Array, room: Array) -> tuple[Array, Array, Array]:

@@ -5,7 +5,16 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
-from tnattn.randnla.leverage import LeverageColumns, LeverageSampling, leverage_scores, sample_indices
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.leverage import (
+    LeverageColumns,
+    LeverageSampling,
+    coherence,
+    leverage_scores,
+    sample_indices,
+    sketched_leverage_scores,
+)
+from tnattn.randnla.sparse_sign import SparseSign
 
 
 def rng(seed=0):
@@ -107,3 +116,33 @@ def test_impossible_parameters_are_refused(call, words):
 def test_without_a_generator_it_raises(method):
     with pytest.raises(TypeError, match="pass rng"):
         method(np.eye(16))
+
+
+@pytest.mark.parametrize("sketch", [Gaussian(), SparseSign()], ids=repr)
+def test_sketched_scores_are_right_up_to_the_distortion_of_the_sketch(xp, sketch):
+    a = rng().standard_normal((2, 500, 4))
+    a[0, 3] *= 40.0  # a coherent matrix
+    exact = leverage_scores(a)
+    made = to_host(sketched_leverage_scores(xp.asarray(a), sketch=sketch, size=160, rng=rng(1)))
+    assert np.all(np.abs(np.log(made / exact)) < np.log(2))
+    assert not np.allclose(made, exact, rtol=1e-3)
+
+
+def test_a_sketch_of_all_rows_gives_exact_scores():
+    a = rng().standard_normal((30, 4))
+    made = sketched_leverage_scores(a, sketch=Gaussian(), size=30)
+    np.testing.assert_allclose(made, leverage_scores(a))
+
+
+def test_sketched_scores_refuse_what_they_cannot_do():
+    with pytest.raises(ValueError, match="size 3 is smaller"):
+        sketched_leverage_scores(rng().standard_normal((30, 4)), sketch=Gaussian(), size=3, rng=rng())
+    with pytest.raises(ValueError, match="singular"):
+        sketched_leverage_scores(np.ones((30, 4)), sketch=Gaussian(), size=9, rng=rng())
+
+
+def test_coherence_lies_between_one_and_the_quotient_of_the_sizes():
+    flat = np.kron(np.ones((5, 1)), np.eye(2))
+    spiky = np.eye(10, 2)
+    np.testing.assert_allclose(coherence(np.stack([flat, spiky])), [1.0, 5.0])
+    assert coherence(np.zeros((4, 2))) == 0.0

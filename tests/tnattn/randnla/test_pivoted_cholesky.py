@@ -1,5 +1,6 @@
 """Pivoted Cholesky: interpolation, the law of the pivots, stacks, entries on demand, refusals."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -229,3 +230,13 @@ def test_random_pivots_need_a_generator():
 def test_the_factor_stays_in_the_library_of_the_entries(xp):
     a = xp.asarray(kernels(), "float32")
     assert array_namespace(RandomlyPivotedCholesky(rank=3)(a, rng=rng()).pivots) is array_namespace(a)
+
+
+@every_method
+def test_a_tolerance_is_met_or_refused(method):
+    a = kernels(2)
+    result = dataclasses.replace(method, rank=40, rtol=1e-3)(a, rng=rng())
+    assert np.all(result.ranks < 40)
+    assert np.all(result.residual_trace <= 1e-3 * 40)
+    with pytest.raises(ValueError, match="rtol 0.001 is not met at rank 6"):
+        dataclasses.replace(method, rtol=1e-3)(a, rng=rng())

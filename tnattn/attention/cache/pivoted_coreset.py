@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, exp_in_place, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.method import KeyMethod, budget
@@ -154,9 +154,15 @@ class GaussianEntries:
         """Return the columns (..., n, b) at indices (..., b)."""
         xp = array_namespace(self.points)
         chosen = gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)
-        square = xp.sum(self.points**2, axis=-1)[..., :, None] + xp.sum(chosen**2, axis=-1)[..., None, :]
-        distance = square - 2 * self.points @ chosen.mT
-        return xp.exp(-xp.maximum(distance, xp.zeros_like(distance)) / 2)
+        # -|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2, all three from one product, stored by columns
+        wide = xp.concat([self.points, -_half_square(self.points), xp.ones_like(self.points[..., :1])], axis=-1)
+        few = xp.concat([chosen, xp.ones_like(chosen[..., :1]), -_half_square(chosen)], axis=-1)
+        exponents = few @ wide.mT
+        return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1]))).mT
+
+
+def _half_square(points: Array) -> Array:
+    return array_namespace(points).sum(points * points, axis=-1, keepdims=True) / 2
 
 
 @dataclass(frozen=True, eq=False)

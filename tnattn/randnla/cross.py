@@ -1,0 +1,224 @@
+"""Adaptive cross approximation: elimination with pivots taken from the whole residual, or from one row of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
+from tnattn.randnla.tolerance import require_met, require_tolerance
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossResult(Factored):
+    """Matrices ``left right`` that agree with the original in the chosen rows and columns.
+
+    With C and R the columns and rows at the indices and G their intersection, they are C G^-1 R.
+
+    Parameters
+    ----------
+    left : Array, (..., m, rank)
+        Zero columns where the residual was exhausted before the rank was reached.
+    right : Array, (..., rank, n)
+    row_indices, column_indices : Array, (..., rank), integer
+        In the order of elimination; -1 for the zero columns.
+    residual : Array, (...)
+        What the method knows of the error: see there.
+    """
+
+    left: Array
+    right: Array
+    row_indices: Array
+    column_indices: Array
+    residual: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.left, self.right
+
+    @property
+    def ranks(self) -> Array:
+        """Number of crosses, (...), integer."""
+        xp = array_namespace(self.row_indices)
+        return xp.sum(xp.astype(self.row_indices >= 0, xp.int64), axis=-1)
+
+
+@dataclass(frozen=True)
+class FullPivotCross(MatrixMethod):
+    """Gaussian elimination with complete pivoting, stopped early; deterministic.
+
+    Parameters
+    ----------
+    rank : int
+        Number of crosses at most, positive.
+    rtol : float
+        Stop as soon as the largest entry of the residual is at most ``rtol`` times that of the matrix.
+
+    Notes
+    -----
+    2 m n rank flops and the dense matrix, twice. Bebendorf 2000. ``residual`` is the largest entry of the error. Ties
+    go to the first entry. Pivots at the rounding error of the elimination count as zero.
+    """
+
+    rank: int = rank_budget(16)
+    rtol: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
+        require_rank(self.rank, a.shape)
+        left = a.to_dense()
+        xp, n = array_namespace(left), a.shape[-1]
+        largest = xp.max(xp.abs(left), axis=(-2, -1))
+        crosses = _Crosses(a, self.rank)
+        for _ in range(self.rank):
+            flat = xp.reshape(xp.abs(left), (*a.batch, -1))
+            best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
+            size = xp.take_along_axis(flat, best, axis=-1)
+            alive = size > max(self.rank * eps(left), self.rtol) * largest[..., None]
+            if not bool(xp.any(alive)):
+                break
+            column, row = take_columns(left, best % n)[..., 0], take_rows(left, best // n)[..., 0, :]
+            u, v = crosses.put(column, row, best // n, best % n, alive)
+            left = left - u[..., None] * v[..., None, :]
+        residual = xp.max(xp.abs(left), axis=(-2, -1))
+        if self.rtol > 0:
+            require_met(residual, largest, self.rtol, f"rank {self.rank}")
+        return crosses.result(residual)
+
+
+@dataclass(frozen=True)
+class PartialPivotCross(MatrixMethod):
+    """Elimination that reads one row and one column at each step; deterministic.
+
+    The column is that of the largest residual entry of the current row, the next row that of the largest residual entry
+    of this column.
+
+    Parameters
+    ----------
+    rank : int
+        Number of crosses at most, positive.
+    rtol : float
+        Stop as soon as the last cross is at most ``rtol`` times the approximation, in the Frobenius norm.
+
+    Notes
+    -----
+    O((m + n) rank^2) and rank rows and columns of the matrix. Bebendorf 2000, with his stopping rule. No guarantee:
+    entries that no row or column read shows are not there. ``residual`` is the Frobenius norm of the last cross, an
+    estimate. A row whose residual is zero is passed over, in order.
+    """
+
+    rank: int = rank_budget(16)
+    rtol: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
+        require_rank(self.rank, a.shape)
+        search = _PartialSearch(a, self.rank, self.rtol)
+        while search.unfinished:
+            search.advance()
+        return search.result()
+
+
+class _Crosses:
+    """The crosses collected so far, each matrix of a stack at its own count."""
+
+    def __init__(self, a: StructuredMatrix, rank: int) -> None:
+        xp = array_namespace(a.like)
+        place, (m, n) = device(a.like), a.shape[-2:]
+        self.left = xp.zeros((*a.batch, m, rank), dtype=a.dtype, device=place)
+        self.right = xp.zeros((*a.batch, rank, n), dtype=a.dtype, device=place)
+        self.rows = xp.full((*a.batch, rank), -1, dtype=xp.int64, device=place)
+        self.columns = xp.full((*a.batch, rank), -1, dtype=xp.int64, device=place)
+        self.count = xp.zeros((*a.batch, 1), dtype=xp.int64, device=place)
+
+    def put(self, column: Array, row: Array, i: Array, j: Array, alive: Array) -> tuple[Array, Array]:
+        """Append the cross of residual columns (..., m) and rows (..., n) at pivots i, j (..., 1) where alive (..., 1).
+
+        Returns the cross as two vectors, zero where not alive.
+        """
+        xp = array_namespace(column)
+        pivot = xp.take_along_axis(row, j, axis=-1)  # (..., 1)
+        column = column / xp.where(alive & (pivot != 0), pivot, xp.ones_like(pivot))
+        column, row = (xp.where(alive, x, xp.zeros_like(x)) for x in (column, row))
+        slot = (xp.arange(self.rows.shape[-1], device=device(column)) == self.count) & alive  # (..., rank)
+        there = xp.astype(slot, column.dtype)
+        self.left = self.left + column[..., None] * there[..., None, :]
+        self.right = self.right + there[..., None] * row[..., None, :]
+        self.rows = xp.where(slot, i, self.rows)
+        self.columns = xp.where(slot, j, self.columns)
+        self.count = self.count + xp.astype(alive, xp.int64)
+        return column, row
+
+    def result(self, residual: Array) -> CrossResult:
+        return CrossResult(self.left, self.right, self.rows, self.columns, residual)
+
+
+class _PartialSearch:
+    """The state of partial pivoting: the next row of every matrix, what was visited, how large the approximation is."""
+
+    def __init__(self, a: StructuredMatrix, rank: int, rtol: float) -> None:
+        xp = array_namespace(a.like)
+        place, (m, n), batch = device(a.like), a.shape[-2:], a.batch
+        self._a, self._rank, self._rtol, self._xp = a, rank, rtol, xp
+        self._crosses = _Crosses(a, rank)
+        self._row = xp.zeros((*batch, 1), dtype=xp.int64, device=place)
+        self._fresh = xp.ones((*batch, m), dtype=xp.bool, device=place)  # rows not visited
+        self._open = xp.ones((*batch, n), dtype=xp.bool, device=place)  # columns not taken
+        self._square, self._last, self._seen = (xp.zeros((*batch, 1), dtype=a.dtype, device=place) for _ in range(3))
+        self._converged = xp.zeros((*batch, 1), dtype=xp.bool, device=place)
+        self.unfinished = True
+
+    def advance(self) -> None:
+        """Read one row and, where it is not exhausted, one column of every matrix."""
+        xp, made = self._xp, self._crosses
+        ready = self._pending()
+        given = rows_at(self._a, self._row)
+        self._seen = xp.maximum(self._seen, xp.max(xp.abs(given), axis=-1))
+        row = (given - take_rows(made.left, self._row) @ made.right)[..., 0, :]
+        sizes = xp.where(self._open, xp.abs(row), -xp.ones_like(row))
+        j = xp.argmax(sizes, axis=-1)[..., None]
+        alive = ready & (xp.take_along_axis(sizes, j, axis=-1) > self._rank * eps(row) * self._seen)
+        column = (columns_at(self._a, j) - made.left @ take_columns(made.right, j))[..., 0]
+        self._fresh = self._fresh & (xp.arange(column.shape[-1], device=device(column)) != self._row)
+        self._open = self._open & ~((xp.arange(row.shape[-1], device=device(row)) == j) & alive)
+        before = (made.left, made.right)
+        u, v = made.put(column, row, self._row, j, alive)
+        self._measure(before, u, v, alive)
+        # where the row was exhausted the entries are all alike, and the first row not visited is next
+        heights = xp.where(self._fresh, xp.abs(u), -xp.ones_like(u))
+        self._row = xp.argmax(heights, axis=-1)[..., None]
+        self.unfinished = bool(xp.any(self._pending()))
+
+    def _measure(self, before: tuple[Array, Array], u: Array, v: Array, alive: Array) -> None:
+        """Update the squared Frobenius norm of the approximation, and whether the last cross was small enough."""
+        xp = self._xp
+        left, right = before
+        overlaps = (left.mT @ u[..., None])[..., 0] * (right @ v[..., None])[..., 0]
+        own = xp.linalg.vector_norm(u, axis=-1, keepdims=True) * xp.linalg.vector_norm(v, axis=-1, keepdims=True)
+        self._square = self._square + own * own + 2 * xp.sum(overlaps, axis=-1, keepdims=True)
+        self._last = xp.where(alive, own, self._last)
+        small = own <= self._rtol * xp.sqrt(xp.maximum(self._square, xp.zeros_like(self._square)))
+        self._converged = self._converged | (alive & small)
+
+    def _pending(self) -> Array:
+        """Whether a matrix lacks crosses, has rows to visit, and has not converged, (..., 1)."""
+        xp = self._xp
+        return (self._crosses.count < self._rank) & xp.any(self._fresh, axis=-1, keepdims=True) & ~self._converged
+
+    def result(self) -> CrossResult:
+        """Return the crosses; refuse if the last one was too large and there was no rank left."""
+        xp = self._xp
+        exhausted = ~xp.any(self._fresh, axis=-1, keepdims=True) | self._converged
+        if self._rtol > 0:
+            size = xp.sqrt(xp.maximum(self._square, xp.zeros_like(self._square)))
+            require_met(xp.where(exhausted, xp.zeros_like(size), self._last), size, self._rtol, f"rank {self._rank}")
+        return self._crosses.result(self._last[..., 0])

@@ -1,0 +1,102 @@
+"""CUR decomposition: a matrix through some of its columns and some of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.column_selection import ColumnSelection
+from tnattn.randnla.deim import QDEIMColumns
+from tnattn.randnla.interpolative import require_selection
+from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
+from tnattn.randnla.subspace_selection import SubspaceSelection
+from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CURResult(Factored):
+    """Matrices ``C middle R`` with columns C and rows R of the original, held as ``left core right``.
+
+    The middle matrix is as ill-conditioned as the columns and the rows are; products go through bounded factors of the
+    spans of columns and rows instead, which gives the same without the loss.
+
+    Parameters
+    ----------
+    left : Array, (..., m, rank)
+    core : Array, (..., rank, rank)
+    right : Array, (..., rank, n)
+    middle : Array, (..., rank, rank)
+        The matrix U of CUR, for the columns at ``column_indices`` and the rows at ``row_indices``.
+    column_indices, row_indices : Array, (..., rank), integer
+    ranks : Array, (...), integer
+        Numerical ranks of what was inverted: the smaller of those of columns and rows, or that of their intersection.
+    """
+
+    left: Array
+    core: Array
+    right: Array
+    middle: Array
+    column_indices: Array
+    row_indices: Array
+    ranks: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.left @ self.core, self.right
+
+
+@dataclass(frozen=True)
+class CUR(MatrixMethod):
+    """Approximates a matrix by chosen columns and rows with the middle matrix that suits them best.
+
+    Parameters
+    ----------
+    rank : int
+        Number of columns and of rows, positive.
+    selection : ColumnSelection
+        The rule that chooses columns, and rows of the transpose: ``QDEIMColumns()``, ``DEIMColumns()`` and
+        ``LeverageDraws()`` share one singular value decomposition for both; ``QRColumns()`` needs none.
+    projection : bool
+        Take the middle matrix C^+ A R^+, which is optimal and costs one more product with the matrix. Otherwise it is
+        the pseudo-inverse of the intersection of columns and rows, and no other entries are looked at.
+
+    Notes
+    -----
+    The selection, a product with the matrix and O((m + n) rank^2). Mahoney & Drineas 2009; Sorensen & Embree 2016.
+    """
+
+    rank: int = rank_budget(16)
+    selection: ColumnSelection = field(default_factory=QDEIMColumns)
+    projection: bool = True
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_selection(self.selection)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CURResult:
+        require_rank(self.rank, a.shape)
+        columns_of, rows_of = self._indices(a, rng)
+        columns, rows = columns_at(a, columns_of), rows_at(a, rows_of)
+        if not self.projection:
+            return _through_intersection(columns, rows, columns_of, rows_of)
+        u, column_inverse, wt, column_ranks = numerical_svd(columns)
+        y, row_inverse, vt, row_ranks = numerical_svd(rows)
+        xp, core = array_namespace(columns), u.mT @ (a @ vt.mT)
+        middle = (wt.mT * column_inverse[..., None, :]) @ core @ (row_inverse[..., None] * y.mT)
+        return CURResult(u, core, vt, middle, columns_of, rows_of, xp.minimum(column_ranks, row_ranks))
+
+    def _indices(self, a: StructuredMatrix, rng: Rng | None) -> tuple[Array, Array]:
+        rule = self.selection
+        if isinstance(rule, SubspaceSelection):
+            parts = rule.decompose(a, self.rank, rng=rng)
+            return rule.points(parts.vt.mT, self.rank, rng=rng), rule.points(parts.u, self.rank, rng=rng)
+        return rule.select(a, self.rank, rng=rng), rule.select(a.mT, self.rank, rng=rng)
+
+
+def _through_intersection(columns: Array, rows: Array, columns_of: Array, rows_of: Array) -> CURResult:
+    u, inverse, vt, ranks = numerical_svd(take_rows(columns, rows_of))
+    scaled = vt.mT * inverse[..., None, :]  # (..., rank, rank)
+    return CURResult(columns @ scaled, u.mT, rows, scaled @ u.mT, columns_of, rows_of, ranks)

@@ -1,0 +1,58 @@
+"""Columns and rows of stacks of matrices at indices, each matrix having its own."""
+
+from __future__ import annotations
+
+import math
+
+from tnattn.arrays import Array, array_namespace, device
+from tnattn.randnla.operand import EntriesOperator
+from tnattn.structured.base import StructuredMatrix, Transposed
+from tnattn.structured.dense import Dense
+from tnattn.structured.low_rank import Factored
+from tnattn.structured.selection import Selection
+from tnattn.structured.sparse import gather_rows
+
+
+def take_columns(x: Array, indices: Array) -> Array:
+    """Return the columns (..., m, b) of arrays (..., m, n) at indices (..., b)."""
+    xp = array_namespace(x)
+    *batch, m, n = x.shape
+    start = xp.reshape(xp.arange(math.prod(batch) * m, device=device(x)) * n, (*batch, m, 1))
+    flat = start + indices[..., None, :]
+    return xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
+
+
+def take_rows(x: Array, indices: Array) -> Array:
+    """Return the rows (..., b, n) of arrays (..., m, n) at indices (..., b)."""
+    return gather_rows(x, indices[..., None])[..., 0, :]
+
+
+def columns_at(a: StructuredMatrix, indices: Array) -> Array:
+    """Return the columns (..., m, b) of matrices at indices (..., b).
+
+    Entries are read where they are at hand; of an operator, the columns are its products with unit vectors.
+    """
+    if isinstance(a, Dense):
+        return take_columns(a.array, indices)
+    if isinstance(a, EntriesOperator):
+        return a.columns(indices)
+    if isinstance(a, Transposed):
+        return rows_at(a.mT, indices).mT
+    if isinstance(a, Factored):
+        left, right = a.factors()
+        return left @ take_columns(right, indices)
+    return a @ Selection(indices, a.shape[-1], a.like).to_dense().mT
+
+
+def rows_at(a: StructuredMatrix, indices: Array) -> Array:
+    """Return the rows (..., b, n) of matrices at indices (..., b); see ``columns_at``."""
+    if isinstance(a, Dense):
+        return take_rows(a.array, indices)
+    if isinstance(a, EntriesOperator):  # symmetric
+        return a.columns(indices).mT
+    if isinstance(a, Transposed):
+        return columns_at(a.mT, indices).mT
+    if isinstance(a, Factored):
+        left, right = a.factors()
+        return take_rows(left, indices) @ right
+    return (a.mT @ Selection(indices, a.shape[-2], a.like).to_dense().mT).mT
