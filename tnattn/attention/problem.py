@@ -220,6 +220,37 @@ class AttentionProblem:
         added = self.grouped_mask.additive(i, indices, n_q=self.n_q, n_k=self.n_k, like=self.q)
         return scores if added is None else scores + added
 
+    def tile_scores(self, rows: slice, indices: Array) -> Array:
+        """Return masked scores of blocks of consecutive queries, every block with a list of keys of its own.
+
+        Parameters
+        ----------
+        rows : slice
+            The queries, p blocks of equal size.
+        indices : Array, (..., p, s), integer, broadcastable to the grouped layout
+
+        Returns
+        -------
+        Array, (..., G, R, p, b, s)
+            O((rows.stop - rows.start) s d) per head.
+        """
+        xp = array_namespace(self.q)
+        blocks, width = indices.shape[-2:]
+        queries = self.queries[..., rows, :] * self.score_scale
+        size = queries.shape[-2] // blocks
+        queries = xp.reshape(queries, (*queries.shape[:-2], blocks, size, self.width))
+        scores = self._cap(queries @ gather_rows(self.keys, indices).mT)
+        if all(isinstance(part, Full) for part in self.mask.conjuncts):
+            return scores
+        i = xp.arange(rows.start, rows.stop, dtype=xp.int64, device=device(self.q))[:, None]
+        repeated = xp.broadcast_to(indices[..., None, :], (*indices.shape[:-1], size, width))
+        j = xp.reshape(repeated, (*indices.shape[:-2], blocks * size, width))
+        added = self.grouped_mask.additive(i, j, n_q=self.n_q, n_k=self.n_k, like=self.q)
+        if added is None:
+            return scores
+        added = xp.broadcast_to(added, (*added.shape[:-2], blocks * size, width))
+        return scores + xp.reshape(added, (*added.shape[:-2], blocks, size, width))
+
     # the exact answer
 
     @cached_property

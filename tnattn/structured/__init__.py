@@ -1,6 +1,7 @@
 """The closed vocabulary of structured matrices."""
 
 from tnattn.structured.base import StructuredMatrix, Transposed
+from tnattn.structured.block_sparse import BlockSparse
 from tnattn.structured.composite import BlockDiagonal, Columns, Product, Rows, Sum
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
@@ -10,6 +11,7 @@ from tnattn.structured.sparse import Sparse
 
 __all__ = [
     "BlockDiagonal",
+    "BlockSparse",
     "Columns",
     "Dense",
     "Diagonal",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_products, scatter_rows
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, parallel_map, scatter_products, scatter_rows
 from tnattn.structured.base import StructuredMatrix
 
 _BLOCK = 1 << 22  # gathered scalars held at a time by a product
@@ -79,6 +79,39 @@ class Sparse(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         return int(2 * columns * math.prod(self.values.shape))
+
+    # the pattern
+
+    def with_values(self, values: Array) -> Sparse:
+        """Return a matrix of the same pattern with other entries, (..., m, w)."""
+        return replace(self, values=values)
+
+    def per_row(self, x: Array) -> Array:
+        """Return one number per row, (..., m), in a shape that broadcasts against the entries."""
+        return x[..., None]
+
+    def row_sums(self, entries: Array) -> Array:
+        """Return sums of entries, (..., m, w), over the pattern of every row, (..., m)."""
+        return array_namespace(entries).sum(entries, axis=-1)
+
+    def kept_per_row(self) -> Array:
+        """Return how many entries of every row belong to the pattern, as floats, broadcastable to (..., m)."""
+        xp = array_namespace(self.values)
+        rows, width = self.values.shape[-2:]
+        return xp.full((rows,), float(width), dtype=self.values.dtype, device=device(self.values))
+
+    def sampled(self, left: Array, right: Array) -> Array:
+        """Return the entries of ``left @ right^T`` at the pattern, (..., m, w), of left (..., m, c) and right."""
+        xp = array_namespace(left)
+        rows, width = self.indices.shape[-2:]
+        step = max(1, _BLOCK // max(1, width * left.shape[-1] * math.prod(left.shape[:-2])))
+        parts = [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
+
+        def work(part: slice) -> Array:
+            gathered = gather_rows(right, self.indices[..., part, :])  # (..., rows, w, c)
+            return (gathered @ left[..., part, :, None])[..., 0]
+
+        return xp.concat(parallel_map(work, parts, like=left), axis=-2)
 
 
 def gather_rows(x: Array, indices: Array) -> Array:

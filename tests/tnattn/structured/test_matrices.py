@@ -11,6 +11,7 @@ from tnattn.arrays import array_namespace
 from tnattn.discovery import subclasses
 from tnattn.structured import (
     BlockDiagonal,
+    BlockSparse,
     Columns,
     Dense,
     Diagonal,
@@ -66,6 +67,16 @@ MADE = {
     ),
     "sparse, shared pattern": Made(
         lambda xp: Sparse(_random(xp, *BATCH, 5, 2), _indices(xp, 4, 5, 2), 4), (*BATCH, 5, 4), 70, 120
+    ),
+    # three tiles of two rows, one of them padding, over three columns each; indices are shared by the stack
+    "block sparse": Made(
+        lambda xp: BlockSparse(_random(xp, *BATCH, 3, 2, 3), _indices(xp, 4, 3, 3), 5, 4), (*BATCH, 5, 4), 117, 216
+    ),
+    "block sparse, stacked columns": Made(
+        lambda xp: BlockSparse(_random(xp, *BATCH, 1, 5, 2), _indices(xp, 4, *BATCH, 1, 2), 5, 4),
+        (*BATCH, 5, 4),
+        72,
+        120,
     ),
     "selection": Made(lambda xp: Selection(_indices(xp, 4, 5), 4, _random(xp, 1)), (5, 4), 5, 0),
     "stacked selection": Made(

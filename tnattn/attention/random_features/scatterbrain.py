@@ -15,7 +15,10 @@ from tnattn.attention.random_features.features import Directions, FeatureKind, O
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.random_features.summary import FeatureSummary
 from tnattn.attention.summary import KeySet
-from tnattn.structured import Selection, Sparse
+from tnattn.structured import BlockSparse, Selection
+from tnattn.structured.block_sparse import band_pattern, sampled_tiles
+
+_BLOCK = 32  # queries that share the union of their windows
 
 
 @dataclass(frozen=True)
@@ -71,29 +74,32 @@ class Scatterbrain(JointMethod):
     def _correction(self, problem: AttentionProblem, summary: FeatureSummary, far: Approximation) -> Approximation:
         """Return exp(scores) minus the estimate, on the window."""
         xp = array_namespace(problem.q)
-        indices, inside = self._support(problem)
-        scores = xp.where(inside, problem.gathered_scores(indices), -float("inf"))
-        shift = xp.maximum(xp.max(scores, axis=-1), far.shift)  # finite: the shift of the features is
-        estimate = _entries(far, summary, indices) * xp.exp(far.shift - shift)[..., None]
-        kernel = xp.exp(scores - shift[..., None]) - xp.where(inside, estimate, xp.zeros_like(estimate))
+        indices, near = self._support(problem)
+        estimate, scores = (
+            _entries(far, summary, indices),
+            sampled_tiles(problem.scaled_queries, problem.keys, indices, _BLOCK),
+        )
+        scores = xp.where(near, scores, xp.full_like(scores[..., :1, :1, :1], -float("inf")))
+        blank = BlockSparse(scores, indices, problem.n_q, problem.n_k, near)
+        *batch, blocks, size, _ = scores.shape
+        largest = xp.reshape(xp.max(scores, axis=-1), (*batch, blocks * size))[..., : problem.n_q]
+        shift = xp.maximum(largest, far.shift)  # finite: the shift of the features is
+        kernel = xp.exp(scores - blank.per_row(shift)) - estimate * blank.per_row(xp.exp(far.shift - shift))
         every = xp.arange(problem.n_k, device=device(problem.q))
         return Approximation(
-            kernel=Sparse(kernel, indices, problem.n_k),
+            kernel=blank.with_values(kernel),
             shift=shift,
             values=problem.values,
             expand=Selection(every, problem.n_k, problem.q),
         )
 
     def _support(self, problem: AttentionProblem) -> tuple[Array, Array]:
-        """Return the keys near every query, (n_q, 2 window + 1), and which of these positions exist."""
+        """Return the keys near every block of queries, (p, s), and which of them each query is near to, (p, b, s)."""
         xp = array_namespace(problem.q)
-        place = device(problem.q)
         n_q, n_k = problem.n_q, problem.n_k
         reach = min(self.window, max(n_q, n_k) - 1)
-        centre = xp.arange(n_q, device=place) + (n_k - n_q)
-        indices = centre[:, None] + xp.arange(-reach, reach + 1, device=place)[None, :]
-        inside = (indices >= 0) & (indices < n_k)
-        return xp.where(inside, indices, xp.zeros_like(indices)), inside
+        centre = xp.arange(n_q, dtype=xp.int64, device=device(problem.q)) + (n_k - n_q)
+        return band_pattern(centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1, columns=n_k)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         h, n_q = problem.heads, problem.n_q
@@ -111,12 +117,7 @@ class Scatterbrain(JointMethod):
 
 
 def _entries(far: Approximation, summary: FeatureSummary, indices: Array) -> Array:
-    """Return the entries of the estimated kernel at (..., n_q, w) keys, one slot at a time: O(n m) memory."""
-    xp = array_namespace(indices)
+    """Return the entries of the estimated kernel at tiles of keys, (..., p, b, s)."""
     if summary.lift is None:
         raise ValueError("the summary has grown and no longer knows the features of its keys; summarise again")
-    features, queries = summary.lift.to_dense().mT, far.kernel.to_dense()  # (..., n_k, m), (..., n_q, m)
-    slots = [
-        xp.sum(queries * xp.take(features, indices[:, slot], axis=-2), axis=-1) for slot in range(indices.shape[-1])
-    ]
-    return xp.stack(slots, axis=-1)
+    return sampled_tiles(far.kernel.to_dense(), summary.lift.to_dense().mT, indices, _BLOCK)

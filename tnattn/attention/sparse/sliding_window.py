@@ -12,7 +12,10 @@ from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
-from tnattn.attention.sparse.support import kept_keys
+from tnattn.attention.sparse.support import kept_blocks
+from tnattn.structured.block_sparse import band_pattern
+
+_BLOCK = (16, 64)  # least and most queries of a block, which share the union of their windows
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class SlidingWindow(JointMethod):
 
     Notes
     -----
-    O(n (width + sinks) (d + d_v)) operations, O(n (width + sinks)) memory.
+    O(n (width + sinks) (d + d_v)) operations, O(n (width + sinks)) memory: blocks of at most 64 queries share the union
+    of their windows, so that scores and outputs are matrix products.
     """
 
     width: int = budget(64)
@@ -63,20 +67,21 @@ class SlidingWindow(JointMethod):
         sinks = min(self.sinks, problem.n_k)
         return sinks, min(self.width, problem.n_k - sinks)
 
-    def _indices(self, problem: AttentionProblem) -> Array:
-        """Kept keys of every query, (..., n_q, sinks + width), distinct within a row."""
+    def _starts(self, problem: AttentionProblem) -> Array:
+        """First key of the window of every query, (..., n_q): from one query to the next it stays or moves by one."""
         xp = array_namespace(problem.q)
         sinks, width = self._kept(problem)
         first, stop = admissible_span(problem)
         position = xp.arange(problem.n_q, dtype=xp.int64, device=device(problem.q)) + (problem.n_k - problem.n_q)
         start = xp.maximum(xp.minimum(position - width // 2, stop - width), first)
-        start = xp.clip(start, sinks, problem.n_k - width)
-        slots = xp.arange(sinks + width, dtype=xp.int64, device=device(problem.q))
-        return xp.where(slots < sinks, slots, start[..., None] + slots - sinks)
+        return xp.clip(start, sinks, problem.n_k - width)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        indices = self._indices(problem)
-        return kept_keys(problem, indices, problem.gathered_scores(indices))
+        sinks, width = self._kept(problem)
+        start = self._starts(problem)
+        size = min(problem.n_q, max(_BLOCK[0], min(width, _BLOCK[1])))
+        indices, kept = band_pattern(start, start + width, size=size, reach=width, columns=problem.n_k, fixed=sinks)
+        return kept_blocks(problem, indices, kept, size=size)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """2 H n_q w (d + d_v + 1) operations for the w keys that a query keeps."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, array_namespace, device
+import math
+
+from tnattn.arrays import Array, array_namespace, device, exp_in_place, parallel_map
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
-from tnattn.structured import Selection, Sparse
+from tnattn.structured import BlockSparse, Selection, Sparse
+from tnattn.structured.block_sparse import block_parts
 
 _BLOCK = 1 << 22  # entries of a mask looked at together
 
@@ -19,7 +22,7 @@ def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, compl
     indices : Array, (..., n_q, w), int64
         Kept keys of every query, distinct within a row; broadcastable to the grouped layout.
     scores : Array, (..., G, R, n_q, w)
-        Their masked scores; minus infinity where the mask forbids a key.
+        Their masked scores, overwritten; minus infinity where the mask forbids a key.
     complete : bool
         Whether a row without an admissible kept key has no admissible key at all, so that nothing needs checking.
 
@@ -28,20 +31,69 @@ def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, compl
     O(n_q w). A row whose kept keys are all forbidden although others are not has denominator zero: it is a bad row.
     A row that the mask leaves no key at all is empty.
     """
+    kernel, shift = _shifted(scores)
+    return _approximation(problem, Sparse(kernel, indices, problem.n_k), shift, complete=complete)
+
+
+def kept_blocks(problem: AttentionProblem, indices: Array, kept: Array, *, size: int) -> Approximation:
+    """Return softmax over kept keys that the queries of a block choose from a list of their block.
+
+    Parameters
+    ----------
+    problem : AttentionProblem
+    indices : Array, (..., p, s), int64
+        Keys of every block of queries, distinct within a block; broadcastable to the grouped layout.
+    kept : Array, (..., p, b, s), bool
+        Which of them a query keeps.
+    size : int
+        Queries of a block, b; the last block may have fewer.
+
+    Notes
+    -----
+    O(n_q s (d + d_v)) as matrix products, block by block; see ``kept_keys`` for the rows without keys.
+    """
+    xp = array_namespace(problem.q)
+    n_q = problem.n_q
+    blocks, width = indices.shape[-2:]
+    kernel = xp.zeros((*problem.batch, blocks, size, width), dtype=problem.q.dtype, device=device(problem.q))
+    shift = xp.zeros((*problem.batch, blocks, size), dtype=problem.q.dtype, device=device(problem.q))
+
+    def work(part: slice) -> None:
+        rows = slice(part.start * size, min(part.stop * size, n_q))
+        filled = (rows.stop - rows.start) // (part.stop - part.start)  # queries of each block of this part
+        scores = problem.tile_scores(rows, indices[..., part, :])
+        chosen = kept[..., part, :filled, :]
+        barrier = xp.where(chosen, xp.zeros_like(scores[..., :1, :1, :1]), -float("inf"))
+        kernel[..., part, :filled, :], shift[..., part, :filled] = _shifted(scores + barrier)
+
+    weight = math.prod(problem.batch) * width * (size + problem.width)
+    full = n_q // size
+    parts = block_parts(full, weight, like=problem.q)
+    parallel_map(work, parts + ([slice(full, blocks)] if full < blocks else []), like=problem.q)
+    shift = xp.reshape(shift, (*problem.batch, blocks * size))[..., :n_q]
+    return _approximation(problem, BlockSparse(kernel, indices, n_q, problem.n_k, kept), shift, complete=False)
+
+
+def _shifted(scores: Array) -> tuple[Array, Array]:
+    """Exponentials of scores, which are overwritten, relative to the largest of every row, and that largest score."""
     xp = array_namespace(scores)
     shift = xp.max(scores, axis=-1)
-    nothing = xp.isinf(shift)
     # exp stays in [0, 1] after the largest score is taken out; the shift cancels between numerator and denominator
-    kernel = xp.exp(scores - xp.where(nothing, xp.zeros_like(shift), shift)[..., None])
+    scores -= xp.where(xp.isinf(shift), xp.zeros_like(shift), shift)[..., None]
+    return exp_in_place(scores), shift
+
+
+def _approximation(
+    problem: AttentionProblem, kernel: Sparse | BlockSparse, shift: Array, *, complete: bool
+) -> Approximation:
+    xp = array_namespace(shift)
+    nothing = xp.isinf(shift)
     if not complete and bool(xp.any(nothing)):
         missed = nothing & xp.broadcast_to(_sees_some_key(problem), nothing.shape)
         shift = xp.where(missed, xp.zeros_like(shift), shift)
-    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
+    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(shift))
     return Approximation(
-        kernel=Sparse(kernel, indices, problem.n_k),
-        shift=shift,
-        values=problem.values,
-        expand=Selection(every, problem.n_k, scores),
+        kernel=kernel, shift=shift, values=problem.values, expand=Selection(every, problem.n_k, problem.q)
     )
 
 

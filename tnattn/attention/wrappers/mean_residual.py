@@ -11,7 +11,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import Columns, Dense, Rows, Selection, Sparse
+from tnattn.structured import BlockSparse, Columns, Dense, Rows, Selection, Sparse
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,20 @@ class MeanResidual(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, Sparse):
+        if not isinstance(near.kernel, (Sparse, BlockSparse)):
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         xp = array_namespace(problem.q)
         mean, some = _mean_dropped_score(problem, near.kernel)
         shift = xp.where(some, xp.maximum(near.shift, mean), near.shift)
         level = xp.where(some, xp.exp(mean - shift), xp.zeros_like(shift))[..., None]  # (..., G, R, n_q, 1)
-        corrected = near.kernel.values * xp.exp(near.shift - shift)[..., None] - level
+        factor = near.kernel.per_row(xp.exp(near.shift - shift))
+        corrected = near.kernel.values * factor - near.kernel.per_row(level[..., 0])
         one = xp.ones((1, problem.n_k), dtype=problem.q.dtype, device=device(problem.q))
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
         total = xp.sum(problem.values, axis=-2, keepdims=True)
         mass = xp.ones_like(problem.values[..., 0])
         return Approximation(
-            kernel=Columns((Sparse(corrected, near.kernel.indices, problem.n_k), Dense(level))),
+            kernel=Columns((near.kernel.with_values(corrected), Dense(level))),
             shift=shift,
             values=xp.concat([problem.values, total], axis=-2),
             mass=xp.concat([mass, xp.full_like(mass[..., :1], float(problem.n_k))], axis=-1),
@@ -76,15 +77,15 @@ class MeanResidual(JointMethod):
         return inner + Cost(sums + again, float(problem.groups * n_k * (d + e)), inner.peak_scalars, 0.0)
 
 
-def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse) -> tuple[Array, Array]:
+def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse | BlockSparse) -> tuple[Array, Array]:
     """Mean score over the keys that a row does not keep, (..., G, R, n_q), and whether there are any."""
     xp = array_namespace(problem.q)
-    dropped = problem.n_k - kernel.indices.shape[-1]
-    kept = problem.gathered_scores(kernel.indices)
-    # keys are summed around their mean, which gives the same scores and cancels less
+    dropped = problem.n_k - kernel.kept_per_row()
+    # keys are taken around their mean, which gives the same scores and cancels less
     centre = xp.mean(problem.keys, axis=-2, keepdims=True)
-    rest = xp.sum(problem.keys - centre, axis=-2, keepdims=True)
-    level = (problem.scaled_queries @ centre.mT)[..., 0]
-    total = (problem.scaled_queries @ rest.mT)[..., 0]
-    mean = level + (total - xp.sum(kept - level[..., None], axis=-1)) / max(dropped, 1)
-    return mean, xp.full_like(mean, float(dropped)) > 0
+    centred = problem.keys - centre
+    queries = problem.scaled_queries
+    total = (queries @ xp.sum(centred, axis=-2, keepdims=True).mT)[..., 0]
+    rest = total - kernel.row_sums(kernel.sampled(queries, centred))
+    mean = (queries @ centre.mT)[..., 0] + rest / xp.maximum(dropped, xp.ones_like(dropped))
+    return mean, xp.broadcast_to(dropped > 0, mean.shape)

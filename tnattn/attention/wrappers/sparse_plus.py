@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -13,10 +12,7 @@ from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import Sparse
-from tnattn.structured.sparse import gather_rows
-
-_BLOCK = 1 << 22  # gathered scalars held at a time
+from tnattn.structured import BlockSparse, Sparse
 
 
 @dataclass(frozen=True)
@@ -57,15 +53,15 @@ class SparsePlus(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, Sparse):
+        if not isinstance(near.kernel, (Sparse, BlockSparse)):
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         far = self.far(problem, rng=rng)
         xp = array_namespace(problem.q)
         shift = xp.maximum(near.shift, far.shift)
-        exact = near.kernel.values * xp.exp(near.shift - shift)[..., None]
-        doubled = _entries(far, near.kernel.indices) * xp.exp(far.shift - shift)[..., None]
+        exact = near.kernel.values * near.kernel.per_row(xp.exp(near.shift - shift))
+        doubled = _entries(far, near.kernel) * near.kernel.per_row(xp.exp(far.shift - shift))
         correction = Approximation(
-            kernel=Sparse(exact - doubled, near.kernel.indices, problem.n_k),
+            kernel=near.kernel.with_values(exact - doubled),
             shift=shift,
             values=near.values,
             expand=near.expand,
@@ -80,17 +76,8 @@ class SparsePlus(JointMethod):
         return near + far + Cost(entries, entries, near.peak_scalars + far.peak_scalars, 0.0)
 
 
-def _entries(far: Approximation, indices: Array) -> Array:
-    """Kernel of the far field over the original keys at ``indices``, (..., G, R, n_q, w), in units of its shift."""
+def _entries(far: Approximation, pattern: Sparse | BlockSparse) -> Array:
+    """Kernel of the far field over the original keys at the places of a pattern, in units of its shift."""
     if far.expand is None:
         raise ValueError("the far field has no weights over the original keys; choose one that lifts (expand)")
-    xp = array_namespace(far.values)
-    left, right = far.kernel.to_dense(), far.expand.to_dense().mT  # (..., n_q, m), (..., n_k, m)
-    n_q, m = left.shape[-2:]
-    step = max(1, _BLOCK // (math.prod(left.shape[:-2]) * indices.shape[-1] * m))
-    blocks = []
-    for start in range(0, n_q, step):
-        rows = slice(start, min(start + step, n_q))
-        gathered = gather_rows(right, indices[..., rows, :])  # (..., rows, w, m)
-        blocks.append((gathered @ left[..., rows, :, None])[..., 0])
-    return xp.concat(blocks, axis=-2)
+    return pattern.sampled(far.kernel.to_dense(), far.expand.to_dense().mT)  # of (..., n_q, m) and (..., n_k, m)
