@@ -8,6 +8,7 @@ from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
+from theory.bounds.randnla.matrix_product import bernstein_error, optimal_variance, sampled_variance
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from tnattn.attention.problem import AttentionProblem
@@ -97,8 +98,7 @@ def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProbl
     """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
     probability = _probabilities(method, problem)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
-    second = _over(product**2, probability).sum(axis=-1)
-    return np.asarray((second - _squared_rows(problem).sum(axis=-1)) / method.samples)
+    return sampled_variance(product, probability, _squared_rows(problem).sum(axis=-1), method.samples)
 
 
 @bound(
@@ -115,7 +115,7 @@ def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProble
     """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are."""
     _probabilities(method, problem)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
-    return np.asarray((product.sum(axis=-1) ** 2 - _squared_rows(problem).sum(axis=-1)) / method.samples)
+    return optimal_variance(product, _squared_rows(problem).sum(axis=-1), method.samples)
 
 
 @bound(
@@ -145,6 +145,5 @@ def attention_amm_spectral(
     ideal = (columns + rows) / (2 * asr[..., None])
     b = np.where(ideal > 0, probability / np.where(ideal > 0, ideal, 1.0), np.inf).min(axis=-1)
     require(bool(np.all(b > 0)), "every key that matters has positive probability")
-    kappa = 4 * asr * np.log((problem.n_q + problem.value_width) / delta) / (b * method.samples)
-    epsilon = kappa / 6 + np.sqrt(kappa**2 / 36 + kappa)
+    epsilon = bernstein_error(asr, problem.n_q + problem.value_width, method.samples, delta, share=b)
     return epsilon * p_norm * v_norm, np.full_like(epsilon, delta)
