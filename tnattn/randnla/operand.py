@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,12 +18,15 @@ from tnattn.arrays import (
     dtype_name,
     eps,
     is_array,
+    parallel_map,
+    prefers_host_tiles,
     require_floating,
 )
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
 _csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
+_LARGE = 1 << 14  # entries of a matrix from which it is worth a call of its own
 _BLOCK = 1 << 22  # entries evaluated at a time by a product with entries on demand
 
 
@@ -210,6 +215,30 @@ class EntriesOperator(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         return 2 * columns * self.count * self.shape[-1] ** 2
+
+
+def matrix_by_matrix(
+    function: Callable[[StructuredMatrix], tuple[Array, ...]], a: StructuredMatrix
+) -> tuple[Array, ...]:
+    """Return what a function gives for a stack of matrices, working on one matrix after the other where that is faster.
+
+    Parameters
+    ----------
+    function : callable
+        Of a stack (..., m, n); returns arrays with the same batch axes.
+    a : StructuredMatrix
+
+    Notes
+    -----
+    A dense stack on the host whose matrices are large: one matrix stays in the cache through all products with it, and
+    threads share the stack. Everything else goes through ``function`` at once.
+    """
+    if not (isinstance(a, Dense) and prefers_host_tiles(a.array) and a.count > 1 and math.prod(a.shape[-2:]) >= _LARGE):
+        return function(a)
+    xp = array_namespace(a.array)
+    flat = xp.reshape(a.array, (-1, *a.shape[-2:]))
+    parts = parallel_map(lambda i: function(Dense(flat[i, ...])), range(a.count), like=a.array)
+    return tuple(xp.reshape(xp.stack(each), (*a.batch, *each[0].shape)) for each in zip(*parts, strict=True))
 
 
 def require_rank(rank: int, shape: tuple[int, ...]) -> None:

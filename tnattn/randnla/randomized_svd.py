@@ -9,7 +9,7 @@ from tnattn.linalg import small_svd, truncation_tails
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import require_rank
+from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured.base import StructuredMatrix
@@ -103,10 +103,14 @@ class RandomizedSVD(MatrixMethod):
         if self.rtol is not None:
             require_rank(self.rank, a.shape)
             return self._truncated(self._adaptive(self.range_finder.size).factorise(a, rng=rng))
-        q = self.range_finder.basis(a, rng=rng)
+        omega = self.range_finder.test_matrix(a, rng=rng)
+        return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
+
+    def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array, Array]:
+        q = self.range_finder.continued(a, omega)
         # q^T a = (a^T q)^T = (v s w^T)^T; the long factor stands on the left, where the small SVD wants it
         v, s, wt = small_svd(a.mT @ q)
-        return RandomizedSVDResult(q @ wt.mT[..., : self.rank], s[..., : self.rank], v.mT[..., : self.rank, :])
+        return q @ wt.mT[..., : self.rank], s[..., : self.rank], v.mT[..., : self.rank, :]
 
     def _truncated(self, found: AdaptiveQBResult) -> RandomizedSVDResult:
         """Return the smallest truncations within the tolerance: what a basis misses and what is cut off add up."""

@@ -71,9 +71,16 @@ class RangeFinder:
 
     def basis(self, a: StructuredMatrix, *, rng: Rng | None) -> Array:
         """Return the basis of a matrix that has been checked; see ``__call__``."""
+        return self.continued(a, self.test_matrix(a, rng=rng))
+
+    def test_matrix(self, a: StructuredMatrix, *, rng: Rng | None) -> StructuredMatrix:
+        """Draw the test matrix (n, min(size, m, n)) for a stack of matrices."""
         require_rank(self.rank, a.shape)
-        size = min(self.size, *a.shape[-2:])
-        y = sketched(a, self.sketch.draw(a.shape[-1], size, rng=rng, like=a.like))
+        return self.sketch.draw(a.shape[-1], min(self.size, *a.shape[-2:]), rng=rng, like=a.like)
+
+    def continued(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
+        """Return the basis that a test matrix leads to."""
+        y = sketched(a, omega)
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
