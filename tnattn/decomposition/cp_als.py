@@ -6,16 +6,17 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from tnattn.arrays import Array, Rng, array_namespace, contract, device, eps
+from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.cp_path import Extrapolation
 from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
-from tnattn.decomposition.multilinear import khatri_rao, mode_sizes
+from tnattn.decomposition.cp_sweep import cp_sweep, difference_energy, gram
+from tnattn.decomposition.fit import History
+from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
-from tnattn.linalg import pseudo_inverse_apply, transposed_product
 from tnattn.structured.cp import CPTensor
-from tnattn.structured.tensor import MODES
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +35,7 @@ class FittedCP(CPTensor):
         Whether the last of them changed the relative error by at most the tolerance. It may be a local minimum, or a
         swamp that was left too early.
     residual : Array, (...)
-        Frobenius error, from the difference itself.
+        Frobenius error, to six digits of the dtype's rounding at worst; from the difference itself where it is small.
     congruence : Array, (...)
         Smallest cosine of the angle between two terms, at least -1; 1 if there is one term only.
     """
@@ -68,6 +69,8 @@ class CPALS(Decomposition):
         A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs all.
     start : CPStart
         First factors.
+    extrapolate : bool
+        Whether each sweep starts further along the step of the one before, where that captures no less.
     order : int
         Number of modes.
 
@@ -83,6 +86,7 @@ class CPALS(Decomposition):
     sweeps: int = 50
     tolerance: float = 1e-6
     start: CPStart = dataclasses.field(default_factory=SingularVectorStart)
+    extrapolate: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,34 +109,32 @@ class CPALS(Decomposition):
             )
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
-        xp = array_namespace(tensor)
-        whole, scale = scaled(tensor, order=self.order)
-        factors = list(self.start.factors(whole, rank=self.rank, order=self.order, rng=rng))
-        size = xp.sqrt(energy(whole, order=self.order))
+        xp, order = array_namespace(tensor), self.order
+        whole, scale = scaled(tensor, order=order)
+        factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
+        total = energy(whole, order=order)
+        size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
-        active = size > 0
-        counted = xp.astype(active, xp.int64) * 0
-        history: list[Array] = []
+        history, path = History(size > 0, self.tolerance), Extrapolation()
         for _ in range(self.sweeps):
-            swept, lengths, fit = _sweep(whole, factors, order=self.order)
+            guess = path.guess(factors, weights) if self.extrapolate else None
+            swept, lengths, reached, accepted = cp_sweep(whole, factors, order=order, guess=guess, captured=captured)
+            path.judge(accepted)
+            active = history.active
             factors = [xp.where(active[..., None, None], new, old) for new, old in zip(swept, factors, strict=True)]
             weights = xp.where(active[..., None], lengths, weights)
-            error = _relative_error(whole, weights, factors, fit, size)
-            last = history[-1] if history else xp.ones_like(error)
-            error = xp.where(active, error, last if history else xp.zeros_like(error))
-            counted = counted + xp.astype(active, xp.int64)
-            history.append(error)
-            active = active & ((len(history) == 1) | (xp.abs(last - error) > self.tolerance))
-            if not bool(xp.any(active)):
+            captured = xp.where(active, reached, captured)
+            if not history.record(_relative_error(whole, weights, factors, captured, size, digits=3)):
                 break
-        residual = xp.sqrt(energy(whole - CPTensor(weights, tuple(factors)).to_dense(), order=self.order))
+        residual = size * _relative_error(whole, weights, factors, captured, size, digits=6)
+        factor = scale[(..., *(0,) * order)]
         return FittedCP(
-            weights=weights * scale[(..., *(0,) * self.order)][..., None],
+            weights=weights * factor[..., None],
             factors=tuple(factors),
-            errors=xp.stack(history, axis=-1),
-            sweeps=counted,
-            converged=~active,
-            residual=residual * scale[(..., *(0,) * self.order)],
+            errors=history.stacked(),
+            sweeps=history.sweeps,
+            converged=history.converged,
+            residual=residual * factor,
             congruence=_congruence(factors),
         )
 
@@ -141,62 +143,29 @@ def _largest_rank(sizes: Sequence[int]) -> int:
     return math.prod(sizes) // max(sizes)
 
 
-def _sweep(tensor: Array, factors: Sequence[Array], *, order: int) -> tuple[list[Array], Array, Array]:
-    """Update all factors; return them normalised, their lengths and the inner product of the tensor with the fit."""
-    xp = array_namespace(tensor)
-    sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
-    cut = min(range(1, order), key=lambda k: math.prod(sizes[:k]) + math.prod(sizes[k:]))
-    factors, lengths, inner = list(factors), factors[0][..., 0, :], factors[0][..., 0, 0]
-    matrix = xp.reshape(tensor, (*batch, math.prod(sizes[:cut]), -1))
-    for half, others in ((range(cut), range(cut, order)), (range(cut, order), range(cut))):
-        shared = khatri_rao([factors[j] for j in others])
-        product = xp.matmul(matrix, shared) if half[0] == 0 else transposed_product(matrix, shared)
-        product = xp.reshape(product, (*batch, *(sizes[j] for j in half), product.shape[-1]))
-        for mode in half:
-            right = _contracted_half(product, half, factors, mode)
-            gram = math.prod(_gram(factors[j]) for j in range(order) if j != mode)
-            solution = xp.matrix_transpose(pseudo_inverse_apply(gram, xp.matrix_transpose(right)))
-            lengths = xp.linalg.vector_norm(solution, axis=-2)
-            factors[mode] = solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :]
-            inner = xp.sum(right * solution, axis=(-2, -1))
-    return factors, lengths, inner
-
-
-def _contracted_half(product: Array, half: Sequence[int], factors: Sequence[Array], mode: int) -> Array:
-    """Multiply the shared product of a half with the factors of its other modes: the matrix (..., n_mode, rank)."""
-    others = [j for j in half if j != mode]
-    letters = "".join(MODES[j] for j in half)
-    terms = ",".join(f"...{term}" for term in [letters + "Z", *(MODES[j] + "Z" for j in others)])
-    return contract(f"{terms}->...{MODES[mode]}Z", product, *(factors[j] for j in others))
-
-
-def _gram(factor: Array) -> Any:
-    xp = array_namespace(factor)
-    return xp.matmul(xp.matrix_transpose(factor), factor)
-
-
-def _relative_error(tensor: Array, weights: Array, factors: Sequence[Array], inner: Array, size: Array) -> Array:
+def _relative_error(
+    tensor: Array, weights: Array, factors: Sequence[Array], inner: Array, size: Array, *, digits: int
+) -> Array:
     """Return ||X - fit|| / ||X||, zero for X = 0.
 
-    From ||X||^2 - 2 <X, fit> + ||fit||^2 while that keeps its digits, else from the difference itself.
+    From ||X||^2 - 2 <X, fit> + ||fit||^2 while that keeps so many digits, else from the difference itself.
     """
     xp = array_namespace(tensor)
     unit = xp.where(size > 0, size, xp.ones_like(size))
     coefficients = weights / unit[..., None]
-    gram = math.prod(_gram(factor) for factor in factors)
-    fitted = xp.sum(coefficients * xp.matmul(gram, coefficients[..., None])[..., 0], axis=-1)
+    terms = math.prod(gram(factor) for factor in factors)
+    fitted = xp.sum(coefficients * xp.matmul(terms, coefficients[..., None])[..., 0], axis=-1)
     square = xp.where(size > 0, 1 - 2 * inner / unit / unit + fitted, xp.zeros_like(size))
     # terms that cancel make the middle of the sum large: rounding is relative to the squared sizes of the terms
-    rounding = 1e3 * eps(tensor) * (1 + xp.sum(xp.abs(coefficients), axis=-1) ** 2)
+    rounding = 10.0**digits * eps(tensor) * (1 + xp.sum(xp.abs(coefficients), axis=-1) ** 2)
     if bool(xp.all((square > rounding) | (size == 0))):
         return xp.sqrt(square)
-    difference = tensor - CPTensor(weights, tuple(factors)).to_dense()
-    return xp.sqrt(energy(difference, order=len(factors))) / unit
+    return xp.sqrt(difference_energy(tensor, weights, factors)) / unit
 
 
 def _congruence(factors: Sequence[Array]) -> Array:
     """Return the smallest cosine (...) between two terms, whose columns have length one or zero."""
     xp = array_namespace(factors[0])
-    cosines = math.prod(_gram(factor) for factor in factors)
+    cosines = math.prod(gram(factor) for factor in factors)
     identity = xp.eye(cosines.shape[-1], dtype=cosines.dtype, device=device(cosines))
     return xp.min(xp.where(identity > 0, xp.ones_like(cosines), cosines), axis=(-2, -1))

@@ -25,7 +25,7 @@ def start(sizes=(6, 7, 8), rank=3, batch=()):
 @pytest.mark.parametrize("sizes", [(5, 6), (6, 7, 8), (4, 5, 6, 3), (3, 4, 3, 4, 3)], ids=str)
 def test_sweeps_from_one_start_are_those_of_tensorly(sizes):
     x, first = noise(sizes), start(sizes)
-    ours = CPALS(rank=3, sweeps=5, tolerance=0, order=len(sizes), start=GivenStart(first))(x)
+    ours = CPALS(rank=3, sweeps=5, tolerance=0, order=len(sizes), start=GivenStart(first), extrapolate=False)(x)
     theirs = tensorly.decomposition.parafac(
         x, rank=3, n_iter_max=5, init=tensorly.cp_tensor.CPTensor((np.ones(3), list(first))), tol=None, linesearch=False
     )
@@ -39,11 +39,30 @@ def test_a_tensor_of_the_rank_is_found(seed):
     assert result.converged
 
 
+@pytest.mark.parametrize("extrapolate", [False, True])
 @pytest.mark.parametrize("sizes", [(6, 7, 8), (4, 5, 6, 3)], ids=str)
-def test_no_sweep_increases_the_error(sizes):
-    errors = CPALS(rank=3, sweeps=40, tolerance=0, order=len(sizes))(noise(sizes)).errors
+def test_no_sweep_increases_the_error(sizes, extrapolate):
+    errors = CPALS(rank=3, sweeps=40, tolerance=0, order=len(sizes), extrapolate=extrapolate)(noise(sizes)).errors
     assert errors.shape == (40,)
     assert np.all(np.diff(errors) <= 1e-12)
+
+
+def swamp(seed=0, congruence=0.95, rank=4, n=12):
+    """A tensor of rank four with factors whose columns are nearly parallel: a fit creeps."""
+    rng = np.random.default_rng(seed)
+    root = np.linalg.cholesky(np.full((rank, rank), congruence) + (1 - congruence) * np.eye(rank)).T
+    factors = [np.linalg.qr(rng.standard_normal((n, rank)))[0] @ root for _ in range(3)]
+    return CPTensor(np.ones(rank), tuple(factors)).to_dense()
+
+
+def test_extrapolation_leaves_a_swamp_sooner(seed):
+    x, start = swamp(seed), GaussianStart()
+    creeping, leaping = (
+        CPALS(rank=4, sweeps=150, tolerance=0, start=start, extrapolate=e)(x, rng=np.random.default_rng(seed))
+        for e in (False, True)
+    )
+    assert leaping.errors[-1] < 0.5 * creeping.errors[-1]
+    assert np.all(np.diff(leaping.errors) <= 1e-12)
 
 
 def test_reported_errors_are_true():

@@ -1,0 +1,40 @@
+"""Extrapolation of the steps of alternating least squares, which creeps through swamps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tnattn.arrays import Array, array_namespace
+
+GROWTH, SHRINKAGE = 1.5, 0.5  # of the length of a step that was taken, or was not
+
+
+class Extrapolation:
+    """Guess the next factors from the last two, by a step whose length adapts to each tensor of a stack.
+
+    A step is longer after one that was taken, shorter after one that was not; what decides is the fit that it leads to.
+    Harshman's line search with a measured outcome in place of a fixed length (Bro 1998, Section 4.4).
+    """
+
+    def __init__(self) -> None:
+        self._points: list[list[Array]] = []
+        self._lengths: Array | None = None  # (...), once there was a guess
+
+    def guess(self, factors: Sequence[Array], weights: Array) -> list[Array] | None:
+        """Return extrapolated factors, the last of which carries the weights; None until two sweeps have been made."""
+        xp = array_namespace(weights)
+        self._points.append([*factors[:-1], factors[-1] * weights[..., None, :]])
+        if len(self._points) < 3:  # the first point is the start, whose scale means nothing
+            return None
+        _, old, new = self._points
+        self._points = self._points[1:]
+        if self._lengths is None:
+            self._lengths = xp.ones_like(weights[..., 0])
+        step = self._lengths[..., None, None]
+        return [b + step * (b - a) for a, b in zip(old, new, strict=True)]
+
+    def judge(self, accepted: Array) -> None:
+        """Note whether the last guess (...) was taken."""
+        if self._lengths is not None:
+            xp = array_namespace(self._lengths)
+            self._lengths = xp.where(accepted, GROWTH * self._lengths, SHRINKAGE * self._lengths)
