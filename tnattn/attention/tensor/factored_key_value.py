@@ -1,0 +1,169 @@
+"""Keys and values of all heads in one structured tensor each, with attention computed in their factors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, exp_in_place, widened
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.cost import Cost
+from tnattn.attention.method import KeyMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.tensor.token_factors import TokenFactors
+from tnattn.decomposition.base import Decomposition
+from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.structured import Dense
+
+_BLOCK = 1 << 22  # scores held at a time
+
+
+@dataclass(frozen=True)
+class FactoredKeyValue(KeyMethod):
+    """Decompose the tensors (token, head, feature) of keys and of values, and attend without forming them again.
+
+    Parameters
+    ----------
+    decomposition : Decomposition
+        Of order 3.
+    rank : int, optional
+        Wanted in every mode or bond, lowered where the sizes admit less; None leaves the decomposition's own ranks or
+        tolerance.
+
+    Notes
+    -----
+    Scores are products of the token factor with queries that the feature factor and the core have made short; the
+    softmax over them is exact, and its product with the values takes the same way back: O(n r) per query and head where
+    exact attention needs O(n (d + d_v)). The mean key and value of every head are kept apart, so that a vector added to
+    all keys changes nothing. Causal attention comes from the wrapper ``Causal``, whose rectangles are decomposed each
+    for itself; the factors of all tokens at once would mix later keys into earlier outputs, so the mask itself is
+    refused.
+    """
+
+    decomposition: Decomposition = field(default_factory=STHOSVD)
+    rank: int | None = budget(16)
+
+    guarantee: ClassVar[str] = "that of the decomposition for keys and values; tanh(range of score errors / 4) then"
+    waives: ClassVar[dict[str, str]] = {
+        "fields.decomposition.mode_order": "one rank for all modes truncates that of the tokens alone, in any order",
+    }
+    source: ClassVar[str] = "Vannieuwenhoven, Vandebril & Meerbergen 2012; Zhang et al. 2025 (TPA) for the cache"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.decomposition, Decomposition):
+            raise TypeError(f"decomposition is {self.decomposition!r}; a Decomposition such as STHOSVD() is needed")
+        if self.decomposition.order != 3:
+            raise ValueError(
+                f"decomposition has order {self.decomposition.order}; (token, head, feature) needs order 3"
+            )
+        if self.rank is not None and (not isinstance(self.rank, int) or self.rank < 1):
+            raise ValueError(f"rank must be a positive integer or None; got {self.rank!r}")
+
+    def fitted(self, sizes: tuple[int, int, int]) -> Decomposition:
+        """Return the decomposition with its ranks for the sizes (token, head, feature)."""
+        return self.decomposition if self.rank is None else self.decomposition.with_rank(self.rank, sizes)
+
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> FactoredCache:
+        return FactoredCache(keys.scale, self._factored(keys.keys, rng), self._factored(keys.values, rng))
+
+    def _factored(self, vectors: Array, rng: Rng | None) -> TokenFactors:
+        """Return the factors of vectors (..., G, 1, n, d)."""
+        tensor, mean = tokens_first(vectors)
+        return TokenFactors.of(self.fitted(tensor.shape[-3:])(tensor, rng=rng), mean)
+
+    @property
+    def budget(self) -> int | None:
+        return self.rank
+
+    def stages(self, problem: AttentionProblem) -> list[tuple[Any, Any]]:
+        tensors = [tokens_first(vectors)[0] for vectors in (problem.keys, problem.values)]
+        return [(self.fitted(tensor.shape[-3:]), tensor) for tensor in tensors]
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """Count Gram matrices of the features and one product with every mode, then attention through the ranks."""
+        h, g, n_q, n = problem.heads, problem.groups, problem.n_q, problem.n_k
+        d, e = problem.width, problem.value_width
+        full = max(n, d, e)
+        r = min(self.rank or full, full)
+        token, feature = min(r, n), min(r, max(d, e))
+        size = float(g * n * (d + e))
+        build = size * (d + e) + 2 * size * (g + feature) + 2.0 * g * n * feature * token
+        per_query = 2.0 * (feature * (d + e) + 2 * token * feature + 2 * n * token)
+        return Cost(
+            flops=build + h * n_q * per_query,
+            scalars_moved=3 * size + 2.0 * n * token + 2.0 * h * n_q * n,
+            peak_scalars=2 * size + float(min(h * n_q * n, _BLOCK)),
+            state_per_token=2.0 * token,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredCache(Summary):
+    """Compressed keys and values.
+
+    Parameters
+    ----------
+    scale : float
+    keys, values : TokenFactors
+        ``missed`` of each says what appended tokens have lost.
+    """
+
+    scale: float
+    keys: TokenFactors
+    values: TokenFactors
+
+    @property
+    def nbytes(self) -> int:
+        width = {"float64": 8, "float32": 4}[dtype_name(self.keys.mean.dtype)]
+        return width * (self.keys.storage + self.values.storage)
+
+    @property
+    def groups(self) -> int:
+        return int(self.keys.mean.shape[-3])
+
+    def approximate(self, queries: Array) -> Approximation:
+        xp = array_namespace(queries)
+        *batch, ratio, n_q, d = queries.shape
+        short = widened(xp.reshape(queries, (*batch, ratio * n_q, d))) * self.scale
+        step = max(1, _BLOCK // (self.keys.tokens * math.prod(batch)))
+        blocks = [self._rows(short[..., i : min(i + step, ratio * n_q), :]) for i in range(0, ratio * n_q, step)]
+        numerators, mass, shift = (xp.concat(parts, axis=-2) for parts in zip(*blocks, strict=True))
+        shape, dtype = (*batch, ratio, n_q), queries.dtype
+        width = int(numerators.shape[-1])
+        identity = xp.eye(width, dtype=dtype, device=device(queries))
+        # the product with the values is done, in the factors: what is left to multiply with is the identity
+        return Approximation(
+            kernel=Dense(xp.astype(xp.reshape(numerators, (*shape, width)), dtype)),
+            shift=xp.astype(xp.reshape(shift, shape), dtype),
+            values=xp.broadcast_to(identity, (*batch, 1, width, width)),
+            normaliser=xp.astype(xp.reshape(mass, shape), dtype),
+        )
+
+    def _rows(self, queries: Array) -> tuple[Array, Array, Array]:
+        """Return numerators (..., G, m, d_v), masses and shifts (..., G, m, 1) of scaled queries (..., G, m, d)."""
+        xp = array_namespace(queries)
+        scores = self.keys.products(queries.mT)  # (..., G, n, m)
+        top = xp.max(scores, axis=-2, keepdims=True)  # cancels in the ratio; keeps exp within [0, 1]
+        kernel = exp_in_place(scores - top)
+        mass = xp.sum(kernel, axis=-2)[..., None]
+        numerators = self.values.combinations(kernel).mT + mass * self.values.mean
+        return numerators, mass, top.mT + queries @ self.keys.mean.mT
+
+    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> FactoredCache:
+        """Return the cache with further keys (..., G, m, d) and values, projected onto the factors it has.
+
+        O(m G d r + G d r^2), no draw. Ranks and means do not grow: a token outside the span of the others loses that
+        part, whose norm is added to ``missed``. Summarise anew where that becomes large.
+        """
+        return replace(self, keys=self.keys.extended(widened(k)), values=self.values.extended(widened(v)))
+
+
+def tokens_first(vectors: Array) -> tuple[Array, Array]:
+    """Return the centred tensor (..., n, G, d) and the means (..., G, 1, d) of vectors (..., G, 1, n, d)."""
+    xp = array_namespace(vectors)
+    wide = widened(vectors[..., 0, :, :])
+    mean = xp.mean(wide, axis=-2, keepdims=True)
+    axes = (*range(wide.ndim - 3), wide.ndim - 2, wide.ndim - 3, wide.ndim - 1)
+    return xp.permute_dims(wide - mean, axes), mean

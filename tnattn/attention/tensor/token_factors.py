@@ -1,0 +1,110 @@
+"""Vectors of all heads and tokens as a structured tensor, with the mode of the tokens split off so that it can grow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from tnattn.arrays import Array, array_namespace, device
+from tnattn.linalg import pseudo_inverse_apply
+from tnattn.structured.cp import CPTensor
+from tnattn.structured.tensor import StructuredTensor
+from tnattn.structured.tensor_train import TensorTrain
+from tnattn.structured.tucker import TuckerTensor
+
+
+@dataclass(frozen=True, eq=False)
+class TokenFactors:
+    """A stack of tensors (token, head, feature) plus a mean per head: ``factor x_0 rest + mean``.
+
+    Parameters
+    ----------
+    factor : Array, (..., n, r), optional
+        One row per token; None where the kind of tensor has no factor of the tokens, and ``rest`` is the whole.
+    rest : StructuredTensor, (..., r, G, d)
+    mean : Array, (..., G, 1, d)
+        Added to every token.
+    missed : Array, (...)
+        Norm of what appended tokens have outside the span of the rows of ``rest``; zero before any.
+    """
+
+    factor: Array | None
+    rest: StructuredTensor
+    mean: Array
+    missed: Array
+
+    @classmethod
+    def of(cls, tensor: StructuredTensor, mean: Array) -> TokenFactors:
+        """Split the first mode off a Tucker, canonical polyadic or tensor-train form, without changing the tensor."""
+        xp = array_namespace(mean)
+        missed = xp.zeros(tensor.batch, dtype=mean.dtype, device=device(mean))
+        match tensor:
+            case TuckerTensor():
+                factor = tensor.factors[0]
+                rest: StructuredTensor = TuckerTensor(tensor.core, (_identity(factor), *tensor.factors[1:]))
+            case CPTensor():
+                factor = tensor.factors[0]
+                rest = CPTensor(tensor.weights, (_identity(factor), *tensor.factors[1:]))
+            case TensorTrain():
+                factor = tensor.cores[0][..., 0, :, :]
+                rest = TensorTrain((_identity(factor)[..., None, :, :], *tensor.cores[1:]))
+            case _:
+                return cls(None, tensor, mean, missed)
+        return cls(factor, rest, mean, missed)
+
+    @property
+    def storage(self) -> int:
+        """Stored scalars; the identity that stands for the split mode is not among them."""
+        own = self.rest.storage + math.prod(self.mean.shape)
+        if self.factor is None:
+            return int(own)
+        identity = math.prod(self.factor.shape[:-2]) * int(self.factor.shape[-1]) ** 2
+        return int(own + math.prod(self.factor.shape) - identity)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens n."""
+        return int(self.rest.sizes[0] if self.factor is None else self.factor.shape[-2])
+
+    def products(self, x: Array) -> Array:
+        """Return the inner products (..., G, n, m) of all tokens, less their mean, with x (..., G, d, m)."""
+        small = self.rest.slices(1) @ x  # (..., G, r, m)
+        return small if self.factor is None else self.factor[..., None, :, :] @ small
+
+    def combinations(self, y: Array) -> Array:
+        """Return the combinations (..., G, d, m) of all tokens, less their mean, with coefficients y (..., G, n, m)."""
+        small = y if self.factor is None else self.factor[..., None, :, :].mT @ y
+        return self.rest.slices(1).mT @ small
+
+    def extended(self, tokens: Array) -> TokenFactors:
+        """Return the tensor with further tokens (..., G, m, d), each projected onto the span of the rows of ``rest``.
+
+        Raises
+        ------
+        TypeError
+            If the kind of tensor has no factor of the tokens.
+        """
+        if self.factor is None:
+            raise TypeError(f"a {type(self.rest).__name__} has no factor of the tokens to append to; summarise anew")
+        xp = array_namespace(tokens)
+        rows = xp.permute_dims(tokens - self.mean, (*range(tokens.ndim - 3), *(tokens.ndim - j for j in (2, 3, 1))))
+        flat = xp.reshape(rows, (*rows.shape[:-2], -1))  # (..., m, G d)
+        span = self.rest.as_matrix((0,), (1, 2)).to_dense()  # (..., r, G d)
+        found = pseudo_inverse_apply(span.mT, flat.mT).mT  # (..., m, r)
+        outside = xp.linalg.vector_norm(flat - found @ span, axis=(-2, -1))
+        return replace(
+            self,
+            factor=xp.concat([self.factor, found], axis=-2),
+            missed=xp.linalg.vector_norm(xp.stack([self.missed, outside]), axis=0),
+        )
+
+    def to_dense(self) -> Array:
+        """Return all tokens, (..., G, n, d): for inspection."""
+        slices = self.rest.slices(1).to_dense()
+        return (slices if self.factor is None else self.factor[..., None, :, :] @ slices) + self.mean
+
+
+def _identity(factor: Array) -> Array:
+    xp, rank = array_namespace(factor), factor.shape[-1]
+    identity = xp.eye(rank, dtype=factor.dtype, device=device(factor))
+    return xp.broadcast_to(identity, (*factor.shape[:-2], rank, rank))
