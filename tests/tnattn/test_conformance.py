@@ -18,7 +18,7 @@ DECOMPOSITIONS = subclasses("tnattn.decomposition", Decomposition)
 SKETCHES = subclasses("tnattn.randnla", Sketch)
 
 # the largest ranks of with_rank do not make a canonical polyadic decomposition exact, and its sweeps stop early
-ITERATIVE = {"CPALS": {"exact_at_full_rank": False, "rtol": 1e-3}}
+ITERATIVE = {name: {"exact_at_full_rank": False, "rtol": 1e-3} for name in ("CPALS", "CPLeverage")}
 
 # where the default obeys what the class waives: another instance shows that the waiver is needed
 WITNESSES = {"Chunked": Chunked(TopK())}

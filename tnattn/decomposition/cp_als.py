@@ -98,15 +98,10 @@ class CPALS(Decomposition):
             raise TypeError(f"start must be a CPStart, such as GaussianStart(); got {type(self.start).__name__}")
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, _largest_rank(sizes)))
+        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)))
 
     def _require_fit(self, tensor: Array) -> None:
-        sizes = mode_sizes(tensor, order=self.order)
-        if self.rank > _largest_rank(sizes):
-            raise ValueError(
-                f"rank {self.rank} exceeds {_largest_rank(sizes)}, with which every tensor of sizes {sizes} is exact; "
-                "reduce it"
-            )
+        require_rank(self.rank, mode_sizes(tensor, order=self.order))
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
@@ -135,12 +130,21 @@ class CPALS(Decomposition):
             sweeps=history.sweeps,
             converged=history.converged,
             residual=residual * factor,
-            congruence=_congruence(factors),
+            congruence=congruence(factors),
         )
 
 
-def _largest_rank(sizes: Sequence[int]) -> int:
+def largest_rank(sizes: Sequence[int]) -> int:
+    """Return a number of terms with which every tensor of the given sizes is exact."""
     return math.prod(sizes) // max(sizes)
+
+
+def require_rank(rank: int, sizes: Sequence[int]) -> None:
+    """Raise ValueError if there are more terms than any tensor of the given sizes can need."""
+    if rank > largest_rank(sizes):
+        raise ValueError(
+            f"rank {rank} exceeds {largest_rank(sizes)}, with which every tensor of sizes {sizes} is exact; reduce it"
+        )
 
 
 def _relative_error(
@@ -163,7 +167,7 @@ def _relative_error(
     return xp.sqrt(difference_energy(tensor, weights, factors)) / unit
 
 
-def _congruence(factors: Sequence[Array]) -> Array:
+def congruence(factors: Sequence[Array]) -> Array:
     """Return the smallest cosine (...) between two terms, whose columns have length one or zero."""
     xp = array_namespace(factors[0])
     cosines = math.prod(gram(factor) for factor in factors)

@@ -16,15 +16,20 @@ class History:
     active : Array, (...), bool
         Tensors that take part in the next sweep.
     tolerance : float
-        A tensor stops once a sweep changes its relative error by at most this.
+        A change of the relative error by at most this is none.
+    patience : int
+        A tensor stops after this number of sweeps in a row without a change.
     """
 
     active: Array
     tolerance: float
+    patience: int = 1
     errors: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._sweeps = array_namespace(self.active).astype(self.active, array_namespace(self.active).int64) * 0
+        xp = array_namespace(self.active)
+        self._sweeps = xp.zeros_like(self.active, dtype=xp.int64)
+        self._idle = xp.zeros_like(self.active, dtype=xp.int64)
 
     def start(self, error: Array) -> None:
         """Note the errors (...) before the first sweep."""
@@ -38,7 +43,9 @@ class History:
         self._sweeps = self._sweeps + xp.astype(self.active, xp.int64)
         self.errors.append(xp.where(self.active, error, xp.zeros_like(error) if first else last))
         if not first:
-            self.active = self.active & (xp.abs(last - error) > self.tolerance)
+            changed = xp.abs(last - error) > self.tolerance
+            self._idle = xp.where(changed, xp.zeros_like(self._idle), self._idle + 1)
+            self.active = self.active & (self._idle < self.patience)
         return bool(xp.any(self.active))
 
     @property
@@ -48,7 +55,7 @@ class History:
 
     @property
     def converged(self) -> Array:
-        """Whether the last sweep (...) of each tensor changed its error by at most the tolerance."""
+        """Whether each tensor (...) has stopped."""
         return ~self.active
 
     def stacked(self) -> Array:

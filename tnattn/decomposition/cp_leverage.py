@@ -1,0 +1,222 @@
+"""The canonical polyadic decomposition by sampled alternating least squares."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
+from tnattn.decomposition.cp_start import CPStart, GaussianStart
+from tnattn.decomposition.cp_sweep import difference_energy
+from tnattn.decomposition.fit import History
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy, scaled
+from tnattn.linalg import pseudo_inverse_apply
+from tnattn.randnla.leverage import leverage_scores, sample_indices
+
+PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
+
+
+@dataclass(frozen=True)
+class CPLeverage(Decomposition):
+    """Solve every least-squares problem of the alternating iteration on sampled rows only.
+
+    The rows of the Khatri-Rao product of the other factors are drawn by the products of the factors' leverage scores,
+    which bound its own; it is never formed. A draw takes one fibre of the tensor.
+
+    Parameters
+    ----------
+    rank : int
+        Number of terms.
+    samples : int
+        Rows drawn for each least-squares problem, with replacement.
+    deterministic : int
+        Rows of the largest probability that are taken besides, for certain and with weight one.
+    epochs : int
+        Largest number of epochs. After each the true error is measured, in one pass over the tensor, and the best
+        factors so far are kept: the result is never worse than the start of the last epoch.
+    sweeps : int
+        Sampled sweeps in an epoch.
+    tolerance : float
+        A tensor of the stack is left as it is once three epochs in a row have not lowered its relative error by more
+        than this; 0 runs on while any of three lowers it.
+    start : CPStart
+        First factors.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(samples (r^2 + r n_j + n_j)) for mode j, whatever the size of the tensor, and one pass over it in an epoch: worth
+    while from tens of millions of entries on. Larsen and Kolda 2022, CP-ARLS-LEV. Deviations: the rows taken for
+    certain are a fixed number, not those above a threshold, and what is drawn of them again has weight zero, which
+    leaves the Gram matrix unbiased; repeated rows are not merged; errors are measured, not estimated from a sample.
+    Drawn rows are shared by no two modes; a stack shares its uniform numbers.
+    """
+
+    rank: int = dataclasses.field(default=8, metadata={"budget": True})
+    samples: int = 1024
+    deterministic: int = 0
+    epochs: int = 20
+    sweeps: int = 5
+    tolerance: float = 1e-6
+    start: CPStart = dataclasses.field(default_factory=GaussianStart)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_integer("rank", self.rank, low=1, cure="keep at least one term")
+        require_integer("samples", self.samples, low=1, cure="draw some rows")
+        require_integer("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
+        require_integer("epochs", self.epochs, low=1, cure="without an epoch there is no fit")
+        require_integer("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(f"tolerance is {self.tolerance}; 0 <= tolerance < 1 is needed; 0 runs all epochs")
+        if not isinstance(self.start, CPStart):
+            raise TypeError(f"start must be a CPStart, such as GaussianStart(); got {type(self.start).__name__}")
+
+    def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
+        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)))
+
+    def _require_fit(self, tensor: Array) -> None:
+        require_rank(self.rank, mode_sizes(tensor, order=self.order))
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
+        rng = require_rng(rng, "CPLeverage")
+        xp, order = array_namespace(tensor), self.order
+        whole, scale = scaled(tensor, order=order)
+        factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
+        size = xp.sqrt(energy(whole, order=order))
+        unit = xp.where(size > 0, size, xp.ones_like(size))
+        weights = xp.zeros_like(factors[0][..., 0, :])
+        best, best_weights, least = factors, weights, xp.astype(size > 0, size.dtype)
+        history = History(size > 0, self.tolerance, PATIENCE)
+        for _ in range(self.epochs):
+            for _ in range(self.sweeps):
+                for mode in range(order):
+                    factors[mode], weights = self._update(whole, factors, mode, rng=rng)
+            error = xp.sqrt(difference_energy(whole, weights, factors)) / unit
+            better = history.active & (error < least)
+            best = [xp.where(better[..., None, None], new, old) for new, old in zip(factors, best, strict=True)]
+            best_weights = xp.where(better[..., None], weights, best_weights)
+            least = xp.where(better, error, least)
+            if not history.record(least):
+                break
+        factor = scale[(..., *(0,) * order)]
+        return FittedCP(
+            weights=best_weights * factor[..., None],
+            factors=tuple(best),
+            errors=history.stacked(),
+            sweeps=history.sweeps * self.sweeps,
+            converged=history.converged,
+            residual=least * size * factor,
+            congruence=congruence(best),
+        )
+
+    def _update(self, tensor: Array, factors: Sequence[Array], mode: int, *, rng: Rng) -> tuple[Array, Array]:
+        """Return the factor of a mode with columns of length one or zero, and their lengths."""
+        xp = array_namespace(tensor)
+        others = [j for j in range(self.order) if j != mode]
+        indices, scales = khatri_rao_rows_by_leverage(
+            [factors[j] for j in others], samples=self.samples, deterministic=self.deterministic, rng=rng
+        )
+        left = scales[..., None] * _rows_of_khatri_rao([factors[j] for j in others], indices)
+        right = scales[..., None] * fibres(tensor, mode, indices, order=self.order)
+        solution = xp.matrix_transpose(pseudo_inverse_apply(left, right))
+        lengths = xp.linalg.vector_norm(solution, axis=-2)
+        return solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :], lengths
+
+
+def khatri_rao_rows_by_leverage(
+    factors: Sequence[Array], *, samples: int, deterministic: int = 0, rng: Rng
+) -> tuple[list[Array], Array]:
+    """Draw rows of a Khatri-Rao product by the products of the leverage scores of its factors.
+
+    Parameters
+    ----------
+    factors : sequence of Array, (..., n_j, r)
+    samples : int
+        Drawn with replacement.
+    deterministic : int
+        Rows of the largest probability that are taken for certain; all rows if there are no more.
+    rng : numpy.random.Generator or DeviceDraws
+
+    Returns
+    -------
+    indices : list of Array, (..., deterministic + samples), integer
+        For each factor the row that enters the product.
+    scales : Array, (..., deterministic + samples)
+        ``S^T S`` with the rows scaled by them is the identity in expectation, on the rows of positive probability.
+    """
+    xp = array_namespace(*factors)
+    scores = [leverage_scores(factor) for factor in factors]
+    chances = [p / xp.where(xp.sum(p, axis=-1) > 0, xp.sum(p, axis=-1), 1.0)[..., None] for p in scores]
+    drawn = [sample_indices(p, uniform(rng, (samples,), like=p)) for p in chances]
+    chance = math.prod(xp.take_along_axis(p, i, axis=-1) for p, i in zip(chances, drawn, strict=True))
+    positive = chance > 0
+    scales = xp.where(positive, 1 / xp.sqrt(samples * xp.where(positive, chance, xp.ones_like(chance))), 0.0)
+    if deterministic == 0:
+        return drawn, xp.astype(scales, factors[0].dtype)
+    certain = _most_probable(chances, deterministic)
+    sizes = [int(factor.shape[-2]) for factor in factors]
+    # what is drawn although it was taken for certain counts nothing, and the expectation is the rest
+    again = xp.any(_place(drawn, sizes)[..., :, None] == _place(certain, sizes)[..., None, :], axis=-1)
+    scales = xp.where(again, xp.zeros_like(scales), scales)
+    ones = xp.ones(tuple(certain[0].shape), dtype=scales.dtype, device=device(scales))
+    indices = [xp.concat([a, b], axis=-1) for a, b in zip(certain, drawn, strict=True)]
+    return indices, xp.astype(xp.concat([ones, scales], axis=-1), factors[0].dtype)
+
+
+def _most_probable(chances: Sequence[Array], count: int) -> list[Array]:
+    """Return the indices (..., count) of the largest products of one entry of each of several vectors (..., n_j).
+
+    Each is among the products of the ``count`` largest of every vector, which are all compared.
+    """
+    xp = array_namespace(*chances)
+    orders = [xp.argsort(p, axis=-1, descending=True)[..., : min(count, p.shape[-1])] for p in chances]
+    product = xp.ones_like(chances[0][..., :1])
+    for p, order in zip(chances, orders, strict=True):
+        product = product[..., :, None] * xp.take_along_axis(p, order, axis=-1)[..., None, :]
+        product = xp.reshape(product, (*product.shape[:-2], -1))
+    chosen = xp.argsort(product, axis=-1, descending=True)[..., :count]
+    found = []
+    for order in reversed(orders):
+        width = order.shape[-1]
+        found.append(xp.take_along_axis(order, chosen % width, axis=-1))
+        chosen = chosen // width
+    return found[::-1]
+
+
+def _place(indices: Sequence[Array], sizes: Sequence[int]) -> Array:
+    """Return the row of the Khatri-Rao product, the index of the last factor running fastest."""
+    place = indices[0]
+    for index, n in zip(indices[1:], sizes[1:], strict=True):
+        place = place * n + index
+    return place
+
+
+def _rows_of_khatri_rao(factors: Sequence[Array], indices: Sequence[Array]) -> Array:
+    """Return rows (..., s, r) of a Khatri-Rao product."""
+    xp = array_namespace(*factors)
+    return math.prod(
+        xp.take_along_axis(factor, xp.broadcast_to(i[..., None], (*i.shape, factor.shape[-1])), axis=-2)
+        for factor, i in zip(factors, indices, strict=True)
+    )
+
+
+def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:
+    """Return the fibres (..., s, n_mode) of a mode at indices (..., s) of the other modes; nothing is unfolded."""
+    xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
+    strides = [math.prod(sizes[j + 1 :]) for j in range(order)]
+    others = [j for j in range(order) if j != mode]
+    first = sum(i * strides[j] for j, i in zip(others, indices, strict=True))
+    along = xp.arange(sizes[mode], dtype=indices[0].dtype, device=device(tensor)) * strides[mode]
+    places = xp.asarray(first)[..., None] + along  # (..., s, n)
+    batch = tuple(tensor.shape[: tensor.ndim - order])
+    flat = xp.reshape(tensor, (*batch, -1))
+    taken = xp.take_along_axis(flat, xp.reshape(places, (*batch, -1)), axis=-1)
+    return xp.reshape(taken, (*batch, *places.shape[-2:]))
