@@ -32,6 +32,7 @@ import threadpoolctl
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
 
+_SMALL = 1 << 22  # operations of a stack of products below which threads do not pay
 _SLAB = 64  # columns of a sparse product at a time on the host
 
 Item = TypeVar("Item")
@@ -612,6 +613,34 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
 
     with blas_threads(1), ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+
+
+def stacked_matmul(a: Array, b: Array) -> Array:
+    """Return the matrix products of two stacks, (..., m, k) and (..., k, n).
+
+    Notes
+    -----
+    On the host, threads with one BLAS thread each share the stack: BLAS would split every small product by itself, and
+    wait for all its threads each time.
+    """
+    batch = broadcast_shape(a.shape[:-2], b.shape[:-2])
+    operations = math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1]
+    workers = host_threads()
+    if not array_api_compat.is_numpy_array(a) or operations < _SMALL or max(batch, default=1) < workers or workers < 2:
+        return a @ b
+    longest = batch.index(max(batch)) - len(batch) - 2  # counted from the end
+    out = np.empty((*batch, a.shape[-2], b.shape[-1]), np.result_type(a, b))
+
+    def cut(x: Array, part: slice) -> Array:
+        where = x.ndim + longest
+        return x if where < 0 or x.shape[where] == 1 else x[(slice(None),) * where + (part,)]
+
+    def work(part: slice) -> None:
+        np.matmul(cut(a, part), cut(b, part), out=cut(out, part))
+
+    step = -(-batch[longest + 2] // (4 * workers))
+    parallel_map(work, [slice(i, i + step) for i in range(0, batch[longest + 2], step)], like=a)
+    return out
 
 
 # --- indexing and in-place work that the standard lacks ----------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, to_host
 from tnattn.structured import BlockDiagonal, Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
@@ -60,14 +60,14 @@ class Approximation:
     def _products(self) -> tuple[Array, Array]:
         """Numerators (..., G, R, n_q, d_v) and denominators (..., G, R, n_q), in units of exp(shift)."""
         xp = array_namespace(self.values)
+        if self.normaliser is not None:
+            return self.kernel @ self.values, self.normaliser
         mass = self.mass if self.mass is not None else xp.ones_like(self.values[..., 0])
         outer = broadcast_shape(self.values.shape[:-2], mass.shape[:-1])
         width, m = self.values.shape[-1], self.values.shape[-2]
-        columns = [xp.broadcast_to(self.values, (*outer, m, width))]
-        if self.normaliser is None:
-            columns.append(xp.broadcast_to(mass[..., None], (*outer, m, 1)))
+        columns = [xp.broadcast_to(self.values, (*outer, m, width)), xp.broadcast_to(mass[..., None], (*outer, m, 1))]
         product = self.kernel @ xp.concat(columns, axis=-1)
-        return product[..., :width], (product[..., width] if self.normaliser is None else self.normaliser)
+        return product[..., :width], product[..., width]
 
     @property
     def numerators(self) -> Array:
@@ -85,11 +85,10 @@ class Approximation:
         xp = array_namespace(self.values)
         numerators, denominators = self._products
         usable = (denominators > 0) & ~xp.isinf(denominators)
-        safe = xp.where(usable, denominators, xp.ones_like(denominators))
-        rows = numerators / safe[..., None]
-        rows = xp.where(usable[..., None], rows, xp.full_like(rows, float("nan")))
-        rows = xp.where(self._empty[..., None], xp.zeros_like(rows), rows)
-        return _ungroup(rows)
+        # one division: by NaN where a row is bad, and by infinity, which gives zero, where it sees no key
+        divisors = xp.where(usable, denominators, xp.full_like(denominators, float("nan")))
+        divisors = xp.where(self._empty, xp.full_like(denominators, float("inf")), divisors)
+        return _ungroup(numerators / divisors[..., None])
 
     @cached_property
     def bad_rows(self) -> Array:
@@ -163,34 +162,12 @@ class Approximation:
         Pieces that speak for disjoint keys are put side by side; pieces that speak for the same keys add their kernels.
         """
         self._require_mergeable(other)
-        return self._merge(other, sign=1.0)
+        return _merged([self, other], [1.0, 1.0], _union(self.keys, other.keys, self.values))
 
     def __sub__(self, other: Approximation) -> Approximation:
         """Take a piece out: its keys must be among those that ``self`` speaks for."""
         self._require_mergeable(other, subset=True)
-        return self._merge(other, sign=-1.0)
-
-    def _merge(self, other: Approximation, sign: float) -> Approximation:
-        xp = array_namespace(self.values)
-        shift = xp.maximum(*_same_shape(self.shift, other.shift))
-        parts = (self._rescaled(shift, 1.0), other._rescaled(shift, sign))
-        kernel = Columns(tuple(part.kernel for part in parts))
-        masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
-        normaliser = None
-        if any(part.normaliser is not None for part in parts):
-            normaliser = parts[0].denominators + parts[1].denominators
-        expand = None
-        if all(part.expand is not None for part in parts):
-            expand = Rows(tuple(part.expand for part in parts if part.expand is not None))
-        return Approximation(
-            kernel=kernel,
-            shift=shift,
-            values=_concat([part.values for part in parts], axis=-2),
-            mass=_concat(masses, axis=-1),
-            normaliser=normaliser,
-            keys=_union(self.keys, other.keys, self.values),
-            expand=expand,
-        )
+        return _merged([self, other], [1.0, -1.0], self.keys)
 
     def _rescaled(self, shift: Array, sign: float) -> Approximation:
         xp = array_namespace(self.values)
@@ -212,6 +189,42 @@ class Approximation:
                 f"the pieces speak for keys {_show(self.keys)} and {_show(other.keys)} ({relation}); "
                 f"merging needs {' or '.join(sorted(admissible))} keys; take an overlap out with a - b first"
             )
+
+
+def merge_all(pieces: list[Approximation]) -> Approximation:
+    """Merge pieces that speak for the same keys, all at once: one level of nesting instead of one per piece.
+
+    Parameters
+    ----------
+    pieces : list of Approximation
+        A row that sees nothing of a piece has shift minus infinity there.
+
+    Raises
+    ------
+    ValueError
+        If a piece does not estimate its mass, or the keys are not the same.
+    """
+    for other in pieces[1:]:
+        pieces[0]._require_mergeable(other)
+    return pieces[0] if len(pieces) == 1 else _merged(pieces, [1.0] * len(pieces), pieces[0].keys)
+
+
+def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
+    xp = array_namespace(pieces[0].values)
+    shift = reduce(lambda a, b: xp.maximum(*_same_shape(a, b)), (piece.shift for piece in pieces))
+    parts = [piece._rescaled(shift, sign) for piece, sign in zip(pieces, signs, strict=True)]
+    masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
+    own = any(part.normaliser is not None for part in parts)
+    lifted = [part.expand for part in parts if part.expand is not None]
+    return Approximation(
+        kernel=Columns(tuple(part.kernel for part in parts)),
+        shift=shift,
+        values=_concat([part.values for part in parts], axis=-2),
+        mass=_concat(masses, axis=-1),
+        normaliser=reduce(lambda a, b: a + b, (part.denominators for part in parts)) if own else None,
+        keys=keys,
+        expand=Rows(tuple(lifted)) if len(lifted) == len(parts) else None,
+    )
 
 
 def stack_queries(pieces: list[Approximation]) -> Approximation:

@@ -147,7 +147,7 @@ class AttentionProblem:
         """Keys, (..., G, 1, n_k, d)."""
         return self.k[..., None, :, :]
 
-    @property
+    @cached_property  # one object, by which the exact weights know that they are asked for the output
     def values(self) -> Array:
         """Values, (..., G, 1, n_k, d_v)."""
         return self.v[..., None, :, :]

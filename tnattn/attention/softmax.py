@@ -48,15 +48,23 @@ class SoftmaxOperator(StructuredMatrix):
     # products
 
     def _matmul(self, x: Array) -> Array:
+        return self._product_of_values[0] if x is self._problem.values else self._product(x)[0]
+
+    @cached_property
+    def _product_of_values(self) -> tuple[Array, Array]:
+        return self._product(self._problem.values)
+
+    def _product(self, x: Array) -> tuple[Array, Array]:
+        """Return weights times x and the log mass, from one sweep."""
         xp = array_namespace(self.like, x)
         x = xp.broadcast_to(x, (*self._outer(x), *x.shape[-2:]))
 
-        def work(tile: tuple[tuple[int, ...], slice]) -> Array:
-            return self._sweep(*tile, x if not tile[0] else x[tile[0]])[0]
+        def work(tile: tuple[tuple[int, ...], slice]) -> tuple[Array | None, Array]:
+            return self._sweep(*tile, x if not tile[0] else x[tile[0]])
 
-        return xp.astype(
-            self._assemble(parallel_map(work, self._tiles(), like=self.like), axis=-2), x.dtype, copy=False
-        )
+        swept = parallel_map(work, self._tiles(), like=self.like)
+        product = self._assemble([part for part, _ in swept], axis=-2)
+        return xp.astype(product, x.dtype, copy=False), self._assemble([mass for _, mass in swept], axis=-1)
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.like, y)
@@ -87,6 +95,8 @@ class SoftmaxOperator(StructuredMatrix):
     @cached_property
     def log_mass(self) -> Array:
         """Logarithm of the row sums of exp(scores), (..., G, R, n_q); minus infinity where a row sees no key."""
+        if "_product_of_values" in self.__dict__:
+            return self._product_of_values[1]
         return self._assemble(
             parallel_map(lambda tile: self._sweep(*tile, None)[1], self._tiles(), like=self.like), axis=-1
         )

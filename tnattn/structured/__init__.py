@@ -6,6 +6,7 @@ from tnattn.structured.composite import BlockDiagonal, Columns, Product, Rows, S
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
 from tnattn.structured.low_rank import Factored, LowRank
+from tnattn.structured.placed import Placed
 from tnattn.structured.selection import Selection
 from tnattn.structured.sparse import Sparse
 
@@ -17,6 +18,7 @@ __all__ = [
     "Diagonal",
     "Factored",
     "LowRank",
+    "Placed",
     "Product",
     "Rows",
     "Selection",

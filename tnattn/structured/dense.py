@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array
+from tnattn.arrays import Array, stacked_matmul
 from tnattn.linalg import transposed_product
 from tnattn.structured.base import StructuredMatrix
 
@@ -38,7 +38,7 @@ class Dense(StructuredMatrix):
         return math.prod(self.shape)
 
     def _matmul(self, x: Array) -> Array:
-        return self.array @ x
+        return stacked_matmul(self.array, x)
 
     def _rmatmul(self, y: Array) -> Array:
         return transposed_product(self.array, y)

@@ -16,6 +16,7 @@ from tnattn.structured import (
     Dense,
     Diagonal,
     LowRank,
+    Placed,
     Product,
     Rows,
     Selection,
@@ -110,6 +111,11 @@ MADE = {
     "hadamard": Made(
         lambda xp: SubsampledTransform(WalshHadamard(), _random(xp, 5), _indices(xp, 8, 4), 0.5), (5, 4), 9, 60 + 9
     ),
+    # two blocks of 3 x 2 whose rows overlap, the second one cut off at the top
+    "placed": Made(lambda xp: Placed(_dense(xp, 3, 2, (2, *BATCH)), (1, -1), 5), (*BATCH, 5, 4), 72, 144),
+    "placed, one matrix everywhere": Made(
+        lambda xp: Placed(_dense(xp, 3, 2, BATCH), (1, -1), 5, shared=True), (*BATCH, 5, 4), 36, 144
+    ),
     "transposed": Made(lambda xp: Transposed(_dense(xp, 4, 5, BATCH)), (*BATCH, 5, 4), 120, 240),
     "nested": Made(
         lambda xp: Columns(
@@ -165,6 +171,8 @@ def test_a_shared_matrix_is_stored_once(xp):
         (lambda xp: Product(_dense(xp, 5, 4), _dense(xp, 5, 4)), "cannot be multiplied"),
         (lambda xp: Columns((_dense(xp, 5, 4), _dense(xp, 4, 4))), "rows"),
         (lambda xp: Rows((_dense(xp, 5, 4), _dense(xp, 5, 3))), "columns"),
+        (lambda xp: Placed(_dense(xp, 3, 2, (2,)), (0, 3), 5), "do not lie"),
+        (lambda xp: Placed(_dense(xp, 3, 2, (2,)), (0,), 5), "a stack of 2"),
         (lambda xp: Kronecker(()), "at least one factor"),
         (lambda xp: KhatriRao((_random(xp, 5, 4), _random(xp, 5, 3))), "of one r"),
     ],

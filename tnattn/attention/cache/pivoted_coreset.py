@@ -9,6 +9,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, exp_in_place, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
@@ -188,11 +189,9 @@ class Coreset(Summary):
         return int(self.values.shape[-4])
 
     def approximate(self, queries: Array) -> Approximation:
-        xp = array_namespace(queries)
-        scores = (queries * self.scale) @ self.keys.mT
-        shift = xp.max(scores, axis=-1)  # cancels in the ratio; keeps exp within [0, 1]
+        kernel, shift = exponentials(queries * self.scale, self.keys)  # (..., G, R, n_q, m)
         return Approximation(
-            kernel=Dense(xp.exp(scores - shift[..., None])),
+            kernel=Dense(kernel),
             shift=shift,
             values=self.values,
             mass=self.mass,

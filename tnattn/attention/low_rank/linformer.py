@@ -8,6 +8,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device, normal, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
+from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense, Product
@@ -54,11 +55,9 @@ class Linformer(JointMethod):
         values = projection @ problem.values
         if self.project_weights:
             return self._projected_weights(problem, projection, values)
-        xp = array_namespace(problem.q)
-        scores = (problem.scaled_queries) @ (projection @ problem.keys).mT
-        shift = xp.max(scores, axis=-1)
+        kernel, shift = exponentials(problem.scaled_queries, projection @ problem.keys)
         return Approximation(
-            kernel=Dense(xp.exp(scores - shift[..., None])),
+            kernel=Dense(kernel),
             shift=shift,
             values=values,
             expand=Dense(projection),

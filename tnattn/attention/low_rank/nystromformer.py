@@ -8,6 +8,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.exponentials import exponentials
 from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse, ridge_inverse
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
@@ -66,20 +67,22 @@ class Nystromformer(JointMethod):
         m = self._count(problem)
         q, k = segment_means(problem.q, m), segment_means(problem.k, m)
         sizes = xp.log(xp.astype(_segment_sizes(problem.n_k, m, problem.q), problem.q.dtype))
-        v = xp.zeros_like(k[..., :1])
-        to_landmarks = replace(problem, k=k, v=v, scale=problem.score_scale, check_finite=False)
-        left, log_mass = _softmax(_scores(to_landmarks) + sizes)  # (..., G, R, n_q, m)
-        core, _ = _softmax(_scores(replace(to_landmarks, q=q)) + sizes)  # (..., G, R, m, m)
-        right = replace(problem, q=q, check_finite=False).weights  # streams over keys, (..., G, R, m, n_k)
+        # few queries of their own, (..., G, R, m, n_k); products stream over keys
+        means = replace(problem, q=q, check_finite=False)
+        landmarks, scale = k[..., None, :, :], problem.score_scale  # (..., G, 1, m, d)
+        left, shift = exponentials(problem.queries * scale, landmarks, bias=sizes, softcap=problem.softcap)
+        core, _ = exponentials(means.queries * scale, landmarks, bias=sizes, softcap=problem.softcap)
+        core = core / xp.sum(core, axis=-1, keepdims=True)  # (..., G, R, m, m)
+        right = means.weights
         lift = Product(Dense(self._inverse(core)), right)
         values = xp.concat([problem.values, xp.ones_like(problem.values[..., :1])], axis=-1)
         compressed = lift @ values
         return Approximation(
             kernel=Dense(left),
-            shift=log_mass,
+            shift=shift,
             values=compressed[..., :-1],
             mass=compressed[..., -1],
-            normaliser=None if self.normalise else xp.ones_like(log_mass),
+            normaliser=None if self.normalise else xp.sum(left, axis=-1),
             expand=lift,
         )
 
@@ -108,12 +111,16 @@ def segment_means(x: Array, segments: int) -> Array:
     """Return means of consecutive rows, (..., segments, c), of an array (..., n, c); O(n c).
 
     Segment s covers rows floor(s n / segments) to floor((s + 1) n / segments) - 1, so that lengths differ by one at
-    most. Sums are taken as differences of running sums in float64 where the device has it.
+    most. Sums are taken in float64 where the device has it, as differences of running sums if lengths differ.
     """
     xp = array_namespace(x)
+    *batch, n, c = x.shape
+    if n % segments == 0:
+        parts = xp.reshape(x, (*batch, segments, n // segments, c))
+        return xp.astype(xp.mean(xp.astype(parts, accumulator_dtype(x), copy=False), axis=-2), x.dtype)
     running = xp.cumulative_sum(xp.astype(x, accumulator_dtype(x)), axis=-2, include_initial=True)
-    sums = xp.diff(xp.take(running, _boundaries(x.shape[-2], segments, x), axis=-2), axis=-2)
-    sizes = xp.astype(_segment_sizes(x.shape[-2], segments, x), sums.dtype)
+    sums = xp.diff(xp.take(running, _boundaries(n, segments, x), axis=-2), axis=-2)
+    sizes = xp.astype(_segment_sizes(n, segments, x), sums.dtype)
     return xp.astype(sums / sizes[:, None], x.dtype)
 
 
@@ -124,16 +131,3 @@ def _boundaries(n: int, segments: int, like: Array) -> Array:
 
 def _segment_sizes(n: int, segments: int, like: Array) -> Array:
     return array_namespace(like).diff(_boundaries(n, segments, like))
-
-
-def _scores(problem: AttentionProblem) -> Array:
-    return problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
-
-
-def _softmax(scores: Array) -> tuple[Array, Array]:
-    """Row-normalised exponentials and the logarithm of their row sums."""
-    xp = array_namespace(scores)
-    shift = xp.max(scores, axis=-1, keepdims=True)
-    kernel = xp.exp(scores - shift)
-    mass = xp.sum(kernel, axis=-1, keepdims=True)
-    return kernel / mass, (shift + xp.log(mass))[..., 0]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
+from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, sampled_columns
@@ -106,15 +107,15 @@ class SampledKeys(Summary):
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
-        scores = (queries * self._scale) @ self._keys.mT  # (..., G, R, n_q, m)
-        shift = xp.max(scores, axis=-1)
+        kernel, shift = exponentials(queries * self._scale, self._keys)  # (..., G, R, n_q, m)
         normaliser = None
         if self._all is not None:
             exact = _log_mass(queries, self._all)
-            shift = xp.maximum(shift, exact)
-            normaliser = xp.exp(exact - shift)
+            higher = xp.maximum(shift, exact)
+            kernel, normaliser = kernel * xp.exp(shift - higher)[..., None], xp.exp(exact - higher)
+            shift = higher
         return Approximation(
-            kernel=Dense(xp.exp(scores - shift[..., None])),
+            kernel=Dense(kernel),
             shift=shift,
             values=self._mass[..., None] * self._values,
             mass=self._mass,

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from tnattn.arrays import Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, device, exp_in_place
 from tnattn.attention import masks
-from tnattn.attention.approximation import Approximation, stack_queries
+from tnattn.attention.approximation import Approximation, merge_all
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.structured import Dense, Selection
+from tnattn.structured import Dense, Placed, Selection
+from tnattn.structured.placed import from_stack
+
+
+class Span(NamedTuple):
+    """Positions of the queries and of the keys of a part."""
+
+    rows: slice
+    columns: slice
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,12 @@ class Causal(JointMethod):
     Notes
     -----
     n_k / leaf rectangles at most, every key in log2(n_k / leaf) of them. Queries that are the last of a sequence get
-    the same rectangles as they get within the whole sequence. A problem without a mask goes to the method as it is. All
-    heads run together; the rectangles one after another.
+    the same rectangles as they get within the whole sequence. A problem without a mask goes to the method as it is.
+
+    Rectangles of one size, at most two per level, run together as a stack in a new batch axis, with one generator per
+    stack: a method that draws once for all heads (Performer) does so for all rectangles of the stack. They are stacked
+    from the end of the sequence, so that draws made matrix by matrix are those of the whole sequence also where only
+    its last queries are given; a rectangle that has some of its queries is filled up with zeros.
     """
 
     method: AttentionMethod = field(default_factory=ValueSampling)
@@ -72,22 +84,20 @@ class Causal(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         if not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
             return self.method(problem, rng=rng)
-        return self._part(problem, 0, problem.n_k, rng)
-
-    def _part(self, problem: AttentionProblem, start: int, stop: int, rng: Rng | None) -> Approximation:
-        """Approximate the queries at positions start, ..., stop - 1, restricted to the keys there."""
-        if stop - start <= self.leaf:
-            return _leaf(problem, _queries(problem, start, stop), slice(start, stop))
-        middle = (start + stop) // 2
-        # children of the generator, one per part, so that a draw depends on the place and not on what was drawn before
-        draws: Sequence[Rng | None] = rng.spawn(3) if rng is not None else [None, None, None]
-        rows, columns = _queries(problem, middle, stop), slice(start, middle)
-        rectangle = self.method(problem.rectangle(rows, columns), rng=draws[1]).placed(columns, problem.n_k)
-        right = self._part(problem, middle, stop, draws[2]) + rectangle
-        if _queries(problem, start, middle).start == rows.start:  # no query stands in the left half
-            return right
-        stacked = stack_queries([self._part(problem, start, middle, draws[0]), right])
-        return replace(stacked, keys=slice(start, stop))
+        rectangles, leaves = _parts(problem.n_k, self.leaf)
+        # children of the generator, one per stack, so that a draw does not depend on what was drawn before
+        draws: Sequence[Rng | None] = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
+        pieces = []
+        for spans, draw in zip(rectangles, draws, strict=True):
+            seen = _with_queries(problem, spans)
+            if seen:
+                inner = self.method(_stacked(problem, seen, masks.Full()), rng=draw)
+                pieces.append(_spread(inner, seen, problem))
+        for spans in leaves:
+            seen = _with_queries(problem, spans)
+            if seen:
+                pieces.append(_spread(_exact(_stacked(problem, seen, masks.Causal())), seen, problem))
+        return merge_all(pieces)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Exact leaves and the method's cost on every rectangle."""
@@ -113,16 +123,92 @@ def _queries(problem: AttentionProblem, start: int, stop: int) -> slice:
     return slice(max(start - before, 0), max(stop - before, 0))
 
 
-def _leaf(problem: AttentionProblem, rows: slice, columns: slice) -> Approximation:
-    """Return the exact causal attention of a small diagonal block, its kernel held as an array."""
+def _parts(n: int, leaf: int) -> tuple[list[list[Span]], list[list[Span]]]:
+    """Return stacks of equal rectangles, level by level, and stacks of equal leaves; each stack from the end."""
+    rectangles: list[dict[tuple[int, int], list[Span]]] = []
+    leaves: dict[int, list[Span]] = {}
+    parts = [(0, n)]
+    while parts:
+        halves, level = [], {}  # type: list[tuple[int, int]], dict[tuple[int, int], list[Span]]
+        for start, stop in parts:
+            if stop - start <= leaf:
+                leaves.setdefault(stop - start, []).append(Span(slice(start, stop), slice(start, stop)))
+                continue
+            middle = (start + stop) // 2
+            span = Span(slice(middle, stop), slice(start, middle))
+            level.setdefault((stop - middle, middle - start), []).append(span)
+            halves += [(start, middle), (middle, stop)]
+        rectangles.append(level)
+        parts = halves
+    stacks = [spans for level in rectangles for _, spans in sorted(level.items())]
+    return [spans[::-1] for spans in stacks], [spans[::-1] for _, spans in sorted(leaves.items())]
+
+
+def _with_queries(problem: AttentionProblem, spans: list[Span]) -> list[Span]:
+    """Parts at whose positions a query stands: those at the end."""
+    return [span for span in spans if span.rows.stop > problem.n_k - problem.n_q]
+
+
+def _stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> AttentionProblem:
+    """Return the parts as one problem with a new first batch axis; where queries are missing, zeros stand in front."""
     xp = array_namespace(problem.q)
-    scores = problem.block_scores(rows, columns)
+    before = problem.n_k - problem.n_q
+
+    def queries(rows: slice) -> Array:
+        found = problem.q[..., max(rows.start - before, 0) : rows.stop - before, :]
+        missing = (*found.shape[:-2], rows.stop - rows.start - found.shape[-2], found.shape[-1])
+        return xp.concat([xp.zeros(missing, dtype=found.dtype, device=device(found)), found], axis=-2)
+
+    return replace(
+        problem,
+        q=xp.stack([queries(span.rows) for span in spans]),
+        k=xp.stack([problem.k[..., span.columns, :] for span in spans]),
+        v=xp.stack([problem.v[..., span.columns, :] for span in spans]),
+        mask=mask,
+        scale=problem.score_scale,
+        check_finite=False,
+    )
+
+
+def _exact(problem: AttentionProblem) -> Approximation:
+    """Return exact attention of small blocks, its kernel held as an array."""
+    xp = array_namespace(problem.q)
+    scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
     shift = xp.max(scores, axis=-1)  # finite: a query sees its own position
-    keys = xp.arange(columns.start, columns.stop, dtype=xp.int64, device=device(scores))
+    scores -= shift[..., None]
+    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
     return Approximation(
-        kernel=Dense(xp.exp(scores - shift[..., None])),
+        kernel=Dense(exp_in_place(scores)),
         shift=shift,
-        values=problem.values[..., columns, :],
-        keys=columns,
-        expand=Selection(keys, problem.n_k, scores),
+        values=problem.values,
+        expand=Selection(every, problem.n_k, scores),
+    )
+
+
+def _spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) -> Approximation:
+    """Return a stack of parts as one piece for all queries; a query outside all parts sees nothing of it."""
+    xp = array_namespace(problem.q)
+    before, depth = problem.n_k - problem.n_q, len(stack.kernel.batch)
+    starts = tuple(span.rows.start - before for span in spans)
+
+    def rows(x: Array, outside: float) -> Array:
+        """(b, ..., r) to (..., n_q)."""
+        out = xp.full((*x.shape[1:-1], problem.n_q), outside, dtype=x.dtype, device=device(x))
+        for block, start in enumerate(starts):
+            out[..., max(start, 0) : start + x.shape[-1]] = x[block, ..., max(-start, 0) :]
+        return out
+
+    expand = stack.expand
+    if expand is not None:
+        columns = tuple(span.columns.start for span in spans)
+        expand = Placed(expand.mT, columns, problem.n_k, shared=len(expand.batch) < depth).mT
+    return replace(
+        stack,
+        kernel=Placed(stack.kernel, starts, problem.n_q),
+        shift=rows(stack.shift, -float("inf")),
+        values=from_stack(stack.values),
+        mass=None if stack.mass is None else from_stack(stack.mass[..., None])[..., 0],
+        normaliser=None if stack.normaliser is None else rows(stack.normaliser, 0.0),
+        keys=slice(None),
+        expand=expand,
     )

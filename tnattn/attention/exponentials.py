@@ -1,0 +1,76 @@
+"""Exponentials of the scores of queries and few keys, in tiles."""
+
+from __future__ import annotations
+
+import math
+
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    broadcast_shape,
+    device,
+    exp_in_place,
+    parallel_map,
+    prefers_host_tiles,
+)
+
+_TILE = 1 << 17  # scores of a tile on the host, which stay in a core's cache
+
+
+def exponentials(
+    queries: Array, keys: Array, *, bias: Array | None = None, softcap: float | None = None
+) -> tuple[Array, Array]:
+    """Return exp(queries keys^T + bias - shift) with the largest score of every row as its shift.
+
+    Parameters
+    ----------
+    queries : Array, (..., n, d)
+        Scaled.
+    keys : Array, (..., m, d)
+        Batch axes broadcast against those of the queries.
+    bias : Array, (m,), optional
+    softcap : float, optional
+        Scores s become softcap * tanh(s / softcap), before the bias.
+
+    Returns
+    -------
+    kernel : Array, (..., n, m)
+        In [0, 1], with a one in every row.
+    shift : Array, (..., n)
+
+    Notes
+    -----
+    O(n m d), memory for the result only: on the host every tile is finished while it is in a core's cache.
+    """
+    xp = array_namespace(queries, keys)
+
+    def work(query: Array, key: Array) -> tuple[Array, Array]:
+        scores = query @ key.mT
+        if softcap is not None:
+            scores = softcap * xp.tanh(scores / softcap)
+        if bias is not None:
+            scores += bias
+        top = xp.max(scores, axis=-1)
+        scores -= top[..., None]
+        return exp_in_place(scores), top
+
+    if not prefers_host_tiles(queries):
+        return work(queries, keys)
+    n, m = queries.shape[-2], keys.shape[-2]
+    batch = broadcast_shape(queries.shape[:-2], keys.shape[:-2])
+    q, k = (xp.reshape(xp.broadcast_to(x, (*batch, *x.shape[-2:])), (-1, *x.shape[-2:])) for x in (queries, keys))
+    count = math.prod(batch)
+    kernel = xp.empty((count, n, m), dtype=q.dtype, device=device(q))
+    shift = xp.empty((count, n), dtype=q.dtype, device=device(q))
+    heads, rows = max(1, _TILE // (n * m)), max(1, min(n, _TILE // m))
+
+    def fill(place: tuple[slice, slice]) -> None:
+        kernel[place], shift[place] = work(q[place], k[place[0]])
+
+    tiles = [
+        (slice(h, min(h + heads, count)), slice(i, min(i + rows, n)))
+        for h in range(0, count, heads)
+        for i in range(0, n, rows)
+    ]
+    parallel_map(fill, tiles, like=queries)
+    return xp.reshape(kernel, (*batch, n, m)), xp.reshape(shift, (*batch, n))

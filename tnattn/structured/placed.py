@@ -1,0 +1,108 @@
+"""A stack of equal blocks as one matrix that holds each of them at its own place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, array_namespace, device
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Placed(StructuredMatrix):
+    """Block b of a stack occupies rows ``starts[b], ...`` and the b-th run of columns; zero elsewhere.
+
+    Parameters
+    ----------
+    blocks : StructuredMatrix, (b, ..., r, c), or (..., r, c) if ``shared``
+        The first batch axis counts the blocks.
+    starts : tuple of int
+        First row of every block, b of them. Rows that fall before the first one are cut off.
+    rows : int
+        Rows of the whole.
+    shared : bool
+        Whether one matrix stands in all places.
+    """
+
+    blocks: StructuredMatrix
+    starts: tuple[int, ...]
+    rows: int
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        height = self.blocks.shape[-2]
+        if not self.shared and self.blocks.shape[0] != len(self.starts):
+            raise ValueError(f"{len(self.starts)} starts are given for a stack of {self.blocks.shape[0]} blocks")
+        if any(not -height < start <= self.rows - height for start in self.starts):
+            raise ValueError(f"blocks of {height} rows at {self.starts} do not lie within {self.rows} rows")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        batch = self.blocks.batch if self.shared else self.blocks.batch[1:]
+        return (*batch, self.rows, len(self.starts) * self.blocks.shape[-1])
+
+    @property
+    def like(self) -> Array:
+        return self.blocks.like
+
+    @property
+    def storage(self) -> int:
+        return self.blocks.storage
+
+    def _places(self) -> Iterator[tuple[slice, slice]]:
+        """Rows of the whole and rows of the block, for every block."""
+        height = self.blocks.shape[-2]
+        for start in self.starts:
+            yield slice(max(start, 0), start + height), slice(max(-start, 0), height)
+
+    def _stacked(self, product: Callable[[Array], Array], stack: Array) -> Array:
+        """Apply a product of the blocks to a stack (b, ..., r, c), its first axis put where that of the blocks is."""
+        xp = array_namespace(stack)
+        own = len(self.batch)
+        missing = own - (stack.ndim - 3)
+        if missing > 0:
+            stack = xp.reshape(stack, (stack.shape[0], *(1,) * missing, *stack.shape[1:]))
+        return xp.moveaxis(product(xp.moveaxis(stack, 0, -own - 3)), -own - 3, 0)
+
+    def _matmul(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        product = self._stacked(self.blocks._matmul, to_stack(x, len(self.starts)))  # (b, ..., r, c)
+        out = xp.zeros((*product.shape[1:-2], self.rows, x.shape[-1]), dtype=product.dtype, device=device(x))
+        for block, (whole, own) in enumerate(self._places()):
+            out[..., whole, :] += product[block, ..., own, :]
+        return out
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        height = self.blocks.shape[-2]
+        stack = xp.zeros((len(self.starts), *y.shape[:-2], height, y.shape[-1]), dtype=y.dtype, device=device(y))
+        for block, (whole, own) in enumerate(self._places()):
+            stack[block, ..., own, :] = y[..., whole, :]
+        return from_stack(self._stacked(self.blocks._rmatmul, stack))
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.like)
+        dense, width = self.blocks.to_dense(), self.blocks.shape[-1]
+        out = xp.zeros(self.shape, dtype=dense.dtype, device=device(dense))
+        for block, (whole, own) in enumerate(self._places()):
+            part = dense if self.shared else dense[block, ...]
+            out[..., whole, block * width : (block + 1) * width] = part[..., own, :]
+        return out
+
+    def matmul_flops(self, columns: int) -> int:
+        return self.blocks.matmul_flops(columns) * (len(self.starts) if self.shared else 1)
+
+
+def to_stack(x: Array, count: int) -> Array:
+    """Cut the rows of (..., b r, c) into a stack (b, ..., r, c)."""
+    xp = array_namespace(x)
+    *batch, n, c = x.shape
+    return xp.moveaxis(xp.reshape(x, (*batch, count, n // count, c)), -3, 0)
+
+
+def from_stack(x: Array) -> Array:
+    """Put the rows of a stack (b, ..., r, c) behind each other, (..., b r, c)."""
+    xp = array_namespace(x)
+    count, *batch, r, c = x.shape
+    return xp.reshape(xp.moveaxis(x, 0, -3), (*batch, count * r, c))
