@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= tnattn-results
+# a worker per core with one BLAS thread each
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 UV := $(shell command -v uv 2>/dev/null)
 
 ifdef UV
@@ -41,10 +43,10 @@ demo: $(VENV)/.study ## compare the methods on real attention; writes $(OUT)/rep
 	$(BIN)/tnattn compare --out $(OUT)
 
 test: $(VENV)/.test ## the default tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 slow: $(VENV)/.test ## all tests, the slow and statistical ones too
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 gpu: $(VENV)/.test ## the tests that need a CUDA device and CuPy
 	$(BIN)/python -m pytest -m gpu
