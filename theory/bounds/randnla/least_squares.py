@@ -1,0 +1,146 @@
+"""How much a sketched least squares solution loses against the best one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.bounds.randnla.leverage import chernoff_lower
+from theory.errors import Error
+from theory.guarantee import Deterministic, ExactExpectation, WithProbability
+from tnattn.arrays import to_host
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
+
+
+def _sides(problem: LeastSquaresProblem) -> Values:
+    return np.asarray(to_host(problem.sides), dtype=np.float64)
+
+
+def _solution(problem: LeastSquaresProblem, result: LeastSquaresSolution) -> Values:
+    x = np.asarray(to_host(result.x), dtype=np.float64)
+    return x[..., None] if problem.vector else x
+
+
+def _square(a: Values) -> Values:
+    return np.asarray(np.sum(a**2, axis=(-2, -1)))
+
+
+def least_residual(problem: LeastSquaresProblem) -> Values:
+    """Return ||r||_F^2 of the best solution, (...)."""
+    a, b = errors.dense(problem.a), _sides(problem)
+    return _square(b - a @ (np.linalg.pinv(a) @ b))
+
+
+def _excess(problem: LeastSquaresProblem, result: LeastSquaresSolution) -> Values:
+    a = errors.dense(problem.a)
+    return _square(a @ (_solution(problem, result) - np.linalg.pinv(a) @ _sides(problem)))
+
+
+def _residual(problem: LeastSquaresProblem, result: LeastSquaresSolution) -> Values:
+    return _square(errors.dense(problem.a) @ _solution(problem, result) - _sides(problem))
+
+
+def _size(problem: LeastSquaresProblem) -> Values:
+    return np.asarray(_square(_sides(problem)) + np.zeros(problem.shape[:-2]))
+
+
+def _fitted(problem: LeastSquaresProblem) -> Values:
+    """Return the excess of the zero solution."""
+    return np.asarray(_size(problem) - least_residual(problem))
+
+
+residual_squared = Error("squared norm of the residual", _residual, _size, _size)
+excess_squared = Error("squared distance of the fitted values from the best ones", _excess, _fitted, _size)
+
+
+def _noisy(rng: np.random.Generator, method: Any) -> Instance:
+    a = with_singular_values(rng, slow_spectrum(3), 64, 3)
+    b = a @ rng.standard_normal((3, 2)) * 20 + 0.3 * rng.standard_normal((64, 2))
+    return method, LeastSquaresProblem(a, b)
+
+
+def _coherent(rng: np.random.Generator, method: Any) -> Instance:
+    """One row decides about a direction."""
+    _, problem = _noisy(rng, method)
+    a = errors.dense(problem.a)
+    a[0] *= 30.0
+    return method, LeastSquaresProblem(a, problem.sides)
+
+
+def _columns(problem: Any) -> int:
+    require(isinstance(problem, LeastSquaresProblem), "the target is a least squares problem")
+    a = errors.dense(problem.a)
+    s = np.linalg.svd(a, compute_uv=False)
+    tall = a.shape[-2] >= a.shape[-1]
+    full = bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0]))
+    require(tall and full, "A has full column rank")
+    return int(a.shape[-1])
+
+
+@bound(
+    method=SketchAndSolve,
+    error=excess_squared,
+    guarantee=ExactExpectation(),
+    source=Source("Bartan & Pilanci 2023", "inverse Wishart moment"),
+    extremal=lambda rng: _noisy(rng, SketchAndSolve(24, Gaussian())),
+    generic=lambda rng: _coherent(rng, SketchAndSolve(40, Gaussian())),
+)
+def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
+    """E||A(x' - x*)||^2 = d/(m-d-1) ||r||^2, so that E||Ax' - b||^2 = (1 + d/(m-d-1)) ||r||^2; m Gaussian rows.
+
+    d is the number of columns, x* the best solution and r its residual; several right-hand sides add up.
+    """
+    require(isinstance(method.sketch, Gaussian), "the sketch is Gaussian")
+    d = _columns(problem)
+    m = 4 * d if method.size is None else method.size
+    require(m >= d + 4, "m >= d + 4, where the variance is finite")
+    return np.asarray(d / (m - d - 1) * least_residual(problem))
+
+
+@conditional_bound(
+    method=SampleAndSolve,
+    error=residual_squared,
+    guarantee=Deterministic(condition=8.0),  # pseudo-inverses of the matrix and of its sample
+    source=Source("Sarlos 2006", "constants re-derived"),
+    extremal=lambda rng: _noisy(rng, SampleAndSolve(1000)),
+    generic=lambda rng: _coherent(rng, SampleAndSolve(200)),
+)
+def sampled_ls_embedding(method: SampleAndSolve, problem: Any, result: LeastSquaresSolution) -> Values:
+    """||Ax' - b||^2 <= (1+e)/(1-e) ||r||^2 if S embeds the range of [A b] with eigenvalues in [1-e, 1+e]."""
+    _columns(problem)
+    a, b = errors.dense(problem.a), _sides(problem)
+    basis = np.linalg.svd(np.concatenate([np.broadcast_to(a, (*b.shape[:-2], *a.shape[-2:])), b], axis=-1))[0]
+    basis = basis[..., : a.shape[-1] + b.shape[-1]]
+    sampled = errors.dense(result.sample) @ basis
+    gram = np.swapaxes(sampled, -1, -2) @ sampled
+    epsilon = np.linalg.norm(gram - np.eye(gram.shape[-1]), ord=2, axis=(-2, -1))
+    require(bool(np.all(epsilon < 1)), "S embeds the range of [A b]: e < 1")
+    return np.asarray((1 + epsilon) / (1 - epsilon) * least_residual(problem))
+
+
+@bound(
+    method=SampleAndSolve,
+    error=excess_squared,
+    guarantee=WithProbability(),
+    source=Source("Drineas, Mahoney, Muthukrishnan & Sarlos 2011", "constants re-derived"),
+    extremal=lambda rng: _noisy(rng, SampleAndSolve(200)),
+    generic=lambda rng: _coherent(rng, SampleAndSolve(200)),
+    must_fail=0.01,  # Markov's inequality, and the worst sample that the embedding allows
+)
+def sampled_ls_markov(
+    method: SampleAndSolve, problem: Any, *, epsilon: float = 0.5, delta: float = 0.2
+) -> tuple[Values, Values]:
+    """||A(x' - x*)||^2 <= d / ((1-e)^2 s g) ||r||^2, except with probability g + d c(-e)^(s/d), for s rows.
+
+    c(e) = exp(e) / (1+e)^(1+e); rows are drawn by the leverage scores of A, of d columns; ``delta`` is g.
+    """
+    require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, g < 1")
+    d = _columns(problem)
+    s = 16 * d if method.samples is None else method.samples
+    value = d / ((1 - epsilon) ** 2 * s * delta) * least_residual(problem)
+    return np.asarray(value), np.full(np.shape(value), delta + chernoff_lower(epsilon, d, s))
