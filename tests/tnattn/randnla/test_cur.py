@@ -1,8 +1,11 @@
 """CUR, interpolative and cross approximations: interpolation, exactness, trivial and bad input, implicit operands."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy import stats
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
@@ -20,7 +23,7 @@ from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.strong_rrqr import StrongColumns
 from tnattn.randnla.submatrices import columns_at, rows_at
 from tnattn.randnla.truncated_svd import TruncatedSVD
-from tnattn.randnla.volume_sampling import VolumeColumns
+from tnattn.randnla.volume_sampling import VolumeColumns, VolumeCross
 from tnattn.structured.dense import Dense
 
 METHODS = [
@@ -297,3 +300,25 @@ def test_impossible_parameters_are_refused(make, words):
 def test_what_is_no_selection_is_refused(cls):
     with pytest.raises(TypeError, match="ColumnSelection"):
         cls(selection="deim")
+
+
+def test_crosses_are_drawn_by_the_squared_determinant_of_their_intersection():
+    a = rng().standard_normal((4, 3))
+    crosses = list(itertools.product(itertools.combinations(range(4), 2), itertools.combinations(range(3), 2)))
+    weights = np.array([np.linalg.det(a[np.ix_(i, j)]) ** 2 for i, j in crosses])
+    generator = rng(1)
+    results = [VolumeCross(2)(a, rng=generator) for _ in range(800)]
+    drawn = [(tuple(sorted(r.row_indices.tolist())), tuple(sorted(r.column_indices.tolist()))) for r in results]
+    counts = np.array([drawn.count(c) for c in crosses])
+    assert stats.chisquare(counts, 800 * weights / weights.sum()).pvalue > 1e-6
+    np.testing.assert_allclose(results[0].residual, np.linalg.norm(a - results[0].to_dense()), rtol=1e-12)
+
+
+def test_minors_of_a_kernel_draw_other_columns_than_volumes():
+    k = np.diag([4.0, 2.0, 1.0])
+    generator = rng(1)
+    shares = [
+        np.mean([rule.select(Dense(k), 1, rng=generator)[0] == 0 for _ in range(600)])
+        for rule in (VolumeColumns(), VolumeColumns(semidefinite=True))
+    ]
+    np.testing.assert_allclose(shares, [16 / 21, 4 / 7], atol=0.1)

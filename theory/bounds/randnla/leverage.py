@@ -48,12 +48,12 @@ def _slow(rng: np.random.Generator) -> Instance:
     return LeverageColumns(size=24, subspace=2), with_singular_values(rng, slow_spectrum(40), 48, 40)
 
 
-def chernoff_lower(epsilon: float, k: int, draws: int) -> float:
+def chernoff_lower(epsilon: float, k: int, draws: float) -> float:
     """Return the bound on the chance that the smallest eigenvalue is at most 1 - epsilon."""
     return float(k * (np.exp(-epsilon) / (1 - epsilon) ** (1 - epsilon)) ** (draws / k))
 
 
-def chernoff_upper(epsilon: float, k: int, draws: int) -> float:
+def chernoff_upper(epsilon: float, k: int, draws: float) -> float:
     """Return the bound on the chance that the largest eigenvalue is at least 1 + epsilon."""
     return float(k * (np.exp(epsilon) / (1 + epsilon) ** (1 + epsilon)) ** (draws / k))
 

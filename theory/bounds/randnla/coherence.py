@@ -1,0 +1,71 @@
+"""Embeddings by uniformly drawn rows, as good as the coherence of the subspace allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
+from theory.errors import dense, singular_values
+from theory.guarantee import WithProbability
+from tnattn.arrays import Rng
+from tnattn.randnla.operand import as_structured
+from tnattn.randnla.row_sampling import RowSampling
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True)
+class UniformRows:
+    """Draws uniform rows of a tall matrix, rescaled to preserve lengths on average.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+    replace : bool
+    """
+
+    size: int = 64
+    replace: bool = True
+
+    def __call__(self, a: Any, *, rng: Rng | None = None) -> StructuredMatrix:
+        """Return the sampling matrix S, (size, m), of matrices (..., m, n)."""
+        matrix = as_structured(a)
+        return RowSampling(replace=self.replace).draw(matrix.shape[-2], self.size, rng=rng, like=matrix.like).mT
+
+
+def _signs(rng: np.random.Generator) -> Instance:
+    """Columns of signs, orthogonal: all rows count alike."""
+    columns = np.kron([[1.0, 1.0], [1.0, -1.0]], np.ones((32, 1)))
+    return UniformRows(size=48), columns
+
+
+def _spread(rng: np.random.Generator) -> Instance:
+    return UniformRows(size=56, replace=False), rng.standard_normal((64, 2))
+
+
+@bound(
+    method=UniformRows,
+    error=embedding_distortion,
+    guarantee=WithProbability(),
+    source=Source("Tropp 2011, 2015; Gross & Nesme 2010", "Chernoff bounds, also without replacement"),
+    extremal=_signs,
+    generic=_spread,
+    must_fail=0.1,
+)
+def uniform_embedding_coherence(method: UniformRows, a: Any, *, epsilon: float = 0.7) -> tuple[Values, Values]:
+    """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/(mu k)) + k c(e)^(s/(mu k)), mu the coherence.
+
+    U is an orthonormal basis of the range of A, of dimension k; c(e) = exp(e) / (1+e)^(1+e); s uniform rows.
+    """
+    require(0 < epsilon < 1, "0 < e < 1")
+    require(a.shape[-2] >= a.shape[-1], "A is tall")
+    s, k = singular_values(a), a.shape[-1]
+    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    u = np.linalg.svd(dense(a), full_matrices=False)[0]
+    draws = method.size / (a.shape[-2] / k * np.sum(u**2, axis=-1).max(axis=-1))  # s / mu
+    chance = [chernoff_lower(epsilon, k, d) + chernoff_upper(epsilon, k, d) for d in draws.ravel()]
+    return np.full(s.shape[:-1], epsilon), np.reshape(chance, s.shape[:-1])

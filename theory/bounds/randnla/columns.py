@@ -1,0 +1,253 @@
+"""Errors of projections onto columns: drawn by volume, greedy pivots, strong rank-revealing QR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.errors import Error, dense, singular_values, tail
+from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
+from tnattn.randnla.pivoted_qr import PivotedQR
+from tnattn.randnla.strong_rrqr import StrongColumns
+from tnattn.randnla.volume_sampling import VolumeColumns
+
+GU_EISENSTAT = Source("Gu & Eisenstat 1996", "Lemma 3.1 and Theorem 3.2")
+VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012")
+
+
+def near_parallel(angle: float = 1e-2) -> Values:
+    """Return two unit columns at a small angle: either leaves sqrt(2) times the smaller singular value."""
+    return np.array([[1.0, np.cos(angle)], [0.0, np.sin(angle)]])
+
+
+# volume sampling
+
+
+def elementary_ratio(values: Values, s: int) -> Values:
+    """Return e_{s+1} / e_s of numbers (..., r), by the recurrence of the polynomials scaled by the largest number."""
+    scale = np.max(values, axis=-1, keepdims=True)
+    numbers = values / np.where(scale > 0, scale, 1.0)
+    table = np.zeros((*values.shape[:-1], s + 2))
+    table[..., 0] = 1.0
+    for i in range(values.shape[-1]):
+        table[..., 1:] = table[..., 1:] + numbers[..., i, None] * table[..., :-1]
+    return np.asarray(scale[..., 0] * table[..., s + 1] / table[..., s])
+
+
+def _volume(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(2, VolumeColumns()), with_singular_values(rng, slow_spectrum(8), 10, 8)
+
+
+def _volume_flat(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(3, VolumeColumns()), with_singular_values(rng, [4.0, 2.0, *([0.5] * 8)], 12, 10)
+
+
+def _require_volume(method: InterpolativeDecomposition, a: Any) -> None:
+    rule = method.selection
+    require(isinstance(rule, VolumeColumns) and not rule.semidefinite, "columns are drawn by their squared volume")
+    s = singular_values(a)
+    require(method.rank <= s.shape[-1] and bool(np.all(s[..., method.rank - 1] > 0)), "rank A >= s")
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=errors.projection_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=VOLUME,
+    extremal=_volume,
+    generic=_volume_flat,
+)
+def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Values:
+    """E||A - P A||_F^2 = (s+1) e_{s+1}/e_s for s columns drawn by volume and the projection P onto them.
+
+    e_j are the elementary symmetric polynomials of the squared singular values.
+    """
+    _require_volume(method, a)
+    return (method.rank + 1) * elementary_ratio(singular_values(a) ** 2, method.rank)
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=VOLUME,
+    extremal=_volume_flat,
+    generic=_volume,
+)
+def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
+    """E||A - P A||_F^2 <= min_{r<=s} (s+1)/(s+1-r) sum_{j>r} s_j^2 for s columns drawn by volume."""
+    _require_volume(method, a)
+    s, values = method.rank, singular_values(a)
+    choices = [(s + 1) / (s + 1 - r) * tail(values, r) ** 2 for r in range(s + 1)]
+    return np.asarray(np.min(choices, axis=0))
+
+
+def _spectral_squared(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, ord=2, axis=(-2, -1)) ** 2)
+
+
+projection_spectral_squared = Error(
+    "squared spectral norm",
+    lambda t, r: _spectral_squared(dense(t) - dense(r)),
+    lambda t: _spectral_squared(dense(t)),
+    lambda t: _spectral_squared(dense(t)),
+    lambda t: _spectral_squared(dense(t)),
+)
+
+
+def _two_columns(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(1, VolumeColumns()), near_parallel(0.05)
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=projection_spectral_squared,
+    guarantee=InExpectation(),
+    source=VOLUME,
+    extremal=_two_columns,
+    generic=_volume,
+)
+def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
+    """E||A - P A||^2 <= (s+1)(n-s) s_{s+1}^2 for s columns drawn by volume."""
+    _require_volume(method, a)
+    s, n, values = method.rank, a.shape[-1], singular_values(a)
+    require(s < values.shape[-1], "s < min(m, n)")
+    return np.asarray((s + 1) * (n - s) * values[..., s] ** 2)
+
+
+# greedy pivots
+
+
+def greedy_growth(k: int) -> float:
+    """Return (4^(k+1) + 6k + 5) / 9: what an inverse of a pivoted triangular factor of size k + 1 can square to."""
+    return float((4.0 ** (k + 1) + 6 * k + 5) / 9)
+
+
+def kahan(n: int, cosine: float = 0.3) -> Values:
+    """Return the matrix of Kahan, whose pivots all stay put, perturbed against ties."""
+    sine = (1 - cosine**2) ** 0.5
+    upper = np.eye(n) - cosine * np.triu(np.ones((n, n)), 1)
+    return np.asarray(sine ** np.arange(n)[:, None] * upper * (1 + 1e-9 * np.arange(n, 0, -1)))
+
+
+def _greedy(rng: np.random.Generator) -> Instance:
+    return PivotedQR(rank=1), near_parallel()
+
+
+def _greedy_kahan(rng: np.random.Generator) -> Instance:
+    return PivotedQR(rank=9), kahan(10)
+
+
+@bound(
+    method=PivotedQR,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(),
+    source=Source("Gu & Eisenstat 1996", "Theorem 7.2, with the triangular inverse of Higham"),
+    extremal=_greedy,
+    generic=_greedy_kahan,
+)
+def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
+    """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots."""
+    k, n, s = method.rank, a.shape[-1], singular_values(a)
+    require(method.rtol == 0, "all pivots are taken")
+    require(k < s.shape[-1], "k < min(m, n)")
+    return np.asarray(((n - k) * greedy_growth(k)) ** 0.5 * s[..., k])
+
+
+# strong rank-revealing QR
+
+
+def strong_factor(f: float, k: int, n: int) -> float:
+    """Return sqrt(1 + f^2 k (n - k))."""
+    return float((1 + f**2 * k * (n - k)) ** 0.5)
+
+
+def _strong(method: InterpolativeDecomposition, a: Any) -> tuple[float, float]:
+    """Return f and sqrt(1 + f^2 k (n-k)), having checked the hypotheses."""
+    rule = method.selection
+    require(isinstance(rule, StrongColumns), "columns come from strong rank-revealing QR")
+    assert isinstance(rule, StrongColumns)
+    require(rule.sketch is None, "of the matrix itself, not of a sketch")
+    s = singular_values(a)
+    noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
+    require(method.rank < s.shape[-1], "k < min(m, n)")
+    require(bool(np.all(s[..., method.rank - 1] > noise)), "rank A >= k, beyond rounding")
+    return rule.growth, strong_factor(rule.growth, method.rank, a.shape[-1])
+
+
+def _strong_two(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(1, StrongColumns(1.01)), near_parallel()
+
+
+def _strong_kahan(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(9, StrongColumns(1.5)), kahan(12)
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=10.0),
+    source=GU_EISENSTAT,
+    extremal=_strong_two,
+    generic=_strong_kahan,
+)
+def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> Values:
+    """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f."""
+    _, factor = _strong(method, a)
+    return np.asarray(factor * singular_values(a)[..., method.rank])
+
+
+def _kept_share(target: Any, result: InterpolativeResult) -> Values:
+    kept = np.linalg.svd(dense(result.columns), compute_uv=False)
+    all_of_them = singular_values(target)[..., : kept.shape[-1]]
+    return np.asarray(np.min(kept / all_of_them, axis=-1))
+
+
+def _one(target: Any) -> Values:
+    return np.ones(target.shape[:-2])
+
+
+kept_share = Error(
+    "smallest quotient of singular values of the chosen columns and of the matrix", _kept_share, _one, _one
+)
+largest_coefficient = Error(
+    "largest coefficient of the interpolation",
+    lambda t, r: np.abs(dense(r.coefficients)).max(axis=(-2, -1)),
+    lambda t: np.full(t.shape[:-2], np.inf),
+    _one,
+)
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=kept_share,
+    guarantee=Deterministic(condition=10.0),
+    source=GU_EISENSTAT,
+    side="lower",
+    extremal=_strong_two,
+    generic=_strong_kahan,
+    must_fail=1 / 0.3,
+)
+def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
+    """min_{i<=k} s_i(A_J) / s_i(A) >= 1 / sqrt(1 + f^2 k (n-k)) for columns J by strong rank-revealing QR."""
+    _, factor = _strong(method, a)
+    return np.full(a.shape[:-2], 1 / factor)
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=largest_coefficient,
+    guarantee=Deterministic(condition=1e4),
+    source=GU_EISENSTAT,
+    extremal=_strong_two,
+    generic=_strong_kahan,
+)
+def strong_rrqr_coefficients(method: InterpolativeDecomposition, a: Any) -> Values:
+    """Max |X_ij| <= max(1, f) for the coefficients of columns by strong rank-revealing QR with parameter f."""
+    growth, _ = _strong(method, a)
+    return np.full(a.shape[:-2], max(1.0, growth))

@@ -1,0 +1,229 @@
+"""Errors of cross approximations: complete pivoting, largest volume, drawn by volume."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
+from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
+from theory.bounds.randnla.nystrom_columns import require_semidefinite
+from theory.errors import dense, eigenvalues, singular_values, tail
+from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.arrays import Rng, from_host
+from tnattn.randnla.base import MatrixMethod
+from tnattn.randnla.cross import CrossResult, FullPivotCross
+from tnattn.randnla.operand import require_rank
+from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
+from tnattn.randnla.volume_sampling import VolumeCross
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True)
+class LargestVolumeCross(MatrixMethod):
+    """The cross through rows and columns that maximise the projective volume, found by trying all.
+
+    Exponential: it is here to be compared with theorems.
+
+    Parameters
+    ----------
+    rank : int
+        Number r of singular values in the volume; the intersection is pseudo-inverted at that rank.
+    extra : int
+        Rows, and columns, beyond r; 0 is the largest volume itself.
+    """
+
+    rank: int = 2
+    extra: int = 0
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
+        require_rank(self.rank + self.extra, a.shape)
+        matrices = dense(a)
+        flat = [self._cross(matrix) for matrix in matrices.reshape(-1, *matrices.shape[-2:])]
+        parts = [np.reshape([f[i] for f in flat], (*a.batch, *np.shape(flat[0][i]))) for i in range(4)]
+        left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
+        rows, columns = (from_host(part, like=a.like) for part in parts[2:])
+        return CrossResult(left, right, rows, columns, from_host(np.zeros(a.batch), like=a.like, dtype=a.dtype))
+
+    def _cross(self, matrix: Values) -> tuple[Any, ...]:
+        size, best = self.rank + self.extra, -1.0
+        chosen: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        for rows in itertools.combinations(range(matrix.shape[0]), size):
+            for columns in itertools.combinations(range(matrix.shape[1]), size):
+                s = np.linalg.svd(matrix[np.ix_(rows, columns)], compute_uv=False)
+                volume = float(np.prod(s[: self.rank]))
+                if volume > best:
+                    best, chosen = volume, (rows, columns)
+        i, j = (np.asarray(part, dtype=np.int64) for part in chosen)
+        u, s, vt = np.linalg.svd(matrix[np.ix_(i, j)])
+        middle = (vt[: self.rank].T / s[: self.rank]) @ u[:, : self.rank].T
+        return matrix[:, j] @ middle, matrix[i], i, j
+
+
+def alike(n: int, *, difference: float = 0.02) -> Values:
+    """Return ones with a little more on the diagonal: a cross leaves about twice the second singular value."""
+    return np.asarray(np.ones((n, n)) - difference * (np.ones((n, n)) - np.eye(n)))
+
+
+# largest volume
+
+
+def _largest_entry(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(1), alike(2)
+
+
+def _small(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(2), with_singular_values(rng, slow_spectrum(6), 6, 6)
+
+
+@bound(
+    method=LargestVolumeCross,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Goreinov & Tyrtyshnikov 2001"),
+    extremal=_largest_entry,
+    generic=_small,
+)
+def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
+    """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume."""
+    require(method.extra == 0, "the intersection is r by r")
+    s, r = singular_values(a), method.rank
+    require(r < s.shape[-1] and bool(np.all(s[..., r - 1] > 0)), "r < min(m, n) and rank A >= r")
+    return np.asarray((r + 1) * s[..., r])
+
+
+def _projective(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(1, extra=1), alike(4)
+
+
+def _projective_small(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(2, extra=1), with_singular_values(rng, slow_spectrum(5), 5, 5)
+
+
+@bound(
+    method=LargestVolumeCross,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Osinsky & Zamarashkin 2018"),
+    extremal=_projective,
+    generic=_projective_small,
+)
+def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
+    """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume."""
+    s, r, size = singular_values(a), method.rank, method.rank + method.extra
+    require(r < s.shape[-1] and bool(np.all(s[..., r - 1] > 0)), "r < min(m, n) and rank A >= r")
+    return np.asarray((1 + r / (size - r + 1)) * s[..., r])
+
+
+# drawn by volume
+
+
+def _slow_volume(rng: np.random.Generator) -> Instance:
+    return VolumeCross(2), with_singular_values(rng, slow_spectrum(8), 10, 8)
+
+
+def _flat_volume(rng: np.random.Generator) -> Instance:
+    return VolumeCross(1), with_singular_values(rng, [10.0, *([1.0] * 7)], 10, 8)
+
+
+ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
+
+
+def _require_rank(method: VolumeCross, a: Any) -> Values:
+    s = singular_values(a)
+    require(method.rank <= s.shape[-1] and bool(np.all(s[..., method.rank - 1] > 0)), "rank A >= r")
+    return s
+
+
+@bound(
+    method=VolumeCross,
+    error=errors.matrix_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=ZAMARASHKIN,
+    extremal=_flat_volume,
+    generic=_slow_volume,
+)
+def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
+    """E||A - C G^-1 R||_F^2 = (r+1)^2 e_{r+1}/e_r for rows I and columns J drawn in proportion to det(A(I, J))^2.
+
+    e_j are the elementary symmetric polynomials of the squared singular values.
+    """
+    return (method.rank + 1) ** 2 * elementary_ratio(_require_rank(method, a) ** 2, method.rank)
+
+
+@bound(
+    method=VolumeCross,
+    error=errors.matrix_frobenius_squared,
+    guarantee=InExpectation(),
+    source=ZAMARASHKIN,
+    extremal=_flat_volume,
+    generic=_slow_volume,
+)
+def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
+    """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume."""
+    return np.asarray((method.rank + 1) ** 2 * tail(_require_rank(method, a), method.rank) ** 2)
+
+
+# complete pivoting
+
+
+def wilkinson_growth(m: int) -> float:
+    """Return (m 2^(1/1) 3^(1/2) ... m^(1/(m-1)))^(1/2), the bound on the growth of completely pivoted elimination."""
+    return float((m * np.prod([j ** (1 / (j - 1)) for j in range(2, m + 1)])) ** 0.5)
+
+
+def complete_pivoting_factor(r: int) -> float:
+    """Return sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3."""
+    return float(sum(wilkinson_growth(r + 2 - i) * (4.0 ** (i - 1) + 2) / 3 for i in range(1, r + 2)))
+
+
+def _alike(rng: np.random.Generator) -> Instance:
+    return FullPivotCross(1), alike(2)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return FullPivotCross(4), with_singular_values(rng, slow_spectrum(24), 30, 24)
+
+
+@bound(
+    method=FullPivotCross,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Cortinovis, Kressner & Massei 2020", "with the growth bound of Wilkinson"),
+    extremal=_alike,
+    generic=_slow,
+)
+def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
+    """Max |A - A'| <= s_{r+1} sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3 after r completely pivoted steps.
+
+    g(m) = (m 2^1 3^(1/2) ... m^(1/(m-1)))^(1/2); at most 4^r g(r+1) s_{r+1}.
+    """
+    s, r = singular_values(a), method.rank
+    require(method.rtol == 0, "all steps are taken")
+    require(r < s.shape[-1], "r < min(m, n)")
+    return complete_pivoting_factor(r) * s[..., r]
+
+
+def _slow_definite(rng: np.random.Generator) -> Instance:
+    return FullPivotCross(4), with_eigenvalues(rng, slow_spectrum(24))
+
+
+@bound(
+    method=(FullPivotCross, GreedyPivotedCholesky),
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012"),
+    extremal=_alike,
+    generic=_slow_definite,
+)
+def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
+    """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps."""
+    require_semidefinite(a)
+    require(method.rtol == 0, "all steps are taken")
+    require(method.rank < a.shape[-1], "r < n")
+    return greedy_growth(method.rank) * eigenvalues(a)[..., method.rank]

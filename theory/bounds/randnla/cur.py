@@ -1,0 +1,159 @@
+"""Errors of CUR decompositions, and how well interpolation points condition singular vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.errors import Error, dense, singular_values
+from theory.guarantee import Deterministic
+from tnattn.randnla.cur import CUR, CURResult
+from tnattn.randnla.deim import DEIMColumns, QDEIMColumns
+from tnattn.randnla.pivoted_qr import QRColumns
+from tnattn.randnla.truncated_svd import TruncatedSVD
+
+
+def _nearly_flat(rng: np.random.Generator) -> Instance:
+    """Two nearly parallel columns and rows: singular vectors are flat, and one of each misses as much as it can."""
+    return CUR(1, DEIMColumns()), np.array([[1.0, 0.99], [0.99, 1.0 - 1e-6]])
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return CUR(4, DEIMColumns()), with_singular_values(rng, slow_spectrum(20), 24, 20)
+
+
+def _slow_q(rng: np.random.Generator) -> Instance:
+    return CUR(4, QDEIMColumns()), with_singular_values(rng, slow_spectrum(20), 24, 20)
+
+
+def _flat(rng: np.random.Generator) -> Values:
+    """A constant matrix with a little noise, whose leading singular vectors have no large entry."""
+    return np.asarray(np.ones((30, 20)) + 1e-3 * rng.standard_normal((30, 20)))
+
+
+def _flat_deim(rng: np.random.Generator) -> Instance:
+    return CUR(1, DEIMColumns()), _flat(rng)
+
+
+def _flat_q(rng: np.random.Generator) -> Instance:
+    return CUR(1, QDEIMColumns()), _flat(rng)
+
+
+def _taken(vectors: Values, indices: Any) -> Values:
+    chosen = np.asarray(dense(indices), dtype=np.int64)
+    return np.asarray(np.take_along_axis(vectors, chosen[..., None], axis=-2))
+
+
+def growths(a: Any, result: CURResult) -> tuple[Values, Values]:
+    """Return the norms of the inverses of leading left and right singular vectors at the chosen rows and columns."""
+    u, _, vt = np.linalg.svd(dense(a), full_matrices=False)
+    k = result.row_indices.shape[-1]
+    rows = _taken(u[..., :k], result.row_indices)
+    columns = _taken(np.swapaxes(vt, -1, -2)[..., :k], result.column_indices)
+    one, other = (1 / np.linalg.svd(x, compute_uv=False)[..., -1] for x in (rows, columns))
+    return np.asarray(one), np.asarray(other)
+
+
+def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
+    rule = method.selection
+    require(isinstance(rule, rules), f"rows and columns are points of {' or '.join(r.__name__ for r in rules)}")
+    require(isinstance(getattr(rule, "svd", None), TruncatedSVD), "singular vectors are exact")
+    require(method.rank < min(a.shape[-2:]), "k < min(m, n)")
+
+
+@conditional_bound(
+    method=CUR,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Sorensen & Embree 2016", "Theorem 4.1"),
+    extremal=_nearly_flat,
+    generic=_slow,
+)
+def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
+    """||A - C C^+ A R^+ R|| <= (h_p + h_q) s_{k+1}, h the norms of the inverses of singular vectors at the points."""
+    _require_interpolation(method, a, DEIMColumns, QDEIMColumns)
+    require(method.projection, "the middle matrix is C^+ A R^+")
+    rows, columns = growths(a, result)
+    return (rows + columns) * singular_values(a)[..., method.rank]
+
+
+def _row_growth(target: Any, result: CURResult) -> Values:
+    return growths(target, result)[0]
+
+
+def _one(target: Any) -> Values:
+    return np.ones(target.shape[:-2])
+
+
+row_growth = Error(
+    "norm of the inverse of the leading left singular vectors at the chosen rows",
+    _row_growth,
+    lambda t: np.full(t.shape[:-2], np.inf),
+    _one,
+)
+
+
+def triangular_growth(k: int) -> float:
+    """Return sqrt((4^k + 6k - 1) / 9)."""
+    return float(((4.0**k + 6 * k - 1) / 9) ** 0.5)
+
+
+@bound(
+    method=CUR,
+    error=row_growth,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Sorensen & Embree 2016", "Lemma 4.4, with a smaller constant"),
+    extremal=_flat_deim,
+    generic=_slow,
+)
+def deim_growth(method: CUR, a: Any) -> Values:
+    """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors."""
+    _require_interpolation(method, a, DEIMColumns)
+    m, k = a.shape[-2], method.rank
+    return np.full(a.shape[:-2], (m * k - k * (k - 1) / 2) ** 0.5 * triangular_growth(k))
+
+
+@bound(
+    method=CUR,
+    error=row_growth,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Drmač & Gugercin 2016"),
+    extremal=_flat_q,
+    generic=_slow_q,
+)
+def qdeim_growth(method: CUR, a: Any) -> Values:
+    """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors."""
+    _require_interpolation(method, a, QDEIMColumns)
+    m, k = a.shape[-2], method.rank
+    return np.full(a.shape[:-2], (m - k + 1) ** 0.5 * triangular_growth(k))
+
+
+def _pivots(rng: np.random.Generator) -> Instance:
+    return CUR(6, QRColumns()), with_singular_values(rng, slow_spectrum(20), 24, 20)
+
+
+def _outside(a: Values, part: Values) -> Values:
+    """Return the squared Frobenius norm of what is orthogonal to the columns of ``part``."""
+    return np.asarray(np.linalg.norm(a - part @ np.linalg.pinv(part) @ a, axis=(-2, -1)) ** 2)
+
+
+@conditional_bound(
+    method=CUR,
+    error=errors.projection_frobenius_squared,
+    guarantee=Deterministic(subtraction=True),
+    source=Source("Mahoney & Drineas 2009"),
+    extremal=_pivots,
+    generic=_slow,
+)
+def cur_pythagoras(method: CUR, a: Any, result: CURResult) -> Values:
+    """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2."""
+    require(method.projection, "the middle matrix is C^+ A R^+")
+    matrix = dense(a)
+    across = np.swapaxes(matrix, -1, -2)
+    columns = np.swapaxes(_taken(across, result.column_indices), -1, -2)
+    rows = np.swapaxes(_taken(matrix, result.row_indices), -1, -2)
+    return _outside(matrix, columns) + _outside(across, rows)

@@ -1,0 +1,269 @@
+"""Errors of the Nyström approximation from columns: given ones, uniform ones, by leverage, by volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.columns import elementary_ratio
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
+from theory.bounds.randnla.leverage import chernoff_lower
+from theory.errors import dense, eigenvalues
+from theory.guarantee import Deterministic, ExactExpectation, WithProbability
+from tnattn.randnla.column_nystrom import ColumnNystrom, ColumnNystromResult
+from tnattn.randnla.column_selection import UniformColumns
+from tnattn.randnla.leverage_draws import LeverageDraws
+from tnattn.randnla.volume_sampling import VolumeColumns
+
+Counts = npt.NDArray[np.int64]
+GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem")
+
+
+def require_semidefinite(a: Any) -> None:
+    """Require that matrices are square, symmetric and positive semidefinite, to rounding."""
+    require(a.shape[-1] == a.shape[-2], "K is square")
+    kernel = dense(a)
+    tolerance = a.shape[-1] * 2.0**-20 * np.abs(kernel).max(axis=(-2, -1), initial=0.0)
+    asymmetry = np.abs(kernel - np.swapaxes(kernel, -1, -2)).max(axis=(-2, -1))
+    require(bool(np.all(asymmetry <= tolerance)), "K is symmetric")
+    require(bool(np.all(np.linalg.eigvalsh(kernel)[..., 0] >= -tolerance)), "K is positive semidefinite")
+
+
+def flat_direction(n: int, *, level: float = 1e6) -> Values:
+    """Return I + level 1 1^T / n: what columns leave of the flat direction falls on the others alike."""
+    return np.asarray(np.eye(n) + level / n)
+
+
+# any columns
+
+
+def structural(kernel: Values, test: Values, k: int) -> tuple[float, float, float]:
+    """Return the spectral, nuclear and Frobenius bounds for one kernel (n, n) and a test matrix (n, s); inf if void."""
+    values, vectors = np.linalg.eigh(kernel)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    inner, outer = vectors[:, :k].T @ test, vectors[:, k:].T @ test
+    if np.linalg.matrix_rank(inner) < k:
+        return (np.inf,) * 3
+    x = np.sqrt(values[k:, None]) * outer @ np.linalg.pinv(inner)
+    spectral, frobenius = np.linalg.norm(x, 2), np.linalg.norm(x)
+    rest = values[k:]
+    mixed = np.linalg.norm(rest) + spectral * (np.sqrt(2 * rest.sum()) + frobenius)
+    return float(rest[0] + spectral**2), float(rest.sum() + frobenius**2), float(mixed)
+
+
+def _best_structural(a: Any, result: ColumnNystromResult, which: int) -> Values:
+    """Return the smallest bound over all k, per matrix of the stack."""
+    require_semidefinite(a)
+    kernels, n = dense(a), a.shape[-1]
+    indices = np.asarray(dense(result.indices), dtype=np.int64).reshape(-1, result.indices.shape[-1])
+    made = []
+    for kernel, chosen in zip(kernels.reshape(-1, n, n), indices, strict=True):
+        test = np.eye(n)[:, np.unique(chosen[chosen >= 0])]
+        made.append(min(structural(kernel, test, k)[which] for k in range(1, min(test.shape[1], n - 1) + 1)))
+    return np.reshape(made, kernels.shape[:-2])
+
+
+def _flat_tail(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(8), with_eigenvalues(rng, gap_spectrum(2, 40))
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(10), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_spectral(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'|| <= min_k l_{k+1} + ||X||^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S."""
+    return _best_structural(a, result, 0)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_nuclear,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_nuclear(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'||_* <= min_k sum_{j>k} l_j + ||X||_F^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S."""
+    return _best_structural(a, result, 1)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_frobenius(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'||_F <= min_k ||L_2||_F + ||X|| (sqrt(2 sum_{j>k} l_j) + ||X||_F), X = L_2^(1/2) U_2^T S (U_1^T S)^+."""
+    return _best_structural(a, result, 2)
+
+
+# uniform columns
+
+
+def subspace_coherence(a: Any, k: int) -> Values:
+    """Return n/k times the largest squared row norm of the leading k eigenvectors, per matrix."""
+    vectors = np.linalg.eigh(dense(a))[1][..., ::-1][..., :k]
+    return np.asarray(a.shape[-1] / k * np.sum(vectors**2, axis=-1).max(axis=-1))
+
+
+def _uniform(method: ColumnNystrom, a: Any, epsilon: float, delta: float) -> tuple[Counts, Values]:
+    """Return, per matrix, the largest k that uniform columns capture but for a chance of delta, and that chance."""
+    require(isinstance(method.selection, UniformColumns), "columns are drawn uniformly without replacement")
+    require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
+    require_semidefinite(a)
+    best = np.zeros(a.shape[:-2], dtype=np.int64)
+    chance = np.zeros(a.shape[:-2])
+    for k in range(1, min(method.rank, a.shape[-1] - 1) + 1):
+        draws = method.rank / subspace_coherence(a, k)
+        failure = np.reshape([chernoff_lower(epsilon, k, d) for d in draws.ravel()], draws.shape)
+        admissible = failure <= delta
+        best, chance = np.where(admissible, k, best), np.where(admissible, failure, chance)
+    require(bool(np.all(best >= 1)), "enough columns for the coherence of some leading eigenvectors")
+    return best, chance
+
+
+def _rest_from(a: Any, k: Counts, *, single: bool) -> Values:
+    values = eigenvalues(a)
+    sums = values if single else np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray(np.take_along_axis(sums, k[..., None], axis=-1)[..., 0])
+
+
+def _uniform_extremal(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(16), flat_direction(64)
+
+
+def _uniform_generic(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(24), flat_direction(48, level=100.0) + with_eigenvalues(rng, slow_spectrum(48))
+
+
+@bound(
+    method=ColumnNystrom,
+    error=errors.projection_spectral,
+    guarantee=WithProbability(),
+    source=Source("Gittens 2011; Gittens & Mahoney 2016", "uniform sampling theorem"),
+    extremal=_uniform_extremal,
+    generic=_uniform_generic,
+)
+def nystrom_uniform_spec(
+    method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.2
+) -> tuple[Values, Values]:
+    """||K - K'|| <= (1 + n/((1-e) s)) l_{k+1}, except with probability k c(-e)^(s/(mu k)) <= d, for s uniform columns.
+
+    c(e) = exp(e) / (1+e)^(1+e); mu is the coherence of the leading k eigenvectors, and k the largest admissible one.
+    """
+    k, chance = _uniform(method, a, epsilon, delta)
+    return spectral_factor(a.shape[-1], method.rank, epsilon) * _rest_from(a, k, single=True), chance
+
+
+@bound(
+    method=ColumnNystrom,
+    error=errors.projection_nuclear,
+    guarantee=WithProbability(),
+    source=Source("Gittens & Mahoney 2016", "with Markov's inequality, re-derived"),
+    extremal=_uniform_extremal,
+    generic=_uniform_generic,
+    must_fail=0.1,  # Markov's inequality
+)
+def nystrom_uniform_nuclear(
+    method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.2, markov: float = 0.5
+) -> tuple[Values, Values]:
+    """||K - K'||_* <= (1 + 1/((1-e) f)) sum_{j>k} l_j, except with probability f + k c(-e)^(s/(mu k)).
+
+    See ``nystrom_uniform_spec``; f is the parameter ``markov``.
+    """
+    require(0 < markov < 1, "0 < f < 1")
+    k, chance = _uniform(method, a, epsilon, delta)
+    return nuclear_factor(epsilon, markov) * _rest_from(a, k, single=False), chance + markov
+
+
+def spectral_factor(n: int, columns: int, epsilon: float) -> float:
+    """Return 1 + n / ((1 - epsilon) columns)."""
+    return 1 + n / ((1 - epsilon) * columns)
+
+
+def nuclear_factor(epsilon: float, markov: float) -> float:
+    """Return 1 + 1 / ((1 - epsilon) markov)."""
+    return 1 + 1 / ((1 - epsilon) * markov)
+
+
+# columns by leverage and by volume
+
+
+def _leverage_flat(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(30, LeverageDraws(subspace=2)), with_eigenvalues(rng, gap_spectrum(2, 64))
+
+
+def _leverage_slow(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(24, LeverageDraws(subspace=2)), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+@bound(
+    method=ColumnNystrom,
+    error=errors.projection_nuclear,
+    guarantee=WithProbability(),
+    source=Source(
+        "Drineas, Mahoney & Muthukrishnan 2008; Gittens & Mahoney 2016", "re-derived with explicit constants"
+    ),
+    extremal=_leverage_flat,
+    generic=_leverage_slow,
+)
+def nystrom_leverage_nuclear(
+    method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.5
+) -> tuple[Values, Values]:
+    """||K - K'||_* <= (1 + k/((1-e)^2 s d)) sum_{j>k} l_j, except with probability d + k c(-e)^(s/k).
+
+    s columns are drawn by the leverage scores of the leading k eigenvectors; c(e) = exp(e) / (1+e)^(1+e).
+    """
+    rule = method.selection
+    require(isinstance(rule, LeverageDraws), "columns are drawn by leverage scores")
+    assert isinstance(rule, LeverageDraws)
+    require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
+    require_semidefinite(a)
+    k, draws, values = rule.dimension(method.rank), method.rank, eigenvalues(a)
+    require(bool(np.all(values[..., k - 1] > 0)), "l_k > 0")
+    value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * values[..., k:].sum(axis=-1)
+    return np.asarray(value), np.full(values.shape[:-1], delta + chernoff_lower(epsilon, k, draws))
+
+
+def _determinantal(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(3, VolumeColumns(semidefinite=True)), with_eigenvalues(rng, slow_spectrum(12))
+
+
+def _determinantal_generic(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(2, VolumeColumns(semidefinite=True)), with_eigenvalues(rng, 0.5 ** np.arange(9))
+
+
+@bound(
+    method=ColumnNystrom,
+    error=errors.projection_nuclear,
+    guarantee=ExactExpectation(),
+    source=Source("Guruswami & Sinop 2012", "for a determinantal point process"),
+    extremal=_determinantal,
+    generic=_determinantal_generic,
+)
+def volume_sampling_nuclear(method: ColumnNystrom, a: Any) -> Values:
+    """E||K - K'||_* = (s+1) e_{s+1}/e_s for columns J drawn with probability proportional to det K(J, J), |J| = s.
+
+    e_j are the elementary symmetric polynomials of the eigenvalues.
+    """
+    rule, s = method.selection, method.rank
+    require(isinstance(rule, VolumeColumns) and rule.semidefinite, "columns are drawn by the minors of K")
+    require_semidefinite(a)
+    return (s + 1) * elementary_ratio(eigenvalues(a), s)
