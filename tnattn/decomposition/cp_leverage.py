@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
 from tnattn.decomposition.cp_start import CPStart, GaussianStart
 from tnattn.decomposition.cp_sweep import difference_energy
 from tnattn.decomposition.fit import History
+from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
 from tnattn.linalg import pseudo_inverse_apply
-from tnattn.randnla.leverage import leverage_scores, sample_indices
 
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
 
@@ -121,91 +121,13 @@ class CPLeverage(Decomposition):
         """Return the factor of a mode with columns of length one or zero, and their lengths."""
         xp = array_namespace(tensor)
         others = [j for j in range(self.order) if j != mode]
-        indices, scales = khatri_rao_rows_by_leverage(
-            [factors[j] for j in others], samples=self.samples, deterministic=self.deterministic, rng=rng
-        )
-        left = scales[..., None] * _rows_of_khatri_rao([factors[j] for j in others], indices)
+        sampling = KhatriRaoSampling(self.samples, self.deterministic)
+        indices, scales = sampling.draw([factors[j] for j in others], rng=rng)
+        left = scales[..., None] * khatri_rao_entries([factors[j] for j in others], indices)
         right = scales[..., None] * fibres(tensor, mode, indices, order=self.order)
         solution = xp.matrix_transpose(pseudo_inverse_apply(left, right))
         lengths = xp.linalg.vector_norm(solution, axis=-2)
         return solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :], lengths
-
-
-def khatri_rao_rows_by_leverage(
-    factors: Sequence[Array], *, samples: int, deterministic: int = 0, rng: Rng
-) -> tuple[list[Array], Array]:
-    """Draw rows of a Khatri-Rao product by the products of the leverage scores of its factors.
-
-    Parameters
-    ----------
-    factors : sequence of Array, (..., n_j, r)
-    samples : int
-        Drawn with replacement.
-    deterministic : int
-        Rows of the largest probability that are taken for certain; all rows if there are no more.
-    rng : numpy.random.Generator or DeviceDraws
-
-    Returns
-    -------
-    indices : list of Array, (..., deterministic + samples), integer
-        For each factor the row that enters the product.
-    scales : Array, (..., deterministic + samples)
-        ``S^T S`` with the rows scaled by them is the identity in expectation, on the rows of positive probability.
-    """
-    xp = array_namespace(*factors)
-    scores = [leverage_scores(factor) for factor in factors]
-    chances = [p / xp.where(xp.sum(p, axis=-1) > 0, xp.sum(p, axis=-1), 1.0)[..., None] for p in scores]
-    drawn = [sample_indices(p, uniform(rng, (samples,), like=p)) for p in chances]
-    chance = math.prod(xp.take_along_axis(p, i, axis=-1) for p, i in zip(chances, drawn, strict=True))
-    positive = chance > 0
-    scales = xp.where(positive, 1 / xp.sqrt(samples * xp.where(positive, chance, xp.ones_like(chance))), 0.0)
-    if deterministic == 0:
-        return drawn, xp.astype(scales, factors[0].dtype)
-    certain = _most_probable(chances, deterministic)
-    sizes = [int(factor.shape[-2]) for factor in factors]
-    # what is drawn although it was taken for certain counts nothing, and the expectation is the rest
-    again = xp.any(_place(drawn, sizes)[..., :, None] == _place(certain, sizes)[..., None, :], axis=-1)
-    scales = xp.where(again, xp.zeros_like(scales), scales)
-    ones = xp.ones(tuple(certain[0].shape), dtype=scales.dtype, device=device(scales))
-    indices = [xp.concat([a, b], axis=-1) for a, b in zip(certain, drawn, strict=True)]
-    return indices, xp.astype(xp.concat([ones, scales], axis=-1), factors[0].dtype)
-
-
-def _most_probable(chances: Sequence[Array], count: int) -> list[Array]:
-    """Return the indices (..., count) of the largest products of one entry of each of several vectors (..., n_j).
-
-    Each is among the products of the ``count`` largest of every vector, which are all compared.
-    """
-    xp = array_namespace(*chances)
-    orders = [xp.argsort(p, axis=-1, descending=True)[..., : min(count, p.shape[-1])] for p in chances]
-    product = xp.ones_like(chances[0][..., :1])
-    for p, order in zip(chances, orders, strict=True):
-        product = product[..., :, None] * xp.take_along_axis(p, order, axis=-1)[..., None, :]
-        product = xp.reshape(product, (*product.shape[:-2], -1))
-    chosen = xp.argsort(product, axis=-1, descending=True)[..., :count]
-    found = []
-    for order in reversed(orders):
-        width = order.shape[-1]
-        found.append(xp.take_along_axis(order, chosen % width, axis=-1))
-        chosen = chosen // width
-    return found[::-1]
-
-
-def _place(indices: Sequence[Array], sizes: Sequence[int]) -> Array:
-    """Return the row of the Khatri-Rao product, the index of the last factor running fastest."""
-    place = indices[0]
-    for index, n in zip(indices[1:], sizes[1:], strict=True):
-        place = place * n + index
-    return place
-
-
-def _rows_of_khatri_rao(factors: Sequence[Array], indices: Sequence[Array]) -> Array:
-    """Return rows (..., s, r) of a Khatri-Rao product."""
-    xp = array_namespace(*factors)
-    return math.prod(
-        xp.take_along_axis(factor, xp.broadcast_to(i[..., None], (*i.shape, factor.shape[-1])), axis=-2)
-        for factor, i in zip(factors, indices, strict=True)
-    )
 
 
 def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:

@@ -7,9 +7,11 @@ import pytest
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.cp_leverage import CPLeverage, fibres, khatri_rao_rows_by_leverage
+from tnattn.decomposition.cp_leverage import CPLeverage, fibres
+from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling
 from tnattn.decomposition.multilinear import khatri_rao, unfold
 from tnattn.structured.cp import CPTensor
+from tnattn.structured.khatri_rao import KhatriRao
 
 
 def rng(seed=0):
@@ -35,7 +37,7 @@ def test_sampled_gram_matrices_are_unbiased(deterministic):
     squares = np.zeros((2, 2))
     source = rng()
     for _ in range(trials):
-        indices, scales = khatri_rao_rows_by_leverage(factors, samples=6, deterministic=deterministic, rng=source)
+        indices, scales = KhatriRaoSampling(6, deterministic).draw(factors, rng=source)
         sampled = scales[:, None] * rows_of(factors, indices)
         total += sampled.T @ sampled
         squares += (sampled.T @ sampled) ** 2
@@ -50,17 +52,24 @@ def test_rows_taken_for_certain_are_the_most_probable_ones():
     ranked = sorted(
         itertools.product(range(4), range(5), range(3)), key=lambda i: -np.prod([s[j] for s, j in zip(scores, i)])
     )
-    indices, scales = khatri_rao_rows_by_leverage(factors, samples=4, deterministic=7, rng=rng())
+    indices, scales = KhatriRaoSampling(4, 7).draw(factors, rng=rng())
     assert list(zip(*(i[:7].tolist() for i in indices), strict=True)) == ranked[:7]
     assert np.all(scales[:7] == 1)
 
 
 def test_all_rows_taken_for_certain_are_exact():
     factors = [rng(1).standard_normal((4, 2)), rng(2).standard_normal((5, 2))]
-    indices, scales = khatri_rao_rows_by_leverage(factors, samples=3, deterministic=20, rng=rng())
+    indices, scales = KhatriRaoSampling(3, 20).draw(factors, rng=rng())
     sampled = scales[:, None] * rows_of(factors, indices)
     np.testing.assert_allclose(sampled.T @ sampled, khatri_rao(factors).T @ khatri_rao(factors), rtol=1e-12)
     assert np.all(scales[20:] == 0)
+
+
+def test_the_sampling_matrix_picks_the_rows_drawn():
+    factors = (rng(1).standard_normal((4, 2)), rng(2).standard_normal((5, 2)))
+    indices, scales = KhatriRaoSampling(9, 3).draw(factors, rng=rng())
+    sampled = KhatriRaoSampling(9, 3)(KhatriRao(factors), rng=rng()) @ khatri_rao(factors)
+    np.testing.assert_allclose(sampled, scales[:, None] * rows_of(factors, indices), rtol=1e-13)
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3])
