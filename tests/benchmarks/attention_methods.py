@@ -92,7 +92,7 @@ def main(asked: list[str]) -> None:
     if unknown:
         raise SystemExit(f"unknown methods {unknown}; choose from {', '.join(METHODS)}")
     names = asked or list(METHODS)
-    columns = {(n, m): case(n, m, names, rounds=5 if n < 8192 else 3) for n, m in CASES}
+    columns = {(n, m): case(n, m, names, rounds=5 if n < 4096 else 3) for n, m in CASES}
     header = ["time over PyTorch SDPA (peak MB)", *(f"n = {n}, m = {m}" for n, m in CASES)]
     rows = [[name, *(f"{columns[key][name][0]:.2f} ({columns[key][name][1]:.0f})" for key in CASES)] for name in names]
     print(markdown(header, rows))

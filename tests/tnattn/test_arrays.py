@@ -34,6 +34,7 @@ from tnattn.arrays import (
     scatter_products,
     scatter_rows,
     signs,
+    stacked_matmul,
     synchronize,
     to_host,
     uniform,
@@ -554,3 +555,14 @@ def test_library_info_names_versions_and_blas(xp):
     assert {"python", "scipy", "blas", "threads", "torch", "cupy"} <= set(info)
     assert all(isinstance(value, str) and value for value in info.values())
     assert info.get("cupy device", "none") == "none" or xp.name != "cupy stand-in"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((3, 1, 80, 90), (1, 4, 90, 70)), ((12, 90, 80), (80, 90)), ((90, 80), (7, 80, 300)), ((80, 90), (90, 700))],
+)
+def test_products_of_stacks_are_those_of_their_matrices(xp, assert_close, monkeypatch, left, right):
+    monkeypatch.setattr("tnattn.arrays.host_threads", lambda: 3)
+    monkeypatch.setattr("tnattn.arrays._SMALL", 1)
+    a, b = (np.random.default_rng(0).standard_normal(shape) for shape in (left, right))
+    assert_close(stacked_matmul(xp.asarray(a), xp.asarray(b)), a @ b, rtol=0, atol=1000 * xp.eps())

@@ -7,7 +7,16 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tnattn.arrays import Array, array_namespace, device, exp_in_place, parallel_map, prefers_host_tiles, widened
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    device,
+    exp_in_place,
+    parallel_map,
+    prefers_host_tiles,
+    stacked_matmul,
+    widened,
+)
 from tnattn.structured.base import StructuredMatrix
 
 if TYPE_CHECKING:
@@ -201,7 +210,7 @@ class SoftmaxOperator(StructuredMatrix):
         keys = self._problem.keys
         keys = (keys[(*head[:-1], 0)] if head else keys)[..., columns, :]
         n_q, n_k = self.shape[-2:]
-        scores = query @ widened(keys).mT
+        scores = stacked_matmul(query, widened(keys).mT)
         if self._problem.grouped_mask.coverage(rows, columns, n_q=n_q, n_k=n_k) == "all":
             return self._capped(scores)
         return self._masked(scores, head, _range(rows, query), columns)

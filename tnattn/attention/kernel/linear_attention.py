@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, dtype_name
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, exp_in_place, stacked_matmul
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.method import KeyMethod
@@ -50,7 +50,7 @@ class LinearAttention(KeyMethod):
 def elu_plus_one(x: Array) -> Array:
     """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
     xp = array_namespace(x)
-    return xp.where(x > 0, x + 1, xp.exp(xp.minimum(x, xp.zeros_like(x))))
+    return xp.where(x > 0, x + 1, exp_in_place(xp.minimum(x, xp.zeros((), dtype=x.dtype, device=device(x)))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class LinearState(Summary):
         """Sum the features of keys."""
         features = elu_plus_one(keys.keys * math.sqrt(keys.scale))
         mass = array_namespace(features).sum(features, axis=-2)
-        return cls(keys.scale, features.mT @ keys.values, mass, Transposed(Dense(features)))
+        return cls(keys.scale, stacked_matmul(features.mT, keys.values), mass, Transposed(Dense(features)))
 
     @property
     def nbytes(self) -> int:

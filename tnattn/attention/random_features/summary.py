@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 
-from tnattn.arrays import Array, Rng, array_namespace, dtype_name
+from tnattn.arrays import Array, Rng, array_namespace, dtype_name, exp_in_place, parallel_map, prefers_host_tiles
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.random_features.features import FeatureKind
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense, StructuredMatrix
+
+_TILE = 1 << 16  # features of queries that a thread of the host holds at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,10 @@ class FeatureMap:
     directions: Array
     scale: float
     origin: Array | None
+
+    def at(self, head: tuple[int, ...]) -> FeatureMap:
+        """Return the map of one key head, given by its index, or the map itself for ()."""
+        return self if self.origin is None else replace(self, origin=self.origin[(*head, ...)])
 
     def of_queries(self, queries: Array) -> tuple[Array, Array | None]:
         """Return exponents and factors of the features of queries (..., n, d)."""
@@ -112,16 +119,20 @@ class FeatureSummary(Summary):
     def of(cls, map: FeatureMap, keys: KeySet) -> FeatureSummary:
         """Sum the features of keys: O(n (p d + m d_v)) per key head."""
         xp = array_namespace(keys.keys)
-        exponents, factors = map.of_keys(keys.keys)
-        peak = xp.max(exponents, axis=-2, keepdims=True)
-        features = _evaluated(exponents, factors, peak)  # (..., G, 1, n, m)
-        return cls(
-            map,
-            peak,
-            features.mT @ keys.values,
-            xp.sum(features, axis=-2),
-            KeyFeatures(map, keys.keys, peak),
-        )
+        batch = keys.keys.shape[:-2]
+
+        def work(head: tuple[int, ...]) -> tuple[Array, Array, Array]:
+            exponents, factors = map.at(head).of_keys(keys.keys[(*head, ...)])
+            peak = xp.max(exponents, axis=-2, keepdims=True)
+            features = _evaluated(exponents, factors, peak)  # (..., n, m)
+            return peak, features.mT @ keys.values[(*head, ...)], xp.sum(features, axis=-2)
+
+        if prefers_host_tiles(keys.keys):  # threads share the heads, so that features of two or so exist at a time
+            parts = parallel_map(work, list(product(*(range(size) for size in batch))), like=keys.keys)
+            peak, values, mass = (xp.reshape(xp.stack(x), (*batch, *x[0].shape)) for x in zip(*parts, strict=True))
+        else:
+            peak, values, mass = work(())
+        return cls(map, peak, values, mass, KeyFeatures(map, keys.keys, peak))
 
     @property
     def nbytes(self) -> int:
@@ -137,13 +148,32 @@ class FeatureSummary(Summary):
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
-        exponents, factors = self.map.of_queries(queries)
-        exponents = exponents + self.peak
-        # one number per row leaves the exponents and enters the shift, so that the largest feature is exp(0)
-        top = xp.max(exponents, axis=-1, keepdims=True)
+
+        def work(rows: Array, peak: Array) -> tuple[Array, Array]:
+            exponents, factors = self.map.of_queries(rows)
+            exponents = exponents + peak
+            # one number per row leaves the exponents and enters the shift, so that the largest feature is exp(0)
+            top = xp.max(exponents, axis=-1, keepdims=True)
+            return _evaluated(exponents, factors, top), top[..., 0]
+
+        if prefers_host_tiles(queries):
+            *batch, n_q, _ = queries.shape
+            peaks = xp.broadcast_to(self.peak, (*batch, *self.peak.shape[-2:]))
+            features = xp.empty((*batch, n_q, self.map.features), dtype=queries.dtype)
+            top = xp.empty((*batch, n_q), dtype=queries.dtype)
+
+            def fill(tile: tuple[tuple[int, ...], slice]) -> None:
+                head, rows = tile
+                features[(*head, rows)], top[(*head, rows)] = work(queries[(*head, rows)], peaks[head])
+
+            step = max(1, _TILE // self.map.features)
+            blocks = [slice(start, min(start + step, n_q)) for start in range(0, n_q, step)]
+            parallel_map(fill, list(product(product(*(range(size) for size in batch)), blocks)), like=queries)
+        else:
+            features, top = work(queries, self.peak)
         return Approximation(
-            kernel=Dense(_evaluated(exponents, factors, top)),
-            shift=top[..., 0] + self.map.offset(queries),
+            kernel=Dense(features),
+            shift=top + self.map.offset(queries),
             values=self.values,
             mass=self.mass,
             expand=self.lift,
@@ -163,5 +193,5 @@ class FeatureSummary(Summary):
 
 
 def _evaluated(exponents: Array, factors: Array | None, shift: Array) -> Array:
-    kernel = array_namespace(exponents).exp(exponents - shift)
+    kernel = exp_in_place(exponents - shift)
     return kernel if factors is None else factors * kernel
