@@ -25,6 +25,11 @@ def near_parallel(angle: float = 1e-2) -> Values:
     return np.array([[1.0, np.cos(angle)], [0.0, np.sin(angle)]])
 
 
+def has_rank(s: Values, k: int, size: int) -> bool:
+    """Whether singular values (..., r) of matrices of a size say that all have rank k, beyond rounding."""
+    return k <= s.shape[-1] and bool(np.all(s[..., k - 1] > size * np.finfo(np.float64).eps * s[..., 0]))
+
+
 # volume sampling
 
 
@@ -51,7 +56,7 @@ def _require_volume(method: InterpolativeDecomposition, a: Any) -> None:
     rule = method.selection
     require(isinstance(rule, VolumeColumns) and not rule.semidefinite, "columns are drawn by their squared volume")
     s = singular_values(a)
-    require(method.rank <= s.shape[-1] and bool(np.all(s[..., method.rank - 1] > 0)), "rank A >= s")
+    require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= s")
 
 
 @bound(

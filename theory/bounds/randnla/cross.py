@@ -10,7 +10,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
+from theory.bounds.randnla.columns import elementary_ratio, greedy_growth, has_rank
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
 from theory.bounds.randnla.nystrom_columns import require_semidefinite
 from theory.errors import dense, eigenvalues, singular_values, tail
@@ -93,7 +93,7 @@ def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume."""
     require(method.extra == 0, "the intersection is r by r")
     s, r = singular_values(a), method.rank
-    require(r < s.shape[-1] and bool(np.all(s[..., r - 1] > 0)), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
     return np.asarray((r + 1) * s[..., r])
 
 
@@ -116,7 +116,7 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume."""
     s, r, size = singular_values(a), method.rank, method.rank + method.extra
-    require(r < s.shape[-1] and bool(np.all(s[..., r - 1] > 0)), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])
 
 
@@ -136,7 +136,7 @@ ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
     s = singular_values(a)
-    require(method.rank <= s.shape[-1] and bool(np.all(s[..., method.rank - 1] > 0)), "rank A >= r")
+    require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= r")
     return s
 
 
