@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng
 from tnattn.randnla.base import MatrixMethod
+from tnattn.randnla.operand import matrix_by_matrix
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
@@ -21,10 +22,13 @@ class QBResult(Factored):
         Columns orthonormal.
     b : Array, (..., size, n)
         ``q^T a``.
+    omega : StructuredMatrix, (n, size), optional
+        The test matrix that was drawn.
     """
 
     q: Array
     b: Array
+    omega: StructuredMatrix | None = None
 
     def factors(self) -> tuple[Array, Array]:
         return self.q, self.b
@@ -46,5 +50,10 @@ class QB(MatrixMethod):
     range_finder: RangeFinder = field(default_factory=RangeFinder)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QBResult:
-        q = self.range_finder.basis(a, rng=rng)
-        return QBResult(q, (a.mT @ q).mT)
+        omega = self.range_finder.test_matrix(a, rng=rng)
+        q, b = matrix_by_matrix(lambda one: self._one(one, omega), a)
+        return QBResult(q, b, omega)
+
+    def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array]:
+        q = self.range_finder.continued(a, omega)
+        return q, (a.mT @ q).mT

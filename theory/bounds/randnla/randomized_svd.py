@@ -92,6 +92,7 @@ def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVD
 def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
     """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound."""
     finder = method.range_finder
+    require(method.rtol is None, "the rank is given")
     require_gaussian(finder, a, rank=1, oversampling=2)
     return expected_square(singular_values(a), finder.rank, finder.oversampling)
 
@@ -110,6 +111,7 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     tau_k^2 is the sum of s_j^2 over j > k.
     """
     finder = method.range_finder
+    require(getattr(method, "rtol", None) is None, "the rank is given")
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations
     s = singular_values(a)

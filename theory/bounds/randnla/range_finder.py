@@ -11,6 +11,7 @@ from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import InExpectation, WithProbability
+from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.qb import QB, QBResult
 from tnattn.randnla.range_finder import RangeFinder
@@ -210,13 +211,15 @@ def rrf_power_spec_expected(method: QB, a: Any) -> Values:
 
 
 @identity(
-    method=QB,
+    method=(QB, AdaptiveQB),
     error=errors.projection_frobenius_squared,
     source=Source("Yu, Gu & Li 2018", "Section 3"),
     extremal=_gap,
     generic=_slow,
 )
-def randqb_residual_identity(method: QB, a: Any, result: QBResult) -> tuple[Values, Values]:
+def randqb_residual_identity(
+    method: QB | AdaptiveQB, a: Any, result: QBResult | AdaptiveQBResult
+) -> tuple[Values, Values]:
     """||A - QQ^T A||_F^2 = ||A||_F^2 - ||Q^T A||_F^2."""
     whole, captured = (np.linalg.norm(errors.dense(x), axis=(-2, -1)) ** 2 for x in (a, result.b))
     return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)

@@ -1,0 +1,143 @@
+"""Moments and tails of the pseudo-inverse of a Gaussian matrix, on which the theorems of the range finder rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.errors import Error
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.arrays import Rng, normal, require_rng
+from tnattn.structured.dense import Dense
+
+
+@dataclass(frozen=True)
+class GaussianPseudoInverse:
+    """Draws ``G^+`` of a k-by-(k + p) standard Gaussian matrix for a target of its shape, (k + p, k).
+
+    The target is what ``G^+`` is compared with: zero, so that an error is a norm of ``G^+``.
+    """
+
+    def __call__(self, target: Any, *, rng: Rng | None = None) -> Dense:
+        """Return one draw of the pseudo-inverse, (k + p, k)."""
+        columns, k = target.shape[-2:]
+        drawn = normal(require_rng(rng, "GaussianPseudoInverse"), (k, columns), like=target)
+        return Dense(np.linalg.pinv(drawn))
+
+
+def _zero(k: int, p: int) -> Callable[[np.random.Generator], Instance]:
+    return lambda rng: (GaussianPseudoInverse(), np.zeros((k + p, k)))
+
+
+def _infinite(target: Any) -> Values:
+    return np.asarray(np.inf)
+
+
+def _one(target: Any) -> Values:
+    return np.ones(())
+
+
+def _error(name: str, error: Error) -> Error:
+    return Error(name, error.measure, _infinite, _one)
+
+
+frobenius_squared = _error("squared Frobenius norm of the pseudo-inverse", errors.matrix_frobenius_squared)
+frobenius = _error("Frobenius norm of the pseudo-inverse", errors.matrix_frobenius)
+spectral = _error("spectral norm of the pseudo-inverse", errors.matrix_spectral)
+spectral_squared = Error(
+    "squared spectral norm of the pseudo-inverse",
+    lambda t, r: errors.matrix_spectral(t, r) ** 2,
+    _infinite,
+    _one,
+)
+
+
+def _sizes(target: Any, *, least: int) -> tuple[int, int]:
+    columns, k = (int(n) for n in target.shape[-2:])
+    p = columns - k
+    require(k >= 1 and p >= least, f"k >= 1 and p >= {least}")
+    require(bool(np.all(errors.dense(target) == 0)), "the target is zero")
+    return k, p
+
+
+def _halko(statement: str) -> Source:
+    return Source("Halko, Martinsson & Tropp 2011", statement)
+
+
+@bound(
+    method=GaussianPseudoInverse,
+    error=frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=_halko("Proposition 10.1"),
+    extremal=_zero(4, 8),
+    generic=_zero(3, 6),
+)
+def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
+    """E||G^+||_F^2 = k / (p-1) for a k-by-(k+p) Gaussian matrix."""
+    k, p = _sizes(target, least=2)
+    return np.asarray(k / (p - 1))
+
+
+@bound(
+    method=GaussianPseudoInverse,
+    error=spectral,
+    guarantee=InExpectation(),
+    source=_halko("Proposition 10.2"),
+    extremal=_zero(4, 8),
+    generic=_zero(3, 4),
+)
+def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
+    """E||G^+|| <= e sqrt(k+p) / p for a k-by-(k+p) Gaussian matrix."""
+    k, p = _sizes(target, least=1)
+    return np.asarray(np.e * np.sqrt(k + p) / p)
+
+
+@bound(
+    method=GaussianPseudoInverse,
+    error=spectral_squared,
+    guarantee=InExpectation(),
+    source=Source("Frangella, Tropp & Udell 2023", "from Chen & Dongarra 2005"),
+    extremal=_zero(4, 8),
+    generic=_zero(3, 5),
+    must_fail=0.1,
+)
+def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
+    """E||G^+||^2 <= e^2 (k+p) / (p^2 - 1) for a k-by-(k+p) Gaussian matrix."""
+    k, p = _sizes(target, least=2)
+    return np.asarray(np.e**2 * (k + p) / (p**2 - 1))
+
+
+@bound(
+    method=GaussianPseudoInverse,
+    error=frobenius,
+    guarantee=WithProbability(),
+    source=_halko("Proposition 10.4"),
+    extremal=_zero(4, 8),
+    generic=_zero(3, 4),
+)
+def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
+    """||G^+||_F < t sqrt(3k / (p+1)), except with probability t^-p."""
+    k, p = _sizes(target, least=4)
+    require(t >= 1, "t >= 1")
+    return np.asarray(t * np.sqrt(3 * k / (p + 1))), float(t**-p)
+
+
+@bound(
+    method=GaussianPseudoInverse,
+    error=spectral,
+    guarantee=WithProbability(),
+    source=_halko("Proposition 10.4"),
+    extremal=_zero(4, 8),
+    generic=_zero(3, 4),
+    must_fail=0.15,
+)
+def gaussian_pinv_spec_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
+    """||G^+|| < t e sqrt(k+p) / (p+1), except with probability t^-(p+1)."""
+    k, p = _sizes(target, least=4)
+    require(t >= 1, "t >= 1")
+    return np.asarray(t * np.e * np.sqrt(k + p) / (p + 1)), float(t ** -(p + 1))

@@ -1,0 +1,97 @@
+"""Errors of the generalized Nyström approximation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import singular_values, tail
+from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return GeneralizedNystrom(rank=8, oversampling=0, excess=8), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return GeneralizedNystrom(rank=8, oversampling=0, excess=12), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _truncated(rng: np.random.Generator) -> Instance:
+    return GeneralizedNystrom(rank=4, oversampling=20, excess=12), with_singular_values(
+        rng, np.r_[np.full(8, 1.0), np.full(32, 0.01)], 48, 40
+    )
+
+
+def _truncated_slow(rng: np.random.Generator) -> Instance:
+    return GeneralizedNystrom(rank=5, oversampling=5, excess=8), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _sizes(method: GeneralizedNystrom, a: Any) -> tuple[int, int]:
+    """Return the columns and rows of the two sketches, or raise HypothesisViolated."""
+    require(isinstance(method.sketch, Gaussian), "both test matrices are Gaussian")
+    require(method.oversampling == 0, "nothing is truncated")
+    columns, rows = method.size, method.corange_size
+    require(columns <= min(a.shape[-2:]) and rows <= a.shape[-2], "l <= min(m, n) and s <= m")
+    require(rows >= columns + 2, "s >= l + 2")
+    return columns, rows
+
+
+def smallest_split(s: Values, size: int) -> Values:
+    """Return min over r <= l - 2 of (1 + r / (l - r - 1)) tau_r^2, (...)."""
+    splits = [(1 + r / (size - r - 1)) * tail(s, r) ** 2 for r in range(size - 1)]
+    return np.asarray(np.min(splits, axis=0))
+
+
+@conditional_bound(
+    method=GeneralizedNystrom,
+    error=errors.matrix_frobenius_squared,
+    guarantee=ExactExpectation(),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.3, its first step"),
+    extremal=_gap,
+    generic=_slow,
+)
+def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> Values:
+    """E||A - B||_F^2 = (1 + l/(s-l-1)) ||A - QQ^T A||_F^2 given the range sketch.
+
+    The range sketch has l columns, the corange sketch s rows.
+    """
+    columns, rows = _sizes(method, a)
+    q, dense = errors.dense(result.u), errors.dense(a)
+    missed = np.linalg.norm(dense - q @ (np.swapaxes(q, -1, -2) @ dense), axis=(-2, -1)) ** 2
+    return np.asarray((1 + columns / (rows - columns - 1)) * missed)
+
+
+@bound(
+    method=GeneralizedNystrom,
+    error=errors.matrix_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.3"),
+    extremal=_gap,
+    generic=_slow,
+)
+def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
+    """E||A - B||_F^2 <= (1 + l/(s-l-1)) min_{r<=l-2} (1 + r/(l-r-1)) sum_{j>r} s_j^2, l columns and s rows sketched."""
+    columns, rows = _sizes(method, a)
+    require(columns >= 2, "l >= 2")
+    return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(singular_values(a), columns))
+
+
+@conditional_bound(
+    method=GeneralizedNystrom,
+    error=errors.matrix_frobenius,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 5.1, its first step"),
+    extremal=_truncated,
+    generic=_truncated_slow,
+)
+def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> Values:
+    """||A - [B]_k||_F <= tau_k + 2 ||A - B||_F, B the approximation before truncation, tau_k that of the best."""
+    whole = errors.matrix_frobenius(a, result.untruncated)
+    return np.asarray(tail(singular_values(a), result.kept) + 2 * whole)

@@ -1,0 +1,58 @@
+"""The error of block Krylov subspaces: a Chebyshev polynomial in place of a power."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import singular_values, tail
+from theory.guarantee import InExpectation
+from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.krylov import BlockKrylov
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return BlockKrylov(rank=4, oversampling=4, power_iterations=1), with_singular_values(
+        rng, gap_spectrum(4, 48, level=3.0), 48, 56
+    )
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    method = BlockKrylov(rank=5, oversampling=5, power_iterations=2)
+    return method, with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def chebyshev(degree: int, x: Values) -> Values:
+    """Return the Chebyshev polynomial of the first kind at x >= 0."""
+    inside = np.cos(degree * np.arccos(np.minimum(x, 1.0)))
+    with np.errstate(over="ignore"):
+        outside = np.cosh(degree * np.arccosh(np.maximum(x, 1.0)))
+    return np.asarray(np.where(x <= 1, inside, outside))
+
+
+@bound(
+    method=BlockKrylov,
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Drineas, Ipsen, Kontopoulou & Magdon-Ismail 2018", "its expectation re-derived"),
+    extremal=_gap,
+    generic=_slow,
+)
+def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
+    """E||A - B||_F^2 <= tau_k^2 + sum_{i<=k} (s_i / T(s_i/s_{k+1}))^2 sum_{j>k} T(s_j/s_{k+1})^2 / (p-1), rank B = k.
+
+    T is the Chebyshev polynomial of degree 2q+1, tau_k^2 the sum of s_j^2 over j > k.
+    """
+    require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
+    k, p, degree = method.rank, method.oversampling, 2 * method.power_iterations + 1
+    require(p >= 2, "p >= 2")
+    require(k + p <= min(a.shape[-2:]), "k + p <= min(m, n)")
+    s = singular_values(a)
+    require(bool(np.all(s[..., k] > 0)), "s_{k+1} > 0")
+    grown = chebyshev(degree, s / s[..., k, None])
+    leading = np.sum((s[..., :k] / grown[..., :k]) ** 2, axis=-1)
+    return np.asarray(tail(s, k) ** 2 + leading * np.sum(grown[..., k:] ** 2, axis=-1) / (p - 1))

@@ -1,0 +1,252 @@
+"""What a range finder captures, given its test matrix: statements without probability."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, conditional_bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import Error
+from theory.guarantee import Deterministic
+from tnattn.randnla.qb import QB, QBResult
+from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.trigonometric import SubsampledHadamard
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return QB(RangeFinder(rank=4, oversampling=1)), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _one_direction(rng: np.random.Generator) -> Instance:
+    """Return a case of equality: one column, one direction, no oversampling."""
+    a = with_singular_values(rng, [2.0, *([1.0] * 29)], 30, 40)
+    return QB(RangeFinder(rank=1, oversampling=0, power_iterations=1)), a
+
+
+def _slow_power(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=5, oversampling=3, power_iterations=1)
+    return QB(finder), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+class Split(NamedTuple):
+    """A matrix seen in its singular vectors: values before and after the target rank, and F = Omega_2 Omega_1^+."""
+
+    leading: Values  # (..., k)
+    rest: Values  # (..., r - k)
+    ratio: Values  # (..., r - k, k)
+
+
+def split(method: QB, a: Any, result: QBResult, *, power: bool) -> Split:
+    """Return the split at the target rank, or raise HypothesisViolated."""
+    finder = method.range_finder
+    require(result.omega is not None, "the test matrix is known")
+    require(power or finder.power_iterations == 0, "no power iterations")
+    k = finder.rank
+    require(k <= min(a.shape[-2:]), "k <= min(m, n)")
+    _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
+    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    seen = vt @ errors.dense(result.omega)
+    first, second = seen[..., :k, :], seen[..., k:, :]
+    smallest = np.linalg.svd(first, compute_uv=False)[..., -1]
+    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
+    return Split(s[..., :k], s[..., k:], second @ np.linalg.pinv(first))
+
+
+def _weighted(parts: Split, q: int) -> Values:
+    """Return Sigma_2^(2q+1) F Sigma_1^(-2q), whose powers are taken of values in units of s_k."""
+    unit = parts.leading[..., -1:]
+    left = unit * (parts.rest / unit) ** (2 * q + 1)
+    return np.asarray(left[..., :, None] * parts.ratio * ((unit / parts.leading) ** (2 * q))[..., None, :])
+
+
+def _spectral(x: Values) -> Values:
+    return np.asarray(np.linalg.norm(x, ord=2, axis=(-2, -1)) if x.size else np.zeros(x.shape[:-2]))
+
+
+def _root(*squares: Values) -> Values:
+    return np.asarray(np.sqrt(sum(np.square(x) for x in squares)))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2 Omega_2 Omega_1^+||^2, S_2 the singular values beyond the k-th."""
+    parts = split(method, a, result, power=False)
+    return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(_weighted(parts, 0)))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
+    extremal=_gap,
+    generic=_slow,
+)
+def rrf_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2 Omega_2 Omega_1^+||_F^2, S_2 the singular values beyond the k-th."""
+    parts = split(method, a, result, power=False)
+    return _root(np.linalg.norm(parts.rest, axis=-1), np.linalg.norm(_weighted(parts, 0), axis=(-2, -1)))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.2"),
+    extremal=_one_direction,
+    generic=_slow_power,
+)
+def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A|| <= ||(I - QQ^T) (A A^T)^q A||^(1/(2q+1)): a projection misses less of A than of its powers."""
+    power = 2 * method.range_finder.power_iterations + 1
+    u, s, _ = np.linalg.svd(errors.dense(a), full_matrices=False)
+    largest = np.maximum(s[..., :1], np.finfo(np.float64).tiny)
+    q = errors.dense(result.q)
+    missed = u - q @ (np.swapaxes(q, -1, -2) @ u)
+    return np.asarray(largest[..., 0] * _spectral(missed * ((s / largest) ** power)[..., None, :]) ** (1 / power))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Gu 2015", "structural lemma"),
+    extremal=_one_direction,
+    generic=_slow_power,
+)
+def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2^(2q+1) F S_1^(-2q)||^2 with F = Omega_2 Omega_1^+ and q powers."""
+    parts = split(method, a, result, power=True)
+    weighted = _weighted(parts, method.range_finder.power_iterations)
+    return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(weighted))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Gu 2015", "structural lemma"),
+    extremal=_one_direction,
+    generic=_slow_power,
+)
+def subspace_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2^(2q+1) F S_1^(-2q)||_F^2 with F = Omega_2 Omega_1^+."""
+    parts = split(method, a, result, power=True)
+    weighted = _weighted(parts, method.range_finder.power_iterations)
+    return _root(np.linalg.norm(parts.rest, axis=-1), np.linalg.norm(weighted, axis=(-2, -1)))
+
+
+def _captured(target: Any, result: QBResult) -> Values:
+    q = errors.dense(result.q)
+    return np.asarray(np.linalg.svd(np.swapaxes(q, -1, -2) @ errors.dense(target), compute_uv=False))
+
+
+def _largest(target: Any) -> Values:
+    return np.asarray(errors.singular_values(target)[..., :1])
+
+
+captured_singular_values = Error("singular values of Q^T A", _captured, _largest, _largest)
+
+
+@conditional_bound(
+    method=QB,
+    error=captured_singular_values,
+    guarantee=Deterministic(),
+    source=Source("Gu 2015", "Theorem 4.3"),
+    side="lower",
+    extremal=_gap,
+    generic=_slow_power,
+    must_fail=1 / 0.3,
+)
+def subspace_sv_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """s_j(Q^T A) >= s_j / sqrt(1 + (s_{k+1}/s_j)^(4q+2) ||F||^2) for j <= k, F = Omega_2 Omega_1^+; one value per j."""
+    parts = split(method, a, result, power=True)
+    q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
+    ratio = parts.rest.max(axis=-1, initial=0.0)[..., None] / parts.leading
+    kept = parts.leading / np.sqrt(1 + ratio ** (4 * q + 2) * _spectral(parts.ratio)[..., None] ** 2)
+    values = np.zeros((*kept.shape[:-1], result.q.shape[-1]))  # of the values beyond the k-th nothing is said
+    values[..., :k] = kept
+    return values
+
+
+def _sines(target: Any, result: QBResult) -> Values:
+    u = np.linalg.svd(errors.dense(target), full_matrices=False)[0][..., : result.q.shape[-1]]
+    q = errors.dense(result.q)
+    return np.asarray(np.linalg.norm(u - q @ (np.swapaxes(q, -1, -2) @ u), axis=-2))
+
+
+def _one(target: Any) -> Values:
+    return np.ones((*target.shape[:-2], 1))
+
+
+singular_vector_sines = Error("sines of the angles of leading left singular vectors to the range", _sines, _one, _one)
+
+
+@conditional_bound(
+    method=QB,
+    error=singular_vector_sines,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Saibaba 2019", "structural theorem"),
+    extremal=_one_direction,
+    generic=_slow_power,
+)
+def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """sin(u_j, range Q) <= h_j / sqrt(1 + h_j^2), h_j = ||S_2^(2q+1) F e_j|| / s_j^(2q+1), for j <= k; one value per j.
+
+    F = Omega_2 Omega_1^+. Equality for one column and one direction.
+    """
+    parts = split(method, a, result, power=True)
+    q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
+    columns = np.linalg.norm(_weighted(parts, q), axis=-2) / parts.leading
+    values = np.ones((*columns.shape[:-1], result.q.shape[-1]))  # of the vectors beyond the k-th nothing is said
+    values[..., :k] = columns / np.sqrt(1 + columns**2)
+    return values
+
+
+def _hadamard(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=4, oversampling=4, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, gap_spectrum(4, 64), 64, 64)
+
+
+def _hadamard_slow(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=5, oversampling=15, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, slow_spectrum(32), 48, 32)
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=100.0),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 11.2, its deterministic part"),
+    extremal=_hadamard,
+    generic=_hadamard_slow,
+    must_fail=0.05,
+)
+def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns."""
+    finder, n = method.range_finder, a.shape[-1]
+    require(isinstance(finder.sketch, SubsampledHadamard), "the test matrix is a subsampled Hadamard transform")
+    require(finder.power_iterations == 0, "no power iterations")
+    size = result.q.shape[-1]
+    require(n & (n - 1) == 0 and size <= n, "n is a power of two and l <= n")
+    require(result.omega is not None, "the test matrix is known")
+    _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
+    k = finder.rank
+    first = vt[..., :k, :] @ errors.dense(result.omega)
+    smallest = np.linalg.svd(first, compute_uv=False)[..., -1] ** 2
+    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
+    return np.asarray(np.sqrt(1 + n / (smallest * size)) * s[..., k:].max(axis=-1, initial=0.0))

@@ -1,0 +1,134 @@
+"""Singular values, angles and truncations of the randomized decomposition, in expectation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.bounds.randnla.range_finder import expected_spectral, require_gaussian
+from theory.errors import Error, singular_values
+from theory.guarantee import InExpectation
+from tnattn.randnla.qb import QB, QBResult
+from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.range_finder import RangeFinder
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=4, oversampling=4), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    method = RandomizedSVD(rank=5, oversampling=5, power_iterations=1)
+    return method, with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _one_direction(rng: np.random.Generator) -> Instance:
+    a = with_singular_values(rng, gap_spectrum(1, 32, level=40.0), 32, 40)
+    return QB(RangeFinder(rank=1, oversampling=3)), a
+
+
+def _slow_range(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=5, oversampling=5, power_iterations=1)
+    return QB(finder), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def captured_expected(s: Values, n: int, k: int, p: int, q: int) -> Values:
+    """Return s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k, (..., k)."""
+    ratio = s[..., k : k + 1] / s[..., :k]
+    return np.asarray(s[..., :k] ** 2 / (1 + k * (n - k) / (p - 1) * ratio ** (4 * q + 2)))
+
+
+def angle_expected(s: Values, j: int, k: int, p: int, q: int) -> Values:
+    """Return sum_{i>k} (s_i/s_j)^(4q+2) / (p-1), (...), j counted from 1."""
+    return np.asarray(np.sum((s[..., k:] / s[..., j - 1, None]) ** (4 * q + 2), axis=-1) / (p - 1))
+
+
+def _squares(target: Any, result: RandomizedSVDResult) -> Values:
+    return np.asarray(errors.dense(result.s) ** 2)
+
+
+def _largest_square(target: Any) -> Values:
+    return np.asarray(singular_values(target)[..., :1] ** 2)
+
+
+captured_squares = Error(
+    "squared singular values of Q^T A", _squares, _largest_square, _largest_square, _largest_square
+)
+
+
+def _leading_sine(target: Any, result: QBResult) -> Values:
+    u = np.linalg.svd(errors.dense(target), full_matrices=False)[0][..., :1]
+    q = errors.dense(result.q)
+    return np.asarray(np.linalg.norm(u - q @ (np.swapaxes(q, -1, -2) @ u), axis=(-2, -1)) ** 2)
+
+
+def _one(target: Any) -> Values:
+    return np.ones(target.shape[:-2])
+
+
+leading_sine_squared = Error(
+    "squared sine of the angle of the leading left singular vector to the range", _leading_sine, _one, _one, _one
+)
+
+
+@bound(
+    method=RandomizedSVD,
+    error=captured_squares,
+    guarantee=InExpectation(),
+    source=Source("Gu 2015; Saibaba 2019", "re-derived by Jensen's inequality"),
+    side="lower",
+    extremal=_gap,
+    generic=_slow,
+    must_fail=1 / 0.3,
+)
+def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
+    """E s_j(Q^T A)^2 >= s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k; one value per j."""
+    finder = method.range_finder
+    require(method.rtol is None, "the rank is given")
+    require_gaussian(finder, a, rank=1, oversampling=2, power=True)
+    s = singular_values(a)
+    require(bool(np.all(s[..., finder.rank - 1] > 0)), "s_k > 0")
+    return captured_expected(s, a.shape[-1], finder.rank, finder.oversampling, finder.power_iterations)
+
+
+@bound(
+    method=QB,
+    error=leading_sine_squared,
+    guarantee=InExpectation(),
+    source=Source("Saibaba 2019", "re-derived"),
+    extremal=_one_direction,
+    generic=_slow_range,
+    must_fail=0.1,
+)
+def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
+    """E sin^2(u_1, range Q) <= sum_{i>k} (s_i/s_1)^(4q+2) / (p-1)."""
+    finder = method.range_finder
+    require_gaussian(finder, a, rank=1, oversampling=2, power=True)
+    s = singular_values(a)
+    require(bool(np.all(s[..., 0] > 0)), "s_1 > 0")
+    return angle_expected(s, 1, finder.rank, finder.oversampling, finder.power_iterations)
+
+
+@bound(
+    method=RandomizedSVD,
+    error=errors.projection_spectral,
+    guarantee=InExpectation(),
+    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.3 with Corollary 10.10"),
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.2,
+)
+def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
+    """E||A - Q [Q^T A]_k|| <= s_{k+1} + [right-hand side of Corollary 10.10]: truncation costs s_{k+1} at most."""
+    finder = method.range_finder
+    require(method.rtol is None, "the rank is given")
+    require_gaussian(finder, a, rank=2, oversampling=2, power=True)
+    s, power = singular_values(a), 2 * finder.power_iterations + 1
+    scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)
+    relative = np.minimum(s, scale) / scale
+    projection = scale[..., 0] * expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)
+    return np.asarray(s[..., finder.rank] + projection)

@@ -1,0 +1,160 @@
+"""Second moments of sketches that act mode by mode."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.embeddings import gram_frobenius_squared
+from theory.bounds.randnla.leverage import embedding_distortion
+from theory.errors import Error, singular_values
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.randnla.embedding import Embedding
+from tnattn.randnla.kronecker_sketch import KhatriRaoSketch
+from tnattn.randnla.modes import mode_sizes
+from tnattn.randnla.tensor_sketch import TensorSketch
+
+
+def _flat(rng: np.random.Generator) -> Instance:
+    """Return a pure tensor of flat vectors."""
+    return Embedding(20, TensorSketch((8, 8))), np.ones((64, 1))
+
+
+def _matrix(rng: np.random.Generator) -> Instance:
+    return Embedding(40, TensorSketch((4, 4, 4))), rng.standard_normal((64, 3))
+
+
+def _two_dimensions(rng: np.random.Generator) -> Instance:
+    x = np.kron(np.ones(8), np.r_[np.ones(4), np.zeros(4)])
+    return Embedding(60, TensorSketch((8, 8))), np.stack([np.ones(64), x], axis=-1)
+
+
+def _one_dimension(rng: np.random.Generator) -> Instance:
+    return Embedding(90, TensorSketch((8, 8))), rng.standard_normal((64, 1))
+
+
+def _pure(rng: np.random.Generator) -> Instance:
+    x, y = rng.standard_normal((2, 8))
+    return Embedding(50, KhatriRaoSketch((8, 8))), np.kron(x, y)[:, None]
+
+
+def _diffuse(rng: np.random.Generator) -> Instance:
+    return Embedding(20, KhatriRaoSketch((4, 8), rademacher=True)), rng.standard_normal((32, 1))
+
+
+def _pure_signs(rng: np.random.Generator) -> Instance:
+    x, y = rng.standard_normal((2, 8))
+    return Embedding(50, KhatriRaoSketch((8, 8), rademacher=True)), np.kron(x, y)[:, None]
+
+
+def _flat_signs(rng: np.random.Generator) -> Instance:
+    return Embedding(50, KhatriRaoSketch((4, 4), rademacher=True)), np.ones((16, 1))
+
+
+def _order(sizes: int | tuple[int, ...]) -> int:
+    return len(sizes) if isinstance(sizes, tuple) else sizes
+
+
+@bound(
+    method=Embedding,
+    error=gram_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Pham & Pagh 2013; Avron, Nguyen & Woodruff 2014", "constant 3^q - 1 re-derived"),
+    extremal=_flat,
+    generic=_matrix,
+    must_fail=0.2,
+)
+def tensorsketch_moment(method: Embedding, a: Any) -> Values:
+    """E||(SA)^T SA - A^T A||_F^2 <= (3^q - 1) / m ||A||_F^4 for a TensorSketch of q modes into m dimensions."""
+    sketch = method.sketch
+    require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
+    assert isinstance(sketch, TensorSketch)
+    size = np.linalg.norm(errors.dense(a), axis=(-2, -1))
+    return np.asarray((3 ** _order(sketch.modes) - 1) / method.size * size**4)
+
+
+@bound(
+    method=Embedding,
+    error=embedding_distortion,
+    guarantee=WithProbability(),
+    source=Source("Avron, Nguyen & Woodruff 2014", "constant 3^q - 1 re-derived"),
+    extremal=_one_dimension,
+    generic=_two_dimensions,
+    must_fail=0.1,
+)
+def tensorsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -> tuple[Values, Values]:
+    """||U^T S^T S U - I|| <= e, except with probability k^2 (3^q - 1) / (m e^2); U is a basis, k its columns."""
+    sketch = method.sketch
+    require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
+    assert isinstance(sketch, TensorSketch)
+    require(epsilon > 0, "e > 0")
+    s, k = singular_values(a), int(a.shape[-1])
+    require(a.shape[-2] >= k, "A is tall")
+    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    chance = k**2 * (3 ** _order(sketch.modes) - 1) / (method.size * epsilon**2)
+    return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
+
+
+def _length_square(target: Any, result: Any) -> Values:
+    x = errors.dense(target)
+    mapped = errors.dense(result) @ x
+    return np.asarray((np.sum(mapped**2, axis=(-2, -1)) - np.sum(x**2, axis=(-2, -1))) ** 2)
+
+
+def _length_size(target: Any) -> Values:
+    return np.asarray(np.sum(errors.dense(target) ** 2, axis=(-2, -1)) ** 2)
+
+
+length_square = Error("squared change of a squared length", _length_square, _length_size, _length_size)
+
+
+@bound(
+    method=Embedding,
+    error=length_square,
+    guarantee=InExpectation(),
+    source=Source("Rakhshan & Rabusseau 2020", "by hypercontractivity, re-derived"),
+    extremal=_pure,
+    generic=_diffuse,
+    must_fail=0.1,
+)
+def kr_sketch_moment(method: Embedding, a: Any) -> Values:
+    """E(||Sx||^2 - ||x||^2)^2 <= (3^N - 1) / m ||x||^4 for N modes and m dimensions.
+
+    Equality for pure tensors and normal factors.
+    """
+    sketch = method.sketch
+    require(isinstance(sketch, KhatriRaoSketch), "the sketch is a Khatri-Rao sketch")
+    assert isinstance(sketch, KhatriRaoSketch)
+    require(a.shape[-1] == 1, "A is one vector")
+    return np.asarray((3 ** _order(sketch.modes) - 1) / method.size * _length_size(a))
+
+
+@bound(
+    method=Embedding,
+    error=length_square,
+    guarantee=ExactExpectation(),
+    source=Source("Rakhshan & Rabusseau 2020", "re-derived"),
+    extremal=_pure_signs,
+    generic=_flat_signs,
+)
+def kr_sketch_rademacher_moment(method: Embedding, a: Any) -> Values:
+    """E(||Sx||^2 - ||x||^2)^2 = (prod_k (3 ||x_k||_2^4 - 2 ||x_k||_4^4) - ||x||^4) / m for pure tensors and signs."""
+    sketch = method.sketch
+    require(isinstance(sketch, KhatriRaoSketch), "the sketch is a Khatri-Rao sketch")
+    assert isinstance(sketch, KhatriRaoSketch)
+    require(sketch.rademacher, "the factors are signs")
+    require(a.shape[-1] == 1, "A is one vector")
+    sizes = mode_sizes(int(a.shape[-2]), sketch.modes)
+    require(math.prod(sizes) == a.shape[-2], "the modes multiply to the number of rows")
+    x = errors.dense(a).reshape(*a.shape[:-2], *sizes)
+    product, lead = np.ones(a.shape[:-2]), len(a.shape) - 2
+    for k, n in enumerate(sizes):
+        unfolding = np.moveaxis(x, lead + k, lead).reshape(*a.shape[:-2], n, -1)
+        u, s, _ = np.linalg.svd(unfolding)
+        require(bool(np.all(s[..., 1:] <= 1e-10 * s[..., :1])), "x is a pure tensor")
+        product = product * (3 - 2 * np.sum(u[..., 0] ** 4, axis=-1))
+    return np.asarray((product - 1) * _length_size(a) / method.size)

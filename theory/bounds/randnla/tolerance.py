@@ -1,0 +1,44 @@
+"""Factorisations to a tolerance keep it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, conditional_bound, require
+from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.guarantee import Deterministic
+from tnattn.arrays import to_host
+from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
+from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
+
+
+def _flat(rng: np.random.Generator) -> Instance:
+    return AdaptiveQB(rtol=0.3, block=8), with_singular_values(rng, np.ones(40), 48, 40)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=40, rtol=0.1), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+@conditional_bound(
+    method=(AdaptiveQB, RandomizedSVD),
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(subtraction=True),
+    source=Source("Yu, Gu & Li 2018", "Section 3"),
+    extremal=_flat,
+    generic=_slow,
+)
+def adaptive_tolerance(
+    method: AdaptiveQB | RandomizedSVD, a: Any, result: AdaptiveQBResult | RandomizedSVDResult
+) -> Values:
+    """||A - B||_F <= rtol ||A||_F wherever the result says that it converged.
+
+    Sharp for equal singular values, where every column of the basis takes an equal part off the residual.
+    """
+    require(method.rtol is not None and result.converged is not None, "a tolerance is given")
+    assert method.rtol is not None
+    require(bool(np.all(to_host(result.converged))), "every matrix of the stack converged")
+    return np.asarray(method.rtol * np.linalg.norm(errors.dense(a), axis=(-2, -1)))

@@ -1,0 +1,71 @@
+"""Singular values move no more than the matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, conditional_bound
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.errors import Error, singular_values
+from theory.guarantee import Deterministic
+from tnattn.randnla.base import MatrixMethod
+from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.truncated_svd import TruncatedSVD
+
+
+def _best(rng: np.random.Generator) -> Instance:
+    return TruncatedSVD(rank=4), with_singular_values(rng, gap_spectrum(4, 32), 40, 32)
+
+
+def _randomized(rng: np.random.Generator) -> Instance:
+    return RandomizedSVD(rank=6, oversampling=4), with_singular_values(rng, slow_spectrum(30), 30, 40)
+
+
+def _moved(target: Any, result: Any) -> Values:
+    return np.abs(singular_values(target) - singular_values(result))
+
+
+def _largest(target: Any) -> Values:
+    return np.asarray(singular_values(target)[..., 0])
+
+
+def _size(target: Any) -> Values:
+    return np.asarray(np.linalg.norm(errors.dense(target), axis=(-2, -1)))
+
+
+largest_shift = Error("largest change of a singular value", lambda t, r: _moved(t, r).max(axis=-1), _largest, _largest)
+all_shifts = Error(
+    "root of the summed squared changes of the singular values",
+    lambda t, r: np.asarray(np.linalg.norm(_moved(t, r), axis=-1)),
+    _size,
+    _size,
+)
+
+
+@conditional_bound(
+    method=MatrixMethod,
+    error=largest_shift,
+    guarantee=Deterministic(),
+    source=Source("Weyl 1912"),
+    extremal=_best,
+    generic=_randomized,
+)
+def weyl(method: MatrixMethod, a: Any, result: Any) -> Values:
+    """max_j |s_j(A) - s_j(B)| <= ||A - B||, with equality for the truncated decomposition."""
+    return errors.matrix_spectral(a, result)
+
+
+@conditional_bound(
+    method=MatrixMethod,
+    error=all_shifts,
+    guarantee=Deterministic(),
+    source=Source("Mirsky 1960", "Theorem 5"),
+    extremal=_best,
+    generic=_randomized,
+)
+def weyl_mirsky(method: MatrixMethod, a: Any, result: Any) -> Values:
+    """(sum_j (s_j(A) - s_j(B))^2)^(1/2) <= ||A - B||_F, with equality for the truncated decomposition."""
+    return errors.matrix_frobenius(a, result)
