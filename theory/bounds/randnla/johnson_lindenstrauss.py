@@ -230,6 +230,7 @@ def pair_variance(a: Values, size: int, theta: float) -> Values:
     source=Source("folklore", "by polarisation, re-derived"),
     extremal=_long_pair,
     generic=_generic_pair,
+    must_fail=0.15,
 )
 def jl_inner_product(method: Embedding, a: Any, *, epsilon: float = 0.3) -> tuple[Values, float]:
     """|<Sx, Sy> - <x, y>| < e ||x|| ||y||, except with probability 4 exp(-m (e - ln(1+e)) / 2), x and y the columns."""
