@@ -5,10 +5,13 @@ from tnattn.structured.block_sparse import BlockSparse
 from tnattn.structured.composite import BlockDiagonal, Columns, Product, Rows, Sum
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
+from tnattn.structured.khatri_rao import KhatriRao
+from tnattn.structured.kronecker import Kronecker, KroneckerSum
 from tnattn.structured.low_rank import Factored, LowRank
 from tnattn.structured.placed import Placed
 from tnattn.structured.selection import Selection
 from tnattn.structured.sparse import Sparse
+from tnattn.structured.tt_matrix import TTMatrix
 
 __all__ = [
     "BlockDiagonal",
@@ -17,6 +20,9 @@ __all__ = [
     "Dense",
     "Diagonal",
     "Factored",
+    "KhatriRao",
+    "Kronecker",
+    "KroneckerSum",
     "LowRank",
     "Placed",
     "Product",
@@ -25,5 +31,6 @@ __all__ = [
     "Sparse",
     "StructuredMatrix",
     "Sum",
+    "TTMatrix",
     "Transposed",
 ]

@@ -1,88 +1,100 @@
-"""Column-wise Kronecker products of matrices."""
+"""Khatri-Rao products: Kronecker products column by column."""
 
 from __future__ import annotations
 
 import math
+import string
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace
+import opt_einsum
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.kronecker import khatri_rao
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KhatriRao(StructuredMatrix):
-    """One matrix whose column j is the Kronecker product of the columns j of all factors.
+    """A stack of matrices (..., n_1 n_2 ..., r) whose column j is the Kronecker product of the columns j of factors.
 
     Parameters
     ----------
-    parts : tuple of Array, (n_k, r)
-        The index of the first runs slowest.
+    factors : tuple of Array, (..., n_j, r)
+        The index of the last runs fastest. At most 20.
 
     Notes
     -----
-    O(r prod n_k) per column of a product, as for a dense matrix, but storage of r sum n_k. Khatri-Rao columns on the
-    other side cost O(r sum n_k) each: ``transposed_khatri_rao``.
+    The transpose contracts one factor after the other along a planned path and never forms the matrix.
     """
 
-    parts: tuple[Array, ...]
+    factors: tuple[Array, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
-        shapes = [tuple(part.shape) for part in self.parts]
-        if not shapes or any(len(s) != 2 for s in shapes) or len({s[1] for s in shapes}) != 1:
-            raise ValueError(f"a Khatri-Rao product needs factors (n, r) of one r; got shapes {shapes}")
+        object.__setattr__(self, "factors", tuple(self.factors))
+        shapes = [tuple(u.shape) for u in self.factors]
+        if not 1 <= len(shapes) <= 20 or any(len(shape) < 2 for shape in shapes):
+            raise ValueError(f"factors have shapes {shapes}; give 1 to 20, each with at least two axes")
+        if len({shape[-1] for shape in shapes}) != 1:
+            raise ValueError(f"factors have shapes {shapes}; all must have the same number of columns")
+        try:
+            self._batch()
+        except ValueError as error:
+            raise ValueError(f"the batch axes of {shapes} do not broadcast; give all the same leading axes") from error
+
+    def _batch(self) -> tuple[int, ...]:
+        return broadcast_shape(*(u.shape[:-2] for u in self.factors))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (math.prod(int(part.shape[0]) for part in self.parts), int(self.parts[0].shape[1]))
+        return (*self._batch(), math.prod(self._sizes), int(self.factors[0].shape[-1]))
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(int(u.shape[-2]) for u in self.factors)
 
     @property
     def like(self) -> Array:
-        return self.parts[0]
+        return self.factors[0]
 
     @property
     def storage(self) -> int:
-        return sum(math.prod(part.shape) for part in self.parts)
+        return sum(math.prod(u.shape) for u in self.factors)
+
+    def gram(self) -> Array:
+        """Return the Gram matrix (..., r, r): the entrywise product of those of the factors, O(r^2 sum of n_j)."""
+        product = None
+        for u in self.factors:
+            own = u.mT @ u
+            product = own if product is None else product * own
+        return product
 
     def _matmul(self, x: Array) -> Array:
-        # the first factor against the product of the others, which is the larger part of the work, as one product
-        xp = array_namespace(self.like, x)
-        first, rest = self.parts[0], self._rest()
-        scaled = first[:, :, None] * x[..., None, :, :]  # (..., n_1, r, c)
-        return xp.reshape(rest @ scaled, (*x.shape[:-2], self.shape[0], x.shape[-1]))
+        modes, terms = self._network()
+        product = contract(f"{terms},...RZ->...{modes}Z", *self.factors, x)
+        return self._shaped(product, x, (self.shape[-2], x.shape[-1]), len(modes) + 1)
 
     def _rmatmul(self, y: Array) -> Array:
-        xp = array_namespace(self.like, y)
-        first, rest = self.parts[0], self._rest()
-        cut = xp.reshape(y, (*y.shape[:-2], first.shape[0], rest.shape[0], y.shape[-1]))
-        inner = xp.matrix_transpose(rest) @ cut  # (..., n_1, r, c)
-        return xp.sum(first[:, :, None] * inner, axis=-3)
-
-    def transposed_khatri_rao(self, vectors: tuple[Array, ...]) -> Array:
-        """Return the transpose times Khatri-Rao columns, (..., r, c): a product of small products.
-
-        Parameters
-        ----------
-        vectors : tuple of Array, (..., n_k, c)
-        """
-        xp = array_namespace(*vectors)
-        made = None
-        for part, vector in zip(self.parts, vectors, strict=True):
-            one = xp.matrix_transpose(part) @ vector
-            made = one if made is None else made * one
-        return made
-
-    def _rest(self) -> Array:
-        """Return the Khatri-Rao product of all factors but the first, (prod n_k / n_1, r)."""
-        xp = array_namespace(self.like)
-        if len(self.parts) == 1:
-            return xp.ones_like(self.parts[0][:1, :])
-        return khatri_rao(list(self.parts[1:]))
+        modes, terms = self._network()
+        folded = array_namespace(y).reshape(y, (*y.shape[:-2], *self._sizes, y.shape[-1]))
+        product = contract(f"{terms},...{modes}Z->...RZ", *self.factors, folded)
+        return self._shaped(product, y, (self.shape[-1], y.shape[-1]), 2)
 
     def to_dense(self) -> Array:
-        return khatri_rao(list(self.parts))
+        modes, terms = self._network()
+        product = contract(f"{terms}->...{modes}R", *self.factors)
+        return self._shaped(product, self.factors[0], self.shape[-2:], len(modes) + 1)
 
     def matmul_flops(self, columns: int) -> int:
-        rows, rank = self.shape
-        return columns * rank * (2 * rows + int(self.parts[0].shape[0]))
+        modes, terms = self._network()
+        expression = f"{terms},...RZ->...{modes}Z".replace("...", "")
+        r = self.shape[-1]
+        _, plan = opt_einsum.contract_path(expression, *((n, r) for n in self._sizes), (r, columns), shapes=True)
+        return int(plan.opt_cost) * self.count
+
+    def _network(self) -> tuple[str, str]:
+        modes = string.ascii_lowercase[: len(self.factors)]
+        return modes, ",".join(f"...{mode}R" for mode in modes)
+
+    def _shaped(self, product: Array, x: Array, matrix: tuple[int, ...], trailing: int) -> Array:
+        xp, batch = array_namespace(product), broadcast_shape(self._batch(), x.shape[:-2])
+        flat = xp.reshape(product, (*product.shape[: product.ndim - trailing], *matrix))
+        return xp.broadcast_to(flat, (*batch, *matrix))

@@ -1,97 +1,147 @@
-"""Kronecker products of matrices, applied one factor at a time."""
+"""Kronecker products and sums of them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 
-from tnattn.arrays import Array, array_namespace
+from tnattn.arrays import Array, array_namespace, broadcast_shape
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Kronecker(StructuredMatrix):
-    """One matrix ``A_1 x A_2 x ...`` (Kronecker); the index of the first factor runs slowest.
+    """A stack of Kronecker products ``A_1 (x) A_2 (x) ...``, the indices of the last factor running fastest.
 
     Parameters
     ----------
-    parts : tuple of Array, (m_k, n_k)
+    factors : tuple of Array, (..., m_j, n_j)
+
+    Notes
+    -----
+    A product with a vector multiplies by one factor after the other, from the first: O(sum over j of m_1 ... m_j n_j
+    ... n_d) instead of O(m n).
     """
 
-    parts: tuple[Array, ...]
+    factors: tuple[Array, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
-        if not self.parts or any(part.ndim != 2 for part in self.parts):
-            shapes = [tuple(part.shape) for part in self.parts]
-            raise ValueError(f"a Kronecker product needs at least one factor, each (m, n); got shapes {shapes}")
+        object.__setattr__(self, "factors", tuple(self.factors))
+        if not self.factors or any(a.ndim < 2 for a in self.factors):
+            shapes = [tuple(a.shape) for a in self.factors]
+            raise ValueError(f"factors have shapes {shapes}; give at least one, each with at least two axes")
+        _common_batch(self.factors, trailing=2)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (math.prod(int(p.shape[0]) for p in self.parts), math.prod(int(p.shape[1]) for p in self.parts))
+        batch = _common_batch(self.factors, trailing=2)
+        return (*batch, *(math.prod(int(a.shape[axis]) for a in self.factors) for axis in (-2, -1)))
 
     @property
     def like(self) -> Array:
-        return self.parts[0]
+        return self.factors[0]
 
     @property
     def storage(self) -> int:
-        return sum(math.prod(part.shape) for part in self.parts)
+        return sum(math.prod(a.shape) for a in self.factors)
 
     def _matmul(self, x: Array) -> Array:
-        return _apply(self.parts, x)
+        return _applied(self.factors, x)
 
     def _rmatmul(self, y: Array) -> Array:
-        return _apply(tuple(array_namespace(part).matrix_transpose(part) for part in self.parts), y)
-
-    def transposed_kronecker(self, vectors: tuple[Array, ...]) -> Array:
-        """Return the transpose times Khatri-Rao columns, one thin product per factor, (..., prod n_k, c).
-
-        Parameters
-        ----------
-        vectors : tuple of Array, (..., m_k, c)
-            Column j of the operand is the Kronecker product of the columns j of all of them.
-        """
-        xp = array_namespace(*vectors)
-        return khatri_rao([xp.matrix_transpose(p) @ v for p, v in zip(self.parts, vectors, strict=True)])
+        return _applied([a.mT for a in self.factors], y)
 
     def to_dense(self) -> Array:
-        return reduce(_kron, self.parts)
+        xp = array_namespace(*self.factors)
+        dense = self.factors[0]
+        for a in self.factors[1:]:
+            product = dense[..., :, None, :, None] * a[..., None, :, None, :]
+            rows, columns = dense.shape[-2] * a.shape[-2], dense.shape[-1] * a.shape[-1]
+            dense = xp.reshape(product, (*product.shape[:-4], rows, columns))
+        return dense
 
     def matmul_flops(self, columns: int) -> int:
-        total, width = 0, self.shape[-1]
-        for part in reversed(self.parts):
-            rows, length = (int(size) for size in part.shape)
-            total += 2 * columns * width * rows
-            width = width // length * rows
-        return total
+        total, rows, rest = 0, 1, self.shape[-1] * columns
+        for a in self.factors:
+            m, n = (int(size) for size in a.shape[-2:])
+            rest //= n
+            total += 2 * rows * m * n * rest
+            rows *= m
+        return total * self.count
 
 
-def khatri_rao(columns: list[Array]) -> Array:
-    """Return the column-wise Kronecker product (..., prod n_k, c) of matrices (..., n_k, c), the first slowest."""
-    xp = array_namespace(*columns)
-    made = columns[0]
-    for other in columns[1:]:
-        outer = made[..., :, None, :] * other[..., None, :, :]
-        made = xp.reshape(outer, (*outer.shape[:-3], -1, outer.shape[-1]))
-    return made
+@dataclass(frozen=True, eq=False, repr=False)
+class KroneckerSum(StructuredMatrix):
+    """A stack of sums of Kronecker products of two factors, ``sum_i A_i (x) B_i``.
+
+    Parameters
+    ----------
+    left : Array, (..., r, m_1, n_1)
+    right : Array, (..., r, m_2, n_2)
+        r terms; a stack that needs fewer is padded with zeros.
+    """
+
+    left: Array
+    right: Array
+
+    def __post_init__(self) -> None:
+        if self.left.ndim < 3 or self.right.ndim < 3 or self.left.shape[-3] != self.right.shape[-3]:
+            raise ValueError(
+                f"left {tuple(self.left.shape)} and right {tuple(self.right.shape)} must have the shapes "
+                "(..., r, m_1, n_1) and (..., r, m_2, n_2) with one number of terms r"
+            )
+        _common_batch((self.left, self.right), trailing=3)
+
+    @property
+    def terms(self) -> int:
+        """Number of terms r."""
+        return int(self.left.shape[-3])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        batch = _common_batch((self.left, self.right), trailing=3)
+        return (*batch, *(int(self.left.shape[axis] * self.right.shape[axis]) for axis in (-2, -1)))
+
+    @property
+    def like(self) -> Array:
+        return self.left
+
+    @property
+    def storage(self) -> int:
+        return sum(math.prod(part.shape) for part in (self.left, self.right))
+
+    def _matmul(self, x: Array) -> Array:
+        return array_namespace(x).sum(_applied((self.left, self.right), x[..., None, :, :]), axis=-3)
+
+    def _rmatmul(self, y: Array) -> Array:
+        terms = _applied((self.left.mT, self.right.mT), y[..., None, :, :])
+        return array_namespace(y).sum(terms, axis=-3)
+
+    def to_dense(self) -> Array:
+        return array_namespace(self.left).sum(Kronecker((self.left, self.right)).to_dense(), axis=-3)
+
+    def matmul_flops(self, columns: int) -> int:
+        products = Kronecker((self.left, self.right)).matmul_flops(columns)
+        return products + (self.terms - 1) * int(self.shape[-2]) * columns * self.count
 
 
-def _kron(a: Array, b: Array) -> Array:
-    rows, columns = a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]
-    return array_namespace(a).reshape(a[:, None, :, None] * b[None, :, None, :], (rows, columns))
+def _applied(factors: tuple[Array, ...] | list[Array], x: Array) -> Array:
+    """Return the Kronecker product of factors (..., m_j, n_j) times x (..., n, c)."""
+    xp, columns = array_namespace(x), x.shape[-1]
+    done, rest = 1, x.shape[-2]
+    for a in factors:
+        m, n = a.shape[-2:]
+        rest //= n
+        folded = xp.reshape(x, (*x.shape[:-2], done, n, rest * columns))
+        product = xp.matmul(a[..., None, :, :], folded)  # (..., done, m, rest c)
+        done *= m
+        x = xp.reshape(product, (*product.shape[:-3], done * rest, columns))
+    return x
 
 
-def _apply(parts: tuple[Array, ...], x: Array) -> Array:
-    """Multiply mode by mode, the last mode first: what is left of it counts as rows, what is right of it as columns."""
-    xp = array_namespace(x)
-    batch, c = tuple(x.shape[:-2]), int(x.shape[-1])
-    right = 1
-    left = math.prod(int(part.shape[1]) for part in parts)
-    for part in reversed(parts):
-        rows, length = (int(size) for size in part.shape)
-        left //= length
-        x = part @ xp.reshape(x, (*batch, left, length, right * c))
-        right *= rows
-    return xp.reshape(x, (*batch, right, c))
+def _common_batch(factors: tuple[Array, ...], *, trailing: int) -> tuple[int, ...]:
+    batches = [tuple(a.shape[: a.ndim - trailing]) for a in factors]
+    try:
+        return broadcast_shape(*batches)
+    except ValueError as error:
+        raise ValueError(f"batch axes {batches} do not broadcast; give all factors the same leading axes") from error
