@@ -11,6 +11,7 @@ from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor, size
 from theory.guarantee import Deterministic
+from tnattn.decomposition.hooi import HOOI
 from tnattn.decomposition.hosvd import HOSVD
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.decomposition.truncation import Truncation
@@ -62,7 +63,7 @@ def hosvd(method: HOSVD, tensor: Any) -> Values:
 
 
 @bound(
-    method=(HOSVD, STHOSVD),
+    method=(HOSVD, STHOSVD, HOOI),
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
     source=Source("Hackbusch 2012"),

@@ -56,3 +56,25 @@ def diagonal_example() -> Values:
     tensor = np.zeros((2, 2, 2))
     tensor[0, 0, 0], tensor[1, 1, 1] = 2.0, 1.0
     return tensor
+
+
+def with_slabs(rng: np.random.Generator, rank: int, height: int, *, core: float = 1e3) -> Values:
+    """Return a tensor whose truncation to a rank in every mode discards energy 1 in each mode, evenly over directions.
+
+    A core of ``rank``^3 entries is bordered in every mode by a slab of ``height`` slices that meets no other. Each slab
+    is a matrix with orthonormal columns times an equal factor, orthogonal to the slices of the core: its unfolding has
+    a flat tail of ``min(height, rank^2 - rank)`` singular values, the hardest for a sketch.
+    """
+    n = rank + height
+    tensor = np.zeros((n,) * 3)
+    block = np.linalg.qr(rng.standard_normal((rank**2, rank)))[0].T.reshape((rank,) * 3)
+    tensor[:rank, :rank, :rank] = core * block
+    for mode in range(3):
+        slices = np.moveaxis(block, mode, 0).reshape(rank, -1)
+        free = np.linalg.svd(slices)[2][rank:]  # (rank^2 - rank, rank^2), orthogonal to the core
+        width = min(height, len(free))
+        directions = np.linalg.qr(rng.standard_normal((height, width)))[0] @ free[:width] / np.sqrt(width)
+        place = [slice(0, rank)] * 3
+        place[mode] = slice(rank, n)
+        tensor[tuple(place)] = np.moveaxis(directions.reshape(height, rank, rank), 0, mode)
+    return tensor

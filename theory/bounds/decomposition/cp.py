@@ -1,0 +1,83 @@
+"""When a canonical polyadic decomposition is the only one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, identity, require
+from theory.guarantee import Deterministic
+from tnattn.arrays import eps
+from tnattn.decomposition.cp_als import CPALS, FittedCP
+from tnattn.decomposition.cp_diagonalisation import DiagonalisationStart
+from tnattn.decomposition.cp_start import GaussianStart
+from tnattn.structured.cp import CPTensor
+
+EXACT = 1e-9  # relative residual up to which a fit counts as a decomposition
+
+
+def _planted(rng: np.random.Generator, sizes: Sequence[int], rank: int) -> Values:
+    """Return a tensor of given rank with terms of different size whose columns are far from parallel."""
+    factors = [np.linalg.qr(rng.standard_normal((n, rank)))[0] + 0.2 * rng.standard_normal((n, rank)) for n in sizes]
+    return np.asarray(CPTensor(1.0 + np.arange(rank), tuple(factors)).to_dense())
+
+
+def _cube(rng: np.random.Generator) -> Instance:
+    return CPALS(rank=3, sweeps=100, tolerance=1e-14, start=GaussianStart()), _planted(rng, (6, 6, 6), 3)
+
+
+def _order_four(rng: np.random.Generator) -> Instance:
+    return CPALS(rank=3, sweeps=100, tolerance=1e-14, start=GaussianStart(), order=4), _planted(rng, (5, 4, 4, 3), 3)
+
+
+def kruskal_rank(a: Any) -> int:
+    """Return the largest k such that any k columns are independent; exponential in the number of columns."""
+    a = errors.dense(a)
+    columns, k = a.shape[-1], 0
+    while k < min(a.shape) and all(
+        np.linalg.matrix_rank(a[:, list(chosen)]) == k + 1 for chosen in itertools.combinations(range(columns), k + 1)
+    ):
+        k += 1
+    return k
+
+
+def is_certified_unique(factors: Sequence[Any]) -> bool:
+    """Say whether sum_n k_n >= 2 R + d - 1 for the Kruskal ranks k_n of d factors with R columns."""
+    columns = int(factors[0].shape[-1])
+    return sum(kruskal_rank(u) for u in factors) >= 2 * columns + len(factors) - 1
+
+
+def sizes_of_terms(tensor: CPTensor) -> Values:
+    """Return the Frobenius norms of the terms in ascending order, whatever the scales of the columns."""
+    sizes = np.abs(errors.dense(tensor.weights))
+    for factor in tensor.factors:
+        sizes = sizes * np.linalg.norm(errors.dense(factor), axis=0)
+    return np.asarray(np.sort(sizes))
+
+
+@identity(
+    method=CPALS,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(condition=1e4),
+    source=Source("Kruskal 1977; Sidiropoulos & Bro 2000"),
+    extremal=_cube,
+    generic=_order_four,
+)
+def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Values]:
+    """Two exact decompositions have the same terms if sum_n k_n >= 2 R + d - 1, k_n the Kruskal ranks of one of them.
+
+    The sides are the sizes of the terms found by the method and by simultaneous diagonalisation. With Kruskal ranks
+    (3, 3, 3), R = 3 is certified, 9 >= 8; R = 4 with factors of three rows is not, 9 >= 10.
+    """
+    require(len(tensor.shape) == method.order, "there is one tensor, no stack")
+    allowed = max(EXACT, 1e3 * eps(tensor)) * float(np.linalg.norm(errors.dense(tensor)))
+    require(bool(errors.dense(result.residual) <= allowed), "the decomposition is exact")
+    require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
+    second = CPALS(rank=method.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
+    other = second.decompose(tensor, rng=None)
+    require(bool(errors.dense(other.residual) <= allowed), "the other decomposition is exact")
+    return sizes_of_terms(result), sizes_of_terms(other)

@@ -1,0 +1,120 @@
+"""Leverage scores of Khatri-Rao products, and sampling by those of the factors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
+from theory.errors import Error
+from theory.guarantee import Deterministic, WithProbability
+from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling
+from tnattn.structured.khatri_rao import KhatriRao
+
+
+def _orthogonal(rng: np.random.Generator) -> Instance:
+    """Factors with two orthonormal columns of disjoint support: the product of the scores is the score of a row."""
+    factors = []
+    for n in (8, 8):
+        u = np.zeros((n, 2))
+        u[: n // 2, 0], u[n // 2 :, 1] = rng.standard_normal(n // 2), rng.standard_normal(n // 2)
+        factors.append(u)
+    return KhatriRaoSampling(samples=200), KhatriRao(tuple(factors))
+
+
+def _generic(rng: np.random.Generator) -> Instance:
+    return KhatriRaoSampling(samples=150), KhatriRao(tuple(rng.standard_normal((n, 2)) for n in (6, 8)))
+
+
+def _spiky(rng: np.random.Generator) -> Instance:
+    factors = [rng.standard_normal((n, 2)) for n in (4, 4, 4)]
+    for u in factors:
+        u[0] *= 30.0
+    return KhatriRaoSampling(samples=120), KhatriRao(tuple(factors))
+
+
+def scores(a: Any) -> Values:
+    """Return the leverage scores of the rows of a matrix of full column rank."""
+    return np.asarray(np.sum(np.square(np.linalg.qr(errors.dense(a))[0]), axis=-1))
+
+
+def products_of_scores(matrix: KhatriRao) -> Values:
+    """Return the products of the leverage scores of the factors, one for each row of their Khatri-Rao product."""
+    product = np.ones(1)
+    for factor in matrix.factors:
+        product = np.multiply.outer(product, scores(factor)).reshape(-1)
+    return product
+
+
+def _largest_ratio(target: Any, result: Any) -> Values:
+    products = products_of_scores(target)
+    known = products > 0
+    return np.asarray(np.max(scores(target)[known] / products[known]))
+
+
+def _one(target: Any) -> Values:
+    return np.ones(())
+
+
+def _trivial_ratio(target: Any) -> Values:
+    """Return what follows from scores being at most one."""
+    products = products_of_scores(target)
+    return np.asarray(1 / products[products > 0].min())
+
+
+score_ratio = Error(
+    "largest ratio of a leverage score to the product of those of the factors", _largest_ratio, _trivial_ratio, _one
+)
+
+
+def _require_full_rank(matrix: KhatriRao) -> tuple[int, int]:
+    """Return the number of columns and of factors, or raise HypothesisViolated."""
+    for factor in (*matrix.factors, matrix.to_dense()):
+        a = errors.dense(factor)
+        require(a.ndim == 2, "there is one matrix, no stack")
+        require(bool(np.linalg.matrix_rank(a) == a.shape[-1]), "factors and product have full column rank")
+    return int(matrix.shape[-1]), len(matrix.factors)
+
+
+@bound(
+    method=KhatriRaoSampling,
+    error=score_ratio,
+    guarantee=Deterministic(condition=1e3),
+    source=Source("Cheng, Peng, Liu & Perros 2016", "Theorem 3.3"),
+    extremal=_orthogonal,
+    generic=_spiky,
+)
+def khatri_rao_leverage(method: KhatriRaoSampling, matrix: KhatriRao) -> Values:
+    """l_i(A_1 o ... o A_N) <= prod_k l_{i_k}(A_k) for every row i = (i_1, ..., i_N).
+
+    The columns of the Khatri-Rao product are among those of the Kronecker product, whose scores are the products.
+    """
+    _require_full_rank(matrix)
+    return np.ones(())
+
+
+@bound(
+    method=KhatriRaoSampling,
+    error=embedding_distortion,
+    guarantee=WithProbability(),
+    source=Source("Larsen & Kolda 2022", "Theorem 6, constants from Tropp 2015, Theorem 5.1.1"),
+    extremal=_orthogonal,
+    generic=_generic,
+)
+def cp_arls_lev_samples(method: KhatriRaoSampling, matrix: KhatriRao, *, epsilon: float = 0.7) -> tuple[Values, Values]:
+    """||U^T S^T S U - I|| < e, except with probability R c(-e)^(s/R^N) + R c(e)^(s/R^N), c(e) = exp(e) / (1+e)^(1+e).
+
+    U is an orthonormal basis of the range of a Khatri-Rao product of N factors with R columns; s rows are drawn by the
+    products of the factors' scores, which is leverage sampling with beta >= R^-(N-1). For R = 2, N = 2, s = 120 and
+    e = 0.7 the part of the smallest eigenvalue alone is 2 (exp(-0.7) / 0.3^0.3)^(120 / 4) = 7.7047e-05.
+    """
+    require(0 < epsilon < 1, "0 < e < 1")
+    require(method.deterministic == 0, "all rows are drawn")
+    columns, factors = _require_full_rank(matrix)
+    # the statement for leverage sampling at s / R^(N-1) draws, as many fewer as the products overrate the scores
+    draws = method.samples / columns ** (factors - 1)
+    chance = chernoff_lower(epsilon, columns, draws) + chernoff_upper(epsilon, columns, draws)
+    return np.asarray(epsilon), np.asarray(chance)

@@ -1,0 +1,82 @@
+"""Higher-order orthogonal iteration: never worse than its start, hence quasi-optimal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound
+from theory.bounds.decomposition.instances import decaying, with_faces
+from theory.bounds.decomposition.unfoldings import mode_tails, realised_ranks, require_one_tensor, size
+from theory.guarantee import Deterministic
+from tnattn.decomposition.hooi import HOOI, FittedTucker
+from tnattn.decomposition.st_hosvd import STHOSVD
+
+SOURCE = Source("De Lathauwer, De Moor & Vandewalle 2000b", "Section 3")
+
+
+def _one_face(rng: np.random.Generator) -> Instance:
+    """Only one mode discards anything: the start is the best there is, and no sweep can improve on it."""
+    return HOOI(ranks=2), with_faces(rng, (0.0, 2.0, 0.0))
+
+
+def _every_face(rng: np.random.Generator) -> Instance:
+    return HOOI(ranks=2), with_faces(rng, (1.0, 2.0, 3.0), core=1e3)
+
+
+def _decaying(rng: np.random.Generator) -> Instance:
+    return HOOI(ranks=(2, 3, 4), sweeps=5), decaying(rng, (6, 7, 8))
+
+
+def _order_four(rng: np.random.Generator) -> Instance:
+    return HOOI(ranks=(2, 2, 3, 2), order=4), decaying(rng, (4, 5, 6, 3))
+
+
+@bound(
+    method=HOOI,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=SOURCE,
+    extremal=_one_face,
+    generic=_decaying,
+)
+def hooi_monotone(method: HOOI, tensor: Any) -> Values:
+    """||X - X'||_F <= ||X - S||_F, S the sequentially truncated HOSVD of the same ranks, from which the sweeps start.
+
+    For X_000 = 2, X_111 = 1 and ranks 1 the error stays 1.
+    """
+    ranks = realised_ranks(method, tensor)
+    start = STHOSVD(ranks=ranks, order=method.order)(tensor)
+    return errors.tensor_frobenius(tensor, start)
+
+
+@conditional_bound(
+    method=HOOI,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=SOURCE,
+    extremal=_one_face,
+    generic=_order_four,
+)
+def hooi_every_sweep(method: HOOI, tensor: Any, result: FittedTucker) -> Values:
+    """||X - X'||_F <= min_t e_t ||X||_F, e_t the relative error after sweep t: no sweep increases it."""
+    require_one_tensor(method, tensor)
+    return np.asarray(errors.dense(result.errors).min() * size(tensor))
+
+
+@bound(
+    method=HOOI,
+    error=errors.tensor_frobenius,
+    guarantee=Deterministic(),
+    source=SOURCE,
+    extremal=_every_face,
+    generic=_order_four,
+)
+def hooi(method: HOOI, tensor: Any) -> Values:
+    """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding at rank r_j.
+
+    Hence at most sqrt(d) times the best error. For X_000 = 2, X_111 = 1 and ranks 1: sqrt(3), where the error is 1.
+    """
+    return np.asarray(np.linalg.norm(mode_tails(method, tensor)))

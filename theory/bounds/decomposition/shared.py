@@ -1,0 +1,72 @@
+"""One basis for all matrices of a stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.decomposition.instances import decaying
+from theory.errors import eigenvalues, singular_values, tail
+from theory.guarantee import Deterministic
+from tnattn.decomposition.shared_factors import SharedFactors, SharedTucker
+
+SOURCE = Source("Eckart & Young 1936", "for the stacked matrix")
+
+
+def _different_heads(rng: np.random.Generator) -> Instance:
+    return SharedFactors(ranks=3), decaying(rng, (4, 8, 6))
+
+
+def _one_range(rng: np.random.Generator) -> Instance:
+    """All members have the same singular vectors: nothing is lost by sharing."""
+    left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for n in (7, 7))
+    spectra = 2.0 ** -np.arange(7) * rng.uniform(1.0, 1.5, (5, 1))
+    return SharedFactors(ranks=2), np.einsum("ij,hj,kj->hik", left, spectra, right)
+
+
+def _stacked(method: SharedFactors, tensor: Any) -> tuple[Values, int]:
+    """Return the matrix [W_1 W_2 ...] and the rank, or raise HypothesisViolated."""
+    x = errors.dense(tensor)
+    require(x.ndim == method.order == 3, "there is one stack of matrices")
+    require(method.modes == (1,), "there is one shared basis, for the columns")
+    require(method.ranks is not None, "the rank is given")
+    (rank,) = method.ranks_for(x.shape) or (0,)
+    return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), rank
+
+
+@identity(
+    method=SharedFactors,
+    error=errors.tensor_frobenius_squared,
+    source=SOURCE,
+    extremal=_one_range,
+    generic=_different_heads,
+)
+def head_stack_eckart_young(method: SharedFactors, tensor: Any, result: SharedTucker) -> tuple[Values, Values]:
+    """sum_h ||W_h - U U^T W_h||_F^2 = sum_{j>r} l_j(sum_h W_h W_h^T), the least that a shared basis U can leave.
+
+    It is the squared tail of [W_1 W_2 ...]. For W_1 = diag(2, 0), W_2 = diag(0, 1) and r = 1: 1.
+    """
+    stacked, rank = _stacked(method, tensor)
+    return errors.tensor_frobenius_squared(tensor, result), np.asarray(eigenvalues(stacked @ stacked.T)[rank:].sum())
+
+
+@bound(
+    method=SharedFactors,
+    error=errors.tensor_frobenius_squared,
+    guarantee=Deterministic(),
+    source=SOURCE,
+    side="lower",
+    extremal=_one_range,
+    generic=_different_heads,
+    must_fail=1 / 0.3,
+)
+def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
+    """sum_h ||W_h - U U^T W_h||_F^2 >= sum_h tau_r(W_h)^2, what bases of their own would leave.
+
+    For W_1 = diag(2, 0), W_2 = diag(0, 1) and r = 1: 0.
+    """
+    _, rank = _stacked(method, tensor)
+    return np.asarray(np.sum(tail(singular_values(tensor), rank) ** 2))
