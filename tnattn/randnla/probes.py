@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, normal, require_rng, signs
+from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
@@ -26,3 +28,15 @@ class Sphere(Sketch):
         drawn = normal(require_rng(rng, "a spherical sketch"), (size, n), like=like)
         lengths = array_namespace(drawn).linalg.vector_norm(drawn, axis=-1, keepdims=True)
         return Dense((drawn / lengths * (n / size) ** 0.5).mT)
+
+
+Probes = Gaussian | Rademacher | Sphere
+"""Distributions of test matrices with independent columns, which show a spread and may be left out one by one."""
+
+
+def require_probes(distribution: Any, name: str) -> None:
+    """Raise TypeError unless a distribution has independent columns."""
+    if not isinstance(distribution, (Gaussian, Rademacher, Sphere)):
+        raise TypeError(
+            f"{name} is {distribution!r}; Gaussian(), Rademacher() or Sphere() is needed, whose columns are independent"
+        )

@@ -13,12 +13,9 @@ from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.leave_one_out import left_out_directions
 from tnattn.randnla.operand import as_structured, require_count
-from tnattn.randnla.probes import Rademacher, Sphere
+from tnattn.randnla.probes import Probes, Rademacher, require_probes
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
 from tnattn.structured.base import StructuredMatrix
-
-Probes = Gaussian | Rademacher | Sphere
-"""Distributions of test matrices with independent columns, from which a spread can be told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,7 @@ class GirardHutchinson(TraceMethod):
 
     def __post_init__(self) -> None:
         require_count(self.probes, "probes", least=2)
-        _require_probes(self.distribution, "distribution")
+        require_probes(self.distribution, "distribution")
 
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
         omega = _unit_probes(self.distribution, self.probes, a, rng)
@@ -151,7 +148,7 @@ class HutchPlusPlus(TraceMethod):
     def __post_init__(self) -> None:
         require_count(self.products, "products", least=4)
         _require_sketch(self.sketch)
-        _require_probes(self.distribution, "distribution")
+        require_probes(self.distribution, "distribution")
 
     @property
     def size(self) -> int:
@@ -252,13 +249,6 @@ def _unit_probes(distribution: Sketch, count: int, a: StructuredMatrix, rng: Rng
 def _column_products(x: Array, y: Array) -> Array:
     """Return the inner products (..., c) of the columns of x and y (..., n, c)."""
     return array_namespace(x, y).sum(x * y, axis=-2)
-
-
-def _require_probes(distribution: Any, name: str) -> None:
-    if not isinstance(distribution, (Gaussian, Rademacher, Sphere)):
-        raise TypeError(
-            f"{name} is {distribution!r}; Gaussian(), Rademacher() or Sphere() is needed, whose columns are independent"
-        )
 
 
 def _require_sketch(sketch: Any) -> None:

@@ -1,0 +1,142 @@
+"""Errors of low-rank approximations as seen by leaving out one probe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.bounds.randnla.trace import expected_tail
+from theory.errors import Error, singular_values
+from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.arrays import to_host
+from tnattn.randnla.error_estimate import SelfAssessedQB, SelfAssessedQBResult
+from tnattn.randnla.gaussian import Gaussian
+
+LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator")
+
+
+def _square(target: Any) -> Values:
+    return np.asarray(np.sum(errors.dense(target) ** 2, axis=(-2, -1)))
+
+
+def _host(x: Any) -> Values:
+    return np.asarray(to_host(x), dtype=np.float64)
+
+
+estimated_square = Error(
+    "squared Frobenius error as estimated by leaving out one probe",
+    lambda t, r: _host(r.error_squared),
+    _square,
+    _square,
+)
+jackknife = Error("jackknife variance of the approximation", lambda t, r: _host(r.jackknife_variance), _square, _square)
+
+
+def _gap(rng: np.random.Generator) -> Instance:
+    return SelfAssessedQB(size=9), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return SelfAssessedQB(size=8), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _flat(rng: np.random.Generator) -> Instance:
+    return SelfAssessedQB(size=6), with_singular_values(rng, np.full(30, 2.0), 30, 40)
+
+
+def _flat_of_low_rank(rng: np.random.Generator) -> Instance:
+    return SelfAssessedQB(size=5), with_singular_values(rng, np.full(12, 3.0), 40, 30)
+
+
+@identity(
+    method=SelfAssessedQB,
+    error=estimated_square,
+    source=LEAVE_ONE_OUT,
+    guarantee=Deterministic(condition=8.0),  # least-squares residuals on the left, an inverse on the right
+    extremal=_gap,
+    generic=_slow,
+)
+def loo_error_estimate(method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult) -> tuple[Values, Values]:
+    """The mean of ||(I - Q_j Q_j^T) A w_j||^2 equals the mean of 1 / ||R^-1(j,:)||^2.
+
+    A Omega = Q R for s probes w_j, and Q_j is a basis of the images of the others.
+    """
+    y = _host(result.q) @ _host(result.r)
+    residuals = []
+    for j in range(y.shape[-1]):
+        others = np.linalg.qr(np.delete(y, j, axis=-1))[0]
+        column = y[..., j, None]
+        for _ in range(2):  # once is not enough where the column nearly depends on the others
+            column = column - others @ (np.swapaxes(others, -1, -2) @ column)
+        residuals.append(np.sum(column**2, axis=(-2, -1)))
+    return np.mean(residuals, axis=0), _host(result.error_squared)
+
+
+@bound(
+    method=SelfAssessedQB,
+    error=estimated_square,
+    guarantee=InExpectation(),
+    source=Source("Epperly & Tropp 2024", "with Halko, Martinsson & Tropp 2011, Theorem 10.5"),
+    extremal=_gap,
+    generic=_slow,
+)
+def loo_error_expected(method: SelfAssessedQB, a: Any) -> Values:
+    """E Err^2 = E||A - Q Q^T A||_F^2 with s - 1 columns <= min_{0<=k<=s-3} (1 + k/(s-k-2)) tau_k^2.
+
+    Err^2 is the estimate from s Gaussian probes; tau_k^2 is the sum of s_j^2 over j > k.
+    """
+    require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
+    require(3 <= method.size <= min(a.shape[-2:]), "3 <= s <= min(m, n)")
+    return expected_tail(singular_values(a), method.size - 1, method.size - 3)
+
+
+def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
+    """Return the common size and the number of the singular values that are not zero."""
+    require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
+    s = singular_values(a)
+    tolerance = max(a.shape[-2:]) * 2.0**-20 * s[..., :1]
+    equal = (np.abs(s - s[..., :1]) <= tolerance) | (s <= tolerance)
+    require(bool(np.all(equal)), "the singular values that are not zero are equal")
+    rank = np.sum(s > tolerance, axis=-1)
+    require(bool(np.all(rank >= method.size)), "s <= rank A")
+    return s[..., 0], rank
+
+
+@bound(
+    method=SelfAssessedQB,
+    error=estimated_square,
+    guarantee=ExactExpectation(),
+    source=LEAVE_ONE_OUT,
+    extremal=_flat,
+    generic=_flat_of_low_rank,
+)
+def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
+    """E Err^2 = c^2 (d - s + 1) for s Gaussian probes of a matrix with d singular values c, the others zero."""
+    c, d = _equal_values(method, a)
+    return np.asarray(c**2 * (d - method.size + 1))
+
+
+@bound(
+    method=SelfAssessedQB,
+    error=jackknife,
+    guarantee=InExpectation(),
+    source=Source("Efron & Stein 1981", "for a uniform projector"),
+    side="lower",
+    extremal=_flat,
+    generic=_flat_of_low_rank,
+    must_fail=1 / 0.3,
+)
+def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
+    """E sum_j ||X_j - X||_F^2 >= E||X_{s-1} - E X_{s-1}||_F^2 = c^2 (s-1) (1 - (s-1)/d), a lower bound.
+
+    X_j is the approximation without probe j, X the mean of these; d singular values are c, the others zero, so that
+    X_{s-1} is c times an isometry after a uniformly distributed projector of rank s - 1 in dimension d, whose mean is
+    (s-1)/d times the identity. For other spectra the variance has no closed form.
+    """
+    c, d = _equal_values(method, a)
+    k = method.size - 1
+    return np.asarray(c**2 * k * (1 - k / d))
