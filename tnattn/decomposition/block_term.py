@@ -1,0 +1,147 @@
+"""Block-term decomposition: a sum of Tucker tensors, improved one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.multilinear import mode_product
+from tnattn.decomposition.scaling import norm, scaled
+from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.subspace import mode_subspace
+from tnattn.structured.block_term import BlockTermTensor
+from tnattn.structured.tucker import TuckerTensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedBlockTerms(BlockTermTensor):
+    """A block-term tensor with orthonormal factors in every term.
+
+    Parameters
+    ----------
+    core, factors
+        See ``BlockTermTensor``.
+    error_certificate : Array, (...)
+        Frobenius error, measured.
+    sweeps : Array, (...), integer
+        Sweeps that each tensor of the stack took.
+    converged : Array, (...), bool
+        Whether the last sweep changed the relative error by less than the tolerance; else more sweeps may help.
+    """
+
+    error_certificate: Array
+    sweeps: Array
+    converged: Array
+
+
+@dataclass(frozen=True)
+class BlockTerm(Decomposition):
+    """Fit a sum of Tucker tensors of given multilinear ranks.
+
+    Parameters
+    ----------
+    terms : int
+    ranks : int or tuple of int
+        Multilinear ranks of every term, one for all modes or one for each.
+    sweeps : int
+        At most; 0 leaves the start, each term the ST-HOSVD of what those before have left.
+    tolerance : float
+        Change of the relative error below which a tensor is left alone.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(terms prod(n) max(r)) a sweep. De Lathauwer 2008. Deviation: instead of alternating least squares over factors, a
+    term is fitted to what the others leave by one sweep of higher-order orthogonal iteration, which needs no normal
+    equations and never increases the error. Only a local minimum, and the split into terms need not be unique.
+    """
+
+    terms: int = 2
+    ranks: int | tuple[int, ...] = 2
+    sweeps: int = 50
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_integer("terms", self.terms, low=1, cure="a sum needs a term")
+        require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the start")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance is {self.tolerance}; 0 or a positive number is needed")
+        object.__setattr__(self, "ranks", self._term.ranks)
+
+    @property
+    def _term(self) -> STHOSVD:
+        """The decomposition that starts a term."""
+        return STHOSVD(ranks=self.ranks, order=self.order)
+
+    def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
+        ranks = self._term.with_rank(rank, sizes).ranks
+        assert ranks is not None
+        return dataclasses.replace(self, ranks=ranks)
+
+    def _require_fit(self, tensor: Array) -> None:
+        self._term._require_fit(tensor)
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedBlockTerms:
+        xp, order = array_namespace(tensor), self.order
+        target, scale = scaled(tensor, order=order)
+        residual, found = target, []
+        for _ in range(self.terms):
+            start = self._term.decompose(residual, rng=None)
+            found.append(TuckerTensor(start.core, start.factors))
+            residual = residual - found[-1].to_dense()
+        size = norm(target, order=order)
+        size = xp.where(size > 0, size, xp.ones_like(size))
+        error = norm(residual, order=order) / size
+        active, taken = xp.ones_like(error) > 0, xp.zeros_like(error, dtype=xp.int64)
+        for _ in range(self.sweeps):
+            if not bool(xp.any(active)):
+                break
+            for place, term in enumerate(found):
+                goal = residual + term.to_dense()
+                better = _chosen(active, _refitted(term, goal), term)
+                found[place], residual = better, goal - better.to_dense()
+            after = norm(residual, order=order) / size
+            taken = taken + xp.astype(active, xp.int64)
+            active, error = active & (error - after > self.tolerance), after
+        factors = [xp.stack([term.factors[j] for term in found], axis=-3) for j in range(order)]
+        cores = xp.stack([term.core for term in found], axis=-order - 1)
+        factor = xp.reshape(scale, (*scale.shape[: scale.ndim - order], 1, *(1,) * order))
+        return FittedBlockTerms(
+            core=cores * factor,
+            factors=tuple(factors),
+            error_certificate=error * size * xp.reshape(scale, error.shape),
+            sweeps=taken,
+            converged=~active,
+        )
+
+
+def _refitted(term: TuckerTensor, goal: Array) -> TuckerTensor:
+    """Return a term after one sweep of higher-order orthogonal iteration on what it is to fit."""
+    xp, order, factors = array_namespace(goal), term.order, list(term.factors)
+    core = term.core
+    for mode in range(order):
+        seen = goal
+        for other in range(order):
+            if other != mode:
+                seen = mode_product(seen, xp.matrix_transpose(factors[other]), other, order=order)
+        factors[mode] = mode_subspace(seen, mode, order=order, rank=int(factors[mode].shape[-1])).basis
+        core = mode_product(seen, xp.matrix_transpose(factors[mode]), mode, order=order)
+    return TuckerTensor(core, tuple(factors))
+
+
+def _chosen(active: Array, new: TuckerTensor, old: TuckerTensor) -> TuckerTensor:
+    """Take the new parts of the tensors of a stack that are still changing, the old ones of the others."""
+    xp = array_namespace(active)
+
+    def pick(a: Array, b: Array) -> Array:
+        mask = xp.reshape(active, (*active.shape, *(1,) * (a.ndim - active.ndim)))
+        return xp.where(mask, a, b)
+
+    factors = zip(new.factors, old.factors, strict=True)
+    return TuckerTensor(pick(new.core, old.core), tuple(pick(a, b) for a, b in factors))
