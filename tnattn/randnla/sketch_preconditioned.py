@@ -39,7 +39,7 @@ class SketchPreconditioned(LeastSquaresMethod):
 
     Notes
     -----
-    The price of the sketch, O(size n^2), and two products with A per step. At size = 4 n each step halves the error,
+    The price of the sketch, O(size n^2), and two products with A per step. At size = 4 n each step about halves the error,
     whatever the condition of A. Starts from the sketched solution, without which the result is not as accurate as that
     of a direct method (Meier, Nakatsukasa, Townsend & Webb 2024). N is V / s of the singular value decomposition of the
     sketch: Meng, Saunders & Mahoney 2014 (LSRN), with sparse sketches as in Avron, Maymounkov & Toledo 2010
@@ -93,7 +93,7 @@ def _conjugate_gradients(
     """Return y (..., n, k) after CGLS steps for ``min ||A N y - b||``, and the steps made (..., k).
 
     Every side stops by itself when the norm of its gradient is at most its goal (..., k), or has not fallen for five
-    steps; the y of its least gradient is returned. One synchronisation per step.
+    steps; then the y of its least gradient is returned. One synchronisation per step.
     """
     xp = array_namespace(b)
     residual = b - a @ (whitening @ y)
@@ -120,5 +120,5 @@ def _conjugate_gradients(
         best = xp.where(better[..., None, :], y, best)
         least = xp.where(better, following, least)
         taken = taken + xp.astype(active, xp.int64)
-        idle = xp.where(better, xp.zeros_like(idle), idle + 1)
-    return best, taken
+        idle = xp.where(better, xp.zeros_like(idle), idle + xp.astype(active, xp.int64))
+    return xp.where((idle < _PATIENCE)[..., None, :], y, best), taken

@@ -15,6 +15,7 @@ from theory.guarantee import Deterministic, ExactExpectation, WithProbability
 from tnattn.arrays import to_host
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
+from tnattn.randnla.sketch_preconditioned import SketchPreconditioned
 
 
 def _sides(problem: LeastSquaresProblem) -> Values:
@@ -70,6 +71,18 @@ def _coherent(rng: np.random.Generator, method: Any) -> Instance:
     a = errors.dense(problem.a)
     a[0] *= 30.0
     return method, LeastSquaresProblem(a, problem.sides)
+
+
+def _one_side(rng: np.random.Generator, method: Any) -> Instance:
+    _, problem = _coherent(rng, method)
+    return method, LeastSquaresProblem(problem.a, problem.b[:, :1])
+
+
+def _many_columns(rng: np.random.Generator) -> Instance:
+    """As many columns as let the condition come near its bound."""
+    method = SketchPreconditioned(size=400, sketch=Gaussian(), tolerance=0.0, iterations=1)
+    a = rng.standard_normal((64, 40))
+    return method, LeastSquaresProblem(a, 4 * a @ np.ones((40, 1)) + rng.standard_normal((64, 1)))
 
 
 def _columns(problem: Any) -> int:
@@ -144,3 +157,32 @@ def sampled_ls_markov(
     s = 16 * d if method.samples is None else method.samples
     value = d / ((1 - epsilon) ** 2 * s * delta) * least_residual(problem)
     return np.asarray(value), np.full(np.shape(value), delta + chernoff_lower(epsilon, d, s))
+
+
+@bound(
+    method=SketchPreconditioned,
+    error=excess_squared,
+    guarantee=WithProbability(),
+    source=Source("Meng, Saunders & Mahoney 2014", "Theorem 4.4 with the rate of conjugate gradients; re-derived"),
+    extremal=_many_columns,
+    generic=lambda rng: _one_side(rng, SketchPreconditioned(size=100, sketch=Gaussian(), tolerance=0.0, iterations=2)),
+    must_fail=0.01,  # deviations of three quantities at once, and the constant of the rate; squared
+)
+def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: float = 2.0) -> tuple[Values, Values]:
+    """||A(x_t - x*)|| <= 2 p^t (sqrt d + u) / (sqrt m (1 - p)) ||r||, with p = (sqrt d + u) / sqrt m, squared.
+
+    It fails with probability at most 3 exp(-u^2 / 2), after t steps with a Gaussian sketch of m rows, one right-hand
+    side. For an orthonormal basis U of the range of A, the singular values of S U lie in [1 - p, 1 + p] (Davidson &
+    Szarek 2001), and those of A N are their reciprocals: the condition of A N is at most (1 + p) / (1 - p), and a step
+    takes the factor p. The start is wrong by ||(S U)^+ S r||, and S r is independent of S U.
+    """
+    require(isinstance(method.sketch, Gaussian), "the sketch is Gaussian")
+    require(method.tolerance == 0, "all t steps are made (tolerance 0)")
+    d = _columns(problem)
+    require(problem.sides.shape[-1] == 1, "one right-hand side")
+    m = 4 * d if method.size is None else method.size
+    p = (d**0.5 + u) / m**0.5
+    require(u > 0 and p < 1, "u > 0 and sqrt d + u < sqrt m")
+    factor = 2 * p**method.iterations * p / (1 - p)
+    value = np.asarray(factor**2 * least_residual(problem))
+    return value, np.full(value.shape, 3 * np.exp(-(u**2) / 2))

@@ -11,6 +11,7 @@ from theory.compare import compare, control
 from theory.verdict import Verdict
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
+from tnattn.randnla.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.sparse import Sparse
 
 BOUNDS = [b for b in vars(least_squares).values() if isinstance(b, Bound)]
@@ -75,6 +76,23 @@ def test_worked_embedding():
     np.testing.assert_allclose(least_squares.sampled_ls_embedding(SampleAndSolve(2), problem, result).value, 3.0)
 
 
+def test_the_rate_by_hand():
+    """d = 4, m = 64, u = 2: p = 4/8; after one step 2 (1/2) (1/2) / (1/2) = 1 times ||r||; failure 3 exp(-2)."""
+    q = np.linalg.qr(rng().standard_normal((80, 5)))[0]
+    problem = LeastSquaresProblem(q[:, :4], q @ np.array([1.0, 2.0, 3.0, 4.0, 2.0]))
+    method = SketchPreconditioned(64, Gaussian(), tolerance=0.0, iterations=1)
+    prediction = least_squares.preconditioned_ls_rate(method, problem)
+    np.testing.assert_allclose([prediction.value, prediction.failure], [4.0, 3 * np.exp(-2)])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4, 8])
+def test_the_rate_holds_at_every_number_of_steps(steps):
+    _, problem = least_squares.preconditioned_ls_rate.extremal(rng(4))
+    method = SketchPreconditioned(100, Gaussian(), tolerance=0.0, iterations=steps)
+    (comparison,) = compare(method, problem, [least_squares.preconditioned_ls_rate], trials=100, rng=rng(5))
+    assert comparison.verdict in (Verdict.SUPPORTED, Verdict.NOT_CONTRADICTED, Verdict.VACUOUS)
+
+
 def test_residual_and_excess_differ_by_the_least_residual():
     problem = three_columns()
     result = SketchAndSolve(20)(problem, rng=rng())
@@ -99,6 +117,9 @@ DEFICIENT = LeastSquaresProblem(np.ones((9, 2)), np.ones(9))
         (least_squares.sketched_ls_gaussian, SketchAndSolve(6, Gaussian()), three_columns(), "finite"),
         (least_squares.sketched_ls_gaussian, SketchAndSolve(20, Gaussian()), DEFICIENT, "full column rank"),
         (least_squares.sketched_ls_gaussian, SketchAndSolve(20, Gaussian()), np.eye(3), "a least squares problem"),
+        (least_squares.preconditioned_ls_rate, SketchPreconditioned(), three_columns(), "Gaussian"),
+        (least_squares.preconditioned_ls_rate, SketchPreconditioned(sketch=Gaussian()), three_columns(), "tolerance 0"),
+        (least_squares.preconditioned_ls_rate, SketchPreconditioned(9, Gaussian(), 0.0), three_columns(), "sqrt d"),
         (least_squares.sampled_ls_markov, SampleAndSolve(), DEFICIENT, "full column rank"),
         (least_squares.sampled_ls_markov.with_parameters(delta=1.0), SampleAndSolve(), three_columns(), "0 < e, g"),
     ],
