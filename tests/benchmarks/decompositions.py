@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy loads its BLAS
@@ -14,16 +16,26 @@ import numpy as np  # noqa: E402
 import tensorly  # noqa: E402
 from paired import markdown, measure  # noqa: E402
 from tensorly.cp_tensor import CPTensor  # noqa: E402
-from tensorly.decomposition import parafac, tensor_train, tucker  # noqa: E402
+from tensorly.decomposition import parafac, randomised_parafac, tensor_train, tucker  # noqa: E402
 
 from tnattn.decomposition.cp_als import CPALS  # noqa: E402
+from tnattn.decomposition.cp_leverage import CPLeverage  # noqa: E402
 from tnattn.decomposition.cp_start import GivenStart  # noqa: E402
+from tnattn.decomposition.hooi import HOOI  # noqa: E402
 from tnattn.decomposition.hosvd import HOSVD  # noqa: E402
+from tnattn.decomposition.randomized_tucker import RandomizedSTHOSVD  # noqa: E402
 from tnattn.decomposition.st_hosvd import STHOSVD  # noqa: E402
 from tnattn.decomposition.tt_svd import TTSVD  # noqa: E402
 
-SIZES = ((12, 512, 512), (32, 64, 64, 64))
+# sizes, multilinear ranks, ranks of the bonds
+TENSORS = (
+    ((12, 512, 512), (6, 32, 32), (12, 32)),
+    ((12, 1024, 1024), (6, 32, 32), (12, 32)),
+    ((32, 64, 64, 64), (12,) * 4, (16, 24, 16)),
+)
 SWEEPS, RANK = 20, 16
+
+Runs = dict[str, Callable[[], Any]]
 
 
 def decaying(sizes: tuple[int, ...]) -> np.ndarray:
@@ -42,58 +54,90 @@ def dense(result: Any) -> np.ndarray:
     return result.to_dense() if hasattr(result, "to_dense") else result.to_tensor()
 
 
-def rows(
-    title: str, x: np.ndarray, ours: dict[str, Callable[[], Any]], theirs: dict[str, Callable[[], Any]], rounds: int
-) -> list[list[str]]:
+def rows(title: str, x: np.ndarray, ours: Runs, theirs: Runs, rounds: int) -> list[list[str]]:
     """Measure contenders on a tensor; one row each, with the ratio of the fastest peer's time to it."""
     contenders = ours | theirs
     times = measure(contenders, rounds=rounds, cpu=True)
     peer = min(theirs, key=times.median)
+    wide = x.astype(np.float64)
     return [
         [
             title,
+            str(x.dtype),
             name,
             f"{1e3 * times.median(name):.0f}",
             f"{times.ratio(peer, name):.1f}",
-            f"{np.linalg.norm(x - dense(run())) / np.linalg.norm(x):.5f}",
+            f"{np.linalg.norm(wide - dense(run())) / np.linalg.norm(wide):.5f}",
         ]
         for name, run in contenders.items()
     ]
 
 
-def table() -> list[list[str]]:
+def tucker_rows(x: np.ndarray, ranks: tuple[int, ...]) -> list[list[str]]:
+    order = x.ndim
+    peers: Runs = {
+        "TensorLy tucker, random start": lambda: tucker(x, rank=ranks, init="random", random_state=0),
+    }
+    if x.size <= 2**22 and x.dtype == np.float64:  # half a minute on the others
+        peers["TensorLy tucker"] = lambda: tucker(x, rank=ranks)
+    exact = {cls.__name__: lambda m=cls(ranks=ranks, order=order): m(x) for cls in (STHOSVD, HOSVD, HOOI)}
+    sketched = RandomizedSTHOSVD(ranks=ranks, order=order)
+    ours = {**exact, "RandomizedSTHOSVD": lambda: sketched(x, rng=np.random.default_rng(0))}
+    return rows(f"Tucker {_times(x)}, ranks {ranks}", x, ours, peers, rounds=3)
+
+
+def train_rows(x: np.ndarray, bonds: tuple[int, ...]) -> list[list[str]]:
+    train = TTSVD(ranks=bonds, order=x.ndim)
+    peers: Runs = {"TensorLy tensor_train": lambda: tensor_train(x, rank=[1, *bonds, 1])}
+    return rows(f"Train {_times(x)}, ranks {bonds}", x, {"TTSVD": lambda: train(x)}, peers, rounds=1)
+
+
+def cp_rows(x: np.ndarray) -> list[list[str]]:
+    first = tuple(np.random.default_rng(n).standard_normal((n, RANK)).astype(x.dtype) for n in x.shape)
+    given = CPTensor((np.ones(RANK, x.dtype), list(first)))
+    fit = CPALS(rank=RANK, sweeps=SWEEPS, tolerance=0, start=GivenStart(first), order=x.ndim, extrapolate=False)
+    faster = dataclasses.replace(fit, extrapolate=True)
+    sampled = CPLeverage(rank=RANK, epochs=4, sweeps=5, tolerance=0, start=GivenStart(first), order=x.ndim)
+    ours: Runs = {
+        "CPALS, plain": lambda: fit(x),
+        "CPALS": lambda: faster(x),
+        "CPLeverage": lambda: sampled(x, rng=np.random.default_rng(0)),
+    }
+    peers: Runs = {
+        "TensorLy parafac": lambda: tensorly.cp_to_tensor(
+            parafac(x, rank=RANK, n_iter_max=SWEEPS, init=given, tol=None)
+        ),
+        "TensorLy randomised_parafac": lambda: tensorly.cp_to_tensor(
+            randomised_parafac(x, RANK, 1024, n_iter_max=SWEEPS, init="random", tol=0, max_stagnation=0, random_state=0)
+        ),
+    }
+    return rows(f"CP {_times(x)}, rank {RANK}, {SWEEPS} sweeps", x, ours, peers, rounds=2)
+
+
+def _times(x: np.ndarray) -> str:
+    return " x ".join(map(str, x.shape))
+
+
+def table(wanted: list[str]) -> list[list[str]]:
     found: list[list[str]] = []
-    for sizes, ranks, bonds in zip(SIZES, ((6, 32, 32), (12,) * 4), ((12, 32), (16, 24, 16)), strict=True):
-        x, order = decaying(sizes), len(sizes)
-        what = " x ".join(map(str, sizes))
-        peers: dict[str, Callable[[], Any]] = {
-            "TensorLy tucker, random start": lambda x=x, ranks=ranks: tucker(
-                x, rank=ranks, init="random", random_state=0
-            )
-        }
-        if order == 3:  # 28 s on the other tensor
-            peers["TensorLy tucker"] = lambda x=x, ranks=ranks: tucker(x, rank=ranks)
-        ours: dict[str, Callable[[], Any]] = {
-            f"{cls.__name__}": lambda m=cls(ranks=ranks, order=order), x=x: m(x) for cls in (STHOSVD, HOSVD)
-        }
-        found += rows(f"Tucker {what}, ranks {ranks}", x, ours, peers, rounds=3)
-        train = TTSVD(ranks=bonds, order=order)
-        peers = {"TensorLy tensor_train": lambda x=x, bonds=bonds: tensor_train(x, rank=[1, *bonds, 1])}
-        found += rows(f"Train {what}, ranks {bonds}", x, {"TTSVD": lambda m=train, x=x: m(x)}, peers, rounds=1)
-        first = tuple(np.random.default_rng(n).standard_normal((n, RANK)) for n in sizes)
-        fit = CPALS(rank=RANK, sweeps=SWEEPS, tolerance=0, start=GivenStart(first), order=order)
-        given = CPTensor((np.ones(RANK), list(first)))
-        peers = {
-            "TensorLy parafac": lambda x=x, given=given: tensorly.cp_to_tensor(
-                parafac(x, rank=RANK, n_iter_max=SWEEPS, init=given, tol=None)
-            )
-        }
-        found += rows(f"CP {what}, rank {RANK}", x, {"CPALS": lambda m=fit, x=x: m(x)}, peers, rounds=2)
+    for sizes, ranks, bonds in TENSORS:
+        whole = decaying(sizes)
+        for dtype in (np.float64, np.float32):
+            x = whole.astype(dtype)
+            tasks = {
+                "tucker": lambda x=x, ranks=ranks: tucker_rows(x, ranks),
+                "train": lambda x=x, bonds=bonds: train_rows(x, bonds),
+                "cp": lambda x=x: cp_rows(x),
+            }
+            for name, run in tasks.items():
+                if not wanted or name in wanted:
+                    found += run()
     return found
 
 
 def main() -> None:
-    print(markdown(["task", "contender", "CPU ms", "best peer's time / its time", "relative error"], table()))
+    header = ["task", "dtype", "contender", "CPU ms", "best peer's time / its time", "relative error"]
+    print(markdown(header, table(sys.argv[1:])))
 
 
 if __name__ == "__main__":
