@@ -1,4 +1,4 @@
-"""Time the randomized factorisations against scikit-learn: ``python tests/benchmarks/randomized_svd.py [--quick]``.
+"""Time the randomized factorisations against their peers: ``python tests/benchmarks/randomized_svd.py [--quick]``.
 
 One BLAS thread, process CPU time, contenders interleaved, medians. Both sides are measured in the same run, and the
 error of each is printed beside: a ratio of times means something at equal errors only.
@@ -10,18 +10,31 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy loads its BLAS
 
 import argparse  # noqa: E402
+import time  # noqa: E402
+import tracemalloc  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
+import scipy.linalg.interpolative as interpolative  # noqa: E402
 import threadpoolctl  # noqa: E402
 from paired import markdown, measure  # noqa: E402
+from scipy.sparse.linalg import svds  # noqa: E402
 from sklearn.kernel_approximation import Nystroem  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
+from tnattn.attention.problem import AttentionProblem  # noqa: E402
+from tnattn.randnla.generalized_nystrom import GeneralizedNystrom  # noqa: E402
+from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
 from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
+from tnattn.randnla.truncated_svd import TruncatedSVD  # noqa: E402
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 Run = Callable[[], Any]
 
@@ -56,6 +69,23 @@ def slow_matrix(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return a.astype(dtype), s
 
 
+def ordered(u: Any, s: Any, vt: Any) -> tuple[Any, Any, Any]:
+    """Return singular triples, largest first."""
+    return u[:, ::-1], s[::-1], vt[::-1]
+
+
+def transposed(u: Any, s: Any, v: Any) -> tuple[Any, Any, Any]:
+    """Return singular triples with right vectors as rows."""
+    return u, s, v.T
+
+
+def lowrank(a: Any, size: int, power: int, rank: int) -> tuple[Any, Any, Any]:
+    """Return PyTorch's randomized singular triples."""
+    torch.manual_seed(1)
+    u, s, v = (x.numpy() for x in torch.svd_lowrank(a, size, niter=power))
+    return u[:, :rank], s[:rank], v[:, :rank].T
+
+
 def square(n: int, dtype: str, repetitions: int) -> None:
     """One square matrix of a slow spectrum, rank 64, two power iterations."""
     a, s = slow_matrix(n, dtype)
@@ -73,8 +103,19 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         "scikit-learn (LU)": lambda: randomized_svd(
             a, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
         ),
+        "tnattn, block Krylov of as many products": lambda: BlockKrylov(rank, 0, power)(
+            a, rng=np.random.default_rng(1)
+        ),
+        "tnattn, generalized Nyström (two products)": lambda: GeneralizedNystrom(rank, rank)(
+            a, rng=np.random.default_rng(1)
+        ),
+        "SciPy svds": lambda: ordered(*svds(a, rank)),
+        "SciPy interpolative": lambda: transposed(*interpolative.svd(a.astype(np.float64), rank, rng=1)),
         "products alone": floor,
     }
+    if torch is not None:
+        shared = torch.from_numpy(a)
+        contenders["PyTorch svd_lowrank"] = lambda: lowrank(shared, rank + extra, power, rank)
     # ||A - B||^2 as a norm of the difference, in the units of the best possible
     wide = a.astype(np.float64)
 
@@ -186,6 +227,27 @@ def kernel(dtype: str, repetitions: int, *, n: int = 20_000, rank: int = 300) ->
     )
 
 
+def long_head(n: int, rank: int = 8) -> None:
+    """Leading singular values of one head of n tokens, whose weights are never formed: time and peak memory."""
+    rng = np.random.default_rng(0)
+    q, k = (np.cumsum(rng.standard_normal((1, n, 32)), axis=1) for _ in range(2))
+    q, k = ((4 * x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32) for x in (q, k))
+    weights = AttentionProblem(q, k, k, scale=1.0).weights
+    rows, best = [], None
+    for method in (TruncatedSVD(rank), BlockKrylov(rank, rank, 2), RandomizedSVD(rank, rank, 2)):
+        tracemalloc.start()
+        start = time.process_time()
+        s = method(weights, rng=np.random.default_rng(1)).s[0, 0].astype(np.float64)
+        seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        best = s if best is None else best
+        worst = float(np.max(np.abs(s - best) / best[0]))
+        values = ", ".join(f"{x:.4f}" for x in s[:4])
+        rows.append([type(method).__name__, f"{seconds:.1f}", f"{peak / 1e6:.0f}", values, f"{worst:.1e}"])
+    print(f"\n{n} tokens, float32: {rank} singular values; the weights would take {4 * n * n / 1e6:.0f} MB\n")
+    print(markdown(["", "CPU s", "peak MB", "the first four", "largest difference over the first"], rows))
+
+
 def main() -> None:
     """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,6 +258,7 @@ def main() -> None:
             square(512 if quick else 4096, dtype, 1 if quick else 5)
             heads(dtype, 1 if quick else 3, **({"count": 2, "n": 256} if quick else {}))
             kernel(dtype, 1 if quick else 3, **({"n": 2000, "rank": 50} if quick else {}))
+        long_head(1024 if quick else 16384)
 
 
 if __name__ == "__main__":
