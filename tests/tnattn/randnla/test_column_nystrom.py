@@ -9,9 +9,9 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
-from tnattn.attention.cache.pivoted_coreset import GaussianEntries
 from tnattn.randnla.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.column_selection import GivenColumns, UniformColumns
+from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.leverage_draws import LeverageDraws
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky

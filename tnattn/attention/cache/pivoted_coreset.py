@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, exp_in_place, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponentials import exponentials
@@ -14,6 +14,7 @@ from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.linalg import solve_triangular
+from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
@@ -130,40 +131,6 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Arra
     at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
     weights = weights * xp.exp(half[..., None, :] - at_pivots)
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianEntries:
-    """The kernel exp(-|x - y|^2 / 2) among points (..., n, d), entry by entry."""
-
-    points: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        *batch, n, _ = self.points.shape
-        return (*batch, n, n)
-
-    @property
-    def like(self) -> Array:
-        return self.points
-
-    def diagonal(self) -> Array:
-        """Return ones, (..., n)."""
-        return array_namespace(self.points).ones_like(self.points[..., 0])
-
-    def columns(self, indices: Array) -> Array:
-        """Return the columns (..., n, b) at indices (..., b)."""
-        xp = array_namespace(self.points)
-        chosen = gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)
-        # -|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2, all three from one product, stored by columns
-        wide = xp.concat([self.points, -_half_square(self.points), xp.ones_like(self.points[..., :1])], axis=-1)
-        few = xp.concat([chosen, xp.ones_like(chosen[..., :1]), -_half_square(chosen)], axis=-1)
-        exponents = few @ wide.mT
-        return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1]))).mT
-
-
-def _half_square(points: Array) -> Array:
-    return array_namespace(points).sum(points * points, axis=-1, keepdims=True) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.cache.pivoted_coreset import GaussianEntries, PivotedCoreset, nystrom_weights
+from tnattn.attention.cache.pivoted_coreset import PivotedCoreset, nystrom_weights
 from tnattn.attention.masks import Causal, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
+from tnattn.randnla.gaussian_entries import GaussianEntries
 
 
 def problem(seed=0, *, n_q=7, n_k=40, heads=4, groups=2, batch=(), d=3, dtype="float64", as_=np.asarray):

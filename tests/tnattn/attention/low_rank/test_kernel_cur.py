@@ -1,0 +1,123 @@
+"""The kernel through chosen keys and queries: interpolation, exactness, what it reads, libraries, refusals."""
+
+import numpy as np
+import pytest
+
+from tnattn.arrays import to_host
+from tnattn.attention.baseline.mean_value import MeanValue
+from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR
+from tnattn.attention.problem import AttentionProblem
+
+
+def arrays(n_q=24, n_k=30, size=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = ((4, n_q, 3), (2, n_k, 3), (2, n_k, 2))
+    q, k, v = (rng.standard_normal(shape) for shape in shapes)
+    return size * q, k, v
+
+
+def run(method, target, seed=0):
+    return method(target, rng=np.random.default_rng(seed))
+
+
+def error(method, target, seed=0):
+    found = np.nan_to_num(to_host(run(method, target, seed).output), nan=10.0)
+    return np.linalg.norm(found - to_host(target.output)) / np.linalg.norm(to_host(target.output))
+
+
+def clustered(n=96, seed=1):
+    """Queries and keys of eight clusters, so that the kernel has eight kinds of rows and columns."""
+    rng = np.random.default_rng(seed)
+    centres = 3 * rng.standard_normal((8, 4))
+    q, k = (centres[rng.integers(0, 8, n)] + 0.01 * rng.standard_normal((n, 4)) for _ in range(2))
+    return AttentionProblem(q[None], k[None], rng.standard_normal((1, n, 3)))
+
+
+@pytest.mark.parametrize("sweeps", [0, 1, 2])
+def test_the_kernel_is_met_in_the_chosen_rows_and_columns(sweeps):
+    target = AttentionProblem(*arrays())
+    found = run(KernelCUR(5, sweeps=sweeps, ridge=0.0), target)
+    assert isinstance(found.kernel, ChosenColumns)
+    exact = np.exp(target.scaled_queries @ target.keys.mT - found.shift[..., None])
+    residual = np.abs(exact - found.kernel.to_dense() @ found.expand.to_dense())
+    rows = np.take_along_axis(residual, found.kernel.queries[..., None], axis=-2)
+    columns = np.take_along_axis(residual, found.kernel.keys[..., None, :], axis=-1)
+    assert max(rows.max(), columns.max()) < 1e-9
+    assert residual.max() > 1e-3
+
+
+@pytest.mark.parametrize("n_q, n_k", [(24, 24), (30, 24), (24, 30), (1, 9), (9, 1)])
+def test_as_many_columns_as_tokens_are_exact(n_q, n_k):
+    target = AttentionProblem(*arrays(n_q, n_k))
+    assert error(KernelCUR(30, ridge=0.0), target) < 1e-6
+
+
+def test_clusters_are_found_with_one_column_each():
+    target = clustered()
+    assert error(KernelCUR(12), target) < 0.1
+    assert error(MeanValue(), target) > 0.5
+
+
+def test_pivots_beat_leverage_scores_alone():
+    target = clustered()
+    drawn, chosen = (np.median([error(KernelCUR(10, sweeps=s), target, seed) for seed in range(7)]) for s in (0, 1))
+    assert chosen < 0.5 * drawn
+
+
+def test_the_ridge_damps_what_an_ill_conditioned_intersection_amplifies():
+    target = AttentionProblem(*arrays(120, 120, size=2.0, seed=3))
+    bare, damped = (
+        np.median([error(KernelCUR(24, sweeps=0, ridge=ridge), target, s) for s in range(7)]) for ridge in (0.0, 0.03)
+    )
+    assert damped < bare
+
+
+def test_large_scores_overflow_nowhere():
+    q, k, v = arrays()
+    found = run(KernelCUR(6), AttentionProblem(60 * q, 60 * k, v))
+    assert np.isfinite(found.shift).all()
+    assert int(found.bad_rows.sum()) == int(np.isnan(found.output).any(axis=-1).sum())
+
+
+def test_a_shared_key_head_serves_its_queries_with_pivots_of_their_own():
+    found = run(KernelCUR(5), AttentionProblem(*arrays()))
+    assert found.kernel.keys.shape == (2, 2, 5)
+    assert found.output.shape == (4, 24, 2)
+
+
+def test_every_library_gives_the_output_of_numpy(xp, assert_close):
+    host = [x.astype(xp.dtype) for x in arrays()]
+    found = run(KernelCUR(12, ridge=0.1), AttentionProblem(*(xp.asarray(x) for x in host)))
+    desired = run(KernelCUR(12, ridge=0.1), AttentionProblem(*host)).output
+    assert_close(found.output, desired, rtol=0, atol=3e4 * xp.eps())
+
+
+def test_memory_and_work_grow_linearly_with_the_tokens():
+    small, large = (KernelCUR(16).cost(AttentionProblem(*arrays(n, n))) for n in (200, 400))
+    assert large.flops < 2.01 * small.flops
+    assert large.peak_scalars == 2 * small.peak_scalars
+    assert KernelCUR(16, sweeps=2).cost(AttentionProblem(*arrays())).flops > small.flops * 24 / 400
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"columns": 0}, "columns must be"),
+        ({"columns": 2.5}, "columns must be"),
+        ({"sweeps": -1}, "sweeps must be"),
+        ({"ridge": 1.0}, "ridge must lie"),
+    ],
+)
+def test_impossible_parameters_are_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        KernelCUR(**fields)
+
+
+def test_a_softcap_is_refused():
+    with pytest.raises(ValueError, match="softcap"):
+        run(KernelCUR(4), AttentionProblem(*arrays(), softcap=5.0))
+
+
+def test_without_a_generator_it_raises():
+    with pytest.raises(TypeError, match="pass rng"):
+        KernelCUR(4)(AttentionProblem(*arrays()))

@@ -1,0 +1,88 @@
+"""Keys drawn by their leverage scores: directions that few keys hold are not missed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
+from tnattn.attention.cost import Cost, columns_cost, exact_cost
+from tnattn.attention.method import KeyMethod, budget
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.draws import draw_by_weight
+from tnattn.attention.sampling.value_sampling import SampledKeys
+from tnattn.attention.summary import KeySet, Summary
+from tnattn.randnla.ridge_leverage import ridge_leverage_scores
+
+
+@dataclass(frozen=True)
+class LeverageKeySampling(KeyMethod):
+    """Attention to keys drawn with replacement by the ridge leverage scores of the centred key matrix.
+
+    Key j is drawn with probability ``uniform / n + (1 - uniform) l_j / sum l``. A key that alone holds a direction has
+    score one, and a query in that direction looks at it with all its weight.
+
+    Parameters
+    ----------
+    samples : int
+        Draws, at least one.
+    ridge : float
+        Positive, relative to the mean square of the singular values of the centred keys: directions in which keys
+        differ less count less.
+    uniform : float
+        Share of the uniform distribution, in (0, 1]; with 1 keys play no role.
+    normalise : bool
+        Divide by the estimated row sums. Otherwise by the exact ones, O(n_q n_k d): the unbiased estimator that the
+        exact variance speaks about.
+
+    Notes
+    -----
+    O(n_k d^2) for the scores, O(n_q samples (d + d_v)) for the queries; the state is ``samples`` keys and values.
+    Leverage scores pick the keys of large attention scores in LevAttention (Kannan et al. 2024). Deviations: a weighted
+    sample in place of the top scores, so that the mass is estimated without bias; keys are centred, as softmax does not
+    see their mean.
+    """
+
+    samples: int = budget(64)
+    ridge: float = 0.1
+    uniform: float = 0.5
+    normalise: bool = True
+
+    guarantee: ClassVar[str] = "exact mean squared error (normalise=False); asymptotic otherwise"
+    source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006; Kannan et al. 2024 (LevAttention)"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.samples, int) or self.samples < 1:
+            raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
+        if not self.ridge > 0:
+            raise ValueError(f"ridge must be a positive number; got {self.ridge!r}")
+        if not 0 < self.uniform <= 1:
+            raise ValueError(f"uniform must lie in (0, 1]; got {self.uniform!r}")
+
+    def probabilities(self, keys: Array) -> Array:
+        """Return the probabilities of the keys, (..., n), of keys (..., n, d)."""
+        xp = array_namespace(keys)
+        wide = xp.astype(keys, accumulator_dtype(keys))
+        centred = wide - xp.mean(wide, axis=-2, keepdims=True)
+        square = xp.sum(centred * centred, axis=(-2, -1), keepdims=True) / min(centred.shape[-2:])
+        scores = ridge_leverage_scores(centred / xp.sqrt(xp.where(square > 0, square, 1.0)), ridge=self.ridge)
+        total = xp.sum(scores, axis=-1, keepdims=True)
+        even = xp.full_like(scores, 1.0 / scores.shape[-1])
+        share = xp.where(total > 0, scores / xp.where(total > 0, total, xp.ones_like(total)), even)
+        return xp.astype(self.uniform * even + (1 - self.uniform) * share, keys.dtype)
+
+    def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
+        probabilities = self.probabilities(keys.keys)
+        indices = draw_by_weight(require_rng(rng, "LeverageKeySampling"), probabilities, self.samples)
+        xp = array_namespace(keys.keys)
+        mass = 1 / (self.samples * xp.take_along_axis(probabilities, indices, axis=-1))
+        return SampledKeys(keys, indices, mass, self.normalise)
+
+    def cost(self, problem: AttentionProblem) -> Cost:
+        """Scores and values of the samples; all scores besides where the row sums are exact."""
+        build = 4.0 * problem.groups * problem.n_k * problem.width**2
+        if self.normalise:
+            return columns_cost(problem, self.samples, build=build)
+        scores = 2.0 * problem.heads * problem.n_q * problem.n_k * problem.width
+        state = exact_cost(problem).state_per_token
+        return columns_cost(problem, self.samples, build=build + scores, state_per_token=state)
