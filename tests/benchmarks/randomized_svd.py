@@ -1,4 +1,4 @@
-"""Time the randomized factorisations against their peers: ``python tests/benchmarks/randomized_svd.py [--quick]``.
+"""Time the randomized factorisations against scikit-learn: ``python tests/benchmarks/randomized_svd.py [--quick]``.
 
 One BLAS thread, process CPU time, contenders interleaved, medians. Both sides are measured in the same run, and the
 error of each is printed beside: a ratio of times means something at equal errors only.
@@ -17,10 +17,8 @@ from dataclasses import dataclass  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
-import scipy.linalg.interpolative as interpolative  # noqa: E402
 import threadpoolctl  # noqa: E402
 from paired import markdown, measure  # noqa: E402
-from scipy.sparse.linalg import svds  # noqa: E402
 from sklearn.kernel_approximation import Nystroem  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
@@ -30,11 +28,6 @@ from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
 from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
 from tnattn.randnla.truncated_svd import TruncatedSVD  # noqa: E402
-
-try:
-    import torch
-except ImportError:
-    torch = None
 
 Run = Callable[[], Any]
 
@@ -69,23 +62,6 @@ def slow_matrix(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return a.astype(dtype), s
 
 
-def ordered(u: Any, s: Any, vt: Any) -> tuple[Any, Any, Any]:
-    """Return singular triples, largest first."""
-    return u[:, ::-1], s[::-1], vt[::-1]
-
-
-def transposed(u: Any, s: Any, v: Any) -> tuple[Any, Any, Any]:
-    """Return singular triples with right vectors as rows."""
-    return u, s, v.T
-
-
-def lowrank(a: Any, size: int, power: int, rank: int) -> tuple[Any, Any, Any]:
-    """Return PyTorch's randomized singular triples."""
-    torch.manual_seed(1)
-    u, s, v = (x.numpy() for x in torch.svd_lowrank(a, size, niter=power))
-    return u[:, :rank], s[:rank], v[:, :rank].T
-
-
 def square(n: int, dtype: str, repetitions: int) -> None:
     """One square matrix of a slow spectrum, rank 64, two power iterations."""
     a, s = slow_matrix(n, dtype)
@@ -109,13 +85,8 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         "tnattn, generalized Nyström (two products)": lambda: GeneralizedNystrom(rank, rank)(
             a, rng=np.random.default_rng(1)
         ),
-        "SciPy svds": lambda: ordered(*svds(a, rank)),
-        "SciPy interpolative": lambda: transposed(*interpolative.svd(a.astype(np.float64), rank, rng=1)),
         "products alone": floor,
     }
-    if torch is not None:
-        shared = torch.from_numpy(a)
-        contenders["PyTorch svd_lowrank"] = lambda: lowrank(shared, rank + extra, power, rank)
     # ||A - B||^2 as a norm of the difference, in the units of the best possible
     wide = a.astype(np.float64)
 
