@@ -39,9 +39,9 @@ class SketchPreconditioned(LeastSquaresMethod):
 
     Notes
     -----
-    The price of the sketch, O(size n^2), and two products with A per step. At size = 4 n each step about halves the error,
-    whatever the condition of A. Starts from the sketched solution, without which the result is not as accurate as that
-    of a direct method (Meier, Nakatsukasa, Townsend & Webb 2024). N is V / s of the singular value decomposition of the
+    The price of the sketch, O(size n^2), and two products with A per step. At size = 4 n each step about halves the
+    error, whatever the condition of A. Starts from the sketched solution, without which the result is not as accurate
+    as that of a direct method (Meier, Nakatsukasa, Townsend & Webb 2024). N is V / s of the singular value decomposition of the
     sketch: Meng, Saunders & Mahoney 2014 (LSRN), with sparse sketches as in Avron, Maymounkov & Toledo 2010
     (Blendenpik). Deviation: CGLS instead of LSQR. Dependent columns give the shortest solution.
     """
