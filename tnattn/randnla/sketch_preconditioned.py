@@ -41,8 +41,8 @@ class SketchPreconditioned(LeastSquaresMethod):
     -----
     The price of the sketch, O(size n^2), and two products with A per step. At size = 4 n each step about halves the
     error, whatever the condition of A. Starts from the sketched solution, without which the result is not as accurate
-    as that of a direct method (Meier, Nakatsukasa, Townsend & Webb 2024). N is V / s of the singular value decomposition of the
-    sketch: Meng, Saunders & Mahoney 2014 (LSRN), with sparse sketches as in Avron, Maymounkov & Toledo 2010
+    as that of a direct method (Meier, Nakatsukasa, Townsend & Webb 2024). N is V / s of the singular value
+    decomposition of the sketch: Meng, Saunders & Mahoney 2014 (LSRN), after Avron, Maymounkov & Toledo 2010
     (Blendenpik). Deviation: CGLS instead of LSQR. Dependent columns give the shortest solution.
     """
 
@@ -72,9 +72,8 @@ class SketchPreconditioned(LeastSquaresMethod):
         y, second = _conjugate_gradients(a, whitening, b, y, goal, self.iterations - int(xp.max(first)))
         x = whitening @ y
         residual = b - a @ x
-        reached = xp.linalg.vector_norm(whitening.mT @ (a.mT @ residual), axis=-2) <= xp.maximum(
-            2 * asked, m**0.5 * rounding
-        )
+        gradient = xp.linalg.vector_norm(whitening.mT @ (a.mT @ residual), axis=-2)
+        reached = gradient <= xp.maximum(2 * asked, m**0.5 * rounding)
         return LeastSquaresSolution(x, xp.linalg.vector_norm(residual, axis=-2), first + second, reached)
 
 
