@@ -25,6 +25,8 @@ from tnattn.arrays import (
     widened,
 )
 
+_MILD = 32.0  # ratio of the diagonal of a triangular factor that is inverted without regret
+
 # --- solves and factorizations -----------------------------------------------------------------------------------
 
 
@@ -369,10 +371,14 @@ def _host_orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _host_first_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Return q and r of a Cholesky-QR pass, or None if the Gram matrix is not numerically positive definite."""
     factorise: Any = scipy.linalg.get_lapack_funcs("potrf", (gram,))
-    solve: Any = scipy.linalg.get_blas_funcs("trsm", (gram,))
     factor, info = factorise(gram, lower=False, clean=True)
     if info != 0 or not np.isfinite(factor).all():
         return None
+    diagonal = factor.diagonal()
+    if diagonal.max() < _MILD * diagonal.min():  # an explicit inverse loses few digits, at half the price
+        invert: Any = scipy.linalg.get_lapack_funcs("trtri", (gram,))
+        return a @ invert(factor, lower=False)[0], factor
+    solve: Any = scipy.linalg.get_blas_funcs("trsm", (gram,))
     # The transpose of a row-major block is what BLAS calls column-major: solve r^T q^T = a^T without a transposition.
     return solve(1.0, factor, a.T, side=0, lower=0, trans_a=1).T, factor
 
