@@ -15,7 +15,6 @@ __all__ = [
     "EProcess",
     "bennett_lower_p_value",
     "empirical_bernstein_upper",
-    "exact_expectation_p_value",
     "expectation_p_value",
     "support_p_value",
 ]
@@ -250,26 +249,3 @@ def bennett_lower_p_value(x: ArrayLike, bound: ArrayLike, variance: ArrayLike | 
         exponent = x.shape[0] * share * ((1.0 + u) * np.log1p(u) - u)
     exponent = np.where(share > 0, exponent, np.inf)  # a variance of zero admits no shortfall at all
     return np.where(low, np.exp(-exponent), 1.0)
-
-
-def exact_expectation_p_value(x: ArrayLike, expected: ArrayLike, variance: ArrayLike | None = None) -> Floats:
-    """Return a two-sided p-value of E X = mu for X >= 0, possibly heavy-tailed.
-
-    Upwards the test is the e-process (valid for every distribution), downwards Bennett's inequality, which is valid
-    with a known ``variance`` and asymptotic without; the two are combined as 2 min(p_up, p_down).
-
-    Parameters
-    ----------
-    x : float64, (trials, ...)
-        The sample, one statistic per trial.
-    expected : float64, broadcastable to (...)
-        mu, non-negative.
-    variance : float64, broadcastable to (...), optional
-        Variance of X, or a bound on it.
-
-    Returns
-    -------
-    float64, (...)
-    """
-    sides = np.minimum(expectation_p_value(x, expected), bennett_lower_p_value(x, expected, variance))
-    return np.minimum(1.0, 2.0 * sides)

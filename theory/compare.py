@@ -196,7 +196,7 @@ class _Records:
 
 
 def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level: float) -> Judgement:
-    slack = rounding_slack(b, target)
+    slack = rounding_slack(b, target, prediction.value)
     match b.guarantee:
         case Deterministic():
             if b.kind == "identity":
@@ -206,24 +206,30 @@ def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
             return judge_deterministic(errors, prediction.value, slack)
         case InExpectation() if b.kind == "conditional":
             # given the result the mean is at most its right-hand side, so the mean of the quotient is at most one
-            quotient = errors / np.maximum(prediction.value + slack, np.finfo(np.float64).tiny)
+            room = -slack if b.side == "lower" else slack
+            quotient = errors / np.maximum(prediction.value + room, np.finfo(np.float64).tiny)
             one = np.ones(quotient.shape[1:])
             if b.side == "lower":
-                return judge_lower_expectation(quotient, one, None, level)
+                return judge_lower_expectation(quotient, one, None, level, light_tails=b.guarantee.light_tails)
             return judge_expectation(quotient, one, None, level)
-        case InExpectation():
-            ceiling = None if b.error.ceiling is None else b.error.ceiling(target) + slack
+        case InExpectation(light_tails=light):
+            ceiling = _ceiling(b, target, errors)
             value = prediction.value
             if b.side == "lower":
-                return judge_lower_expectation(errors, np.maximum(value - slack, 0.0), ceiling, level)
-            if ceiling is not None:
-                ceiling = np.maximum(ceiling, errors.max(axis=0))
+                return judge_lower_expectation(
+                    errors, np.maximum(value - slack, 0.0), ceiling, level, light_tails=light
+                )
             return judge_expectation(errors, value, ceiling, level, slack=slack)
-        case ExactExpectation(margin=margin) if b.kind == "conditional":
-            quotient = errors / np.maximum(prediction.value, np.finfo(np.float64).tiny)
-            return judge_exact_expectation(quotient, np.ones(quotient.shape[1:]), level, margin=margin)
-        case ExactExpectation(margin=margin):
-            return judge_exact_expectation(errors, prediction.value, level, margin=margin)
+        case ExactExpectation(margin=margin, light_tails=light) if b.kind == "conditional":
+            size = np.maximum(prediction.value, np.finfo(np.float64).tiny)
+            one = np.ones(errors.shape[1:])
+            room = np.max(np.broadcast_to(slack / size, errors.shape), axis=0)
+            return judge_exact_expectation(errors / size, one, level, margin=margin, light_tails=light, slack=room)
+        case ExactExpectation(margin=margin, light_tails=light):
+            ceiling = _ceiling(b, target, errors)
+            return judge_exact_expectation(
+                errors, prediction.value, level, upper=ceiling, margin=margin, light_tails=light, slack=slack
+            )
         case WithProbability():
             failure = prediction.failure.max(axis=0) if b.kind == "conditional" else prediction.failure
             failed = errors < prediction.value - slack if b.side == "lower" else errors > prediction.value + slack
@@ -232,9 +238,27 @@ def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
             return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
 
 
-def rounding_slack(b: Bound, target: Any) -> Values:
-    """Return the allowance for rounding, in the units of the theorem's error: bounds.md convention c = 8."""
+def _ceiling(b: Bound, target: Any, errors: Values) -> Values | None:
+    """Return what the error cannot exceed; None where there is no such value, or where the data exceed it."""
+    if b.error.ceiling is None:
+        return None
+    stated = np.broadcast_to(b.error.ceiling(target), errors.shape[1:])
+    ceiling = stated + rounding_slack(b, target, stated)
+    return None if np.any(errors.max(axis=0) > ceiling) else ceiling
+
+
+def rounding_slack(b: Bound, target: Any, predicted: Values) -> Values:
+    """Return the allowance for rounding, in the units of the theorem's error, with the constant 8.
+
+    A squared error E^2, with E off by r, is off by 2 E r + r^2: much less than the same share of the squared norm where
+    the error is small. Statements that hold always may be differences of squares, and keep the whole share.
+    """
     shape, precision = _size(target)
+    if b.error.squared and not isinstance(b.guarantee, Deterministic):
+        size = np.sqrt(np.maximum(predicted, 0.0))
+        norm = b.error.norm(target)
+        rounded = deterministic_slack(shape, precision, np.sqrt(norm))
+        return np.asarray(2 * size * rounded + rounded**2 + deterministic_slack(shape, np.finfo(np.float64).eps, norm))
     guarantee = b.guarantee if isinstance(b.guarantee, Deterministic) else Deterministic()
     return np.asarray(
         deterministic_slack(

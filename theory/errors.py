@@ -32,6 +32,8 @@ class Error:
         ``target -> values``: the size against which rounding is measured, in the units of the error.
     ceiling : callable, optional
         ``target -> values``: a value that the error cannot exceed whatever the method's randomness does.
+    squared : bool
+        Whether it is the square of a norm, of which rounding changes little where the norm is small.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Error:
     trivial: Callable[[Any], Values]
     norm: Callable[[Any], Values]
     ceiling: Callable[[Any], Values] | None = None
+    squared: bool = False
 
     def __call__(self, target: Any, result: Any) -> Values:
         """Measure the error."""
@@ -89,9 +92,10 @@ def _of(norm: Callable[[Values], Values]) -> Callable[[Any], Values]:
     return lambda target: norm(dense(target))
 
 
-def _matrix(name: str, norm: Callable[[Values], Values], *, bounded: bool) -> Error:
+def _matrix(name: str, norm: Callable[[Values], Values], *, bounded: bool, squared: bool = False) -> Error:
+    norm = _squared(norm) if squared else norm
     size = _of(norm)
-    return Error(name, lambda t, r: norm(_difference(t, r)), size, size, size if bounded else None)
+    return Error(name, lambda t, r: norm(_difference(t, r)), size, size, size if bounded else None, squared)
 
 
 def _squared(norm: Callable[[Values], Values]) -> Callable[[Values], Values]:
@@ -100,13 +104,13 @@ def _squared(norm: Callable[[Values], Values]) -> Callable[[Values], Values]:
 
 matrix_spectral = _matrix("spectral norm", _spectral, bounded=False)
 matrix_frobenius = _matrix("Frobenius norm", _frobenius, bounded=False)
-matrix_frobenius_squared = _matrix("squared Frobenius norm", _squared(_frobenius), bounded=False)
+matrix_frobenius_squared = _matrix("squared Frobenius norm", _frobenius, bounded=False, squared=True)
 matrix_nuclear = _matrix("nuclear norm", _nuclear, bounded=False)
 matrix_maximum = _matrix("largest entry", lambda a: np.asarray(np.abs(a).max(axis=(-2, -1))), bounded=False)
 # projections cannot be worse than nothing: the norm of the target is a ceiling
 projection_spectral = _matrix("spectral norm", _spectral, bounded=True)
 projection_frobenius = _matrix("Frobenius norm", _frobenius, bounded=True)
-projection_frobenius_squared = _matrix("squared Frobenius norm", _squared(_frobenius), bounded=True)
+projection_frobenius_squared = _matrix("squared Frobenius norm", _frobenius, bounded=True, squared=True)
 projection_nuclear = _matrix("nuclear norm", _nuclear, bounded=True)
 
 
@@ -118,7 +122,7 @@ def _tensor_norm(a: Values) -> Values:
 
 
 tensor_frobenius = _matrix("Frobenius norm of the tensor", _tensor_norm, bounded=False)
-tensor_frobenius_squared = _matrix("squared Frobenius norm of the tensor", _squared(_tensor_norm), bounded=False)
+tensor_frobenius_squared = _matrix("squared Frobenius norm of the tensor", _tensor_norm, bounded=False, squared=True)
 
 
 # attention, per head
@@ -133,11 +137,13 @@ def _output_difference(problem: AttentionProblem, approximation: Approximation) 
     return exact_output(problem) - np.asarray(to_host(approximation.output), dtype=np.float64)
 
 
-def _output_error(norm: Callable[[Values], Values], name: str) -> Error:
+def _output_error(norm: Callable[[Values], Values], name: str, *, squared: bool = False) -> Error:
+    norm = _squared(norm) if squared else norm
+
     def size(problem: AttentionProblem) -> Values:
         return norm(exact_output(problem))
 
-    return Error(name, lambda t, r: norm(_output_difference(t, r)), size, size)
+    return Error(name, lambda t, r: norm(_output_difference(t, r)), size, size, squared=squared)
 
 
 def _largest_row(a: Values) -> Values:
@@ -158,7 +164,7 @@ def value_diameter(problem: AttentionProblem) -> Values:
 
 
 output_frobenius = _output_error(_frobenius, "Frobenius norm of the output")
-output_frobenius_squared = _output_error(_squared(_frobenius), "squared Frobenius norm of the output")
+output_frobenius_squared = _output_error(_frobenius, "squared Frobenius norm of the output", squared=True)
 output_spectral = _output_error(_spectral, "spectral norm of the output")
 output_row = Error(
     "largest Euclidean row norm of the output",
@@ -257,4 +263,5 @@ kernel_frobenius_squared = Error(
     lambda t, r: _frobenius(exact_kernel(t) - unshifted_kernel(t, r)) ** 2,
     _kernel_size,
     _kernel_size,
+    squared=True,
 )

@@ -27,7 +27,15 @@ class Deterministic:
 
 @dataclass(frozen=True)
 class InExpectation:
-    """The mean of the error over the method's randomness is at most (or at least) the right-hand side."""
+    """The mean of the error over the method's randomness is at most (or at least) the right-hand side.
+
+    Parameters
+    ----------
+    light_tails : bool
+        No rare value can carry the mean, so that a sample below a lower bound is evidence against it.
+    """
+
+    light_tails: bool = False
 
     def __str__(self) -> str:
         return "in expectation"
@@ -40,10 +48,14 @@ class ExactExpectation:
     Parameters
     ----------
     margin : float
-        Relative deviation that the verdict "supported" excludes.
+        Relative deviation that the detail of the verdict speaks about.
+    light_tails : bool
+        No rare value can carry the mean, whatever the target, as for polynomials of Gaussian numbers: only then is a
+        sample with a smaller mean evidence against the statement.
     """
 
     margin: float = 0.1
+    light_tails: bool = False
 
     def __str__(self) -> str:
         return "exact expectation"

@@ -17,7 +17,6 @@ from theory.betting import (
     EProcess,
     bennett_lower_p_value,
     empirical_bernstein_upper,
-    exact_expectation_p_value,
     expectation_p_value,
     support_p_value,
 )
@@ -49,7 +48,6 @@ __all__ = [
     "clopper_pearson",
     "deterministic_slack",
     "empirical_bernstein_upper",
-    "exact_expectation_p_value",
     "expectation_p_value",
     "geometric_mean",
     "holm",
@@ -73,6 +71,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+_UNSEEN = "the sample is smaller, but rare larger values that carry the mean may be unseen"
 
 
 class Verdict(enum.StrEnum):
@@ -193,24 +193,30 @@ def judge_expectation(
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; X is unbounded, a rare larger value may be unseen")
 
 
-def judge_lower_expectation(x: ArrayLike, bound: ArrayLike, upper: ArrayLike | None, level: float) -> Judgement:
+def judge_lower_expectation(
+    x: ArrayLike, bound: ArrayLike, upper: ArrayLike | None, level: float, *, light_tails: bool = False
+) -> Judgement:
     """Judge E X >= B for X >= 0.
 
     Here the roles are exchanged: support comes from the e-process and needs no upper bound on X; refutation comes
-    from the mirrored one, or without ``upper`` from Bennett's inequality with an estimated variance, and then says
-    that it is asymptotic. Parameters as in ``judge_expectation``.
+    from the mirrored one. Without ``upper`` no sample refutes, for a rare large value may carry the mean, unless
+    ``light_tails`` says that there is none: then it comes from Bennett's inequality with an estimated variance, and
+    says that it is asymptotic. Other parameters as in ``judge_expectation``.
     """
     x = np.asarray(x, dtype=np.float64)
     low = bennett_lower_p_value(x, bound) if upper is None else support_p_value(x, bound, upper)
-    p_value = _familywise(low)
-    smallest = float(np.min(x.mean(axis=0) / np.where(np.asarray(bound) > 0, bound, np.nan)))
+    p_value: float | None = _familywise(low)
+    positive = np.broadcast_to(np.asarray(bound) > 0, x.shape[1:])
+    smallest = float(np.min(np.where(positive, x.mean(axis=0) / np.where(positive, bound, 1.0), np.inf)))
     detail = f"{x.shape[0]} trials, mean / bound at least {smallest:.4g}"
-    if p_value <= level:
+    if upper is None and not light_tails:
+        detail, p_value = detail + (f"; {_UNSEEN}" if smallest < 1 else ""), None
+    if p_value is not None and p_value <= level:
         return Judgement(Verdict.REFUTED, p_value, detail + ("; asymptotic, X is unbounded" if upper is None else ""))
     against = float(np.max(expectation_p_value(x, bound)))
     if against <= level:
         return Judgement(Verdict.SUPPORTED, p_value, f"{detail}; a smaller mean is excluded at p = {against:.2g}")
-    return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; too few trials to exclude a smaller mean")
+    return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; a smaller mean is not excluded")
 
 
 def judge_probability(failed: ArrayLike, delta: ArrayLike, level: float) -> Judgement:
@@ -261,7 +267,10 @@ def judge_exact_expectation(
     level: float,
     *,
     variance: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
     margin: float = 0.05,
+    light_tails: bool = False,
+    slack: ArrayLike = 0.0,
 ) -> Judgement:
     """Judge the identity E X = mu for X >= 0, possibly heavy-tailed.
 
@@ -272,24 +281,42 @@ def judge_exact_expectation(
     expected : float64, broadcastable to (...)
         The mean that the identity states.
     level : float
-        Probability of a wrong "refuted"; exact upwards, and downwards with ``variance``, else asymptotic.
+        Probability of a wrong "refuted"; exact upwards, and downwards with ``variance`` or ``upper``, asymptotic
+        downwards with ``light_tails``.
     variance : float64, broadcastable to (...), optional
         Variance of X or a bound on it, where the theory has one.
+    upper : float64, broadcastable to (...), optional
+        M with X <= M almost surely, rounding included.
     margin : float
         Relative margin of the equivalence that the detail reports. An identity is never "supported": equality within
         a margin rests on the central limit theorem, so the verdict stays "not contradicted".
+    light_tails : bool
+        No rare value can carry the mean. Without it, ``variance`` and ``upper`` a mean below mu refutes nothing:
+        the values that make up for it may be too rare to be in the sample, however alike the values seen are.
+    slack : float64, broadcastable to (...)
+        Rounding allowance on both sides of mu.
 
     Returns
     -------
     Judgement
     """
     x, target = np.asarray(x, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    p_value = _familywise(exact_expectation_p_value(x, target, variance))
+    room = np.asarray(slack, dtype=np.float64)
+    above = _familywise(expectation_p_value(x, target + room))
+    least = np.maximum(target - room, 0.0)
+    below = _familywise(
+        bennett_lower_p_value(x, least, variance) if upper is None else support_p_value(x, least, upper)
+    )
+    proper = variance is not None or upper is not None
+    two_sided = light_tails or proper
+    p_value = min(1.0, 2.0 * min(above, below)) if two_sided else above
     ratio = _ratio(x.mean(axis=0), target)
     detail = f"{x.shape[0]} trials, mean / expected in [{float(np.min(ratio)):.4g}, {float(np.max(ratio)):.4g}]"
     if p_value <= level:
-        above = 2.0 * _familywise(expectation_p_value(x, target)) <= level
-        return Judgement(Verdict.REFUTED, p_value, detail if above or variance is not None else f"{detail}; asymptotic")
+        exact = proper or not two_sided or 2.0 * above <= level
+        return Judgement(Verdict.REFUTED, p_value, detail if exact else f"{detail}; asymptotic")
+    if below <= level:
+        return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; {_UNSEEN}")
     equal = x.shape[0] > 1 and bool(np.all(tost(x, target, margin, level)))
     note = f"asymptotically equal within {margin:.0%}" if equal else f"not yet equal within {margin:.0%}"
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; {note}")

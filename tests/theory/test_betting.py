@@ -8,7 +8,6 @@ from theory.betting import (
     EProcess,
     bennett_lower_p_value,
     empirical_bernstein_upper,
-    exact_expectation_p_value,
     expectation_p_value,
     support_p_value,
 )
@@ -188,16 +187,3 @@ def test_bennett_matches_its_formula():
     """N = 10, B = 1, mean 0.5, v = 0.25: u = 2, h = 3 log 3 - 2, exponent 10 * 0.25 * h."""
     expected = np.exp(-2.5 * (3 * np.log(3) - 2))
     assert bennett_lower_p_value(np.full(10, 0.5), 1.0, 0.25) == pytest.approx(expected, rel=1e-13)
-
-
-@pytest.mark.parametrize("factor", [0.3, 1 / 0.3])
-def test_an_expectation_wrong_by_the_control_factor_is_refuted_on_both_sides(factor):
-    """Squared Gaussian errors, 500 trials, level 1e-6."""
-    x = np.random.default_rng(11).chisquare(1, 500)
-    assert exact_expectation_p_value(x, factor) <= 1e-6
-
-
-def test_an_exact_expectation_is_not_refuted():
-    """2000 runs of 200 trials at 1 %: above 20 + 6 * 4.5 = 47 has probability below 1e-7."""
-    x = np.random.default_rng(12).chisquare(1, (200, 2000))
-    assert np.sum(exact_expectation_p_value(x, 1.0) <= 0.01) <= 47

@@ -8,9 +8,12 @@ import pytest
 
 from theory import errors
 from theory.bound import Bound, Source, bound, conditional_bound, identity, require
+from theory.bounds.attention.sampling import amm_variance
 from theory.compare import Comparison, compare, control
 from theory.guarantee import Asymptotic, Deterministic, ExactExpectation, Guarantee, InExpectation, WithProbability
 from theory.verdict import Verdict
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sampling.value_sampling import ValueSampling
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,47 @@ def test_a_false_conditional_bound_is_refuted(guarantee: Guarantee) -> None:
 
 def test_an_expectation_with_a_ceiling_is_supported_by_enough_trials() -> None:
     assert _judge(_about_scaling(3.5, InExpectation())).verdict is Verdict.SUPPORTED
+
+
+def test_a_ceiling_that_the_errors_exceed_supports_nothing() -> None:
+    low = errors.Error("norm", errors.matrix_frobenius.measure, lambda a: 9.0, lambda a: 5.0, lambda a: np.asarray(3.0))
+
+    @bound(method=Scaling, error=low, guarantee=InExpectation(), source=OWN)
+    def statement(method: Scaling, a: Any) -> Any:
+        """The bound is above the false ceiling."""
+        return np.asarray(3.05)
+
+    assert _judge(statement).verdict is Verdict.NOT_CONTRADICTED
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """A method whose error is a thousandth of the matrix, in single precision."""
+
+    def __call__(self, a: Any, *, rng: np.random.Generator) -> Any:
+        return a * np.float32(1 - 1e-3)
+
+
+def test_a_small_squared_error_in_single_precision_is_not_lost_in_the_allowance_for_rounding() -> None:
+    """The squared error is 1e-6 of the squared norm; 8 n eps of it, for n = 64, is 6e-5."""
+
+    @bound(method=Nudge, error=errors.matrix_frobenius_squared, guarantee=InExpectation(), source=OWN)
+    def statement(method: Nudge, a: Any) -> Any:
+        """The error is stated 16 times too small."""
+        return np.sum(np.asarray(a, dtype=np.float64) ** 2) * 1e-6 / 16
+
+    a = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    (judged,) = compare(Nudge(), a, [statement], trials=400, rng=np.random.default_rng(0))
+    assert judged.verdict is Verdict.REFUTED
+
+
+def test_an_exact_expectation_of_zero_is_not_refuted_by_rounding() -> None:
+    """Equal weights and equal values: whichever keys are drawn, the output is exact up to rounding."""
+    v = np.full((1, 12, 3), 0.1)
+    problem = AttentionProblem(np.zeros((1, 6, 2)), np.ones((1, 12, 2)), v)
+    method = ValueSampling(7, uniform=0.0, normalise=False)
+    (judged,) = compare(method, problem, [amm_variance], trials=50, rng=np.random.default_rng(0))
+    assert judged.verdict in (Verdict.NOT_CONTRADICTED, Verdict.VACUOUS)
 
 
 def test_a_bound_above_the_trivial_one_is_vacuous() -> None:

@@ -49,7 +49,7 @@ def _require_projection(method: Linformer) -> None:
 @bound(
     method=Linformer,
     error=errors.output_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(light_tails=True),
     source=OWN,
     extremal=_flat,
     generic=_random,

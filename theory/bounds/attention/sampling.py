@@ -27,6 +27,7 @@ output_rows_squared = Error(
     lambda t, r: errors.output_rows(t, r) ** 2,
     _squared_rows,
     lambda t: np.maximum(_squared_rows(t), np.finfo(np.float64).tiny),
+    squared=True,
 )
 
 
@@ -104,7 +105,7 @@ def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProbl
 @bound(
     method=(ValueSampling, ColumnSampling),
     error=errors.output_frobenius_squared,
-    guarantee=InExpectation(),
+    guarantee=InExpectation(light_tails=True),
     source=DRINEAS,
     side="lower",
     extremal=_optimal,

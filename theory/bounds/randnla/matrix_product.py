@@ -125,7 +125,7 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
 @bound(
     method=SampledProduct,
     error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(),
+    guarantee=InExpectation(light_tails=True),
     source=DRINEAS,
     side="lower",
     extremal=lambda rng: _one_term(rng, SampledProduct(40)),

@@ -108,7 +108,7 @@ def _gram_norms(a: Any) -> tuple[Values, Values]:
 @bound(
     method=FrobeniusNorm,
     error=mean_square,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(light_tails=True),
     source=Source("Gratton & Titley-Peloquin 2018"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,
@@ -121,7 +121,7 @@ def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
 @bound(
     method=FrobeniusNorm,
     error=mean_square_variance,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(light_tails=True),
     source=Source("Gratton & Titley-Peloquin 2018"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,

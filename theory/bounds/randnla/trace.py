@@ -90,7 +90,7 @@ def expected_tail(s: Values, columns: int, largest: int) -> Values:
 @bound(
     method=GirardHutchinson,
     error=trace_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(light_tails=True),
     source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011"),
     extremal=_flat,
     generic=_rademacher,
