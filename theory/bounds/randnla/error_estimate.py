@@ -109,7 +109,7 @@ def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
 @bound(
     method=SelfAssessedQB,
     error=estimated_square,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(light_tails=True),  # quadratic in Gaussian probes
     source=LEAVE_ONE_OUT,
     extremal=_flat,
     generic=_flat_of_low_rank,
@@ -123,7 +123,7 @@ def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
 @bound(
     method=SelfAssessedQB,
     error=jackknife,
-    guarantee=InExpectation(),
+    guarantee=InExpectation(light_tails=True),  # the jackknife is at most s c^2
     source=Source("Efron & Stein 1981", "for a uniform projector"),
     side="lower",
     extremal=_flat,
