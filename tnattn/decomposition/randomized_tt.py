@@ -43,7 +43,8 @@ class RandomizedTTSVD(TrainTruncation):
     -----
     O(prod(n) (r + p) (1 + power_iterations)) in products. Huber, Schneider & Wolf 2017. Every step projects what is
     left of the tensor orthogonally, so that the discarded energies add up to the square of the error as in ``TTSVD``.
-    All tensors of a stack share the test matrices.
+    All tensors of a stack share the test matrices. Where rank and oversampling reach the size of an unfolding, nothing
+    is drawn: its leading subspace is taken as in ``TTSVD``.
     """
 
     oversampling: int = 10
@@ -81,6 +82,9 @@ class RandomizedTTSVD(TrainTruncation):
         """Return a subspace of the columns of a (..., m, n) and the coefficients (..., r, n) of its projection."""
         xp = array_namespace(a)
         limit = min(a.shape[-2:])
+        if rank is not None and rank + self.oversampling >= limit:  # a draw could only find what is there anyway
+            kept = leading_subspace(a, rank=rank if self.truncate else limit)
+            return kept, xp.matmul(xp.matrix_transpose(kept.basis), a)
         basis, rows, missed = self._range(a, min(rank or self.oversampling + 1, limit), rng)
         if allowed is not None:
             while basis.shape[-1] < limit and bool(xp.any(missed > allowed / 2)):
@@ -90,8 +94,8 @@ class RandomizedTTSVD(TrainTruncation):
             inner = leading_subspace(rows, rank=min(rank or limit, rows.shape[-2]))
         else:
             inner = leading_subspace(rows, rank=rows.shape[-2])
-        kept = xp.matmul(xp.matrix_transpose(inner.basis), rows)
-        return Subspace(xp.matmul(basis, inner.basis), missed + inner.discarded, inner.ranks), kept
+        coefficients = xp.matmul(xp.matrix_transpose(inner.basis), rows)
+        return Subspace(xp.matmul(basis, inner.basis), missed + inner.discarded, inner.ranks), coefficients
 
     def _range(self, a: Array, rank: int, rng: Rng) -> tuple[Array, Array, Array]:
         """Return an orthonormal basis, the coefficients and the energy (...) that the projection misses."""

@@ -43,7 +43,9 @@ class TTSVD(TrainTruncation):
             steps.append(leading_subspace(rest, rank=rank, energy=allowed))
             basis = steps[-1].basis
             cores.append(xp.reshape(basis, (*batch, bond, size, basis.shape[-1])))
-            rest, bond = xp.matmul(xp.matrix_transpose(basis), rest), basis.shape[-1]
+            if rank != bond * size:  # else the basis is the identity
+                rest = xp.matmul(xp.matrix_transpose(basis), rest)
+            bond = basis.shape[-1]
         discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
             cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1)) * xp.reshape(scale, (*batch, 1, 1, 1))),
