@@ -35,7 +35,7 @@ class FittedCP(CPTensor):
         Whether the last of them changed the relative error by at most the tolerance. It may be a local minimum, or a
         swamp that was left too early.
     residual : Array, (...)
-        Frobenius error, to six digits of the dtype's rounding at worst; from the difference itself where it is small.
+        Frobenius error, measured: from the difference itself where the difference of norms keeps fewer than six digits.
     congruence : Array, (...)
         Smallest cosine of the angle between two terms, at least -1; 1 if there is one term only.
     """
@@ -45,6 +45,11 @@ class FittedCP(CPTensor):
     converged: Array
     residual: Array
     congruence: Array
+
+    @property
+    def error_certificate(self) -> Array:
+        """Frobenius error (...), measured."""
+        return self.residual
 
     @property
     def degenerate(self) -> Array:
