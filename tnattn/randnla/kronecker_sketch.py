@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, normal, require_rng, signs
 from tnattn.randnla.modes import Modes, mode_sizes, require_modes
@@ -77,6 +80,36 @@ class KhatriRaoSketch(Sketch):
         draw = signs if self.rademacher else normal
         factors = [draw(source, (length, size), like=like) for length in mode_sizes(n, self.modes)]
         return _leading_rows(KhatriRao((factors[0] * size**-0.5, *factors[1:])), n)
+
+
+def sketched_tensor_products(omega: StructuredMatrix, vectors: Sequence[Array]) -> Array:
+    """Return the transpose of a test matrix times the column-wise Kronecker product of matrices, never formed.
+
+    Parameters
+    ----------
+    omega : KhatriRao or Kronecker
+        A draw whose modes multiply to its number of rows, and for ``KroneckerSketch`` whose size is that of all columns
+        of the product.
+    vectors : sequence of Array, (..., n_k, c)
+        One per mode; column j of the operand is the Kronecker product of the columns j of all of them.
+
+    Returns
+    -------
+    Array, (..., size, c)
+
+    Notes
+    -----
+    One thin product per mode, O(size sum n_k) per column or less, in place of O(size prod n_k).
+    """
+    if not isinstance(omega, (KhatriRao, Kronecker)) or len(vectors) != len(omega.factors):
+        raise TypeError(
+            f"omega is a {type(omega).__name__} and there are {len(vectors)} factors; a KhatriRao or Kronecker matrix "
+            f"of as many factors is needed, so give the sizes of the modes and a size that needs no selection"
+        )
+    parts = [factor.mT @ vector for factor, vector in zip(omega.factors, vectors, strict=True)]
+    if isinstance(omega, KhatriRao):
+        return reduce(mul, parts)
+    return KhatriRao(tuple(parts)).to_dense()
 
 
 def _leading_rows(omega: StructuredMatrix, n: int) -> StructuredMatrix:

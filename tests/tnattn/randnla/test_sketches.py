@@ -8,7 +8,7 @@ import pytest
 from tnattn.arrays import DeviceDraws, to_host
 from tnattn.randnla.count_sketch import CountSketch
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.kronecker_sketch import KhatriRaoSketch, KroneckerSketch
+from tnattn.randnla.kronecker_sketch import KhatriRaoSketch, KroneckerSketch, sketched_tensor_products
 from tnattn.randnla.modes import mode_sizes
 from tnattn.randnla.row_sampling import RowSampling
 from tnattn.randnla.sketch import Sketch, sketched
@@ -18,7 +18,7 @@ from tnattn.randnla.trigonometric import SubsampledCosine, SubsampledHadamard
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.khatri_rao import KhatriRao
-from tnattn.structured.kronecker import Kronecker, khatri_rao
+from tnattn.structured.kronecker import Kronecker
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.sparse import Sparse
 
@@ -267,20 +267,28 @@ def test_modes_cover_all_coordinates_and_are_balanced(n, count):
     assert max(sizes) <= np.ceil(round(n ** (1 / count), 9))
 
 
-@pytest.mark.parametrize("sketch", [TensorSketch((4, 3, 5)), KhatriRaoSketch((4, 3, 5))], ids=repr)
-def test_tensor_products_are_sketched_without_being_formed(xp, sketch, assert_close):
+@pytest.mark.parametrize(
+    "sketch, size", [(TensorSketch((4, 3, 5)), 8), (KhatriRaoSketch((4, 3, 5)), 7), (KroneckerSketch((4, 3, 5)), 8)]
+)
+def test_tensor_products_are_sketched_without_being_formed(xp, sketch, size, assert_close):
     rng = np.random.default_rng(0)
     factors = [xp.asarray(rng.standard_normal((n, 2))) for n in (4, 3, 5)]
-    omega = sketch.draw(60, 8, rng=rng, like=factors[0])
-    assert_close(omega.transposed_khatri_rao(factors), omega.mT @ khatri_rao(factors), rtol=0, atol=100 * xp.eps())
+    omega = sketch.draw(60, size, rng=rng, like=factors[0])
+    tensor = isinstance(sketch, TensorSketch)
+    made = omega.transposed_khatri_rao(factors) if tensor else sketched_tensor_products(omega, factors)
+    assert_close(made, omega.mT @ KhatriRao(tuple(factors)).to_dense(), rtol=0, atol=100 * xp.eps())
 
 
-def test_a_kronecker_product_multiplies_tensor_products_factor_by_factor(xp, assert_close):
-    rng = np.random.default_rng(0)
-    vectors = [xp.asarray(rng.standard_normal((n, 2))) for n in (4, 3)]
-    omega = KroneckerSketch((4, 3)).draw(12, 6, rng=rng, like=vectors[0])
+def test_a_kronecker_sketch_of_selected_columns_takes_no_tensor_products():
+    omega = KroneckerSketch((4, 3)).draw(12, 5, rng=np.random.default_rng(0), like=np.empty(0))
+    with pytest.raises(TypeError, match="needs no selection"):
+        sketched_tensor_products(omega, [np.ones((4, 1)), np.ones((3, 1))])
+
+
+def test_a_kronecker_sketch_is_a_kronecker_product():
+    omega = KroneckerSketch((4, 3)).draw(12, 6, rng=np.random.default_rng(0), like=np.empty(0))
     assert isinstance(omega, Kronecker)
-    assert_close(omega.transposed_kronecker(vectors), omega.mT @ khatri_rao(vectors), rtol=0, atol=100 * xp.eps())
+    assert [u.shape for u in omega.factors] == [(4, 3), (3, 2)]
 
 
 def test_khatri_rao_columns_are_tensor_products_of_signs():
