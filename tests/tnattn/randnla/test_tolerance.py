@@ -25,7 +25,7 @@ def test_one_matrix_that_misses_is_enough(xp):
 
 
 def test_nobody_is_asked_for_more_than_rounding_allows():
-    eps = np.finfo(np.float32).eps
+    eps = float(np.finfo(np.float32).eps)
     require_met(np.full(2, 32 * eps, dtype="f4"), np.ones(2, dtype="f4"), 1e-12, "rank 3")
     with pytest.raises(ValueError, match="not met"):
         require_met(np.full(2, 32 * eps), np.ones(2), 1e-12, "rank 3")
