@@ -31,16 +31,22 @@ def subclasses(package: str, base: type[Kind]) -> dict[str, type[Kind]]:
 
 
 def instances(package: str, kind: type[Kind]) -> dict[str, Kind]:
-    """Return the module-level objects of a class that the modules of a package define, by name."""
+    """Return the module-level objects of a class that the modules of a package define, by name.
+
+    Raises
+    ------
+    ValueError
+        If two modules define the same name.
+    """
     found: dict[str, Kind] = {}
     for module in modules(package):
         for name, value in vars(module).items():
-            if (
-                isinstance(value, kind)
-                and not name.startswith("_")
-                and getattr(value, "module", None) == module.__name__
-            ):
-                found[name] = value
+            own = isinstance(value, kind) and getattr(value, "module", None) == module.__name__
+            if not own or name.startswith("_"):
+                continue
+            if name in found:
+                raise ValueError(f"{name} is defined twice in {package}, again in {module.__name__}; rename one")
+            found[name] = value
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from theory import errors
 from theory.bound import HypothesisViolated
-from theory.bounds.attention.heads import gqa_mean_pooling, gqa_pooling_output, head_stack_eckart_young
+from theory.bounds.attention.heads import gqa_mean_pooling, gqa_pooling_output, weights_shared_basis
 from theory.bounds.attention.perturbed import random_problem
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
@@ -53,25 +53,25 @@ def _shared(rank: int, heads: int = 3, keys: int = 14) -> HeadTensor:
 def test_a_common_basis_costs_at_least_what_own_bases_cost() -> None:
     """tau_r of the stacked heads is at least the root of the sum of the squares of tau_r of the heads."""
     problem = random_problem(np.random.default_rng(0), heads=3, size=2.0)
-    stacked = head_stack_eckart_young(_shared(5), problem, _shared(5)(problem)).value
+    stacked = weights_shared_basis(_shared(5), problem, _shared(5)(problem)).value
     own = np.sum(errors.tail(errors.singular_values(problem.dense_weights()), 5) ** 2)
     assert stacked > own
 
 
 def test_a_common_basis_of_full_size_costs_nothing() -> None:
     problem = random_problem(np.random.default_rng(0), heads=3)
-    assert head_stack_eckart_young(_shared(10), problem, _shared(10)(problem)).value < 1e-25
+    assert weights_shared_basis(_shared(10), problem, _shared(10)(problem)).value < 1e-25
 
 
 def test_a_truncated_mode_of_heads_is_outside_the_hypotheses() -> None:
     problem = random_problem(np.random.default_rng(0), heads=3)
     method = _shared(8, heads=2)
     with pytest.raises(HypothesisViolated, match="only the mode of the queries"):
-        head_stack_eckart_young(method, problem, method(problem))
+        weights_shared_basis(method, problem, method(problem))
 
 
 def test_renormalised_weights_are_outside_the_hypotheses() -> None:
     problem = random_problem(np.random.default_rng(0), heads=3)
     method = HeadTensor(STHOSVD(ranks=(3, 5, 14)), rank=None)
     with pytest.raises(HypothesisViolated, match="not renormalised"):
-        head_stack_eckart_young(method, problem, method(problem))
+        weights_shared_basis(method, problem, method(problem))
