@@ -143,6 +143,8 @@ class QuantisedTT(Decomposition):
         sizes = mode_sizes(tensor, order=self.order)
         if sum(levels(n) for n in sizes) > MOST_CORES:
             raise ValueError(f"sizes {sizes} have more than {MOST_CORES} binary digits; quantise fewer modes")
+        if self.rtol is not None:
+            TTSVD(rtol=self.rtol, order=self.order)._require_fit(tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> QuantisedTensor:
         sizes = mode_sizes(tensor, order=self.order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, Rng, array_namespace, contract, device, normal, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, contract, device, eps, normal, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import leading_subspace
@@ -51,9 +51,12 @@ class TTRounding:
         TypeError
             If ``train`` is no tensor train.
         ValueError
-            If it has a single core, or the number of ranks does not fit its order.
+            If it has a single core, the number of ranks does not fit its order, or the tolerance is below rounding.
         """
         require_train(train)
+        floor = max(train.sizes) * eps(train.like)
+        if self.rtol is not None and self.rtol < floor:
+            raise ValueError(f"rtol {self.rtol} is below {floor:.2g}, what the dtype resolves; raise it or give ranks")
         ranks = bounded_ranks(self.ranks, train)
         self.truncation(train.order)
         xp = array_namespace(*train.cores)

@@ -112,10 +112,11 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: QuantisedTT(0), "rank is 0"),
         (lambda: QuantisedTT(2, 0.1), "both given"),
         (lambda: QuantisedTT(order=2)(np.ones((2**11, 2**10))), "more than 20 binary digits"),
+        (lambda: QuantisedTT(rtol=1e-16)(np.ones((3, 4, 5))), "is below"),
         (lambda: QuantisedTTMatrix(0), "rank"),
         (lambda: QuantisedTTMatrix(rtol=0.0), "0 < rtol < 1"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):

@@ -118,10 +118,11 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: TTRounding(ranks=0), ValueError, "rank is 0"),
         (lambda: TTRounding(ranks=2, rtol=0.1), ValueError, "both given"),
         (lambda: TTRounding(rtol=2.0), ValueError, "0 < rtol < 1"),
+        (lambda: TTRounding(rtol=1e-16)(drawn_train((3, 4, 5))), ValueError, "below"),
         (lambda: RandomizedTTRounding(2)(drawn_train((3, 4))), TypeError, "randomized"),
         (lambda: RandomizedTTRounding(2, -1), ValueError, "oversampling is -1"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
