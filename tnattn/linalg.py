@@ -257,6 +257,24 @@ def lu_normalise(a: Array) -> Array:
     return rows.mT
 
 
+def host_row_pivots(a: Array) -> Array | None:
+    """Return the first n rows (..., n) that partial pivoting brings to the top of matrices (..., m, n), m >= n.
+
+    None off the host, where no library gives them for a stack.
+    """
+    if not array_api_compat.is_numpy_array(a):
+        return None
+    m, n = a.shape[-2:]
+    rows = np.empty((*a.shape[:-2], n), np.int64)
+    factorise: Any = scipy.linalg.get_lapack_funcs("getrf", (a,))
+    for i in np.ndindex(a.shape[:-2]):
+        order = np.arange(m)
+        for j, pivot in enumerate(factorise(a[i])[1]):  # interchanges, one after the other
+            order[j], order[pivot] = order[pivot], order[j]
+        rows[i] = order[:n]
+    return rows
+
+
 def _gram(xp: Any, a: Array) -> Array:
     return xp.matmul(xp.matrix_transpose(a), a)
 

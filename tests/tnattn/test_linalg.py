@@ -466,3 +466,12 @@ def test_the_hadamard_transform_is_the_matrix_of_signs(xp, n, assert_close):
 def test_a_hadamard_transform_of_another_length_is_refused(xp):
     with pytest.raises(ValueError, match="length 12; a power of two"):
         hadamard_transform(xp.asarray(normal(2, 12)))
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 4), (2, 3, 11, 5)])
+def test_row_pivots_are_those_of_elimination(shape):
+    a = np.random.default_rng(0).standard_normal(shape)
+    pivots = linalg.host_row_pivots(a)
+    for index in np.ndindex(shape[:-2]):
+        p, _, _ = scipy.linalg.lu(a[index])
+        assert pivots[index].tolist() == np.argmax(p, axis=0)[: shape[-1]].tolist()

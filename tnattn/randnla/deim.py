@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.linalg import host_row_pivots
 from tnattn.randnla.column_selection import with_unused
 from tnattn.randnla.pivoted_qr import pivoted_qr
 from tnattn.randnla.submatrices import take_rows
@@ -57,6 +58,9 @@ def deim(u: Array) -> Array:
     O(n k^2). The same as the row pivots of Gaussian elimination with partial pivoting, and computed so: eliminated
     columns are what their interpolation from the columns before leaves.
     """
+    fast = host_row_pivots(u)
+    if fast is not None:
+        return fast
     xp = array_namespace(u)
     n, k = u.shape[-2:]
     left = xp.asarray(u, copy=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.exponentials import exponentials
@@ -14,9 +14,8 @@ from tnattn.attention.low_rank.pseudo_inverse import ridge_inverse
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.linalg import orthonormalise
-from tnattn.randnla.column_selection import with_unused
+from tnattn.randnla.deim import deim
 from tnattn.randnla.leverage import leverage_scores
-from tnattn.randnla.pivoted_qr import pivoted_qr
 from tnattn.randnla.submatrices import take_rows
 from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
 from tnattn.structured import Dense
@@ -46,7 +45,7 @@ class KernelCUR(JointMethod):
         Number of keys, at least one; no more than there are queries or keys.
     sweeps : int
         How often queries are chosen as pivots of the columns and keys as pivots of the rows, each direction helping the
-        other. Without, both are drawn by the leverage scores of the query and key matrices.
+        other. The first keys, and without sweeps the queries too, are drawn by their leverage scores.
     ridge : float
         Singular values of the intersection are damped below ``ridge`` times the largest; 0 cuts off rounding only.
         Random queries and keys at 64 of 512 columns: error 0.29 with 0.01, 0.34 with 0.1 and 0.54 with 0 on smooth
@@ -82,8 +81,9 @@ class KernelCUR(JointMethod):
         xp, source = array_namespace(problem.q), require_rng(rng, "KernelCUR")
         size = min(self.columns, problem.n_q, problem.n_k)
         queries, keys = problem.scaled_queries, xp.broadcast_to(problem.keys, (*problem.batch, *problem.k.shape[-2:]))
-        i = _by_leverage(queries, size, source)
         j = _by_leverage(keys - xp.mean(keys, axis=-2, keepdims=True), size, source)
+        # with a sweep, queries are pivots of the columns at these keys
+        i = _by_leverage(queries, size, source) if self.sweeps == 0 else j
         for _ in range(self.sweeps):
             i = _pivots(exponentials(queries, take_rows(keys, j))[0])
             j = _pivots(exponentials(take_rows(queries, i), keys)[0].mT)
@@ -125,14 +125,13 @@ class KernelCUR(JointMethod):
 def _by_leverage(x: Array, size: int, rng: Rng) -> Array:
     """Draw ``size`` distinct rows (..., size) of matrices (..., n, d) one after the other by their leverage scores."""
     xp = array_namespace(x)
-    wide = xp.astype(x, accumulator_dtype(x), copy=False)
-    scores = leverage_scores(wide)
-    least = xp.full_like(scores, eps(wide))
-    drawn = xp.astype(uniform(rng, (x.shape[-2],), like=x), wide.dtype)  # the draw does not depend on the precision
+    scores = leverage_scores(x)
+    least = xp.full_like(scores, eps(x))
+    drawn = uniform(rng, (x.shape[-2],), like=x)
     clocks = -xp.log(1 - drawn) / xp.maximum(scores, least)  # exponential waiting times: the first ones win
     return xp.argsort(clocks, axis=-1)[..., :size]
 
 
 def _pivots(columns: Array) -> Array:
     """Return as many rows (..., r) of matrices (..., n, r) as they have columns, on which their range is well seen."""
-    return with_unused(pivoted_qr(orthonormalise(columns).mT, columns.shape[-1]).pivots, columns.shape[-2])
+    return deim(orthonormalise(columns))
