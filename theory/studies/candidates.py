@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from theory.studies.problems import nearest
 from tnattn import discovery
 from tnattn.attention.method import AttentionMethod, KeyMethod
@@ -150,11 +152,31 @@ def _meant(names: Sequence[str]) -> Iterable[Candidate]:
     for name in names:
         if name == "all":
             yield from (Candidate(cls()) for other, cls in methods().items() if other != "Causal")
+            yield from (Candidate(_named(other)) for other in _wrapped())
         elif ".py" in name:
             cls = discovery.from_file(name, AttentionMethod)  # type: ignore[type-abstract]
             yield Candidate(_made(cls, name), file=str(Path(name.rpartition(".py")[0] + ".py").resolve()))
         else:
             yield Candidate(_named(name))
+
+
+@cache
+def _wrapped() -> list[str]:
+    """Return the oracles that wrap every decomposition, and every matrix method that takes weights at all."""
+    tensor = discovery.subclasses("tnattn.decomposition", Decomposition)  # type: ignore[type-abstract]
+    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
+    taken = [name for name, cls in matrix.items() if _takes_weights(cls)]
+    return [f"HeadTensor({name})" for name in tensor] + [f"Truncated({name})" for name in taken]
+
+
+def _takes_weights(cls: type[MatrixMethod]) -> bool:
+    """Whether a matrix method has a rank and accepts a matrix that is not symmetric, as weights are not."""
+    rng = np.random.default_rng(0)
+    try:
+        cls().with_rank(2)(rng.random((8, 8)), rng=rng)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _made(cls: type[AttentionMethod], name: str) -> AttentionMethod:
