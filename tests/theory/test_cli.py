@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from theory import cli
+from theory import catalogue, cli
 from theory.commands import verify as verify_command
 from theory.commands import writing
 from theory.commands.app import app
@@ -69,6 +70,18 @@ def qkv(tmp_path):
 def test_every_help_shows_an_example(command, capsys):
     assert tnattn(*command, "--help") == 0
     assert "tnattn " + (command[0] if command else "compare") in capsys.readouterr().out
+
+
+def test_the_theorems_of_the_example_exist():
+    names = re.search(r"--bounds (\S+)", verify_command.HELP).group(1).split(",")
+    assert set(names) <= set(catalogue.bounds())
+
+
+def test_the_prediction_says_in_which_sense_it_holds(capsys, tmp_path):
+    words = ["compare", *SMALL, "--methods", "ValueSampling", "--json", "--out", tmp_path]
+    assert tnattn(*words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {line["method"]: line["sense"] for line in printed["lines"]}["TopK"].startswith("always")
 
 
 def test_no_command_shows_the_help(capsys):

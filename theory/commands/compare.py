@@ -151,7 +151,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
             line.error,
             f"{line.low:.2g} to {line.high:.2g}" if math.isfinite(line.low) else None,
             line.weights,
-            None if line.predicted is None else number(line.predicted) + (" vacuous" if line.vacuous else ""),
+            _predicted(line),
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),
             line.flops,
             line.storage,
@@ -164,10 +164,19 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
     caption = (
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads; weights: the same of the weights; "
-        "predicted: the best theorem's bound on the error; flops, stored numbers and time (on one thread) relative to "
-        "exact attention"
+        "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
+        "evaluated after the run (*); flops, stored numbers and time (on one thread) relative to exact attention"
     )
     return table(title, columns, rows, caption=caption)
+
+
+def _predicted(line: Line) -> str | None:
+    """Return the prediction with the sense in which it holds; a bound on the mean may lie below a single error."""
+    if line.predicted is None:
+        return None
+    sense, _, after = line.sense.partition(", ")
+    mark = {"in expectation": "~", "with probability": "p"}.get(sense, "")
+    return number(line.predicted) + mark + ("*" if after else "") + (" vacuous" if line.vacuous else "")
 
 
 def _show_failures(failures: list[dict[str, Any]]) -> None:

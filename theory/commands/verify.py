@@ -29,7 +29,7 @@ The control is the theorem with a wrong constant: the same test must refute it, 
 
   tnattn verify
 
-  tnattn verify --bounds favor_positive_mse,hosvd_bound --trials 2000
+  tnattn verify --bounds favor_positive_mse,hosvd --trials 2000
 
   tnattn verify --thorough
 """

@@ -27,13 +27,14 @@ def section(results: Results, name: str) -> tuple[str, str]:
     summary = [
         (
             line.method, line.family, line.budget or None, line.error, line.low, line.high, line.weights,
-            line.predicted, line.vacuous if line.predicted is not None else None, line.verdict or None,
-            line.flops, line.storage, line.state, line.time, line.trials, ", ".join(line.marks) or None,
+            line.predicted, line.vacuous if line.predicted is not None else None, line.sense or None,
+            line.verdict or None, line.flops, line.storage, line.state, line.time, line.trials,
+            ", ".join(line.marks) or None,
         )
         for line in lines(rows)
     ]  # fmt: skip
     headers = (
-        "method", "family", "budget", "error", "95 % from", "to", "error of weights", "predicted", "vacuous",
+        "method", "family", "budget", "error", "95 % from", "to", "error of weights", "predicted", "vacuous", "holds",
         "verdicts", "flops", "storage", "state", "time", "trials", "notes",
     )  # fmt: skip
     caption = (

@@ -177,6 +177,7 @@ def _prediction(job: Job, problem: AttentionProblem, rng: np.random.Generator) -
     return {
         "bound": str(best.name),
         "guarantee": str(best.guarantee),
+        "prior": best.prior,
         "predicted_relative": per_head(predicted, problem),
         "vacuous": bool(np.all(predicted >= 1)),
     }

@@ -35,6 +35,9 @@ class Line:
         Median over the heads of the best bound on the relative output error.
     vacuous : bool
         Whether that is at least 1, the error of answering zero.
+    sense : str
+        In which sense it bounds: "always", "in expectation" (then a single error may be larger) or "with probability";
+        ", after the run" where the theorem reads the result. Empty where nothing is predicted.
     verdict : str
         What the data say about the theorems on the method.
     flops, storage, state : float
@@ -58,6 +61,7 @@ class Line:
     weights: float | None
     predicted: float | None
     vacuous: bool
+    sense: str
     verdict: str
     flops: float
     storage: float
@@ -112,6 +116,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         weights=pooled(weights)[0] if weights else None,
         predicted=predicted,
         vacuous=predicted is not None and predicted >= 1,
+        sense=_sense(prediction) if prediction else "",
         verdict=in_words([row["verdict"] for row in kinds.get("verdict", [])]),
         flops=first["flops"],
         storage=float(np.median([row["storage"] for row in trials])),
@@ -128,6 +133,10 @@ def pooled(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     low, high = median_interval(flat)
     middle = np.sort(flat)[[(flat.size - 1) // 2, flat.size // 2]]
     return float(middle.mean()), low, high
+
+
+def _sense(prediction: Row) -> str:
+    return str(prediction["guarantee"]) + ("" if prediction["prior"] else ", after the run")
 
 
 def in_words(verdicts: Sequence[str]) -> str:
