@@ -116,6 +116,8 @@ class Approximation:
     def weights(self) -> StructuredMatrix:
         """Row-normalised weights over the columns, lifted to the original keys where ``expand`` allows.
 
+        Bad rows are NaN, rows without keys zero, as in ``output``.
+
         Raises
         ------
         ValueError
@@ -124,9 +126,10 @@ class Approximation:
         if self.expand is None:
             raise ValueError("this approximation has no weights over the original keys; use output")
         xp = array_namespace(self.values)
-        usable = (self.denominators > 0) & ~self._empty
+        usable = (self.denominators > 0) & ~xp.isinf(self.denominators) & ~self._empty
         inverse = 1 / xp.where(usable, self.denominators, xp.ones_like(self.denominators))
-        inverse = xp.where(usable, inverse, xp.zeros_like(inverse))
+        inverse = xp.where(usable, inverse, xp.full_like(inverse, float("nan")))
+        inverse = xp.where(self._empty, xp.zeros_like(inverse), inverse)
         return Product(Diagonal(inverse), Product(self.kernel, self.expand))
 
     @property

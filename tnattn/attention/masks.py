@@ -154,8 +154,14 @@ class Padding(Mask):
         if isinstance(self.lengths, int):
             if not 0 <= self.lengths <= n_k:
                 raise ValueError(f"lengths {self.lengths} must lie between 0 and the number of keys, {n_k}")
-        elif tuple(self.lengths.shape) != batch:
+            return
+        if "int" not in str(self.lengths.dtype):
+            raise TypeError(f"lengths must be integers; got {self.lengths.dtype}")
+        if tuple(self.lengths.shape) != batch:
             raise ValueError(f"lengths has shape {tuple(self.lengths.shape)}; expected one per batch entry, {batch}")
+        xp = array_namespace(self.lengths)
+        if bool(xp.any((self.lengths < 0) | (self.lengths > n_k))):
+            raise ValueError(f"lengths must lie between 0 and the number of keys, {n_k}; got {self.lengths}")
 
 
 @dataclass(frozen=True, eq=False)

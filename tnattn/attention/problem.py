@@ -36,7 +36,7 @@ class AttentionProblem:
     Raises
     ------
     TypeError
-        If an array is not floating, or the libraries or dtypes differ.
+        If an array is not floating, the libraries or dtypes differ, or the mask is no ``Mask``.
     ValueError
         If shapes do not fit, or entries are not finite.
 
@@ -62,6 +62,10 @@ class AttentionProblem:
                 raise ValueError(
                     f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
                 )
+        if not isinstance(self.mask, Mask):
+            raise TypeError(
+                f"mask must be a rule of tnattn.attention.masks, such as Causal(); got {type(self.mask).__name__}"
+            )
         q, k, v = self.q.shape, self.k.shape, self.v.shape
         array_namespace(self.q, self.k, self.v)
         if not self.q.dtype == self.k.dtype == self.v.dtype:

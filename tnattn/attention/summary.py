@@ -81,8 +81,15 @@ class Summary(abc.ABC):
         ----------
         q : Array, (..., H, n_q, d)
             H must be a multiple of the number of key heads.
+
+        Raises
+        ------
+        ValueError
+            If it is not, or ``q`` has no axis of heads.
         """
         xp = array_namespace(q)
+        if q.ndim < 3:
+            raise ValueError(f"q has shape {tuple(q.shape)}; expected (..., heads, tokens, width): add a head axis")
         heads = q.shape[-3]
         if heads % self.groups:
             raise ValueError(f"{heads} query heads cannot be shared among {self.groups} key heads")

@@ -134,6 +134,15 @@ def test_rows_with_unusable_denominators_are_nan_and_counted(mass):
     assert np.isnan(found.output).sum() == 4
 
 
+def test_the_weights_of_bad_rows_are_nan_and_those_of_rows_without_keys_zero():
+    kernel = np.ones((1, 1, 3, 1))
+    kernel[0, 0, 1] = -1.0
+    shift = np.array([0.0, 0.0, -np.inf]).reshape(1, 1, 3)
+    expand = Dense(np.ones((1, 1, 1, 1)))
+    found = Approximation(Dense(kernel), shift, values=np.ones((1, 1, 1, 4)), expand=expand)
+    np.testing.assert_array_equal(found.weights.to_dense()[0, 0, :, 0], [1.0, np.nan, 0.0])
+
+
 @pytest.mark.parametrize(
     "change", [{"values": np.ones((1, 4, 2))}, {"mass": np.ones(4)}, {"shift": np.zeros((2, 2, 4))}]
 )

@@ -80,6 +80,9 @@ def test_a_window_needs_non_negative_integers(value):
     [
         (Padding(11), ValueError, "between 0 and the number of keys"),
         (Padding(np.array([1, 2, 3])), ValueError, "one per batch entry"),
+        (Padding(np.array([1, 11])), ValueError, "between 0 and the number of keys"),
+        (Padding(np.array([-1, 2])), ValueError, "between 0 and the number of keys"),
+        (Padding(np.array([1.5, 2.0])), TypeError, "must be integers"),
         (Explicit(np.ones((N_Q, N_K))), TypeError, "must be boolean"),
         (Explicit(np.ones((N_Q, 4), dtype=bool)), ValueError, "does not broadcast"),
         (Bias(np.full((N_Q, N_K), np.nan)), ValueError, "NaN or plus infinity"),

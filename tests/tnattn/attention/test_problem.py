@@ -154,6 +154,11 @@ def test_the_door_says_what_is_wrong(change, error, words):
         AttentionProblem(*change(*arrays()))
 
 
+def test_a_word_in_place_of_a_mask_is_refused():
+    with pytest.raises(TypeError, match="such as Causal"):
+        AttentionProblem(*arrays(), mask="causal")
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
 def test_a_scale_must_be_positive(scale):
     with pytest.raises(ValueError, match="scale must be a positive number"):

@@ -103,3 +103,13 @@ def test_the_cost_is_linear_in_the_keys():
     target = problem(heads=2)
     d, e = 4, 3
     assert LinearAttention().cost(target).flops == 2 * 2 * 7 * d * (e + 1) + 2 * 2 * 5 * d * (e + 1)
+
+
+def test_a_summary_says_that_queries_need_heads():
+    rng = np.random.default_rng(0)
+    k, v = rng.standard_normal((2, 2, 9, 4))
+    summary = LinearAttention().summarise(KeySet.from_arrays(k, v))
+    with pytest.raises(ValueError, match="add a head axis"):
+        summary.attend(k[0])
+    with pytest.raises(ValueError, match="3 query heads cannot be shared among 2"):
+        summary.attend(rng.standard_normal((3, 5, 4)))
