@@ -200,6 +200,8 @@ def test_spectra_prints_and_writes(tmp_path, capsys):
     assert tnattn("spectra", "needle", "--n", "32", "--d", "8", "--heads", "2", "--json", "--out", tmp_path) == 0
     printed = json.loads(capsys.readouterr().out)
     assert {row["matrix"] for row in printed["rows"]} >= {"weights", "queries"}
+    assert [len(printed["tensor"]["modes"][mode]) for mode in ("head", "query", "key")] == [2, 32, 32]
+    assert {"rtol", "tucker_head", "tt_bond_2", "least_query"} <= set(printed["tensor"]["ranks"][0])
     assert all(Path(path).is_file() for path in printed["files"])
 
 

@@ -233,6 +233,8 @@ def test_a_recorded_problem_gets_its_spectra_once(tmp_path, monkeypatch):
     folder = folder_of(tmp_path, rows(), spec=spec)
     text = write_report(folder).read_text(encoding="utf-8")
     assert "weights, head 2" in text
+    assert "ranks of the tensor (head, query, key) of the weights" in text
+    assert "tucker storage" in text
     assert (folder / "spectra" / "toy.npz").is_file()
     monkeypatch.setattr("theory.sections.spectra.study", lambda *_: pytest.fail("computed again"))
     assert write_report(folder).read_text(encoding="utf-8") == text

@@ -1,4 +1,4 @@
-"""``tnattn spectra``: how fast the singular values of each head decay."""
+"""``tnattn spectra``: how fast the singular values decay, of each head and of the tensor of all heads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from theory.commands.options import RESULTS, Causal, Dtype, Heads, Json, Out, Pr
 from theory.console import print_json, say, show, table
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.spectra import study
+from theory.studies.tensor_spectra import MODES, TensorSpectra
 
 HELP = """
 Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, peak.
+Then the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and tensor-train ranks
+that a relative tolerance asks for.
 
   tnattn spectra
 
@@ -38,12 +41,16 @@ def command(
     written = result.save(out / "spectra")
     rows = result.table()
     if json:
-        print_json({"rows": rows, "files": [str(path) for path in written]})
+        modes = {mode: values.tolist() for mode, values in result.tensor.singular_values.items()}
+        tensor = {"modes": modes, "ranks": result.tensor.table()}
+        print_json({"rows": rows, "tensor": tensor, "files": [str(path) for path in written]})
         return
     weights = [row for row in rows if row["matrix"] == "weights"]
     names = [name for name in weights[0] if name not in ("problem", "matrix")]
     show(table(f"{source.label}: weights, head by head", names, [[row[name] for name in names] for row in weights]))
     show(_medians(source.label, rows))
+    show(_modes(source.label, result.tensor))
+    show(_ranks(source.label, result.tensor))
     for path in written:
         say(str(path))
 
@@ -56,3 +63,29 @@ def _medians(label: str, rows: list[dict[str, Any]]) -> Any:
         for matrix in matrices
     ]
     return table(f"{label}: medians over the heads", ["matrix", *names], medians)
+
+
+def _modes(label: str, tensor: TensorSpectra) -> Any:
+    """Return the mode spectra at powers of two."""
+    longest = max(values.size for values in tensor.singular_values.values())
+    shown = [2**i for i in range(longest.bit_length())]
+    rows = [
+        [
+            f"{mode} ({n})",
+            *(float(tensor.relative(mode)[k - 1]) if k <= tensor.relative(mode).size else None for k in shown),
+        ]
+        for mode, n in zip(MODES, tensor.shape, strict=True)
+    ]
+    return table(f"{label}: sigma_k / sigma_1 of the tensor of weights", ["mode", *(f"k={k}" for k in shown)], rows)
+
+
+def _ranks(label: str, tensor: TensorSpectra) -> Any:
+    rows = tensor.table()
+    caption = (
+        "tucker, tt: ranks that suffice, and what they store relative to the tensor; tt bond 1 cuts off the head mode, "
+        "bond 2 the key mode; least: every approximation within the tolerance has at least these ranks"
+    )
+    names = [name.replace("_", " ") for name in rows[0]]
+    return table(
+        f"{label}: ranks of the tensor of weights", names, [list(row.values()) for row in rows], caption=caption
+    )

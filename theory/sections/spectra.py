@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from theory import html
-from theory.figures import corner, spectra, style
+from theory.figures import corner, spectra, style, tensor_spectra
 from theory.results import Results, attempt
 from theory.studies.problems import problem_hash
 from theory.studies.spectra import SpectraResult, study
@@ -28,6 +28,10 @@ def section(results: Results, name: str) -> tuple[str, str]:
          "full, normalisation of the rows slows the decay. Gaussian part: the kernel without its row and column "
          "factors.",
          f"Singular values of scores, kernel and weights of every head of {name}"),
+        (tensor_spectra.draw(found), "tensor", "The weights of all heads as one tensor. Lines: ranks with which the "
+         "truncated Tucker decomposition and the tensor train are within the tolerance; shaded: down to ranks that "
+         "every approximation needs. The bonds of a train of order 3 have the spectra of the head and of the key mode.",
+         f"Singular values along head, query and key, and ranks against tolerance, of the weights of {name}"),
         (corner.draw(found), "corner", "Bright columns are sinks: keys that every query reads.",
          f"First rows and columns of the weights of every head of {name}"),
     )  # fmt: skip
@@ -43,10 +47,20 @@ def section(results: Results, name: str) -> tuple[str, str]:
         for matrix, values in found.singular_values.items()
         for k in (2**i for i in range(int(np.log2(values.shape[-1])) + 1))
     ]
+    ranks = found.tensor.table()
+    rank_headers = [name.replace("_", " ") for name in ranks[0]]
+    rank_rows = [(f"{row['rtol']:g}", *list(row.values())[1:]) for row in ranks]
+    modes = [
+        (f"{mode}, k = {k}", float(found.tensor.relative(mode)[k - 1]))
+        for mode, values in found.tensor.singular_values.items()
+        for k in (2**i for i in range(int(values.size).bit_length()))
+    ]
     return html.section(
         title, *figures,
         html.details("ranks and statistics of every head", html.table(("matrix", *headers), rows)),
         html.details("σₖ / σ₁ over the heads", html.table(("matrix", "median", "10 %", "90 %"), sigma)),
+        html.details("ranks of the tensor (head, query, key) of the weights", html.table(rank_headers, rank_rows)),
+        html.details("σₖ / σ₁ of the unfoldings of that tensor", html.table(("mode", "σₖ / σ₁"), modes)),
     )  # fmt: skip
 
 

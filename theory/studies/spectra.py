@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from theory.store import export
 from theory.studies.problems import problem_hash
+from theory.studies.tensor_spectra import MODES, TensorSpectra, mode_spectra
 from tnattn.arrays import array_namespace, device, to_host
 from tnattn.attention.problem import AttentionProblem
 
 try:
-    from theory.figures import corner, spectra
+    from theory.figures import corner, spectra, tensor_spectra
 except ModuleNotFoundError as error:  # Matplotlib is an extra
     if "theory" in str(error.name):
         raise
-    corner = spectra = None  # type: ignore[assignment]
+    corner = spectra = tensor_spectra = None  # type: ignore[assignment]
 
 __all__ = ["DENSE", "SpectraResult", "study"]
 
@@ -34,6 +35,7 @@ DENSE = 2048
 CORNER = 20
 MATRICES = ("queries", "keys", "values", "scores", "kernel", "weights", "gaussian")
 ENERGIES = (0.9, 0.99, 0.999)
+NESTED = ("singular_values", "tensor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,8 @@ class SpectraResult:
         ``kernel``: exp(S - max S) with the mask; ``weights``: its rows normalised; ``gaussian``:
         exp(-scale ||q - k||^2 / 2) with the mask, what is left of the kernel without its row and column factors
         (absent with a softcap or a bias).
+    tensor : TensorSpectra
+        Of the weights of all heads as one tensor (head, query, key).
     entropy, perplexity, peak : (H,)
         Means over the rows that see a key of the entropy in nats, its exponential, and the largest weight.
     column_mass : (H, n_k)
@@ -67,6 +71,7 @@ class SpectraResult:
     n_q: int
     n_k: int
     singular_values: Mapping[str, Values]
+    tensor: TensorSpectra
     entropy: Values
     perplexity: Values
     peak: Values
@@ -141,7 +146,7 @@ class SpectraResult:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "problem"
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write arrays (.npz), the table (.csv) and, where Matplotlib is installed, three figures (.svg, .png).
+        """Write arrays (.npz), two tables (.csv) and, where Matplotlib is installed, four figures (.svg, .png).
 
         Parameters
         ----------
@@ -156,15 +161,18 @@ class SpectraResult:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / f"{self.stem}.npz"]
-        arrays: Any = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "singular_values"}
+        arrays: Any = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NESTED}
         arrays |= {f"sigma_{name}": sigma for name, sigma in self.singular_values.items()}
+        arrays |= {f"tensor_{mode}": sigma for mode, sigma in self.tensor.singular_values.items()}
         np.savez_compressed(written[0], **arrays)
         written.append(export(self.table(), folder / f"{self.stem}.csv"))
+        written.append(export(self.tensor.table(), folder / f"{self.stem}-tensor.csv"))
         if spectra is not None:
             drawn = {
                 "corner": corner.draw(self),
                 "inputs": spectra.draw(self, spectra.INPUTS),
                 "attention": spectra.draw(self, spectra.ATTENTION),
+                "tensor": tensor_spectra.draw(self),
             }
             for name, figure in drawn.items():
                 for suffix in ("svg", "png"):
@@ -185,11 +193,13 @@ class SpectraResult:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
             sigma = {name: arrays[f"sigma_{name}"] for name in MATRICES if f"sigma_{name}" in arrays}
-            names = [f.name for f in fields(cls) if f.name != "singular_values"]
+            modes = {mode: arrays[f"tensor_{mode}"] for mode in MODES}
+            names = [f.name for f in fields(cls) if f.name not in NESTED]
             plain: dict[str, Any] = {n: arrays[n].item() if arrays[n].ndim == 0 else arrays[n] for n in names}
+            tensor = TensorSpectra((int(plain["peak"].size), plain["n_q"], plain["n_k"]), modes)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{Path(path).name} holds no spectra; delete it and run `tnattn spectra` again") from error
-        return cls(singular_values=sigma, **plain)
+        return cls(singular_values=sigma, tensor=tensor, **plain)
 
 
 def study(problem: AttentionProblem, name: str) -> SpectraResult:
@@ -208,8 +218,9 @@ def study(problem: AttentionProblem, name: str) -> SpectraResult:
 
     Notes
     -----
-    Four SVDs of n-by-n matrices per head, O(n^3); one head at a time, so O(n^2) memory. Everything is computed in
-    float64 from the given numbers. Reproduces Figures 5, 7 and 8 of the survey that `methods.md` calls A.
+    Four SVDs of n-by-n matrices per head, O(n^3), one head at a time; the weights of all heads are kept for their
+    tensor, O(H n^2) memory. Everything is computed in float64 from the given numbers. Reproduces Figures 5, 7 and 8 of
+    the survey that `methods.md` calls A.
     """
     if max(problem.n_q, problem.n_k) > DENSE:
         raise ValueError(
@@ -218,6 +229,7 @@ def study(problem: AttentionProblem, name: str) -> SpectraResult:
         )
     heads = [_head(*arrays) for arrays in _scores(problem)]
     names = [matrix for matrix in MATRICES[3:] if matrix in heads[0]]
+    tensor = mode_spectra(np.stack([head.pop("tensor") for head in heads]))
     return SpectraResult(
         name=name,
         content=problem_hash(problem),
@@ -231,6 +243,7 @@ def study(problem: AttentionProblem, name: str) -> SpectraResult:
         },
         **{n: np.stack([h[n] for h in heads]) for n in ("entropy", "perplexity", "peak", "column_mass", "corner")},
         empty_rows=np.stack([head["empty_rows"] for head in heads]),
+        tensor=tensor,
     )
 
 
@@ -291,6 +304,7 @@ def _head(scores: Values, added: Values, distance: Values | None) -> dict[str, A
         "peak": weights.max(axis=-1)[seen].sum() / count,
         "column_mass": weights.sum(axis=0) / count,
         "corner": weights[:CORNER, :CORNER],
+        "tensor": weights,
         "empty_rows": np.asarray(int(np.sum(~seen))),
     }
     if distance is not None:

@@ -49,6 +49,18 @@ def test_weights_are_those_of_the_problem(mask, softcap):
     np.testing.assert_allclose(found.corner, exact[:, :20, :20], atol=1e-14)
 
 
+@pytest.mark.parametrize("mask", [None, Causal()])
+def test_the_tensor_is_that_of_the_weights_of_all_heads(mask):
+    target = problem(heads=4, groups=2, **({} if mask is None else {"mask": mask}))
+    exact = np.asarray(target.dense_weights()).reshape(4, 24, 24)
+    found = study(target, "toy").tensor
+    assert found.shape == exact.shape
+    for axis, mode in enumerate(("head", "query", "key")):
+        unfolding = np.moveaxis(exact, axis, 0).reshape(exact.shape[axis], -1)
+        sigma = np.linalg.svd(unfolding, compute_uv=False)
+        np.testing.assert_allclose(found.singular_values[mode], sigma, atol=1e-7 * sigma[0])
+
+
 def test_the_kernel_is_rows_and_columns_times_the_gaussian_part():
     target = problem(heads=2)
     found = study(target, "toy")
@@ -124,13 +136,24 @@ def test_what_is_saved_is_read_back(tmp_path):
     found = study(problem(), "Toy / 1")
     written = found.save(tmp_path)
     assert {path.name for path in written} == {
-        "toy-1.npz", "toy-1.csv",
-        *(f"toy-1-{f}.{s}" for f in ("corner", "inputs", "attention") for s in ("svg", "png")),
+        "toy-1.npz", "toy-1.csv", "toy-1-tensor.csv",
+        *(f"toy-1-{f}.{s}" for f in ("corner", "inputs", "attention", "tensor") for s in ("svg", "png")),
     }  # fmt: skip
     assert all(path.stat().st_size > 0 for path in written)
     again = SpectraResult.load(written[0])
     assert (again.name, again.content, again.n_q) == (found.name, found.content, found.n_q)
     assert again.table() == found.table()
+    assert again.tensor.shape == found.tensor.shape == (3, 24, 24)
+    assert again.tensor.table() == found.tensor.table()
+
+
+def test_a_file_without_the_tensor_is_refused(tmp_path):
+    path = study(problem(heads=1), "toy").save(tmp_path)[0]
+    with np.load(path) as file:
+        kept = {name: array for name, array in file.items() if name != "tensor_key"}
+    np.savez(path, **kept)
+    with pytest.raises(ValueError, match=r"toy.npz holds no spectra; delete it"):
+        SpectraResult.load(path)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
