@@ -111,6 +111,9 @@ def _direct(
     if b.kind == "conditional" and result is None:
         return None
     by_row = b.error in _BY_ROW
+    averaged = isinstance(b.guarantee, (InExpectation, ExactExpectation))
+    if averaged and by_row and not b.error.squared:
+        return None  # the root of a sum of squares is convex: its mean may exceed that of the rows' means
     if by_row and isinstance(b.guarantee, WithProbability) and "delta" in inspect.signature(b.function).parameters:
         delta = b.parameters.get("delta", inspect.signature(b.function).parameters["delta"].default)
         b = b.with_parameters(delta=delta / problem.n_q)  # then no row fails with the probability of the statement

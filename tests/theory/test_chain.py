@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory import errors
+from theory import chain, errors
+from theory.bound import Bound, Source, Values, bound
 from theory.bounds.attention.perturbed import random_problem
+from theory.bounds.attention.sampling import output_rows_squared
 from theory.chain import OutputPrediction, best_prediction, output_predictions
 from theory.guarantee import Deterministic, InExpectation, WithProbability
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -119,6 +121,23 @@ def test_a_square_is_rooted_and_stays_an_expectation() -> None:
     found = _named(output_predictions(ColumnSampling(32), PROBLEM))
     assert isinstance(found["amm_variance"].guarantee, InExpectation)
     np.testing.assert_allclose(found["amm_variance"].value, found["value_sampling_mse"].value, rtol=1e-9)
+
+
+def test_means_of_the_norms_of_rows_do_not_reach_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of n rows, drawn at random, is wrong by 1: every mean is 1/n, their root of squares n^(-1/2), the norm 1."""
+
+    def stated(error: errors.Error) -> Bound:
+        @bound(method=ColumnSampling, error=error, guarantee=InExpectation(), source=Source("this test"))
+        def statement(method: ColumnSampling, problem: AttentionProblem) -> Values:
+            """Every row."""
+            return np.ones((problem.heads, problem.n_q))
+
+        return statement
+
+    monkeypatch.setattr(chain, "bounds_about", lambda method: [stated(errors.output_rows)])
+    assert output_predictions(ColumnSampling(4), PROBLEM) == []
+    monkeypatch.setattr(chain, "bounds_about", lambda method: [stated(output_rows_squared)])
+    assert len(output_predictions(ColumnSampling(4), PROBLEM)) == 1
 
 
 def test_lower_bounds_do_not_predict() -> None:
