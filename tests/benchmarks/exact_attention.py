@@ -57,7 +57,8 @@ def main() -> None:
         )
     print(markdown(["float32", "tnattn, ms", "PyTorch SDPA, ms", "ratio", "largest difference"], rows))
     print(
-        f"\n{threads} threads; peak memory above the inputs at 12 x 4096 x 64, output included: {peak_megabytes():.0f} MB"
+        f"\n{threads} threads; peak memory above the inputs at 12 x 4096 x 64, "
+        f"output included: {peak_megabytes():.0f} MB"
     )
 
 

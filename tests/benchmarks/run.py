@@ -36,7 +36,8 @@ def main(names: list[str]) -> int:
         if done.returncode == 0:
             where = f"{processor()}, {cores} cores, Python {platform.python_version()}, {datetime.date.today()}"
             HERE.joinpath("results").mkdir(exist_ok=True)
-            text = f"# {script.stem}\n\n{where}\n\n{done.stdout.strip()}\n\nRegenerate: `python tests/benchmarks/run.py {script.stem}`\n"
+            again = f"Regenerate: `python tests/benchmarks/run.py {script.stem}`"
+            text = f"# {script.stem}\n\n{where}\n\n{done.stdout.strip()}\n\n{again}\n"
             HERE.joinpath("results", f"{script.stem}.md").write_text(text)
     return 1 if failed else 0
 

@@ -47,9 +47,7 @@ def _shared_basis(rng: np.random.Generator) -> Instance:
     extremal=_shared_basis,
     generic=_shared_basis,
 )
-def weights_shared_basis(
-    method: HeadTensor, problem: AttentionProblem, result: Approximation
-) -> tuple[Values, Values]:
+def weights_shared_basis(method: HeadTensor, problem: AttentionProblem, result: Approximation) -> tuple[Values, Values]:
     """sum_h ||W_h - U U^T W_h||_F^2 = tau_r([W_1 ... W_H])^2 for the best common basis U of r columns.
 
     The heads share a basis of queries, and nothing else is truncated.
