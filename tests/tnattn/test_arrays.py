@@ -27,6 +27,7 @@ from tnattn.arrays import (
     is_array,
     is_floating,
     library_info,
+    matmul_into,
     normal,
     parallel_map,
     require_floating,
@@ -566,3 +567,19 @@ def test_products_of_stacks_are_those_of_their_matrices(xp, assert_close, monkey
     monkeypatch.setattr("tnattn.arrays._SMALL", 1)
     a, b = (np.random.default_rng(0).standard_normal(shape) for shape in (left, right))
     assert_close(stacked_matmul(xp.asarray(a), xp.asarray(b)), a @ b, rtol=0, atol=1000 * xp.eps())
+
+
+def test_products_are_written_over_spare_memory_that_fits():
+    rng = np.random.default_rng(0)
+    a, b, spare = rng.standard_normal((5, 3)), rng.standard_normal((3, 4)), np.empty((5, 4))
+    assert matmul_into(a, b, spare) is spare
+    np.testing.assert_allclose(spare, a @ b)
+
+
+@pytest.mark.parametrize("spare", [None, np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)])
+def test_spare_memory_that_does_not_fit_is_left_alone(spare):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))
+    product = matmul_into(a, b, spare)
+    assert product is not spare
+    np.testing.assert_allclose(product, a @ b)

@@ -35,7 +35,9 @@ def test_a_method_obeys_the_quick_laws(name):
     check_method(METHODS[name], laws=QUICK)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "Truncated" else name for name in METHODS]
+)
 def test_a_method_obeys_the_laws_of_many_runs(name):
     check_method(METHODS[name], laws=SLOW)
 

@@ -163,7 +163,8 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     problem = study.problem
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
     caption = (
-        "error: ||O' - O||_F / ||O||_F per head, median over trials and heads; weights: the same of the weights; "
+        "error: ||O' - O||_F / ||O||_F per head, median over trials and heads with its 95 % interval, taking them as "
+        "independent; weights: the same of the weights; "
         "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
         "evaluated after the run (*); flops, stored numbers and time (on one thread) relative to exact attention"
     )

@@ -25,7 +25,8 @@ HELP = """
 Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
 
 The control is the theorem with a wrong constant: the same test must refute it, or the test proves nothing. Exit status
-1 if a theorem is refuted.
+1 if a theorem is refuted. Runs are cut where they would take too long, so that their number, not their draws, may
+differ between machines.
 
   tnattn verify
 

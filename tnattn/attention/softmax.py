@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from tnattn.arrays import (
     Array,
     array_namespace,
+    broadcast_shape,
     device,
     exp_in_place,
+    matmul_into,
     parallel_map,
     prefers_host_tiles,
-    stacked_matmul,
     widened,
 )
 from tnattn.structured.base import StructuredMatrix
@@ -22,7 +23,7 @@ from tnattn.structured.base import StructuredMatrix
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
-_TILE = 512  # queries and keys of a tile on the host: 1 MB of float32 scores, which stays in a core's cache
+_TILE = 1024  # queries and keys of a tile on the host: 4 MB of float32 scores; smaller ones wait for the interpreter
 _STACK = 1 << 24  # scores held at a time where one product serves all heads
 _SAFE = 40.0  # exp of scores of this size neither overflows nor underflows, in float32 too, even summed
 
@@ -66,14 +67,18 @@ class SoftmaxOperator(StructuredMatrix):
     def _product(self, x: Array) -> tuple[Array, Array]:
         """Return weights times x and the log mass, from one sweep."""
         xp = array_namespace(self.like, x)
+        outer = broadcast_shape(self.batch, x.shape[:-2])
+        out = xp.empty((*outer, self.shape[-2], x.shape[-1]), dtype=x.dtype, device=device(x))
         x = xp.broadcast_to(x, (*self._outer(x), *x.shape[-2:]))
 
-        def work(tile: tuple[tuple[int, ...], slice]) -> tuple[Array | None, Array]:
-            return self._sweep(*tile, x if not tile[0] else x[tile[0]])
+        def work(tile: tuple[tuple[int, ...], slice]) -> Array:
+            head, rows = tile
+            product, log_mass = self._sweep(head, rows, x[head] if head else x)
+            out[(*head, ..., rows, slice(None))] = xp.astype(product, x.dtype, copy=False)
+            return log_mass
 
-        swept = parallel_map(work, self._tiles(), like=self.like)
-        product = self._assemble([part for part, _ in swept], axis=-2)
-        return xp.astype(product, x.dtype, copy=False), self._assemble([mass for _, mass in swept], axis=-1)
+        masses = parallel_map(work, self._tiles(), like=self.like)
+        return out, self._assemble(masses, axis=-1)
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.like, y)
@@ -115,8 +120,9 @@ class SoftmaxOperator(StructuredMatrix):
         xp = array_namespace(self.like)
         query = self._query(head, rows)
         mass, total, top = None, None, None
+        kernel, part = None, None  # their memory serves the next chunk
         for columns in self._chunks(rows):
-            scores = self._scores(query, head, rows, columns)
+            scores = self._scores(query, head, rows, columns, spare=kernel)
             decay = None
             if not self._bounded:
                 # softmax does not change when a row is shifted; the running maximum keeps exp within [0, 1]
@@ -128,13 +134,16 @@ class SoftmaxOperator(StructuredMatrix):
                 top = highest
             kernel = exp_in_place(scores)
             share = xp.sum(kernel, axis=-1, keepdims=True)
-            part = None if x is None else kernel @ widened(x[..., columns, :])
+            part = None if x is None else matmul_into(kernel, widened(x[..., columns, :]), part)
             if mass is None:
-                mass, total = share, part
+                mass, total, part = share, part, None
                 continue
             if decay is not None:
-                mass, total = decay * mass, None if total is None else decay * total
-            mass, total = mass + share, None if total is None or part is None else total + part
+                mass *= decay
+                total = None if total is None else decay * total
+            mass += share
+            if total is not None:
+                total += part
         assert mass is not None
         positive = mass > 0
         safe = xp.where(positive, mass, xp.ones_like(mass))
@@ -205,12 +214,14 @@ class SoftmaxOperator(StructuredMatrix):
         queries = self._problem.queries
         return widened((queries[head] if head else queries)[..., rows, :]) * self._problem.score_scale
 
-    def _scores(self, query: Array, head: tuple[int, ...], rows: slice, columns: slice) -> Array:
-        """Masked scores of scaled queries, (..., rows, columns)."""
+    def _scores(
+        self, query: Array, head: tuple[int, ...], rows: slice, columns: slice, spare: Array | None = None
+    ) -> Array:
+        """Masked scores of scaled queries, (..., rows, columns), in the memory of ``spare`` where that is possible."""
         keys = self._problem.keys
         keys = (keys[(*head[:-1], 0)] if head else keys)[..., columns, :]
         n_q, n_k = self.shape[-2:]
-        scores = stacked_matmul(query, widened(keys).mT)
+        scores = matmul_into(query, widened(keys).mT, spare)
         if self._problem.grouped_mask.coverage(rows, columns, n_q=n_q, n_k=n_k) == "all":
             return self._capped(scores)
         return self._masked(scores, head, _range(rows, query), columns)

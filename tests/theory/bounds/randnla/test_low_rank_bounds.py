@@ -201,6 +201,7 @@ def test_worked_hadamard_embedding():
     np.testing.assert_allclose(best, 0.053452, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_hadamard_range_finder_by_hand():
     """n = 2048, l = 1536, e = 0.9: sqrt(1 + 2048 / 153.6) = 3.78594 times s_3; the upper tail is not needed."""
     method = qb(2, 1534, sketch=SubsampledHadamard())

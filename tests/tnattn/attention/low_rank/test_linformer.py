@@ -43,6 +43,7 @@ def test_entries_of_the_projection_have_variance_one_over_size():
     np.testing.assert_allclose(np.var(e), 1 / 50, rtol=6 * (2 / e.size) ** 0.5)
 
 
+@pytest.mark.slow
 def test_the_mean_squared_error_on_the_weights_is_the_formula():
     target = problem()
     p, v = target.dense_weights(), np.repeat(target.v, 2, axis=0)

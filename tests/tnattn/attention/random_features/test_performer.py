@@ -50,6 +50,7 @@ def favor_mse(kind, x, y, m):
     return positive * (1 - np.exp(-z)) / 2 if isinstance(kind, Hyperbolic) else positive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("directions", DIRECTIONS)
 @pytest.mark.parametrize("centre", [False, True])
@@ -60,6 +61,7 @@ def test_the_unnormalised_kernel_is_unbiased(kind, directions, centre):
     assert np.abs(z_score(kernels(method, target, 1500), exact_kernel(target))).max() < 5.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centre", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_squared_error_of_independent_features_is_the_formula(kind, centre):
@@ -75,6 +77,7 @@ def test_the_mean_squared_error_of_independent_features_is_the_formula(kind, cen
     assert np.abs(z_score(squares, 0.7 * expected)).max() > 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Positive(), Trigonometric()])
 def test_the_mean_squared_error_of_orthogonal_features_is_the_formula(kind):
     target = problem(size=0.25, d=8)

@@ -37,6 +37,7 @@ def test_the_kernel_is_exact_in_the_window_and_that_of_the_features_outside(n_q,
     np.testing.assert_allclose(kernel[:, ~inside], features[:, ~inside], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_kernel_is_unbiased_with_less_variance_than_features_alone():
     """72 to 324 entries at |z| < 5.5."""
     target, exact = problem(), exact_kernel(problem())

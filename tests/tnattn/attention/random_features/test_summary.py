@@ -49,6 +49,7 @@ def test_extending_equals_summarising_everything(kind):
     assert grown.nbytes == whole.nbytes
 
 
+@pytest.mark.slow
 def test_a_grown_summary_with_an_origin_is_still_unbiased():
     target, method = problem(size=0.3, mean=0.3), Performer(8)
     rng = np.random.default_rng(0)

@@ -28,6 +28,7 @@ def test_probabilities_are_column_norms_times_value_norms(mask):
     np.testing.assert_allclose(found.reshape(4, 12), expected / expected.sum(-1, keepdims=True), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [Full(), Causal()], ids=repr)
 def test_the_mean_squared_error_is_the_optimal_one(mask):
     target = problem(mask)

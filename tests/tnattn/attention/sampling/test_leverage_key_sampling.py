@@ -47,6 +47,7 @@ def test_probabilities_ignore_the_mean_and_the_scale_of_the_keys():
     np.testing.assert_allclose(method.probabilities(1e5 * (keys + 7.0)), method.probabilities(keys), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_estimator_with_exact_row_sums_has_no_bias():
     target = problem()
     method, generator = LeverageKeySampling(8, normalise=False), np.random.default_rng(5)
