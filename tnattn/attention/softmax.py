@@ -18,6 +18,7 @@ from tnattn.arrays import (
     prefers_host_tiles,
     widened,
 )
+from tnattn.attention.masks import Full
 from tnattn.structured.base import StructuredMatrix
 
 if TYPE_CHECKING:
@@ -176,14 +177,19 @@ class SoftmaxOperator(StructuredMatrix):
         heads: list[tuple[int, ...]] = [()]
         step = max(1, _STACK // (n_k * self.count))
         if prefers_host_tiles(self.like):
-            heads, step = list(product(*(range(size) for size in self.batch))), _TILE
+            heads, step = list(product(*(range(size) for size in self.batch))), self._tile
         blocks = [slice(start, min(start + step, n_q)) for start in range(0, n_q, step)]
         return [(head, rows) for head in heads for rows in blocks]
+
+    @property
+    def _tile(self) -> int:
+        """Side of a tile on the host: half where a mask leaves parts of tiles empty."""
+        return _TILE if isinstance(self._problem.mask, Full) else _TILE // 2
 
     def _chunks(self, rows: slice) -> list[slice]:
         """Chunks of keys that the block of queries may see; at least one, so that a blind block gets its zeros."""
         n_q, n_k = self.shape[-2:]
-        step = _TILE if prefers_host_tiles(self.like) else n_k
+        step = self._tile if prefers_host_tiles(self.like) else n_k
         mask = self._problem.grouped_mask
         chunks = [slice(start, min(start + step, n_k)) for start in range(0, n_k, step)]
         return [c for c in chunks if mask.coverage(rows, c, n_q=n_q, n_k=n_k) != "none"] or chunks[:1]
