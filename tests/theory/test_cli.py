@@ -302,7 +302,15 @@ def test_an_interrupted_comparison_is_continued_to_the_same_rows(tmp_path, capsy
     words = [*SMALL[:-4], "--trials", "150", "--workers", "0", "--methods", "Performer"]
     command = [sys.executable, "-m", "theory", "compare", *words, "--out", str(tmp_path / "torn")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+        # a job started in the background ignores interrupts, and would hand that down
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     ledger = tmp_path / "torn" / "ledger.jsonl"
     deadline = time.monotonic() + 60
     while (not ledger.exists() or ledger.read_bytes().count(b"\n") < 30) and time.monotonic() < deadline:

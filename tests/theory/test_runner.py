@@ -202,7 +202,14 @@ def test_a_pool_of_nothing_is_refused(arguments):
 
 def after_five_rows(command, path):
     """Start a process group of its own and return when its ledger holds five rows."""
-    child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a job started in the background ignores interrupts, and would hand that down
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(Ledger(path).rows()) < 5:
         time.sleep(0.01)
