@@ -1,0 +1,78 @@
+"""What joint truncation of key and value weights must lose: with and without calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.errors import Error, dense
+from theory.guarantee import Deterministic
+from tnattn.attention.conversion.joint_truncation import JointTruncation, joint_weights, second_moment_factor
+from tnattn.attention.projections import Projections
+
+SOURCE = Source("Eckart and Young 1936", "in the norm of the activations")
+
+
+def _difference(target: Projections, result: Projections) -> Values:
+    return dense(joint_weights(target)) - dense(joint_weights(result))
+
+
+def _size(target: Projections) -> Values:
+    return np.asarray(np.sum(dense(joint_weights(target)) ** 2))
+
+
+joint_weights_squared = Error(
+    "squared Frobenius distance of the key and value weights of all heads",
+    lambda t, r: np.asarray(np.sum(_difference(t, r) ** 2)),
+    _size,
+    _size,
+)
+
+
+def _layer(rng: np.random.Generator) -> Projections:
+    w_q, w_k, w_v = (rng.standard_normal((heads, 12, width)) for heads, width in ((4, 3), (2, 3), (2, 5)))
+    return Projections(w_q, w_k, w_v)
+
+
+def _plain(rng: np.random.Generator) -> Instance:
+    return JointTruncation(rank=4), _layer(rng)
+
+
+def _calibrated(rng: np.random.Generator) -> Instance:
+    activations = rng.standard_normal((40, 12)) * np.geomspace(2.0, 0.2, 12)
+    return JointTruncation(rank=4, activations=activations), _layer(rng)
+
+
+@identity(
+    method=JointTruncation, error=joint_weights_squared, source=SOURCE, guarantee=Deterministic(condition=8.0),
+    extremal=_plain, generic=_plain,
+)  # fmt: skip
+def joint_svd_plain(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
+    """||W - W'||_F^2 = sum_{j>r} s_j(W)^2 for W = [W_K W_V], truncated without activations."""
+    require(method.activations is None, "no activations calibrate the truncation")
+    s = errors.singular_values(joint_weights(target))
+    return joint_weights_squared(target, result), np.asarray(errors.tail(s, method.rank) ** 2)
+
+
+@identity(
+    method=JointTruncation, error=joint_weights_squared, source=SOURCE, guarantee=Deterministic(condition=64.0),
+    extremal=_calibrated, generic=_calibrated,
+)  # fmt: skip
+def joint_svd_calibrated(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
+    """E |x (W - W')|^2 = sum_{j>r} s_j(L^T W)^2 over the calibration rows x, L L^T = E x^T x, E the mean."""
+    require(method.activations is not None, "activations calibrate the truncation")
+    x = dense(method.activations)
+    observed = np.sum((x @ _difference(target, result)) ** 2) / x.shape[0]
+    s = errors.singular_values(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
+    return np.asarray(observed), np.asarray(errors.tail(s, method.rank) ** 2)
+
+
+@bound(
+    method=JointTruncation, error=joint_weights_squared, source=Source("re-derived"), side="lower",
+    guarantee=Deterministic(condition=64.0), extremal=_plain, generic=_calibrated, must_fail=1 / 0.3,
+)  # fmt: skip
+def joint_svd_floor(method: JointTruncation, target: Projections) -> Values:
+    """||W - W'||_F^2 >= sum_{j>r} s_j(W)^2: calibration never fits the weights themselves better."""
+    s = errors.singular_values(joint_weights(target))
+    return np.asarray(errors.tail(s, method.rank) ** 2)
