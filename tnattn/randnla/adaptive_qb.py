@@ -11,6 +11,7 @@ from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
+from tnattn.randnla.tolerance import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -59,8 +60,8 @@ class AdaptiveQB(MatrixMethod):
         Relative tolerance in the Frobenius norm, above ``2 sqrt(eps)`` of the dtype: below that the residual identity,
         by which the residual is known without being formed, loses its digits.
     rank : int
-        Largest admissible rank, positive; min(m, n) where that is smaller. A matrix whose tolerance takes more is not
-        ``converged`` in the result.
+        Largest admissible rank, positive; min(m, n) where that is smaller. A matrix whose tolerance takes more keeps
+        that rank, is not ``converged`` in the result, and causes a ``ToleranceWarning``.
     block : int
         Columns added at a time, positive.
     power_iterations : int
@@ -92,6 +93,13 @@ class AdaptiveQB(MatrixMethod):
             raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
+        result = self.extended(a, rng=rng)
+        spent = f"rank {min(self.rank, *a.shape[-2:])}"
+        warn_of_missed(result.converged, result.residual, self.rtol, spent)
+        return result
+
+    def extended(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
+        """Factorise without a word about what was missed, for methods that go on from here."""
         source = require_rng(rng, "AdaptiveQB")
         least = 2 * eps(a.like) ** 0.5
         if self.rtol <= least:

@@ -8,7 +8,7 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.tolerance import require_met, require_tolerance
+from tnattn.randnla.tolerance import judged, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -27,7 +27,9 @@ class CrossResult(Factored):
     row_indices, column_indices : Array, (..., rank), integer
         In the order of elimination; -1 for the zero columns.
     residual : Array, (...)
-        What the method knows of the error: see there.
+        What the method knows of the relative error: see there. Zero for a zero matrix.
+    converged : Array, (...), boolean
+        Whether the residual is within the tolerance, or is rounding.
     """
 
     left: Array
@@ -35,6 +37,7 @@ class CrossResult(Factored):
     row_indices: Array
     column_indices: Array
     residual: Array
+    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.left, self.right
@@ -55,12 +58,14 @@ class FullPivotCross(MatrixMethod):
     rank : int
         Number of crosses at most, positive.
     rtol : float
-        Stop as soon as the largest entry of the residual is at most ``rtol`` times that of the matrix.
+        Stop as soon as the largest entry of the residual is at most ``rtol`` times that of the matrix; 0 takes all
+        crosses. A matrix that needs more than ``rank`` keeps those, is not ``converged``, and causes a
+        ``ToleranceWarning``.
 
     Notes
     -----
-    2 m n rank flops and the dense matrix, twice. Bebendorf 2000. ``residual`` is the largest entry of the error. Ties
-    go to the first entry. Pivots at the rounding error of the elimination count as zero.
+    2 m n rank flops and the dense matrix, twice. Bebendorf 2000. ``residual`` is the largest entry of the error over
+    that of the matrix. Ties go to the first entry. Pivots at the rounding error of the elimination count as zero.
     """
 
     rank: int = rank_budget(16)
@@ -86,10 +91,8 @@ class FullPivotCross(MatrixMethod):
             column, row = take_columns(left, best % n)[..., 0], take_rows(left, best // n)[..., 0, :]
             u, v = crosses.put(column, row, best // n, best % n, alive)
             left = left - u[..., None] * v[..., None, :]
-        residual = xp.max(xp.abs(left), axis=(-2, -1))
-        if self.rtol > 0:
-            require_met(residual, largest, self.rtol, f"rank {self.rank}")
-        return crosses.result(residual)
+        error = xp.max(xp.abs(left), axis=(-2, -1))
+        return crosses.result(*judged(error, largest, self.rtol, f"rank {self.rank}"))
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,16 @@ class PartialPivotCross(MatrixMethod):
     rank : int
         Number of crosses at most, positive.
     rtol : float
-        Stop as soon as the last cross is at most ``rtol`` times the approximation, in the Frobenius norm.
+        Stop as soon as the last cross is at most ``rtol`` times the approximation, in the Frobenius norm; 0 takes all
+        crosses. A matrix of which more than ``rank`` would be needed keeps those, is not ``converged``, and causes a
+        ``ToleranceWarning``.
 
     Notes
     -----
     O((m + n) rank^2) and rank rows and columns of the matrix. Bebendorf 2000, with his stopping rule. No guarantee:
-    entries that no row or column read shows are not there. ``residual`` is the Frobenius norm of the last cross, an
-    estimate. A row whose residual is zero is passed over, in order.
+    entries that no row or column read shows are not there. ``residual`` is the Frobenius norm of the last cross
+    over that of the approximation, an estimate, and zero once every row was read. A row whose residual is zero is
+    passed over, in order.
     """
 
     rank: int = rank_budget(16)
@@ -158,8 +164,8 @@ class _Crosses:
         self.count = self.count + xp.astype(alive, xp.int64)
         return column, row
 
-    def result(self, residual: Array) -> CrossResult:
-        return CrossResult(self.left, self.right, self.rows, self.columns, residual)
+    def result(self, residual: Array, converged: Array) -> CrossResult:
+        return CrossResult(self.left, self.right, self.rows, self.columns, residual, converged)
 
 
 class _PartialSearch:
@@ -188,7 +194,8 @@ class _PartialSearch:
         j = xp.argmax(sizes, axis=-1)[..., None]
         alive = ready & (xp.take_along_axis(sizes, j, axis=-1) > self._rank * eps(row) * self._seen)
         column = (columns_at(self._a, j) - made.left @ take_columns(made.right, j))[..., 0]
-        self._fresh = self._fresh & (xp.arange(column.shape[-1], device=device(column)) != self._row)
+        visited = (xp.arange(column.shape[-1], device=device(column)) == self._row) & ready
+        self._fresh = self._fresh & ~visited
         self._open = self._open & ~((xp.arange(row.shape[-1], device=device(row)) == j) & alive)
         before = (made.left, made.right)
         u, v = made.put(column, row, self._row, j, alive)
@@ -215,10 +222,8 @@ class _PartialSearch:
         return (self._crosses.count < self._rank) & xp.any(self._fresh, axis=-1, keepdims=True) & ~self._converged
 
     def result(self) -> CrossResult:
-        """Return the crosses; refuse if the last one was too large and there was no rank left."""
+        """Return the crosses; warn if the last one was too large and there was no rank left."""
         xp = self._xp
-        exhausted = ~xp.any(self._fresh, axis=-1, keepdims=True) | self._converged
-        if self._rtol > 0:
-            size = xp.sqrt(xp.maximum(self._square, xp.zeros_like(self._square)))
-            require_met(xp.where(exhausted, xp.zeros_like(size), self._last), size, self._rtol, f"rank {self._rank}")
-        return self._crosses.result(self._last[..., 0])
+        size = xp.sqrt(xp.maximum(self._square, xp.zeros_like(self._square)))
+        error = xp.where(xp.any(self._fresh, axis=-1, keepdims=True), self._last, xp.zeros_like(size))
+        return self._crosses.result(*judged(error[..., 0], size[..., 0], self._rtol, f"rank {self._rank}"))

@@ -14,6 +14,7 @@ from tnattn.randnla.interpolative import require_selection
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.pivoted_qr import QRColumns, pivoted_qr
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
+from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -83,7 +84,7 @@ class MaxvolCross(MatrixMethod):
     The selection, O((m + n) rank^2 sweeps), and (m + n) rank entries of the matrix for each sweep. Goreinov,
     Oseledets, Savostyanov, Tyrtyshnikov & Zamarashkin 2010. The volume is maximal among neighbours only, so that the
     theorem about the largest volume does not speak. ``residual`` is the largest entry of the error in the rows that
-    were read last, zero up to rounding unless the intersection is singular.
+    were read last over the largest entry there, zero up to rounding unless the intersection is singular.
     """
 
     rank: int = rank_budget(16)
@@ -111,5 +112,6 @@ class MaxvolCross(MatrixMethod):
             j = j_next
             i, left = maxvol(columns_at(a, j), tolerance=self.tolerance)
             right = rows_at(a, i)
-        residual = xp.max(xp.abs(right - take_rows(left, i) @ right), axis=(-2, -1))
-        return CrossResult(left, right, i, j, residual)
+        error = xp.max(xp.abs(right - take_rows(left, i) @ right), axis=(-2, -1))
+        largest = xp.max(xp.abs(right), axis=(-2, -1))
+        return CrossResult(left, right, i, j, *judged(error, largest, 0.0, f"rank {self.rank}"))

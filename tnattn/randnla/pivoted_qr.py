@@ -10,7 +10,7 @@ from tnattn.randnla.column_selection import ColumnSelection, require_columns, wi
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.tolerance import require_met, require_tolerance
+from tnattn.randnla.tolerance import require_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -28,13 +28,16 @@ class PivotedQRResult(Factored):
     pivots : Array, (..., rank), integer
         In the order of elimination, distinct; -1 for the zero columns.
     residual : Array, (...)
-        Frobenius norm of the matrix minus the projection.
+        Realised ``||a - q r||_F / ||a||_F``; zero for a zero matrix.
+    converged : Array, (...), boolean
+        Whether the residual is within the tolerance, or is rounding.
     """
 
     q: Array
     r: Array
     pivots: Array
     residual: Array
+    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.q, self.r
@@ -55,7 +58,8 @@ class PivotedQR(MatrixMethod):
     rank : int
         Number of pivots at most, positive.
     rtol : float
-        Stop as soon as the residual is at most ``rtol`` times the Frobenius norm; 0 takes all pivots.
+        Stop as soon as the residual is at most ``rtol`` times the Frobenius norm; 0 takes all pivots. A matrix that
+        needs more than ``rank`` keeps those, is not ``converged``, and causes a ``ToleranceWarning``.
 
     Notes
     -----
@@ -73,7 +77,10 @@ class PivotedQR(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedQRResult:
         require_rank(self.rank, a.shape)
-        return pivoted_qr(a.to_dense(), self.rank, rtol=self.rtol)
+        result = pivoted_qr(a.to_dense(), self.rank, rtol=self.rtol)
+        if self.rtol > 0:
+            warn_of_missed(result.converged, result.residual, self.rtol, f"rank {self.rank}")
+        return result
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,6 @@ def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> PivotedQRResult:
         pivots[..., step] = xp.where(alive, pivot[..., 0], xp.full_like(pivot[..., 0], -1))
         free = free & ~(here & alive[..., None])
         squares = xp.maximum(squares - row * row, xp.zeros_like(squares))
-    residual = xp.sqrt(xp.sum(xp.square(a - q @ r), axis=(-2, -1)))
-    if rtol > 0:
-        require_met(residual, xp.sqrt(total), rtol, f"rank {steps}")
-    return PivotedQRResult(q, r * scale, pivots, residual * scale[..., 0, 0])
+    safe = xp.where(total > 0, total, xp.ones_like(total))
+    residual = xp.sqrt(xp.sum(xp.square(a - q @ r), axis=(-2, -1)) / safe)
+    return PivotedQRResult(q, r * scale, pivots, residual, within(residual, rtol))

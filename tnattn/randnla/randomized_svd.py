@@ -12,6 +12,7 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.tolerance import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -70,8 +71,8 @@ class RandomizedSVD(MatrixMethod):
         Distribution of the test matrix.
     rtol : float, optional
         Tolerance ``||a - u diag(s) vt||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest rank that
-        its basis allows, ``rank`` at most. One that would need more is not ``converged``. See ``AdaptiveQB``
-        for how small it may be and what it costs.
+        its basis allows, ``rank`` at most. One that would need more keeps ``rank`` triples, is not ``converged``, and
+        causes a ``ToleranceWarning``. See ``AdaptiveQB`` for how small it may be and what it costs.
 
     Notes
     -----
@@ -102,7 +103,10 @@ class RandomizedSVD(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
         if self.rtol is not None:
             require_rank(self.rank, a.shape)
-            return self._truncated(self._adaptive(self.range_finder.size).factorise(a, rng=rng))
+            result = self._truncated(self._adaptive(self.range_finder.size).extended(a, rng=rng))
+            assert result.converged is not None
+            warn_of_missed(result.converged, result.residual, self.rtol, f"rank {self.rank}")
+            return result
         omega = self.range_finder.test_matrix(a, rng=rng)
         return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 

@@ -12,6 +12,7 @@ from tnattn.randnla.cross import CrossResult
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import take_columns, take_rows
+from tnattn.randnla.tolerance import judged
 from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
@@ -68,7 +69,8 @@ class VolumeCross(MatrixMethod):
     Notes
     -----
     Columns by their volume, then rows of these columns by theirs: by the formula of Cauchy and Binet the pair has the
-    law stated. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error.
+    law stated. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error over
+    that of the matrix.
     """
 
     rank: int = rank_budget(16)
@@ -83,7 +85,8 @@ class VolumeCross(MatrixMethod):
         i = VolumeColumns().select(Dense(columns.mT), self.rank, rng=rng)
         u, inverse, vt, _ = numerical_svd(take_rows(columns, i))
         left, right = (columns @ vt.mT) * inverse[..., None, :] @ u.mT, take_rows(dense.array, i)
-        return CrossResult(left, right, i, j, frobenius_norm(dense.array - left @ right))
+        error, size = frobenius_norm(dense.array - left @ right), frobenius_norm(dense.array)
+        return CrossResult(left, right, i, j, *judged(error, size, 0.0, f"rank {self.rank}"))
 
 
 def elementary_symmetric(logs: Array, size: int) -> Array:

@@ -12,6 +12,7 @@ from tnattn.randnla.adaptive_qb import AdaptiveQB
 from tnattn.randnla.frobenius import RowsOnDemand, squared_frobenius_norm
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [AdaptiveQB(0.1, block=8), AdaptiveQB(0.1, block=5, power_iterations=0), RandomizedSVD(60, rtol=0.1)]
@@ -81,7 +82,10 @@ def test_factors_are_orthonormal_up_to_the_rank_and_zero_beyond(method):
 @pytest.mark.parametrize("method", [AdaptiveQB(0.1, rank=10, block=4), RandomizedSVD(10, rtol=0.1)], ids=repr)
 def test_a_tolerance_out_of_reach_is_reported(method):
     stack = np.stack([slow(), geometric()])
-    result = method(stack, rng=rng())
+    with pytest.warns(ToleranceWarning, match="rtol 0.1 is not met at rank 10 by 1 of the 2 matrices") as caught:
+        result = method(stack, rng=rng())
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert list(result.converged) == [False, True]
     assert result.ranks[0] == 10
     np.testing.assert_allclose(result.residual, relative(stack, result), rtol=1e-6)

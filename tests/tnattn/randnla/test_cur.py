@@ -22,6 +22,7 @@ from tnattn.randnla.pivoted_qr import PivotedQR, QRColumns
 from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.strong_rrqr import StrongColumns
 from tnattn.randnla.submatrices import columns_at, rows_at
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.randnla.volume_sampling import VolumeColumns, VolumeCross
 from tnattn.structured.dense import Dense
@@ -208,7 +209,7 @@ def test_complete_pivots_are_those_of_elimination():
     result = FullPivotCross(2)(a)
     assert result.row_indices.tolist() == [1, 2]
     assert result.column_indices.tolist() == [1, 2]
-    np.testing.assert_allclose(result.residual, np.abs(a - result.to_dense()).max(), rtol=1e-12)
+    np.testing.assert_allclose(result.residual, np.abs(a - result.to_dense()).max() / 9, rtol=1e-12)
 
 
 class Counted:
@@ -239,14 +240,19 @@ def test_partial_pivoting_reads_one_row_and_one_column_for_each_step():
 
 
 @pytest.mark.parametrize("cls", [FullPivotCross, PartialPivotCross])
-def test_a_tolerance_is_met_or_refused(cls):
+def test_a_cross_meets_its_tolerance_or_says_what_is_missed(cls):
     x = np.linspace(0, 1, 30)
     a = 1 / (1 + x[:, None] + x)
     result = cls(15, rtol=1e-6)(np.stack([a, np.eye(30, 30) * (x < 0.1)]))
     assert 3 < result.ranks[0] < 15
     assert np.abs(a - result.to_dense()[0]).max() < 1e-5
-    with pytest.raises(ValueError, match="rtol 1e-06 is not met at rank 2"):
-        cls(2, rtol=1e-6)(a)
+    assert np.all(result.converged)
+    assert np.all(result.residual <= 1e-6)
+    with pytest.warns(ToleranceWarning, match="rtol 1e-06 is not met at rank 2 by 1 of the 2 matrices") as caught:
+        result = cls(2, rtol=1e-6)(np.stack([a, np.outer(x, x)]))
+    assert len(caught) == 1
+    assert result.converged.tolist() == [False, True]
+    np.testing.assert_allclose(result.to_dense()[0], cls(2)(a).to_dense(), rtol=1e-12)
 
 
 def test_partial_pivoting_passes_over_empty_rows():
@@ -311,7 +317,8 @@ def test_crosses_are_drawn_by_the_squared_determinant_of_their_intersection():
     drawn = [(tuple(sorted(r.row_indices.tolist())), tuple(sorted(r.column_indices.tolist()))) for r in results]
     counts = np.array([drawn.count(c) for c in crosses])
     assert stats.chisquare(counts, 800 * weights / weights.sum()).pvalue > 1e-6
-    np.testing.assert_allclose(results[0].residual, np.linalg.norm(a - results[0].to_dense()), rtol=1e-12)
+    error = np.linalg.norm(a - results[0].to_dense()) / np.linalg.norm(a)
+    np.testing.assert_allclose(results[0].residual, error, rtol=1e-12)
 
 
 def test_minors_of_a_kernel_draw_other_columns_than_volumes():

@@ -16,10 +16,12 @@ from theory.bounds.randnla.nystrom_columns import require_semidefinite
 from theory.errors import dense, eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
 from tnattn.arrays import Rng, from_host
+from tnattn.linalg import frobenius_norm
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.cross import CrossResult, FullPivotCross
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
+from tnattn.randnla.tolerance import judged
 from tnattn.randnla.volume_sampling import VolumeCross
 from tnattn.structured.base import StructuredMatrix
 
@@ -48,7 +50,8 @@ class LargestVolumeCross(MatrixMethod):
         parts = [np.reshape([f[i] for f in flat], (*a.batch, *np.shape(flat[0][i]))) for i in range(4)]
         left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
         rows, columns = (from_host(part, like=a.like) for part in parts[2:])
-        return CrossResult(left, right, rows, columns, from_host(np.zeros(a.batch), like=a.like, dtype=a.dtype))
+        error, size = (frobenius_norm(x) for x in (a.to_dense() - left @ right, a.to_dense()))
+        return CrossResult(left, right, rows, columns, *judged(error, size, 0.0, f"rank {self.rank}"))
 
     def _cross(self, matrix: Values) -> tuple[Any, ...]:
         size, best = self.rank + self.extra, -1.0
