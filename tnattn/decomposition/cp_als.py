@@ -153,20 +153,18 @@ def require_rank(rank: int, sizes: Sequence[int]) -> None:
 
 
 def _relative_error(
-    tensor: Array, weights: Array, factors: Sequence[Array], inner: Array, size: Array, *, digits: int
+    tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, size: Array, *, digits: int
 ) -> Array:
     """Return ||X - fit|| / ||X||, zero for X = 0.
 
-    From ||X||^2 - 2 <X, fit> + ||fit||^2 while that keeps so many digits, else from the difference itself.
+    From ||X||^2 - <X, fit>, for the last factor is a least-squares solution, so that ||fit||^2 = <X, fit>; where that
+    keeps fewer digits than wanted, from the difference itself.
     """
     xp = array_namespace(tensor)
     unit = xp.where(size > 0, size, xp.ones_like(size))
-    coefficients = weights / unit[..., None]
-    terms = math.prod(gram(factor) for factor in factors)
-    fitted = xp.sum(coefficients * xp.matmul(terms, coefficients[..., None])[..., 0], axis=-1)
-    square = xp.where(size > 0, 1 - 2 * inner / unit / unit + fitted, xp.zeros_like(size))
-    # terms that cancel make the middle of the sum large: rounding is relative to the squared sizes of the terms
-    rounding = 10.0**digits * eps(tensor) * (1 + xp.sum(xp.abs(coefficients), axis=-1) ** 2)
+    square = xp.where(size > 0, 1 - captured / unit / unit, xp.zeros_like(size))
+    # terms that cancel make <X, fit> a sum of large numbers: rounding is relative to the squared sizes of the terms
+    rounding = 10.0**digits * eps(tensor) * (1 + xp.sum(xp.abs(weights), axis=-1) ** 2 / unit / unit)
     if bool(xp.all((square > rounding) | (size == 0))):
         return xp.sqrt(square)
     return xp.sqrt(difference_energy(tensor, weights, factors)) / unit

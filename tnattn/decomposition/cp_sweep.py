@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, contract, eps, prefers_host_tiles
-from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.arrays import Array, array_namespace, eps, prefers_host_tiles
+from tnattn.decomposition.multilinear import khatri_rao, mode_sizes
 from tnattn.decomposition.scaling import energy
-from tnattn.linalg import pseudo_inverse_apply
-from tnattn.structured.tensor import MODES
+from tnattn.decomposition.thin_products import thin_product
+from tnattn.linalg import eigh
 
 BLOCK = 2**18  # entries that stay in the cache of a core
+ROUNDING = 64.0  # times eps: relative differences of inner products that mean nothing
 
 
 def cp_sweep(
@@ -26,8 +27,8 @@ def cp_sweep(
     factors : sequence of Array, (..., n_j, r)
     order : int
     guess : sequence of Array, (..., n_j, r), optional
-        Other factors to start from. They replace ``factors`` where they capture at least as much after the update of
-        the first mode; one more product with the tensor if they do not.
+        Other factors to start from. They replace ``factors`` where they capture more after the update of the first mode,
+        by more than rounding; one more product with the tensor if they do not.
     captured : Array, (...)
         What the current fit captures: its inner product with the tensor.
 
@@ -44,29 +45,33 @@ def cp_sweep(
     Notes
     -----
     The modes are split in two halves, and all of a half share one product with the tensor (Phan, Tichavsky and Cichocki
-    2013), in which the columns of the Khatri-Rao product are stored as rows.
+    2013).
     """
     xp = array_namespace(tensor)
     sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
     cut = _balanced_cut(sizes)
     matrix = xp.reshape(tensor, (*batch, math.prod(sizes[:cut]), -1))
-    first, second = range(cut), range(cut, order)
     tried = list(factors if guess is None else guess)
+    grams = [gram(factor) for factor in tried]
     accepted = captured >= captured
-    product = _shared_product(matrix, [tried[j] for j in second], sizes[:cut], transpose=True)
-    solution, reached = _least_squares(product, first, tried, 0)
+    product = _with_second_half(matrix, tried, sizes, cut)  # (..., n_0 ... n_{cut-1}, r)
+    solution, reached = _least_squares(product, tried, grams, 0, 0)
     if guess is not None:
-        accepted = reached >= captured
+        accepted = reached >= (1 + ROUNDING * eps(tensor)) * captured
         if not bool(xp.all(accepted)):
             tried = [xp.where(accepted[..., None, None], g, f) for g, f in zip(tried, factors, strict=True)]
-            product = _shared_product(matrix, [tried[j] for j in second], sizes[:cut], transpose=True)
-            solution, reached = _least_squares(product, first, tried, 0)
-    tried[0], lengths = _normalised(solution)
-    for mode in range(1, order):
+            grams = [gram(factor) for factor in tried]
+            product = _with_second_half(matrix, tried, sizes, cut)
+            solution, reached = _least_squares(product, tried, grams, 0, 0)
+    for mode in range(order):
         if mode == cut:
-            product = _shared_product(matrix, [tried[j] for j in first], sizes[cut:], transpose=False)
-        solution, reached = _least_squares(product, first if mode < cut else second, tried, mode)
-        tried[mode], lengths = _normalised(solution)
+            product = xp.matmul(khatri_rao_rows(tried[:cut]), matrix)
+            product = xp.reshape(xp.matrix_transpose(product), (*batch, *sizes[cut:], -1))
+        if mode > 0:
+            solution, reached = _least_squares(product, tried, grams, mode, 0 if mode < cut else cut)
+        lengths = xp.linalg.vector_norm(solution, axis=-2)
+        tried[mode] = solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :]
+        grams[mode] = gram(tried[mode])
     return tried, lengths, reached, accepted
 
 
@@ -108,33 +113,29 @@ def khatri_rao_rows(factors: Sequence[Array]) -> Array:
     return rows
 
 
-def _shared_product(matrix: Array, factors: Sequence[Array], sizes: Sequence[int], *, transpose: bool) -> Array:
-    """Multiply the Khatri-Rao product of one half with the tensor: (..., r, sizes of the modes of the other half)."""
-    xp, rows = array_namespace(matrix), khatri_rao_rows(factors)
-    if not transpose:
-        product = xp.matmul(rows, matrix)
-    elif eps(matrix) > eps("float64"):  # in float32 this is half again as fast as the other, in float64 as slow
-        product = xp.matrix_transpose(xp.matmul(matrix, xp.matrix_transpose(rows)))
-    else:
-        product = xp.matmul(rows, xp.matrix_transpose(matrix))
-    return xp.reshape(product, (*product.shape[:-1], *sizes))
+def _with_second_half(matrix: Array, factors: Sequence[Array], sizes: Sequence[int], cut: int) -> Array:
+    """Multiply the tensor with the Khatri-Rao product of the second half: (..., sizes of the first half, r)."""
+    product = thin_product(matrix, khatri_rao(factors[cut:]))
+    return array_namespace(matrix).reshape(product, (*matrix.shape[:-2], *sizes[:cut], -1))
 
 
-def _least_squares(product: Array, half: Sequence[int], factors: Sequence[Array], mode: int) -> tuple[Array, Array]:
-    """Return the best factor of a mode as rows (..., r, n_mode), and what the fit with it captures."""
-    xp = array_namespace(product)
-    others = [j for j in half if j != mode]
-    letters = "".join(MODES[j] for j in half)
-    terms = ",".join(f"...{term}" for term in ["Z" + letters, *(MODES[j] + "Z" for j in others)])
-    right = contract(f"{terms}->...Z{MODES[mode]}", product, *(factors[j] for j in others))
-    normal = math.prod(gram(factor) for j, factor in enumerate(factors) if j != mode)
-    solution = pseudo_inverse_apply(normal, right)
-    return solution, xp.sum(right * solution, axis=(-2, -1))
+def _least_squares(
+    product: Array, factors: Sequence[Array], grams: Sequence[Array], mode: int, first: int
+) -> tuple[Array, Array]:
+    """Return the best factor of a mode (..., n_mode, r), and what the fit with it captures.
 
-
-def _normalised(rows: Array) -> tuple[Array, Array]:
-    """Return the rows as columns of length one, or zero, and their lengths."""
-    xp = array_namespace(rows)
-    lengths = xp.linalg.vector_norm(rows, axis=-1)
-    unit = rows / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None]
-    return xp.matrix_transpose(unit), lengths
+    The product has the modes from ``first`` on, half of them all, before its last axis.
+    """
+    xp, batch = array_namespace(product), grams[0].shape[:-2]
+    for j in reversed(range(first, first + product.ndim - len(batch) - 1)):
+        if j != mode:  # the modes behind it are gone, but for the one wanted
+            n, r = factors[j].shape[-2:]
+            behind = (1,) if j < mode else ()
+            before = (1,) * (product.ndim - len(batch) - len(behind) - 2)
+            term = product * xp.reshape(factors[j], (*batch, *before, n, *behind, r))
+            product = xp.sum(term, axis=-2 - len(behind))
+    values, vectors = eigh(math.prod(g for j, g in enumerate(grams) if j != mode))
+    kept = values > values.shape[-1] * eps(values) * values[..., -1:]
+    inverse = xp.where(kept, 1 / xp.where(kept, values, xp.ones_like(values)), xp.zeros_like(values))
+    solution = xp.matmul(xp.matmul(product, vectors) * inverse[..., None, :], xp.matrix_transpose(vectors))
+    return solution, xp.sum(product * solution, axis=(-2, -1))
