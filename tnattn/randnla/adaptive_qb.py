@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
-from tnattn.randnla.tolerance import warn_of_missed
+from tnattn.randnla.tolerance import require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -101,12 +101,7 @@ class AdaptiveQB(MatrixMethod):
     def extended(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
         """Factorise without a word about what was missed, for methods that go on from here."""
         source = require_rng(rng, "AdaptiveQB")
-        least = 2 * eps(a.like) ** 0.5
-        if self.rtol <= least:
-            raise ValueError(
-                f"rtol {self.rtol} is below {least:.2g}, where the residual of a {a.dtype} matrix cannot be told "
-                f"from rounding; raise rtol, convert to float64, or give a rank"
-            )
+        require_resolved(self.rtol, a.like)
         xp = array_namespace(a.like)
         limit = min(self.rank, *a.shape[-2:])
         whole = squared_frobenius_norm(a)  # (...)

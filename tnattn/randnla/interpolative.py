@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_selection import ColumnSelection
+from tnattn.randnla.nested_errors import kept_ranks, nested_errors, ordered_basis, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.pivoted_qr import QRColumns
 from tnattn.randnla.submatrices import columns_at
+from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
@@ -27,16 +29,29 @@ class InterpolativeResult(Factored):
         The identity at ``indices``.
     indices : Array, (..., rank), integer
     ranks : Array, (...), integer
-        Numerical ranks of the chosen columns.
+        Numerical ranks of the chosen columns; where a tolerance chose them, the number of columns kept for every
+        matrix, beyond which columns and coefficients are zero and indices -1.
+    residual : Array, (...), optional
+        Realised ``||a - columns coefficients||_F / ||a||_F``, with a tolerance.
+    converged : Array, (...), boolean, optional
+        Whether the residual is within the tolerance, or is rounding.
     """
 
     columns: Array
     coefficients: Array
     indices: Array
     ranks: Array
+    residual: Array | None = None
+    converged: Array | None = None
 
     def factors(self) -> tuple[Array, Array]:
         return self.columns, self.coefficients
+
+    @property
+    def storage(self) -> int:
+        if self.converged is None:
+            return super().storage
+        return stored(self.ranks, self.shape)
 
 
 @dataclass(frozen=True)
@@ -50,28 +65,59 @@ class InterpolativeDecomposition(MatrixMethod):
     selection : ColumnSelection
         The rule that chooses them: ``QRColumns()`` and ``StrongColumns()`` are deterministic, with a sketch they are
         randomized and look at the matrix through one product.
+    rtol : float, optional
+        Tolerance ``||a - columns coefficients||_F <= rtol ||a||_F``. Every matrix of a stack then keeps the smallest
+        leading part of the selected columns that meets it, ``rank`` columns at most. One that would need more keeps
+        ``rank``, is not ``converged``, and causes a ``ToleranceWarning``. No smaller than ``2 sqrt(eps)`` for implicit
+        matrices of more than a million entries.
 
     Notes
     -----
-    The selection, one product with the transpose of the matrix and O((m + n) rank^2). Cheng, Gimbutas, Martinsson &
+    The selection, one product with the transpose of the matrix and O((m + n) rank^2); with a tolerance twice that, or
+    the Frobenius norm of an implicit matrix. The errors are those of the projections onto the leading columns, not
+    estimates. Cheng, Gimbutas, Martinsson &
     Rokhlin 2005. Deviation: coefficients are least-squares solutions for the matrix itself, not for its sketch: the
     same as the usual ones without a sketch, and better with one.
     """
 
     rank: int = rank_budget(16)
     selection: ColumnSelection = field(default_factory=QRColumns)
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
         require_selection(self.selection)
+        require_optional_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> InterpolativeResult:
         require_rank(self.rank, a.shape)
         indices = self.selection.select(a, self.rank, rng=rng)
         columns = columns_at(a, indices)
-        u, inverse, vt, ranks = numerical_svd(columns)
-        coefficients = vt.mT @ (inverse[..., None] * (a.mT @ u).mT)
+        if self.rtol is not None:
+            return self._adaptive(a, columns, indices, self.rtol)
+        coefficients, ranks = _least_squares(a, columns)
         return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks)
+
+    def _adaptive(self, a: StructuredMatrix, columns: Array, indices: Array, rtol: float) -> InterpolativeResult:
+        xp = array_namespace(columns)
+        q = ordered_basis(columns)
+        b = (a.mT @ q).mT
+        errors = nested_errors(a, q, b, xp.sum(b * b, axis=-1), rtol=rtol)
+        ranks, residual, kept = kept_ranks(errors, rtol)
+        width = kept.shape[-1]
+        columns = columns[..., :width] * xp.astype(kept, columns.dtype)[..., None, :]
+        indices = xp.where(kept, indices[..., :width], -xp.ones_like(indices[..., :width]))
+        coefficients = _with_identity(_least_squares(a, columns)[0], indices)
+        coefficients = coefficients * xp.astype(kept, columns.dtype)[..., None]
+        converged = within(residual, rtol)
+        warn_of_missed(converged, residual, rtol, f"rank {self.rank}")
+        return InterpolativeResult(columns, coefficients, indices, ranks, residual, converged)
+
+
+def _least_squares(a: StructuredMatrix, columns: Array) -> tuple[Array, Array]:
+    """Return the coefficients (..., rank, n) that come closest to a matrix, and the numerical ranks of the columns."""
+    u, inverse, vt, ranks = numerical_svd(columns)
+    return vt.mT @ (inverse[..., None] * (a.mT @ u).mT), ranks
 
 
 def _with_identity(coefficients: Array, indices: Array) -> Array:

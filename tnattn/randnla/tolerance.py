@@ -12,7 +12,7 @@ import sys
 import warnings
 from types import FrameType
 
-from tnattn.arrays import Array, array_namespace, eps
+from tnattn.arrays import Array, array_namespace, dtype_name, eps
 
 
 class ToleranceWarning(UserWarning):
@@ -26,6 +26,22 @@ def require_tolerance(rtol: float) -> None:
     """Raise ValueError unless a relative tolerance is in [0, 1); 0 stands for none."""
     if not 0 <= rtol < 1:
         raise ValueError(f"rtol is {rtol!r}; 0 <= rtol < 1 is needed")
+
+
+def require_optional_tolerance(rtol: float | None) -> None:
+    """Raise ValueError unless a relative tolerance is in (0, 1), or None where there is none."""
+    if rtol is not None and not 0 < rtol < 1:
+        raise ValueError(f"rtol is {rtol!r}; 0 < rtol < 1 is needed, or None for the given rank")
+
+
+def require_resolved(rtol: float, like: Array) -> None:
+    """Raise ValueError if a tolerance is below what a difference of squared norms resolves in the dtype of ``like``."""
+    least = 2 * eps(like) ** 0.5
+    if rtol <= least:
+        raise ValueError(
+            f"rtol {rtol} is below {least:.2g}, where the residual of a {dtype_name(like.dtype)} matrix cannot be told "
+            f"from rounding; raise rtol, convert to float64, or give a rank"
+        )
 
 
 def judged(error: Array, size: Array, rtol: float, spent: str) -> tuple[Array, Array]:

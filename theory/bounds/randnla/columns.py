@@ -55,6 +55,7 @@ def _volume_flat(rng: np.random.Generator) -> Instance:
 def _require_volume(method: InterpolativeDecomposition, a: Any) -> None:
     rule = method.selection
     require(isinstance(rule, VolumeColumns) and not rule.semidefinite, "columns are drawn by their squared volume")
+    require(method.rtol is None, "the rank is given")
     s = singular_values(a)
     require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= s")
 
@@ -178,6 +179,7 @@ def _strong(method: InterpolativeDecomposition, a: Any) -> tuple[float, float]:
     require(isinstance(rule, StrongColumns), "columns come from strong rank-revealing QR")
     assert isinstance(rule, StrongColumns)
     require(rule.sketch is None, "of the matrix itself, not of a sketch")
+    require(method.rtol is None, "the rank is given")
     s = singular_values(a)
     noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
     require(method.rank < s.shape[-1], "k < min(m, n)")

@@ -62,6 +62,7 @@ def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
     rule = method.selection
     require(isinstance(rule, rules), f"rows and columns are points of {' or '.join(r.__name__ for r in rules)}")
     require(isinstance(getattr(rule, "svd", None), TruncatedSVD), "singular vectors are exact")
+    require(method.rtol is None, "the rank is given")
     require(method.rank < min(a.shape[-2:]), "k < min(m, n)")
 
 
@@ -151,6 +152,7 @@ def _outside(a: Values, part: Values) -> Values:
 )
 def cur_pythagoras(method: CUR, a: Any, result: CURResult) -> Values:
     """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2."""
+    require(method.rtol is None, "the rank is given")
     require(method.projection, "the middle matrix is C^+ A R^+")
     matrix = dense(a)
     across = np.swapaxes(matrix, -1, -2)

@@ -12,7 +12,13 @@ from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.guarantee import Deterministic
 from tnattn.arrays import to_host
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
+from tnattn.randnla.cur import CUR, CURResult
+from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
+from tnattn.randnla.pivoted_qr import PivotedQR, PivotedQRResult
 from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
+
+Adaptive = AdaptiveQB | RandomizedSVD | InterpolativeDecomposition | CUR | PivotedQR
+AdaptiveResult = AdaptiveQBResult | RandomizedSVDResult | InterpolativeResult | CURResult | PivotedQRResult
 
 
 def _flat(rng: np.random.Generator) -> Instance:
@@ -24,21 +30,20 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 
 @conditional_bound(
-    method=(AdaptiveQB, RandomizedSVD),
+    method=(AdaptiveQB, RandomizedSVD, InterpolativeDecomposition, CUR, PivotedQR),
     error=errors.projection_frobenius,
     guarantee=Deterministic(subtraction=True),
     source=Source("Yu, Gu & Li 2018", "Section 3"),
     extremal=_flat,
     generic=_slow,
 )
-def adaptive_tolerance(
-    method: AdaptiveQB | RandomizedSVD, a: Any, result: AdaptiveQBResult | RandomizedSVDResult
-) -> Values:
+def adaptive_tolerance(method: Adaptive, a: Any, result: AdaptiveResult) -> Values:
     """||A - B||_F <= rtol ||A||_F wherever the result says that it converged.
 
     Sharp for equal singular values, where every column of the basis takes an equal part off the residual.
     """
-    require(method.rtol is not None and result.converged is not None, "a tolerance is given")
+    require(bool(method.rtol), "a tolerance is given")
     assert method.rtol is not None
+    assert result.converged is not None
     require(bool(np.all(to_host(result.converged))), "every matrix of the stack converged")
     return np.asarray(method.rtol * np.linalg.norm(errors.dense(a), axis=(-2, -1)))
