@@ -1,10 +1,11 @@
 """SciPy's own cases for interpolative decompositions and sketches, run from the installed package on ours.
 
-Complex matrices and precisions in place of ranks are left out: ours are real, and an interpolative decomposition takes
-a rank.
+Complex matrices are left out: ours are real. A precision in place of a rank is a relative tolerance of ours, which refers
+to the Frobenius norm where SciPy's refers to the largest pivot.
 """
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,41 +14,86 @@ from scipy.linalg import hilbert
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
-from tnattn.randnla.adaptive_qb import AdaptiveQB
 from tnattn.randnla.count_sketch import CountSketch
+from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.interpolative import InterpolativeDecomposition
+from tnattn.randnla.norms import SpectralNorm
 from tnattn.randnla.pivoted_qr import QRColumns
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.structured.low_rank import LowRank
 
 interpolative = pytest.importorskip("scipy.linalg.tests.test_interpolative", reason="SciPy ships no tests here")
 sketches = pytest.importorskip("scipy.linalg.tests.test_sketches", reason="SciPy ships no tests here")
 
 
-def interp_decomp(a, rank, rand=True, rng=None):
-    """Return a column order with the chosen ones first, and the coefficients of the others."""
-    result = InterpolativeDecomposition(rank=int(rank), selection=QRColumns())(a, rng=np.random.default_rng(rng))
+def to_precision(a, precision, rand, rng):
+    """Return an interpolative decomposition of as many columns as a relative precision needs, 100 at most."""
+    selection = QRColumns(sketch=Gaussian()) if rand else QRColumns()
+    method = InterpolativeDecomposition(min(100, *a.shape), selection, rtol=precision)
+    return method(a, rng=np.random.default_rng(rng))
+
+
+def interp_decomp(a, precision_or_rank, rand=True, rng=None):
+    """Return the rank for a precision, a column order with the chosen ones first, and the coefficients of the others."""
+    if precision_or_rank < 1:
+        result = to_precision(a, precision_or_rank, rand, rng)
+    else:
+        result = InterpolativeDecomposition(int(precision_or_rank))(a)
     chosen = to_host(result.indices)
     others = np.setdiff1d(np.arange(a.shape[1]), chosen)
-    return np.concatenate([chosen, others]), to_host(result.coefficients)[:, others]
+    found = np.concatenate([chosen, others]), to_host(result.coefficients)[:, others]
+    return (int(result.ranks), *found) if precision_or_rank < 1 else found
+
+
+def triples(result):
+    return tuple(to_host(x) for x in (result.u, result.s, result.vt.mT))
+
+
+def id_to_svd(columns, order, coefficients):
+    """Return u, s, v of an interpolative decomposition, which is not multiplied out."""
+    return triples(
+        TruncatedSVD(len(columns.T))(LowRank(columns, original.reconstruct_interp_matrix(order, coefficients)))
+    )
 
 
 def svd(a, precision_or_rank, rand=True, rng=None):
     """Return u, s, v of a rank, or of as many columns as a relative precision needs."""
-    rng = np.random.default_rng(rng)
     if precision_or_rank >= 1:
-        result = RandomizedSVD(rank=precision_or_rank, power_iterations=2)(a, rng=rng)
-        return tuple(to_host(x) for x in (result.u, result.s, result.vt.mT))
-    found = AdaptiveQB(rtol=3e-8)(a, rng=rng)
-    u, s, vt = np.linalg.svd(to_host(found.b), full_matrices=False)
-    return to_host(found.q) @ u, s, vt.T
+        method = RandomizedSVD(rank=precision_or_rank, power_iterations=2)
+        return triples(method(a, rng=np.random.default_rng(rng)))
+    found = to_precision(a, precision_or_rank, rand, rng)
+    return triples(TruncatedSVD(int(found.ranks))(found))
+
+
+def svd_by_blocks(a, precision, rand=True, rng=None):
+    """Return u, s, v of a basis that grows until the residual identity, good for half of the digits, is satisfied."""
+    return triples(RandomizedSVD(rank=100, rtol=max(precision, 3e-8))(a, rng=np.random.default_rng(rng)))
+
+
+def estimate_rank(a, precision, rng=None):
+    return int(to_precision(a, precision, True, rng).ranks)
+
+
+def estimate_spectral_norm(a, its=20, rng=None):
+    return float(SpectralNorm(steps=its)(a, rng=np.random.default_rng(rng)).value)
+
+
+OURS = {
+    "interp_decomp": interp_decomp,
+    "svd": svd,
+    "id_to_svd": id_to_svd,
+    "estimate_rank": estimate_rank,
+    "estimate_spectral_norm": estimate_spectral_norm,
+    "estimate_spectral_norm_diff": lambda a, b, its=20, rng=None: estimate_spectral_norm(a - b, its, rng),
+}
 
 
 @pytest.fixture(autouse=True)
 def ours(monkeypatch):
     names = {name: getattr(original, name) for name in dir(original) if not name.startswith("_")}
-    monkeypatch.setattr(
-        interpolative, "pymatrixid", types.SimpleNamespace(**{**names, "interp_decomp": interp_decomp, "svd": svd})
-    )
+    monkeypatch.setattr(interpolative, "pymatrixid", types.SimpleNamespace(**{**names, **OURS}))
+    monkeypatch.setattr(interpolative, "interp_decomp", interp_decomp)
     monkeypatch.setattr(sketches, "cwt_matrix", lambda rows, n, rng: _matrix(rows, n, rng))
     monkeypatch.setattr(sketches, "clarkson_woodruff_transform", transform)
 
@@ -81,9 +127,40 @@ def test_fixed_rank_on_a_hilbert_matrix(name, rand, operator):
 
 
 @pytest.mark.parametrize("rand, operator", KINDS)
-def test_fixed_precision_on_a_hilbert_matrix(rand, operator):
+@pytest.mark.parametrize("name", ["test_real_id_fixed_precision", "test_svd_fixed_precision"])
+def test_fixed_precision_on_a_hilbert_matrix(name, rand, operator):
+    case = getattr(interpolative.TestInterpolativeDecomposition(), name)
+    case(HILBERT, aslinearoperator(HILBERT), 1e-12, rand, operator, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rand, operator", KINDS)
+def test_fixed_precision_by_blocks(monkeypatch, rand, operator):
+    monkeypatch.setattr(interpolative.pymatrixid, "svd", svd_by_blocks)
     case = interpolative.TestInterpolativeDecomposition().test_svd_fixed_precision
     case(HILBERT, aslinearoperator(HILBERT), 1e-12, rand, operator, np.random.default_rng(0))
+
+
+def test_singular_values_of_an_interpolative_decomposition():
+    interpolative.TestInterpolativeDecomposition().test_id_to_svd(HILBERT, 1e-12, RANK)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_estimate_spectral_norm",
+        "test_estimate_spectral_norm_diff",
+        "test_rank_estimates_array",
+        "test_rank_estimates_lin_op",
+    ],
+)
+def test_estimates(name):
+    getattr(interpolative.TestInterpolativeDecomposition(), name)(HILBERT, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rand", [True, False])
+@pytest.mark.parametrize("eps", [1, 0.1])
+def test_the_input_is_left_alone(rand, eps):
+    interpolative.TestInterpolativeDecomposition().test_bug_9793(np.float64, rand, eps)
 
 
 def test_skeleton_and_coefficients():
@@ -91,7 +168,9 @@ def test_skeleton_and_coefficients():
     case(HILBERT, None, 1e-12, RANK, False, False, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", ["test_rank_too_large", "test_svd_aslinearoperator_shape_check"])
+@pytest.mark.parametrize(
+    "name", ["test_badcall", "test_full_rank", "test_rank_too_large", "test_svd_aslinearoperator_shape_check"]
+)
 def test_shapes_and_refusals(name):
     getattr(interpolative.TestInterpolativeDecomposition(), name)()
 
@@ -101,6 +180,21 @@ def test_shapes_and_refusals(name):
 )
 def test_sketch_case(name):
     getattr(sketches.TestClarksonWoodruffTransform(), name)()
+
+
+def test_a_coarser_precision_fails_its_case(monkeypatch):
+    monkeypatch.setattr(
+        interpolative.pymatrixid, "interp_decomp", lambda a, eps, **options: interp_decomp(a, 1e-5, **options)
+    )
+    with pytest.raises(AssertionError):
+        test_fixed_precision_on_a_hilbert_matrix("test_real_id_fixed_precision", False, False)
+
+
+def test_no_case_of_the_package_is_forgotten():
+    """The names of all of them stand in this file."""
+    here = Path(__file__).read_text()
+    cases = [name for name in dir(interpolative.TestInterpolativeDecomposition) if name.startswith("test_")]
+    assert [name for name in cases if name not in here] == []
 
 
 def test_the_cases_can_fail(monkeypatch):

@@ -8,7 +8,7 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.tolerance import judged, require_tolerance
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -77,6 +77,7 @@ class FullPivotCross(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
+        require_above_rounding(self.rtol, a.like)
         left = a.to_dense()
         xp, n = array_namespace(left), a.shape[-1]
         largest = xp.max(xp.abs(left), axis=(-2, -1))
@@ -128,6 +129,7 @@ class PartialPivotCross(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
+        require_above_rounding(self.rtol, a.like)
         search = _PartialSearch(a, self.rank, self.rtol)
         while search.unfinished:
             search.advance()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, eps
 from tnattn.linalg import frobenius_norm
 from tnattn.randnla.frobenius import squared_frobenius_norm
-from tnattn.randnla.tolerance import require_resolved
+from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -53,7 +53,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     Raises
     ------
     ValueError
-        If the matrix is not formed and the tolerance is below ``2 sqrt(eps)``.
+        If the tolerance is below rounding, or below ``2 sqrt(eps)`` where the matrix is not formed.
 
     Notes
     -----
@@ -63,6 +63,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     """
     xp = array_namespace(left)
     gains = xp.astype(gains, accumulator_dtype(gains), copy=False)
+    require_above_rounding(rtol, left)
     if isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL:
         rest = xp.astype(frobenius_norm(a.to_dense() - left @ right), gains.dtype, copy=False) ** 2
     else:
@@ -83,7 +84,7 @@ def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:
     errors : Array, (..., 1 + r)
         Descending relative errors, for ranks 0, 1, ..., r.
     rtol : float
-        Taken as rounding where it is below that.
+        At least ``64 eps``.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:
     kept : Array, (..., largest rank, at least 1), boolean
     """
     xp = array_namespace(errors)
-    missed = xp.sum(xp.astype(errors > max(rtol, 64 * eps(errors)), xp.int64), axis=-1)
+    missed = xp.sum(xp.astype(errors > rtol, xp.int64), axis=-1)
     ranks = xp.minimum(missed, xp.full_like(missed, errors.shape[-1] - 1))
     residual = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
     largest = max(1, int(xp.max(ranks)))

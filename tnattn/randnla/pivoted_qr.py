@@ -10,7 +10,7 @@ from tnattn.randnla.column_selection import ColumnSelection, require_columns, wi
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.tolerance import require_tolerance, warn_of_missed, within
+from tnattn.randnla.tolerance import require_above_rounding, require_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -77,6 +77,7 @@ class PivotedQR(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedQRResult:
         require_rank(self.rank, a.shape)
+        require_above_rounding(self.rtol, a.like)
         result = pivoted_qr(a.to_dense(), self.rank, rtol=self.rtol)
         if self.rtol > 0:
             warn_of_missed(result.converged, result.residual, self.rtol, f"rank {self.rank}")

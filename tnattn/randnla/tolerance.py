@@ -44,6 +44,16 @@ def require_resolved(rtol: float, like: Array) -> None:
         )
 
 
+def require_above_rounding(rtol: float, like: Array) -> None:
+    """Raise ValueError if a tolerance other than 0 is below what anything resolves in the dtype of ``like``."""
+    least = 64 * eps(like)
+    if 0 < rtol < least:
+        raise ValueError(
+            f"rtol {rtol} is below {least:.2g}, the rounding of a {dtype_name(like.dtype)} matrix; raise rtol, "
+            f"convert to float64, or give a rank"
+        )
+
+
 def judged(error: Array, size: Array, rtol: float, spent: str) -> tuple[Array, Array]:
     """Return the relative errors of a stack and whether they are within the tolerance; warn if some are not.
 

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
+from tnattn.randnla.cross import FullPivotCross, PartialPivotCross
+from tnattn.randnla.cur import CUR
+from tnattn.randnla.interpolative import InterpolativeDecomposition
+from tnattn.randnla.pivoted_qr import PivotedQR
 from tnattn.randnla.tolerance import ToleranceWarning, judged, require_tolerance, warn_of_missed, within
 
 
@@ -44,6 +48,14 @@ def test_nobody_is_asked_for_more_than_rounding_allows():
     eps = float(np.finfo(np.float32).eps)
     assert np.all(within(np.full(2, 32 * eps, dtype="f4"), 1e-12))
     assert not np.any(within(np.full(2, 32 * eps), 1e-12))
+
+
+@pytest.mark.parametrize("method", [PivotedQR, FullPivotCross, PartialPivotCross, CUR, InterpolativeDecomposition])
+def test_a_tolerance_below_rounding_is_refused(method):
+    a = np.eye(20, dtype="f4")
+    with pytest.raises(ValueError, match="rtol 1e-06 is below 7.6e-06, the rounding of a float32 matrix"):
+        method(rtol=1e-6)(a)
+    assert method(20, rtol=1e-6)(a.astype("f8")).ranks == 20
 
 
 def test_the_warning_points_at_the_line_outside_the_package():
