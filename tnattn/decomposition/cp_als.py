@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.cp_path import Extrapolation
 from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
-from tnattn.decomposition.cp_sweep import cp_sweep, difference_energy, gram
+from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
@@ -124,9 +124,9 @@ class CPALS(Decomposition):
             factors = [xp.where(active[..., None, None], new, old) for new, old in zip(swept, factors, strict=True)]
             weights = xp.where(active[..., None], lengths, weights)
             captured = xp.where(active, reached, captured)
-            if not history.record(_relative_error(whole, weights, factors, captured, size, digits=3)):
+            if not history.record(relative_error(whole, weights, factors, captured, size, digits=3)):
                 break
-        residual = size * _relative_error(whole, weights, factors, captured, size, digits=6)
+        residual = size * relative_error(whole, weights, factors, captured, size, digits=6)
         factor = scale[(..., *(0,) * order)]
         return FittedCP(
             weights=weights * factor[..., None],
@@ -150,24 +150,6 @@ def require_rank(rank: int, sizes: Sequence[int]) -> None:
         raise ValueError(
             f"rank {rank} exceeds {largest_rank(sizes)}, with which every tensor of sizes {sizes} is exact; reduce it"
         )
-
-
-def _relative_error(
-    tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, size: Array, *, digits: int
-) -> Array:
-    """Return ||X - fit|| / ||X||, zero for X = 0.
-
-    From ||X||^2 - <X, fit>, for the last factor is a least-squares solution, so that ||fit||^2 = <X, fit>; where that
-    keeps fewer digits than wanted, from the difference itself.
-    """
-    xp = array_namespace(tensor)
-    unit = xp.where(size > 0, size, xp.ones_like(size))
-    square = xp.where(size > 0, 1 - captured / unit / unit, xp.zeros_like(size))
-    # terms that cancel make <X, fit> a sum of large numbers: rounding is relative to the squared sizes of the terms
-    rounding = 10.0**digits * eps(tensor) * (1 + xp.sum(xp.abs(weights), axis=-1) ** 2 / unit / unit)
-    if bool(xp.all((square > rounding) | (size == 0))):
-        return xp.sqrt(square)
-    return xp.sqrt(difference_energy(tensor, weights, factors)) / unit
 
 
 def congruence(factors: Sequence[Array]) -> Array:

@@ -12,12 +12,12 @@ from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
 from tnattn.decomposition.cp_start import CPStart, GaussianStart
-from tnattn.decomposition.cp_sweep import difference_energy
+from tnattn.decomposition.cp_sweep import half_sweep, normal_solution, relative_error, unit_columns
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, scaled
-from tnattn.linalg import pseudo_inverse_apply
+from tnattn.randnla.leverage import leverage_scores
 
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
 
@@ -38,8 +38,8 @@ class CPLeverage(Decomposition):
     deterministic : int
         Rows of the largest probability that are taken besides, for certain and with weight one.
     epochs : int
-        Largest number of epochs. After each the true error is measured, in one pass over the tensor, and the best
-        factors so far are kept: the result is never worse than the start of the last epoch.
+        Largest number of epochs. Each ends with the exact solution for half of the modes, by one product with the
+        tensor that measures the true error too; the best factors so far are kept.
     sweeps : int
         Sampled sweeps in an epoch.
     tolerance : float
@@ -52,11 +52,12 @@ class CPLeverage(Decomposition):
 
     Notes
     -----
-    O(samples (r^2 + r n_j + n_j)) for mode j, whatever the size of the tensor, and one pass over it in an epoch: worth
-    while from tens of millions of entries on. Larsen and Kolda 2022, CP-ARLS-LEV. Deviations: the rows taken for
-    certain are a fixed number, not those above a threshold, and what is drawn of them again has weight zero, which
-    leaves the Gram matrix unbiased; repeated rows are not merged; errors are measured, not estimated from a sample.
-    Drawn rows are shared by no two modes; a stack shares its uniform numbers.
+    O(samples (r^2 + r n_j + n_j)) for mode j, whatever the size of the tensor, and one product with it in an epoch,
+    O(rank prod(n)). Larsen and Kolda 2022, CP-ARLS-LEV. Deviations: the rows taken for certain are a fixed number, not
+    those above a threshold, and what is drawn of them again has weight zero, which leaves the Gram matrix unbiased;
+    repeated rows are not merged; sampled problems are solved by their normal equations; errors are measured, not
+    estimated from a sample, and the product that this takes is used for exact updates. Drawn rows are shared by no two
+    modes; a stack shares its uniform numbers.
     """
 
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
@@ -91,21 +92,21 @@ class CPLeverage(Decomposition):
         whole, scale = scaled(tensor, order=order)
         factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
         size = xp.sqrt(energy(whole, order=order))
-        unit = xp.where(size > 0, size, xp.ones_like(size))
         weights = xp.zeros_like(factors[0][..., 0, :])
-        best, best_weights, least = factors, weights, xp.astype(size > 0, size.dtype)
+        best, best_weights, captured = factors, weights, xp.zeros_like(size)
+        least = xp.astype(size > 0, size.dtype)
         history = History(size > 0, self.tolerance, PATIENCE)
         for _ in range(self.epochs):
-            for _ in range(self.sweeps):
-                for mode in range(order):
-                    factors[mode], weights = self._update(whole, factors, mode, rng=rng)
-            error = xp.sqrt(difference_energy(whole, weights, factors)) / unit
+            factors = self._sampled_sweeps(whole, factors, rng=rng)
+            factors, weights, reached = half_sweep(whole, factors, order=order)
+            error = relative_error(whole, weights, factors, reached, size, digits=3)
             better = history.active & (error < least)
             best = [xp.where(better[..., None, None], new, old) for new, old in zip(factors, best, strict=True)]
             best_weights = xp.where(better[..., None], weights, best_weights)
-            least = xp.where(better, error, least)
+            captured, least = xp.where(better, reached, captured), xp.where(better, error, least)
             if not history.record(least):
                 break
+        residual = size * relative_error(whole, best_weights, best, captured, size, digits=6)
         factor = scale[(..., *(0,) * order)]
         return FittedCP(
             weights=best_weights * factor[..., None],
@@ -113,34 +114,40 @@ class CPLeverage(Decomposition):
             errors=history.stacked(),
             sweeps=history.sweeps * self.sweeps,
             converged=history.converged,
-            residual=least * size * factor,
+            residual=residual * factor,
             congruence=congruence(best),
         )
 
-    def _update(self, tensor: Array, factors: Sequence[Array], mode: int, *, rng: Rng) -> tuple[Array, Array]:
-        """Return the factor of a mode with columns of length one or zero, and their lengths."""
-        xp = array_namespace(tensor)
-        others = [j for j in range(self.order) if j != mode]
+    def _sampled_sweeps(self, tensor: Array, factors: Sequence[Array], *, rng: Rng) -> list[Array]:
+        """Update all factors a few times, each from samples; columns have length one or zero."""
+        xp, found = array_namespace(tensor), list(factors)
         sampling = KhatriRaoSampling(self.samples, self.deterministic)
-        indices, scales = sampling.draw([factors[j] for j in others], rng=rng)
-        left = scales[..., None] * khatri_rao_entries([factors[j] for j in others], indices)
-        right = scales[..., None] * fibres(tensor, mode, indices, order=self.order)
-        solution = xp.matrix_transpose(pseudo_inverse_apply(left, right))
-        lengths = xp.linalg.vector_norm(solution, axis=-2)
-        return solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :], lengths
+        scores = [leverage_scores(factor) for factor in found]
+        for mode in [*range(self.order)] * self.sweeps:
+            fixed = [found[j] for j in range(self.order) if j != mode]
+            known = [scores[j] for j in range(self.order) if j != mode]
+            indices, scales = sampling.draw(fixed, rng=rng, scores=known)
+            rows = khatri_rao_entries(fixed, indices)
+            weighted = (scales * scales)[..., None] * rows
+            right = xp.matmul(fibres(tensor, mode, indices, order=self.order), weighted)
+            solution = normal_solution(xp.matmul(xp.matrix_transpose(weighted), rows), right)
+            found[mode] = unit_columns(solution, xp.linalg.vector_norm(solution, axis=-2))
+            scores[mode] = leverage_scores(found[mode])
+        return found
 
 
 def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:
-    """Return the fibres (..., s, n_mode) of a mode at indices (..., s) of the other modes; nothing is unfolded."""
+    """Return the fibres (..., n_mode, s) of a mode at indices (..., s) of the other modes; nothing is unfolded."""
     xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
     strides = [math.prod(sizes[j + 1 :]) for j in range(order)]
     others = [j for j in range(order) if j != mode]
-    first = sum(i * strides[j] for j, i in zip(others, indices, strict=True))
-    along = xp.arange(sizes[mode], dtype=indices[0].dtype, device=device(tensor)) * strides[mode]
+    first: Array = sum(i * strides[j] for j, i in zip(others, indices, strict=True))
     batch = tuple(tensor.shape[: tensor.ndim - order])
     if not batch and mode == order - 1:  # a fibre lies in one piece
-        return xp.take(xp.reshape(tensor, (-1, sizes[mode])), xp.asarray(first) // sizes[mode], axis=0)
-    places = xp.asarray(first)[..., None] + along  # (..., s, n)
+        rows = xp.take(xp.reshape(tensor, (-1, sizes[mode])), first // sizes[mode], axis=0)
+        return xp.matrix_transpose(rows)
+    along = xp.arange(sizes[mode], dtype=indices[0].dtype, device=device(tensor)) * strides[mode]
+    places = along[:, None] + first[..., None, :]  # (..., n, s): twice as fast as (..., s, n), where every step is long
     flat, wanted = xp.reshape(tensor, (*batch, -1)), xp.reshape(places, (*batch, -1))
     # without a stack a plain gather is twice as fast
     taken = xp.take_along_axis(flat, wanted, axis=-1) if batch else xp.take(flat, wanted, axis=0)

@@ -27,8 +27,8 @@ def cp_sweep(
     factors : sequence of Array, (..., n_j, r)
     order : int
     guess : sequence of Array, (..., n_j, r), optional
-        Other factors to start from. They replace ``factors`` where they capture more after the update of the first mode,
-        by more than rounding; one more product with the tensor if they do not.
+        Other factors to start from. They replace ``factors`` where they capture more, by more than rounding, after the
+        update of the first mode; one more product with the tensor if they do not.
     captured : Array, (...)
         What the current fit captures: its inner product with the tensor.
 
@@ -52,27 +52,48 @@ def cp_sweep(
     cut = _balanced_cut(sizes)
     matrix = xp.reshape(tensor, (*batch, math.prod(sizes[:cut]), -1))
     tried = list(factors if guess is None else guess)
-    grams = [gram(factor) for factor in tried]
-    accepted = captured >= captured
-    product = _with_second_half(matrix, tried, sizes, cut)  # (..., n_0 ... n_{cut-1}, r)
-    solution, reached = _least_squares(product, tried, grams, 0, 0)
-    if guess is not None:
+    product = _with_second_half(matrix, tried, sizes, cut)
+    if guess is None:
+        accepted = captured >= captured
+    else:
+        reached = _least_squares(product, tried, [gram(factor) for factor in tried], 0, 0)[1]
         accepted = reached >= (1 + ROUNDING * eps(tensor)) * captured
         if not bool(xp.all(accepted)):
             tried = [xp.where(accepted[..., None, None], g, f) for g, f in zip(tried, factors, strict=True)]
-            grams = [gram(factor) for factor in tried]
             product = _with_second_half(matrix, tried, sizes, cut)
-            solution, reached = _least_squares(product, tried, grams, 0, 0)
-    for mode in range(order):
-        if mode == cut:
-            product = xp.matmul(khatri_rao_rows(tried[:cut]), matrix)
-            product = xp.reshape(xp.matrix_transpose(product), (*batch, *sizes[cut:], -1))
-        if mode > 0:
-            solution, reached = _least_squares(product, tried, grams, mode, 0 if mode < cut else cut)
-        lengths = xp.linalg.vector_norm(solution, axis=-2)
-        tried[mode] = solution / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :]
-        grams[mode] = gram(tried[mode])
-    return tried, lengths, reached, accepted
+    tried, lengths, reached = _solved_half(product, tried, 0)
+    product = xp.matrix_transpose(xp.matmul(khatri_rao_rows(tried[:cut]), matrix))
+    return *_solved_half(xp.reshape(product, (*batch, *sizes[cut:], -1)), tried, cut), accepted
+
+
+def half_sweep(tensor: Array, factors: Sequence[Array], *, order: int) -> tuple[list[Array], Array, Array]:
+    """Update the first half of the factors, by one product with the tensor.
+
+    Returns factors, lengths and captured as ``cp_sweep`` does.
+    """
+    sizes = mode_sizes(tensor, order=order)
+    cut = _balanced_cut(sizes)
+    shape = (*tensor.shape[: tensor.ndim - order], math.prod(sizes[:cut]), -1)
+    matrix = array_namespace(tensor).reshape(tensor, shape)
+    return _solved_half(_with_second_half(matrix, factors, sizes, cut), factors, 0)
+
+
+def relative_error(
+    tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, size: Array, *, digits: int
+) -> Array:
+    """Return ||X - fit|| / ||X||, zero for X = 0, of a fit that one factor of is a least-squares solution.
+
+    From ||X||^2 - <X, fit>, as ||fit||^2 = <X, fit> for such a fit; where that keeps fewer digits than wanted, from the
+    difference itself.
+    """
+    xp = array_namespace(tensor)
+    unit = xp.where(size > 0, size, xp.ones_like(size))
+    square = xp.where(size > 0, 1 - captured / unit / unit, xp.zeros_like(size))
+    # terms that cancel make <X, fit> a sum of large numbers: rounding is relative to the squared sizes of the terms
+    rounding = 10.0**digits * eps(tensor) * (1 + (xp.sum(xp.abs(weights), axis=-1) / unit) ** 2)
+    if bool(xp.all((square > rounding) | (size == 0))):
+        return xp.sqrt(square)
+    return xp.sqrt(difference_energy(tensor, weights, factors)) / unit
 
 
 def difference_energy(tensor: Array, weights: Array, factors: Sequence[Array]) -> Array:
@@ -114,18 +135,27 @@ def khatri_rao_rows(factors: Sequence[Array]) -> Array:
 
 
 def _with_second_half(matrix: Array, factors: Sequence[Array], sizes: Sequence[int], cut: int) -> Array:
-    """Multiply the tensor with the Khatri-Rao product of the second half: (..., sizes of the first half, r)."""
+    """Return the product (..., sizes of the first half, r) with the Khatri-Rao product of the second half."""
     product = thin_product(matrix, khatri_rao(factors[cut:]))
     return array_namespace(matrix).reshape(product, (*matrix.shape[:-2], *sizes[:cut], -1))
+
+
+def _solved_half(product: Array, factors: Sequence[Array], first: int) -> tuple[list[Array], Array, Array]:
+    """Update the factors of the modes that a product still has, which are those from ``first`` on."""
+    xp, found = array_namespace(product), list(factors)
+    grams = [gram(factor) for factor in found]
+    for mode in range(first, first + product.ndim - grams[0].ndim + 1):
+        solution, reached = _least_squares(product, found, grams, mode, first)
+        lengths = xp.linalg.vector_norm(solution, axis=-2)
+        found[mode] = unit_columns(solution, lengths)
+        grams[mode] = gram(found[mode])
+    return found, lengths, reached
 
 
 def _least_squares(
     product: Array, factors: Sequence[Array], grams: Sequence[Array], mode: int, first: int
 ) -> tuple[Array, Array]:
-    """Return the best factor of a mode (..., n_mode, r), and what the fit with it captures.
-
-    The product has the modes from ``first`` on, half of them all, before its last axis.
-    """
+    """Return the best factor (..., n_mode, r) of a mode of a product, and what the fit with it captures."""
     xp, batch = array_namespace(product), grams[0].shape[:-2]
     for j in reversed(range(first, first + product.ndim - len(batch) - 1)):
         if j != mode:  # the modes behind it are gone, but for the one wanted
@@ -134,8 +164,20 @@ def _least_squares(
             before = (1,) * (product.ndim - len(batch) - len(behind) - 2)
             term = product * xp.reshape(factors[j], (*batch, *before, n, *behind, r))
             product = xp.sum(term, axis=-2 - len(behind))
-    values, vectors = eigh(math.prod(g for j, g in enumerate(grams) if j != mode))
+    solution = normal_solution(math.prod(g for j, g in enumerate(grams) if j != mode), product)
+    return solution, xp.sum(product * solution, axis=(-2, -1))
+
+
+def normal_solution(normal: Array, right: Array) -> Array:
+    """Return ``right normal^+`` (..., n, r), the solution of smallest norm of normal equations (..., r, r)."""
+    xp = array_namespace(normal)
+    values, vectors = eigh(normal)
     kept = values > values.shape[-1] * eps(values) * values[..., -1:]
     inverse = xp.where(kept, 1 / xp.where(kept, values, xp.ones_like(values)), xp.zeros_like(values))
-    solution = xp.matmul(xp.matmul(product, vectors) * inverse[..., None, :], xp.matrix_transpose(vectors))
-    return solution, xp.sum(product * solution, axis=(-2, -1))
+    return xp.matmul(xp.matmul(right, vectors) * inverse[..., None, :], xp.matrix_transpose(vectors))
+
+
+def unit_columns(columns: Array, lengths: Array) -> Array:
+    """Return columns (..., n, r) of length one, or zero where the length (..., r) is."""
+    xp = array_namespace(columns)
+    return columns / xp.where(lengths > 0, lengths, xp.ones_like(lengths))[..., None, :]

@@ -10,7 +10,7 @@ from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, unif
 from tnattn.decomposition.base import require_integer
 from tnattn.randnla.leverage import leverage_scores, sample_indices
 from tnattn.structured.khatri_rao import KhatriRao
-from tnattn.structured.sparse import Sparse
+from tnattn.structured.sparse import Sparse, gather_rows
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,17 @@ class KhatriRaoSampling:
         rows = _place(indices, [int(factor.shape[-2]) for factor in matrix.factors])
         return Sparse(scales[..., None], rows[..., None], int(matrix.shape[-2]))
 
-    def draw(self, factors: Sequence[Array], *, rng: Rng | None) -> tuple[list[Array], Array]:
+    def draw(
+        self, factors: Sequence[Array], *, rng: Rng | None, scores: Sequence[Array] | None = None
+    ) -> tuple[list[Array], Array]:
         """Draw rows, named by one index for each factor.
 
         Parameters
         ----------
         factors : sequence of Array, (..., n_j, r)
         rng : numpy.random.Generator or DeviceDraws
+        scores : sequence of Array, (..., n_j), optional
+            The leverage scores of the factors, if they are known.
 
         Returns
         -------
@@ -62,7 +66,7 @@ class KhatriRaoSampling:
         """
         xp = array_namespace(*factors)
         source = require_rng(rng, "KhatriRaoSampling")
-        scores = [leverage_scores(factor) for factor in factors]
+        scores = [leverage_scores(factor) for factor in factors] if scores is None else scores
         chances = [p / xp.where(xp.sum(p, axis=-1) > 0, xp.sum(p, axis=-1), 1.0)[..., None] for p in scores]
         drawn = [sample_indices(p, uniform(source, (self.samples,), like=p)) for p in chances]
         chance = math.prod(xp.take_along_axis(p, i, axis=-1) for p, i in zip(chances, drawn, strict=True))
@@ -110,8 +114,4 @@ def _place(indices: Sequence[Array], sizes: Sequence[int]) -> Array:
 
 def khatri_rao_entries(factors: Sequence[Array], indices: Sequence[Array]) -> Array:
     """Return rows (..., s, r) of a Khatri-Rao product, named by one index (..., s) for each factor."""
-    xp = array_namespace(*factors)
-    return math.prod(
-        xp.take_along_axis(factor, xp.broadcast_to(i[..., None], (*i.shape, factor.shape[-1])), axis=-2)
-        for factor, i in zip(factors, indices, strict=True)
-    )
+    return math.prod(gather_rows(factor, i[..., None])[..., 0, :] for factor, i in zip(factors, indices, strict=True))

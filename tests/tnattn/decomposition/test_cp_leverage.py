@@ -78,7 +78,7 @@ def test_fibres_are_columns_of_the_unfolding(mode):
     others = [n for j, n in enumerate(x.shape) if j != mode]
     indices = [rng(j).integers(0, n, 6) for j, n in enumerate(others)]
     columns = np.ravel_multi_index(indices, others)
-    np.testing.assert_array_equal(fibres(x, mode, indices, order=4), unfold(x, mode, order=4)[:, columns].T)
+    np.testing.assert_array_equal(fibres(x, mode, indices, order=4), unfold(x, mode, order=4)[:, columns])
 
 
 @pytest.mark.parametrize("deterministic", [0, 20])

@@ -33,7 +33,9 @@ def test_tiles_give_the_product(batch, rows, length, width, dtype):
 def test_the_cases_above_reach_every_road():
     """Negative control: among them are matrices with tiles, with a rest, and without."""
     tiles = [TILE // (length * width) for length, width in [(512, 16), (509, 16), (9000, 60)]]
-    assert 1024 > tiles[0] and 1031 % tiles[1] and 2 * tiles[2] < 60
+    assert tiles[0] < 1024
+    assert 1031 % tiles[1]
+    assert 2 * tiles[2] < 60
 
 
 def test_every_library_multiplies(xp, assert_close):
