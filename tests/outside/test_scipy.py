@@ -1,7 +1,7 @@
 """SciPy's own cases for interpolative decompositions and sketches, run from the installed package on ours.
 
-Complex matrices are left out: ours are real. A precision in place of a rank is a relative tolerance of ours, which refers
-to the Frobenius norm where SciPy's refers to the largest pivot.
+Complex matrices are left out: ours are real. A precision in place of a rank is a relative tolerance of ours, in the
+Frobenius norm where SciPy's refers to the largest pivot.
 """
 
 import types
@@ -35,7 +35,7 @@ def to_precision(a, precision, rand, rng):
 
 
 def interp_decomp(a, precision_or_rank, rand=True, rng=None):
-    """Return the rank for a precision, a column order with the chosen ones first, and the coefficients of the others."""
+    """Return the rank, if a precision is given, the columns with the chosen ones first, and the coefficients."""
     if precision_or_rank < 1:
         result = to_precision(a, precision_or_rank, rand, rng)
     else:
