@@ -26,6 +26,7 @@ from typing import Any, TypeAlias, TypeVar
 import array_api_compat
 import numpy as np
 import opt_einsum
+import scipy.linalg
 import scipy.sparse
 import threadpoolctl
 
@@ -653,6 +654,41 @@ def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
     if spare.shape != (a.shape[0], b.shape[1]) or not a.dtype == b.dtype == spare.dtype:
         return a @ b
     return np.matmul(a, b, out=spare)
+
+
+def subtract_product(x: Array, a: Array, b: Array) -> Array:
+    """Return x - a @ b, written over ``x`` where the library can.
+
+    Parameters
+    ----------
+    x : Array, (..., m, n)
+    a, b : Array, (..., m, k) and (..., k, n)
+        Nothing of ``b`` may lie in the memory of ``x``.
+
+    Notes
+    -----
+    On the host a single matrix takes one call of BLAS, without the product as an array of its own.
+    """
+    if array_api_compat.is_numpy_array(x):
+        plain = x.flags.c_contiguous and x.flags.writeable and x.dtype == a.dtype == b.dtype
+        if plain and x.ndim == a.ndim == b.ndim == 2 and dtype_name(x.dtype) in ("float32", "float64"):
+            update: Any = scipy.linalg.get_blas_funcs("gemm", (x,))
+            made = update(-1.0, b.T, a.T, beta=1.0, c=x.T, overwrite_c=1).T  # BLAS sees rows as columns
+            if not np.may_share_memory(made, x):
+                x[...] = made
+            return x
+    elif not (array_api_compat.is_torch_array(x) or array_api_compat.is_cupy_array(x)):
+        return x - a @ b
+    x -= stacked_matmul(a, b)
+    return x
+
+
+def squared_column_norms(x: Array) -> Array:
+    """Return the sums of the squares of the columns, (..., n), of matrices (..., m, n) stored by rows."""
+    if array_api_compat.is_numpy_array(x):
+        squares: Array = np.einsum("...ij,...ij->...j", x, x)  # without an array of squares
+        return squares
+    return array_namespace(x).sum(x * x, axis=-2)
 
 
 # --- indexing and in-place work that the standard lacks ----------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.randnla.operand import EntriesOperator
@@ -11,6 +12,14 @@ from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.selection import Selection
 from tnattn.structured.sparse import gather_rows
+
+
+@runtime_checkable
+class PrincipalEntries(Protocol):
+    """Entries on demand that give those where some rows and columns meet without the columns; see ``KernelEntries``."""
+
+    def principal(self, indices: Array) -> Array:
+        """Return the entries (..., b, b) among integer indices (..., b), each matrix having its own."""
 
 
 def take_columns(x: Array, indices: Array) -> Array:
