@@ -15,6 +15,7 @@ from theory.verdict import Verdict
 BOUNDS = catalogue.bounds()
 CONTROLLED = [name for name, b in BOUNDS.items() if b.must_fail is not None]
 LARGEST = 64  # a wrong constant is visible in small matrices, and many runs of them are cheap
+LONGEST = 512  # of one vector, for theorems about transforms that say nothing below
 
 
 def _judged(b: Bound, instance: str) -> Comparison:
@@ -50,7 +51,7 @@ def test_a_theorem_says_what_it_states_and_where_it_is_found(name: str) -> None:
 def test_an_instance_is_small(name: str) -> None:
     _, target = BOUNDS[name].extremal(np.random.default_rng(0))
     (sizes, _) = _size(target)
-    assert max(sizes) <= LARGEST
+    assert max(sizes) <= (LONGEST if len(sizes) == 2 and min(sizes) == 1 else LARGEST)
 
 
 @pytest.mark.parametrize("name", BOUNDS)

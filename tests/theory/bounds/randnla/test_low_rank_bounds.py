@@ -25,11 +25,14 @@ from theory.compare import compare
 from theory.verdict import Verdict
 from tnattn.randnla.adaptive_qb import AdaptiveQB
 from tnattn.randnla.count_sketch import CountSketch
+from tnattn.randnla.cur import CUR
 from tnattn.randnla.embedding import Embedding
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
+from tnattn.randnla.interpolative import InterpolativeDecomposition
 from tnattn.randnla.kronecker_sketch import KhatriRaoSketch
 from tnattn.randnla.krylov import BlockKrylov
+from tnattn.randnla.pivoted_qr import PivotedQR
 from tnattn.randnla.qb import QB, QBResult
 from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.range_finder import RangeFinder
@@ -169,6 +172,17 @@ def test_the_tolerance_by_hand():
     np.testing.assert_allclose(tolerance.adaptive_tolerance(method, a, method(a, rng=rng())).value, 2.5)
 
 
+@pytest.mark.parametrize(
+    "method", [InterpolativeDecomposition(30, rtol=0.1), CUR(30, rtol=0.1), PivotedQR(30, 0.1)], ids=repr
+)
+def test_chosen_columns_keep_their_tolerance_and_not_a_tenth_of_it(method):
+    a = with_singular_values(rng(), slow_spectrum(30), 40, 30)
+    for factor, verdict in [(1.0, Verdict.SUPPORTED), (0.1, Verdict.REFUTED)]:
+        theorem = tolerance.adaptive_tolerance.scaled(factor)
+        (comparison,) = compare(method, a, [theorem], trials=1, rng=rng())
+        assert comparison.verdict is verdict
+
+
 def test_worked_gram_moments():
     u = np.full((4, 1), 0.5)
     for sketch, value in [
@@ -199,6 +213,25 @@ def test_worked_hadamard_embedding():
     np.testing.assert_allclose([prediction.value, prediction.failure], [0.9, 0.0762457], rtol=1e-5)
     best = min(embeddings.hadamard_failure(2048, 2, 1536, 0.9, beta) for beta in np.geomspace(20, 200, 400))
     np.testing.assert_allclose(best, 0.053452, rtol=1e-3)
+
+
+def test_hadamard_embeddings_say_nothing_of_64_rows_and_something_of_512():
+    """The example of the docstring: M = 92.06, 0.05 + 0.0612 + 0.2637 = 0.375."""
+    choices = [
+        embeddings.hadamard_failure(64, 1, 64, epsilon, beta)
+        for epsilon in np.linspace(0.05, 0.999, 40)
+        for beta in np.geomspace(1.5, 200, 60)
+    ]
+    assert min(choices) > 1
+    prediction = embeddings.srht_embedding_explicit(Embedding(384, SubsampledHadamard()), np.ones((512, 1)))
+    np.testing.assert_allclose([prediction.value, prediction.failure], [0.9, 0.374953], rtol=1e-5)
+
+
+def test_the_hadamard_range_finder_by_hand_behind_a_gap():
+    """n = 64, l = 48, e = 0.9: sqrt(1 + 64 / 4.8) = 3.786 times s_2, except with probability 0.05 + 0.645."""
+    s = np.r_[1e4, np.ones(63)]
+    prediction = embeddings.srft_rangefinder_explicit(qb(1, 47, sketch=SubsampledHadamard()), np.diag(s))
+    np.testing.assert_allclose([prediction.value, prediction.failure], [3.785939, 0.695216], rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -340,11 +373,14 @@ CONDITIONAL_VIOLATIONS = [
     (structural.subspace_structural, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0]), "s_k > 0"),
     (structural.srft_rangefinder_structural, qb(2, 3), SQUARE, "Hadamard"),
     (tolerance.adaptive_tolerance, AdaptiveQB(0.01, rank=1), SQUARE, "converged"),
+    (tolerance.adaptive_tolerance, CUR(1, rtol=0.01), SQUARE, "converged"),
+    (tolerance.adaptive_tolerance, PivotedQR(1), SQUARE, "a tolerance is given"),
     (tolerance.adaptive_tolerance, RandomizedSVD(2, 2), SQUARE, "a tolerance is given"),
     (streaming_svd.tyuc19_core_expected, SinglePassSVD(3, 1), SQUARE, "nothing is truncated"),
 ]
 
 
+@pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
 @pytest.mark.parametrize("theorem, method, a, words", CONDITIONAL_VIOLATIONS, ids=lambda x: getattr(x, "name", ""))
 def test_a_violated_hypothesis_of_a_result_is_named(theorem, method, a, words):
     with pytest.raises(HypothesisViolated, match=words):
