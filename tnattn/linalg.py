@@ -10,9 +10,8 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-import scipy.fft
-import scipy.linalg
 
+from tnattn import lapack
 from tnattn.arrays import (
     Array,
     accumulator_dtype,
@@ -22,10 +21,7 @@ from tnattn.arrays import (
     from_host,
     require_floating,
     to_host,
-    widened,
 )
-
-_MILD = 32.0  # ratio of the diagonal of a triangular factor that is inverted without regret
 
 # --- solves and factorizations -----------------------------------------------------------------------------------
 
@@ -61,10 +57,7 @@ def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False
     batch = np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
     a, b = xp.broadcast_to(a, batch + tuple(a.shape[-2:])), xp.broadcast_to(b, batch + tuple(b.shape[-2:]))
     if array_api_compat.is_numpy_array(a):
-        x = np.empty(b.shape, dtype=np.result_type(a, b))
-        for i in np.ndindex(batch):
-            x[i] = _host_solve(a[i], b[i], lower=lower, transpose=transpose)
-        return x
+        return lapack.solve_triangular(a, b, lower=lower, transpose=transpose)
     if array_api_compat.is_cupy_array(a):
         from cupyx.scipy.linalg import solve_triangular as cupy_solve  # needs cuBLAS: only when it is wanted
 
@@ -112,11 +105,7 @@ def leading_eigh(a: Array, *, keep: int) -> tuple[Array, Array]:
     if not array_api_compat.is_numpy_array(a) or 8 * keep > n:
         values, vectors = eigh(a)
         return xp.flip(values[..., n - keep :], axis=-1), xp.flip(vectors[..., n - keep :], axis=-1)
-    values, vectors = np.empty((*a.shape[:-2], keep), a.dtype), np.empty((*a.shape[:-1], keep), a.dtype)
-    for i in np.ndindex(a.shape[:-2]):
-        w, v = scipy.linalg.eigh(a[i], subset_by_index=[n - keep, n - 1], driver="evr", check_finite=False)
-        values[i], vectors[i] = w[::-1], v[:, ::-1]
-    return values, vectors
+    return lapack.leading_eigh(a, keep=keep)
 
 
 def svd(a: Array) -> tuple[Array, Array, Array]:
@@ -148,8 +137,8 @@ def small_svd(a: Array) -> tuple[Array, Array, Array]:
     return xp.matmul(q, u), s, vt
 
 
-def gram_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
-    """Return the leading ``keep`` singular triples through the Gram matrix of the short side.
+def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
+    """Return the leading ``keep`` singular triples of short-and-wide or tall-and-thin matrices.
 
     Parameters
     ----------
@@ -161,31 +150,46 @@ def gram_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     Returns
     -------
     u (..., m, keep), s (..., keep), vt (..., keep, n)
-        Factors orthonormal to rounding. Singular values are accurate relative to the largest; directions whose singular
-        value is below ``sqrt(eps) s_1`` may be mixed with discarded ones: use :func:`small_svd` where they matter.
+        Factors orthonormal to rounding.
 
     Notes
     -----
-    O(m n min(m, n)) in matrix products plus an eigenvalue problem of the short side.
+    Through the Gram matrix of the short side, in float64 where the device has it: O(m n min(m, n)) in products plus an
+    eigenvalue problem of the short side, half the price of :func:`small_svd`. The eigenvalues lose the singular values
+    below ``sqrt(eps) s_1``, so a stack that has ``s_keep <= eps^(1/4) s_1`` anywhere (eps of the Gram matrix), or that
+    overflows, goes to :func:`small_svd`. What the guard lets through departs from the best choice of directions by
+    ``eps^(1/2) s_keep`` at most. One synchronisation.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
     if not 1 <= keep <= min(m, n):
         raise ValueError(f"keep {keep} is outside 1 ... min(m, n) = {min(m, n)}; reduce keep")
     if n > m:
-        u, s, vt = gram_svd(xp.matrix_transpose(a), keep=keep)
+        u, s, vt = leading_svd(xp.matrix_transpose(a), keep=keep)
         return xp.matrix_transpose(vt), s, xp.matrix_transpose(u)
-    scale = _scale(xp, a)
-    _, vectors = eigh(_gram(xp, a / scale))
-    leading = xp.flip(vectors[..., n - keep :], axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows here fails the guard
+        gram = _gram(xp, xp.astype(a, accumulator_dtype(a), copy=False))
+    largest = xp.max(xp.linalg.diagonal(gram), axis=-1)
+    if not bool(xp.all(xp.isfinite(largest) & (largest > 0))):
+        return _cut(small_svd(a), keep)
+    values, vectors = eigh(gram)
+    if bool(xp.any(values[..., n - keep] <= eps(values) ** 0.5 * values[..., -1])):
+        return _cut(small_svd(a), keep)
+    leading = xp.astype(xp.flip(vectors[..., n - keep :], axis=-1), a.dtype, copy=False)
     # u = product / s would lose its orthogonality as (s_1 / s)^2 eps; a factorization of the product does not, and the
     # columns, scaled to length one, are so nearly orthonormal that one pass does.
     product = xp.matmul(a, leading)
     lengths = xp.linalg.vector_norm(product, axis=-2, keepdims=True)
-    lengths = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
     q, r = orthonormalise_with_factor(product / lengths)
+    if eps(values) < eps(a):  # the eigenvectors are exact as far as the dtype of a goes, and r is the identity
+        return q, lengths[..., 0, :], xp.matrix_transpose(leading)
     u, s, wt = svd(r * lengths)
     return xp.matmul(q, u), s, xp.matmul(wt, xp.matrix_transpose(leading))
+
+
+def _cut(triples: tuple[Array, Array, Array], keep: int) -> tuple[Array, Array, Array]:
+    u, s, vt = triples
+    return u[..., :keep], s[..., :keep], vt[..., :keep, :]
 
 
 # --- orthonormal bases -------------------------------------------------------------------------------------------
@@ -225,7 +229,20 @@ def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
             f"a {tuple(a.shape)} has more columns than rows; {n} columns cannot be orthonormal in dimension {m}"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows here fails the guard
-        return _host_stack(a) if array_api_compat.is_numpy_array(a) else _device_stack(xp, a)
+        return lapack.orthonormalise(a) if array_api_compat.is_numpy_array(a) else _device_stack(xp, a)
+
+
+def near_orthonormal(a: Array) -> Array:
+    """Return matrices (..., m, n) of the ranges of ``a``, m >= n, whose columns are orthonormal but for rounding.
+
+    One pass of :func:`orthonormalise` on the host, without its guard: columns depart from orthonormality by about
+    ``eps cond(a)^2``. For blocks that are orthonormalised again; elsewhere they are orthonormal at once.
+    """
+    require_floating(a, "a")
+    if not array_api_compat.is_numpy_array(a) or a.shape[-2] < a.shape[-1]:
+        return orthonormalise(a)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return lapack.near_orthonormal(a)
 
 
 def _device_stack(xp: Any, a: Array) -> tuple[Array, Array]:
@@ -249,12 +266,7 @@ def lu_normalise(a: Array) -> Array:
     require_floating(a, "a")
     if a.shape[-2] < a.shape[-1]:
         raise ValueError(f"a {tuple(a.shape)} has more columns than rows; transpose it")
-    if not array_api_compat.is_numpy_array(a):
-        return orthonormalise(a)
-    rows = np.empty((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)  # stored by columns, as products want it
-    for i in np.ndindex(a.shape[:-2]):
-        rows[i] = _host_lower(a[i]).T
-    return rows.mT
+    return lapack.lower_trapezoid(a) if array_api_compat.is_numpy_array(a) else orthonormalise(a)
 
 
 def host_row_pivots(a: Array) -> Array | None:
@@ -262,17 +274,7 @@ def host_row_pivots(a: Array) -> Array | None:
 
     None off the host, where no library gives them for a stack.
     """
-    if not array_api_compat.is_numpy_array(a):
-        return None
-    m, n = a.shape[-2:]
-    rows = np.empty((*a.shape[:-2], n), np.int64)
-    factorise: Any = scipy.linalg.get_lapack_funcs("getrf", (a,))
-    for i in np.ndindex(a.shape[:-2]):
-        order = np.arange(m)
-        for j, pivot in enumerate(factorise(a[i])[1]):  # interchanges, one after the other
-            order[j], order[pivot] = order[pivot], order[j]
-        rows[i] = order[:n]
-    return rows
+    return lapack.row_pivots(a) if array_api_compat.is_numpy_array(a) else None
 
 
 def _gram(xp: Any, a: Array) -> Array:
@@ -356,170 +358,6 @@ def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:
     return q * sign[..., None, :], r * sign[..., :, None]
 
 
-# On the host, LAPACK is called by name: numpy.linalg.qr costs three times SciPy's economic QR, and an unsuccessful
-# Cholesky factorization is a return code, not an exception.
-
-
-def _host_stack(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if a.ndim == 2:
-        return _host_orthonormalise(a)
-    q, r = np.empty(a.shape, a.dtype), np.empty((*a.shape[:-2], a.shape[-1], a.shape[-1]), a.dtype)
-    for i in np.ndindex(a.shape[:-2]):
-        q[i], r[i] = _host_orthonormalise(a[i])
-    return q, r
-
-
-def _host_orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cholesky-QR of one matrix: one pass if it is nearly orthonormal already, else two, else Householder QR."""
-    gram, identity = a.T @ a, np.eye(a.shape[-1], dtype=a.dtype)
-    if _departure(np, gram, identity) < 0.5:
-        once = _host_last_pass(a, gram)
-        if once is not None:
-            return once
-    first = _host_first_pass(a, gram)
-    if first is not None:
-        gram = first[0].T @ first[0]
-        second = _host_last_pass(first[0], gram) if _departure(np, gram, identity) < 0.5 else None
-        if second is not None:
-            return second[0], second[1] @ first[1]
-    q, r = scipy.linalg.qr(a, mode="economic", check_finite=False)
-    return _with_positive_diagonal(array_namespace(a), q, r)
-
-
-def _host_first_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return q and r of a Cholesky-QR pass, or None if the Gram matrix is not numerically positive definite."""
-    factorise: Any = scipy.linalg.get_lapack_funcs("potrf", (gram,))
-    factor, info = factorise(gram, lower=False, clean=True)
-    if info != 0 or not np.isfinite(factor).all():
-        return None
-    diagonal = factor.diagonal()
-    if diagonal.max() < _MILD * diagonal.min():  # an explicit inverse loses few digits, at half the price
-        invert: Any = scipy.linalg.get_lapack_funcs("trtri", (gram,))
-        return a @ invert(factor, lower=False)[0], factor
-    solve: Any = scipy.linalg.get_blas_funcs("trsm", (gram,))
-    # The transpose of a row-major block is what BLAS calls column-major: solve r^T q^T = a^T without a transposition.
-    return solve(1.0, factor, a.T, side=0, lower=0, trans_a=1).T, factor
-
-
-def _host_last_pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """As the first pass, for nearly orthonormal columns, where a product with the inverse is as stable, and faster."""
-    factorise: Any = scipy.linalg.get_lapack_funcs("potrf", (gram,))
-    invert: Any = scipy.linalg.get_lapack_funcs("trtri", (gram,))
-    factor, info = factorise(gram, lower=False, clean=True)
-    if info != 0:
-        return None
-    inverse, _ = invert(factor, lower=False)
-    return a @ inverse, factor
-
-
-def _host_lower(a: np.ndarray) -> np.ndarray:
-    """Return the unit lower trapezoidal factor of a pivoted LU factorization, rows in the order of ``a``."""
-    factorise: Any = scipy.linalg.get_lapack_funcs("getrf", (a,))
-    interchange: Any = scipy.linalg.get_lapack_funcs("laswp", (a,))
-    factor, pivots, _ = factorise(a)  # half the price of scipy.linalg.lu, which builds permutation and upper factor too
-    top = np.tril(factor[: a.shape[-1]], -1)
-    np.fill_diagonal(top, 1)
-    factor[: a.shape[-1]] = top
-    lower: np.ndarray = interchange(factor, pivots, inc=-1, overwrite_a=1)
-    return lower
-
-
-def _host_solve(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
-    solve: Any = scipy.linalg.get_blas_funcs("trsm", (a, b))
-    if a.flags.c_contiguous and not a.flags.f_contiguous:  # seen by BLAS as its transpose
-        a, lower, transpose = a.T, not lower, not transpose
-    if b.flags.c_contiguous and not b.flags.f_contiguous:  # solved as x^T a^T = b^T, without a transposition
-        x: np.ndarray = solve(1.0, a, b.T, side=1, lower=int(lower), trans_a=int(not transpose)).T
-    else:
-        x = solve(1.0, a, b, side=0, lower=int(lower), trans_a=int(transpose))
-    return x
-
-
-# --- fast orthonormal transforms ---------------------------------------------------------------------------------
-
-
-def cosine_transform(x: Array, *, inverse: bool = False) -> Array:
-    """Return the orthonormal cosine transform (DCT-II, or its inverse) of the last axis of (..., n), real floating.
-
-    Notes
-    -----
-    O(n log n) for every n. SciPy's transform on the host; elsewhere through one Fourier transform of length n of the
-    even entries followed by the odd ones backwards (Makhoul 1980).
-    """
-    if array_api_compat.is_numpy_array(x):
-        transform = scipy.fft.idct if inverse else scipy.fft.dct
-        return transform(x, type=2, norm="ortho", axis=-1)
-    if 0 in x.shape:  # Fourier transforms of nothing are refused by some libraries
-        return x
-    xp = array_namespace(x)
-    wide = widened(x)
-    moved = _inverse_cosine(xp, wide) if inverse else _cosine(xp, wide)
-    return xp.astype(moved, x.dtype, copy=False)
-
-
-def _twiddles(xp: Any, x: Array) -> tuple[Array, Array]:
-    """Return exp(-i pi k / 2n) and the lengths of the plain cosines, both (n,)."""
-    n = x.shape[-1]
-    k = np.arange(n)
-    lengths = np.where(k == 0, 2 * n**0.5, (2 * n) ** 0.5)
-    angle = from_host(-np.pi * k / (2 * n), like=x)
-    imaginary = xp.astype(1j * angle, xp.complex64 if eps(x) > 1e-10 else xp.complex128, copy=False)
-    return xp.exp(imaginary), from_host(lengths, like=x)
-
-
-def _cosine(xp: Any, x: Array) -> Array:
-    n = x.shape[-1]
-    twiddles, lengths = _twiddles(xp, x)
-    ordered = xp.concat([x[..., 0::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)
-    half = xp.fft.rfft(ordered, axis=-1)
-    whole = xp.concat([half, xp.conj(xp.flip(half[..., 1 : (n + 1) // 2], axis=-1))], axis=-1)
-    return 2 * xp.real(whole * twiddles) / lengths
-
-
-def _inverse_cosine(xp: Any, x: Array) -> Array:
-    n = x.shape[-1]
-    twiddles, lengths = _twiddles(xp, x)
-    plain = x * lengths
-    mirrored = xp.concat([xp.zeros_like(plain[..., :1]), xp.flip(plain[..., 1:], axis=-1)], axis=-1)
-    spectrum = 0.5 * (xp.astype(plain, twiddles.dtype) - 1j * xp.astype(mirrored, twiddles.dtype)) * xp.conj(twiddles)
-    ordered = xp.fft.irfft(spectrum[..., : n // 2 + 1], n=n, axis=-1)
-    middle = (n + 1) // 2
-    even, odd = ordered[..., :middle], xp.flip(ordered[..., middle:], axis=-1)
-    if n % 2:
-        odd = xp.concat([odd, xp.zeros_like(even[..., :1])], axis=-1)
-    return xp.reshape(xp.stack([even, odd], axis=-1), (*x.shape[:-1], 2 * middle))[..., :n]
-
-
-def hadamard_transform(x: Array) -> Array:
-    """Return the orthonormal Walsh-Hadamard transform of the last axis of (..., n), n a power of two; its own inverse.
-
-    Notes
-    -----
-    O(n log n) up to the radix: the transform of length n is a Kronecker product, whose factors of length up to 32 are
-    applied as matrix products, so that memory is passed over log n / 5 times instead of log n.
-
-    Raises
-    ------
-    ValueError
-        If n is no power of two.
-    """
-    xp = array_namespace(x)
-    n = int(x.shape[-1])
-    if n < 1 or n & (n - 1):
-        raise ValueError(f"x has a last axis of length {n}; a power of two is needed, pad it with zeros")
-    rest, after, y = n, 1, xp.reshape(x, (-1, n))
-    while rest > 1:
-        radix = min(rest, 32)
-        rest //= radix
-        factor = from_host(scipy.linalg.hadamard(radix) * radix**-0.5, like=x, dtype=x.dtype)
-        if after == 1:
-            y = xp.reshape(xp.reshape(y, (-1, radix)) @ factor, (-1, n))
-        else:
-            y = xp.reshape(factor @ xp.reshape(y, (-1, radix, after)), (-1, n))
-        after *= radix
-    return xp.reshape(y, x.shape)
-
-
 # --- products and least squares ----------------------------------------------------------------------------------
 
 
@@ -535,9 +373,12 @@ def transposed_product(a: Array, x: Array) -> Array:
 def product_with_rows(a: Array, omega_rows: Array) -> Array:
     """Return ``a omega`` (..., m, l) for a (..., m, n) and a test matrix given by its rows, ``omega^T`` (..., l, n).
 
-    Computed as ``(omega^T a^T)^T``, whose rows follow each other in memory: a third faster in float64.
+    In float64 computed as ``(omega^T a^T)^T``, whose rows follow each other in memory: a third faster there. In float32
+    the plain order is, by a tenth for 74 columns and by half for 32.
     """
     xp = array_namespace(a, omega_rows)
+    if eps(a) > 1e-10:
+        return xp.matmul(a, xp.matrix_transpose(omega_rows))
     return xp.matrix_transpose(xp.matmul(omega_rows, xp.matrix_transpose(a)))
 
 

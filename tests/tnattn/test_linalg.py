@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from tnattn import linalg
+from tnattn import lapack, linalg
 from tnattn.arrays import to_host
 from tnattn.linalg import (
     cholesky,
-    cosine_transform,
     eigh,
     frobenius_norm,
-    gram_svd,
-    hadamard_transform,
+    leading_svd,
     lu_normalise,
+    near_orthonormal,
     nuclear_norm,
     orthonormalise,
     orthonormalise_with_factor,
@@ -147,7 +146,7 @@ SHAPES = [(7, 5), (5, 7), (40, 5), (5, 40), (4, 4), (1, 9), (9, 1)]
 
 @both
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("decompose", [svd, small_svd, lambda a: gram_svd(a, keep=min(a.shape[-2:]))])
+@pytest.mark.parametrize("decompose", [svd, small_svd, lambda a: leading_svd(a, keep=min(a.shape[-2:]))])
 def test_thin_decompositions_are_orthonormal_and_multiply_back(xp, dtype, shape, decompose):
     a = xp.asarray(normal(2, 3, *shape), dtype)
     u, s, vt = decompose(a)
@@ -168,20 +167,20 @@ def test_small_svd_keeps_small_singular_values(xp, dtype):
 
 @both
 @pytest.mark.parametrize("shape", [(12, 300), (300, 12)])
-def test_gram_svd_finds_leading_triples_of_decaying_spectra(xp, dtype, shape):
+def test_leading_svd_finds_leading_triples_of_decaying_spectra(xp, dtype, shape):
     spectrum = 10.0 ** -np.arange(0, 6, 0.5)
     a = xp.asarray(prescribed(*shape, spectrum), dtype)
-    u, s, vt = gram_svd(a, keep=5)
+    u, s, vt = leading_svd(a, keep=5)
     np.testing.assert_allclose(to_host(s), spectrum[:5], rtol=0, atol=30 * ring_eps(a))
     error = np.linalg.norm(dense(u, s, vt) - to_host(a))
     best = np.linalg.norm(spectrum[5:])
     assert best * (1 - 1e-3) <= error <= best * (1 + 1e-3)
 
 
-def test_gram_svd_stays_orthonormal_where_the_spectrum_has_vanished(xp):
+def test_leading_svd_stays_orthonormal_where_the_spectrum_has_vanished(xp):
     """Dividing by the roots of the eigenvalues, as it is often written, would not: the control shows it."""
     a = prescribed(300, 12, 10.0 ** -np.arange(0.0, 12.0)).astype(np.float32)
-    u, _, vt = gram_svd(xp.asarray(a), keep=12)
+    u, _, vt = leading_svd(xp.asarray(a), keep=12)
     assert max(departure(u), departure(to_host(vt).mT)) <= 100 * np.finfo(np.float32).eps
     values, vectors = np.linalg.eigh(a.T @ a)
     careless = (a @ vectors) / np.sqrt(np.abs(values))
@@ -189,13 +188,13 @@ def test_gram_svd_stays_orthonormal_where_the_spectrum_has_vanished(xp):
 
 
 @pytest.mark.parametrize("keep", [0, 6, -1])
-def test_gram_svd_refuses_ranks_it_cannot_keep(keep):
+def test_leading_svd_refuses_ranks_it_cannot_keep(keep):
     with pytest.raises(ValueError, match=rf"keep {keep} is outside 1 \.\.\. min\(m, n\) = 5"):
-        gram_svd(np.ones((5, 9)), keep=keep)
+        leading_svd(np.ones((5, 9)), keep=keep)
 
 
 def test_zero_matrices_have_orthonormal_factors(xp):
-    for decompose in (small_svd, lambda a: gram_svd(a, keep=4)):
+    for decompose in (small_svd, lambda a: leading_svd(a, keep=4)):
         u, s, vt = decompose(xp.asarray(np.zeros((2, 20, 4))))
         assert max(departure(u), departure(to_host(vt).mT)) <= 20 * xp.eps()
         assert not to_host(s).any()
@@ -209,6 +208,24 @@ def test_a_stack_gives_what_its_matrices_give(xp, function, assert_close):
     for i in range(4):
         for whole, single in zip(stacked, function(a[i, ...]), strict=True):
             assert_close(whole[i, ...], single, rtol=0, atol=1e4 * xp.eps())
+
+
+@both
+def test_leading_svd_is_the_small_one_where_the_spectrum_allows_and_where_it_does_not(xp, dtype):
+    for spectrum in (1 / np.arange(1.0, 21), 10.0 ** -np.arange(20.0), np.zeros(20)):
+        a = xp.asarray(prescribed(200, 20, spectrum), dtype)
+        (u, s, vt), (v, t, wt) = leading_svd(a, keep=8), small_svd(a)
+        np.testing.assert_allclose(to_host(s), to_host(t)[:8], atol=30 * ring_eps(a))
+        # the products compared: vectors of vanishing values are arbitrary
+        np.testing.assert_allclose(
+            dense(u, s, vt), dense(v[:, :8], t[:8], wt[:8, :]), atol=30 * ring_eps(a) * (1 + spectrum.max())
+        )
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e200])
+def test_leading_svd_neither_overflows_nor_vanishes(scale):
+    s = leading_svd(scale * prescribed(60, 8, 1 / np.arange(1.0, 9)), keep=3)[1]
+    np.testing.assert_allclose(s / scale, 1 / np.arange(1.0, 4), rtol=1e-12)
 
 
 # --- orthonormal bases ---
@@ -280,9 +297,15 @@ def test_each_matrix_of_a_stack_is_judged_by_itself(xp, assert_close):
 def test_the_guard_sends_only_hard_matrices_to_householder(monkeypatch):
     calls = []
     real = scipy.linalg.qr
-    monkeypatch.setattr(linalg.scipy.linalg, "qr", lambda a, **options: calls.append(a.shape) or real(a, **options))
+    monkeypatch.setattr(lapack.scipy.linalg, "qr", lambda a, **options: calls.append(a.shape) or real(a, **options))
     orthonormalise(np.stack([normal(200, 20), smooth_kernel(200, 20), normal(200, 20)]))
     assert len(calls) == 1
+
+
+@both
+def test_blocks_are_near_orthonormal_where_they_are_well_conditioned(xp, dtype):
+    a = xp.asarray(normal(2, 100, 8), dtype)
+    assert departure(near_orthonormal(a)) <= 100 * ring_eps(a)
 
 
 @only_standin
@@ -435,37 +458,6 @@ def test_tolerances_are_non_negative(rtol):
 def test_integers_are_refused_rather_than_truncated(xp, function):
     with pytest.raises(TypeError, match="int64"):
         function(xp.asarray(np.ones((3, 3)), "int64"))
-
-
-# fast transforms
-
-
-@both
-@pytest.mark.parametrize("n", [1, 2, 5, 8, 31])
-def test_the_cosine_transform_is_the_matrix_of_cosines(xp, n, dtype, assert_close):
-    if dtype not in xp.dtypes:
-        pytest.skip("no float64 there")
-    k, i = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
-    cosines = np.sqrt(np.where(k == 0, 1, 2) / n) * np.cos(np.pi * k * (2 * i + 1) / (2 * n))
-    x = normal(2, 3, n)
-    atol = 20 * n * float(np.finfo(dtype).eps)
-    assert_close(cosine_transform(xp.asarray(x, dtype)), xp.asarray(x @ cosines.T, dtype), rtol=0, atol=atol)
-    assert_close(
-        cosine_transform(xp.asarray(x, dtype), inverse=True), xp.asarray(x @ cosines, dtype), rtol=0, atol=atol
-    )
-
-
-@pytest.mark.parametrize("n", [1, 2, 32, 64, 2048])
-def test_the_hadamard_transform_is_the_matrix_of_signs(xp, n, assert_close):
-    x = normal(3, n)
-    desired = xp.asarray(x @ scipy.linalg.hadamard(n) * n**-0.5)
-    assert_close(hadamard_transform(xp.asarray(x)), desired, rtol=0, atol=50 * xp.eps())
-    assert_close(hadamard_transform(desired), xp.asarray(x), rtol=0, atol=50 * xp.eps())
-
-
-def test_a_hadamard_transform_of_another_length_is_refused(xp):
-    with pytest.raises(ValueError, match="length 12; a power of two"):
-        hadamard_transform(xp.asarray(normal(2, 12)))
 
 
 @pytest.mark.parametrize("shape", [(9, 4), (4, 4), (2, 3, 11, 5)])

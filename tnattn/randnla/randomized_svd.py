@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
-from tnattn.linalg import small_svd, truncation_tails
+from tnattn.linalg import orthonormalise, small_svd, truncation_tails
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.narrowed import narrowed, survives
 from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch
 from tnattn.randnla.tolerance import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 
 
@@ -77,7 +79,9 @@ class RandomizedSVD(MatrixMethod):
     Notes
     -----
     2 m n (rank + oversampling) (2 + 2 power_iterations) flops in products with the matrix, and O((m + n) (rank +
-    oversampling)^2). Halko, Martinsson & Tropp 2011, Algorithms 4.4 and 5.1, truncated as in their Section 9.4.
+    oversampling)^2). All but the last product with a large float64 array on the host are taken in float32 where that
+    adds less than ``1e-7 (rank + oversampling)`` of the squared error, which is checked, see ``narrowed.survives``;
+    steep spectra, and anything without oversampling, stay in float64. Halko, Martinsson & Tropp 2011, Algorithms 4.4 and 5.1, truncated as in their Section 9.4.
     """
 
     rank: int = rank_budget(16)
@@ -111,9 +115,16 @@ class RandomizedSVD(MatrixMethod):
         return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 
     def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array, Array]:
-        q = self.range_finder.continued(a, omega)
-        # q^T a = (a^T q)^T = (v s w^T)^T; the long factor stands on the left, where the small SVD wants it
-        v, s, wt = small_svd(a.mT @ q)
+        narrow = narrowed(a) if self.rank < omega.shape[-1] else None
+        if narrow is not None:
+            xp = array_namespace(narrow.array)
+            y = self.range_finder.sample(narrow, Dense(xp.astype(omega.to_dense(), narrow.dtype)))
+            v, s, wt, q = _projected(a, xp.astype(y, a.dtype))
+            if survives(s, self.rank):
+                return self._leading(v, s, wt, q)
+        return self._leading(*_projected(a, self.range_finder.sample(a, omega)))
+
+    def _leading(self, v: Array, s: Array, wt: Array, q: Array) -> tuple[Array, Array, Array]:
         return q @ wt.mT[..., : self.rank], s[..., : self.rank], v.mT[..., : self.rank, :]
 
     def _truncated(self, found: AdaptiveQBResult) -> RandomizedSVDResult:
@@ -140,3 +151,10 @@ class RandomizedSVD(MatrixMethod):
             xp.astype(xp.sqrt(error), s.dtype, copy=False),
             error <= self.rtol**2,
         )
+
+
+def _projected(a: StructuredMatrix, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the singular value decomposition of ``a^T q`` for the orthonormal basis q of y, and q."""
+    q = orthonormalise(y)
+    # q^T a = (a^T q)^T = (v s w^T)^T; the long factor stands on the left, where the small SVD wants it
+    return *small_svd(a.mT @ q), q

@@ -80,9 +80,13 @@ class RangeFinder:
 
     def continued(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return the basis that a test matrix leads to."""
+        return orthonormalise(self.sample(a, omega))
+
+    def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
+        """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
         y = sketched(a, omega)
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
             y = narrow_product(a, lu_normalise(z))
-        return orthonormalise(y)
+        return y

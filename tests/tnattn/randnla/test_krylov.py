@@ -74,3 +74,34 @@ def test_a_restart_keeps_the_leading_triples():
     after = space.truncated(5)
     np.testing.assert_allclose(after.to_dense(), before.to_dense(), atol=1e-13)
     assert space.size == 8
+
+
+@pytest.mark.parametrize("fields", [{"block": 4}, {"block": 4, "start_rows": 2}, {"start_rows": 3}])
+def test_narrow_blocks_and_rows_give_the_rank_asked_for(xp, fields):
+    a = xp.asarray(np.stack([slow(), slow()[::-1]]))
+    result = BlockKrylov(10, 2, 2, **fields)(a, rng=rng())
+    u = to_host(result.u)
+    assert u.shape == (2, 100, 10)
+    np.testing.assert_allclose(u.mT @ u, np.broadcast_to(np.eye(10), (2, 10, 10)), atol=100 * xp.eps())
+    best = np.linalg.norm(slow_spectrum(80)[10:]) * 2**0.5
+    assert np.linalg.norm(to_host(result.to_dense()) - to_host(a)) <= 1.3 * best
+
+
+def test_narrow_blocks_buy_a_higher_degree_with_the_same_products(seed):
+    a = slow()
+    narrow, wide = (
+        np.linalg.norm(a - method(a, rng=rng(seed)).to_dense())
+        for method in (BlockKrylov(10, 0, 5, block=4), BlockKrylov(10, 2, 1))
+    )
+    assert narrow < wide
+
+
+def test_blocks_that_do_not_span_the_rank_are_refused():
+    with pytest.raises(ValueError, match="block 3 spans 9 columns in 3 blocks, fewer than rank 10; widen it"):
+        BlockKrylov(10, 2, 2, block=3)
+
+
+@pytest.mark.parametrize("fields", [{"block": 0}, {"start_rows": -1}, {"block": 2.5}])
+def test_counts_are_checked(fields):
+    with pytest.raises((TypeError, ValueError), match=next(iter(fields))):
+        BlockKrylov(2, **fields)

@@ -1,0 +1,139 @@
+"""Factorizations of host matrices by LAPACK, called by name: :mod:`tnattn.linalg` sends NumPy arrays here.
+
+``numpy.linalg.qr`` costs three times SciPy's economic QR, and an unsuccessful Cholesky factorization is a return code
+here, not an exception. A stack is a loop over its matrices.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+_MILD = 32.0  # largest entry of |R^-1| |R| with which a product with the inverse loses no more than a substitution
+_NEAR = 0.5  # departure from orthonormality that one Cholesky-QR pass repairs
+
+
+def orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return orthonormal q (..., m, n) and triangular r (..., n, n), non-negative diagonal, with ``a = q r``."""
+    if a.ndim == 2:
+        return _orthonormalise(a)
+    q, r = np.empty(a.shape, a.dtype), np.empty((*a.shape[:-2], a.shape[-1], a.shape[-1]), a.dtype)
+    for i in np.ndindex(a.shape[:-2]):
+        q[i], r[i] = _orthonormalise(a[i])
+    return q, r
+
+
+def _orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cholesky-QR of one matrix: one pass if it is nearly orthonormal already, else two, else Householder QR."""
+    gram = a.T @ a
+    if _departure(gram) < _NEAR:
+        once = _pass(a, gram)
+        if once is not None:
+            return once
+    first = _pass(a, gram)
+    if first is not None:
+        gram = first[0].T @ first[0]
+        second = _pass(first[0], gram) if _departure(gram) < _NEAR else None
+        if second is not None:
+            return second[0], second[1] @ first[1]
+    q, r = scipy.linalg.qr(a, mode="economic", check_finite=False)
+    sign = np.where(r.diagonal() < 0, -1, 1).astype(a.dtype)  # as Cholesky-QR has them
+    return q * sign, r * sign[:, None]
+
+
+def near_orthonormal(a: np.ndarray) -> np.ndarray:
+    """Return q (..., m, n) of one Cholesky-QR pass, or orthonormal where there is none."""
+    if a.ndim > 2:
+        q = np.empty(a.shape, a.dtype)
+        for i in np.ndindex(a.shape[:-2]):
+            q[i] = near_orthonormal(a[i])
+        return q
+    once = _pass(a, a.T @ a)
+    return _orthonormalise(a)[0] if once is None else once[0]
+
+
+def _departure(gram: np.ndarray) -> float:
+    """Return the Frobenius distance of a Gram matrix from the identity; NaN stays NaN."""
+    difference = gram.copy()
+    difference.ravel()[:: gram.shape[0] + 1] -= 1
+    return float(np.linalg.norm(difference))
+
+
+def _pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return q and r of a Cholesky-QR pass, or None if the Gram matrix is not numerically positive definite."""
+    factorise: Any = get_lapack_funcs("potrf", (gram,))
+    factor, info = factorise(gram, lower=False, clean=True)
+    if info != 0 or not np.isfinite(factor).all():
+        return None
+    invert: Any = get_lapack_funcs("trtri", (gram,))
+    inverse, info = invert(factor, lower=False)
+    if info == 0 and (np.abs(inverse) @ np.abs(factor)).max() < _MILD:
+        return a @ inverse, factor  # a third of the price
+    substitute: Any = get_blas_funcs("trsm", (gram,))
+    # The transpose of a row-major block is what BLAS calls column-major: solve r^T q^T = a^T without a transposition.
+    return substitute(1.0, factor, a.T, side=0, lower=0, trans_a=1).T, factor
+
+
+def lower_trapezoid(a: np.ndarray) -> np.ndarray:
+    """Return the unit lower trapezoidal factors (..., m, n) of pivoted LU factorizations, rows in the order of ``a``.
+
+    Stored by columns, as products want them.
+    """
+    rows = np.empty((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+    factorise: Any = get_lapack_funcs("getrf", (a,))
+    interchange: Any = get_lapack_funcs("laswp", (a,))
+    n = a.shape[-1]
+    for i in np.ndindex(a.shape[:-2]):
+        factor, pivots, _ = factorise(a[i])  # scipy.linalg.lu builds permutation and upper factor too, at twice this
+        top = np.tril(factor[:n], -1)
+        np.fill_diagonal(top, 1)
+        factor[:n] = top
+        rows[i] = interchange(factor, pivots, inc=-1, overwrite_a=1).T
+    return np.swapaxes(rows, -1, -2)
+
+
+def row_pivots(a: np.ndarray) -> np.ndarray:
+    """Return the first n rows (..., n) that partial pivoting brings to the top of matrices (..., m, n), m >= n."""
+    m, n = a.shape[-2:]
+    rows = np.empty((*a.shape[:-2], n), np.int64)
+    factorise: Any = get_lapack_funcs("getrf", (a,))
+    for i in np.ndindex(a.shape[:-2]):
+        order = np.arange(m)
+        for j, pivot in enumerate(factorise(a[i])[1]):  # interchanges, one after the other
+            order[j], order[pivot] = order[pivot], order[j]
+        rows[i] = order[:n]
+    return rows
+
+
+def solve_triangular(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
+    """Return the solutions of ``a x = b``, or ``a^T x = b``, for stacks (..., n, n) and (..., n, k) of one batch."""
+    x = np.empty(b.shape, dtype=np.result_type(a, b))
+    for i in np.ndindex(b.shape[:-2]):
+        x[i] = _solve_triangular(a[i], b[i], lower=lower, transpose=transpose)
+    return x
+
+
+def _solve_triangular(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
+    solve: Any = get_blas_funcs("trsm", (a, b))
+    if a.flags.c_contiguous and not a.flags.f_contiguous:  # seen by BLAS as its transpose
+        a, lower, transpose = a.T, not lower, not transpose
+    if b.flags.c_contiguous and not b.flags.f_contiguous:  # solved as x^T a^T = b^T, without a transposition
+        x: np.ndarray = solve(1.0, a, b.T, side=1, lower=int(lower), trans_a=int(not transpose)).T
+    else:
+        x = solve(1.0, a, b, side=0, lower=int(lower), trans_a=int(transpose))
+    return x
+
+
+def leading_eigh(a: np.ndarray, *, keep: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest ``keep`` eigenvalues, descending, and eigenvectors of symmetric matrices (..., n, n).
+
+    By relatively robust representations, without the other vectors: half the price of the whole decomposition for few
+    of many.
+    """
+    n = a.shape[-1]
+    values, vectors = np.empty((*a.shape[:-2], keep), a.dtype), np.empty((*a.shape[:-1], keep), a.dtype)
+    for i in np.ndindex(a.shape[:-2]):
+        w, v = scipy.linalg.eigh(a[i], subset_by_index=[n - keep, n - 1], driver="evr", check_finite=False)
+        values[i], vectors[i] = w[::-1], v[:, ::-1]
+    return values, vectors
