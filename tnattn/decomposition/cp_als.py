@@ -15,7 +15,7 @@ from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
 from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import scaled_with_energy
 from tnattn.structured.cp import CPTensor
 
 
@@ -110,9 +110,8 @@ class CPALS(Decomposition):
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
-        whole, scale = scaled(tensor, order=order)
+        whole, scale, total = scaled_with_energy(tensor, order=order)
         factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
-        total = energy(whole, order=order)
         size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         history, path = History(size > 0, self.tolerance), Extrapolation()

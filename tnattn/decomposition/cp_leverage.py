@@ -16,7 +16,7 @@ from tnattn.decomposition.cp_sweep import half_sweep, normal_solution, relative_
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import scaled_with_energy
 from tnattn.randnla.leverage import leverage_scores
 
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
@@ -89,9 +89,9 @@ class CPLeverage(Decomposition):
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
         rng = require_rng(rng, "CPLeverage")
         xp, order = array_namespace(tensor), self.order
-        whole, scale = scaled(tensor, order=order)
+        whole, scale, total = scaled_with_energy(tensor, order=order)
         factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
-        size = xp.sqrt(energy(whole, order=order))
+        size = xp.sqrt(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         best, best_weights, captured = factors, weights, xp.zeros_like(size)
         least = xp.astype(size > 0, size.dtype)

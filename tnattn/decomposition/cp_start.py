@@ -18,6 +18,10 @@ class CPStart(abc.ABC):
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
         """Return one factor (..., n_j, rank) for each mode of a tensor."""
 
+    def within(self, bases: tuple[Array, ...]) -> CPStart:
+        """Return the rule for the core of a tensor in orthonormal bases (..., n_j, k_j)."""
+        return self
+
 
 @dataclass(frozen=True)
 class SingularVectorStart(CPStart):
@@ -67,3 +71,8 @@ class GivenStart(CPStart):
         if shapes != expected:
             raise ValueError(f"given factors have shapes {shapes}; {expected} are needed for this tensor and rank")
         return self.given
+
+    def within(self, bases: tuple[Array, ...]) -> CPStart:
+        xp = array_namespace(*bases)
+        pairs = zip(bases, self.given, strict=True)
+        return GivenStart(tuple(xp.matmul(xp.matrix_transpose(basis), factor) for basis, factor in pairs))

@@ -15,32 +15,32 @@ def scaled(tensor: Array, *, order: int) -> tuple[Array, Array]:
     The factor is a power of two, one for each tensor of the stack, so no entry is rounded. Tensors whose largest entry
     has a harmless square are left alone. One synchronisation.
     """
+    return scaled_with_energy(tensor, order=order)[:2]
+
+
+def scaled_with_energy(tensor: Array, *, order: int) -> tuple[Array, Array, Array]:
+    """Return what ``scaled`` does and the squared Frobenius norms (...) of the scaled tensors, from the same pass."""
     xp = array_namespace(tensor)
-    if _has_harmless_squares(tensor, order=order):
+    with quiet_overflow():
+        sums = energy(tensor, order=order)  # judged alone, in one fast pass: a bad sum is no verdict on a tensor
+    count = math.prod(tensor.shape[tensor.ndim - order :])
+    low, high = count * 4.0**-SAFE_EXPONENT, 4.0**SAFE_EXPONENT
+    if bool(xp.all((sums >= low) & (sums <= high))):
         batch = tuple(tensor.shape[: tensor.ndim - order])
-        return tensor, xp.ones((*batch, *(1,) * order), dtype=tensor.dtype, device=device(tensor))
+        return tensor, xp.ones((*batch, *(1,) * order), dtype=tensor.dtype, device=device(tensor)), sums
     axes = tuple(range(tensor.ndim - order, tensor.ndim))
     # no array of magnitudes: two passes without memory are three times as fast
     largest = xp.maximum(xp.max(tensor, axis=axes, keepdims=True), -xp.min(tensor, axis=axes, keepdims=True))
     exponent = xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))))
     harmless = xp.abs(exponent) <= SAFE_EXPONENT
     if bool(xp.all(harmless)):
-        return tensor, xp.ones_like(largest)
+        return tensor, xp.ones_like(largest), sums
     # in two steps: the factor of a subnormal number can itself overflow
     half = xp.floor(exponent / 2)
     first = xp.where(harmless, xp.ones_like(largest), 2.0**half)
     second = xp.where(harmless, xp.ones_like(largest), 2.0 ** (exponent - half))
-    return tensor / first / second, first * second
-
-
-def _has_harmless_squares(tensor: Array, *, order: int) -> bool:
-    """Judge by the sums of squares alone, one fast pass: false is no verdict on a tensor."""
-    xp = array_namespace(tensor)
-    with quiet_overflow():
-        sums = energy(tensor, order=order)
-    count = math.prod(tensor.shape[tensor.ndim - order :])
-    low, high = count * 4.0**-SAFE_EXPONENT, 4.0**SAFE_EXPONENT
-    return bool(xp.all((sums >= low) & (sums <= high)))
+    found = tensor / first / second
+    return found, first * second, energy(found, order=order)
 
 
 def energy(tensor: Array, *, order: int) -> Array:

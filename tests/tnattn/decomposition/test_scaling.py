@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tnattn.decomposition.scaling import energy, norm, scaled
+from tnattn.decomposition.scaling import energy, norm, scaled, scaled_with_energy
 
 
 @pytest.mark.parametrize("exponent", [-140, -100, -33, 33, 100, 127])
@@ -25,6 +25,12 @@ def test_only_the_tensors_that_need_it_are_scaled():
     harmless, factor = scaled(x, order=2)
     np.testing.assert_array_equal(np.abs(harmless[:, 0, 0]), [1, 1, 0, 1])
     np.testing.assert_array_equal(harmless * factor, x)
+
+
+@pytest.mark.parametrize("size", [2.0**-500, 1.0, 2.0**500])
+def test_the_energies_are_those_of_the_scaled_tensors(size):
+    whole, _, energies = scaled_with_energy(size * np.random.default_rng(0).standard_normal((2, 3, 4)), order=2)
+    np.testing.assert_allclose(energies, np.sum(whole**2, axis=(1, 2)), rtol=1e-13)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
