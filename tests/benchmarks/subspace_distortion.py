@@ -24,8 +24,8 @@ from theory.bound import Bound, HypothesisViolated  # noqa: E402
 from theory.bounds.randnla.embeddings import (  # noqa: E402
     countsketch_embedding,
     embedding_gram_second_moment,
-    srht_embedding_explicit,
 )
+from theory.bounds.randnla.hadamard import srht_embedding_explicit  # noqa: E402
 from theory.bounds.randnla.leverage import leverage_embedding_chernoff  # noqa: E402
 from theory.bounds.randnla.tensor_sketches import tensorsketch_embedding, tensorsketch_moment  # noqa: E402
 from tnattn.randnla.count_sketch import CountSketch  # noqa: E402

@@ -106,24 +106,3 @@ def _depth(frame: FrameType | None) -> int:
     while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "tnattn":
         frame, depth = frame.f_back, depth + 1
     return depth
-
-
-def require_met(error: Array, size: Array, rtol: float, spent: str) -> None:
-    """Raise ValueError unless errors (...) are at most ``rtol`` times sizes (...); one synchronisation.
-
-    Parameters
-    ----------
-    error, size : Array, (...)
-        In the same norm.
-    rtol : float
-    spent : str
-        What was spent, for the message, such as "rank 16".
-    """
-    xp = array_namespace(error)
-    allowed = xp.maximum(rtol * size, 64 * eps(error) * size)  # nobody can do better than rounding
-    if bool(xp.any(error > allowed)):
-        relative = xp.where(size > 0, error / xp.where(size > 0, size, xp.ones_like(size)), xp.zeros_like(size))
-        raise ValueError(
-            f"rtol {rtol:g} is not met at {spent}: the relative error is {float(xp.max(relative)):.3g}; "
-            f"raise the rank or rtol"
-        )

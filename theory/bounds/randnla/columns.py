@@ -173,7 +173,7 @@ def strong_factor(f: float, k: int, n: int) -> float:
     return float((1 + f**2 * k * (n - k)) ** 0.5)
 
 
-def _strong(method: InterpolativeDecomposition, a: Any) -> tuple[float, float]:
+def strong_parameters(method: InterpolativeDecomposition, a: Any) -> tuple[float, float]:
     """Return f and sqrt(1 + f^2 k (n-k)), having checked the hypotheses."""
     rule = method.selection
     require(isinstance(rule, StrongColumns), "columns come from strong rank-revealing QR")
@@ -205,7 +205,7 @@ def _strong_kahan(rng: np.random.Generator) -> Instance:
 )
 def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> Values:
     """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f."""
-    _, factor = _strong(method, a)
+    _, factor = strong_parameters(method, a)
     return np.asarray(factor * singular_values(a)[..., method.rank])
 
 
@@ -242,7 +242,7 @@ largest_coefficient = Error(
 )
 def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
     """min_{i<=k} s_i(A_J) / s_i(A) >= 1 / sqrt(1 + f^2 k (n-k)) for columns J by strong rank-revealing QR."""
-    _, factor = _strong(method, a)
+    _, factor = strong_parameters(method, a)
     return np.full(a.shape[:-2], 1 / factor)
 
 
@@ -256,5 +256,5 @@ def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
 )
 def strong_rrqr_coefficients(method: InterpolativeDecomposition, a: Any) -> Values:
     """Max |X_ij| <= max(1, f) for the coefficients of columns by strong rank-revealing QR with parameter f."""
-    growth, _ = _strong(method, a)
+    growth, _ = strong_parameters(method, a)
     return np.full(a.shape[:-2], max(1.0, growth))

@@ -116,3 +116,21 @@ def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
     k, n = method.rank, a.shape[-1]
     require(k < n, "k < n")
     return np.asarray((n - k) * (4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])
+
+
+@bound(
+    method=GreedyPivotedCholesky,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(),
+    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham"),
+    extremal=_greedy_flat,
+    generic=_greedy_slow,
+)
+def pivoted_cholesky_greedy_max(method: GreedyPivotedCholesky, a: Any) -> Values:
+    """Max |K - K'| = max_i (K - K')_ii <= (4^(k+1) + 6k + 5)/9 l_{k+1}.
+
+    Of diag(5, 2, 1, 1) after k = 1 pivot: 2 <= 27/9 * 2 = 6.
+    """
+    k = method.rank
+    require(k < a.shape[-1], "k < n")
+    return np.asarray((4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])

@@ -120,3 +120,26 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
     rest = s[..., k - 1] ** 2 * np.sum(ratio ** (4 * q + 2), axis=-1)
     return np.asarray(tail(s, k) ** 2 + leading * rest / (p - 1))
+
+
+@bound(
+    method=(QB, RandomizedSVD),
+    error=errors.projection_frobenius_squared,
+    guarantee=InExpectation(),
+    source=Source("Saibaba 2019; Minster, Saibaba & Kilmer 2020"),
+    extremal=_mild_gap_power,
+    generic=_slow_power,
+)
+def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
+    """E||A - B||_F^2 <= (1 + k/(p-1) (s_{k+1}/s_k)^(4q)) tau_k^2, B the projection or truncation.
+
+    tau_k^2 is the sum of s_j^2 over j > k. For singular values 8, 4, 2, ..., 1/16, k = 2, p = 3, q = 1: 5.6652832.
+    """
+    finder = method.range_finder
+    require(getattr(method, "rtol", None) is None, "the rank is given")
+    require_gaussian(finder, a, rank=1, oversampling=2, power=True)
+    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    require(k < s.shape[-1], "k < min(m, n)")
+    gap = (s[..., k] / s[..., k - 1]) ** (4 * finder.power_iterations)
+    return np.asarray((1 + k / (p - 1) * gap) * tail(s, k) ** 2)

@@ -13,7 +13,6 @@ from theory.errors import Error
 from theory.guarantee import Deterministic
 from tnattn.randnla.qb import QB, QBResult
 from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.trigonometric import SubsampledHadamard
 
 
 def _gap(rng: np.random.Generator) -> Instance:
@@ -215,38 +214,3 @@ def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
     values = np.ones((*columns.shape[:-1], result.q.shape[-1]))  # of the vectors beyond the k-th nothing is said
     values[..., :k] = columns / np.sqrt(1 + columns**2)
     return values
-
-
-def _hadamard(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=4, oversampling=4, sketch=SubsampledHadamard())
-    return QB(finder), with_singular_values(rng, gap_spectrum(4, 64), 64, 64)
-
-
-def _hadamard_slow(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=5, oversampling=15, sketch=SubsampledHadamard())
-    return QB(finder), with_singular_values(rng, slow_spectrum(32), 48, 32)
-
-
-@conditional_bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(condition=100.0),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 11.2, its deterministic part"),
-    extremal=_hadamard,
-    generic=_hadamard_slow,
-    must_fail=0.05,
-)
-def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns."""
-    finder, n = method.range_finder, a.shape[-1]
-    require(isinstance(finder.sketch, SubsampledHadamard), "the test matrix is a subsampled Hadamard transform")
-    require(finder.power_iterations == 0, "no power iterations")
-    size = result.q.shape[-1]
-    require(n & (n - 1) == 0 and size <= n, "n is a power of two and l <= n")
-    require(result.omega is not None, "the test matrix is known")
-    _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
-    k = finder.rank
-    first = vt[..., :k, :] @ errors.dense(result.omega)
-    smallest = np.linalg.svd(first, compute_uv=False)[..., -1] ** 2
-    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
-    return np.asarray(np.sqrt(1 + n / (smallest * size)) * s[..., k:].max(axis=-1, initial=0.0))

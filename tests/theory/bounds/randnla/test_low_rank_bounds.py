@@ -11,6 +11,7 @@ from theory.bounds.randnla import (
     embeddings,
     gaussian_moments,
     generalized_nystrom,
+    hadamard,
     johnson_lindenstrauss,
     krylov,
     streaming_svd,
@@ -44,7 +45,7 @@ from tnattn.randnla.trigonometric import SubsampledHadamard
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.structured.dense import Dense
 
-LOW_RANK = ["structural", "subspace", "krylov", "generalized_nystrom", "streaming_svd", "weyl", "tolerance"]
+LOW_RANK = ["structural", "hadamard", "subspace", "krylov", "generalized_nystrom", "streaming_svd", "weyl", "tolerance"]
 MODULES = [importlib.import_module(f"theory.bounds.randnla.{name}") for name in LOW_RANK]
 BOUNDS = [b for m in MODULES for b in vars(m).values() if isinstance(b, Bound) and b.module == m.__name__]
 
@@ -113,7 +114,7 @@ def test_the_structural_bound_by_hand():
 def test_the_hadamard_structural_bound_by_hand():
     """All of a Hadamard transform: Omega is orthonormal, x = 1, l = n, so the factor is sqrt(2)."""
     method, a = qb(2, 6, sketch=SubsampledHadamard()), np.diag(S8)
-    value = structural.srft_rangefinder_structural(method, a, method(a, rng=rng())).value
+    value = hadamard.srft_rangefinder_structural(method, a, method(a, rng=rng())).value
     np.testing.assert_allclose(value, 2**0.5 * 2.0)
 
 
@@ -209,28 +210,28 @@ def test_worked_count_sketch_embedding():
 
 def test_worked_hadamard_embedding():
     method, a = Embedding(1536, SubsampledHadamard()), rng().standard_normal((2048, 2))
-    prediction = embeddings.srht_embedding_explicit(method, a)
+    prediction = hadamard.srht_embedding_explicit(method, a)
     np.testing.assert_allclose([prediction.value, prediction.failure], [0.9, 0.0762457], rtol=1e-5)
-    best = min(embeddings.hadamard_failure(2048, 2, 1536, 0.9, beta) for beta in np.geomspace(20, 200, 400))
+    best = min(hadamard.hadamard_failure(2048, 2, 1536, 0.9, beta) for beta in np.geomspace(20, 200, 400))
     np.testing.assert_allclose(best, 0.053452, rtol=1e-3)
 
 
 def test_hadamard_embeddings_say_nothing_of_64_rows_and_something_of_512():
     """The example of the docstring: M = 92.06, 0.05 + 0.0612 + 0.2637 = 0.375."""
     choices = [
-        embeddings.hadamard_failure(64, 1, 64, epsilon, beta)
+        hadamard.hadamard_failure(64, 1, 64, epsilon, beta)
         for epsilon in np.linspace(0.05, 0.999, 40)
         for beta in np.geomspace(1.5, 200, 60)
     ]
     assert min(choices) > 1
-    prediction = embeddings.srht_embedding_explicit(Embedding(384, SubsampledHadamard()), np.ones((512, 1)))
+    prediction = hadamard.srht_embedding_explicit(Embedding(384, SubsampledHadamard()), np.ones((512, 1)))
     np.testing.assert_allclose([prediction.value, prediction.failure], [0.9, 0.374953], rtol=1e-5)
 
 
 def test_the_hadamard_range_finder_by_hand_behind_a_gap():
     """n = 64, l = 48, e = 0.9: sqrt(1 + 64 / 4.8) = 3.786 times s_2, except with probability 0.05 + 0.645."""
     s = np.r_[1e4, np.ones(63)]
-    prediction = embeddings.srft_rangefinder_explicit(qb(1, 47, sketch=SubsampledHadamard()), np.diag(s))
+    prediction = hadamard.srft_rangefinder_explicit(qb(1, 47, sketch=SubsampledHadamard()), np.diag(s))
     np.testing.assert_allclose([prediction.value, prediction.failure], [3.785939, 0.695216], rtol=1e-5)
 
 
@@ -239,9 +240,9 @@ def test_the_hadamard_range_finder_by_hand():
     """n = 2048, l = 1536, e = 0.9: sqrt(1 + 2048 / 153.6) = 3.78594 times s_3; the upper tail is not needed."""
     method = qb(2, 1534, sketch=SubsampledHadamard())
     s = np.r_[[3.0, 2.0], np.ones(2046)]
-    value, chance = embeddings.srft_rangefinder_explicit.function(method, Diagonal2048(s))
+    value, chance = hadamard.srft_rangefinder_explicit.function(method, Diagonal2048(s))
     np.testing.assert_allclose(value, 3.78594, rtol=1e-5)
-    np.testing.assert_allclose(chance, embeddings.hadamard_failure(2048, 2, 1536, 0.9, 20.0, upper=False))
+    np.testing.assert_allclose(chance, hadamard.hadamard_failure(2048, 2, 1536, 0.9, 20.0, upper=False))
     assert chance < 0.0762457
 
 
@@ -341,10 +342,10 @@ PRIOR_VIOLATIONS = [
     (embeddings.embedding_gram_second_moment, Embedding(8, SparseSign(3)), VECTOR, "divide"),
     (embeddings.countsketch_embedding, Embedding(8, CountSketch()), np.ones((8, 2)), "full column rank"),
     (embeddings.countsketch_embedding, Embedding(8, CountSketch()), np.ones((1, 2)), "tall"),
-    (embeddings.srht_embedding_explicit, Embedding(4), VECTOR, "Hadamard"),
-    (embeddings.srht_embedding_explicit, Embedding(4, SubsampledHadamard()), np.ones((9, 1)), "power of two"),
-    (embeddings.srft_rangefinder_explicit, qb(2, 3), SQUARE, "Hadamard"),
-    (embeddings.srft_rangefinder_explicit, qb(2, 3, 1, SubsampledHadamard()), SQUARE, "no power iterations"),
+    (hadamard.srht_embedding_explicit, Embedding(4), VECTOR, "Hadamard"),
+    (hadamard.srht_embedding_explicit, Embedding(4, SubsampledHadamard()), np.ones((9, 1)), "power of two"),
+    (hadamard.srft_rangefinder_explicit, qb(2, 3), SQUARE, "Hadamard"),
+    (hadamard.srft_rangefinder_explicit, qb(2, 3, 1, SubsampledHadamard()), SQUARE, "no power iterations"),
     (johnson_lindenstrauss.jl_tail, Embedding(4, CountSketch()), VECTOR, "Gaussian"),
     (johnson_lindenstrauss.jl_tail, Embedding(4), 0 * VECTOR, "not zero"),
     (johnson_lindenstrauss.jl_tail, Embedding(4), SQUARE, "one vector"),
@@ -373,7 +374,7 @@ CONDITIONAL_VIOLATIONS = [
     (structural.rrf_structural, qb(2, 3, 1), SQUARE, "no power iterations"),
     (structural.rrf_structural, qb(3, 0, sketch=Ones()), SQUARE, "full row rank"),
     (structural.subspace_structural, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0]), "s_k > 0"),
-    (structural.srft_rangefinder_structural, qb(2, 3), SQUARE, "Hadamard"),
+    (hadamard.srft_rangefinder_structural, qb(2, 3), SQUARE, "Hadamard"),
     (tolerance.adaptive_tolerance, AdaptiveQB(0.01, rank=1), SQUARE, "converged"),
     (tolerance.adaptive_tolerance, CUR(1, rtol=0.01), SQUARE, "converged"),
     (tolerance.adaptive_tolerance, PivotedQR(1), SQUARE, "a tolerance is given"),

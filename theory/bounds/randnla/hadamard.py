@@ -1,0 +1,191 @@
+"""Subsampled Hadamard transforms: how they distort a subspace, and what a range finder captures with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.randnla.embeddings import full_rank
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.bounds.randnla.leverage import embedding_distortion
+from theory.errors import singular_values, tail
+from theory.guarantee import Deterministic, WithProbability
+from tnattn.randnla.embedding import Embedding
+from tnattn.randnla.qb import QB, QBResult
+from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.trigonometric import SubsampledHadamard
+
+
+def _hadamard_vector(rng: np.random.Generator) -> Instance:
+    return Embedding(384, SubsampledHadamard()), rng.standard_normal((512, 1))
+
+
+def _hadamard_plane(rng: np.random.Generator) -> Instance:
+    """Return a plane that holds a coordinate, which the transform alone would map to a flat vector."""
+    a = rng.standard_normal((512, 2))
+    a[0, 1] = 1e3
+    return Embedding(448, SubsampledHadamard()), a
+
+
+def _hadamard_gap(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=1, oversampling=47, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, gap_spectrum(1, 64), 64, 64)
+
+
+def _hadamard_slow(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=1, oversampling=55, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, [50.0, *slow_spectrum(59)], 60, 64)
+
+
+def _hadamard_flat(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=4, oversampling=4, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, gap_spectrum(4, 64), 64, 64)
+
+
+def _hadamard_few(rng: np.random.Generator) -> Instance:
+    finder = RangeFinder(rank=5, oversampling=15, sketch=SubsampledHadamard())
+    return QB(finder), with_singular_values(rng, slow_spectrum(32), 48, 32)
+
+
+def hadamard_failure(n: int, k: int, size: int, epsilon: float, beta: float, *, upper: bool = True) -> float:
+    """Return the chance that a subsampled Hadamard transform distorts a k-dimensional subspace by more than epsilon."""
+    reach = (np.sqrt(k) + np.sqrt(8 * np.log(beta * n))) ** 2
+    low = np.exp(-epsilon) / (1 - epsilon) ** (1 - epsilon)
+    high = np.exp(epsilon) / (1 + epsilon) ** (1 + epsilon)
+    return float(1 / beta + k * low ** (size / reach) + (k * high ** (size / reach) if upper else 0.0))
+
+
+@bound(
+    method=Embedding,
+    error=embedding_distortion,
+    guarantee=WithProbability(),
+    source=Source("Tropp 2011", "Lemmas 3.3 and 3.4"),
+    extremal=_hadamard_vector,
+    generic=_hadamard_plane,
+    must_fail=0.01,  # a vector is changed by some (2 (1/l - 1/n))^(1/2) = 0.04
+)
+def srht_embedding_explicit(
+    method: Embedding, a: Any, *, epsilon: float = 0.9, beta: float = 20.0
+) -> tuple[Values, Values]:
+    """||U^T S^T S U - I|| < e, except with probability 1/b + k c(-e)^(l/M) + k c(e)^(l/M), c(e) = exp(e) / (1+e)^(1+e).
+
+    M = (sqrt(k) + sqrt(8 log(b n)))^2 for k columns and n rows of A, n a power of two; S has l rows. Very loose: with
+    64 rows the probability is above 1 for every b, e and l. Of one vector with 512 rows and l = 384, b = 20 and e = 0.9
+    give M = 92.1 and 0.05 + 0.0614 + 0.2636 = 0.375, where nine vectors in ten change by less than 0.07.
+    """
+    require(isinstance(method.sketch, SubsampledHadamard), "the sketch is a subsampled Hadamard transform")
+    require(0 < epsilon < 1 and beta > 1, "0 < e < 1 and b > 1")
+    n = int(a.shape[-2])
+    require(n & (n - 1) == 0 and method.size <= n, "n is a power of two and l <= n")
+    s, k = full_rank(a)
+    chance = hadamard_failure(n, k, method.size, epsilon, beta)
+    return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
+
+
+def _structural_factor(method: QB, a: Any, result: QBResult) -> tuple[Values, Values]:
+    """Return sqrt(1 + n / (x l)) and the singular values of the matrix, having checked the hypotheses."""
+    finder, n = method.range_finder, a.shape[-1]
+    require(isinstance(finder.sketch, SubsampledHadamard), "the test matrix is a subsampled Hadamard transform")
+    require(finder.power_iterations == 0, "no power iterations")
+    size = result.q.shape[-1]
+    require(n & (n - 1) == 0 and size <= n, "n is a power of two and l <= n")
+    require(result.omega is not None, "the test matrix is known")
+    _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
+    first = vt[..., : finder.rank, :] @ errors.dense(result.omega)
+    smallest = np.linalg.svd(first, compute_uv=False)[..., -1] ** 2
+    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
+    return np.asarray(np.sqrt(1 + n / (smallest * size))), np.asarray(s)
+
+
+HALKO = "Halko, Martinsson & Tropp 2011"
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=100.0),
+    source=Source(HALKO, "Theorem 11.2, its deterministic part"),
+    extremal=_hadamard_flat,
+    generic=_hadamard_few,
+    must_fail=0.05,
+)
+def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns."""
+    factor, s = _structural_factor(method, a, result)
+    return np.asarray(factor * s[..., method.range_finder.rank :].max(axis=-1, initial=0.0))
+
+
+@conditional_bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(condition=100.0),
+    source=Source(HALKO, "Theorem 11.2, its deterministic part"),
+    extremal=_hadamard_flat,
+    generic=_hadamard_few,
+    must_fail=0.05,
+)
+def srft_rangefinder_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
+    """||A - QQ^T A||_F <= sqrt(1 + n / (x l)) tau_k, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns.
+
+    tau_k^2 is the sum of s_j^2 over j > k. All of a transform has x = 1 and l = n: sqrt(2) tau_k.
+    """
+    factor, s = _structural_factor(method, a, result)
+    return factor * tail(s, method.range_finder.rank)
+
+
+def _explicit_factor(method: QB, a: Any, epsilon: float, beta: float) -> tuple[float, float]:
+    """Return sqrt(1 + n / ((1-e) l)) and the failure probability, having checked the hypotheses."""
+    finder, n = method.range_finder, int(a.shape[-1])
+    require(isinstance(finder.sketch, SubsampledHadamard), "the test matrix is a subsampled Hadamard transform")
+    require(finder.power_iterations == 0, "no power iterations")
+    require(0 < epsilon < 1 and beta > 1, "0 < e < 1 and b > 1")
+    require(n & (n - 1) == 0 and finder.size <= min(a.shape[-2:]), "n is a power of two and l <= min(m, n)")
+    factor = float(np.sqrt(1 + n / ((1 - epsilon) * finder.size)))
+    return factor, hadamard_failure(n, finder.rank, finder.size, epsilon, beta, upper=False)
+
+
+EXPLICIT = Source("Halko, Martinsson & Tropp 2011; Tropp 2011", "Theorem 11.2 with explicit constants")
+
+
+@bound(
+    method=QB,
+    error=errors.projection_spectral,
+    guarantee=WithProbability(),
+    source=EXPLICIT,
+    extremal=_hadamard_gap,
+    generic=_hadamard_slow,
+    must_fail=0.25,
+)
+def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta: float = 20.0) -> tuple[Values, float]:
+    """||A - QQ^T A|| <= sqrt(1 + n / ((1-e) l)) s_{k+1}, except with probability 1/b + k c(-e)^(l/M).
+
+    c(e) = exp(e) / (1+e)^(1+e), M = (sqrt(k) + sqrt(8 log(b n)))^2 for l columns of a Hadamard transform of length n.
+    With k = 1, n = 64, l = 48, e = 0.9 and b = 20: 3.79 s_2, except with probability 0.05 + 0.645 = 0.695. Behind a
+    large gap in a flat spectrum the error is s_2.
+    """
+    factor, chance = _explicit_factor(method, a, epsilon, beta)
+    return factor * singular_values(a)[..., method.range_finder.rank], chance
+
+
+@bound(
+    method=QB,
+    error=errors.projection_frobenius,
+    guarantee=WithProbability(),
+    source=EXPLICIT,
+    extremal=_hadamard_gap,
+    generic=_hadamard_slow,
+    must_fail=0.1,
+)
+def srft_rangefinder_explicit_fro(
+    method: QB, a: Any, *, epsilon: float = 0.9, beta: float = 20.0
+) -> tuple[Values, float]:
+    """||A - QQ^T A||_F <= sqrt(1 + n / ((1-e) l)) tau_k, except with probability 1/b + k c(-e)^(l/M).
+
+    tau_k^2 is the sum of s_j^2 over j > k; see ``srft_rangefinder_explicit``. With k = 1, n = 64, l = 48, e = 0.9 and
+    63 singular values 1 behind the gap: 3.786 sqrt(63) = 30.05.
+    """
+    factor, chance = _explicit_factor(method, a, epsilon, beta)
+    return factor * tail(singular_values(a), method.range_finder.rank), chance

@@ -1,0 +1,101 @@
+"""What rank-revealing pivots leave behind: the next pivot, and all singular values of the residual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.randnla.columns import GU_EISENSTAT, greedy_growth, kahan, near_parallel, strong_parameters
+from theory.bounds.randnla.instances import with_singular_values
+from theory.errors import Error, singular_values
+from theory.guarantee import Deterministic
+from tnattn.randnla.interpolative import InterpolativeDecomposition
+from tnattn.randnla.pivoted_qr import PivotedQR
+from tnattn.randnla.strong_rrqr import StrongColumns
+
+
+def _greedy(rng: np.random.Generator) -> Instance:
+    return PivotedQR(rank=1), near_parallel()
+
+
+def _greedy_steep(rng: np.random.Generator) -> Instance:
+    return PivotedQR(rank=2), with_singular_values(rng, 0.1 ** np.arange(8), 10, 8)
+
+
+def _strong(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(1, StrongColumns(1.01)), near_parallel()
+
+
+def _strong_kahan(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(9, StrongColumns(1.5)), kahan(12)
+
+
+def _longest_column(a: Values) -> Values:
+    return np.asarray(np.linalg.norm(a, axis=-2).max(axis=-1))
+
+
+def _longest(target: Any) -> Values:
+    return _longest_column(errors.dense(target))
+
+
+next_pivot = Error(
+    "longest column of the residual, which is the next pivot",
+    lambda t, r: _longest_column(errors.dense(t) - errors.dense(r)),
+    _longest,
+    _longest,
+    _longest,
+)
+
+
+def _largest(target: Any) -> Values:
+    return np.asarray(singular_values(target)[..., :1])
+
+
+residual_singular_values = Error(
+    "singular values of the residual",
+    lambda t, r: singular_values(errors.dense(t) - errors.dense(r)),
+    _largest,
+    _largest,
+)
+
+
+@bound(
+    method=PivotedQR,
+    error=next_pivot,
+    guarantee=Deterministic(),
+    source=Source("Gu & Eisenstat 1996", "Theorem 7.2, with the triangular inverse of Higham"),
+    extremal=_greedy,
+    generic=_greedy_steep,
+)
+def qrcp_pivot(method: PivotedQR, a: Any) -> Values:
+    """|r_{k+1,k+1}| <= sqrt((4^(k+1) + 6k + 5)/9) s_{k+1}, the pivot after the first k.
+
+    Of diag(3, 2, 1, 1) after k = 2 pivots it is 1 <= sqrt(81/9) * 1 = 3.
+    """
+    k, s = method.rank, singular_values(a)
+    require(method.rtol == 0, "all pivots are taken")
+    require(k < s.shape[-1], "k < min(m, n)")
+    return np.asarray(greedy_growth(k) ** 0.5 * s[..., k])
+
+
+@bound(
+    method=InterpolativeDecomposition,
+    error=residual_singular_values,
+    guarantee=Deterministic(condition=10.0),
+    source=GU_EISENSTAT,
+    extremal=_strong,
+    generic=_strong_kahan,
+)
+def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
+    """s_j(A - A_J X) <= sqrt(1 + f^2 k (n-k)) s_{k+j} for columns J by strong rank-revealing QR; one value per j.
+
+    For diag(4, 2, 1), k = 1 and f = 2: at most 3 * 2, 3 * 1 and 0; the residual has 2, 1 and 0.
+    """
+    _, factor = strong_parameters(method, a)
+    s = singular_values(a)
+    values = np.zeros_like(s)
+    values[..., : s.shape[-1] - method.rank] = factor * s[..., method.rank :]
+    return values
