@@ -7,7 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.structured.sparse import gather_rows
+
+BLOCK = 1 << 20  # entries asked for at a time
 
 
 class EntryTensor(abc.ABC):
@@ -60,6 +63,55 @@ class ArrayEntries(EntryTensor):
         return xp.take_along_axis(flat, linear_index(indices, sizes), axis=-1)
 
 
+class CountedEntries:
+    """Entries of a stack of tensors, one by one or in blocks, with the number of those that were asked for.
+
+    Parameters
+    ----------
+    tensor : EntryTensor
+    order : int
+        The trailing axes that are modes; the rest is batch.
+    """
+
+    def __init__(self, tensor: EntryTensor, order: int) -> None:
+        self._tensor, self.evaluations, shape = tensor, 0, tuple(tensor.shape)
+        self.batch, self.sizes = shape[: len(shape) - order], shape[len(shape) - order :]
+        self.like = tensor.like
+
+    def entries(self, indices: Array) -> Array:
+        """Return entries (..., m) at multi-indices (..., m, d)."""
+        self.evaluations += math.prod(indices.shape[:-1])
+        return self._tensor.entries(indices)
+
+    def no_index(self) -> Array:
+        """Return the one multi-index (..., 1, 0) of no modes."""
+        xp = array_namespace(self.like)
+        return xp.zeros((*self.batch, 1, 0), dtype=xp.int64, device=device(self.like))
+
+    def block(self, left: Array, mode: int, right: Array) -> Array:
+        """Return all entries (..., l, n, c) with left and right parts from two lists, and any index of a mode.
+
+        Parameters
+        ----------
+        left : Array, (..., l, mode), integer
+        mode : int
+        right : Array, (..., c, d - mode - 1), integer
+        """
+        xp, n = array_namespace(self.like), self.sizes[mode]
+        l, c = left.shape[-2], right.shape[-2]
+        step = max(1, BLOCK // (l * n * max(1, math.prod(self.batch))))
+        middle = xp.arange(n, dtype=xp.int64, device=device(left))[:, None, None]
+        parts = []
+        for start in range(0, c, step):
+            some = right[..., start : min(start + step, c), :]
+            shape = (*self.batch, l, n, some.shape[-2])
+            digits = (left[..., :, None, None, :], middle, some[..., None, None, :, :])
+            full = xp.concat([xp.broadcast_to(d, (*shape, d.shape[-1])) for d in digits], axis=-1)
+            flat = xp.reshape(full, (*self.batch, math.prod(shape[-3:]), len(self.sizes)))
+            parts.append(xp.reshape(self.entries(flat), shape))
+        return xp.concat(parts, axis=-1)
+
+
 def linear_index(indices: Array, sizes: Sequence[int]) -> Array:
     """Return the positions (..., m) of multi-indices (..., m, d) in row-major order."""
     total = indices[..., 0]
@@ -78,3 +130,24 @@ def multi_index(positions: Array, sizes: Sequence[int]) -> Array:
     if not digits:
         return xp.zeros((*positions.shape, 0), dtype=xp.int64, device=device(positions))
     return xp.stack(digits[::-1], axis=-1)
+
+
+def suffixed(left: Array, chosen: Array, n: int) -> Array:
+    """Return the multi-indices (..., s, k + 1) of chosen rows (..., s), pairs (one in (..., l, k), index below n)."""
+    xp = array_namespace(left)
+    kept = gather_rows(left, (chosen // n)[..., None])[..., 0, :]
+    return xp.concat([kept, (chosen % n)[..., None]], axis=-1)
+
+
+def prefixed(right: Array, chosen: Array) -> Array:
+    """Return the multi-indices (..., s, k + 1) of chosen rows (..., s), pairs (index, one in (..., l, k))."""
+    xp, count = array_namespace(right), right.shape[-2]
+    kept = gather_rows(right, (chosen % count)[..., None])[..., 0, :]
+    return xp.concat([(chosen // count)[..., None], kept], axis=-1)
+
+
+def united(some: Array, others: Array) -> Array:
+    """Put two lists of multi-indices (..., m, k) one after the other."""
+    xp = array_namespace(some, others)
+    batch = broadcast_shape(some.shape[:-2], others.shape[:-2])
+    return xp.concat([xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (some, others)], axis=-2)

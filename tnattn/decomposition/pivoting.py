@@ -1,9 +1,11 @@
-"""Rows of a matrix from which all others are interpolated with small coefficients."""
+"""Rows of a matrix from which all others are interpolated, or fitted, with small coefficients."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tnattn.arrays import Array, array_namespace, device
-from tnattn.linalg import solve_triangular
+from tnattn.linalg import orthonormalise_with_factor, solve_triangular
 from tnattn.structured.sparse import gather_rows
 
 DOMINANCE = 1.1  # coefficients up to this size are not worth another exchange of rows
@@ -32,15 +34,73 @@ def interpolation(basis: Array) -> tuple[Array, Array]:
     xp = array_namespace(basis)
     *batch, m, r = basis.shape
     if m == r:
-        rows = xp.broadcast_to(xp.arange(m, dtype=xp.int64, device=device(basis)), (*batch, m))
-        identity = xp.eye(m, dtype=basis.dtype, device=device(basis))
-        return rows, xp.broadcast_to(identity, (*batch, m, m))
+        return every_row(basis, batch, m)[:2]
     rows, lower = _eliminated(basis)
     core = gather_rows(lower, rows[..., None])[..., 0, :]
     coefficients = xp.matrix_transpose(
         solve_triangular(core, xp.matrix_transpose(lower), lower=True, transpose=True)
     )  # lower core^-1, from core^T y = lower^T
     return _exchanged(rows, coefficients)
+
+
+def fitted(basis: Array, count: int) -> tuple[Array, Array, Array]:
+    """Return rows from which all rows of a basis are fitted by least squares, more of them than columns.
+
+    Parameters
+    ----------
+    basis : Array, (..., m, r), m >= r
+        Columns orthonormal.
+    count : int
+        Rows, ``r <= count <= m``; r of them interpolate.
+
+    Returns
+    -------
+    rows : Array, (..., count), integer
+        Those of ``interpolation`` first.
+    coefficients : Array, (..., m, r)
+        See ``interpolation``: the same basis in other coordinates.
+    inverse : Array, (..., r, count)
+        Pseudo-inverse of ``coefficients[rows]``; the identity for ``count = r``.
+
+    Notes
+    -----
+    O(m r count). What is no combination of the basis columns disturbs a fit less the more rows it has: the inverse has
+    a norm of at most one. A further row is the one whose fit from those before is longest; adding it multiplies the
+    volume most. Mikhalev & Oseledets 2018 (rectangular maxvol).
+    """
+    xp = array_namespace(basis)
+    rows, coefficients = interpolation(basis)
+    *batch, m, r = basis.shape
+    identity = xp.broadcast_to(xp.eye(r, dtype=basis.dtype, device=device(basis)), (*batch, r, r))
+    if count == r:
+        return rows, coefficients, identity
+    places = xp.arange(m, dtype=xp.int64, device=device(basis))
+    taken = xp.any(places[:, None] == rows[..., None, :], axis=-1)  # (..., m)
+    none = xp.full((*batch, m), -1.0, dtype=basis.dtype, device=device(basis))
+    lengths = xp.where(taken, none, xp.vecdot(coefficients, coefficients))
+    gram = identity  # (..., r, r), inverse of coefficients[rows]^T coefficients[rows]
+    further = []
+    for _ in range(count - r):
+        place = xp.argmax(lengths, axis=-1)[..., None]  # (..., 1)
+        row = gather_rows(coefficients, place[..., None])[..., 0, :]  # (..., 1, r)
+        direction = row @ gram
+        growth = 1 + xp.vecdot(row, direction)  # (..., 1)
+        gram = gram - xp.matrix_transpose(direction) @ direction / growth[..., None]
+        products = (coefficients @ xp.matrix_transpose(direction))[..., 0]  # (..., m)
+        shorter = lengths - products**2 / growth
+        lengths = xp.where((places == place) | (lengths < 0), none, xp.maximum(shorter, xp.zeros_like(shorter)))
+        further.append(place)
+    rows = xp.concat([rows, *further], axis=-1)
+    q, factor = orthonormalise_with_factor(gather_rows(coefficients, rows[..., None])[..., 0, :])
+    return rows, coefficients, solve_triangular(factor, xp.matrix_transpose(q), lower=False)
+
+
+def every_row(like: Array, batch: Sequence[int], m: int) -> tuple[Array, Array, Array]:
+    """Return what ``fitted`` would of a square basis (..., m, m): all rows, and the identity twice."""
+    xp = array_namespace(like)
+    rows = xp.broadcast_to(xp.arange(m, dtype=xp.int64, device=device(like)), (*batch, m))
+    identity = xp.broadcast_to(xp.eye(m, dtype=like.dtype, device=device(like)), (*batch, m, m))
+    return rows, identity, identity
 
 
 def _eliminated(basis: Array) -> tuple[Array, Array]:

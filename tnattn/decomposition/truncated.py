@@ -89,14 +89,19 @@ class TruncatedTensorTrain(TensorTrain):
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        ranks = to_host(self.bond_ranks).reshape(-1, self.order - 1)
-        bonds = [1, *ranks.T, 1]
-        total = sum(left * n * right for left, n, right in zip(bonds, self.sizes, bonds[1:], strict=False))
-        return int(total.sum())
+        return true_storage(self.bond_ranks, self.sizes)
 
     def norm(self) -> Array:
         """Return the Frobenius norms (...): those of the last core, for the others are orthonormal."""
         return norm(self.cores[-1], order=3)
+
+
+def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:
+    """Return the scalars of a stack of trains of the given sizes with ranks (..., d - 1), without any padding."""
+    ranks = to_host(bond_ranks).reshape(-1, len(sizes) - 1)
+    bonds = [1, *ranks.T, 1]
+    total = sum(left * n * right for left, n, right in zip(bonds, sizes, bonds[1:], strict=False))
+    return int(total.sum())
 
 
 def truncated_tucker(

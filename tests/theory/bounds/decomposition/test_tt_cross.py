@@ -24,9 +24,61 @@ def test_a_train_of_one_lossy_bond_reaches_the_bound(seed):
 
 
 def test_coefficients_below_one_bound_the_row_sums_by_the_ranks(seed):
-    method, target = about.tt_cross_telescoping.generic(np.random.default_rng(seed))
-    _, growth = about.levels(target, method(target, rng=np.random.default_rng(seed)))
-    assert np.all(growth <= 1.1 * np.array(method.ranks))
+    target = decaying(np.random.default_rng(seed), (4, 5, 6, 3))
+    result = about.plain(3, 4, 2)(target, rng=np.random.default_rng(seed))
+    _, growth = about.levels(target, result)
+    assert np.all(growth <= 1.1 * np.array(result.ranks))
+
+
+def test_rounding_is_counted(seed):
+    """Negative control: without what the rounding changed, the levels alone say too little."""
+    target, ranks = decaying(np.random.default_rng(seed), (4, 5, 6)), (2, 3)
+    result = TTCross(ranks)(target, rng=np.random.default_rng(seed))
+    error = np.abs(target - result.to_dense()).max()
+    assert error <= about.tt_cross_telescoping(TTCross(ranks), target, result).value
+    assert error > 10 * about.telescoped(*about.levels(target, result))
+
+
+@pytest.mark.parametrize("difference", [0.02, 0.3])
+def test_worked_example_of_the_largest_volume(difference):
+    """X_ijk = M_ij v_k: the bound is 2 d, the error 2 d - d^2."""
+    x, method = about.alike_slices(difference), about.LargestVolumeTTCross((1, 1))
+    assert about.tt_cross_maximal_volume(method, x).value == pytest.approx(2 * difference)
+    assert np.abs(x - method(x).to_dense()).max() == pytest.approx(2 * difference - difference**2)
+
+
+def test_the_largest_volume_reaches_its_bound_and_a_false_constant_is_refuted():
+    method, target = about.tt_cross_maximal_volume.extremal(np.random.default_rng(0))
+    for b, verdict in ((about.tt_cross_maximal_volume, Verdict.SUPPORTED), (None, Verdict.REFUTED)):
+        judged = b or control(about.tt_cross_maximal_volume)
+        (comparison,) = compare(method, target, [judged], rng=np.random.default_rng(0))
+        assert comparison.verdict is verdict
+    (true,) = compare(method, target, [about.tt_cross_maximal_volume], rng=np.random.default_rng(0))
+    assert true.slack == pytest.approx(1, abs=0.02)
+
+
+def test_the_largest_volume_bounds_many_small_tensors(seed):
+    shares = []
+    for child in np.random.default_rng(seed).spawn(10):
+        x = child.standard_normal((3, 2, 3))
+        method = about.LargestVolumeTTCross((2, 2))
+        error = np.abs(x - method(x).to_dense()).max()
+        shares.append(error / about.tt_cross_maximal_volume(method, x).value)
+    assert 0.02 < max(shares) <= 1
+
+
+def test_another_intersection_breaks_the_bound_of_the_largest_volume():
+    """Negative control: a cross at the entry 0.01 of a matrix of ones leaves 99 times the largest entry."""
+    x = np.ones((2, 2, 1))
+    x[0, 0] = 0.01
+    bad = x[:, :1] * x[:1] / x[0, 0]
+    assert np.abs(x - bad).max() > about.tt_cross_maximal_volume(about.LargestVolumeTTCross((1, 1)), x).value
+
+
+def test_a_tensor_without_the_ranks_has_no_largest_volume():
+    x = np.einsum("i,j,k->ijk", *(np.arange(1.0, 4.0),) * 3)
+    with pytest.raises(HypothesisViolated, match="at least the ranks"):
+        about.tt_cross_maximal_volume(about.LargestVolumeTTCross((2, 2)), x)
 
 
 def test_worked_example_of_exactness():
@@ -45,3 +97,14 @@ def test_exactness_does_not_speak_about_other_ranks():
     with pytest.raises(HypothesisViolated, match="ranks of the train"):
         about.tt_cross_exactness(method, x, result)
     assert np.abs(x - result.to_dense()).max() > 1e-3 * np.abs(x).max()
+
+
+def test_one_rank_less_is_not_exact(seed):
+    """The statement without its hypothesis is refuted, and so is another tensor."""
+    method, target = about.tt_cross_exactness.extremal(np.random.default_rng(seed))
+    (true,) = compare(method, target, [about.tt_cross_exactness], rng=np.random.default_rng(seed))
+    assert true.verdict is Verdict.SUPPORTED
+    (false,) = compare(method, target, [control(about.tt_cross_exactness)], rng=np.random.default_rng(seed))
+    assert false.verdict is Verdict.REFUTED
+    less = TTCross(ranks=(2, 2))(target, rng=np.random.default_rng(seed))
+    assert np.abs(target - less.to_dense()).max() > 1e-2 * np.abs(target).max()
