@@ -13,12 +13,12 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
-import tensorly  # noqa: E402
 from paired import markdown, measure  # noqa: E402
 from tensorly.cp_tensor import CPTensor  # noqa: E402
 from tensorly.decomposition import parafac, randomised_parafac, tensor_train, tucker  # noqa: E402
 
 from tnattn.decomposition.cp_als import CPALS  # noqa: E402
+from tnattn.decomposition.cp_core_start import CoreStart  # noqa: E402
 from tnattn.decomposition.cp_leverage import CPLeverage  # noqa: E402
 from tnattn.decomposition.cp_start import GivenStart  # noqa: E402
 from tnattn.decomposition.hooi import HOOI  # noqa: E402
@@ -34,8 +34,10 @@ TENSORS = (
     ((32, 64, 64, 64), (12,) * 4, (16, 24, 16)),
 )
 SWEEPS, RANK = 20, 16
+LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40)  # sweeps tried to reach an error
 
 Runs = dict[str, Callable[[], Any]]
+Fits = dict[str, Callable[[int], Any]]
 
 
 def decaying(sizes: tuple[int, ...]) -> np.ndarray:
@@ -68,6 +70,7 @@ def rows(title: str, x: np.ndarray, ours: Runs, theirs: Runs, rounds: int) -> li
             f"{1e3 * times.median(name):.0f}",
             f"{times.ratio(peer, name):.1f}",
             f"{np.linalg.norm(wide - dense(run())) / np.linalg.norm(wide):.5f}",
+            "",
         ]
         for name, run in contenders.items()
     ]
@@ -93,25 +96,70 @@ def train_rows(x: np.ndarray, bonds: tuple[int, ...]) -> list[list[str]]:
 
 
 def cp_rows(x: np.ndarray) -> list[list[str]]:
+    """Measure fits by 20 sweeps, and by as few as reach the error that the fastest peer has after 20."""
+    ours, theirs = cp_contenders(x)
+    fits = ours | theirs
+    wide = x.astype(np.float64)
+
+    def error(result: Any) -> float:
+        return float(np.linalg.norm(wide - dense(result)) / np.linalg.norm(wide))
+
+    whole: Runs = {name: lambda fit=fit: fit(SWEEPS) for name, fit in fits.items()}
+    times = measure(whole, rounds=2, cpu=True)
+    errors = {name: error(run()) for name, run in whole.items()}
+    peer = min(theirs, key=times.median)
+    wanted = (1 + 1e-4) * errors[peer]
+    needed = {name: next((n for n in LADDER if error(fit(n)) <= wanted), None) for name, fit in fits.items()}
+    reached: Runs = {name: lambda name=name, n=n: fits[name](n) for name, n in needed.items() if n}
+    reaching = measure(reached, rounds=2, cpu=True)
+    title = f"CP {_times(x)}, rank {RANK}, {SWEEPS} sweeps"
+    return [
+        [
+            title,
+            str(x.dtype),
+            name,
+            f"{1e3 * times.median(name):.0f}",
+            f"{times.ratio(peer, name):.1f}",
+            f"{errors[name]:.5f}",
+            f"{1e3 * reaching.median(name):.0f} ({needed[name]} sweeps)" if needed[name] else "not reached",
+        ]
+        for name in fits
+    ]
+
+
+def cp_contenders(x: np.ndarray) -> tuple[Fits, Fits]:
+    """Return our fits and the peers' by a number of sweeps; the deterministic ones start from the same factors.
+
+    The sampled peer has the samples that suit it: half as many never come to its error, twice as many no sooner.
+    """
     first = tuple(np.random.default_rng(n).standard_normal((n, RANK)).astype(x.dtype) for n in x.shape)
-    given = CPTensor((np.ones(RANK, x.dtype), list(first)))
-    fit = CPALS(rank=RANK, sweeps=SWEEPS, tolerance=0, start=GivenStart(first), order=x.ndim, extrapolate=False)
-    faster = dataclasses.replace(fit, extrapolate=True)
-    sampled = CPLeverage(rank=RANK, epochs=4, sweeps=5, tolerance=0, start=GivenStart(first), order=x.ndim)
-    ours: Runs = {
-        "CPALS, plain": lambda: fit(x),
-        "CPALS": lambda: faster(x),
-        "CPLeverage": lambda: sampled(x, rng=np.random.default_rng(0)),
+    given, start = CPTensor((np.ones(RANK, x.dtype), list(first))), GivenStart(first)
+    core = CoreStart(oversampling=0, tolerance=0, start=start, truncation=RandomizedSTHOSVD())
+    plain = CPALS(rank=RANK, tolerance=0, start=start, order=x.ndim, extrapolate=False)
+    faster = dataclasses.replace(plain, extrapolate=True)
+    sampled = CPLeverage(rank=RANK, tolerance=0, start=start, order=x.ndim)
+
+    def from_core(n: int) -> Any:
+        fit = dataclasses.replace(plain, sweeps=1, start=dataclasses.replace(core, sweeps=n))
+        return fit(x, rng=np.random.default_rng(0))
+
+    def by_samples(n: int) -> Any:
+        fit = dataclasses.replace(sampled, epochs=max(1, n // 5), sweeps=min(n, 5))
+        return fit(x, rng=np.random.default_rng(0))
+
+    ours: Fits = {
+        "CPALS, plain": lambda n: dataclasses.replace(plain, sweeps=n)(x),
+        "CPALS": lambda n: dataclasses.replace(faster, sweeps=n)(x),
+        "CPALS, swept in the core and once after": from_core,
+        "CPLeverage": by_samples,
     }
-    peers: Runs = {
-        "TensorLy parafac": lambda: tensorly.cp_to_tensor(
-            parafac(x, rank=RANK, n_iter_max=SWEEPS, init=given, tol=None)
-        ),
-        "TensorLy randomised_parafac": lambda: tensorly.cp_to_tensor(
-            randomised_parafac(x, RANK, 1024, n_iter_max=SWEEPS, init="random", tol=0, max_stagnation=0, random_state=0)
+    peers: Fits = {
+        "TensorLy parafac": lambda n: parafac(x, rank=RANK, n_iter_max=n, init=given, tol=None),
+        "TensorLy randomised_parafac": lambda n: randomised_parafac(
+            x, RANK, 1024, n_iter_max=n, init="random", tol=0, max_stagnation=0, random_state=0
         ),
     }
-    return rows(f"CP {_times(x)}, rank {RANK}, {SWEEPS} sweeps", x, ours, peers, rounds=2)
+    return ours, peers
 
 
 def _times(x: np.ndarray) -> str:
@@ -136,7 +184,10 @@ def table(wanted: list[str]) -> list[list[str]]:
 
 
 def main() -> None:
-    header = ["task", "dtype", "contender", "CPU ms", "best peer's time / its time", "relative error"]
+    header = [
+        *("task", "dtype", "contender", "CPU ms", "best peer's time / its time", "relative error"),
+        "CPU ms to the best peer's error",
+    ]
     print(markdown(header, table(sys.argv[1:])))
 
 

@@ -73,7 +73,7 @@ class CPALS(Decomposition):
     tolerance : float
         A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs all.
     start : CPStart
-        First factors.
+        First factors. On a large tensor ``CoreStart`` saves nearly all sweeps.
     extrapolate : bool
         Whether each sweep starts further along the step of the one before, where that captures no less.
     order : int
@@ -84,7 +84,7 @@ class CPALS(Decomposition):
     Two products with the whole tensor a sweep, O(rank prod(n)) each, whatever the order: the modes are split in two
     halves, and all of a half share one product (Phan, Tichavsky and Cichocki 2013, the two-level tree). Least squares
     through a pseudo-inverse of the Hadamard product of Gram matrices (Kolda and Bader 2009, Figure 3.3), which squares
-    the condition number of the Khatri-Rao product.
+    the condition number of the Khatri-Rao product. Errors come from the last of these problems, without another pass.
     """
 
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
