@@ -12,6 +12,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.tensor.weight_entries import WeightEntries
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.structured import Selection, StructuredMatrix
@@ -21,7 +22,9 @@ from tnattn.structured import Selection, StructuredMatrix
 class HeadTensor(JointMethod):
     """Decompose the tensor (head, query, key) of the exact weights, and use its slices as weights.
 
-    An oracle that forms all weights: O(H n_q n_k) memory. It shows what heads have in common.
+    An oracle that forms all weights: O(H n_q n_k) memory. It shows what heads have in common. A decomposition that
+    reads entries on demand, such as ``TTCross``, gets them one by one instead: then no array of that size is formed,
+    and the one pass over all scores is the streamed one that the row sums take.
 
     Parameters
     ----------
@@ -66,7 +69,8 @@ class HeadTensor(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
-        tensor = self.fitted(problem)(problem.dense_weights(), rng=rng)
+        decomposition = self.fitted(problem)
+        tensor = decomposition(_weights(decomposition, problem), rng=rng)
         shift = problem.weights.log_mass
         return Approximation(
             kernel=Grouped(tensor.slices(0), problem.batch),
@@ -77,23 +81,37 @@ class HeadTensor(JointMethod):
         )
 
     def stages(self, problem: AttentionProblem) -> list[tuple[Any, Any]]:
-        return [(self.fitted(problem), problem.dense_weights())]
+        decomposition = self.fitted(problem)
+        return [(decomposition, _weights(decomposition, problem))]
 
     @property
     def budget(self) -> int | None:
         return self.rank
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count the weights, one product with every mode at the rank, and the application: a floor."""
+        """Count the weights, one product with every mode at the rank, and the application: a floor.
+
+        Where entries are read on demand: the scores that the row sums stream, the entries of ``rank`` rows and columns
+        of every head, and one product with each of them.
+        """
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         rank = min(self.rank or max(n_q, n_k), max(n_q, n_k))
         size = float(h * n_q * n_k)
+        applied = 2.0 * h * rank * (n_q + n_k + rank) * (e + 1)
+        if self.decomposition.reads_entries:
+            read = float(h * rank * (n_q + n_k))
+            return Cost(2 * size * d + 2 * read * (d + rank) + applied, 2 * read, read, float(rank))
         return Cost(
-            flops=2 * size * (d + 3 * rank) + 2.0 * h * rank * (n_q + n_k + rank) * (e + 1),
+            flops=2 * size * (d + 3 * rank) + applied,
             scalars_moved=4 * size,
             peak_scalars=size,
             state_per_token=float(rank),
         )
+
+
+def _weights(decomposition: Decomposition, problem: AttentionProblem) -> Any:
+    """Return the exact weights (..., H, n_q, n_k): entry by entry where the decomposition reads entries."""
+    return WeightEntries(problem) if decomposition.reads_entries else problem.dense_weights()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

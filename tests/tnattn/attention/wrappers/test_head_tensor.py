@@ -8,8 +8,10 @@ import pytest
 from tnattn.arrays import to_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.wrappers.head_tensor import Grouped, HeadTensor
 from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tt_cross import TTCross
 from tnattn.structured import Dense
 
 
@@ -104,6 +106,52 @@ def test_the_grouped_view_multiplies_as_its_dense_form():
     assert view.matmul_flops(3) == 2 * 3 * dense.size
 
 
+@pytest.fixture
+def refuses_to_form(monkeypatch):
+    """Weights and scores that may be streamed and read entry by entry, but not formed."""
+
+    def refuse(self, *arguments):
+        raise AssertionError("all weights were formed")
+
+    monkeypatch.setattr(SoftmaxOperator, "to_dense", refuse)
+    monkeypatch.setattr(AttentionProblem, "dense_weights", refuse)
+    monkeypatch.setattr(AttentionProblem, "dense_scores", refuse)
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_cross_reads_entries_and_forms_nothing(refuses_to_form, mask, batch):
+    target = problem(mask=mask, batch=batch)
+    output = HeadTensor(TTCross(), rank=10)(target, rng=np.random.default_rng(0)).output
+    np.testing.assert_allclose(output, target.output, rtol=1e-9, atol=1e-10)
+
+
+def test_a_truncation_forms_the_weights(refuses_to_form):
+    """Negative control."""
+    with pytest.raises(AssertionError, match="all weights were formed"):
+        HeadTensor()(problem())
+
+
+def test_a_cross_of_few_entries_is_near_on_long_smooth_sequences(refuses_to_form):
+    rng = np.random.default_rng(0)
+    q, k, v = (0.3 * rng.standard_normal((4, 1500, 4)).astype(np.float32) for _ in range(3))
+    target, method = AttentionProblem(q, k, v), HeadTensor(TTCross(), rank=12)
+    [(decomposition, entries)] = method.stages(target)
+    assert entries.shape == (4, 1500, 1500)
+    assert decomposition(entries, rng=rng).evaluations < 4 * 1500**2 / 10
+    output = method(target, rng=rng).output
+    assert output.dtype == np.float32
+    assert np.linalg.norm(output - target.output) < 0.05 * np.linalg.norm(target.output)
+
+
+def test_the_cost_of_a_cross_names_no_quadratic_memory():
+    target = problem(n_q=200, n_k=300)
+    formed, read = (HeadTensor(d, rank=8).cost(target) for d in (STHOSVD(), TTCross()))
+    assert read.peak_scalars == 4 * 8 * 500
+    assert formed.peak_scalars == 4 * 200 * 300
+    assert read.flops < formed.flops
+
+
 @pytest.mark.parametrize(("n_q", "n_k"), [(1, 10), (8, 1), (1, 1)])
 def test_a_single_key_or_row_works(n_q, n_k):
     target = problem(n_q=n_q, n_k=n_k)
@@ -136,6 +184,14 @@ def test_it_runs_on_every_ring(xp, assert_close):
     output = HeadTensor(rank=10)(target).output
     assert type(output) is type(target.q)
     tolerance = 1e5 * xp.eps() if xp.dtype == "float64" else 1e-3
+    assert_close(to_host(output), problem().output, rtol=tolerance, atol=tolerance)
+
+
+def test_a_cross_runs_on_every_ring(xp, assert_close):
+    target = problem(as_=xp.asarray)
+    output = HeadTensor(TTCross(), rank=10)(target, rng=np.random.default_rng(0)).output
+    assert type(output) is type(target.q)
+    tolerance = 1e6 * xp.eps() if xp.dtype == "float64" else 1e-2
     assert_close(to_host(output), problem().output, rtol=tolerance, atol=tolerance)
 
 
