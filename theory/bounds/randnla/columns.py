@@ -8,7 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.errors import Error, dense, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
 from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
@@ -106,6 +106,10 @@ projection_spectral_squared = Error(
 )
 
 
+def _volume_steep(rng: np.random.Generator) -> Instance:
+    return InterpolativeDecomposition(2, VolumeColumns()), with_singular_values(rng, steep_spectrum(8), 10, 8)
+
+
 def _two_columns(rng: np.random.Generator) -> Instance:
     return InterpolativeDecomposition(1, VolumeColumns()), near_parallel(0.05)
 
@@ -116,7 +120,7 @@ def _two_columns(rng: np.random.Generator) -> Instance:
     guarantee=InExpectation(),
     source=VOLUME,
     extremal=_two_columns,
-    generic=_volume,
+    generic=_volume_steep,
 )
 def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
     """E||A - P A||^2 <= (s+1)(n-s) s_{s+1}^2 for s columns drawn by volume."""
@@ -145,8 +149,8 @@ def _greedy(rng: np.random.Generator) -> Instance:
     return PivotedQR(rank=1), near_parallel()
 
 
-def _greedy_kahan(rng: np.random.Generator) -> Instance:
-    return PivotedQR(rank=9), kahan(10)
+def _greedy_steep(rng: np.random.Generator) -> Instance:
+    return PivotedQR(rank=2), with_singular_values(rng, steep_spectrum(8, ratio=0.1), 10, 8)
 
 
 @bound(
@@ -155,7 +159,7 @@ def _greedy_kahan(rng: np.random.Generator) -> Instance:
     guarantee=Deterministic(),
     source=Source("Gu & Eisenstat 1996", "Theorem 7.2, with the triangular inverse of Higham"),
     extremal=_greedy,
-    generic=_greedy_kahan,
+    generic=_greedy_steep,
 )
 def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
     """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots."""
@@ -191,6 +195,11 @@ def _strong_two(rng: np.random.Generator) -> Instance:
     return InterpolativeDecomposition(1, StrongColumns(1.01)), near_parallel()
 
 
+def _strong_steep(rng: np.random.Generator) -> Instance:
+    method = InterpolativeDecomposition(3, StrongColumns(1.5))
+    return method, with_singular_values(rng, steep_spectrum(12, ratio=0.1), 14, 12)
+
+
 def _strong_kahan(rng: np.random.Generator) -> Instance:
     return InterpolativeDecomposition(9, StrongColumns(1.5)), kahan(12)
 
@@ -201,7 +210,7 @@ def _strong_kahan(rng: np.random.Generator) -> Instance:
     guarantee=Deterministic(condition=10.0),
     source=GU_EISENSTAT,
     extremal=_strong_two,
-    generic=_strong_kahan,
+    generic=_strong_steep,
 )
 def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> Values:
     """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f."""

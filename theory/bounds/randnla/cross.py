@@ -11,7 +11,7 @@ import numpy as np
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.columns import elementary_ratio, greedy_growth, has_rank
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
+from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
 from theory.bounds.randnla.nystrom_columns import require_semidefinite
 from theory.errors import dense, eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
@@ -81,7 +81,7 @@ def _largest_entry(rng: np.random.Generator) -> Instance:
 
 
 def _small(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(2), with_singular_values(rng, slow_spectrum(6), 6, 6)
+    return LargestVolumeCross(2), with_singular_values(rng, steep_spectrum(6), 6, 6)
 
 
 @bound(
@@ -105,7 +105,7 @@ def _projective(rng: np.random.Generator) -> Instance:
 
 
 def _projective_small(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(2, extra=1), with_singular_values(rng, slow_spectrum(5), 5, 5)
+    return LargestVolumeCross(2, extra=1), with_singular_values(rng, steep_spectrum(5), 5, 5)
 
 
 @bound(
@@ -126,8 +126,8 @@ def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
 # drawn by volume
 
 
-def _slow_volume(rng: np.random.Generator) -> Instance:
-    return VolumeCross(2), with_singular_values(rng, slow_spectrum(8), 10, 8)
+def _steep_volume(rng: np.random.Generator) -> Instance:
+    return VolumeCross(2), with_singular_values(rng, steep_spectrum(8), 10, 8)
 
 
 def _flat_volume(rng: np.random.Generator) -> Instance:
@@ -149,7 +149,7 @@ def _require_rank(method: VolumeCross, a: Any) -> Values:
     guarantee=ExactExpectation(),
     source=ZAMARASHKIN,
     extremal=_flat_volume,
-    generic=_slow_volume,
+    generic=_steep_volume,
 )
 def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 = (r+1)^2 e_{r+1}/e_r for rows I and columns J drawn in proportion to det(A(I, J))^2.
@@ -165,7 +165,7 @@ def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
     guarantee=InExpectation(),
     source=ZAMARASHKIN,
     extremal=_flat_volume,
-    generic=_slow_volume,
+    generic=_steep_volume,
 )
 def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume."""
@@ -189,8 +189,8 @@ def _alike(rng: np.random.Generator) -> Instance:
     return FullPivotCross(1), alike(2)
 
 
-def _slow(rng: np.random.Generator) -> Instance:
-    return FullPivotCross(4), with_singular_values(rng, slow_spectrum(24), 30, 24)
+def _steep(rng: np.random.Generator) -> Instance:
+    return FullPivotCross(3), with_singular_values(rng, steep_spectrum(24, ratio=0.1), 30, 24)
 
 
 @bound(
@@ -199,7 +199,7 @@ def _slow(rng: np.random.Generator) -> Instance:
     guarantee=Deterministic(condition=100.0),
     source=Source("Cortinovis, Kressner & Massei 2020", "with the growth bound of Wilkinson"),
     extremal=_alike,
-    generic=_slow,
+    generic=_steep,
 )
 def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     """Max |A - A'| <= s_{r+1} sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3 after r completely pivoted steps.
@@ -212,8 +212,8 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     return complete_pivoting_factor(r) * s[..., r]
 
 
-def _slow_definite(rng: np.random.Generator) -> Instance:
-    return FullPivotCross(4), with_eigenvalues(rng, slow_spectrum(24))
+def _steep_definite(rng: np.random.Generator) -> Instance:
+    return FullPivotCross(3), with_eigenvalues(rng, steep_spectrum(24, ratio=0.1))
 
 
 @bound(
@@ -222,7 +222,7 @@ def _slow_definite(rng: np.random.Generator) -> Instance:
     guarantee=Deterministic(condition=100.0),
     source=Source("Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012"),
     extremal=_alike,
-    generic=_slow_definite,
+    generic=_steep_definite,
 )
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps."""

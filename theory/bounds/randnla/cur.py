@@ -8,7 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.errors import Error, dense, singular_values
 from theory.guarantee import Deterministic
 from tnattn.randnla.cur import CUR, CURResult
@@ -24,6 +24,10 @@ def _nearly_flat(rng: np.random.Generator) -> Instance:
 
 def _slow(rng: np.random.Generator) -> Instance:
     return CUR(4, DEIMColumns()), with_singular_values(rng, slow_spectrum(20), 24, 20)
+
+
+def _steep(rng: np.random.Generator) -> Instance:
+    return CUR(4, DEIMColumns()), with_singular_values(rng, steep_spectrum(20), 24, 20)
 
 
 def _slow_q(rng: np.random.Generator) -> Instance:
@@ -72,7 +76,7 @@ def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
     guarantee=Deterministic(condition=100.0),
     source=Source("Sorensen & Embree 2016", "Theorem 4.1"),
     extremal=_nearly_flat,
-    generic=_slow,
+    generic=_steep,
 )
 def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
     """||A - C C^+ A R^+ R|| <= (h_p + h_q) s_{k+1}, h the norms of the inverses of singular vectors at the points."""

@@ -32,3 +32,8 @@ def gap_spectrum(k: int, size: int, *, level: float = 1e4) -> Values:
 def slow_spectrum(size: int) -> Values:
     """Return 1, 1/2, 1/3, ..."""
     return 1.0 / np.arange(1, size + 1)
+
+
+def steep_spectrum(size: int, *, ratio: float = 0.3) -> Values:
+    """Return 1, ratio, ratio^2, ...: where bounds with large factors still say something."""
+    return np.asarray(ratio ** np.arange(size))

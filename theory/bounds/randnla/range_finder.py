@@ -8,7 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, identity, require
-from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import InExpectation, WithProbability
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
@@ -27,6 +27,10 @@ def _gap(rng: np.random.Generator) -> Instance:
 
 def _slow(rng: np.random.Generator) -> Instance:
     return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+
+
+def _steep(rng: np.random.Generator) -> Instance:
+    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, steep_spectrum(40, ratio=0.4), 48, 40)
 
 
 def _gap_power(rng: np.random.Generator) -> Instance:
@@ -94,7 +98,7 @@ def rrf_fro_expected(method: QB, a: Any) -> Values:
     guarantee=InExpectation(),
     source=_halko("Theorem 10.6"),
     extremal=_gap,
-    generic=_slow,
+    generic=_steep,
 )
 def rrf_spec_expected(method: QB, a: Any) -> Values:
     """E||A - QQ^T A|| <= (1 + sqrt(k/(p-1))) s_{k+1} + e sqrt(k+p)/p (sum_{j>k} s_j^2)^(1/2)."""
@@ -109,7 +113,7 @@ def rrf_spec_expected(method: QB, a: Any) -> Values:
     guarantee=WithProbability(),
     source=_halko("Theorem 10.7"),
     extremal=_gap,
-    generic=_slow,
+    generic=_steep,
     must_fail=0.15,
 )
 def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
@@ -132,7 +136,7 @@ def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> 
     guarantee=WithProbability(),
     source=_halko("Theorem 10.8"),
     extremal=_gap,
-    generic=_slow,
+    generic=_steep,
     must_fail=0.05,
 )
 def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
@@ -155,7 +159,7 @@ def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) ->
     guarantee=WithProbability(),
     source=_halko("Corollary 10.9"),
     extremal=_gap,
-    generic=_slow,
+    generic=_steep,
     must_fail=0.02,
 )
 def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
@@ -176,7 +180,7 @@ def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
     guarantee=WithProbability(),
     source=_halko("Corollary 10.9, second part"),
     extremal=_gap,
-    generic=_slow,
+    generic=_steep,
     must_fail=0.01,
 )
 def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.columns import GU_EISENSTAT, greedy_growth, kahan, near_parallel, strong_parameters
-from theory.bounds.randnla.instances import with_singular_values
+from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
 from theory.errors import Error, singular_values
 from theory.guarantee import Deterministic
 from tnattn.randnla.interpolative import InterpolativeDecomposition
@@ -22,7 +22,7 @@ def _greedy(rng: np.random.Generator) -> Instance:
 
 
 def _greedy_steep(rng: np.random.Generator) -> Instance:
-    return PivotedQR(rank=2), with_singular_values(rng, 0.1 ** np.arange(8), 10, 8)
+    return PivotedQR(rank=2), with_singular_values(rng, steep_spectrum(8, ratio=0.1), 10, 8)
 
 
 def _strong(rng: np.random.Generator) -> Instance:
