@@ -29,13 +29,25 @@ class GaussianEntries:
 
     def columns(self, indices: Array) -> Array:
         """Return the columns (..., n, b) at indices (..., b)."""
-        xp = array_namespace(self.points)
-        chosen = gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)
-        # -|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2, all three from one product, stored by columns
-        wide = xp.concat([self.points, -_half_square(self.points), xp.ones_like(self.points[..., :1])], axis=-1)
-        few = xp.concat([chosen, xp.ones_like(chosen[..., :1]), -_half_square(chosen)], axis=-1)
-        exponents = few @ wide.mT
-        return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1]))).mT
+        return _kernel(self._chosen(indices), self.points).mT  # stored by columns
+
+    def principal(self, indices: Array) -> Array:
+        """Return the entries (..., b, b) among indices (..., b)."""
+        chosen = self._chosen(indices)
+        return _kernel(chosen, chosen)
+
+    def _chosen(self, indices: Array) -> Array:
+        return gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)
+
+
+def _kernel(few: Array, many: Array) -> Array:
+    """Return exp(-|x - y|^2 / 2), (..., b, n), for points x (..., b, d) and y (..., n, d)."""
+    xp = array_namespace(few)
+    # -|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2, all three from one product
+    left = xp.concat([few, xp.ones_like(few[..., :1]), -_half_square(few)], axis=-1)
+    right = xp.concat([many, -_half_square(many), xp.ones_like(many[..., :1])], axis=-1)
+    exponents = left @ right.mT
+    return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1])))
 
 
 def _half_square(points: Array) -> Array:

@@ -9,7 +9,7 @@ from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.elimination import Elimination
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.tolerance import judged, require_tolerance
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -73,7 +73,7 @@ class RandomlyPivotedCholesky(MatrixMethod):
     """
 
     rank: int = rank_budget(16)
-    block: int = 100
+    block: int = 150
     rtol: float = 0.0
 
     def __post_init__(self) -> None:
@@ -83,6 +83,7 @@ class RandomlyPivotedCholesky(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         source = require_rng(rng, "RandomlyPivotedCholesky")
+        require_above_rounding(self.rtol, a.like)
         elimination = Elimination(a, self.rank, self.rtol)
         size = min(self.block, self.rank)
         while elimination.unfinished:
@@ -115,6 +116,7 @@ class GreedyPivotedCholesky(MatrixMethod):
         require_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
+        require_above_rounding(self.rtol, a.like)
         elimination = Elimination(a, self.rank, self.rtol)
         xp = array_namespace(a.like)
         certain = xp.zeros((1,), dtype=a.dtype, device=device(a.like))

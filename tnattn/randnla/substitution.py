@@ -5,7 +5,7 @@ from __future__ import annotations
 from tnattn.arrays import Array, array_namespace, device, matmul_into, prefers_host_tiles, subtract_product
 from tnattn.linalg import solve_triangular
 
-_MILD = 32.0  # growth of an inverse up to which a product with it is as good as a substitution
+_MILD = 100.0  # amplification up to which a product with an inverse is as good as a substitution
 _BLOCK = 100  # rows at a time: BLAS is at full speed, and the inverses of the diagonal blocks cost a third at most
 
 
@@ -27,35 +27,58 @@ def next_rows(lower: Array, raw: Array, coupling: Array, done: Array, *, out: Ar
 
     Notes
     -----
-    O(w n (w + k)). By products with the inverse of the block, unless ``|inverse| |lower|`` is large in a matrix of the
-    stack. One synchronisation.
+    O(w n (w + k)). By products with the inverse of the block, unless ``|inverse| [|coupling| |lower|]``, by which they
+    amplify rounding errors, is large in a matrix of the stack. One synchronisation.
     """
     xp = array_namespace(lower)
     identity = xp.eye(lower.shape[-1], dtype=lower.dtype, device=device(lower))
     inverse = solve_triangular(lower, xp.broadcast_to(identity, lower.shape), lower=True)
-    growth = xp.max(xp.abs(inverse) @ xp.abs(lower))
-    if bool(growth < _MILD):
+    amplified = xp.abs(inverse) @ xp.concat([xp.abs(coupling), xp.abs(lower)], axis=-1)
+    if bool(xp.max(amplified) < _MILD):
         rows = matmul_into(inverse, raw, out)
         return subtract_product(rows, inverse @ coupling, done) if done.shape[-2] else rows
     return solve_triangular(lower, raw - coupling @ done if done.shape[-2] else raw, lower=True)
 
 
 def forward_substitution(lower: Array, raw: Array) -> Array:
-    """Return ``lower^-1 raw``, (..., r, n), for lower triangular matrices (..., r, r) and wide right-hand sides.
-
-    See ``next_rows``; elsewhere than on the host the library's own substitution.
-    """
+    """Return ``lower^-1 raw``, (..., r, n), for lower triangular matrices (..., r, r) and wide right-hand sides."""
     xp = array_namespace(lower)
-    r = lower.shape[-1]
-    if not prefers_host_tiles(raw) or raw.shape[-1] < 2 * r:
+    if not prefers_host_tiles(raw):
         return solve_triangular(lower, raw, lower=True)
     rows = xp.empty(raw.shape, dtype=raw.dtype, device=device(raw))
-    for start in range(0, r, _BLOCK):
-        block = slice(start, min(start + _BLOCK, r))
-        target = rows[..., block, :]
+    extend_rows(rows, 0, lower, raw)
+    return rows
+
+
+def extend_rows(rows: Array, start: int, lower: Array, raw: Array) -> None:
+    """Go on with a forward substitution, in place.
+
+    Parameters
+    ----------
+    rows : Array, (..., r, n)
+        Those before ``start`` have been found; the next w are written.
+    start : int
+    lower : Array, (..., w, start + w)
+        The next rows of the triangular matrix.
+    raw : Array, (..., w, n)
+        Their right-hand sides.
+
+    Notes
+    -----
+    O(w n (start + w)). On the host by blocks, see ``next_rows``; elsewhere the library's own substitution.
+    """
+    w = raw.shape[-2]
+    if not prefers_host_tiles(raw):
+        coupling, corner = lower[..., :start], lower[..., start:]
+        rest = raw - coupling @ rows[..., :start, :] if start else raw
+        rows[..., start : start + w, :] = solve_triangular(corner, rest, lower=True)
+        return
+    for first in range(0, w, _BLOCK):
+        block = slice(first, min(first + _BLOCK, w))
+        done, stop = start + first, start + block.stop
+        target = rows[..., done:stop, :]
         made = next_rows(
-            lower[..., block, block], raw[..., block, :], lower[..., block, :start], rows[..., :start, :], out=target
+            lower[..., block, done:stop], raw[..., block, :], lower[..., block, :done], rows[..., :done, :], out=target
         )
         if made is not target:
             target[...] = made
-    return rows

@@ -22,8 +22,10 @@ from tnattn.randnla.ridge_leverage import (
     kernel_ridge_leverage_scores,
     ridge_leverage_scores,
 )
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.randnla.volume_sampling import VolumeColumns
 from tnattn.structured.dense import Dense
+from tnattn.structured.low_rank import LowRank
 
 METHODS = [
     ColumnNystrom(6),
@@ -139,16 +141,12 @@ def test_what_is_not_positive_semidefinite_is_refused(method, a, words):
 
 
 def test_an_asymmetric_operator_is_found_out_by_its_columns():
-    from tnattn.structured.low_rank import LowRank
-
     left, right = rng().standard_normal((9, 3)), rng(1).standard_normal((3, 9))
     with pytest.raises(ValueError, match="not symmetric where its columns meet"):
         ColumnNystrom(4)(LowRank(left, right), rng=rng())
 
 
 def test_the_trace_of_an_operator_is_not_invented():
-    from tnattn.structured.low_rank import LowRank
-
     left = rng().standard_normal((9, 3))
     result = ColumnNystrom(4)(LowRank(left, left.T), rng=rng())
     np.testing.assert_allclose(result.to_dense(), left @ left.T, atol=1e-12)
@@ -199,6 +197,76 @@ def test_entries_on_demand_give_what_the_array_gives(method):
     entries = CountedEntries(points, [])
     result, desired = method(entries, rng=rng(1)), method(as_structured(entries).to_dense(), rng=rng(1))
     np.testing.assert_allclose(result.to_dense(), desired.to_dense(), atol=1e-9)
+
+
+# tolerances
+
+
+TOLERANT = [ColumnNystrom(30, rtol=0.3), ColumnNystrom(25, VolumeColumns(), rtol=0.3)]
+
+
+@pytest.mark.parametrize("first", [1, 7, 100])
+@pytest.mark.parametrize("method", TOLERANT, ids=repr)
+def test_a_tolerance_takes_as_few_leading_columns_as_it_needs(xp, monkeypatch, method, first):
+    monkeypatch.setattr("tnattn.randnla.column_nystrom._BLOCK", first)
+    stack = kernels(3) ** 4  # narrow: no column is near the span of others
+    stack[1] = 0.7 * stack[1] + 0.3 * np.ones((40, 40))
+    result = method(xp.asarray(stack), rng=rng(1))
+    indices = method.selection.select(as_structured(xp.asarray(stack)), method.rank, rng=rng(1))
+    indices, ranks, residual = to_host(indices), to_host(result.ranks), to_host(result.residual)
+    assert np.all(to_host(result.converged))
+    assert result.factor.shape[-1] == ranks.max() < method.rank
+    for i, (k, matrix) in enumerate(zip(ranks, stack, strict=True)):
+        enough, less = (nystrom_of_columns(Dense(matrix), indices[i, :r]) for r in (k, k - 1))
+        assert to_host(result.indices)[i, :k].tolist() == indices[i, :k].tolist()
+        assert np.all(to_host(result.indices)[i, k:] == -1)
+        np.testing.assert_allclose(to_host(result.to_dense())[i], enough.to_dense(), atol=10_000 * xp.eps())
+        np.testing.assert_allclose(residual[i], enough.residual, atol=10_000 * xp.eps())
+        assert residual[i] <= 0.3 < less.residual_trace / 40
+
+
+def test_columns_that_a_tolerance_does_not_need_are_not_read():
+    entries = CountedEntries(rng().standard_normal((500, 2)), [])
+    result = ColumnNystrom(400, rtol=0.01)(entries, rng=rng())
+    assert result.ranks < 100
+    assert entries.read == [100]
+
+
+def test_a_tolerance_that_is_missed_is_told():
+    with pytest.warns(ToleranceWarning, match="rtol 0.001 is not met at rank 6 by 2 of the 3 matrices"):
+        result = ColumnNystrom(6, rtol=1e-3)(np.concatenate([kernels(2), np.ones((1, 40, 40))]), rng=rng())
+    assert result.converged.tolist() == [False, False, True]
+    assert result.ranks.tolist() == [6, 6, 1]
+
+
+def test_a_zero_matrix_meets_any_tolerance_without_a_column(xp):
+    result = ColumnNystrom(3, rtol=0.1)(xp.asarray(np.zeros((2, 5, 5))), rng=rng())
+    assert to_host(result.ranks).tolist() == [0, 0]
+    assert np.all(to_host(result.converged))
+    assert np.all(to_host(result.to_dense()) == 0)
+
+
+def test_a_tolerance_without_a_diagonal_is_refused():
+    left = rng().standard_normal((9, 3))
+    with pytest.raises(ValueError, match=r"rtol 0\.1 needs the diagonal, which a LowRank does not give"):
+        ColumnNystrom(4, rtol=0.1)(LowRank(left, left.T), rng=rng())
+
+
+# blocks of columns
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [0.1, 3.0], ids=["narrow", "wide"])
+def test_blocks_of_columns_with_repetitions_give_what_all_at_once_give(monkeypatch, dtype, width):
+    x = rng().standard_normal((300, 2)) / width
+    a = np.exp(-0.5 * np.sum((x[:, None, :] - x) ** 2, axis=-1))
+    indices = rng(1).integers(0, 300, 150)
+    found = nystrom_of_columns(Dense(a.astype(dtype)), indices)
+    monkeypatch.setattr("tnattn.randnla.column_nystrom._BLOCK", 300)
+    desired = nystrom_of_columns(Dense(a), np.unique(indices))
+    allowed = 300 * 150 * np.finfo(dtype).eps  # n times the shift, in units of the largest eigenvalue
+    assert found.residual < desired.residual + allowed
+    assert np.linalg.eigvalsh(a - found.to_dense()).min() > -allowed
 
 
 @on_demand

@@ -11,9 +11,11 @@ from scipy import stats
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import array_namespace, to_host
+from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import KernelEntries
 from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.submatrices import PrincipalEntries
 from tnattn.randnla.tolerance import ToleranceWarning
 
 METHODS = [
@@ -289,3 +291,12 @@ def test_entries_among_proposals_spare_the_columns_of_rejected_ones():
     assert np.array_equal(result.pivots, desired.pivots)
     np.testing.assert_allclose(result.factor, desired.factor, atol=1e-13)
     assert sum(few.read) == 10 < sum(many.read)
+
+
+def test_entries_among_points_are_those_of_the_columns(xp, assert_close):
+    points = rng().standard_normal((2, 30, 3))
+    entries = GaussianEntries(xp.asarray(points))
+    assert isinstance(entries, PrincipalEntries)
+    indices = xp.asarray(np.array([[3, 1, 4], [1, 5, 9]]))
+    desired = np.take_along_axis(to_host(entries.columns(indices)), to_host(indices)[..., None], axis=-2)
+    assert_close(entries.principal(indices), desired, rtol=0, atol=20 * xp.eps())
