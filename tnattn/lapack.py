@@ -4,6 +4,7 @@
 here, not an exception. A stack is a loop over its matrices.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -80,17 +81,25 @@ def lower_trapezoid(a: np.ndarray) -> np.ndarray:
 
     Stored by columns, as products want them.
     """
-    rows = np.empty((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+    if a.ndim > 2:
+        rows = np.empty((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+        for i in np.ndindex(a.shape[:-2]):
+            rows[i] = lower_trapezoid(a[i]).T
+        return np.swapaxes(rows, -1, -2)
     factorise: Any = get_lapack_funcs("getrf", (a,))
     interchange: Any = get_lapack_funcs("laswp", (a,))
+    factor, pivots, _ = factorise(a)  # scipy.linalg.lu builds permutation and upper factor too, at twice this price
     n = a.shape[-1]
-    for i in np.ndindex(a.shape[:-2]):
-        factor, pivots, _ = factorise(a[i])  # scipy.linalg.lu builds permutation and upper factor too, at twice this
-        top = np.tril(factor[:n], -1)
-        np.fill_diagonal(top, 1)
-        factor[:n] = top
-        rows[i] = interchange(factor, pivots, inc=-1, overwrite_a=1).T
-    return np.swapaxes(rows, -1, -2)
+    top = factor[:n]
+    top *= _strictly_lower(n, a.dtype)
+    np.fill_diagonal(top, 1)
+    lower: np.ndarray = interchange(factor, pivots, inc=-1, overwrite_a=1)
+    return lower
+
+
+@functools.lru_cache(maxsize=8)
+def _strictly_lower(n: int, dtype: np.dtype) -> np.ndarray:
+    return np.asfortranarray(np.tri(n, k=-1, dtype=dtype))
 
 
 def row_pivots(a: np.ndarray) -> np.ndarray:

@@ -158,7 +158,7 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     eigenvalue problem of the short side, half the price of :func:`small_svd`. The eigenvalues lose the singular values
     below ``sqrt(eps) s_1``, so a stack that has ``s_keep <= eps^(1/4) s_1`` anywhere (eps of the Gram matrix), or that
     overflows, goes to :func:`small_svd`. What the guard lets through departs from the best choice of directions by
-    ``eps^(1/2) s_keep`` at most. One synchronisation.
+    ``eps^(1/2) s_keep`` at most. Two synchronisations.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]

@@ -13,19 +13,16 @@ import argparse  # noqa: E402
 import time  # noqa: E402
 import tracemalloc  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import threadpoolctl  # noqa: E402
 from paired import markdown, measure  # noqa: E402
-from sklearn.kernel_approximation import Nystroem  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
 from tnattn.attention.problem import AttentionProblem  # noqa: E402
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom  # noqa: E402
 from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
 from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
 from tnattn.randnla.truncated_svd import TruncatedSVD  # noqa: E402
 
@@ -82,6 +79,9 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         "tnattn, block Krylov of as many products": lambda: BlockKrylov(rank, 0, power)(
             a, rng=np.random.default_rng(1)
         ),
+        "tnattn, block Krylov, 32 columns, 3 steps, rows": lambda: BlockKrylov(rank, 0, 3, block=32, start_rows=4)(
+            a, rng=np.random.default_rng(1)
+        ),
         "tnattn, generalized Nyström (two products)": lambda: GeneralizedNystrom(rank, rank)(
             a, rng=np.random.default_rng(1)
         ),
@@ -99,101 +99,6 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         contenders,
         error,
         peer="scikit-learn (LU)",
-        repetitions=repetitions,
-    )
-
-
-def heads(dtype: str, repetitions: int, *, count: int = 12, n: int = 1024) -> None:
-    """A stack of softmax matrices, rank 64, two power iterations."""
-    rng = np.random.default_rng(0)
-    scores = rng.standard_normal((count, n, 16)) @ rng.standard_normal((count, 16, n)) / 2
-    a = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    a = (a / a.sum(axis=-1, keepdims=True)).astype(dtype)
-    rank, extra, power = 64, 10, 2
-    tails = [np.linalg.norm(np.linalg.svd(one, compute_uv=False)[rank:]) for one in a.astype(np.float64)]
-    best = float(np.linalg.norm(tails))
-    ours = RandomizedSVD(rank, extra, power)
-    omega = np.random.default_rng(0).standard_normal((rank + extra, n)).astype(dtype)
-
-    def loop() -> list[Any]:
-        return [
-            randomized_svd(
-                one, rank, n_oversamples=extra, n_iter=power, power_iteration_normalizer="LU", random_state=1
-            )
-            for one in a
-        ]
-
-    def floor() -> None:
-        for one in a:
-            for _ in range(2 * power + 2):
-                omega @ one
-
-    contenders: dict[str, Run] = {
-        "tnattn": lambda: ours(a, rng=np.random.default_rng(1)),
-        "scikit-learn, a loop": loop,
-        "products alone": floor,
-    }
-
-    def error(result: Any) -> float:
-        made = result.to_dense() if hasattr(result, "vt") else np.stack([(u * s) @ vt for u, s, vt in result])
-        return float(np.linalg.norm(a.astype(np.float64) - made) / best)
-
-    report(
-        f"{count} x {n} x {n} softmax, rank {rank}, {dtype}; error over the best possible",
-        contenders,
-        error,
-        peer="scikit-learn, a loop",
-        repetitions=repetitions,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianKernel:
-    """exp(-||x - y||^2 / (2 bandwidth^2)) of points (n, d), entries on demand."""
-
-    points: np.ndarray
-    bandwidth: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return (len(self.points),) * 2
-
-    @property
-    def like(self) -> np.ndarray:
-        return self.points
-
-    def diagonal(self) -> np.ndarray:
-        return np.ones(len(self.points), dtype=self.points.dtype)
-
-    def columns(self, indices: np.ndarray) -> np.ndarray:
-        chosen = self.points[indices]
-        half = 0.5 * np.sum(self.points**2, axis=-1)
-        exponent = chosen @ self.points.T - half - half[indices][:, None]
-        exponent *= self.bandwidth**-2
-        return np.exp(exponent, out=exponent).T
-
-
-def kernel(dtype: str, repetitions: int, *, n: int = 20_000, rank: int = 300) -> None:
-    """Column sampling of a Gaussian kernel: trace errors."""
-    points = np.random.default_rng(0).standard_normal((n, 8)).astype(dtype)
-    target = GaussianKernel(points, 2.0)
-    ours = RandomlyPivotedCholesky(rank)
-    uniform = Nystroem(gamma=1 / (2 * target.bandwidth**2), n_components=rank, random_state=1)
-    contenders: dict[str, Run] = {
-        "tnattn, random pivots": lambda: ours(target, rng=np.random.default_rng(1)),
-        "scikit-learn, uniform": lambda: uniform.fit_transform(points),
-    }
-
-    def error(result: Any) -> float:
-        if hasattr(result, "residual_trace"):
-            return float(result.residual_trace) / n
-        return float(1 - np.sum(result.astype(np.float64) ** 2) / n)
-
-    report(
-        f"Gaussian kernel, {n} points, {rank} columns, {dtype}; trace error over trace",
-        contenders,
-        error,
-        peer="scikit-learn, uniform",
         repetitions=repetitions,
     )
 
@@ -227,8 +132,6 @@ def main() -> None:
     with threadpoolctl.threadpool_limits(1):
         for dtype in ("float32", "float64"):
             square(512 if quick else 4096, dtype, 1 if quick else 5)
-            heads(dtype, 1 if quick else 3, **({"count": 2, "n": 256} if quick else {}))
-            kernel(dtype, 1 if quick else 3, **({"n": 2000, "rank": 50} if quick else {}))
         long_head(1024 if quick else 16384)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.randomized_tucker import FIRST_RANK
 from tnattn.decomposition.scaling import energy, scaled
 from tnattn.decomposition.subspace import Subspace, leading_subspace
 from tnattn.decomposition.train_truncation import TrainTruncation
@@ -38,24 +39,30 @@ class RandomizedTTSVD(TrainTruncation):
     sketch : Sketch
     order : int
         Number of modes.
+    exact_below : float
+        An unfolding whose shorter side is at most this many times rank plus oversampling is truncated without a
+        sketch, which would cost more than its Gram matrix. 0 sketches all.
 
     Notes
     -----
     O(prod(n) (r + p) (1 + power_iterations)) in products. Huber, Schneider & Wolf 2017. Every step projects what is
     left of the tensor orthogonally, so that the discarded energies add up to the square of the error as in ``TTSVD``.
-    All tensors of a stack share the test matrices. Where rank and oversampling reach the size of an unfolding, nothing
-    is drawn: its leading subspace is taken as in ``TTSVD``.
+    All tensors of a stack share the test matrices. For short unfoldings, and where rank and oversampling reach the size
+    of an unfolding, nothing is drawn: the leading subspace is taken as in ``TTSVD``.
     """
 
-    oversampling: int = 10
+    oversampling: int = 12
     power_iterations: int = 1
     truncate: bool = True
     sketch: Sketch = field(default_factory=Gaussian)
+    exact_below: float = 6.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_integer("oversampling", self.oversampling, low=0, cure="0 draws as many columns as the rank")
         require_integer("power_iterations", self.power_iterations, low=0, cure="0 is the plain range finder")
+        if not self.exact_below >= 0:
+            raise ValueError(f"exact_below is {self.exact_below}; a number that is not negative is needed")
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
         generator = require_rng(rng, type(self).__name__)
@@ -82,8 +89,11 @@ class RandomizedTTSVD(TrainTruncation):
         """Return a subspace of the columns of a (..., m, n) and the coefficients (..., r, n) of its projection."""
         xp = array_namespace(a)
         limit = min(a.shape[-2:])
-        if rank is not None and rank + self.oversampling >= limit:  # a draw could only find what is there anyway
-            kept = leading_subspace(a, rank=rank if self.truncate else limit)
+        columns = (rank or FIRST_RANK) + self.oversampling
+        short = limit <= self.exact_below * columns
+        if short or (rank is not None and columns >= limit):  # a draw could only find what is there anyway
+            keep = rank if self.truncate or rank is None else min(columns, limit)
+            kept = leading_subspace(a, rank=keep, energy=allowed)
             return kept, xp.matmul(xp.matrix_transpose(kept.basis), a)
         basis, rows, missed = self._range(a, min(rank or self.oversampling + 1, limit), rng)
         if allowed is not None:

@@ -21,7 +21,7 @@ projected = dataclasses.replace(errors.tensor_frobenius_squared, ceiling=errors.
 
 
 def _plain(ranks: int | tuple[int, ...], oversampling: int) -> RandomizedTTSVD:
-    return RandomizedTTSVD(ranks=ranks, oversampling=oversampling, power_iterations=0, truncate=False)
+    return RandomizedTTSVD(ranks=ranks, oversampling=oversampling, power_iterations=0, truncate=False, exact_below=0.0)
 
 
 def _gap(rng: np.random.Generator) -> Instance:
@@ -52,6 +52,7 @@ def rand_tt_expected(method: RandomizedTTSVD, tensor: Any) -> Values:
     """
     require(isinstance(method.sketch, Gaussian), "the test matrices are Gaussian")
     require(method.power_iterations == 0, "no power iterations")
+    require(method.exact_below == 0, "every unfolding is sketched")
     require(not method.truncate, "the bases keep the oversampling")
     require(method.oversampling >= 2, "p >= 2")
     ranks = np.array(realised_ranks(method, tensor))
