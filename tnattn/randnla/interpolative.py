@@ -11,7 +11,7 @@ from tnattn.randnla.nested_errors import kept_ranks, nested_errors, ordered_basi
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.pivoted_qr import QRColumns
 from tnattn.randnla.submatrices import columns_at
-from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
@@ -91,15 +91,21 @@ class InterpolativeDecomposition(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> InterpolativeResult:
         require_rank(self.rank, a.shape)
+        if self.rtol is not None:
+            return self._adaptive(a, self.rtol, rng)
         indices = self.selection.select(a, self.rank, rng=rng)
         columns = columns_at(a, indices)
-        if self.rtol is not None:
-            return self._adaptive(a, columns, indices, self.rtol)
         coefficients, ranks = _least_squares(a, columns)
         return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks)
 
-    def _adaptive(self, a: StructuredMatrix, columns: Array, indices: Array, rtol: float) -> InterpolativeResult:
-        xp = array_namespace(columns)
+    def _adaptive(self, a: StructuredMatrix, rtol: float, rng: Rng | None) -> InterpolativeResult:
+        xp, rule = array_namespace(a.like), self.selection
+        require_above_rounding(rtol, a.like)
+        if isinstance(rule, QRColumns):
+            indices = rule.select_within(a, self.rank, rtol=rtol, rng=rng)
+        else:
+            indices = rule.select(a, self.rank, rng=rng)
+        columns = columns_at(a, indices)
         q = ordered_basis(columns)
         b = (a.mT @ q).mT
         errors = nested_errors(a, q, b, xp.sum(b * b, axis=-1), rtol=rtol)

@@ -110,6 +110,19 @@ class QRColumns(ColumnSelection):
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         return with_unused(self.factor(a, size, rng=rng).pivots, a.shape[-1])
 
+    def select_within(self, a: StructuredMatrix, size: int, *, rtol: float, rng: Rng | None) -> Array:
+        """Choose as ``select`` does, but no more columns than the projection onto them needs for a tolerance.
+
+        Without a sketch; with one, whose residual is not that of the matrix, all are chosen.
+        """
+        if self.sketch is not None:
+            return self.select(a, size, rng=rng)
+        require_columns(size, a.shape[-1])
+        # a little more than asked for: the residual is known by differences, good for half of the digits
+        result = pivoted_qr(a.to_dense(), size, rtol=0.99 * rtol)
+        largest = max(1, int(array_namespace(result.ranks).max(result.ranks)))
+        return with_unused(result.pivots[..., :largest], a.shape[-1])
+
     def factor(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> PivotedQRResult:
         """Return the factorisation whose pivots are chosen: of the matrix, or of its sketch."""
         require_columns(size, a.shape[-1])
