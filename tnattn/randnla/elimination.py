@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, device, eps, from_host, scatter_rows, squared_column_norms, to_host
-from tnattn.randnla.operand import EntriesOperator, KernelEntries, require_rank, require_symmetric
+from tnattn.randnla.operand import EntriesOperator, KernelEntries, largest_entries, require_rank, require_symmetric
 from tnattn.randnla.submatrices import PrincipalEntries, take_columns, take_rows
 from tnattn.randnla.substitution import next_rows
 from tnattn.structured.base import StructuredMatrix
@@ -235,7 +235,7 @@ def _entries_of(a: StructuredMatrix) -> KernelEntries:
         return a
     dense = a.to_dense()
     xp = array_namespace(dense)
-    largest, diagonal = xp.max(xp.abs(dense), axis=(-2, -1)), xp.max(xp.linalg.diagonal(dense), axis=-1)
+    largest, diagonal = largest_entries(dense), xp.max(xp.linalg.diagonal(dense), axis=-1)
     if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense)))):
         raise ValueError(
             "a is not positive semidefinite: its largest entry is not on the diagonal; "
