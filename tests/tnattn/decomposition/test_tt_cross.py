@@ -275,6 +275,25 @@ def test_one_heavy_column_does_not_decide_the_estimate(seed):
     assert not 0.8 < alone / relative(x, result) < 1.25
 
 
+class NearlyFlat(Smooth):
+    """One plus a thousandth of it, in float32."""
+
+    @property
+    def like(self):
+        return np.empty(0, np.float32)
+
+    def entries(self, indices):
+        return (1 + 1e-3 * super().entries(indices)).astype(np.float32)
+
+
+def test_small_singular_values_of_long_float32_tensors_are_kept():
+    """Those below eps times the length are not all rounding; one rank would leave about 2e-4."""
+    result = TTCross(ranks=2)(NearlyFlat(3000), rng=np.random.default_rng(0))
+    assert result.ranks == (2, 2)
+    assert result.residual < 4e-5
+    assert TTCross(ranks=1)(NearlyFlat(3000), rng=np.random.default_rng(0)).residual > 1e-4
+
+
 def test_rows_are_nested_and_an_interpolating_train_reproduces_the_tensor_there(seed):
     x = drawn((4, 5, 6, 7), seed)
     result = plain((3, 4, 3), order=4)(x, rng=np.random.default_rng(seed))

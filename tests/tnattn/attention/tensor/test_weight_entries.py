@@ -75,7 +75,7 @@ def test_twelve_heads_of_sixteen_thousand_tokens_are_reached():
     rng = np.random.default_rng(0)
     q, k, v = (0.25 * rng.standard_normal((12, 16_384, 16)).astype(np.float32) for _ in range(3))
     source = WeightEntries(AttentionProblem(q, k, v))
-    result = TTCross(ranks=(12, 16), sweeps=1)(source, rng=rng)
+    result = TTCross(ranks=(12, 16))(source, rng=rng)
     assert result.shape == (12, 16_384, 16_384)
-    assert result.evaluations < 12 * 16_384**2 / 200
-    assert result.residual < 0.2
+    assert result.evaluations < 12 * 16_384**2 / 150
+    assert result.interval[1] < 0.1
