@@ -58,6 +58,10 @@ def _few_columns(rng: np.random.Generator) -> Instance:
     return HutchPlusPlus(products=6), with_eigenvalues(rng, np.ones(48))
 
 
+def _half_flat(rng: np.random.Generator) -> Instance:
+    return HutchPlusPlus(products=15), with_eigenvalues(rng, np.r_[np.full(16, 2.0), np.zeros(16)])
+
+
 def _slow(rng: np.random.Generator) -> Instance:
     return HutchPlusPlus(products=24), with_eigenvalues(rng, slow_spectrum(40))
 
@@ -154,6 +158,35 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     _require_symmetric(a)
     require(2 <= method.size < a.shape[-1], "2 <= s < n")
     return 2 / method.probes * expected_tail(singular_values(a), method.size, method.size - 2)
+
+
+@bound(
+    method=HutchPlusPlus,
+    error=trace_squared,
+    guarantee=ExactExpectation(light_tails=True),
+    source=Source("Meyer, Musco, Musco & Woodruff 2021", "its variance given the range, re-derived"),
+    extremal=_few_columns,
+    generic=_half_flat,
+)
+def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
+    """E(t - tr A)^2 = 2/l E||(I - QQ^T) A (I - QQ^T)||_F^2, which is 2 c^2 (d - s) / l for d eigenvalues c, others zero.
+
+    s columns and l probes, both Gaussian. For other spectra the mean on the right has no closed form. With c = 2, d = 7
+    and s = l = 5: 2 * 4 * 2 / 5 = 3.2.
+    """
+    gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
+    require(gaussian, "test matrix and probes are Gaussian")
+    _require_symmetric(a)
+    values = np.linalg.eigvalsh(_symmetric_part(a))
+    level = values[..., -1:]
+    tolerance = a.shape[-1] * 2.0**-20 * level
+    there = values > tolerance
+    require(
+        bool(np.all((np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance))), "eigenvalues are c or 0"
+    )
+    rank = np.sum(there, axis=-1)
+    require(bool(np.all(rank >= method.size)), "s <= d")
+    return np.asarray(2 * level[..., 0] ** 2 * (rank - method.size) / method.probes)
 
 
 @bound(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from theory.bound import HypothesisViolated
 from theory.bounds.randnla import (
     columns,
     cur,
@@ -21,10 +22,13 @@ from theory.bounds.randnla import (
     rank_revealing,
     ridge_leverage,
     streaming_svd,
+    subspace,
+    trace,
     truncated_svd,
     truncation,
     weyl,
 )
+from theory.bounds.randnla.instances import slow_spectrum
 from tnattn.randnla.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.cur import CUR
 from tnattn.randnla.deim import QDEIMColumns
@@ -41,6 +45,7 @@ from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.recursive_nystrom import RidgeNystrom
 from tnattn.randnla.streaming_svd import SinglePassSVD
 from tnattn.randnla.strong_rrqr import StrongColumns
+from tnattn.randnla.trace import HutchPlusPlus
 from tnattn.randnla.trigonometric import SubsampledHadamard
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.randnla.volume_sampling import VolumeColumns
@@ -126,6 +131,21 @@ def test_the_basis_that_is_kept_is_the_one_that_was_truncated():
     kept, forgotten = truncation.TruncatedQB(finder)(a, rng=rng(1)), RandomizedSVD(3, 2)(a, rng=rng(1))
     np.testing.assert_allclose(kept.to_dense(), forgotten.to_dense(), atol=1e-12)
     np.testing.assert_allclose(kept.q @ (kept.q.T @ kept.left), kept.left, atol=1e-12)
+
+
+def test_worked_angles_of_all_leading_vectors():
+    method, a = truncation.TruncatedQB(RangeFinder(5, 3, 1)), np.diag(slow_spectrum(30))
+    value = truncation.subspace_vector_angles_expected(method, a).value
+    np.testing.assert_allclose(value[[0, 4]], [1.9086e-05, 0.29822], rtol=1e-4)
+    first = subspace.subspace_vector_angle_expected(QB(method.range_finder), a).value
+    np.testing.assert_allclose(value[0], first)
+
+
+def test_the_angles_are_those_to_the_whole_range():
+    """Two axes of diag(3, 2, 1): the leading vector is in the range, whatever the truncation keeps."""
+    axes = np.eye(3)[:, 1:]
+    result = truncation.TruncatedProjection(2 * axes[:, :1], np.eye(3)[1:2], axes)
+    np.testing.assert_allclose(truncation.leading_sines_squared(THREE, result), [1.0])
 
 
 def test_worked_simple_form_of_subspace_iteration():
@@ -254,7 +274,41 @@ def test_the_number_of_ridge_columns_by_hand():
     np.testing.assert_allclose(level.value, 1.0)
 
 
+@pytest.mark.parametrize(
+    "theorem",
+    [
+        nystrom_columns.nystrom_structural_spectral,
+        nystrom_columns.nystrom_structural_nuclear,
+        nystrom_columns.nystrom_structural_frobenius,
+    ],
+    ids=lambda x: x.name,
+)
+def test_a_column_along_an_eigenvector_by_hand(theorem):
+    """diag(4, 1) by its first column: X = 0, and 1 is left, in every norm."""
+    a, result = np.diag([4.0, 1.0]), nystrom_of_columns(Dense(np.diag([4.0, 1.0])), np.array([0]))
+    np.testing.assert_allclose(both(theorem, ColumnNystrom(1), a, result), 1.0)
+
+
+def test_the_spectral_bound_of_uniform_columns_by_hand():
+    """As for the nuclear norm: 1 + 64 / 30 times the fourth eigenvalue."""
+    basis = scipy.linalg.hadamard(64) / 8.0
+    a = basis * np.r_[4.0, 3.0, 2.0, np.ones(61)] @ basis.T
+    prediction = nystrom_columns.nystrom_uniform_spec(ColumnNystrom(60), a)
+    np.testing.assert_allclose(prediction.value, 1 + 64 / 30)
+    np.testing.assert_allclose(prediction.failure, 3 * (np.exp(-0.5) * 2**0.5) ** 20)
+
+
 # estimates and products
+
+
+def test_the_variance_of_flat_eigenvalues_by_hand():
+    """c = 2, d = 7, five columns and five probes: 2 * 4 * 2 / 5; one eigenvalue off and the theorem is silent."""
+    method, values = HutchPlusPlus(15), np.r_[np.full(7, 2.0), np.zeros(5)]
+    np.testing.assert_allclose(trace.hutchpp_identity(method, np.diag(values)).value, 3.2)
+    with pytest.raises(HypothesisViolated, match="eigenvalues are c or 0"):
+        trace.hutchpp_identity(method, np.diag(np.r_[values, 1.0]))
+    with pytest.raises(HypothesisViolated, match="s <= d"):
+        trace.hutchpp_identity(method, np.diag(values[3:]))
 
 
 def test_a_restriction_has_no_larger_norm():
