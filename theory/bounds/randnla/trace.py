@@ -169,7 +169,7 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     generic=_half_flat,
 )
 def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
-    """E(t - tr A)^2 = 2/l E||(I - QQ^T) A (I - QQ^T)||_F^2, which is 2 c^2 (d - s) / l for d eigenvalues c, others zero.
+    """E(t - tr A)^2 = 2/l E||(I - QQ^T) A (I - QQ^T)||_F^2, here 2 c^2 (d - s) / l for d eigenvalues c, others 0.
 
     s columns and l probes, both Gaussian. For other spectra the mean on the right has no closed form. With c = 2, d = 7
     and s = l = 5: 2 * 4 * 2 / 5 = 3.2.
@@ -180,11 +180,9 @@ def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
     values = np.linalg.eigvalsh(_symmetric_part(a))
     level = values[..., -1:]
     tolerance = a.shape[-1] * 2.0**-20 * level
-    there = values > tolerance
-    require(
-        bool(np.all((np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance))), "eigenvalues are c or 0"
-    )
-    rank = np.sum(there, axis=-1)
+    flat = (np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance)
+    require(bool(np.all(flat)), "eigenvalues are c or 0")
+    rank = np.sum(values > tolerance, axis=-1)
     require(bool(np.all(rank >= method.size)), "s <= d")
     return np.asarray(2 * level[..., 0] ** 2 * (rank - method.size) / method.probes)
 

@@ -102,7 +102,7 @@ def _apart(rng: np.random.Generator) -> Instance:
 
 
 def _steep(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=4, oversampling=4, power_iterations=1)
+    finder = RangeFinder(rank=4, oversampling=2)
     return TruncatedQB(finder), with_singular_values(rng, steep_spectrum(30, ratio=0.6), 40, 30)
 
 
