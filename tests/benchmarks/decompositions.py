@@ -110,13 +110,13 @@ def cp_rows(x: np.ndarray) -> list[list[str]]:
         return float(np.linalg.norm(wide - dense(result)) / np.linalg.norm(wide))
 
     whole: Runs = {name: lambda fit=fit: fit(SWEEPS) for name, fit in fits.items()}
-    times = measure(whole, rounds=2, cpu=True)
+    times = measure(whole, rounds=3, cpu=True)
     errors = {name: error(run()) for name, run in whole.items()}
     peer = min(theirs, key=times.median)
     wanted = (1 + 1e-4) * errors[peer]
     needed = {name: next((n for n in LADDER if error(fit(n)) <= wanted), None) for name, fit in fits.items()}
     reached: Runs = {name: lambda name=name, n=n: fits[name](n) for name, n in needed.items() if n}
-    reaching = measure(reached, rounds=2, cpu=True)
+    reaching = measure(reached, rounds=3, cpu=True)
     title = f"CP {_times(x)}, rank {RANK}, {SWEEPS} sweeps"
     return [
         [

@@ -52,17 +52,17 @@ def cp_sweep(
     cut = _balanced_cut(sizes)
     matrix = xp.reshape(tensor, (*batch, math.prod(sizes[:cut]), -1))
     tried = list(factors if guess is None else guess)
-    product = _with_second_half(matrix, tried, sizes, cut)
+    product, solved = _with_second_half(matrix, tried, sizes, cut), None
     if guess is None:
         accepted = captured >= captured
     else:
-        reached = _least_squares(product, tried, [gram(factor) for factor in tried], 0, 0)[1]
-        accepted = reached >= (1 + ROUNDING * eps(tensor)) * captured
+        solved = _least_squares(product, tried, [gram(factor) for factor in tried], 0, 0)
+        accepted = solved[1] >= (1 + ROUNDING * eps(tensor)) * captured
         if not bool(xp.all(accepted)):
             tried = [xp.where(accepted[..., None, None], g, f) for g, f in zip(tried, factors, strict=True)]
-            product = _with_second_half(matrix, tried, sizes, cut)
-    tried, lengths, reached = _solved_half(product, tried, 0)
-    product = xp.matrix_transpose(xp.matmul(khatri_rao_rows(tried[:cut]), matrix))
+            product, solved = _with_second_half(matrix, tried, sizes, cut), None
+    tried, lengths, reached = _solved_half(product, tried, 0, solved)
+    product = (khatri_rao_rows(tried[:cut]) @ matrix).mT
     return *_solved_half(xp.reshape(product, (*batch, *sizes[cut:], -1)), tried, cut), accepted
 
 
@@ -120,16 +120,15 @@ def _balanced_cut(sizes: Sequence[int]) -> int:
 
 def gram(factor: Array) -> Any:
     """Return the Gram matrix (..., r, r) of the columns of a factor."""
-    xp = array_namespace(factor)
-    return xp.matmul(xp.matrix_transpose(factor), factor)
+    return factor.mT @ factor
 
 
 def khatri_rao_rows(factors: Sequence[Array]) -> Array:
     """Return the columns of a Khatri-Rao product as rows (..., r, prod n_j), the index of the last factor fastest."""
     xp = array_namespace(*factors)
-    rows = xp.matrix_transpose(factors[0])
+    rows = factors[0].mT
     for factor in factors[1:]:
-        product = rows[..., :, None] * xp.matrix_transpose(factor)[..., None, :]
+        product = rows[..., :, None] * factor.mT[..., None, :]
         rows = xp.reshape(product, (*product.shape[:-2], -1))
     return rows
 
@@ -140,12 +139,18 @@ def _with_second_half(matrix: Array, factors: Sequence[Array], sizes: Sequence[i
     return array_namespace(matrix).reshape(product, (*matrix.shape[:-2], *sizes[:cut], -1))
 
 
-def _solved_half(product: Array, factors: Sequence[Array], first: int) -> tuple[list[Array], Array, Array]:
-    """Update the factors of the modes that a product still has, which are those from ``first`` on."""
+def _solved_half(
+    product: Array, factors: Sequence[Array], first: int, solved: tuple[Array, Array] | None = None
+) -> tuple[list[Array], Array, Array]:
+    """Update the factors of the modes that a product still has, which are those from ``first`` on.
+
+    ``solved`` is what ``_least_squares`` says of the first of them, if that is known.
+    """
     xp, found = array_namespace(product), list(factors)
     grams = [gram(factor) for factor in found]
     for mode in range(first, first + product.ndim - grams[0].ndim + 1):
-        solution, reached = _least_squares(product, found, grams, mode, first)
+        solution, reached = solved or _least_squares(product, found, grams, mode, first)
+        solved = None
         lengths = xp.linalg.vector_norm(solution, axis=-2)
         found[mode] = unit_columns(solution, lengths)
         grams[mode] = gram(found[mode])
@@ -174,7 +179,7 @@ def normal_solution(normal: Array, right: Array) -> Array:
     values, vectors = eigh(normal)
     kept = values > values.shape[-1] * eps(values) * values[..., -1:]
     inverse = xp.where(kept, 1 / xp.where(kept, values, xp.ones_like(values)), xp.zeros_like(values))
-    return xp.matmul(xp.matmul(right, vectors) * inverse[..., None, :], xp.matrix_transpose(vectors))
+    return ((right @ vectors) * inverse[..., None, :]) @ vectors.mT
 
 
 def unit_columns(columns: Array, lengths: Array) -> Array:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tnattn.decomposition.cp_path import Extrapolation
-from tnattn.decomposition.cp_sweep import cp_sweep, difference_energy, khatri_rao_rows
+from tnattn.decomposition.cp_sweep import (
+    cp_sweep,
+    difference_energy,
+    half_sweep,
+    khatri_rao_rows,
+    normal_solution,
+    relative_error,
+)
 from tnattn.decomposition.multilinear import khatri_rao, unfold
 from tnattn.structured.cp import CPTensor
 
@@ -34,6 +41,38 @@ def test_a_sweep_solves_each_problem(sizes):
         np.testing.assert_allclose(own, other, atol=1e-10)
     np.testing.assert_allclose(lengths, weights, rtol=1e-10)
     assert captured == pytest.approx(np.sum(x * CPTensor(lengths, tuple(factors)).to_dense()), rel=1e-10)
+
+
+@pytest.mark.parametrize("sizes, half", [((5, 6), 1), ((6, 7, 8), 2), ((9, 3, 4, 5), 2)], ids=str)
+def test_half_a_sweep_is_the_first_half(sizes, half):
+    x, start = drawn(*sizes), [drawn(n, 2, seed=n) for n in sizes]
+    factors, lengths, captured = half_sweep(x, start, order=x.ndim)
+    expected, _ = by_the_book(x, start)
+    for own, other in zip(factors[:half], expected[:half], strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-10)
+    for own, given in zip(factors[half:], start[half:], strict=True):
+        np.testing.assert_array_equal(own, given)
+    assert captured == pytest.approx(np.sum(x * CPTensor(lengths, tuple(factors)).to_dense()), rel=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-9])
+def test_the_error_is_that_of_the_difference_however_small(scale):
+    """From norms while they tell it, from the difference itself where they cancel."""
+    planted = [drawn(n, 2, seed=n) for n in (6, 7, 8)]
+    x = CPTensor(np.ones(2), tuple(planted)).to_dense() + scale * drawn(6, 7, 8)
+    factors, lengths, captured, _ = cp_sweep(x, planted, order=3, captured=NOTHING)
+    true = np.linalg.norm(x - CPTensor(lengths, tuple(factors)).to_dense()) / np.linalg.norm(x)
+    found = relative_error(x, lengths, factors, captured, np.linalg.norm(x), digits=6)
+    assert found == pytest.approx(true, rel=1e-5)
+
+
+def test_normal_equations_of_any_rank_have_their_smallest_solution():
+    a, right = drawn(2, 9, 4), drawn(2, 5, 4, seed=1)
+    a[1, :, 3] = a[1, :, 0] - a[1, :, 1]
+    normal = a.mT @ a
+    right = right @ normal  # in the range
+    expected = right @ np.linalg.pinv(normal, rcond=1e-12, hermitian=True)
+    np.testing.assert_allclose(normal_solution(normal, right), expected, atol=1e-9)
 
 
 def test_the_two_precisions_take_their_own_road_to_the_same_factors():
