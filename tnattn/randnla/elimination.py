@@ -151,7 +151,7 @@ class _Step:
         Cholesky factors of the residual at them; the identity where others fill up.
     gained : Array, (..., 1), integer
     spent : Array, (..., b), boolean
-        Proposals that are accepted, or whose residual is rounding.
+        Proposals that are accepted, or whose residual was rounding at their turn.
     even : bool
         Whether every matrix has gained w.
     """

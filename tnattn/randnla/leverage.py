@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from tnattn.arrays import (
     Rng,
     accumulator_dtype,
     array_namespace,
+    device,
     eps,
     require_floating,
     require_rng,
@@ -22,6 +24,8 @@ from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import Sparse, gather_rows
+
+_FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
 
 
 def leverage_scores(a: Array, *, rank: int | None = None) -> Array:
@@ -125,11 +129,19 @@ def sample_indices(weights: Array, uniforms: Array) -> Array:
     wide = accumulator_dtype(weights)
     cumulative = xp.cumulative_sum(xp.astype(weights, wide, copy=False), axis=-1)
     aim = xp.astype(uniforms, wide, copy=False) * cumulative[..., -1:]  # (..., s)
+    n, last = weights.shape[-1], cumulative[..., -1:]
     if cumulative.ndim == 1:
         below = xp.searchsorted(cumulative, aim, side="right")
-        return xp.minimum(below, xp.full_like(below, weights.shape[-1] - 1))
-    below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
-    return xp.minimum(below, xp.full_like(below, weights.shape[-1] - 1))
+    elif eps(cumulative) < _FINE:  # one search for the whole stack: row i is brought to between i and i + 1
+        row = xp.reshape(xp.arange(math.prod(last.shape), device=device(last)), last.shape)
+        start = xp.astype(row, wide)
+        scaled = cumulative / xp.where(last > 0, last, xp.ones_like(last)) + start
+        aim = xp.astype(uniforms, wide, copy=False) + start
+        found = xp.searchsorted(xp.reshape(scaled, (-1,)), xp.reshape(aim, (-1,)), side="right")
+        below = xp.reshape(found, aim.shape) - row * n
+    else:
+        below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
+    return xp.minimum(below, xp.full_like(below, n - 1))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def next_rows(lower: Array, raw: Array, coupling: Array, done: Array, *, out: Ar
     if bool(xp.max(amplified) < _MILD):
         rows = matmul_into(inverse, raw, out)
         return subtract_product(rows, inverse @ coupling, done) if done.shape[-2] else rows
-    return solve_triangular(lower, raw - coupling @ done if done.shape[-2] else raw, lower=True)
+    rest = subtract_product(xp.asarray(raw, copy=True), coupling, done) if done.shape[-2] else raw
+    return solve_triangular(lower, rest, lower=True)
 
 
 def forward_substitution(lower: Array, raw: Array) -> Array:

@@ -64,6 +64,15 @@ def test_indices_of_a_stack_are_those_of_each_row():
     assert np.array_equal(together, np.stack([sample_indices(w, uniforms) for w in weights]))
 
 
+def test_indices_without_weight_are_drawn_in_no_row_of_a_stack(xp):
+    weights = np.array([[0.0, 2.0, 0.0, 1e-3, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 7.0, 0.0, 0.0]])
+    uniforms = np.concatenate([[0.0, 1 - 2.0**-23], rng().random(2000)])
+    drawn = to_host(sample_indices(xp.asarray(weights), xp.asarray(uniforms)))
+    assert set(drawn[0].tolist()) == {1, 3}
+    assert set(drawn[1].tolist()) == {4}
+    assert set(drawn[2].tolist()) == {2}
+
+
 def test_a_sample_preserves_the_gram_matrix_on_average():
     a = rng().standard_normal((12, 2)) * np.array([[10.0]] + [[1.0]] * 11)
     method, generator = LeverageSampling(size=5), rng(3)
