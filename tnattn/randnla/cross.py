@@ -181,7 +181,10 @@ class _PartialSearch:
         self._row = xp.zeros((*batch, 1), dtype=xp.int64, device=place)
         self._fresh = xp.ones((*batch, m), dtype=xp.bool, device=place)  # rows not visited
         self._open = xp.ones((*batch, n), dtype=xp.bool, device=place)  # columns not taken
-        self._square, self._last, self._seen = (xp.zeros((*batch, 1), dtype=a.dtype, device=place) for _ in range(3))
+        # the unit is the first row taken: in it squares neither overflow nor underflow
+        self._square, self._last, self._seen, self._unit = (
+            xp.zeros((*batch, 1), dtype=a.dtype, device=place) for _ in range(4)
+        )
         self._converged = xp.zeros((*batch, 1), dtype=xp.bool, device=place)
         self.unfinished = True
 
@@ -211,7 +214,10 @@ class _PartialSearch:
         """Update the squared Frobenius norm of the approximation, and whether the last cross was small enough."""
         xp = self._xp
         left, right = before
-        overlaps = (left.mT @ u[..., None])[..., 0] * (right @ v[..., None])[..., 0]
+        self._unit = xp.where(self._unit > 0, self._unit, xp.max(xp.abs(v), axis=-1, keepdims=True))
+        unit = xp.where(self._unit > 0, self._unit, xp.ones_like(self._unit))
+        v = v / unit
+        overlaps = (left.mT @ u[..., None])[..., 0] * ((right / unit[..., None]) @ v[..., None])[..., 0]
         own = xp.linalg.vector_norm(u, axis=-1, keepdims=True) * xp.linalg.vector_norm(v, axis=-1, keepdims=True)
         self._square = self._square + own * own + 2 * xp.sum(overlaps, axis=-1, keepdims=True)
         self._last = xp.where(alive, own, self._last)

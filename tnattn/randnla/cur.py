@@ -9,8 +9,9 @@ from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_selection import ColumnSelection
 from tnattn.randnla.deim import QDEIMColumns
 from tnattn.randnla.interpolative import require_selection
-from tnattn.randnla.nested_errors import kept_ranks, nested_errors, ordered_basis, stored
+from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
 from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
 from tnattn.randnla.subspace_selection import SubspaceSelection
 from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
@@ -80,9 +81,10 @@ class CUR(MatrixMethod):
         the pseudo-inverse of the intersection of columns and rows, and no other entries are looked at.
     rtol : float, optional
         Tolerance ``||a - C middle R||_F <= rtol ||a||_F``, with the projection only. Every matrix of a stack then keeps
-        the smallest leading parts of the selected columns and rows, equally many of both, that meet it, ``rank`` at
-        most. One that would need more keeps ``rank``, is not ``converged``, and causes a ``ToleranceWarning``. No
-        smaller than ``2 sqrt(eps)`` for implicit matrices of more than a million entries.
+        the smallest leading parts of the selected columns and rows, equally many of both and in the order of pivoted QR
+        factorisations of them, that meet it, ``rank`` at most. One that would need more keeps ``rank``, is not
+        ``converged``, and causes a ``ToleranceWarning``. No smaller than ``2 sqrt(eps)`` for implicit matrices of more
+        than a million entries.
 
     Notes
     -----
@@ -114,7 +116,10 @@ class CUR(MatrixMethod):
             return _through_intersection(columns, rows, columns_of, rows_of)
         if self.rtol is None:
             return _projected(a, columns, rows, columns_of, rows_of)
-        ranks, residual, kept = _needed(a, columns, rows, self.rtol)
+        columns, columns_of, left = in_greedy_order(columns, columns_of)
+        across, rows_of, right = in_greedy_order(rows.mT, rows_of)
+        rows = across.mT
+        ranks, residual, kept = _needed(a, left, right, self.rtol)
         converged = within(residual, self.rtol)
         warn_of_missed(converged, residual, self.rtol, f"rank {self.rank}")
         xp, width = array_namespace(columns), kept.shape[-1]
@@ -142,15 +147,15 @@ def _projected(a: StructuredMatrix, columns: Array, rows: Array, columns_of: Arr
     return CURResult(u, core, vt, middle, columns_of, rows_of, xp.minimum(column_ranks, row_ranks))
 
 
-def _needed(a: StructuredMatrix, columns: Array, rows: Array, rtol: float) -> tuple[Array, Array, Array]:
-    """Return how many of the columns and rows a tolerance needs, what these leave, and which are kept."""
-    xp = array_namespace(columns)
-    left, right = ordered_basis(columns), ordered_basis(rows.mT)
+def _needed(a: StructuredMatrix, left: Array, right: Array, rtol: float) -> tuple[Array, Array, Array]:
+    """Return how many columns and rows, of which bases are given, a tolerance needs, what is left, which are kept."""
+    xp = array_namespace(left)
     core = left.mT @ (a @ right)
-    squares = core * core
+    unit = largest_entry(core)
+    squares = (core / unit) ** 2
     # what the leading block of the core has in its last row and column
     gains = xp.sum(xp.tril(squares), axis=-1) + xp.sum(xp.triu(squares, k=1), axis=-2)
-    return kept_ranks(nested_errors(a, left @ core, right.mT, gains, rtol=rtol), rtol)
+    return kept_ranks(nested_errors(a, left @ core, right.mT, gains, unit=unit, rtol=rtol), rtol)
 
 
 def _through_intersection(columns: Array, rows: Array, columns_of: Array, rows_of: Array) -> CURResult:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_selection import ColumnSelection
-from tnattn.randnla.nested_errors import kept_ranks, nested_errors, ordered_basis, stored
+from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
 from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.pivoted_qr import QRColumns
+from tnattn.randnla.pivoted_qr import QRColumns, largest_entry
 from tnattn.randnla.submatrices import columns_at
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.truncated_pseudo_inverse import numerical_svd
@@ -67,7 +67,8 @@ class InterpolativeDecomposition(MatrixMethod):
         randomized and look at the matrix through one product.
     rtol : float, optional
         Tolerance ``||a - columns coefficients||_F <= rtol ||a||_F``. Every matrix of a stack then keeps the smallest
-        leading part of the selected columns that meets it, ``rank`` columns at most. One that would need more keeps
+        leading part of the selected columns, in the order of a pivoted QR factorisation of them, that meets it,
+        ``rank`` columns at most. One that would need more keeps
         ``rank``, is not ``converged``, and causes a ``ToleranceWarning``. No smaller than ``2 sqrt(eps)`` for implicit
         matrices of more than a million entries.
 
@@ -106,9 +107,10 @@ class InterpolativeDecomposition(MatrixMethod):
         else:
             indices = rule.select(a, self.rank, rng=rng)
         columns = columns_at(a, indices)
-        q = ordered_basis(columns)
+        columns, indices, q = in_greedy_order(columns, indices)
         b = (a.mT @ q).mT
-        errors = nested_errors(a, q, b, xp.sum(b * b, axis=-1), rtol=rtol)
+        unit = largest_entry(b)
+        errors = nested_errors(a, q, b, xp.sum((b / unit) ** 2, axis=-1), unit=unit, rtol=rtol)
         ranks, residual, kept = kept_ranks(errors, rtol)
         width = kept.shape[-1]
         columns = columns[..., :width] * xp.astype(kept, columns.dtype)[..., None, :]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, eps
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.column_selection import with_unused
 from tnattn.randnla.frobenius import squared_frobenius_norm
+from tnattn.randnla.pivoted_qr import largest_entry, pivoted_qr
+from tnattn.randnla.submatrices import take_columns
 from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
@@ -12,26 +15,29 @@ from tnattn.structured.dense import Dense
 _SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 
 
-def ordered_basis(columns: Array) -> Array:
-    """Return q (..., m, r) whose first k columns span the first k of ``columns`` (..., m, r), m >= r, for every k.
+def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
+    """Sort chosen columns so that each is the farthest from the span of those before; O(m r^2).
 
-    Orthonormal, but zero where a column depends on those before it to rounding. O(m r^2) in r steps: a factorisation
-    that fills a dependent column with any direction would take that direction from the columns after it.
+    Parameters
+    ----------
+    columns : Array, (..., m, r), r <= m
+    indices : Array, (..., r), integer
+        What they are called.
+
+    Returns
+    -------
+    columns, indices
+        Sorted.
+    q : Array, (..., m, r)
+        The first k columns span the first k of ``columns``; orthonormal, zero where the columns are exhausted.
     """
-    xp = array_namespace(columns)
-    q = xp.zeros_like(columns)
-    for j in range(columns.shape[-1]):
-        before, w = q[..., :j], columns[..., j : j + 1]
-        least = max(columns.shape[-2:]) * eps(columns) * xp.linalg.vector_norm(w, axis=-2)  # (..., 1)
-        w = w - before @ (before.mT @ w)
-        w = w - before @ (before.mT @ w)  # once more: twice is enough
-        length = xp.linalg.vector_norm(w, axis=-2)
-        unit = w[..., 0] / xp.where(length > least, length, xp.ones_like(length))
-        q[..., j] = xp.where(length > least, unit, xp.zeros_like(unit))
-    return q
+    xp, r = array_namespace(columns), columns.shape[-1]
+    result = pivoted_qr(columns, r)
+    order = with_unused(result.pivots, r)
+    return take_columns(columns, order), xp.take_along_axis(indices, order, axis=-1), result.q
 
 
-def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, *, rtol: float) -> Array:
+def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, *, unit: Array, rtol: float) -> Array:
     """Return relative Frobenius errors of nested projections of a matrix, for ranks 0, 1, ..., r.
 
     Parameters
@@ -41,7 +47,9 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     right : Array, (..., r, n)
         The projection onto everything chosen is ``left right``.
     gains : Array, (..., r)
-        Squared Frobenius norm of what the projection gains by each rank.
+        Squared Frobenius norm of what the projection gains by each rank, in units of ``unit^2``.
+    unit : Array, (..., 1, 1)
+        Positive, of the size of the projection.
     rtol : float
         What has to be resolved.
 
@@ -62,13 +70,20 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     million entries the former is such a difference. 2 m n r flops.
     """
     xp = array_namespace(left)
-    gains = xp.astype(gains, accumulator_dtype(gains), copy=False)
     require_above_rounding(rtol, left)
+    wide = accumulator_dtype(gains)
+    gains = xp.astype(gains, wide, copy=False)
     if isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL:
-        rest = xp.astype(frobenius_norm(a.to_dense() - left @ right), gains.dtype, copy=False) ** 2
+        missed = a.to_dense() - left @ right
+        nothing = xp.all(gains == 0, axis=-1)[..., None, None]
+        common = largest_entry(missed)
+        common = xp.where(nothing | (common > unit), common, unit)
+        gains = gains * xp.astype((unit / common)[..., 0], wide, copy=False) ** 2
+        rest = xp.astype(frobenius_norm(missed / common), wide, copy=False) ** 2
     else:
         require_resolved(rtol, a.like)
-        rest = squared_frobenius_norm(a) - xp.sum(gains, axis=-1)
+        square = xp.astype(unit[..., 0, 0], wide, copy=False) ** 2
+        rest = squared_frobenius_norm(a) / square - xp.sum(gains, axis=-1)
         rest = xp.maximum(rest, xp.zeros_like(rest))
     steps = xp.concat([rest[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
     squares = xp.flip(xp.cumulative_sum(steps, axis=-1), axis=-1)

@@ -144,8 +144,7 @@ def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> PivotedQRResult:
     xp = array_namespace(a)
     *batch, m, n = a.shape
     place = device(a)
-    largest = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
-    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
+    scale = largest_entry(a)
     a = a / scale  # squares neither overflow nor underflow
     squares = xp.sum(a * a, axis=-2)  # (..., n)
     total = xp.sum(squares, axis=-1)
@@ -184,3 +183,10 @@ def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> PivotedQRResult:
     safe = xp.where(total > 0, total, xp.ones_like(total))
     residual = xp.sqrt(xp.sum(xp.square(a - q @ r), axis=(-2, -1)) / safe)
     return PivotedQRResult(q, r * scale, pivots, residual, within(residual, rtol))
+
+
+def largest_entry(a: Array) -> Array:
+    """Return the largest absolute entries (..., 1, 1) of matrices, or 1 for a zero matrix: a unit for squares."""
+    xp = array_namespace(a)
+    largest = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
+    return xp.where(largest > 0, largest, xp.ones_like(largest))

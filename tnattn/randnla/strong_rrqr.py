@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
 from tnattn.randnla.column_selection import ColumnSelection, require_columns
-from tnattn.randnla.pivoted_qr import QRColumns, compressed
+from tnattn.randnla.pivoted_qr import QRColumns, compressed, largest_entry
 from tnattn.randnla.sketch import Sketch
 from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
@@ -46,6 +46,7 @@ class StrongColumns(ColumnSelection):
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         require_columns(size, a.shape[-1])
         dense = compressed(a, self.sketch, size + self.oversampling, rng=rng)
+        dense = dense / largest_entry(dense)
         if dense.shape[-2] > dense.shape[-1]:
             dense = orthonormalise_with_factor(dense)[1]  # volumes and lengths are those of the triangular factor
         chosen = QRColumns().select(Dense(dense), size, rng=None)

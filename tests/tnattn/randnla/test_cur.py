@@ -255,6 +255,16 @@ def test_a_cross_meets_its_tolerance_or_says_what_is_missed(cls):
     np.testing.assert_allclose(result.to_dense()[0], cls(2)(a).to_dense(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("cls", [FullPivotCross, PartialPivotCross])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_crosses_know_their_error_at_every_scale(cls, scale):
+    a = (matrices(1)[0] * scale).astype("f4")
+    result = cls(12, rtol=0.05)(a)
+    assert 3 < result.ranks < 12
+    assert result.converged
+    assert 0.005 < result.residual <= 0.05
+
+
 def test_partial_pivoting_passes_over_empty_rows():
     a = np.zeros((6, 5))
     a[4:, 3:] = [[1.0, 2.0], [3.0, 5.0]]

@@ -8,11 +8,12 @@ import pytest
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.randnla.column_selection import GivenColumns
 from tnattn.randnla.cur import CUR
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.interpolative import InterpolativeDecomposition
 from tnattn.randnla.leverage_draws import LeverageDraws
-from tnattn.randnla.nested_errors import ordered_basis
+from tnattn.randnla.nested_errors import in_greedy_order
 from tnattn.randnla.pivoted_qr import QRColumns
 from tnattn.randnla.strong_rrqr import StrongColumns
 from tnattn.randnla.tolerance import ToleranceWarning
@@ -122,15 +123,44 @@ def test_beyond_the_ranks_there_is_nothing(method):
 
 
 def test_columns_drawn_twice_gain_nothing():
-    """A factorisation that fills a repeated column with any direction would lose that direction for those after it."""
     a = with_singular_values(rng(), slow_spectrum(12), 12, 12)
-    repeated = np.stack([a[:, 0], a[:, 0], *a[:, 1:].T], axis=1)
-    q = ordered_basis(repeated[:, :12])
-    assert np.all(q[:, 1] == 0)
-    np.testing.assert_allclose(q[:, [0, *range(2, 12)]].T @ q[:, [0, *range(2, 12)]], np.eye(11), atol=1e-13)
-    np.testing.assert_allclose(q @ (q.T @ a[:, :11]), a[:, :11], atol=1e-13)
+    names = np.array([0, 0, *range(1, 11)])
+    columns, indices, q = in_greedy_order(a[:, names], names)
+    np.testing.assert_array_equal(columns, a[:, indices])
+    assert sorted(indices[:11]) == list(range(11))
+    assert indices[11] == 0
+    np.testing.assert_allclose(q.T @ q, np.diag(np.r_[np.ones(11), 0.0]), atol=1e-13)
+    for k in range(1, 12):
+        np.testing.assert_allclose(q[:, :k] @ (q[:, :k].T @ columns[:, :k]), columns[:, :k], atol=1e-13)
     result = InterpolativeDecomposition(12, LeverageDraws(subspace=4), rtol=0.3)(a, rng=rng(2))
     np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-9)
+
+
+@every_adaptive
+def test_no_more_columns_are_kept_than_greedy_ones_need(method):
+    """Points of all singular vectors come in no order of their own: the best come first all the same."""
+    a = with_singular_values(rng(), 0.5 ** np.arange(12), 20, 12)
+    greedy = InterpolativeDecomposition(12, QRColumns(), rtol=0.05)(a).ranks
+    assert method.with_rank(12)(a, rng=rng()).ranks <= greedy + 2
+
+
+@every_adaptive
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_scale_of_a_matrix_is_immaterial_in_single_precision(method, scale):
+    a = spectra().astype("f4")
+    ranks = method.with_rank(30)(a, rng=rng()).ranks
+    scaled = method.with_rank(30)(a * np.float32(scale), rng=rng())
+    assert np.all(np.abs(scaled.ranks - ranks) <= 2)
+    assert np.all(scaled.converged)
+    assert np.all(scaled.residual[:3] <= 0.05)
+
+
+def test_columns_of_zeros_leave_everything():
+    a = np.zeros((6, 7), dtype="f4")
+    a[:, 6] = 1e-30
+    with pytest.warns(ToleranceWarning, match="largest relative error is 1;"):
+        result = InterpolativeDecomposition(2, GivenColumns((0, 1)), rtol=0.1)(a)
+    assert not result.converged
 
 
 @every_adaptive
