@@ -69,10 +69,14 @@ class TTRounding:
             batch, (left, n, right) = tuple(core.shape[:-3]), core.shape[-3:]
             matrix = xp.reshape(core, (*batch, left * n, right))
             rank = None if ranks is None else min(ranks[place], left * n, right)
-            step = leading_subspace(matrix, rank=rank, energy=allowed)
-            rest = xp.matmul(xp.matrix_transpose(step.basis), matrix)  # (..., rank, right)
+            # through its triangular factor: sums over a long mode would lose digits that the short ones keep
+            tall = left * n > right
+            basis, short = orthonormalise_with_factor(matrix) if tall else (None, matrix)
+            step = leading_subspace(short, rank=rank, energy=allowed)
+            rest = xp.matmul(xp.matrix_transpose(step.basis), short)  # (..., rank, right)
             cores[place + 1] = contract("...ab,...bnc->...anc", rest, cores[place + 1])
-            done.append(xp.reshape(step.basis, (*batch, left, n, step.basis.shape[-1])))
+            kept = step.basis if basis is None else xp.matmul(basis, step.basis)  # (..., left n, rank)
+            done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)
         return TruncatedTensorTrain(
             cores=(*done, cores[-1]),

@@ -65,6 +65,17 @@ def test_cores_are_orthonormal():
         np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[-1]), atol=1e-13)
 
 
+def test_long_sums_of_positive_numbers_keep_small_ranks_in_float32():
+    """One plus a thousandth of a smooth tensor: products over 3000 entries would lose all ranks but the first."""
+    t = np.linspace(0, 1, 60)
+    x = 1 + 1e-3 / (1 + t[:, None, None] + 2 * t[:, None] + t)
+    cores = [np.repeat(core, 50, axis=-2).astype(np.float32) for core in TTSVD(ranks=4)(x).cores]
+    exact, result = (TensorTrain(tuple(c.astype(np.float64) for c in cores)), TTRounding(ranks=3)(TensorTrain(cores)))
+    difference = exact - TensorTrain(tuple(core.astype(np.float64) for core in result.cores))
+    assert difference.norm() < 5e-6 * exact.norm()
+    assert (exact - TTRounding(ranks=1)(exact)).norm() > 1e-5 * exact.norm()
+
+
 def test_a_zero_train_stays_zero():
     train = 0.0 * drawn_train((3, 4, 5))
     result = TTRounding(rtol=0.1)(train)
