@@ -63,6 +63,20 @@ def test_padding_raises_ranks_and_is_not_hidden():
     np.testing.assert_allclose(result.to_dense(), cut[None], atol=1e-8)
 
 
+@pytest.mark.parametrize("n", [48, 50])
+def test_padding_of_a_kernel_raises_its_ranks_and_is_not_hidden(n):
+    """exp(-|i - j|) has ranks 3 at 64; cut to fewer rows and columns it is the product with two windows."""
+    i = np.arange(64)
+    whole = np.exp(-0.1 * np.abs(i[:, None] - i))
+    method, cut = QuantisedTTMatrix(64, rtol=1e-9), whole[:n, :n]
+    assert max(method(whole).ranks) == 3
+    result = method(cut)
+    assert result.padded == (64, 64)
+    assert result.shape == (n, n)
+    assert 3 < max(result.ranks) <= 12
+    assert np.linalg.norm(cut - result.to_dense()) <= result.error_certificate + 1e-8 * np.linalg.norm(cut)
+
+
 @quick
 @given(m=st.integers(1, 20), n=st.integers(1, 20), batch=st.sampled_from([(), (2,)]))
 def test_a_matrix_of_any_size_is_exact_at_full_ranks(m, n, batch):
