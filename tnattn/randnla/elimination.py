@@ -184,15 +184,18 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     work = xp.astype(xp.reshape(work, (-1, size, size)), xp.float64, copy=True)  # row by row overwritten by the factor
     bars, floor, left = xp.reshape(bars, (-1, size)), xp.reshape(floor, (-1, 1)), xp.reshape(left, (-1,))
     remaining = xp.asarray(xp.linalg.diagonal(work), copy=True)  # (stack, b)
-    accepted, roots = xp.zeros(remaining.shape, dtype=xp.bool), xp.ones_like(remaining)
+    accepted = xp.zeros(remaining.shape, dtype=xp.bool)
     for i in range(size):
-        yes = (remaining[:, i] > bars[:, i]) & (left > 0)
+        pivot, row = remaining[:, i], work[:, i, i + 1 :]
+        yes = (pivot > bars[:, i]) & (left > 0)
+        if not yes.any():
+            row[...] = 0.0
+            continue
         accepted[:, i] = yes
         left = left - yes
-        roots[:, i] = xp.where(yes, remaining[:, i], 1.0) ** 0.5
-        row = work[:, i, i + 1 :] - (work[:, None, :i, i] @ work[:, :i, i + 1 :])[:, 0, :]
-        row *= (yes / roots[:, i])[:, None]
-        work[:, i, i + 1 :] = row
+        if i:
+            row -= (xp.asarray(work[:, :i, i], copy=True)[:, None, :] @ work[:, :i, i + 1 :])[:, 0, :]
+        row *= (xp.where(yes, pivot, xp.inf) ** -0.5)[:, None]
         remaining[:, i + 1 :] -= row * row
     gained = xp.sum(accepted, axis=-1, keepdims=True)
     width = int(xp.max(gained))
@@ -200,7 +203,7 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     used = xp.arange(width) < gained  # (stack, w)
     upper = xp.take_along_axis(xp.take_along_axis(work, order[:, :, None], axis=1), order[:, None, :], axis=2)
     upper = xp.where(used[:, :, None] & used[:, None, :], xp.triu(upper, k=1), 0.0)
-    diagonal = xp.where(used, xp.take_along_axis(roots, order, axis=-1), 1.0)
+    diagonal = xp.where(used, xp.take_along_axis(remaining, order, axis=-1), 1.0) ** 0.5
     lower = upper.mT + diagonal[:, :, None] * xp.eye(width)
 
     def back(x: Array, *axes: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tnattn.arrays import Array, array_namespace, device, matmul_into, prefers_host_tiles, subtract_product
 from tnattn.linalg import solve_triangular
 
-_MILD = 100.0  # amplification up to which a product with an inverse is as good as a substitution
+_MILD = 4000.0  # amplification up to which products with an inverse lose no more than a shift by rounding errors
 _BLOCK = 100  # rows at a time: BLAS is at full speed, and the inverses of the diagonal blocks cost a third at most
 
 
