@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tnattn.arrays import dtype_name
+from tnattn.arrays import dtype_name, to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.decomposition.entries import ArrayEntries, CountedEntries, EntryTensor, linear_index, multi_index
 from tnattn.decomposition.pivoting import DOMINANCE, fitted, interpolation
@@ -360,6 +360,9 @@ def test_every_library_gives_the_same(xp, assert_close):
     x = smooth(8)
     host, ring = (TTCross(ranks=3, sweeps=2)(a, rng=np.random.default_rng(0)) for a in (x, xp.asarray(x)))
     assert_close(ring.to_dense(), host.to_dense(), rtol=0, atol=1e-3 if xp.dtype == "float32" else 1e-9)
+    met = TTCross(rtol=0.01)(xp.asarray(np.stack([x, 1 - x])), rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(to_host(met.converged), [True, True])
+    assert_close(met.to_dense(), np.stack([x, 1 - x]), rtol=0, atol=0.05)
     single = TTCross(ranks=3)(xp.asarray(x, dtype="float32"), rng=np.random.default_rng(0))
     assert dtype_name(single.to_dense().dtype) == "float32"
 
