@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 # lower layers come first; a module may import its own layer and lower ones
 LAYERS = {
     "tnattn.arrays": 0,
+    "tnattn.lapack": 0,
     "tnattn.linalg": 1,
+    "tnattn.fast_transforms": 1,
     "tnattn.structured": 2,
     "tnattn.randnla": 3,
     "tnattn.decomposition": 4,

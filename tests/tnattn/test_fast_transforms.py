@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from tnattn.structured.fast_transforms import cosine_transform, hadamard_transform
+from tnattn.fast_transforms import cosine_transform, hadamard_transform
 
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
