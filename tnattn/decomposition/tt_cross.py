@@ -40,7 +40,8 @@ from tnattn.structured.tensor_train import TensorTrain
 FIRST_RANK = 8  # of a tolerance: what the first sweep may find
 SWEEPS = (2, 6)  # for given ranks, where a third pass gains a few percent; for a tolerance, whose ranks must grow
 JUDGES = 48  # fibres of each mode, at least, on which the result is judged
-SHARE = 0.6  # of a tolerance, for the fit and for the rounding: their errors add up nearly at right angles
+FIT = 0.8  # of a tolerance: what the fit may spend
+MARGIN = 0.7  # of the rest: what the rounding may, for the estimate of the sum has an interval too
 
 
 @dataclass(frozen=True)
@@ -105,34 +106,32 @@ class TTCross(TrainTruncation):
         columns, most = self._first_columns(source, bonds, generator), self.sweeps or SWEEPS[ranks is None]
         for sweep in range(1, most + 1):
             fit = self._forward(source, columns, self._share(sweep))
-            if sweep == most:
+            if sweep == most and ranks is not None:
+                rounding = TTRounding(ranks=ranks)
                 break
             check = sample_fibres(source, fit.train, entries=self.samples, rng=generator)
-            if self._suffices(check):
+            if sweep == most or self._suffices(check):
+                rounding = TTRounding(ranks=ranks) if ranks is not None else self._rest(check, max(source.sizes))
                 break
             columns = self._next_columns(source, bonds, fit, columns, check, self._share(sweep))
-        return self._judged(source, fit, ranks, sweep, generator)
+        return self._judged(source, fit, rounding, sweep, generator)
 
-    def _judged(
-        self, source: CountedEntries, fit: CrossFit, ranks: tuple[int, ...] | None, sweeps: int, rng: Rng
-    ) -> CrossTrain:
+    def _judged(self, source: CountedEntries, fit: CrossFit, rounding: TTRounding, sweeps: int, rng: Rng) -> CrossTrain:
         """Round a train and look at its error on new fibres."""
         xp = array_namespace(source.like)
-        train, bond_ranks = fit.train, None
-        if self.rtol is not None:
-            rounded = TTRounding(rtol=max(SHARE * self.rtol, max(source.sizes) * eps(source.like)))(train)
-            train, bond_ranks = rounded, rounded.bond_ranks
-        elif ranks is not None and any(found > wanted for found, wanted in zip(train.ranks, ranks, strict=True)):
-            rounded = TTRounding(ranks=ranks)(train)
-            train, bond_ranks = rounded, rounded.bond_ranks
+        ranks = rounding.ranks
+        if isinstance(ranks, tuple) and all(r <= wanted for r, wanted in zip(fit.train.ranks, ranks, strict=True)):
+            found = [xp.full(source.batch, r, dtype=xp.int64, device=device(source.like)) for r in fit.train.ranks]
+            train, bond_ranks = fit.train, xp.stack(found, axis=-1)
         else:
-            found = [xp.full(source.batch, r, dtype=xp.int64, device=device(source.like)) for r in train.ranks]
-            bond_ranks = xp.stack(found, axis=-1)
+            rounded = rounding(fit.train)
+            train, bond_ranks = rounded, rounded.bond_ranks
         final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=JUDGES)
         interval = final.interval()
         converged = within(interval[1], self.rtol or 0.0)
         if self.rtol is not None:
-            warn_of_missed(converged, interval[1], self.rtol, f"ranks {train.ranks} after {sweeps} sweeps")
+            spent = f"ranks {train.ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
+            warn_of_missed(converged, interval[1], self.rtol, spent)
         return CrossTrain(
             train.cores,
             bond_ranks=bond_ranks,
@@ -148,7 +147,14 @@ class TTCross(TrainTruncation):
     def _suffices(self, check: SampledFibres) -> bool:
         """Whether another sweep is not worth its entries."""
         xp = array_namespace(check.residual)
-        return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else SHARE * self.rtol)))
+        return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else FIT * self.rtol)))
+
+    def _rest(self, check: SampledFibres, longest: int) -> TTRounding:
+        """Return the rounding that may spend what a fit has left of a tolerance: their errors are nearly orthogonal."""
+        xp, rtol = array_namespace(check.residual), self.rtol or 0.0
+        spent = min(FIT, float(xp.max(check.interval()[1])) / rtol)
+        floor = longest * eps(check.residual)
+        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, floor))
 
     def _share(self, sweep: int) -> float:
         """Return what a step may discard of its columns: less from sweep to sweep, for the fit amplifies it."""

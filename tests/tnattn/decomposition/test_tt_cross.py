@@ -228,7 +228,9 @@ def test_needles_are_reported(n, seed):
 
 
 def test_a_missed_tolerance_is_a_warning_and_not_hidden(seed):
-    with pytest.warns(ToleranceWarning, match=r"rtol 0.1 is not met at ranks \(1, \d+\) after 3 sweeps by 1 of the 1"):
+    with pytest.warns(
+        ToleranceWarning, match=r"rtol 0.1 is not met at ranks \(1, \d+\) after 3 sweeps, .* by 1 of the 1"
+    ):
         result = TTCross(rtol=0.1, sweeps=3)(needles(256), rng=np.random.default_rng(seed))
     assert not result.converged
     assert result.residual > 0.5
