@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, array_namespace, subtract_product
+from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import leading_svd, near_orthonormal, orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
@@ -98,42 +98,50 @@ class KrylovSpace:
 
     def __init__(self, a: StructuredMatrix, basis: Array) -> None:
         self._a = a
-        self.basis = basis
-        self.image = a.mT @ basis  # (..., n, columns of the basis)
-        self._last = self.image
+        # stored by rows, which blocks are added to without moving what is there
+        self._rows = array_namespace(basis).matrix_transpose(basis)  # (..., columns of the basis, m)
+        self._image_rows = (a.mT @ basis).mT  # (..., columns of the basis, n)
+        self._width = self.size  # of the last block
 
     @property
-    def _transposed(self) -> Array:
-        return array_namespace(self.basis).matrix_transpose(self.basis)
+    def basis(self) -> Array:
+        """Orthonormal columns, (..., m, size)."""
+        return array_namespace(self._rows).matrix_transpose(self._rows)
+
+    @property
+    def image(self) -> Array:
+        """A^T times the basis, (..., n, size)."""
+        return array_namespace(self._rows).matrix_transpose(self._image_rows)
 
     @property
     def size(self) -> int:
         """Number of columns of the basis."""
-        return int(self.basis.shape[-1])
+        return int(self._rows.shape[-2])
 
     def extend(self) -> bool:
         """Add A times the last block of A^T Q to the basis; return whether there was room for anything.
 
         Products with A and its transpose: one of each, as wide as the block.
         """
-        xp = array_namespace(self.basis)
+        xp = array_namespace(self._rows)
         room = min(self._a.shape[-2:]) - self.size
         if room <= 0:
             return False
         # scaling the columns changes no span, and keeps the block clear of overflow
-        block = narrow_product(self._a, near_orthonormal(self._last))[..., : min(room, self._last.shape[-1])]
-        block = near_orthonormal(subtract_product(block, self.basis, self._transposed @ block))
-        overlap = self._transposed @ block
-        block = orthonormalise(subtract_product(block, self.basis, overlap))  # twice is enough
-        joined = xp.concat([self.basis, block], axis=-1)
+        last = near_orthonormal(self.image[..., -self._width :])
+        block = narrow_product(self._a, last)[..., : min(room, self._width)]
+        block = near_orthonormal(block - self.basis @ (self._rows @ block))
+        overlap = self._rows @ block
+        block = orthonormalise(block - self.basis @ overlap)  # twice is enough
+        self._width = block.shape[-1]
+        joined = xp.concat([self._rows, xp.matrix_transpose(block)], axis=-2)
         if bool(xp.max(xp.abs(overlap)) < 0.1):
-            self._last = self._a.mT @ block
-            self.basis, self.image = joined, xp.concat([self.image, self._last], axis=-1)
+            self._image_rows = xp.concat([self._image_rows, xp.matrix_transpose(self._a.mT @ block)], axis=-2)
+            self._rows = joined
             return True
         # the space had become invariant: what fills it up is arbitrary, and must not lie within it
-        self.basis = orthonormalise(joined)
-        self.image = self._a.mT @ self.basis
-        self._last = self.image[..., -block.shape[-1] :]
+        self._rows = xp.matrix_transpose(orthonormalise(xp.matrix_transpose(joined)))
+        self._image_rows = xp.matrix_transpose(self._a.mT @ self.basis)
         return True
 
     def truncated(self, rank: int) -> RandomizedSVDResult:
@@ -144,6 +152,6 @@ class KrylovSpace:
     def restart(self, keep: int) -> None:
         """Keep the leading left singular vectors of the projection only, and go on from all of them."""
         v, s, wt = leading_svd(self.image, keep=keep)
-        self.basis = self.basis @ wt.mT
-        self.image = v * s[..., None, :]
-        self._last = self.image
+        self._rows = wt @ self._rows
+        self._image_rows = s[..., None] * v.mT
+        self._width = keep
