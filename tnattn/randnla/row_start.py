@@ -53,7 +53,7 @@ class RowStart:
         indices = xp.reshape(xp.minimum(indices, xp.full_like(indices, m - 1)), (-1,))
         if isinstance(a, Dense):
             chosen = xp.reshape(xp.take(a.array, indices, axis=-2), (*a.batch, columns, rows, a.shape[-1]))
-            return xp.sum(self.signs[..., None] * chosen, axis=-2)
+            return (self.signs[:, None, :] @ chosen)[..., 0, :]
         flat = xp.reshape(self.signs, (-1,))
         units = xp.astype(xp.arange(m, device=device(flat))[:, None] == indices, flat.dtype) * flat
         return (a.mT @ xp.sum(xp.reshape(units, (m, columns, rows)), axis=-1)).mT
