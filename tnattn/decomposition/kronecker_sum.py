@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.kronecker import KroneckerSum
 
@@ -26,10 +27,16 @@ class NearestKroneckerSum(KroneckerSum):
         Frobenius error, exact: what the rearranged matrix loses.
     ranks : Array, (...), integer
         Terms of each matrix of the stack.
+    residual : Array, (...)
+        The same error, relative to the norm of the matrix.
+    converged : Array, (...), bool
+        Whether it is within the tolerance, or rounding where none was given.
     """
 
     error_certificate: Array
     ranks: Array
+    residual: Array
+    converged: Array
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class NearestKronecker(MatrixMethod):
     terms : int
         At most; no more are used than the rearranged matrix has rows or columns.
     rtol : float, optional
-        Fewer terms are used where they leave a relative error of at most this.
+        Fewer terms are used where they leave a relative error of at most this; where ``terms`` do not, a
+        ``ToleranceWarning`` says so.
     rows, columns : int, optional
         Sizes of the left factors, divisors of those of the matrix; by default the ones nearest to the square root.
 
@@ -62,12 +70,12 @@ class NearestKronecker(MatrixMethod):
             value = getattr(self, name)
             if value is not None:
                 require_count(value, name, least=1)
-        if self.rtol is not None and not 0 < self.rtol < 1:
-            raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed, or None for the given number of terms")
+        require_optional_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> NearestKroneckerSum:
         dense = a.to_dense()
         xp = array_namespace(dense)
+        require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])
         m1, n1 = _divisor(self.rows, m, "rows"), _divisor(self.columns, n, "columns")
         table = rearranged(dense, m1, n1)
@@ -76,11 +84,13 @@ class NearestKronecker(MatrixMethod):
             step = leading_subspace(table, rank=min(self.terms, *table.shape[-2:]))
         others = xp.matmul(xp.matrix_transpose(step.basis), table)  # (..., r, m_2 n_2)
         batch, terms = tuple(dense.shape[:-2]), step.basis.shape[-1]
+        error = xp.sqrt(step.discarded)
         return NearestKroneckerSum(
             xp.reshape(step.basis.mT, (*batch, terms, m1, n1)),
             xp.reshape(others, (*batch, terms, m // m1, n // n1)),
-            xp.sqrt(step.discarded),
+            error,
             step.ranks,
+            *judged(error, norm(table, order=2), self.rtol or 0.0, f"{terms} terms"),
         )
 
 

@@ -11,11 +11,13 @@ from typing import Any, Self
 from tnattn.arrays import Array, Rng, array_namespace, contract, device
 from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
 from tnattn.decomposition.tt_svd import TTSVD
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain
@@ -165,10 +167,16 @@ class QuantisedMatrix(TTMatrix):
         Frobenius error with the padding; without it no more, and the same where there is none.
     bond_ranks : Array, (..., L - 1), integer
         Ranks of each matrix of the stack.
+    residual : Array, (...)
+        The certificate, relative to the norm of the matrix.
+    converged : Array, (...), bool
+        Whether it is within the tolerance, or rounding where none was given.
     """
 
     error_certificate: Array
     bond_ranks: Array
+    residual: Array
+    converged: Array
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,8 @@ class QuantisedTTMatrix(MatrixMethod):
     rank : int
         Of every bond at most, lowered where the sizes admit less.
     rtol : float, optional
-        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken.
+        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken. Where
+        the rank does not suffice, a ``ToleranceWarning`` says so.
 
     Notes
     -----
@@ -194,12 +203,12 @@ class QuantisedTTMatrix(MatrixMethod):
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
-        if self.rtol is not None and not 0 < self.rtol < 1:
-            raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed, or None for the given rank")
+        require_optional_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
         dense = a.to_dense()
         xp = array_namespace(dense)
+        require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])
         count = max(levels(m), levels(n), 1)
         digits = [[2 if place >= count - levels(size) else 1 for place in range(count)] for size in (m, n)]
@@ -218,8 +227,16 @@ class QuantisedTTMatrix(MatrixMethod):
         ]
         if len(train.cores) > count:  # a single pair of digits: the train has an end of one entry
             cores[-1] = cores[-1] * train.cores[-1][..., None]
+        error = train.error_certificate
+        residual, converged = judged(error, norm(dense, order=2), self.rtol or 0.0, f"rank {self.rank}")
         return QuantisedMatrix(
-            tuple(cores), m, n, error_certificate=train.error_certificate, bond_ranks=train.bond_ranks
+            tuple(cores),
+            m,
+            n,
+            error_certificate=error,
+            bond_ranks=train.bond_ranks,
+            residual=residual,
+            converged=converged,
         )
 
 

@@ -92,6 +92,12 @@ class StructuredTensor(abc.ABC):
         """Sizes of the modes."""
         return self.shape[len(self.shape) - self.order :]
 
+    @property
+    @final
+    def compression(self) -> float:
+        """Entries of the stack divided by the scalars stored for it; below 1 it stores more than the tensor itself."""
+        return math.prod(self.shape) / self.storage
+
     @final
     def to_dense(self) -> Array:
         """Return the stack as one array."""

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.kronecker_sum import NearestKronecker, rearranged
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.testing.structures import check_structured
 
 quick = settings(max_examples=25, deadline=None)
@@ -40,10 +41,28 @@ def test_a_sum_of_products_is_recovered_with_its_terms(seed):
     np.testing.assert_allclose(result.to_dense(), a, atol=1e-10)
 
 
-def test_a_tolerance_needs_no_more_terms_than_are_allowed():
-    a = drawn(16, 16)
-    assert NearestKronecker(2, rtol=1e-6)(a).terms == 2
-    assert NearestKronecker(100, rtol=0.5)(a).terms < 16
+def test_a_tolerance_needs_no_more_terms_than_are_allowed_and_the_miss_is_said():
+    a = np.stack([drawn(16, 16), np.eye(16)])
+    with pytest.warns(ToleranceWarning, match="rtol 1e-06 is not met at 2 terms by 1 of the 2"):
+        result = NearestKronecker(2, rtol=1e-6)(a)
+    assert result.terms == 2
+    errors = np.linalg.norm(a - result.to_dense(), axis=(-2, -1)) / np.linalg.norm(a, axis=(-2, -1))
+    np.testing.assert_allclose(result.residual, errors, atol=1e-7)
+    assert result.converged.tolist() == [False, True]
+
+
+@pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+def test_a_tolerance_that_is_met_needs_fewer_terms_and_no_warning():
+    result = NearestKronecker(100, rtol=0.5)(drawn(16, 16))
+    assert result.terms < 16
+    assert result.converged
+    assert 0.1 < result.residual <= 0.5
+
+
+def test_a_zero_matrix_is_exact():
+    result = NearestKronecker(rtol=0.1)(np.zeros((4, 6)))
+    assert not result.to_dense().any()
+    assert result.converged
 
 
 def test_the_result_is_a_sound_matrix():
@@ -78,8 +97,10 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: NearestKronecker(rows=0), "rows"),
         (lambda: NearestKronecker(rows=5)(np.ones((12, 10))), "does not divide 12"),
         (lambda: NearestKronecker()(np.full((4, 4), np.nan)), "NaN"),
+        (lambda: NearestKronecker(rtol=1e-16)(np.ones((4, 4))), "rtol 1e-16 is below"),
+        (lambda: NearestKronecker()(np.ones(4)), "two axes"),
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):

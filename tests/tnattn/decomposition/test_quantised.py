@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.quantised import QuantisedTT, QuantisedTTMatrix, levels
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.testing.structures import check_structured
 
 quick = settings(max_examples=25, deadline=None)
@@ -98,10 +99,22 @@ def test_a_matrix_of_low_rank_bonds_acts_on_values_without_being_formed():
     check_structured(result)
 
 
-def test_a_tolerance_gives_way_to_the_largest_rank():
-    a = drawn(32, 32)
-    assert max(QuantisedTTMatrix(5, rtol=1e-6)(a).ranks) == 5
-    assert max(QuantisedTTMatrix(100, rtol=0.9)(a).ranks) < 16
+def test_a_tolerance_gives_way_to_the_largest_rank_and_the_miss_is_said():
+    a = np.stack([drawn(32, 32), np.ones((32, 32))])
+    with pytest.warns(ToleranceWarning, match="rtol 1e-06 is not met at rank 5 by 1 of the 2"):
+        result = QuantisedTTMatrix(5, rtol=1e-6)(a)
+    assert max(result.ranks) == 5
+    errors = np.linalg.norm(a - result.to_dense(), axis=(-2, -1)) / np.linalg.norm(a, axis=(-2, -1))
+    np.testing.assert_allclose(result.residual, errors, atol=1e-7)
+    assert result.converged.tolist() == [False, True]
+
+
+@pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+def test_a_tolerance_that_is_met_needs_fewer_ranks_and_no_warning():
+    result = QuantisedTTMatrix(100, rtol=0.9)(drawn(32, 32))
+    assert max(result.ranks) < 16
+    assert result.converged
+    assert 0.1 < result.residual <= 0.9
 
 
 def test_the_certificate_of_a_matrix_bounds_its_error(seed):
@@ -129,8 +142,11 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: QuantisedTT(rtol=1e-16)(np.ones((3, 4, 5))), "is below"),
         (lambda: QuantisedTTMatrix(0), "rank"),
         (lambda: QuantisedTTMatrix(rtol=0.0), "0 < rtol < 1"),
+        (lambda: QuantisedTTMatrix(rtol=1e-16)(np.ones((4, 4))), "rtol 1e-16 is below"),
+        (lambda: QuantisedTTMatrix()(np.full((4, 4), np.nan)), "NaN"),
+        (lambda: QuantisedTTMatrix()(np.ones(4)), "two axes"),
     ],
-    ids=range(6),
+    ids=range(9),
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import opt_einsum
 import pytest
 import tensorly
 
@@ -147,6 +148,23 @@ def test_a_wrong_length_is_refused(kind):
 )
 def test_storage_is_counted(kind, storage):
     assert made(kind, batch=(2,)).storage == storage
+
+
+def test_compression_is_entries_over_storage():
+    tensor = CPTensor(np.ones((2, 1)), tuple(np.ones((2, n, 1)) for n in (40, 50, 60)))
+    assert tensor.compression == pytest.approx(40 * 50 * 60 / 151)
+    assert made("train", (2, 2, 2)).compression < 1
+
+
+def test_a_repeated_product_plans_no_path_anew(monkeypatch):
+    view, x = made("tucker", (7, 5, 6)).as_matrix((0,), (1, 2)), np.ones((30, 2))
+    first, planned = view @ x, []
+    path = opt_einsum.contract_path
+    monkeypatch.setattr(opt_einsum, "contract_path", lambda *a, **k: planned.append(a) or path(*a, **k))
+    np.testing.assert_array_equal(view @ x, first)
+    assert not planned
+    view @ np.ones((30, 11))  # a new shape is planned: the count can fail
+    assert len(planned) == 1
 
 
 def test_padding_is_not_counted():
