@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import threadpoolctl
 
 from theory.store import Ledger
+from tnattn.randnla.tolerance import ToleranceWarning
 
 __all__ = ["Task", "process_pool", "run"]
 
@@ -145,7 +147,10 @@ def _failed(task: Task, error: BaseException) -> Row:
 def _attempt(worker: Callable[[Task], Mapping[str, Any]], task: Task) -> Row:
     """Run the worker where the trial runs, so that no exception need travel."""
     try:
-        return {**worker(task), "key": task.key, "status": "done"}
+        with warnings.catch_warnings():
+            # a budget sets the rank that a tolerance may spend, and the row says what error came of it
+            warnings.simplefilter("ignore", ToleranceWarning)
+            return {**worker(task), "key": task.key, "status": "done"}
     except Exception as error:
         return _failed(task, error)
 

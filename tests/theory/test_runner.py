@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from theory.runner import Task, process_pool, run
 from theory.store import Ledger, generator, trial_key
+from tnattn.randnla.tolerance import warn_of_missed
 
 # a module of its own, so that spawned workers can import it
 WORKER = """
@@ -247,3 +250,15 @@ def test_a_killed_study_resumes_to_the_same_rows(sample, serial, tmp_path, mode)
     run(grid(), sample.trial, ledger=ledger)
     assert by_key(ledger) == serial
     assert ledger.torn == (saved + 1,)
+
+
+def _missing(task):
+    warn_of_missed(np.array([False]), np.array([0.5]), 0.1, "rank 2")
+    warnings.warn("something else", RuntimeWarning, stacklevel=1)
+    return {"error": 0.5}
+
+
+def test_tolerances_that_a_budget_keeps_from_being_met_are_no_news(tmp_path):
+    with pytest.warns(RuntimeWarning, match="something else") as caught:
+        run([Task("a")], _missing, ledger=Ledger(tmp_path / "trials.jsonl"))
+    assert [warning.category for warning in caught] == [RuntimeWarning]
