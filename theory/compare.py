@@ -11,6 +11,7 @@ import numpy as np
 
 from theory.bound import Bound, HypothesisViolated, Prediction, Values
 from theory.catalogue import bounds_about
+from theory.floor import Floors
 from theory.guarantee import Asymptotic, Deterministic, ExactExpectation, InExpectation, WithProbability
 from theory.intervals import deterministic_slack
 from theory.verdict import (
@@ -44,6 +45,8 @@ class Comparison:
         Right-hand sides, (...) or (trials, ...) for conditional statements.
     errors : ndarray or None
         Left-hand sides, (trials, ...).
+    floors : ndarray or None
+        Least errors of anything with the ranks of the results, (trials, ...), where the error has such a floor.
     """
 
     bound: Bound
@@ -53,6 +56,20 @@ class Comparison:
     trials: int = 0
     predicted: Values | None = None
     errors: Values | None = None
+    floors: Values | None = None
+
+    @property
+    def above_floor(self) -> float:
+        """Observed / floor of Eckart, Young and Mirsky, the geometric mean over the stack; NaN where there is none.
+
+        What of a theorem's distance to the best is the method's and not the theorem's: slack times this is the distance
+        of the right-hand side to the floor.
+        """
+        if self.errors is None or self.floors is None:
+            return float("nan")
+        observed, floor = self.errors.mean(axis=0), self.floors.mean(axis=0)
+        known = (floor > 0) & (observed > 0)
+        return float(np.exp(np.mean(np.log(observed[known] / floor[known])))) if np.any(known) else float("nan")
 
     @property
     def slack(self) -> float:
@@ -117,7 +134,7 @@ def compare(
         return [answered[b] for b in chosen]
     if all(isinstance(b.guarantee, Deterministic) for b in speaking):
         trials = min(trials, 10)
-    records = _Records(speaking)
+    records = _Records(speaking, Floors(target))
     draws = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
         records.add(method, target, method(target, rng=child) if draws else method(target))
@@ -131,8 +148,10 @@ def compare(
 class _Records:
     """What was measured so far, per theorem."""
 
-    def __init__(self, bounds: Sequence[Bound]) -> None:
+    def __init__(self, bounds: Sequence[Bound], floors: Floors) -> None:
         self._bounds = tuple(dict.fromkeys(bounds))
+        self._floor = floors
+        self._floors: dict[Bound, list[Values]] = {b: [] for b in bounds}
         self._errors: dict[Bound, list[Values]] = {b: [] for b in bounds}
         self._predicted: dict[Bound, list[Prediction]] = {b: [] for b in bounds if b.kind != "prior"}
         self._refused: dict[Bound, str] = {}
@@ -161,6 +180,9 @@ class _Records:
                         self._predicted[b].pop()
                     continue
             self._errors[b].append(measured[key])
+            floor = self._floor(b.error, result)
+            if floor is not None:
+                self._floors[b].append(floor)
         self.count += 1
 
     def decided(self, method: Any, target: Any, prior: dict[Bound, Prediction], level: float) -> bool:
@@ -192,7 +214,8 @@ class _Records:
         says_size = verdict is not Verdict.REFUTED and b.side == "upper" and b.kind != "identity"
         if says_size and np.all(is_vacuous(prior.value, b.error.trivial(target))):
             verdict = Verdict.VACUOUS
-        return Comparison(b, verdict, judgement.detail, judgement.p_value, len(errors), prior.value, errors)
+        floors = np.stack(self._floors[b]) if len(self._floors[b]) == len(errors) else None
+        return Comparison(b, verdict, judgement.detail, judgement.p_value, len(errors), prior.value, errors, floors)
 
 
 def _judge(b: Bound, target: Any, prediction: Prediction, errors: Values, level: float) -> Judgement:

@@ -26,7 +26,8 @@ Hold every theorem against data, on an instance where it is nearly sharp and on 
 
 The control is the theorem with a wrong constant: the same test must refute it, or the test proves nothing. Exit status
 1 if a theorem is refuted. Runs are cut where they would take too long, so that their number, not their draws, may
-differ between machines.
+differ between machines. Error / floor says how far a result is from the least error at its ranks, for every unfolding
+of a tensor: the part of the distance to the best that is the method's, where slack is the theorem's.
 
   tnattn verify
 
@@ -101,7 +102,7 @@ def _pool(workers: int) -> AbstractContextManager[Executor | None]:
 
 
 def _print(result: Verification) -> None:
-    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "trials", "control")
+    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "error / floor", "trials", "control")
     own = [f for f in result.findings if " on " not in f.instance]
     show(table("Theorems against data", columns, [_row(finding) for finding in own]))
     if len(own) < len(result.findings):
@@ -131,6 +132,7 @@ def _row(finding: Finding) -> tuple[object, ...]:
         finding.instance,
         Text(finding.verdict, style=red if finding.verdict == "refuted" else ""),
         finding.slack,
+        finding.above_floor,
         finding.trials,
         Text(finding.control, style=red if finding.undetected else ""),
     )

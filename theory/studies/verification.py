@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -49,6 +50,8 @@ class Finding:
         Verdict on the false theorem, "refuted" as it must be; "not tried" on generic instances, "none known" where
         the theorem names no extremal instance or no factor.
     seconds : float
+    above_floor : float or None
+        Error over the least one at the ranks of the result, where the error has such a floor.
     """
 
     bound: str
@@ -63,6 +66,7 @@ class Finding:
     p_value: float | None = None
     control: str = "not tried"
     seconds: float = 0.0
+    above_floor: float | None = None
 
     @property
     def undetected(self) -> bool:
@@ -234,6 +238,7 @@ def _examined(case: Case) -> Finding:
         **_common(case),
         verdict=str(verdict),
         slack=found.slack,
+        above_floor=None if math.isnan(found.above_floor) else found.above_floor,
         trials=found.trials,
         p_value=found.p_value,
         detail=detail,
