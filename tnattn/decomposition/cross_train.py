@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import Array
+from tnattn.arrays import Array, array_namespace, contract
 from tnattn.decomposition.truncated import true_storage
 from tnattn.structured.tensor_train import TensorTrain
 
@@ -76,3 +76,12 @@ class CrossFit:
     def interpolates(self) -> bool:
         """Whether every bond has as many rows as columns."""
         return all(inverse.shape[-2] == inverse.shape[-1] for inverse in self.inverses)
+
+
+def solved(inverse: Array | None, matrix: Array, n: int) -> Array:
+    """Return the core (..., r, n, c): the inverse (..., r, s) times a matrix (..., s n, c); None for the identity."""
+    xp = array_namespace(matrix)
+    core = xp.reshape(matrix, (*matrix.shape[:-2], matrix.shape[-2] // n, n, matrix.shape[-1]))
+    if inverse is None or inverse.shape[-1] == inverse.shape[-2]:
+        return core
+    return contract("...ab,...bnc->...anc", inverse, core)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, integers
 from tnattn.structured.sparse import gather_rows
 
 BLOCK = 1 << 20  # entries asked for at a time
@@ -87,6 +87,14 @@ class CountedEntries:
         """Return the one multi-index (..., 1, 0) of no modes."""
         xp = array_namespace(self.like)
         return xp.zeros((*self.batch, 1, 0), dtype=xp.int64, device=device(self.like))
+
+    def right_of(self, mode: int, count: int, rng: Rng) -> Array:
+        """Return random multi-indices (..., count, d - mode - 1) of the modes after one, or all of them."""
+        xp, sizes = array_namespace(self.like), self.sizes[mode + 1 :]
+        if count == math.prod(sizes):
+            every = multi_index(xp.arange(count, dtype=xp.int64, device=device(self.like)), sizes)
+            return xp.broadcast_to(every, (*self.batch, *every.shape))
+        return xp.stack([integers(rng, 0, n, (*self.batch, count), like=self.like) for n in sizes], axis=-1)
 
     def block(self, left: Array, mode: int, right: Array) -> Array:
         """Return all entries (..., l, n, c) with left and right parts from two lists, and any index of a mode.

@@ -11,20 +11,17 @@ from tnattn.arrays import (
     Array,
     Rng,
     array_namespace,
-    contract,
     device,
     eps,
-    integers,
     is_array,
     require_rng,
 )
 from tnattn.decomposition.base import require_integer
-from tnattn.decomposition.cross_train import CrossFit, CrossTrain
+from tnattn.decomposition.cross_train import CrossFit, CrossTrain, solved
 from tnattn.decomposition.entries import (
     ArrayEntries,
     CountedEntries,
     EntryTensor,
-    multi_index,
     prefixed,
     suffixed,
     united,
@@ -170,17 +167,10 @@ class TTCross(TrainTruncation):
 
     def _first_columns(self, source: CountedEntries, bonds: list[int] | None, rng: Rng) -> list[Array]:
         """Return random multi-indices (..., c, d - k - 1) of the modes to the right of each bond, or all of them."""
-        xp, columns = array_namespace(source.like), []
-        for k, limit in enumerate(self.rank_limits(source.sizes)):
-            count = min(limit, (FIRST_RANK if bonds is None else bonds[k]) + self.oversampling)
-            sizes = source.sizes[k + 1 :]
-            if count == math.prod(sizes):
-                every = multi_index(xp.arange(count, dtype=xp.int64, device=device(source.like)), sizes)
-                columns.append(xp.broadcast_to(every, (*source.batch, *every.shape)))
-            else:
-                shape = (*source.batch, count)
-                columns.append(xp.stack([integers(rng, 0, n, shape, like=source.like) for n in sizes], axis=-1))
-        return columns
+        limits = self.rank_limits(source.sizes)
+        wanted = [FIRST_RANK] * len(limits) if bonds is None else bonds
+        counts = [min(limit, count + self.oversampling) for limit, count in zip(limits, wanted, strict=True)]
+        return [source.right_of(k, count, rng) for k, count in enumerate(counts)]
 
     def _forward(self, source: CountedEntries, columns: Sequence[Array], share: float) -> CrossFit:
         """Choose rows from the left, and return the train that is fitted to them."""
@@ -197,14 +187,14 @@ class TTCross(TrainTruncation):
                 basis = self._basis(source.block(left, k, columns[k]), share)
                 r = basis.shape[-1]
                 chosen, coefficients, solve = fitted(basis, min(count * n, math.ceil(self.rows_per_column * r)))
-            cores.append(_solved(inverse, coefficients, n))
+            cores.append(solved(inverse, coefficients, n))
             left, inverse = suffixed(left, chosen, n), solve
             rows.append(left)
             inverses.append(solve)
         xp, last = array_namespace(source.like), len(source.sizes) - 1
         entries = source.block(left, last, source.no_index())  # (..., s, n, 1)
         n = source.sizes[last]
-        cores.append(_solved(inverse, xp.reshape(entries, (*source.batch, left.shape[-2] * n, 1)), n))
+        cores.append(solved(inverse, xp.reshape(entries, (*source.batch, left.shape[-2] * n, 1)), n))
         return CrossFit(TensorTrain(tuple(cores)), tuple(rows), tuple(inverses))
 
     def _next_columns(
@@ -257,15 +247,6 @@ class TTCross(TrainTruncation):
         else:
             ranks = rank_for_tolerance(s, rtol=share)
         return u[..., : min(max(1, int(xp.max(ranks))), most or c)]
-
-
-def _solved(inverse: Array | None, matrix: Array, n: int) -> Array:
-    """Return the core (..., r, n, c): the inverse (..., r, s) times a matrix (..., s n, c); None for the identity."""
-    xp = array_namespace(matrix)
-    core = xp.reshape(matrix, (*matrix.shape[:-2], matrix.shape[-2] // n, n, matrix.shape[-1]))
-    if inverse is None or inverse.shape[-1] == inverse.shape[-2]:
-        return core
-    return contract("...ab,...bnc->...anc", inverse, core)
 
 
 def _moved(block: Array) -> Array:
