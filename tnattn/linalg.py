@@ -23,6 +23,8 @@ from tnattn.arrays import (
     to_host,
 )
 
+_NARROW = 96  # columns below which the price of a Gram matrix and of what repairs it is that of the small SVD
+
 # --- solves and factorizations -----------------------------------------------------------------------------------
 
 
@@ -155,10 +157,10 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     Notes
     -----
     Through the Gram matrix of the short side, in float64 where the device has it: O(m n min(m, n)) in products plus an
-    eigenvalue problem of the short side, half the price of :func:`small_svd`. The eigenvalues lose the singular values
-    below ``sqrt(eps) s_1``, so a stack that has ``s_keep <= eps^(1/4) s_1`` anywhere (eps of the Gram matrix), or that
-    overflows, goes to :func:`small_svd`. What the guard lets through departs from the best choice of directions by
-    ``eps^(1/2) s_keep`` at most. Two synchronisations.
+    eigenvalue problem of the short side, half the price of :func:`small_svd`, which takes narrow float64 matrices. The
+    eigenvalues lose the singular values below ``sqrt(eps) s_1``, so a stack that has ``s_keep <= eps^(1/4) s_1``
+    anywhere (eps of the Gram matrix), or that overflows, goes to :func:`small_svd` too. What the guard lets through
+    departs from the best choice of directions by ``eps^(1/2) s_keep`` at most. Two synchronisations.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
@@ -167,22 +169,27 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     if n > m:
         u, s, vt = leading_svd(xp.matrix_transpose(a), keep=keep)
         return xp.matrix_transpose(vt), s, xp.matrix_transpose(u)
+    wide = xp.astype(a, accumulator_dtype(a), copy=False)
+    if eps(wide) == eps(a) and n < _NARROW:
+        return _cut(small_svd(a), keep)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows here fails the guard
-        gram = _gram(xp, xp.astype(a, accumulator_dtype(a), copy=False))
+        gram = _gram(xp, wide)
     largest = xp.max(xp.linalg.diagonal(gram), axis=-1)
     if not bool(xp.all(xp.isfinite(largest) & (largest > 0))):
         return _cut(small_svd(a), keep)
     values, vectors = eigh(gram)
     if bool(xp.any(values[..., n - keep] <= eps(values) ** 0.5 * values[..., -1])):
         return _cut(small_svd(a), keep)
-    leading = xp.astype(xp.flip(vectors[..., n - keep :], axis=-1), a.dtype, copy=False)
+    leading = xp.flip(vectors[..., n - keep :], axis=-1)
+    if eps(values) < eps(a):  # eps (s_1 / s)^2, by which the columns below depart from orthonormality, is nothing to a
+        s = xp.sqrt(xp.flip(values[..., n - keep :], axis=-1))
+        u = xp.astype(xp.matmul(wide, leading / s[..., None, :]), a.dtype)
+        return u, xp.astype(s, a.dtype), xp.matrix_transpose(xp.astype(leading, a.dtype))
     # u = product / s would lose its orthogonality as (s_1 / s)^2 eps; a factorization of the product does not, and the
     # columns, scaled to length one, are so nearly orthonormal that one pass does.
     product = xp.matmul(a, leading)
     lengths = xp.linalg.vector_norm(product, axis=-2, keepdims=True)
     q, r = orthonormalise_with_factor(product / lengths)
-    if eps(values) < eps(a):  # the eigenvectors are exact as far as the dtype of a goes, and r is the identity
-        return q, lengths[..., 0, :], xp.matrix_transpose(leading)
     u, s, wt = svd(r * lengths)
     return xp.matmul(q, u), s, xp.matmul(wt, xp.matrix_transpose(leading))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
-from tnattn.linalg import orthonormalise, small_svd, truncation_tails
+from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
@@ -81,7 +81,8 @@ class RandomizedSVD(MatrixMethod):
     2 m n (rank + oversampling) (2 + 2 power_iterations) flops in products with the matrix, and O((m + n) (rank +
     oversampling)^2). All but the last product with a large float64 array on the host are taken in float32 where that
     adds less than ``1e-7 (rank + oversampling)`` of the squared error, which is checked, see ``narrowed.survives``;
-    steep spectra, and anything without oversampling, stay in float64. Halko, Martinsson & Tropp 2011, Algorithms 4.4 and 5.1, truncated as in their Section 9.4.
+    steep spectra, and anything without oversampling, stay in float64. Halko, Martinsson & Tropp 2011, Algorithms 4.4
+    and 5.1, truncated as in their Section 9.4.
     """
 
     rank: int = rank_budget(16)
@@ -119,13 +120,10 @@ class RandomizedSVD(MatrixMethod):
         if narrow is not None:
             xp = array_namespace(narrow.array)
             y = self.range_finder.sample(narrow, Dense(xp.astype(omega.to_dense(), narrow.dtype)))
-            v, s, wt, q = _projected(a, xp.astype(y, a.dtype))
+            u, s, vt = _projected(a, xp.astype(y, a.dtype), keep=self.rank + 1)
             if survives(s, self.rank):
-                return self._leading(v, s, wt, q)
-        return self._leading(*_projected(a, self.range_finder.sample(a, omega)))
-
-    def _leading(self, v: Array, s: Array, wt: Array, q: Array) -> tuple[Array, Array, Array]:
-        return q @ wt.mT[..., : self.rank], s[..., : self.rank], v.mT[..., : self.rank, :]
+                return u[:, : self.rank], s[: self.rank], vt[: self.rank, :]
+        return _projected(a, self.range_finder.sample(a, omega), keep=self.rank)
 
     def _truncated(self, found: AdaptiveQBResult) -> RandomizedSVDResult:
         """Return the smallest truncations within the tolerance: what a basis misses and what is cut off add up."""
@@ -153,8 +151,9 @@ class RandomizedSVD(MatrixMethod):
         )
 
 
-def _projected(a: StructuredMatrix, y: Array) -> tuple[Array, Array, Array, Array]:
-    """Return the singular value decomposition of ``a^T q`` for the orthonormal basis q of y, and q."""
+def _projected(a: StructuredMatrix, y: Array, *, keep: int) -> tuple[Array, Array, Array]:
+    """Return the leading singular triples of the projection of matrices onto the range of y."""
     q = orthonormalise(y)
     # q^T a = (a^T q)^T = (v s w^T)^T; the long factor stands on the left, where the small SVD wants it
-    return *small_svd(a.mT @ q), q
+    v, s, wt = leading_svd(a.mT @ q, keep=keep)
+    return q @ wt.mT, s, v.mT
