@@ -65,26 +65,18 @@ class TruncatedTucker(OrthonormalTucker):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TruncatedTensorTrain(TensorTrain):
+class OrthonormalTensorTrain(TensorTrain):
     """A tensor train whose cores, but for the last, have orthonormal columns; a stack is padded with zeros.
 
     Parameters
     ----------
     cores
         See ``TensorTrain``.
-    discarded : Array, (..., d - 1)
-        Frobenius norm of what each step discarded.
     bond_ranks : Array, (..., d - 1), integer
         Ranks of each tensor of the stack; the cores have the largest.
     """
 
-    discarded: Array
     bond_ranks: Array
-
-    @property
-    def error_certificate(self) -> Array:
-        """Frobenius error (...), exact: the root of the sum of the squares of what was discarded."""
-        return norm(self.discarded, order=1)
 
     @property
     def storage(self) -> int:
@@ -94,6 +86,42 @@ class TruncatedTensorTrain(TensorTrain):
     def norm(self) -> Array:
         """Return the Frobenius norms (...): those of the last core, for the others are orthonormal."""
         return norm(self.cores[-1], order=3)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TruncatedTensorTrain(OrthonormalTensorTrain):
+    """The result of a truncation to a tensor train, one bond after the other.
+
+    Parameters
+    ----------
+    cores, bond_ranks
+        See ``OrthonormalTensorTrain``.
+    discarded : Array, (..., d - 1)
+        Frobenius norm of what each step discarded.
+    """
+
+    discarded: Array
+
+    @property
+    def error_certificate(self) -> Array:
+        """Frobenius error (...), exact: the root of the sum of the squares of what was discarded."""
+        return norm(self.discarded, order=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SketchedTensorTrain(OrthonormalTensorTrain):
+    """The result of a truncation of a sketch of a train.
+
+    Parameters
+    ----------
+    cores, bond_ranks
+        See ``OrthonormalTensorTrain``.
+    error_certificate : Array, (...)
+        Bound on the Frobenius error: what the sketch misses, measured, plus what the truncation discards; NaN where the
+        sketch was not measured.
+    """
+
+    error_certificate: Array
 
 
 def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:

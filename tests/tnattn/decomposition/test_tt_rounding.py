@@ -98,6 +98,27 @@ def test_the_randomized_rounding_is_close_to_the_deterministic_one(seed):
     assert best <= found * (1 + 1e-9) <= 2.5 * best
 
 
+@quick
+@given(sizes=shapes, rank=st.integers(1, 4), batch=st.sampled_from([(), (2,)]), seed=st.integers(0, 99))
+def test_the_certificate_of_the_randomized_rounding_bounds_the_error(sizes, rank, batch, seed):
+    train = drawn_train(sizes, batch=batch, seed=seed)
+    result = RandomizedTTRounding(rank, oversampling=1)(train, rng=np.random.default_rng(seed))
+    error, slack = distances(train, result, len(sizes)), 1e-6 * np.linalg.norm(train.to_dense())
+    assert np.all(error <= result.error_certificate + slack)
+    assert np.all(result.error_certificate <= 3 * error + slack)
+
+
+def test_what_the_sketch_misses_is_more_than_what_the_last_rounding_says():
+    """Negative control: without the sketch's share the certificate would promise too much."""
+    train = drawn_train((9, 8, 7), 6)
+    result = RandomizedTTRounding(2, 0)(train, rng=np.random.default_rng(0))
+    assert distances(train, result, 3) == pytest.approx(result.error_certificate, rel=1e-6)
+    assert result.error_certificate > 0.1 * train.norm()  # ranks of the sketch are those of the result: nothing is cut
+    unmeasured = RandomizedTTRounding(2, 0, certify=False)(train, rng=np.random.default_rng(0))
+    assert np.isnan(unmeasured.error_certificate)
+    np.testing.assert_array_equal(unmeasured.to_dense(), result.to_dense())
+
+
 def test_without_oversampling_it_is_worse():
     """Negative control: the sketch matters."""
     train = drawn_train((9, 8, 7), 6)
