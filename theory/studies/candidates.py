@@ -164,11 +164,23 @@ def _meant(names: Sequence[str]) -> Iterable[Candidate]:
 
 @cache
 def _wrapped() -> list[str]:
-    """Return the oracles that wrap every decomposition, and every matrix method that takes weights at all."""
-    tensor = discovery.subclasses("tnattn.decomposition", Decomposition)  # type: ignore[type-abstract]
-    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
-    taken = [name for name, cls in matrix.items() if _takes_weights(cls)]
-    return [f"HeadTensor({name})" for name in tensor] + [f"Truncated({name})" for name in taken]
+    """Return the wrappers of every decomposition, and of every matrix method that takes weights at all."""
+    tensor = _decompositions()
+    taken = [name for name, cls in _matrix_methods().items() if _takes_weights(cls)]
+    return [f"{outer}({name})" for outer in ("HeadTensor", "FactoredKeyValue") for name in tensor] + [
+        f"Truncated({name})" for name in taken
+    ]
+
+
+def _decompositions() -> dict[str, type[Decomposition]]:
+    return discovery.subclasses("tnattn.decomposition", Decomposition)  # type: ignore[type-abstract]
+
+
+def _matrix_methods() -> dict[str, type[MatrixMethod]]:
+    """Return the factorisations of matrices, those by tensor formats among them."""
+    plain = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
+    by_tensors = discovery.subclasses("tnattn.decomposition", MatrixMethod)  # type: ignore[type-abstract]
+    return plain | by_tensors
 
 
 def _takes_weights(cls: type[MatrixMethod]) -> bool:
@@ -211,9 +223,7 @@ def _named(name: str) -> AttentionMethod:
 @cache
 def inner_choices() -> dict[str, type]:
     """Return what may stand in the brackets of a wrapper: matrix methods, decompositions, attention methods."""
-    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
-    tensor = discovery.subclasses("tnattn.decomposition", Decomposition)  # type: ignore[type-abstract]
-    return {**matrix, **tensor, **methods()}
+    return {**_matrix_methods(), **_decompositions(), **methods()}
 
 
 def _found(name: str, known: Mapping[str, type[Any]]) -> type[Any]:

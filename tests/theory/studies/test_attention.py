@@ -17,6 +17,7 @@ from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.method import JointMethod
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.sliding_window import SlidingWindow
+from tnattn.decomposition.base import Decomposition
 
 SOURCE = ProblemSource("gallery", "gauss", n=32, d=8, heads=2)
 
@@ -158,6 +159,13 @@ def test_the_controls_come_first_and_are_marked():
 def test_every_family_is_represented_once():
     families = {c.family for c in representatives()} | {c.family for c in controls()}
     assert families == {discovery.family(cls) for cls in methods().values()}
+
+
+def test_all_means_every_decomposition_of_weights_and_of_keys_and_values_and_of_matrices():
+    chosen = {c.label for c in select(["all"])}
+    tensor = discovery.subclasses("tnattn.decomposition", Decomposition)
+    assert {f"{outer}({name})" for outer in ("HeadTensor", "FactoredKeyValue") for name in tensor} <= chosen
+    assert {"Truncated(NearestKronecker)", "Truncated(QuantisedTTMatrix)", "Truncated(QB)"} <= chosen
 
 
 def test_a_key_method_is_wrapped_under_a_causal_mask_and_others_are_left_out():
