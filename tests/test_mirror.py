@@ -16,7 +16,6 @@ EXCEPTIONS = {
     "tnattn/attention/summary.py": "a contract: tested with the methods that summarise",
     "tnattn/decomposition/base.py": "a contract: test_conformance.py holds every decomposition to it",
     "tnattn/decomposition/truncated.py": "what truncations return: test_truncations.py",
-    "tnattn/randnla/base.py": "a contract: tested with the factorisations",
     "tnattn/structured/tensor.py": "a contract: test_tensors.py holds every tensor to it",
 }
 # folders whose modules one test finds by scanning

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from scipy.special import stdtrit
+from scipy.special import lambertw
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.linalg import orthonormalise_with_factor, svd
+from tnattn.linalg import frobenius_norm, orthonormalise_with_factor, svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.leave_one_out import left_out_directions, left_out_squares
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.probes import Probes, require_probes
+from tnattn.randnla.operand import largest_entries, require_count, require_rank
+from tnattn.randnla.probes import Probes, Rademacher, require_probes
 from tnattn.randnla.sketch import narrow_product
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
@@ -34,6 +35,9 @@ class SelfAssessedQBResult(Factored):
         Squared residual of the image of each probe, after projection onto the images of the others.
     jackknife_variance : Array, (...)
         Sum over the probes of the squared Frobenius distance of the approximation without it from the mean of those.
+    rotational : bool
+        Whether the distribution of a probe knows no direction, as the Gaussian and the spherical one, which
+        ``interval`` needs.
     """
 
     q: Array
@@ -41,6 +45,7 @@ class SelfAssessedQBResult(Factored):
     r: Array
     squares: Array
     jackknife_variance: Array
+    rotational: bool = True
 
     def factors(self) -> tuple[Array, Array]:
         return self.q, self.b
@@ -55,22 +60,52 @@ class SelfAssessedQBResult(Factored):
         """Estimate (...) of ``||A - Q Q^T A||_F``, the root of ``error_squared``."""
         return array_namespace(self.squares).sqrt(self.error_squared)
 
-    def interval(self, failure: float = 0.05) -> tuple[Array, Array]:
-        """Return lower and upper ends (...) for the Frobenius error with s - 1 columns.
+    def interval(self, failure: float = 0.05, *, held_out: int | None = None) -> tuple[Array, Array]:
+        """Return lower and upper ends (...) for ``||A - Q Q^T A||_F``, which miss it with at most this probability.
 
-        The roots of Student's interval for the mean of the squares, cut at zero. Heuristic: the squares depend on each
-        other and their distribution is skew. Measured with ten probes, an interval that should miss in 10 % of the runs
-        misses in 15 to 20 %, and in 40 % where the spectrum decays by a third from value to value. For a limit that is
-        proved, measure the difference of matrix and approximation with ``FrobeniusNorm``.
+        Parameters
+        ----------
+        failure : float
+            Strictly between 0 and 1.
+        held_out : int, optional
+            Probes, the last ones, that measure the error of the span of the others, 1 to s - 1; a third of them if None.
+            More narrow the limits of that error; fewer bring it closer to the error in question.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or the probes are signs, whose images may all miss an error.
+
+        Notes
+        -----
+        Holds for every matrix: given the images of the others, those of h = ``held_out`` probes have residuals of mean
+        square ``E^2 = ||A - P P^T A||_F^2``, P the first s - h columns of Q. Their mean lies between ``t E^2`` and
+        ``u E^2`` but for the probability ``(t e^(1 - t))^(h / 2) + (u e^(1 - u))^(h / 2)``, t < 1 < u, as for a matrix
+        of rank one, the worst; and E^2 exceeds the square in question by what the other columns of Q capture. Wide with
+        few probes: the upper end of the default with 16 of them is three to four times the error on flat and slow
+        spectra, and 15 times where values fall by a third from one to the next; the lower end is often zero.
+        ``failure`` is shared equally by both ends.
         """
         if not 0 < failure < 1:
             raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
-        xp = array_namespace(self.squares)
-        count = self.squares.shape[-1]
-        spread = xp.std(self.squares, axis=-1, correction=1) / count**0.5
-        reach = float(stdtrit(count - 1, 1 - failure / 2)) * spread
-        mean = self.error_squared
-        return xp.sqrt(xp.maximum(mean - reach, xp.zeros_like(mean))), xp.sqrt(mean + reach)
+        size = int(self.r.shape[-1])
+        count = (size + 2) // 3 if held_out is None else held_out
+        require_count(count, "held_out", least=1)
+        if count >= size:
+            raise ValueError(f"held_out is {count}; at most {size - 1} of the {size} probes can be held out")
+        if not self.rotational:
+            raise ValueError("the probes are random signs, for which no interval is proved; use Gaussian() or Sphere()")
+        xp = array_namespace(self.r, self.b)
+        # relative to the largest, so that squares neither overflow nor vanish
+        corner, gained = self.r[..., size - count :, size - count :], self.b[..., size - count :, :]
+        unit = xp.maximum(largest_entries(corner), largest_entries(gained))
+        safe = xp.where(unit > 0, unit, xp.ones_like(unit))
+        seen, captured = (frobenius_norm(x / safe[..., None, None]) ** 2 for x in (corner, gained))
+        least, most = chi_square_factors(count, failure / 2)
+        zero = xp.zeros_like(seen)
+        squares = (xp.maximum(seen / count / factor - captured, zero) for factor in (most, least))
+        lower, upper = (unit * xp.sqrt(square) for square in squares)
+        return lower, upper
 
 
 @dataclass(frozen=True)
@@ -87,8 +122,8 @@ class SelfAssessedQB(MatrixMethod):
     Notes
     -----
     4 m n size flops in products with the matrix and O((m + n) size^2): the estimates cost O(n size^2) beyond the
-    approximation and no product. Epperly & Tropp 2024, leave-one-out error estimator and matrix jackknife. Not for
-    power iterations, which need other formulas.
+    approximation and no product. Epperly & Tropp 2024, leave-one-out error estimator and matrix jackknife; the interval
+    is our own. Not for power iterations, which need other formulas.
     """
 
     size: int = rank_budget(16)
@@ -103,7 +138,21 @@ class SelfAssessedQB(MatrixMethod):
         omega = self.distribution.draw(a.shape[-1], self.size, rng=rng, like=a.like).to_dense() * self.size**0.5
         q, r = orthonormalise_with_factor(narrow_product(a, omega))
         b = (a.mT @ q).mT
-        return SelfAssessedQBResult(q, b, r, left_out_squares(r), _jackknife_variance(r, b))
+        rotational = not isinstance(self.distribution, Rademacher)
+        return SelfAssessedQBResult(q, b, r, left_out_squares(r), _jackknife_variance(r, b), rotational)
+
+
+def chi_square_factors(probes: int, failure: float) -> tuple[float, float]:
+    """Return t < 1 < u, the solutions of ``(x e^(1 - x))^(probes / 2) = failure``.
+
+    For independent probes w with ``E[w w^T] = I``, Gaussian or uniform on a sphere, the mean of ``||M w||^2`` is at
+    most ``t ||M||_F^2`` with this probability at most, and at least ``u ||M||_F^2`` with this probability at most. By
+    Chernoff's inequality: with the squares l_i of the singular values over their sum, ``prod (1 + 2 x l_i) >= 1 + 2 x``
+    for x > -1/2, so that no matrix is worse than one of rank one, where the mean has a chi-square distribution. On a
+    sphere the moment generating function is smaller, by Jensen's inequality for the length.
+    """
+    level = -(failure ** (2 / probes)) / math.e
+    return float(-lambertw(level, 0).real), float(-lambertw(level, -1).real)
 
 
 def _jackknife_variance(r: Array, b: Array) -> Array:

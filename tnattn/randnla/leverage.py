@@ -13,7 +13,6 @@ from tnattn.arrays import (
     array_namespace,
     device,
     eps,
-    require_floating,
     require_rng,
     uniform,
 )
@@ -28,13 +27,13 @@ from tnattn.structured.sparse import Sparse, gather_rows
 _FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
 
 
-def leverage_scores(a: Array, *, rank: int | None = None) -> Array:
+def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
     """Return the leverage scores of the rows of matrices.
 
     Parameters
     ----------
-    a : Array, (..., m, n), floating
-        Finite (not checked), of any rank.
+    a : as for a MatrixMethod, (..., m, n)
+        Of any rank.
     rank : int, optional
         Use the leading ``rank`` left singular vectors only; all that are not zero to rounding if None.
 
@@ -47,13 +46,13 @@ def leverage_scores(a: Array, *, rank: int | None = None) -> Array:
     -----
     O(m n min(m, n)). Through an orthonormal factorisation of the long side, never the Gram matrix.
     """
-    xp = array_namespace(a)
-    require_floating(a, "a")
+    a = as_structured(a)
     if rank is not None:
         require_count(rank, "rank", least=1)
         require_rank(rank, a.shape)
-    u, s, _ = small_svd(a)
-    kept = (s > max(a.shape[-2:]) * eps(a) * s[..., :1]) & (s > 0)
+    u, s, _ = small_svd(a.to_dense())
+    xp = array_namespace(u)
+    kept = (s > max(a.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
     u = xp.where(kept[..., None, :], u, xp.zeros_like(u))
     return xp.sum(xp.square(u[..., : a.shape[-1] if rank is None else rank]), axis=-1)
 
@@ -103,16 +102,16 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
     return xp.sum(rows * rows, axis=-2)
 
 
-def coherence(a: Array, *, rank: int | None = None) -> Array:
+def coherence(a: Any, *, rank: int | None = None) -> Array:
     """Return m / k times the largest leverage score, (...), of matrices (..., m, n) of rank k, or of leading subspaces.
 
     From 1, where all rows count alike, to m / k, where one row is a direction of its own; 0 for zero matrices. See
     ``leverage_scores``.
     """
-    xp = array_namespace(a)
     scores = leverage_scores(a, rank=rank)
+    xp = array_namespace(scores)
     total = xp.sum(scores, axis=-1)
-    return xp.max(scores, axis=-1) * a.shape[-2] / xp.where(total > 0, total, xp.ones_like(total))
+    return xp.max(scores, axis=-1) * scores.shape[-1] / xp.where(total > 0, total, xp.ones_like(total))
 
 
 def sample_indices(weights: Array, uniforms: Array) -> Array:

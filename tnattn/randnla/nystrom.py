@@ -8,7 +8,7 @@ from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import require_count, require_rank, require_symmetric
+from tnattn.randnla.operand import require_count, require_rank, require_symmetric, require_symmetric_within
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
@@ -80,7 +80,7 @@ class Nystrom(MatrixMethod):
         # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
         shift = n**0.5 * eps(a.like) * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega
-        core = omega.mT @ shifted  # (..., l, l)
+        core = require_symmetric_within(omega, shifted)  # (..., l, l)
         try:
             factor = cholesky((core + core.mT) / 2)
         except ValueError as error:

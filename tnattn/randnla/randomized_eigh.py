@@ -8,7 +8,7 @@ from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import eigh
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import require_symmetric
+from tnattn.randnla.operand import require_symmetric, require_symmetric_within
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch, narrow_product
 from tnattn.structured.base import StructuredMatrix
@@ -54,7 +54,7 @@ class RandomizedEigh(MatrixMethod):
     2 n^2 (rank + oversampling) (2 + 2 power_iterations) flops in products with the matrix and O(n (rank +
     oversampling)^2). Halko, Martinsson & Tropp 2011, Algorithm 5.3. The error is at most twice that of the projection
     from one side; for positive semidefinite matrices ``Nystrom`` is more accurate at a lower price. That the matrix is
-    symmetric is checked where its entries are at hand; of operators the symmetric part is taken within the range.
+    symmetric is checked where its entries are at hand, and of operators within the range that was found.
     """
 
     rank: int = rank_budget(16)
@@ -74,7 +74,7 @@ class RandomizedEigh(MatrixMethod):
         require_symmetric(a)
         q = self.range_finder.basis(a, rng=rng)
         xp = array_namespace(q)
-        core = xp.matrix_transpose(q) @ narrow_product(a, q)
+        core = require_symmetric_within(q, narrow_product(a, q))
         values, vectors = eigh((core + xp.matrix_transpose(core)) / 2)
         order = xp.argsort(xp.abs(values), axis=-1, descending=True)[..., : self.rank]
         columns = xp.broadcast_to(order[..., None, :], (*vectors.shape[:-1], order.shape[-1]))

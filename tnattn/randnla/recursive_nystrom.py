@@ -10,7 +10,7 @@ from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_nystrom import ColumnNystromResult, nystrom_of_columns
 from tnattn.randnla.leverage import sample_indices
-from tnattn.randnla.operand import EntriesOperator, require_count, require_rank, require_symmetric
+from tnattn.randnla.operand import EntriesOperator, require_count, require_rank, symmetric_dense
 from tnattn.randnla.ridge_leverage import relative_scores
 from tnattn.randnla.submatrices import columns_at, take_rows
 from tnattn.structured.base import StructuredMatrix
@@ -42,10 +42,9 @@ class RecursiveNystrom(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         source = require_rng(rng, "RecursiveNystrom")
-        require_symmetric(a)
         require_rank(self.rank, a.shape)
         if not isinstance(a, EntriesOperator):
-            a = Dense(a.to_dense())
+            a = symmetric_dense(a)
         xp, n = array_namespace(a.like), a.shape[-1]
         order = choice(source, n, n, replace=False, like=a.like)
         sizes = _halves(n, self.rank)
@@ -144,8 +143,7 @@ class RidgeNystrom(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         source = require_rng(rng, "RidgeNystrom")
-        require_symmetric(a)
-        dense = a.to_dense()
+        dense = symmetric_dense(a).array
         xp = array_namespace(dense)
         taken = uniform(source, (a.shape[-1],), like=dense) < self.probabilities(dense)  # (..., n)
         width = max(1, int(xp.max(xp.sum(xp.astype(taken, xp.int64), axis=-1))))

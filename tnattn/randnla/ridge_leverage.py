@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
 from tnattn.linalg import eigh, small_svd
 from tnattn.randnla.column_selection import ColumnSelection
 from tnattn.randnla.leverage import sample_indices
-from tnattn.randnla.operand import require_count, require_symmetric
+from tnattn.randnla.operand import as_structured, require_count, symmetric_dense
 from tnattn.structured.base import StructuredMatrix
 
 
-def ridge_leverage_scores(a: Array, *, ridge: float) -> Array:
+def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
     """Return the ridge leverage scores of the rows of matrices, the diagonal of ``a (a^T a + ridge)^-1 a^T``.
 
     Parameters
     ----------
-    a : Array, (..., m, n), floating
-        Finite (not checked), of any rank.
+    a : as for a MatrixMethod, (..., m, n)
+        Of any rank.
     ridge : float
         Positive, in units of the square of ``a``.
 
@@ -31,20 +32,20 @@ def ridge_leverage_scores(a: Array, *, ridge: float) -> Array:
     -----
     O(m n min(m, n)), through a singular value decomposition. Cohen, Musco & Musco 2017.
     """
-    xp = array_namespace(a)
     _require_ridge(ridge)
-    u, s, _ = small_svd(a)
+    u, s, _ = small_svd(as_structured(a).to_dense())
+    xp = array_namespace(u)
     squares = s * s
     return xp.sum(u * u * (squares / (squares + ridge))[..., None, :], axis=-1)
 
 
-def kernel_ridge_leverage_scores(kernel: Array, *, ridge: float) -> Array:
+def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
     """Return the diagonals of ``K (K + ridge)^-1`` of positive semidefinite matrices.
 
     Parameters
     ----------
-    kernel : Array, (..., n, n)
-        Symmetric and positive semidefinite (not checked).
+    kernel : as for a MatrixMethod, (..., n, n)
+        Symmetric and positive semidefinite.
     ridge : float
         Positive, in units of the kernel.
 
@@ -58,14 +59,21 @@ def kernel_ridge_leverage_scores(kernel: Array, *, ridge: float) -> Array:
     O(n^3). Alaoui & Mahoney 2015.
     """
     _require_ridge(ridge)
-    return _smoothed_diagonal(*eigh(kernel), ridge)
+    values, vectors = eigh(symmetric_dense(as_structured(kernel, "kernel")).array)
+    _require_semidefinite(values)
+    return _smoothed_diagonal(values, vectors, ridge)
 
 
-def effective_dimension(kernel: Array, *, ridge: float) -> Array:
-    """Return the traces (...) of ``K (K + ridge)^-1`` of positive semidefinite matrices (..., n, n); O(n^3)."""
-    xp = array_namespace(kernel)
+def effective_dimension(kernel: Any, *, ridge: float) -> Array:
+    """Return the traces (...) of ``K (K + ridge)^-1`` of positive semidefinite matrices (..., n, n); O(n^3).
+
+    Arguments as for :func:`kernel_ridge_leverage_scores`.
+    """
     _require_ridge(ridge)
-    values = xp.linalg.eigvalsh(kernel)
+    dense = symmetric_dense(as_structured(kernel, "kernel")).array
+    xp = array_namespace(dense)
+    values = xp.linalg.eigvalsh(dense)
+    _require_semidefinite(values)
     values = xp.maximum(values, xp.zeros_like(values))
     return xp.sum(values / (values + ridge), axis=-1)
 
@@ -91,8 +99,7 @@ class RidgeLeverageDraws(ColumnSelection):
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         require_count(size, "size", least=1)
-        require_symmetric(a)
-        scores = relative_scores(a.to_dense(), self.ridge)
+        scores = relative_scores(symmetric_dense(a).array, self.ridge)
         return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))
 
 
@@ -104,12 +111,18 @@ def relative_scores(kernel: Array, ridge: float) -> Array:
     xp = array_namespace(kernel)
     level = xp.mean(xp.abs(xp.linalg.diagonal(kernel)), axis=-1)[..., None, None]
     values, vectors = eigh(kernel / xp.where(level > 0, level, xp.ones_like(level)))
-    noise = 8 * kernel.shape[-1] * eps(kernel) * xp.max(xp.abs(values), axis=-1)
-    if bool(xp.any(values[..., 0] < -noise)):
-        raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices")
+    _require_semidefinite(values)
     scores = _smoothed_diagonal(values, vectors, ridge)
     # a zero matrix has no scores to draw by: any columns will do
     return xp.maximum(scores, xp.full_like(scores, eps(scores) ** 2))
+
+
+def _require_semidefinite(values: Array) -> None:
+    """Raise ValueError if ascending eigenvalues (..., n) are negative beyond rounding."""
+    xp = array_namespace(values)
+    noise = 8 * values.shape[-1] * eps(values) * xp.max(xp.abs(values), axis=-1)
+    if bool(xp.any(values[..., 0] < -noise)):
+        raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices")
 
 
 def _smoothed_diagonal(values: Array, vectors: Array, ridge: float) -> Array:

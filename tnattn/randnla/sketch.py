@@ -6,6 +6,7 @@ import abc
 
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import product_with_rows
+from tnattn.randnla.operand import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
@@ -33,7 +34,33 @@ class Sketch(abc.ABC):
         -------
         StructuredMatrix, (n, size)
             One matrix, which all matrices of a stack share.
+
+        Raises
+        ------
+        TypeError
+            If ``rng`` is no generator.
+        ValueError
+            If ``n`` or ``size`` is not positive.
         """
+
+
+def require_sizes(n: int, size: int) -> None:
+    """Raise unless a test matrix (n, size) has rows and columns."""
+    require_count(n, "n", least=1)
+    require_count(size, "size", least=1)
+
+
+class MeetingTestMatrix(StructuredMatrix):
+    """A test matrix that changes when it meets the matrix it is meant for."""
+
+    @abc.abstractmethod
+    def meeting(self, a: StructuredMatrix) -> StructuredMatrix:
+        """Return the test matrix (..., n, size) for matrices (..., m, n)."""
+
+
+def meeting(omega: StructuredMatrix, a: StructuredMatrix) -> StructuredMatrix:
+    """Return what a test matrix becomes when it meets matrices (..., m, n): itself, unless it is of that kind."""
+    return omega.meeting(a) if isinstance(omega, MeetingTestMatrix) else omega
 
 
 def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:

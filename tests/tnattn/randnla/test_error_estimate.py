@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.stats
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
-from tnattn.randnla.error_estimate import SelfAssessedQB
+from tnattn.randnla.error_estimate import SelfAssessedQB, chi_square_factors
 from tnattn.randnla.probes import Rademacher, Sphere
 from tnattn.randnla.sparse_sign import SparseSign
 from tnattn.structured.low_rank import LowRank
@@ -86,13 +87,56 @@ def test_the_approximation_is_the_projection_onto_the_images(method):
     np.testing.assert_allclose(result.to_dense(), _projection(a @ omega) @ a, atol=1e-12)
 
 
-def test_an_interval_misses_less_than_twice_as_often_on_a_slow_spectrum():
-    """Nominal 10 %; the docstring says 15 to 20 %."""
-    a, generator = slow(50, 40), rng(5)
-    truth = squared_errors(SelfAssessedQB(9), a, generator, 200) ** 0.5
-    intervals = [SelfAssessedQB(10)(a, rng=generator).interval(0.1) for _ in range(200)]
-    missed = sum(not low <= error <= high for (low, high), error in zip(intervals, truth, strict=True))
-    assert missed < 60
+SPECTRA = {
+    "slow": slow_spectrum(24),
+    "fast": 0.3 ** np.arange(10),
+    "gap": gap_spectrum(3, 24, level=50.0),
+    "flat": np.ones(24),
+    "one direction left": np.r_[100.0 * np.ones(6), 1.0],
+}
+
+
+@pytest.mark.parametrize("method", [SelfAssessedQB(7), SelfAssessedQB(7, Sphere())], ids=repr)
+@pytest.mark.parametrize("spectrum", SPECTRA.values(), ids=SPECTRA)
+@pytest.mark.parametrize("held_out", [None, 1, 6])
+def test_an_interval_misses_the_error_no_more_often_than_it_says(method, spectrum, held_out):
+    a, generator, missed = with_singular_values(rng(), spectrum, 30, 24), rng(5), 0
+    for _ in range(100):
+        result = method(a, rng=generator)
+        low, high = result.interval(0.3, held_out=held_out)
+        error = np.linalg.norm(a - result.to_dense())
+        rounding = 1e-13 * np.linalg.norm(a)
+        missed += not low - rounding <= error <= high + rounding
+    assert missed < 52  # binomial(100, 0.3) is above in fewer than one case of 1e5
+
+
+def test_an_interval_of_a_flat_spectrum_says_something_from_both_sides():
+    result = SelfAssessedQB(30)(with_singular_values(rng(), np.ones(60), 70, 60), rng=rng(5))
+    low, high = result.interval(0.1)
+    error = 30**0.5
+    assert 0.3 * error < low < error < high < 3 * error
+
+
+def test_limits_are_those_of_a_matrix_of_rank_one():
+    """(t e^(1 - t))^(h / 2) = failure on both sides of one, and the chi-square law is within."""
+    for probes, failure in [(1, 0.2), (4, 0.05), (40, 1e-6)]:
+        least, most = chi_square_factors(probes, failure)
+        assert least < 1 < most
+        np.testing.assert_allclose([(t * np.exp(1 - t)) ** (probes / 2) for t in (least, most)], failure)
+        assert scipy.stats.chi2.cdf(probes * least, probes) < failure
+        assert scipy.stats.chi2.sf(probes * most, probes) < failure
+
+
+def test_no_interval_is_given_for_signs():
+    """The image of a sign vector may miss an error of rank one altogether."""
+    with pytest.raises(ValueError, match=r"use Gaussian\(\) or Sphere\(\)"):
+        SelfAssessedQB(4, Rademacher())(slow(), rng=rng()).interval()
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_an_interval_has_the_scale_of_the_matrix(scale):
+    given, scaled = (SelfAssessedQB(6)(a, rng=rng()).interval() for a in (slow(), scale * slow()))
+    np.testing.assert_allclose(scaled, scale * np.asarray(given), rtol=1e-9)
 
 
 @every_distribution
@@ -132,7 +176,8 @@ def test_each_matrix_of_a_stack_is_assessed_as_if_alone(method):
 @every_distribution
 def test_a_zero_matrix_has_no_error(xp, method):
     result = method(xp.asarray(np.zeros((2, 9, 10))), rng=rng())
-    for value in (result.to_dense(), result.squares, result.jackknife_variance, *result.interval()):
+    limits = result.interval() if result.rotational else ()
+    for value in (result.to_dense(), result.squares, result.jackknife_variance, *limits):
         assert np.all(to_host(value) == 0)
 
 
@@ -180,6 +225,8 @@ def test_its_rank_is_its_size():
         (lambda: SelfAssessedQB(2)(np.eye(8)), TypeError, "pass rng"),
         (lambda: SelfAssessedQB(2)(np.full((3, 3), np.nan), rng=rng()), ValueError, "must be finite"),
         (lambda: SelfAssessedQB(2)(np.eye(3), rng=rng()).interval(0.0), ValueError, "failure is 0"),
+        (lambda: SelfAssessedQB(2)(np.eye(3), rng=rng()).interval(held_out=2), ValueError, "at most 1 of the 2"),
+        (lambda: SelfAssessedQB(2)(np.eye(3), rng=rng()).interval(held_out=0), ValueError, "held_out is 0"),
     ],
 )
 def test_bad_input_is_refused(call, kind, words):

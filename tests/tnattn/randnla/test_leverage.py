@@ -14,7 +14,9 @@ from tnattn.randnla.leverage import (
     sample_indices,
     sketched_leverage_scores,
 )
+from tnattn.randnla.ridge_leverage import effective_dimension, kernel_ridge_leverage_scores, ridge_leverage_scores
 from tnattn.randnla.sparse_sign import SparseSign
+from tnattn.structured.low_rank import LowRank
 
 
 def rng(seed=0):
@@ -155,3 +157,51 @@ def test_coherence_lies_between_one_and_the_quotient_of_the_sizes():
     spiky = np.eye(10, 2)
     np.testing.assert_allclose(coherence(np.stack([flat, spiky])), [1.0, 5.0])
     assert coherence(np.zeros((4, 2))) == 0.0
+
+
+KERNEL = np.diag([3.0, 2.0, 1.0])
+SCORES = {
+    "leverage": leverage_scores,
+    "coherence": coherence,
+    "ridge leverage": lambda a: ridge_leverage_scores(a, ridge=0.1),
+    "kernel ridge leverage": lambda a: kernel_ridge_leverage_scores(a, ridge=0.1),
+    "effective dimension": lambda a: effective_dimension(a, ridge=0.1),
+}
+KERNEL_SCORES = list(SCORES)[3:]
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(
+    "a, error, words",
+    [
+        (np.full((3, 3), np.nan), ValueError, "9 NaN"),
+        (np.ones((3, 3), dtype=int), TypeError, "floating"),
+        (np.ones(3), ValueError, "at least two axes"),
+        (np.ones((0, 3)), ValueError, "length 0"),
+    ],
+    ids=["NaN", "integers", "vector", "empty"],
+)
+def test_scores_of_bad_input_are_refused(name, a, error, words):
+    with pytest.raises(error, match=words):
+        SCORES[name](a)
+
+
+@pytest.mark.parametrize("name", KERNEL_SCORES)
+@pytest.mark.parametrize(
+    "a, words",
+    [
+        (np.ones((3, 2)), "square"),
+        (np.triu(np.ones((3, 3))), "not symmetric"),
+        (np.diag([1.0, 1.0, -0.1]), "not positive semidefinite"),
+    ],
+    ids=["rectangular", "asymmetric", "indefinite"],
+)
+def test_scores_of_what_is_no_kernel_are_refused(name, a, words):
+    with pytest.raises(ValueError, match=words):
+        SCORES[name](a)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_of_an_implicit_matrix_are_those_of_the_dense_one(name):
+    given = LowRank(KERNEL, np.eye(3))
+    np.testing.assert_allclose(SCORES[name](given), SCORES[name](KERNEL))

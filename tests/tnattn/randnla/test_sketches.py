@@ -121,6 +121,13 @@ def test_without_a_generator_it_raises(sketch):
         sketch.draw(4, 2, rng=None, like=np.empty(0))
 
 
+@every_sketch
+@pytest.mark.parametrize("n, size, words", [(0, 2, "n is 0"), (4, 0, "size is 0"), (4, -1, "size is -1")])
+def test_a_test_matrix_without_rows_or_columns_is_refused(sketch, n, size, words):
+    with pytest.raises(ValueError, match=words):
+        sketch.draw(n, size, rng=np.random.default_rng(0), like=np.empty(0))
+
+
 @pytest.mark.parametrize("size, nonzeros", [(12, 8), (16, 8), (8, 8), (5, 5), (1, 1)])
 def test_sparse_signs_sit_in_distinct_columns(size, nonzeros):
     omega = SparseSign(nonzeros=8).draw(50, size, rng=np.random.default_rng(0), like=np.empty(0))

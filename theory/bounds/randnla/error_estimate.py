@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.trace import expected_tail
 from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from theory.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
 from tnattn.arrays import to_host
 from tnattn.randnla.error_estimate import SelfAssessedQB, SelfAssessedQBResult
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.probes import Rademacher
 
 LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator")
 
@@ -140,3 +141,54 @@ def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
     c, d = _equal_values(method, a)
     k = method.size - 1
     return np.asarray(c**2 * k * (1 - k / d))
+
+
+HELD_OUT = Source("re-derived", "Chernoff's inequality for the residuals of held-out probes")
+
+
+def _interval(method: SelfAssessedQB, result: SelfAssessedQBResult, failure: float) -> tuple[Values, Values]:
+    require(not isinstance(method.distribution, Rademacher), "the probes are Gaussian or spherical")
+    require(0 < failure < 1, "0 < failure < 1")
+    low, high = result.interval(failure)
+    return _host(low), _host(high)
+
+
+@conditional_bound(
+    method=SelfAssessedQB,
+    error=errors.matrix_frobenius,
+    guarantee=WithProbability(),
+    source=HELD_OUT,
+    extremal=_gap,
+    generic=_slow,
+    must_fail=0.2,
+)
+def held_out_upper(
+    method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult, *, failure: float = 0.5
+) -> tuple[Values, Values]:
+    """||A - Q Q^T A||_F^2 <= ||R_22||_F^2 / (h t) - ||Q_2^T A||_F^2, except with probability failure / 2.
+
+    A Omega = Q R; R_22 and Q_2 belong to the last h = ceil(s / 3) probes, (t e^(1 - t))^(h / 2) = failure / 2, t < 1.
+    """
+    high = _interval(method, result, failure)[1]
+    return high, np.full(high.shape, failure / 2)
+
+
+@conditional_bound(
+    method=SelfAssessedQB,
+    error=errors.matrix_frobenius,
+    guarantee=WithProbability(),
+    source=HELD_OUT,
+    side="lower",
+    extremal=_flat,
+    generic=_slow,
+    must_fail=1 / 0.3,
+)
+def held_out_lower(
+    method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult, *, failure: float = 0.5
+) -> tuple[Values, Values]:
+    """||A - Q Q^T A||_F^2 >= ||R_22||_F^2 / (h u) - ||Q_2^T A||_F^2, except with probability failure / 2.
+
+    As for the upper end, with (u e^(1 - u))^(h / 2) = failure / 2, u > 1.
+    """
+    low = _interval(method, result, failure)[0]
+    return low, np.full(low.shape, failure / 2)

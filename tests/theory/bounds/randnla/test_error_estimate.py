@@ -47,6 +47,20 @@ def test_the_expected_estimate_by_hand():
     np.testing.assert_allclose(value, 2 * np.sum(S8[1:] ** 2))
 
 
+@pytest.mark.parametrize("bound, t", [("held_out_upper", 0.05), ("held_out_lower", 5.0)])
+def test_held_out_probes_by_hand(bound, t):
+    """R = [[2, 1], [0, 3]], Q^T A with rows (2, 0) and (0, 1): one of two probes sees 9, and its column captures 1.
+
+    At h = 1 and failure / 2 = (t e^(1 - t))^(1/2) the squared error is 9 / t - 1.
+    """
+    r, b = np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([[2.0, 0.0], [0.0, 1.0]])
+    result = SelfAssessedQBResult(np.eye(3, 2), b, r, left_out_squares(r), np.array(0.0))
+    failure = (t * np.exp(1 - t)) ** 0.5
+    theorem = getattr(error_estimate, bound).with_parameters(failure=2 * failure)
+    prediction = theorem(SelfAssessedQB(2), np.zeros((3, 2)), result)
+    np.testing.assert_allclose([prediction.value, prediction.failure], [(9 / t - 1) ** 0.5, failure])
+
+
 def test_equal_singular_values_by_hand():
     """c = 2, d = 5, s = 3: two columns leave 4 * 3, and the projector varies by 4 * 2 * (1 - 2/5)."""
     a, method = 2 * np.eye(5, 9), SelfAssessedQB(3)
