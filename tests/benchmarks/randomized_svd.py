@@ -24,6 +24,7 @@ from tnattn.attention.problem import AttentionProblem  # noqa: E402
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom  # noqa: E402
 from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
 from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
+from tnattn.randnla.row_start import RowStart  # noqa: E402
 from tnattn.randnla.truncated_svd import TruncatedSVD  # noqa: E402
 
 Run = Callable[[], Any]
@@ -79,7 +80,7 @@ def square(n: int, dtype: str, repetitions: int) -> None:
         "tnattn, block Krylov of as many products": lambda: BlockKrylov(rank, 0, power)(
             a, rng=np.random.default_rng(1)
         ),
-        "tnattn, block Krylov, 32 columns, 3 steps, rows": lambda: BlockKrylov(rank, 0, 3, block=32, start_rows=4)(
+        "tnattn, block Krylov, 32 columns, 3 steps, rows": lambda: BlockKrylov(rank, 0, 3, block=32, sketch=RowStart())(
             a, rng=np.random.default_rng(1)
         ),
         "tnattn, generalized Nyström (two products)": lambda: GeneralizedNystrom(rank, rank)(

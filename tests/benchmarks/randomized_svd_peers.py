@@ -23,6 +23,7 @@ from sklearn.utils.extmath import randomized_svd  # noqa: E402
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum  # noqa: E402
 from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
 from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
+from tnattn.randnla.row_start import RowStart  # noqa: E402
 
 torch.set_num_threads(1)
 RANK = 64
@@ -35,7 +36,7 @@ def ours(a: np.ndarray) -> Factors:
 
 
 def krylov(a: np.ndarray) -> Factors:
-    result = BlockKrylov(rank=RANK, oversampling=0, power_iterations=3, block=32, start_rows=4)(
+    result = BlockKrylov(rank=RANK, oversampling=0, power_iterations=3, block=32, sketch=RowStart())(
         a, rng=np.random.default_rng(0)
     )
     return result.u, result.s, result.vt

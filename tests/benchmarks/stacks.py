@@ -22,6 +22,7 @@ from sklearn.utils.extmath import randomized_svd
 from tnattn.arrays import host_threads
 from tnattn.randnla.krylov import BlockKrylov
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.row_start import RowStart
 
 RANK, EXTRA, POWER = 64, 10, 2
 PRODUCTS, CALLS = "products alone", "bare calls of BLAS and LAPACK"
@@ -78,7 +79,8 @@ def contenders(a: np.ndarray, rank: int) -> dict[str, Callable[[], Any]]:
 
     return {
         "tnattn RandomizedSVD": ours(RandomizedSVD(rank, EXTRA, POWER)),
-        "tnattn BlockKrylov, narrow": ours(BlockKrylov(rank, 0, 2, block=(11 * rank) // 16, start_rows=4)),
+        "tnattn RandomizedSVD, row start": ours(RandomizedSVD(rank, rank // 2, 1, RowStart())),
+        "tnattn BlockKrylov, narrow": ours(BlockKrylov(rank, 0, 2, block=(11 * rank) // 16, sketch=RowStart())),
         "scikit-learn, a loop": scikit_learn,
         "torch.svd_lowrank": pytorch,
         CALLS: calls,

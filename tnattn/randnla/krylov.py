@@ -11,8 +11,7 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.row_start import RowStart
-from tnattn.randnla.sketch import Sketch, narrow_product, sketched
+from tnattn.randnla.sketch import Sketch, meeting, narrow_product, sketched
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -33,9 +32,6 @@ class BlockKrylov(MatrixMethod):
     block : int, optional
         Columns of the test matrix, ``rank + oversampling`` if None. Blocks narrower than the rank buy a higher degree
         with the same products; ``(q + 1) block >= rank`` is needed.
-    start_rows : int
-        Rows of A whose signed sum is added to each column of the test matrix, non-negative; see ``RowStart``. About 4
-        save half a power iteration, next to free for an array.
 
     Notes
     -----
@@ -52,12 +48,10 @@ class BlockKrylov(MatrixMethod):
     power_iterations: int = 2
     sketch: Sketch = field(default_factory=Gaussian)
     block: int | None = None
-    start_rows: int = 0
 
     def __post_init__(self) -> None:
         RangeFinder(self.rank, self.oversampling, self.power_iterations, self.sketch)
         require_count(self.width, "block", least=1)
-        require_count(self.start_rows, "start_rows", least=0)
         if (self.power_iterations + 1) * self.width < self.rank:
             raise ValueError(
                 f"block {self.block} spans {(self.power_iterations + 1) * self.width} columns in "
@@ -73,11 +67,10 @@ class BlockKrylov(MatrixMethod):
         require_rank(self.rank, a.shape)
         width = min(self.width, *a.shape[-2:])
         omega = self.sketch.draw(a.shape[-1], width, rng=rng, like=a.like)
-        start = RowStart.draw(self.start_rows, width, rng=rng, like=a.like) if self.start_rows else None
-        return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega, start), a))
+        return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 
-    def _one(self, a: StructuredMatrix, omega: StructuredMatrix, start: RowStart | None) -> tuple[Array, Array, Array]:
-        y = sketched(a, omega) if start is None else narrow_product(a, start.added_to(omega.to_dense(), a))
+    def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array, Array]:
+        y = sketched(a, meeting(omega, a))
         space = KrylovSpace(a, orthonormalise(y))
         for _ in range(self.power_iterations):
             if not space.extend():

@@ -12,7 +12,7 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.narrowed import narrowed, survives
 from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.sketch import Sketch, meeting
 from tnattn.randnla.tolerance import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
@@ -119,7 +119,7 @@ class RandomizedSVD(MatrixMethod):
         narrow = narrowed(a) if self.rank < omega.shape[-1] else None
         if narrow is not None:
             xp = array_namespace(narrow.array)
-            y = self.range_finder.sample(narrow, Dense(xp.astype(omega.to_dense(), narrow.dtype)))
+            y = self.range_finder.sample(narrow, Dense(xp.astype(meeting(omega, a).to_dense(), narrow.dtype)))
             u, s, vt = _projected(a, xp.astype(y, a.dtype), keep=self.rank + 1)
             if survives(s, self.rank):
                 return u[:, : self.rank], s[: self.rank], vt[: self.rank, :]

@@ -10,7 +10,7 @@ from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.base import rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count, require_rank
-from tnattn.randnla.sketch import Sketch, narrow_product, sketched
+from tnattn.randnla.sketch import Sketch, meeting, narrow_product, sketched
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -84,7 +84,7 @@ class RangeFinder:
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
-        y = sketched(a, omega)
+        y = sketched(a, meeting(omega, a))
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)

@@ -8,6 +8,7 @@ from tnattn.arrays import to_host
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.krylov import BlockKrylov, KrylovSpace
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.row_start import RowStart
 from tnattn.structured.dense import Dense
 
 
@@ -76,7 +77,7 @@ def test_a_restart_keeps_the_leading_triples():
     assert space.size == 8
 
 
-@pytest.mark.parametrize("fields", [{"block": 4}, {"block": 4, "start_rows": 2}, {"start_rows": 3}])
+@pytest.mark.parametrize("fields", [{"block": 4}, {"block": 4, "sketch": RowStart(2)}, {"sketch": RowStart()}])
 def test_narrow_blocks_and_rows_give_the_rank_asked_for(xp, fields):
     a = xp.asarray(np.stack([slow(), slow()[::-1]]))
     result = BlockKrylov(10, 2, 2, **fields)(a, rng=rng())
@@ -101,7 +102,7 @@ def test_blocks_that_do_not_span_the_rank_are_refused():
         BlockKrylov(10, 2, 2, block=3)
 
 
-@pytest.mark.parametrize("fields", [{"block": 0}, {"start_rows": -1}, {"block": 2.5}])
+@pytest.mark.parametrize("fields", [{"block": 0}, {"power_iterations": -1}, {"block": 2.5}])
 def test_counts_are_checked(fields):
     with pytest.raises((TypeError, ValueError), match=next(iter(fields))):
         BlockKrylov(2, **fields)
