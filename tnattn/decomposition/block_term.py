@@ -9,10 +9,12 @@ from typing import Self
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm, scaled
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 
@@ -30,12 +32,16 @@ class FittedBlockTerms(BlockTermTensor):
     sweeps : Array, (...), integer
         Sweeps that each tensor of the stack took.
     converged : Array, (...), bool
-        Whether the last sweep changed the relative error by less than the tolerance; else more sweeps may help.
+        Whether the last sweep changed the relative error by less than the tolerance; else more sweeps may help. Where
+        ``rtol`` was given: whether the relative error is within it.
+    residual : Array, (...)
+        The error relative to the norm of the tensor.
     """
 
     error_certificate: Array
     sweeps: Array
     converged: Array
+    residual: Array
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,15 @@ class BlockTerm(Decomposition):
     Parameters
     ----------
     terms : int
+        At most, if there is a tolerance on the error.
     ranks : int or tuple of int
         Multilinear ranks of every term, one for all modes or one for each.
     sweeps : int
         At most; 0 leaves the start, each term the ST-HOSVD of what those before have left.
     tolerance : float
         Change of the relative error below which a tensor is left alone.
+    rtol : float, optional
+        Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
         Number of modes.
 
@@ -65,6 +74,7 @@ class BlockTerm(Decomposition):
     ranks: int | tuple[int, ...] = 2
     sweeps: int = 50
     tolerance: float = 1e-6
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +82,7 @@ class BlockTerm(Decomposition):
         require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the start")
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance is {self.tolerance}; 0 or a positive number is needed")
+        require_optional_tolerance(self.rtol)
         object.__setattr__(self, "ranks", self._term.ranks)
 
     @property
@@ -82,16 +93,20 @@ class BlockTerm(Decomposition):
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
         ranks = self._term.with_rank(rank, sizes).ranks
         assert ranks is not None
-        return dataclasses.replace(self, ranks=ranks)
+        return dataclasses.replace(self, ranks=ranks, rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         self._term._require_fit(tensor)
+        require_above_rounding(self.rtol or 0.0, tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedBlockTerms:
+        return fewest_terms(lambda terms: self._fitted(tensor, terms), self.terms, self.rtol)
+
+    def _fitted(self, tensor: Array, terms: int) -> FittedBlockTerms:
         xp, order = array_namespace(tensor), self.order
         target, scale = scaled(tensor, order=order)
         residual, found = target, []
-        for _ in range(self.terms):
+        for _ in range(terms):
             start = self._term.decompose(residual, rng=None)
             found.append(TuckerTensor(start.core, start.factors))
             residual = residual - found[-1].to_dense()
@@ -118,6 +133,7 @@ class BlockTerm(Decomposition):
             error_certificate=error * size * xp.reshape(scale, error.shape),
             sweeps=taken,
             converged=~active,
+            residual=error,
         )
 
 

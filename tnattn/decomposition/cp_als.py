@@ -13,9 +13,11 @@ from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.cp_path import Extrapolation
 from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
 from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
+from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import scaled_with_energy
+from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
 
@@ -33,9 +35,11 @@ class FittedCP(CPTensor):
         Sweeps that each tensor took.
     converged : Array, (...), bool
         Whether the last of them changed the relative error by at most the tolerance. It may be a local minimum, or a
-        swamp that was left too early.
-    residual : Array, (...)
+        swamp that was left too early. Where ``rtol`` was given: whether the relative error is within it.
+    error_certificate : Array, (...)
         Frobenius error, measured: from the difference itself where the difference of norms keeps fewer than six digits.
+    residual : Array, (...)
+        The same, relative to the norm of the tensor.
     congruence : Array, (...)
         Smallest cosine of the angle between two terms, at least -1; 1 if there is one term only.
     """
@@ -43,13 +47,9 @@ class FittedCP(CPTensor):
     errors: Array
     sweeps: Array
     converged: Array
+    error_certificate: Array
     residual: Array
     congruence: Array
-
-    @property
-    def error_certificate(self) -> Array:
-        """Frobenius error (...), measured."""
-        return self.residual
 
     @property
     def degenerate(self) -> Array:
@@ -67,7 +67,7 @@ class CPALS(Decomposition):
     Parameters
     ----------
     rank : int
-        Number of terms.
+        Number of terms; at most, if there is a tolerance on the error.
     sweeps : int
         Largest number of sweeps.
     tolerance : float
@@ -76,6 +76,8 @@ class CPALS(Decomposition):
         First factors. On a large tensor ``CoreStart`` saves nearly all sweeps.
     extrapolate : bool
         Whether each sweep starts further along the step of the one before, where that captures no less.
+    rtol : float, optional
+        Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
         Number of modes.
 
@@ -92,6 +94,7 @@ class CPALS(Decomposition):
     tolerance: float = 1e-6
     start: CPStart = dataclasses.field(default_factory=SingularVectorStart)
     extrapolate: bool = True
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,17 +104,22 @@ class CPALS(Decomposition):
             raise ValueError(f"tolerance is {self.tolerance}; 0 <= tolerance < 1 is needed; 0 runs all sweeps")
         if not isinstance(self.start, CPStart):
             raise TypeError(f"start must be a CPStart, such as GaussianStart(); got {type(self.start).__name__}")
+        require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)))
+        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
+        require_above_rounding(self.rtol or 0.0, tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
+        return fewest_terms(lambda rank: self._fitted(tensor, rank, rng=rng), self.rank, self.rtol)
+
+    def _fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
         whole, scale, total = scaled_with_energy(tensor, order=order)
-        factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
+        factors = list(self.start.factors(whole, rank=rank, order=order, rng=rng))
         size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         history, path = History(size > 0, self.tolerance), Extrapolation()
@@ -125,7 +133,7 @@ class CPALS(Decomposition):
             captured = xp.where(active, reached, captured)
             if not history.record(relative_error(whole, weights, factors, captured, size, digits=3)):
                 break
-        residual = size * relative_error(whole, weights, factors, captured, size, digits=6)
+        residual = relative_error(whole, weights, factors, captured, size, digits=6)
         factor = scale[(..., *(0,) * order)]
         return FittedCP(
             weights=weights * factor[..., None],
@@ -133,7 +141,8 @@ class CPALS(Decomposition):
             errors=history.stacked(),
             sweeps=history.sweeps,
             converged=history.converged,
-            residual=residual * factor,
+            error_certificate=residual * size * factor,
+            residual=residual,
             congruence=congruence(factors),
         )
 

@@ -13,11 +13,13 @@ from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
 from tnattn.decomposition.cp_start import CPStart, GaussianStart
 from tnattn.decomposition.cp_sweep import half_sweep, normal_solution, relative_error, unit_columns
+from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import scaled_with_energy
 from tnattn.randnla.leverage import leverage_scores
+from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
 
@@ -32,7 +34,7 @@ class CPLeverage(Decomposition):
     Parameters
     ----------
     rank : int
-        Number of terms.
+        Number of terms; at most, if there is a tolerance on the error.
     samples : int
         Rows drawn for each least-squares problem, with replacement.
     deterministic : int
@@ -47,6 +49,8 @@ class CPLeverage(Decomposition):
         than this; 0 runs on while any of three lowers it.
     start : CPStart
         First factors.
+    rtol : float, optional
+        Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
         Number of modes.
 
@@ -67,6 +71,7 @@ class CPLeverage(Decomposition):
     sweeps: int = 5
     tolerance: float = 1e-6
     start: CPStart = dataclasses.field(default_factory=GaussianStart)
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,18 +84,23 @@ class CPLeverage(Decomposition):
             raise ValueError(f"tolerance is {self.tolerance}; 0 <= tolerance < 1 is needed; 0 runs all epochs")
         if not isinstance(self.start, CPStart):
             raise TypeError(f"start must be a CPStart, such as GaussianStart(); got {type(self.start).__name__}")
+        require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)))
+        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
+        require_above_rounding(self.rtol or 0.0, tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
-        rng = require_rng(rng, "CPLeverage")
+        generator = require_rng(rng, "CPLeverage")
+        return fewest_terms(lambda rank: self._fitted(tensor, rank, rng=generator), self.rank, self.rtol)
+
+    def _fitted(self, tensor: Array, rank: int, *, rng: Rng) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
         whole, scale, total = scaled_with_energy(tensor, order=order)
-        factors = list(self.start.factors(whole, rank=self.rank, order=order, rng=rng))
+        factors = list(self.start.factors(whole, rank=rank, order=order, rng=rng))
         size = xp.sqrt(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         best, best_weights, captured = factors, weights, xp.zeros_like(size)
@@ -106,7 +116,7 @@ class CPLeverage(Decomposition):
             captured, least = xp.where(better, reached, captured), xp.where(better, error, least)
             if not history.record(least):
                 break
-        residual = size * relative_error(whole, best_weights, best, captured, size, digits=6)
+        residual = relative_error(whole, best_weights, best, captured, size, digits=6)
         factor = scale[(..., *(0,) * order)]
         return FittedCP(
             weights=best_weights * factor[..., None],
@@ -114,7 +124,8 @@ class CPLeverage(Decomposition):
             errors=history.stacked(),
             sweeps=history.sweeps * self.sweeps,
             converged=history.converged,
-            residual=residual * factor,
+            error_certificate=residual * size * factor,
+            residual=residual,
             congruence=congruence(best),
         )
 

@@ -32,19 +32,17 @@ class FittedTucker(OrthonormalTucker):
     converged : Array, (...), bool
         Whether the last of them changed the relative error by at most the tolerance; the fit is then nearly stationary,
         not necessarily the best one.
+    error_certificate : Array, (...)
+        Frobenius error, measured.
     residual : Array, (...)
-        Frobenius error.
+        The same, relative to the norm of the tensor; within ``rtol`` where that was given.
     """
 
     errors: Array
     sweeps: Array
     converged: Array
+    error_certificate: Array
     residual: Array
-
-    @property
-    def error_certificate(self) -> Array:
-        """Frobenius error (...), measured."""
-        return self.residual
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ class HOOI(TuckerTruncation):
             errors=history.stacked(),
             sweeps=history.sweeps,
             converged=history.converged,
-            residual=history.errors[-1] * xp.sqrt(total) * factor,
+            error_certificate=history.errors[-1] * xp.sqrt(total) * factor,
+            residual=history.errors[-1],
         )
 
 

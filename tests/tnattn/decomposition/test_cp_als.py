@@ -35,7 +35,7 @@ def test_sweeps_from_one_start_are_those_of_tensorly(sizes):
 def test_a_tensor_of_the_rank_is_found(seed):
     x = rank_three(seed=seed)
     result = CPALS(rank=3, sweeps=500, tolerance=1e-12)(x)
-    assert result.residual <= 1e-7 * np.linalg.norm(x)
+    assert result.error_certificate <= 1e-7 * np.linalg.norm(x)
     assert result.converged
 
 
@@ -69,7 +69,7 @@ def test_reported_errors_are_true():
     x = noise()
     result = CPALS(rank=4, sweeps=7, tolerance=0)(x)
     true = np.linalg.norm(x - result.to_dense())
-    assert result.residual == pytest.approx(true, rel=1e-12)
+    assert result.error_certificate == pytest.approx(true, rel=1e-12)
     assert result.errors[-1] == pytest.approx(true / np.linalg.norm(x), rel=1e-10)
 
 
@@ -138,9 +138,9 @@ def test_every_library_gives_the_same_fit(xp, assert_close):
 
 def test_float32_stays_float32(xp):
     result = CPALS(rank=3, sweeps=3)(xp.asarray(noise(), dtype="float32"))
-    assert {dtype_name(a.dtype) for a in (result.weights, *result.factors, result.errors, result.residual)} == {
-        "float32"
-    }
+    assert {
+        dtype_name(a.dtype) for a in (result.weights, *result.factors, result.errors, result.error_certificate)
+    } == {"float32"}
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
@@ -153,7 +153,7 @@ def test_extreme_scales_neither_overflow_nor_vanish(scale):
 def test_a_zero_tensor_is_exact():
     result = CPALS(rank=2)(np.zeros((3, 4, 5)))
     assert not result.to_dense().any()
-    assert result.residual == 0
+    assert result.error_certificate == 0
     assert result.sweeps == 0
 
 
@@ -210,4 +210,4 @@ def test_methods_are_values():
 def test_too_few_terms_are_not_exact():
     """Negative control for the recovery test."""
     x = rank_three()
-    assert CPALS(rank=2, sweeps=200)(x).residual > 0.01 * np.linalg.norm(x)
+    assert CPALS(rank=2, sweeps=200)(x).error_certificate > 0.01 * np.linalg.norm(x)

@@ -27,21 +27,21 @@ def test_a_tensor_of_the_rank_is_found_in_its_core(sizes):
     x = of_rank(sizes)
     start = CoreStart(oversampling=0, sweeps=300, tolerance=1e-13)
     result = CPALS(rank=3, sweeps=1, start=start, order=len(sizes))(x, rng=rng())
-    assert result.residual <= 1e-6 * np.linalg.norm(x)
+    assert result.error_certificate <= 1e-6 * np.linalg.norm(x)
 
 
 @pytest.mark.parametrize("truncation", [HOSVD(), RandomizedSTHOSVD(exact_below=0)], ids=lambda t: type(t).__name__)
 def test_any_truncation_will_do(truncation):
     x = of_rank()
     start = CoreStart(sweeps=300, tolerance=1e-13, truncation=truncation)
-    assert CPALS(rank=3, sweeps=1, start=start)(x, rng=rng()).residual <= 1e-6 * np.linalg.norm(x)
+    assert CPALS(rank=3, sweeps=1, start=start)(x, rng=rng()).error_certificate <= 1e-6 * np.linalg.norm(x)
 
 
 def test_one_sweep_after_it_is_as_good_as_all_sweeps_on_the_tensor(seed):
     x = of_rank((30, 32, 34), 4, seed, noise=0.5)
     compressed = CPALS(rank=4, sweeps=1, start=CoreStart())(x)
     whole = CPALS(rank=4, sweeps=50)(x)
-    assert compressed.residual <= 1.01 * whole.residual
+    assert compressed.error_certificate <= 1.01 * whole.error_certificate
 
 
 def test_what_the_core_lacks_is_taken_from_the_tensor(seed):
@@ -79,7 +79,7 @@ def test_every_library_starts_alike(xp, assert_close):
 
 
 def test_a_zero_tensor_is_no_obstacle():
-    assert CPALS(rank=2, start=CoreStart())(np.zeros((3, 4, 5))).residual == 0
+    assert CPALS(rank=2, start=CoreStart())(np.zeros((3, 4, 5))).error_certificate == 0
 
 
 def test_other_starts_do_not_depend_on_the_bases():
@@ -106,4 +106,4 @@ def test_bad_fields_are_refused(arguments, error):
 def test_one_sweep_from_anywhere_is_not_enough():
     """Negative control for the recovery."""
     x = of_rank()
-    assert CPALS(rank=3, sweeps=1, start=GaussianStart())(x, rng=rng(5)).residual > 1e-2 * np.linalg.norm(x)
+    assert CPALS(rank=3, sweeps=1, start=GaussianStart())(x, rng=rng(5)).error_certificate > 1e-2 * np.linalg.norm(x)

@@ -28,7 +28,7 @@ def test_a_tensor_of_the_rank_is_found_in_one_sweep(data):
     )
     x = of_rank(sizes, rank, data.draw(st.integers(0, 20)))
     result = CPALS(rank=rank, sweeps=1, start=START, order=len(sizes))(x)
-    assert result.residual <= 1e-6 * np.linalg.norm(x)
+    assert result.error_certificate <= 1e-6 * np.linalg.norm(x)
 
 
 def test_the_factors_are_those_of_the_tensor():
@@ -53,7 +53,7 @@ def test_noise_leaves_a_good_start(seed):
     x = of_rank((8, 9, 10), 3, seed)
     noise = 1e-2 * np.random.default_rng(seed).standard_normal(x.shape)
     result = CPALS(rank=3, sweeps=20, start=START)(x + noise)
-    assert result.residual <= 1.05 * np.linalg.norm(noise)
+    assert result.error_certificate <= 1.05 * np.linalg.norm(noise)
 
 
 def test_pure_noise_with_complex_pairs_gives_real_factors(seed):
@@ -66,18 +66,18 @@ def test_pure_noise_with_complex_pairs_gives_real_factors(seed):
 def test_a_stack_is_started_as_its_members_are():
     x = np.stack([of_rank((5, 6, 4), 3, s) for s in range(3)])
     result = CPALS(rank=3, sweeps=1, start=START)(x)
-    assert np.all(result.residual <= 1e-7 * np.linalg.norm(x))
+    assert np.all(result.error_certificate <= 1e-7 * np.linalg.norm(x))
 
 
 def test_every_library_finds_the_tensor(xp):
     x = of_rank((5, 6, 4), 3)
     result = CPALS(rank=3, sweeps=2, start=START)(xp.asarray(x))
     assert dtype_name(result.weights.dtype) == xp.dtype
-    assert float(result.residual) <= 1e6 * xp.eps() * np.linalg.norm(x)
+    assert float(result.error_certificate) <= 1e6 * xp.eps() * np.linalg.norm(x)
 
 
 def test_a_zero_tensor_is_no_obstacle():
-    assert CPALS(rank=2, start=START)(np.zeros((3, 4, 5))).residual == 0
+    assert CPALS(rank=2, start=START)(np.zeros((3, 4, 5))).error_certificate == 0
 
 
 @pytest.mark.parametrize("sizes, rank", [((3, 3, 9), 4), ((5, 6), 2), ((5, 6, 1), 2)], ids=str)
@@ -89,4 +89,4 @@ def test_ranks_that_cannot_be_diagonalised_are_refused(sizes, rank):
 def test_too_few_terms_are_not_exact():
     """Negative control for the recovery."""
     x = of_rank((5, 6, 4), 3)
-    assert CPALS(rank=2, sweeps=1, start=START)(x).residual > 1e-3 * np.linalg.norm(x)
+    assert CPALS(rank=2, sweeps=1, start=START)(x).error_certificate > 1e-3 * np.linalg.norm(x)

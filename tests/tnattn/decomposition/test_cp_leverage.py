@@ -85,14 +85,14 @@ def test_fibres_are_columns_of_the_unfolding(mode):
 def test_the_fit_is_nearly_that_of_all_rows(deterministic, seed):
     x = of_rank(seed=seed)
     result = CPLeverage(rank=3, samples=150, deterministic=deterministic)(x, rng=rng(seed))
-    assert result.residual <= 1.2 * CPALS(rank=3, sweeps=200)(x).residual
+    assert result.error_certificate <= 1.2 * CPALS(rank=3, sweeps=200)(x).error_certificate
 
 
 def test_the_residual_is_true_and_errors_never_rise():
     x = of_rank(noise=0.5)
     result = CPLeverage(rank=3, samples=40)(x, rng=rng())
-    assert result.residual == pytest.approx(np.linalg.norm(x - result.to_dense()), rel=1e-10)
-    assert result.errors[-1] * np.linalg.norm(x) == pytest.approx(result.residual, rel=1e-12)
+    assert result.error_certificate == pytest.approx(np.linalg.norm(x - result.to_dense()), rel=1e-10)
+    assert result.errors[-1] * np.linalg.norm(x) == pytest.approx(result.error_certificate, rel=1e-12)
     assert np.all(np.diff(result.errors) <= 0)
 
 
@@ -104,24 +104,24 @@ def test_coherent_factors_do_not_hide_an_error():
         f[7] = r.standard_normal(2)
     x = CPTensor(np.ones(2), tuple(factors)).to_dense()
     result = CPLeverage(rank=2, samples=60)(x, rng=rng(1))
-    assert result.residual == pytest.approx(np.linalg.norm(x - result.to_dense()), rel=1e-6, abs=1e-12)
-    assert result.residual <= 0.05 * np.linalg.norm(x)
+    assert result.error_certificate == pytest.approx(np.linalg.norm(x - result.to_dense()), rel=1e-6, abs=1e-12)
+    assert result.error_certificate <= 0.05 * np.linalg.norm(x)
 
 
 @pytest.mark.parametrize("order, sizes", [(2, (9, 8)), (4, (5, 6, 4, 5))], ids=str)
 def test_other_orders_are_fitted(order, sizes):
     x = of_rank(sizes, 2, noise=0)
     result = CPLeverage(rank=2, samples=100, order=order)(x, rng=rng(2))
-    assert result.residual <= 1e-3 * np.linalg.norm(x)
+    assert result.error_certificate <= 1e-3 * np.linalg.norm(x)
 
 
 def test_a_stack_is_decomposed_as_its_members_would_be():
     x = np.stack([of_rank(seed=0), of_rank(seed=1) * 100, np.zeros((14, 16, 18))])
     result = CPLeverage(rank=3, samples=150)(x, rng=rng())
     true = [np.linalg.norm(x[i] - result.to_dense()[i]) for i in range(3)]
-    np.testing.assert_allclose(result.residual, true, rtol=1e-6, atol=1e-12)
-    assert result.residual[0] <= 0.02 * np.linalg.norm(x[0])
-    assert result.residual[2] == 0
+    np.testing.assert_allclose(result.error_certificate, true, rtol=1e-6, atol=1e-12)
+    assert result.error_certificate[0] <= 0.02 * np.linalg.norm(x[0])
+    assert result.error_certificate[2] == 0
 
 
 def test_every_library_gives_the_same_fit(xp, assert_close):
@@ -165,4 +165,4 @@ def test_too_few_samples_are_seen_in_the_error():
     """Negative control: with as many rows as terms the fit is poor, and is said to be."""
     x = of_rank(noise=0.3)
     good, bad = (CPLeverage(rank=3, samples=s, epochs=3)(x, rng=rng()) for s in (250, 3))
-    assert bad.residual > 1.3 * good.residual
+    assert bad.error_certificate > 1.3 * good.error_certificate

@@ -75,9 +75,9 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
     """
     require(len(tensor.shape) == method.order, "there is one tensor, no stack")
     allowed = max(EXACT, 1e3 * eps(tensor)) * float(np.linalg.norm(errors.dense(tensor)))
-    require(bool(errors.dense(result.residual) <= allowed), "the decomposition is exact")
+    require(bool(errors.dense(result.error_certificate) <= allowed), "the decomposition is exact")
     require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
-    second = CPALS(rank=method.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
+    second = CPALS(rank=result.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
     other = second.decompose(tensor, rng=None)
-    require(bool(errors.dense(other.residual) <= allowed), "the other decomposition is exact")
+    require(bool(errors.dense(other.error_certificate) <= allowed), "the other decomposition is exact")
     return sizes_of_terms(result), sizes_of_terms(other)
