@@ -65,7 +65,7 @@ class RowStarted(Dense, MeetingTestMatrix):
 
     @property
     def storage(self) -> int:
-        return math.prod(self.shape) + 2 * math.prod(tuple(self.places.shape))
+        return math.prod(self.shape) + 2 * int(math.prod(self.places.shape))
 
     def meeting(self, a: StructuredMatrix) -> Dense:
         xp = array_namespace(self.array)
