@@ -8,8 +8,9 @@ from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import require_count, require_rank, require_symmetric, require_symmetric_within
+from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

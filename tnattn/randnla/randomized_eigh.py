@@ -8,9 +8,10 @@ from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import eigh
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import require_symmetric, require_symmetric_within
+from tnattn.randnla.operand import require_symmetric
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch, narrow_product
+from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

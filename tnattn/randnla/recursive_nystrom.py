@@ -10,9 +10,10 @@ from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_nystrom import ColumnNystromResult, nystrom_of_columns
 from tnattn.randnla.leverage import sample_indices
-from tnattn.randnla.operand import EntriesOperator, require_count, require_rank, symmetric_dense
+from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
 from tnattn.randnla.ridge_leverage import relative_scores
 from tnattn.randnla.submatrices import columns_at, take_rows
+from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 

@@ -9,7 +9,8 @@ from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
 from tnattn.linalg import eigh, small_svd
 from tnattn.randnla.column_selection import ColumnSelection
 from tnattn.randnla.leverage import sample_indices
-from tnattn.randnla.operand import as_structured, require_count, symmetric_dense
+from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.structured.base import StructuredMatrix
 
 
