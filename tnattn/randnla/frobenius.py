@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps
 from tnattn.linalg import orthonormalise_with_factor
-from tnattn.randnla.operand import EntriesOperator, HostOperator
+from tnattn.randnla.operand import EntriesOperator, HostOperator, largest_entries
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
@@ -56,6 +56,23 @@ def squared_frobenius_norm(a: StructuredMatrix) -> Array:
             part = a @ unit
         total = total + _sum_of_squares(part, axis=(-2, -1))
     return total
+
+
+def require_squares(square: Array, a: StructuredMatrix) -> None:
+    """Raise ValueError if squared norms (...) of matrices have overflowed or vanished; one synchronisation."""
+    xp = array_namespace(square)
+    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
+    lost = ~xp.isfinite(square)
+    small = square < least
+    if bool(xp.any(small)):
+        # of implicit matrices there are no entries to look at: a square that has vanished stands for a zero matrix
+        entries = a.array if isinstance(a, Dense) else square[..., None, None]
+        lost = lost | (small & (largest_entries(entries) > 0))
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the squared Frobenius norm of a matrix of the {a.shape} stack overflows or vanishes in "
+            f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
+        )
 
 
 def _sum_of_squares(x: Array, axis: tuple[int, ...] | None) -> Array:

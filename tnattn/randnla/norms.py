@@ -10,6 +10,7 @@ from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.linalg import orthonormalise, spectral_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.sketch import narrow_product
 from tnattn.structured.base import StructuredMatrix
 
@@ -89,7 +90,7 @@ class SpectralNorm:
         start = orthonormalise(omega[:, : min(self.probes, matrix.shape[-1])])
         image = narrow_product(matrix, start)
         # the start spans the probes, so their images cost no further product
-        probed = xp.max(xp.linalg.vector_norm(image @ (start.mT @ omega), axis=-2), axis=-1)
+        probed = xp.max(_lengths(image @ (start.mT @ omega)), axis=-1)
         lower, products = _lanczos(matrix, start, image, self.steps)
         upper = self.inflation * math.sqrt(2 / math.pi) * probed
         return NormEstimate(lower, lower, xp.maximum(lower, upper), self.failure, products)
@@ -111,7 +112,7 @@ def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tup
     basis = xp.broadcast_to(start, (*a.batch, *start.shape))
     images = image
     for _ in range(steps):
-        block = a.mT @ image
+        block = a.mT @ (image / largest_entry(image))  # the products of products would overflow or vanish
         room = min(block.shape[-1], n - basis.shape[-1])
         products += block.shape[-1]
         if room == 0:
@@ -164,14 +165,18 @@ class FrobeniusNorm:
         matrix = as_structured(a)
         image = narrow_product(matrix, _unit_probes(self.probes, matrix, rng, "FrobeniusNorm"))
         xp = array_namespace(image)
-        # by lengths, whose squares neither overflow nor vanish
-        lengths = xp.linalg.vector_norm(image, axis=-2)
-        value = xp.linalg.vector_norm(lengths, axis=-1) / self.probes**0.5
+        value = _lengths(_lengths(image)[..., None])[..., 0] / self.probes**0.5
         low, high = frobenius_factors(self.probes, math.log(2 / self.failure))
         infinite = xp.full_like(value, math.inf)
         zero = value == 0  # only a zero matrix has no image: nothing is left to bound
         upper = xp.where(zero, value, infinite) if high is None else value * high**0.5
         return NormEstimate(value, value * low**0.5, upper, self.failure, self.probes)
+
+
+def _lengths(x: Array) -> Array:
+    """Return the lengths (..., c) of the columns of matrices (..., n, c); no square overflows or vanishes."""
+    unit = largest_entry(x)
+    return unit[..., 0] * array_namespace(x).linalg.vector_norm(x / unit, axis=-2)
 
 
 def frobenius_factors(probes: int, x: float) -> tuple[float, float | None]:

@@ -9,6 +9,7 @@ from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, s
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
+from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.sketch import Sketch
 from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.structured.base import StructuredMatrix
@@ -77,7 +78,8 @@ class Nystrom(MatrixMethod):
         draw = self.sketch.draw(n, min(self.size, n), rng=rng, like=a.like)
         omega = orthonormalise(draw.to_dense())  # (n, l); the result depends on its range only
         y = a @ omega
-        norm = frobenius_norm(y)[..., None, None]
+        unit = largest_entry(y)  # squares neither overflow nor vanish
+        norm = unit * frobenius_norm(y / unit)[..., None, None]
         # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
         shift = n**0.5 * eps(a.like) * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega

@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, eps, quiet_overflow
 from tnattn.linalg import spectral_norm
 from tnattn.randnla.leverage import leverage_scores
+from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -37,7 +38,7 @@ class NormOptimal(ProductProbabilities):
     """Proportional to ``||a_k|| ||b_k||``: the least variance of all. O((m + p) n)."""
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
-        return column_lengths(a) * column_lengths(b.mT)
+        return _over_longest(column_lengths(a)) * _over_longest(column_lengths(b.mT))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ColumnNorms(ProductProbabilities):
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
         xp = array_namespace(a.like)
-        return xp.broadcast_to(column_lengths(a) ** 2, (*broadcast_shape(a.batch, b.batch), a.shape[-1]))
+        return xp.broadcast_to(_over_longest(column_lengths(a)) ** 2, (*broadcast_shape(a.batch, b.batch), a.shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,32 @@ def column_lengths(a: StructuredMatrix) -> Array:
     """Return the Euclidean norms (..., n) of the columns of matrices (..., m, n), a block of columns at a time."""
     xp = array_namespace(a.like)
     if isinstance(a, Dense):
-        return xp.linalg.vector_norm(a.array, axis=-2)
+        return _lengths(a.array)
     n = a.shape[-1]
     step = max(1, _BLOCK // (a.shape[-2] * a.count))
     unit = xp.eye(n, dtype=a.dtype, device=device(a.like))
-    blocks = [xp.linalg.vector_norm(a @ unit[:, start : min(start + step, n)], axis=-2) for start in range(0, n, step)]
+    blocks = [_lengths(a @ unit[:, start : min(start + step, n)]) for start in range(0, n, step)]
     return xp.concat(blocks, axis=-1)
+
+
+def _lengths(x: Array) -> Array:
+    """Return the lengths (..., c) of the columns of matrices (..., m, c), once more where squares leave the range."""
+    xp = array_namespace(x)
+    with quiet_overflow():
+        lengths = xp.linalg.vector_norm(x, axis=-2)
+    longest = xp.max(lengths, axis=-1)
+    least = (float(xp.finfo(x.dtype).smallest_normal) ** 0.5) / eps(x)
+    if not bool(xp.any(xp.isinf(longest) | (longest < least))):
+        return lengths
+    unit = largest_entry(x)
+    return unit[..., 0] * xp.linalg.vector_norm(x / unit, axis=-2)
+
+
+def _over_longest(lengths: Array) -> Array:
+    """Return lengths (..., n) over the longest, whose products and squares stay in range."""
+    xp = array_namespace(lengths)
+    longest = xp.max(lengths, axis=-1, keepdims=True)
+    return lengths / xp.where(longest > 0, longest, xp.ones_like(longest))
 
 
 def _relative_squares(a: StructuredMatrix) -> Array:

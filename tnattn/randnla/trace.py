@@ -45,7 +45,10 @@ class TraceEstimate:
     def standard_error(self) -> Array:
         """Their standard deviation times ``sqrt(dependence / count)``, (...)."""
         xp = array_namespace(self.samples)
-        return xp.std(self.samples, axis=-1, correction=1) * (self.dependence / self.samples.shape[-1]) ** 0.5
+        largest = xp.max(xp.abs(self.samples), axis=-1)  # the unit: squares neither overflow nor vanish
+        unit = xp.where(largest > 0, largest, xp.ones_like(largest))
+        spread = unit * xp.std(self.samples / unit[..., None], axis=-1, correction=1)
+        return spread * (self.dependence / self.samples.shape[-1]) ** 0.5
 
     def interval(self, failure: float = 0.05) -> tuple[Array, Array]:
         """Return lower and upper ends (...) of Student's interval, which misses with about this probability.

@@ -146,3 +146,11 @@ def test_implicit_weights_are_factorised_to_the_tolerance(method):
     weights = AttentionProblem(q, k, k).weights
     result = method(weights, rng=rng())
     assert np.all(relative(weights.to_dense(), result) <= 0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_matrix_whose_squares_leave_the_range_is_refused(scale):
+    """Else a tiny matrix would pass for zero, and any basis for one of a huge matrix."""
+    a = scale * np.random.default_rng(0).standard_normal((2, 9, 7))
+    with pytest.raises(ValueError, match="overflows or vanishes"):
+        AdaptiveQB()(a, rng=np.random.default_rng(1))

@@ -222,3 +222,17 @@ def test_probabilities_of_one_s_own_are_accepted():
 
     result = SampledProduct(4, First())(*factors(), rng=rng())
     assert result.indices.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("probabilities", [NormOptimal(), ColumnNorms(), BothNorms()], ids=repr)
+@pytest.mark.parametrize("scale", [2.0**-600, 2.0**600])
+@pytest.mark.parametrize("implicit", [False, True])
+def test_the_indices_drawn_do_not_depend_on_the_scale(probabilities, scale, implicit):
+    source = np.random.default_rng(0)
+    a, b = source.standard_normal((2, 5, 30)), source.standard_normal((30, 4))
+    method = SampledProduct(8, probabilities)
+    given, scaled = (
+        method(LowRank(x, np.eye(30)) if implicit else x, b, rng=np.random.default_rng(1)) for x in (a, scale * a)
+    )
+    np.testing.assert_array_equal(given.indices, scaled.indices)
+    np.testing.assert_allclose(scaled.to_dense() / scale, given.to_dense(), rtol=1e-9)

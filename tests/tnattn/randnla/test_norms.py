@@ -155,3 +155,15 @@ def test_products_and_failures_are_stated():
 def test_bad_input_is_refused(call, kind, words):
     with pytest.raises(kind, match=words):
         call()
+
+
+@pytest.mark.parametrize("method", [SpectralNorm(), FrobeniusNorm()], ids=repr)
+@pytest.mark.parametrize(
+    "dtype, scale", [("float32", 2.0**-90), ("float32", 2.0**90), ("float64", 2.0**-800), ("float64", 2.0**800)]
+)
+def test_estimates_and_limits_have_the_scale_of_the_matrix(method, dtype, scale):
+    """Squares of the entries vanish or overflow."""
+    a = np.random.default_rng(0).standard_normal((2, 9, 7)).astype(dtype)
+    given, scaled = (method(x, rng=np.random.default_rng(1)) for x in (a, a * np.asarray(scale, dtype)))
+    for name in ("value", "lower", "upper"):
+        np.testing.assert_allclose(getattr(scaled, name) / scale, getattr(given, name), rtol=1e-5)

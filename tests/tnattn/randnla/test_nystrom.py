@@ -91,3 +91,10 @@ def test_impossible_parameters_are_refused(field, value):
 def test_without_a_generator_it_raises():
     with pytest.raises(TypeError, match="pass rng"):
         Nystrom(rank=2)(np.eye(4))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_approximation_has_the_scale_of_the_matrix(scale):
+    a = with_eigenvalues(rng(), slow_spectrum(12))
+    given, scaled = (Nystrom(rank=4)(x, rng=rng(1)).to_dense() for x in (a, scale * a))
+    np.testing.assert_allclose(scaled / scale, given, rtol=1e-9, atol=1e-12)

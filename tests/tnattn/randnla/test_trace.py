@@ -198,3 +198,11 @@ def test_a_biased_estimate_is_found_out():
     a, generator = indefinite(), rng(1)
     values = 1.1 * np.array([METHODS[3](a, rng=generator).value for _ in range(TRIALS)])
     assert abs(values.mean() - np.trace(a)) > Z * values.std() / TRIALS**0.5
+
+
+@pytest.mark.parametrize("scale", [2.0**-800, 2.0**800])
+def test_a_standard_error_has_the_scale_of_the_samples(scale):
+    samples = np.random.default_rng(0).standard_normal((3, 8))
+    given, scaled = (TraceEstimate(x, 8).standard_error for x in (samples, scale * samples))
+    np.testing.assert_allclose(scaled / scale, given, rtol=1e-12)
+    np.testing.assert_array_equal(TraceEstimate(np.zeros((2, 3)), 3).standard_error, 0)
