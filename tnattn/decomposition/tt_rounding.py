@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device, eps, normal, require_rng
 from tnattn.decomposition.base import require_integer
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, scaled
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
 from tnattn.decomposition.tt_svd import TTSVD
@@ -60,7 +61,8 @@ class TTRounding:
         ranks = bounded_ranks(self.ranks, train)
         self.truncation(train.order)
         xp = array_namespace(*train.cores)
-        cores = orthogonalised_from_right(train)
+        harmless, scale = scaled_cores(train)
+        cores = orthogonalised_from_right(harmless)
         total = energy(cores[0], order=3)
         allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * total
         done, steps = [], []
@@ -79,8 +81,8 @@ class TTRounding:
             done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)
         return TruncatedTensorTrain(
-            cores=(*done, cores[-1]),
-            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)),
+            cores=(*done, cores[-1] * scale),
+            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)) * scale[..., 0, 0],
             bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         )
 
@@ -126,6 +128,7 @@ class RandomizedTTRounding:
         require_train(train)
         wanted = bounded_ranks(self.ranks, train)
         assert wanted is not None
+        train, scale = scaled_cores(train)
         sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.ranks, strict=True)]
         sketches = self._sketches(train, sizes, generator)
         grams = right_grams(train) if self.certify else [None] * len(sketches)
@@ -147,7 +150,11 @@ class RandomizedTTRounding:
         if missed:
             lost = sum(xp.maximum(one, xp.zeros_like(one)) for one in missed)
             certificate = rounded.error_certificate + xp.sqrt(lost)
-        return SketchedTensorTrain(rounded.cores, bond_ranks=rounded.bond_ranks, error_certificate=certificate)
+        return SketchedTensorTrain(
+            (*rounded.cores[:-1], rounded.cores[-1] * scale),
+            bond_ranks=rounded.bond_ranks,
+            error_certificate=certificate * scale[..., 0, 0, 0],
+        )
 
     @staticmethod
     def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:
@@ -164,6 +171,12 @@ class RandomizedTTRounding:
                 sketch = contract("...anb,...bd,cnd->...ac", core, sketch, drawn)
             found.append(sketch)
         return found[::-1]
+
+
+def scaled_cores(train: TensorTrain) -> tuple[TensorTrain, Array]:
+    """Return a train whose cores have harmless squares, and the factor (..., 1, 1, 1) that restores it."""
+    cores, scales = zip(*(scaled(core, order=3) for core in train.cores), strict=True)
+    return TensorTrain(cores), math.prod(scales[1:], start=scales[0])
 
 
 def right_grams(train: TensorTrain) -> list[Array]:

@@ -1,25 +1,37 @@
-"""What Tucker and canonical polyadic decompositions refuse, or answer exactly, alike."""
+"""What all decompositions refuse, or answer exactly, alike."""
 
 import numpy as np
 import pytest
 
+from tnattn.decomposition.base import Decomposition
+from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp_als import CPALS
 from tnattn.decomposition.cp_leverage import CPLeverage
 from tnattn.decomposition.hooi import HOOI
 from tnattn.decomposition.hosvd import HOSVD
 from tnattn.decomposition.partial_tucker import PartialTucker
+from tnattn.decomposition.quantised import QuantisedTT
+from tnattn.decomposition.randomized_tt import RandomizedTTSVD
 from tnattn.decomposition.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD
 from tnattn.decomposition.shared_factors import SharedFactors
 from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tt_cross import TTCross
+from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.discovery import subclasses
 
-TRUNCATIONS = [HOSVD, STHOSVD, HOOI, PartialTucker, SharedFactors, RandomizedHOSVD, RandomizedSTHOSVD]
-CLASSES = [*TRUNCATIONS, CPALS, CPLeverage]
+TUCKER = [HOSVD, STHOSVD, HOOI, PartialTucker, SharedFactors, RandomizedHOSVD, RandomizedSTHOSVD]
+TRUNCATIONS = [*TUCKER, TTSVD, RandomizedTTSVD, TTCross]
+CLASSES = [*TRUNCATIONS, CPALS, CPLeverage, BlockTerm, QuantisedTT]
 every_class = pytest.mark.parametrize("cls", CLASSES)
 every_truncation = pytest.mark.parametrize("cls", TRUNCATIONS)
 
 
 def run(method, x):
     return method(x, rng=np.random.default_rng(0))
+
+
+def test_no_decomposition_is_left_out():
+    assert {cls.__name__ for cls in CLASSES} == set(subclasses("tnattn.decomposition", Decomposition))
 
 
 @every_class
@@ -57,10 +69,31 @@ def test_what_is_no_floating_array(cls, x):
         run(cls(), x)
 
 
-@every_truncation
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls is not QuantisedTT])
+def test_ranks_above_those_of_the_unfoldings(cls):
+    field = "rank" if cls in (CPALS, CPLeverage) else "ranks"
+    with pytest.raises(ValueError, match=r"rank 1000 .*exceeds"):
+        run(cls(**{field: 1000}), np.ones((3, 4, 5)))
+
+
+def test_digits_lower_a_rank_to_what_they_admit_and_are_exact():
+    x = np.random.default_rng(0).standard_normal((3, 4, 5))
+    result = QuantisedTT(rank=1000)(x)
+    assert result.ranks == (2, 4, 8, 8, 4, 2)
+    np.testing.assert_allclose(result.to_dense(), x, atol=1e-13)
+
+
+@every_class
 def test_a_tolerance_below_rounding(cls):
     with pytest.raises(ValueError, match="rtol 1e-16 is below"):
-        run(cls(rtol=1e-16), np.ones((3, 4, 5)))
+        run(cls(rtol=1e-16), np.ones((9, 9, 9)))
+
+
+@every_class
+@pytest.mark.parametrize("rtol", [0.0, -0.1, 1.0, 2.0, float("nan")])
+def test_a_tolerance_out_of_range(cls, rtol):
+    with pytest.raises(ValueError, match="0 < rtol < 1"):
+        cls(rtol=rtol)
 
 
 @every_truncation
@@ -88,7 +121,8 @@ def test_a_zero_tensor_is_exact(cls):
     assert not run(cls().with_rank(2, x.shape), x).to_dense().any()
 
 
-@every_class
+# a tensor known by its entries has no largest one to scale by
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls is not TTCross])
 @pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])  # powers of two: no entry is rounded
 def test_scales_whose_squares_leave_the_range(cls, scale):
     x = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32)

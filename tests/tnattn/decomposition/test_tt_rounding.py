@@ -82,6 +82,20 @@ def test_a_zero_train_stays_zero():
     assert not result.to_dense().any()
 
 
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])  # powers of two: no entry is rounded
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("method", [TTRounding(ranks=2), TTRounding(rtol=0.5), RandomizedTTRounding(2)], ids=str)
+def test_scales_whose_squares_leave_the_range(method, place, scale):
+    cores = [core.astype(np.float32) for core in drawn_train((4, 5, 6)).cores]
+    large = [core * np.float32(scale if j == place else 1) for j, core in enumerate(cores)]
+    draws = {"rng": np.random.default_rng(0)} if isinstance(method, RandomizedTTRounding) else {}
+    plain = method(TensorTrain(cores), **draws)
+    draws = {"rng": np.random.default_rng(0)} if draws else {}
+    result = method(TensorTrain(large), **draws)
+    np.testing.assert_allclose(result.to_dense() / np.float32(scale), plain.to_dense(), atol=1e-3)
+    np.testing.assert_allclose(result.error_certificate / np.float32(scale), plain.error_certificate, rtol=1e-3)
+
+
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_the_randomized_rounding_recovers_a_train_of_smaller_ranks(batch, seed):
     train = drawn_train((6, 7, 8, 5), 3, batch)
