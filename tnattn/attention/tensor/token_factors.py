@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import pseudo_inverse_apply
+from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.cp import CPTensor
+from tnattn.structured.partial_tucker import PartialTuckerTensor
 from tnattn.structured.tensor import StructuredTensor
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
@@ -35,7 +37,7 @@ class TokenFactors:
 
     @classmethod
     def of(cls, tensor: StructuredTensor, mean: Array) -> TokenFactors:
-        """Split the first mode off a Tucker, canonical polyadic or tensor-train form, without changing the tensor."""
+        """Split the first mode off a structured tensor, without changing it; quantised trains stay whole."""
         xp = array_namespace(mean)
         missed = xp.zeros(tensor.batch, dtype=mean.dtype, device=device(mean))
         match tensor:
@@ -48,6 +50,17 @@ class TokenFactors:
             case TensorTrain():
                 factor = tensor.cores[0][..., 0, :, :]
                 rest = TensorTrain((_identity(factor)[..., None, :, :], *tensor.cores[1:]))
+            case BlockTermTensor():
+                factor, parts = _side_by_side(tensor.factors[0])
+                rest = BlockTermTensor(tensor.core, (parts, *tensor.factors[1:]))
+            case PartialTuckerTensor() if 0 in tensor.modes:
+                factor, factors = tensor.factors[0], (_identity(tensor.factors[0]), *tensor.factors[1:])
+                rest = PartialTuckerTensor(tensor.core, factors, tensor.modes, tensor.mode_count)
+            case PartialTuckerTensor():  # the core has a row per token
+                sizes = tensor.core.shape[-2:]
+                factor = xp.reshape(tensor.core, (*tensor.core.shape[:-2], math.prod(sizes)))
+                core = xp.reshape(_identity(factor), (*factor.shape[:-2], factor.shape[-1], *sizes))
+                rest = PartialTuckerTensor(core, tensor.factors, tensor.modes, tensor.mode_count)
             case _:
                 return cls(None, tensor, mean, missed)
         return cls(factor, rest, mean, missed)
@@ -102,6 +115,15 @@ class TokenFactors:
         """Return all tokens, (..., G, n, d): for inspection."""
         slices = self.rest.slices(1).to_dense()
         return (slices if self.factor is None else self.factor[..., None, :, :] @ slices) + self.mean
+
+
+def _side_by_side(factors: Array) -> tuple[Array, Array]:
+    """Return factors (..., t, n, r) as one (..., n, t r), and the parts (..., t, t r, r) that give each of them."""
+    xp = array_namespace(factors)
+    *batch, count, n, r = factors.shape
+    joint = xp.reshape(xp.moveaxis(factors, -3, -2), (*batch, n, count * r))
+    parts = xp.reshape(_identity(joint), (*batch, count * r, count, r))
+    return joint, xp.moveaxis(parts, -2, -3)
 
 
 def _identity(factor: Array) -> Array:

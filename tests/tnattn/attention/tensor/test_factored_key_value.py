@@ -8,15 +8,27 @@ from tnattn.attention.summary import KeySet
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue, tokens_first
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.attention.wrappers.causal import Causal as CausalWrapper
+from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp_als import CPALS
 from tnattn.decomposition.hosvd import HOSVD
+from tnattn.decomposition.partial_tucker import PartialTucker
+from tnattn.decomposition.quantised import QuantisedTT
 from tnattn.decomposition.randomized_tt import RandomizedTTSVD
+from tnattn.decomposition.shared_factors import SharedFactors
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.decomposition.tt_svd import TTSVD
 from tnattn.structured.tensor import StructuredTensor
 from tnattn.testing import check_method
 
-KINDS = {"tucker": STHOSVD(), "train": TTSVD(), "canonical": CPALS()}
+KINDS = {
+    "tucker": STHOSVD(),
+    "train": TTSVD(),
+    "canonical": CPALS(),
+    "block terms": BlockTerm(),
+    "tokens kept": PartialTucker(),
+    "heads kept": PartialTucker(modes=(0, 2)),
+    "shared": SharedFactors(modes=(2,)),
+}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -131,6 +143,14 @@ def test_tokens_appended_one_by_one_are_those_appended_at_once():
     for j in range(4):
         single = single.extend(more[0][:, j : j + 1], more[1][:, j : j + 1])
     np.testing.assert_allclose(single.attend(problem.q).output, at_once.attend(problem.q).output, atol=1e-12)
+
+
+def test_a_quantised_cache_attends_and_refuses_to_grow():
+    problem = drawn(low_rank=3, n_k=32)
+    cache = cache_of(problem, FactoredKeyValue(QuantisedTT(), rank=100))
+    np.testing.assert_allclose(cache.attend(problem.q).output, problem.output, atol=1e-10)
+    with pytest.raises(TypeError, match="a QuantisedTensor has no factor of the tokens to append to; summarise anew"):
+        cache.extend(problem.k[:, :1], problem.v[:, :1])
 
 
 def test_a_tensor_without_a_token_factor_attends_but_does_not_grow():
