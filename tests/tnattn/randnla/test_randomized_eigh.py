@@ -6,6 +6,7 @@ import pytest
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
 from tnattn.randnla.randomized_eigh import RandomizedEigh
+from tnattn.randnla.tolerance import ToleranceWarning
 
 
 def rng(seed=0):
@@ -49,3 +50,43 @@ def test_a_zero_matrix_gives_zero():
 def test_what_is_not_symmetric_is_refused(a, words):
     with pytest.raises(ValueError, match=words):
         RandomizedEigh(2)(a, rng=rng())
+
+
+@pytest.mark.parametrize("rtol", [0.5, 0.1, 0.01, 1e-4])
+def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
+    spectra = [0.6 ** np.arange(30) * (-1) ** np.arange(30), 0.3 ** np.arange(30)]
+    stack = np.stack([with_eigenvalues(rng(i), 10.0**i * x) for i, x in enumerate(spectra)])
+    if rtol < 2 * xp.eps() ** 0.5:
+        with pytest.raises(ValueError, match="cannot be told from rounding"):
+            RandomizedEigh(25, rtol=rtol)(xp.asarray(stack), rng=rng())
+        return
+    result = RandomizedEigh(25, rtol=rtol)(xp.asarray(stack), rng=rng())
+    error = np.linalg.norm(stack - to_host(result.to_dense()), axis=(-2, -1)) / np.linalg.norm(stack, axis=(-2, -1))
+    best = [int(np.sum(np.sqrt(np.cumsum(x[::-1] ** 2)[::-1] / np.sum(x**2)) > rtol)) for x in spectra]
+    assert np.all(error <= rtol * 1.001)
+    np.testing.assert_allclose(to_host(result.residual), error, rtol=0.02, atol=5 * xp.eps() ** 0.5)
+    assert np.all(to_host(result.converged))
+    assert np.all(np.abs(to_host(result.ranks) - best) <= 1)
+    assert result.storage == 2 * 30 * int(np.sum(to_host(result.ranks)))
+
+
+def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
+    a = with_eigenvalues(rng(), SPECTRUM)
+    with pytest.warns(ToleranceWarning, match="rtol 0.0001 is not met at rank 3"):
+        result = RandomizedEigh(3, power_iterations=3, rtol=1e-4)(a, rng=rng())
+    np.testing.assert_allclose(result.eigenvalues, SPECTRUM[:3], rtol=1e-4)
+    np.testing.assert_allclose(result.residual, np.linalg.norm(a - result.to_dense()) / np.linalg.norm(a), rtol=1e-6)
+    assert (int(result.ranks), bool(result.converged)) == (3, False)
+
+
+def test_a_zero_matrix_meets_every_tolerance_beside_others():
+    stack = np.stack([np.zeros((9, 9)), np.eye(9)])
+    result = RandomizedEigh(9, rtol=0.1)(stack, rng=rng())
+    assert list(result.ranks) == [0, 9]
+    np.testing.assert_allclose(result.to_dense(), stack, atol=1e-12)
+
+
+@pytest.mark.parametrize("rtol", [0.0, 1.0, -0.1])
+def test_an_impossible_tolerance_is_refused(rtol):
+    with pytest.raises(ValueError, match="rtol is"):
+        RandomizedEigh(rtol=rtol)
