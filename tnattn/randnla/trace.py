@@ -56,7 +56,7 @@ class TraceEstimate:
         Notes
         -----
         Asymptotic: with few samples of a skew distribution it misses more often, and XTrace, whose samples depend on
-        each other, up to twice as often as it says.
+        each other, about twice as often as it says.
         """
         if not 0 < failure < 1:
             raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
