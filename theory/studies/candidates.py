@@ -209,7 +209,7 @@ def _named(name: str) -> AttentionMethod:
     if not rest:
         plain: AttentionMethod = found()
         return plain
-    slot = next((f.name for f in dataclasses.fields(found()) if f.name in ("method", "decomposition")), None)  # type: ignore[arg-type]
+    slot = next((f.name for f in dataclasses.fields(found()) if f.name in ("method", "decomposition")), None)
     if slot is None or not rest.endswith(")"):
         raise ValueError(f"{name!r} is no method; only wrappers such as HeadTensor(TTSVD) take another in brackets")
     inner: Any = _found(rest[:-1].strip(), inner_choices())

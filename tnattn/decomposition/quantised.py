@@ -101,6 +101,7 @@ class QuantisedTensor(StructuredTensor):
         return iter(self.digits.cores)
 
     def to_tensorly(self) -> Any:
+        """Return TensorLy's train over the modes, which ``merged`` forms: the one over digits is another tensor."""
         return self.merged().to_tensorly()
 
     @classmethod

@@ -94,6 +94,15 @@ def test_slices_are_those_of_the_tensor(modes, mode):
     np.testing.assert_allclose(slices @ v, dense @ v, atol=1e-12)
 
 
+def test_the_way_to_tensorly_copies_neither_core_nor_factors():
+    result = PartialTucker(ranks=2)(drawn((5, 6, 7)))
+    core, factors = result.to_tensorly()
+    assert np.shares_memory(core, result.core)
+    assert all(np.shares_memory(factors[j], u) for j, u in zip(result.modes, result.factors, strict=True))
+    np.testing.assert_array_equal(factors[0], np.eye(5))
+    np.testing.assert_allclose(tensorly.tucker_to_tensor((core, factors)), result.to_dense(), atol=1e-13)
+
+
 def test_a_shared_basis_is_the_best_one():
     x = drawn((4, 8, 5))
     best = tail(x, 1, 3)
