@@ -14,7 +14,6 @@ EXCEPTIONS = {
     "tnattn/attention/softmax.py": "a problem's weights: test_problem.py",
     "tnattn/attention/sparse/support.py": "what window and top-k share: test_sliding_window.py, test_top_k.py",
     "tnattn/attention/summary.py": "a contract: tested with the methods that summarise",
-    "tnattn/decomposition/base.py": "a contract: test_conformance.py holds every decomposition to it",
     "tnattn/decomposition/truncated.py": "what truncations return: test_truncations.py",
     "tnattn/structured/tensor.py": "a contract: test_tensors.py holds every tensor to it",
 }
