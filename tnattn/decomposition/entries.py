@@ -7,7 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, integers
+from tnattn.arrays import (
+    Array,
+    Rng,
+    array_namespace,
+    broadcast_shape,
+    check_finite,
+    device,
+    dtype_name,
+    integers,
+    quiet_overflow,
+)
 from tnattn.structured.sparse import gather_rows
 
 BLOCK = 1 << 20  # entries asked for at a time
@@ -79,9 +89,25 @@ class CountedEntries:
         self.like = tensor.like
 
     def entries(self, indices: Array) -> Array:
-        """Return entries (..., m) at multi-indices (..., m, d)."""
+        """Return entries (..., m) at multi-indices (..., m, d).
+
+        Raises
+        ------
+        ValueError
+            If one is NaN, infinite, or so large that the sum of their squares overflows.
+        """
         self.evaluations += math.prod(indices.shape[:-1])
-        return self._tensor.entries(indices)
+        found = self._tensor.entries(indices)
+        check_finite(found, "an entry that was asked for")
+        xp = array_namespace(found)
+        with quiet_overflow():
+            square = xp.sum(found * found)
+        if not bool(xp.isfinite(square)):
+            raise ValueError(
+                f"tensor has entries as large as {float(xp.max(xp.abs(found))):.3g}, whose squares overflow "
+                f"{dtype_name(found.dtype)}; divide it by its size first"
+            )
+        return found
 
     def no_index(self) -> Array:
         """Return the one multi-index (..., 1, 0) of no modes."""

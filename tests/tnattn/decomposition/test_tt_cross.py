@@ -388,3 +388,20 @@ def test_every_library_gives_the_same(xp, assert_close):
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [(np.nan, "an entry that was asked for holds [0-9]* NaN"), (np.float32(2.0**100), "1.27e\\+30, whose")],
+)
+def test_entries_that_cannot_be_fitted_are_named(bad, message):
+    class Bad(Smooth):
+        @property
+        def like(self):
+            return np.zeros(1, np.float32)
+
+        def entries(self, indices):
+            return np.full(indices.shape[:-1], bad, np.float32)
+
+    with pytest.raises(ValueError, match=message):
+        TTCross(ranks=2)(Bad(8), rng=np.random.default_rng(0))
