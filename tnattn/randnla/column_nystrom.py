@@ -8,8 +8,9 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host
 from tnattn.linalg import cholesky
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_selection import ColumnSelection, UniformColumns
+from tnattn.randnla.diagonal import diagonal_at_hand
 from tnattn.randnla.interpolative import require_selection
-from tnattn.randnla.operand import EntriesOperator, require_count, require_rank, require_symmetric
+from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.submatrices import columns_at, take_columns, take_rows
 from tnattn.randnla.substitution import extend_rows
 from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
@@ -94,7 +95,7 @@ class ColumnNystrom(MatrixMethod):
         require_symmetric(a)
         require_rank(self.rank, a.shape)
         require_above_rounding(self.rtol or 0.0, a.like)
-        if self.rtol is not None and _diagonal(a) is None:
+        if self.rtol is not None and diagonal_at_hand(a) is None:
             raise ValueError(
                 f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array or "
                 f"entries on demand, or leave rtol out"
@@ -132,7 +133,7 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
     traces that are not at hand.
     """
     xp = array_namespace(a.like)
-    (*batch, n), r, diagonal = a.shape[:-1], indices.shape[-1], _diagonal(a)
+    (*batch, n), r, diagonal = a.shape[:-1], indices.shape[-1], diagonal_at_hand(a)
     if diagonal is None:
         step, top = r, None
         left = xp.full((*batch, 1), float("nan"), dtype=a.dtype, device=device(a.like))
@@ -194,11 +195,3 @@ def _checked_cholesky(core: Array, coupling: Array, top: Array | None, r: int, n
             f"a is not positive semidefinite: the {r} columns chosen meet in a matrix with a negative eigenvalue; "
             f"use RandomizedSVD for indefinite matrices"
         ) from error
-
-
-def _diagonal(a: StructuredMatrix) -> Array | None:
-    if isinstance(a, EntriesOperator):
-        return a.diagonal()
-    if isinstance(a, Dense):
-        return array_namespace(a.array).linalg.diagonal(a.array)
-    return None

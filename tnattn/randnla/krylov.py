@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, quiet_overflow
 from tnattn.linalg import leading_svd, near_orthonormal, orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.frobenius import require_squares, squared_frobenius_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
-from tnattn.randnla.randomized_svd import RandomizedSVDResult
+from tnattn.randnla.randomized_svd import RandomizedSVDResult, smallest_truncation
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -32,6 +34,10 @@ class BlockKrylov(MatrixMethod):
     block : int, optional
         Columns of the test matrix, ``rank + oversampling`` if None. Blocks narrower than the rank buy a higher degree
         with the same products; ``(q + 1) block >= rank`` is needed.
+    rtol : float, optional
+        Tolerance ``||a - u diag(s) vt||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest rank that
+        its basis allows, ``rank`` at most. One that would need more keeps ``rank`` triples, is not ``converged``, and
+        causes a ``ToleranceWarning``. See ``AdaptiveQB`` for how small it may be.
 
     Notes
     -----
@@ -40,7 +46,10 @@ class BlockKrylov(MatrixMethod):
     pays on slow spectra and where products are dear. Every block is orthogonalised against all before it, twice.
     Musco & Musco 2015, Algorithm 2; narrow blocks as in Meyer, Musco & Musco 2024. For rank 64 of a 1024-by-1024
     softmax matrix, ``block=44, power_iterations=2, start_rows=4`` errs less than ``RandomizedSVD`` with two power
-    iterations, at three fifths of its products.
+    iterations, at three fifths of its products. With a tolerance blocks are added until all matrices of the stack meet
+    it with half of its square to spare for the truncation, ``power_iterations`` of them at most: narrow blocks and many
+    of them adapt best. The error is known from the singular values, ``||a||^2 - sum s_i^2``, for one more pass over
+    ``a``.
     """
 
     rank: int = rank_budget(16)
@@ -48,8 +57,10 @@ class BlockKrylov(MatrixMethod):
     power_iterations: int = 2
     sketch: Sketch = field(default_factory=Gaussian)
     block: int | None = None
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
+        require_optional_tolerance(self.rtol)
         RangeFinder(self.rank, self.oversampling, self.power_iterations, self.sketch)
         require_count(self.width, "block", least=1)
         if (self.power_iterations + 1) * self.width < self.rank:
@@ -67,6 +78,8 @@ class BlockKrylov(MatrixMethod):
         require_rank(self.rank, a.shape)
         width = min(self.width, *a.shape[-2:])
         omega = self.sketch.draw(a.shape[-1], width, rng=rng, like=a.like)
+        if self.rtol is not None:
+            return self._within(a, omega, self.rtol)
         return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 
     def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array, Array]:
@@ -77,6 +90,26 @@ class BlockKrylov(MatrixMethod):
                 break
         found = space.truncated(self.rank)
         return found.u, found.s, found.vt
+
+    def _within(self, a: StructuredMatrix, omega: StructuredMatrix, rtol: float) -> RandomizedSVDResult:
+        require_resolved(rtol, a.like)
+        xp = array_namespace(a.like)
+        with quiet_overflow():
+            whole = squared_frobenius_norm(a)  # (...)
+        require_squares(whole, a)
+        space, steps = KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a)))), self.power_iterations
+        while True:
+            missed = _missed(space.image, whole)
+            last = steps == 0 or space.size == min(a.shape[-2:])
+            if last or bool(xp.all(missed <= rtol**2 / 2)):
+                found = space.truncated(space.size)
+                found = smallest_truncation(found.u, found.s, found.vt, missed, rank=self.rank, rtol=rtol)
+                assert found.converged is not None
+                if last or bool(xp.all(found.converged)):
+                    warn_of_missed(found.converged, found.residual, rtol, f"rank {self.rank}")
+                    return found
+            space.extend()
+            steps -= 1
 
 
 class KrylovSpace:
@@ -148,3 +181,10 @@ class KrylovSpace:
         self._rows = wt @ self._rows
         self._image_rows = s[..., None] * v.mT
         self._width = keep
+
+
+def _missed(image: Array, whole: Array) -> Array:
+    """Return the relative squared errors (...) of projections, from ``A^T Q`` (..., n, l) and ``||A||_F^2`` (...)."""
+    xp = array_namespace(image)
+    captured = xp.sum(xp.astype(image, accumulator_dtype(image), copy=False) ** 2, axis=(-2, -1))
+    return xp.maximum(whole - captured, xp.zeros_like(whole)) / xp.where(whole > 0, whole, xp.ones_like(whole))

@@ -45,7 +45,8 @@ class QB(MatrixMethod):
 
     Notes
     -----
-    One product with the transpose beyond those of the range finder. Halko, Martinsson & Tropp 2011, Section 1.2.
+    Of the rank that is given; ``AdaptiveQB`` finds the rank that a tolerance takes. One product with the transpose
+    beyond those of the range finder. Halko, Martinsson & Tropp 2011, Section 1.2.
     """
 
     range_finder: RangeFinder = field(default_factory=RangeFinder)

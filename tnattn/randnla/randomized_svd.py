@@ -108,10 +108,7 @@ class RandomizedSVD(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
         if self.rtol is not None:
             require_rank(self.rank, a.shape)
-            result = self._truncated(self._adaptive(self.range_finder.size).extended(a, rng=rng))
-            assert result.converged is not None
-            warn_of_missed(result.converged, result.residual, self.rtol, f"rank {self.rank}")
-            return result
+            return self._within(self._adaptive(self.range_finder.size).extended(a, rng=rng), self.rtol)
         omega = self.range_finder.test_matrix(a, rng=rng)
         return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 
@@ -125,30 +122,48 @@ class RandomizedSVD(MatrixMethod):
                 return u[:, : self.rank], s[: self.rank], vt[: self.rank, :]
         return _projected(a, self.range_finder.sample(a, omega), keep=self.rank)
 
-    def _truncated(self, found: AdaptiveQBResult) -> RandomizedSVDResult:
-        """Return the smallest truncations within the tolerance: what a basis misses and what is cut off add up."""
-        assert self.rtol is not None
+    def _within(self, found: AdaptiveQBResult, rtol: float) -> RandomizedSVDResult:
         v, s, wt = small_svd(found.b.mT)
-        xp = array_namespace(s)
-        tails = xp.astype(truncation_tails(s), accumulator_dtype(s), copy=False) ** 2
-        missed = xp.astype(found.residual, tails.dtype, copy=False) ** 2
-        # ||b||^2 = (1 - missed) ||a||^2
-        whole = xp.where(tails[..., 0] > 0, tails[..., 0], xp.ones_like(missed)) / (1 - missed)
-        errors = missed[..., None] + tails / whole[..., None]  # relative and squared, for ranks 0, 1, ...
-        met = errors <= self.rtol**2
-        ranks = xp.sum(xp.astype(~met, xp.int64), axis=-1)
-        ranks = xp.minimum(ranks, xp.full_like(ranks, min(self.rank, s.shape[-1])))
-        error = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
-        largest = max(1, int(xp.max(ranks)))
-        kept = xp.astype(xp.arange(largest, device=device(s)) < ranks[..., None], s.dtype)
-        return RandomizedSVDResult(
-            (found.q @ wt.mT)[..., :largest] * kept[..., None, :],
-            s[..., :largest] * kept,
-            v.mT[..., :largest, :] * kept[..., :, None],
-            ranks,
-            xp.astype(xp.sqrt(error), s.dtype, copy=False),
-            error <= self.rtol**2,
-        )
+        wide = accumulator_dtype(s)
+        missed = array_namespace(s).astype(found.residual, wide, copy=False) ** 2
+        result = smallest_truncation(found.q @ wt.mT, s, v.mT, missed, rank=self.rank, rtol=rtol)
+        assert result.converged is not None
+        warn_of_missed(result.converged, result.residual, rtol, f"rank {self.rank}")
+        return result
+
+
+def smallest_truncation(u: Array, s: Array, vt: Array, missed: Array, *, rank: int, rtol: float) -> RandomizedSVDResult:
+    """Return the smallest truncations of projections within a tolerance: what is missed and what is cut off add up.
+
+    Parameters
+    ----------
+    u, s, vt : Array, (..., m, l), (..., l), (..., l, n)
+        Singular triples of projections of matrices, all of them.
+    missed : Array, (...)
+        Relative squared errors of the projections, of the accumulating dtype.
+    rank : int
+        Largest number of triples kept.
+    rtol : float
+    """
+    xp = array_namespace(s)
+    tails = xp.astype(truncation_tails(s), accumulator_dtype(s), copy=False) ** 2
+    # the squared norm of the projection is (1 - missed) ||a||^2
+    whole = xp.where(tails[..., 0] > 0, tails[..., 0], xp.ones_like(missed)) / (1 - missed)
+    errors = missed[..., None] + tails / whole[..., None]  # relative and squared, for ranks 0, 1, ...
+    met = errors <= rtol**2
+    ranks = xp.sum(xp.astype(~met, xp.int64), axis=-1)
+    ranks = xp.minimum(ranks, xp.full_like(ranks, min(rank, s.shape[-1])))
+    error = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
+    largest = max(1, int(xp.max(ranks)))
+    kept = xp.astype(xp.arange(largest, device=device(s)) < ranks[..., None], s.dtype)
+    return RandomizedSVDResult(
+        u[..., :largest] * kept[..., None, :],
+        s[..., :largest] * kept,
+        vt[..., :largest, :] * kept[..., :, None],
+        ranks,
+        xp.astype(xp.sqrt(error), s.dtype, copy=False),
+        error <= rtol**2,
+    )
 
 
 def _projected(a: StructuredMatrix, y: Array, *, keep: int) -> tuple[Array, Array, Array]:

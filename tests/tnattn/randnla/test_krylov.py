@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import LinearOperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
@@ -9,6 +10,7 @@ from tnattn.linalg import orthonormalise
 from tnattn.randnla.krylov import BlockKrylov, KrylovSpace
 from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.row_start import RowStart
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 
@@ -106,3 +108,63 @@ def test_blocks_that_do_not_span_the_rank_are_refused():
 def test_counts_are_checked(fields):
     with pytest.raises((TypeError, ValueError), match=next(iter(fields))):
         BlockKrylov(2, **fields)
+
+
+def spectra(m=60, n=50):
+    """Return a fast spectrum, a faster one, a matrix of rank 3, and zero."""
+    decays = (0.7 ** np.arange(n), 0.3 ** np.arange(n), np.r_[[3.0, 2.0, 1.0], np.zeros(n - 3)], np.zeros(n))
+    return np.stack([with_singular_values(rng(i), 10.0**i * s, m, n) for i, s in enumerate(decays)])
+
+
+@pytest.mark.parametrize("fields", [{}, {"block": 3, "power_iterations": 9}], ids=["wide", "narrow"])
+@pytest.mark.parametrize("rtol", [0.5, 0.05, 0.005])
+def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol, fields):
+    for dtype in xp.dtypes:
+        a = spectra()
+        result = BlockKrylov(25, rtol=rtol, **fields)(xp.asarray(a, dtype), rng=rng())
+        size = np.linalg.norm(a, axis=(-2, -1))
+        error = np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
+        s = np.linalg.svd(a, compute_uv=False)
+        tails = np.sqrt(np.cumsum(s[:, ::-1] ** 2, axis=-1)[:, ::-1])
+        best = np.sum(tails > rtol * size[:, None] + 1e-12, axis=-1)
+        assert np.all(error <= rtol * 1.001)
+        noise = 5 * np.finfo(dtype).eps ** 0.5
+        np.testing.assert_allclose(to_host(result.residual), error, rtol=0.02, atol=noise)
+        assert np.all(to_host(result.converged))
+        assert np.all(to_host(result.ranks) - best <= [1, 1, 1, 0])
+        assert np.all(to_host(result.ranks) >= best)
+        assert result.storage == 110 * int(np.sum(to_host(result.ranks)))
+
+
+def test_blocks_are_added_only_as_far_as_a_tolerance_takes():
+    a, calls = with_singular_values(rng(), 0.5 ** np.arange(80), 100, 80), []
+
+    def product(x):
+        calls.append(x.shape[-1])
+        return a @ x
+
+    counted = LinearOperator(a.shape, dtype=a.dtype, matvec=product, matmat=product, rmatmat=lambda y: a.T @ y)
+    spent = []
+    for rtol in (0.3, 0.003):
+        calls.clear()
+        BlockKrylov(60, power_iterations=30, block=4, rtol=rtol)(counted, rng=rng())
+        assert calls.count(80) == 1  # the norm
+        spent.append(calls.count(4))
+    assert spent == [1, 3]
+
+
+def test_a_tolerance_out_of_reach_keeps_the_leading_triples():
+    a = slow()
+    with pytest.warns(ToleranceWarning, match=r"rtol 0.01 is not met at rank 10 by 1 of the 1") as caught:
+        result = BlockKrylov(10, rtol=0.01)(a, rng=rng())
+    assert len(caught) == 1
+    given = BlockKrylov(10)(a, rng=rng())
+    np.testing.assert_allclose(result.to_dense(), given.to_dense(), atol=1e-10)
+    np.testing.assert_allclose(result.residual, np.linalg.norm(a - given.to_dense()) / np.linalg.norm(a), rtol=1e-9)
+    assert (int(result.ranks), bool(result.converged)) == (10, False)
+
+
+@pytest.mark.parametrize("rtol, words", [(0.0, "0 < rtol < 1"), (1.0, "0 < rtol < 1"), (1e-9, "told from rounding")])
+def test_an_impossible_tolerance_is_refused(rtol, words):
+    with pytest.raises(ValueError, match=words):
+        BlockKrylov(3, rtol=rtol)(slow(), rng=rng())

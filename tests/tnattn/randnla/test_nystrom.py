@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.nystrom import Nystrom
 from tnattn.randnla.sparse_sign import SparseSign
+from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.structured.low_rank import LowRank
 
 
 def rng(seed=0):
@@ -98,3 +103,57 @@ def test_the_approximation_has_the_scale_of_the_matrix(scale):
     a = with_eigenvalues(rng(), slow_spectrum(12))
     given, scaled = (Nystrom(rank=4)(x, rng=rng(1)).to_dense() for x in (a, scale * a))
     np.testing.assert_allclose(scaled / scale, given, rtol=1e-9, atol=1e-12)
+
+
+def missed(a, result):
+    """Return relative nuclear errors."""
+    size = np.linalg.svd(a, compute_uv=False).sum(axis=-1)
+    return np.linalg.svd(a - to_host(result.to_dense()), compute_uv=False).sum(axis=-1) / np.where(size > 0, size, 1)
+
+
+@pytest.mark.parametrize("rtol", [0.5, 0.1, 0.005])
+def test_a_tolerance_takes_the_smallest_rank_that_its_sketch_allows(xp, rtol):
+    spectra = [0.7 ** np.arange(40), 0.3 ** np.arange(40), np.zeros(40)]
+    a = np.stack([with_eigenvalues(rng(i), 10.0**i * x) for i, x in enumerate(spectra)])
+    for dtype in xp.dtypes:
+        result = Nystrom(25, rtol=rtol)(xp.asarray(a, dtype), rng=rng())
+        ranks, noise = to_host(result.ranks), 200 * np.finfo(dtype).eps
+        best = [int(np.sum(np.cumsum(x[::-1])[::-1] > rtol * np.sum(x))) for x in spectra]
+        assert np.all(missed(a, result) <= rtol + noise)
+        np.testing.assert_allclose(to_host(result.residual), missed(a, result), rtol=1e-3, atol=noise)
+        assert np.all(to_host(result.converged))
+        assert np.all((ranks - best >= 0) & (ranks - best <= 1))
+        assert result.storage == 80 * ranks.sum()
+        given = to_host(Nystrom(int(ranks[0]), 35 - int(ranks[0]))(xp.asarray(a, dtype), rng=rng()).to_dense())
+        np.testing.assert_allclose(to_host(result.to_dense())[0], given[0], atol=noise)
+
+
+def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
+    a = with_eigenvalues(rng(), slow_spectrum(40))
+    with pytest.warns(ToleranceWarning, match="rtol 0.01 is not met at rank 6 by 1 of the 1") as caught:
+        result = Nystrom(6, rtol=0.01)(a, rng=rng())
+    assert len(caught) == 1
+    np.testing.assert_allclose(result.to_dense(), Nystrom(6)(a, rng=rng()).to_dense(), atol=1e-14)
+    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-10)
+    assert (int(result.ranks), bool(result.converged)) == (6, False)
+
+
+@pytest.mark.parametrize("kind", ["entries", "sparse", "factors"])
+def test_the_trace_of_implicit_matrices_is_found(kind):
+    x = rng().standard_normal((30, 2))
+    a = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) / 2)
+    given = {"entries": GaussianEntries(x), "sparse": csr_array(a), "factors": LowRank(a, np.eye(30))}[kind]
+    result = Nystrom(20, rtol=0.1)(given, rng=rng())
+    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-8)
+    assert result.converged
+
+
+def test_a_tolerance_without_a_trace_is_refused():
+    with pytest.raises(ValueError, match="rtol 0.1 needs the trace, which a HostOperator does not give"):
+        Nystrom(3, rtol=0.1)(aslinearoperator(np.eye(5)), rng=rng())
+
+
+@pytest.mark.parametrize("rtol, words", [(0.0, "0 < rtol < 1"), (1.0, "0 < rtol < 1"), (1e-15, "rounding")])
+def test_an_impossible_tolerance_is_refused(rtol, words):
+    with pytest.raises(ValueError, match=words):
+        Nystrom(3, rtol=rtol)(np.eye(5), rng=rng())

@@ -47,6 +47,7 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
 
     T is the Chebyshev polynomial of degree 2q+1, tau_k^2 the sum of s_j^2 over j > k.
     """
+    require(method.rtol is None, "the rank is given")
     require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
     require(method.block is None, "blocks of k + p columns")
     k, p, degree = method.rank, method.oversampling, 2 * method.power_iterations + 1

@@ -32,6 +32,7 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 
 def _require_semidefinite_gaussian(method: Nystrom, a: Any) -> None:
+    require(method.rtol is None, "the rank is given")
     require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
     require(a.shape[-1] == a.shape[-2], "K is square")
     dense = errors.dense(a)
