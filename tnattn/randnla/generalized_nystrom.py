@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketch import Sketch, sketched, sketched_rows
+from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.truncation_errors import truncation_errors
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -27,20 +30,37 @@ class GeneralizedNystromResult(Factored):
     vt : Array, (..., size, n)
         Rows orthonormal.
     kept : int
-        The triples that the matrix is made of.
+        The triples that the matrix is made of; the most of them that a matrix of the stack has, with a tolerance.
+    ranks : Array, (...), integer, optional
+        Where a tolerance chose them: triples that every matrix is made of.
+    residual : Array, (...), optional
+        Realised relative error in the Frobenius norm, with a tolerance.
+    converged : Array, (...), boolean, optional
+        Whether the residual is within the tolerance.
     """
 
     u: Array
     s: Array
     vt: Array
     kept: int
+    ranks: Array | None = None
+    residual: Array | None = None
+    converged: Array | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.kept <= self.s.shape[-1]:
             raise ValueError(f"kept is {self.kept}; 1 <= kept <= {self.s.shape[-1]}, the number of triples, is needed")
 
+    @property
+    def storage(self) -> int:
+        return super().storage if self.ranks is None else stored(self.ranks, self.shape)
+
     def factors(self) -> tuple[Array, Array]:
-        return self.u[..., : self.kept], self.s[..., : self.kept, None] * self.vt[..., : self.kept, :]
+        s = self.s[..., : self.kept]
+        if self.ranks is not None:
+            xp = array_namespace(s)
+            s = s * xp.astype(xp.arange(self.kept, device=device(s)) < self.ranks[..., None], s.dtype)
+        return self.u[..., : self.kept], s[..., None] * self.vt[..., : self.kept, :]
 
     @property
     def untruncated(self) -> GeneralizedNystromResult:
@@ -63,20 +83,29 @@ class GeneralizedNystrom(MatrixMethod):
         unbounded in expectation.
     sketch : Sketch
         Distribution of both test matrices.
+    rtol : float, optional
+        Tolerance ``||a - b||_F <= rtol ||a||_F`` for the approximation b; every matrix of a stack then gets the
+        smallest rank that meets it, ``rank`` at most. One that no rank brings there keeps ``rank`` triples, is not
+        ``converged``, and causes a ``ToleranceWarning``.
 
     Notes
     -----
     2 m n (2 (rank + oversampling) + excess) flops in products with the matrix, independent of each other, and O((m + n)
     (rank + oversampling + excess)^2). Nakatsukasa 2020; Tropp, Yurtsever, Udell & Cevher 2017, Algorithm 4: an
-    orthonormal basis of the range and a truncated singular value decomposition of ``Psi Q`` make it stable.
+    orthonormal basis of the range and a truncated singular value decomposition of ``Psi Q`` make it stable. The
+    sketches do not tell the error, so a tolerance takes one more product with the matrix, 2 m n (rank + oversampling)
+    flops, and another pass over it; for implicit matrices of more than a million entries it must be above ``2
+    sqrt(eps)``. The error need not decrease with the rank.
     """
 
     rank: int = rank_budget(16)
     oversampling: int = 10
     excess: int | None = None
     sketch: Sketch = field(default_factory=Gaussian)
+    rtol: float | None = None
 
     def __post_init__(self) -> None:
+        require_optional_tolerance(self.rtol)
         require_count(self.rank, "rank", least=1)
         require_count(self.oversampling, "oversampling", least=0)
         if self.excess is not None:
@@ -104,4 +133,11 @@ class GeneralizedNystrom(MatrixMethod):
         b = pseudo_inverse_apply(psi.mT @ q, sketched_rows(a, psi))  # (..., size, n)
         xp = array_namespace(b)
         v, s, wt = small_svd(xp.matrix_transpose(b))
-        return GeneralizedNystromResult(q @ xp.matrix_transpose(wt), s, xp.matrix_transpose(v), min(self.rank, size))
+        u, vt = q @ xp.matrix_transpose(wt), xp.matrix_transpose(v)
+        if self.rtol is None:
+            return GeneralizedNystromResult(u, s, vt, min(self.rank, size))
+        errors = truncation_errors(a, u * s[..., None, :], vt, rtol=self.rtol)
+        ranks, residual, kept = kept_ranks(errors[..., : self.rank + 1], self.rtol)
+        converged = within(residual, self.rtol)
+        warn_of_missed(converged, residual, self.rtol, f"rank {self.rank}")
+        return GeneralizedNystromResult(u, s, vt, int(kept.shape[-1]), ranks, residual, converged)

@@ -97,7 +97,7 @@ def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:
     Parameters
     ----------
     errors : Array, (..., 1 + r)
-        Descending relative errors, for ranks 0, 1, ..., r.
+        Relative errors, for ranks 0, 1, ..., r.
     rtol : float
         At least ``64 eps``.
 
@@ -108,8 +108,8 @@ def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:
     kept : Array, (..., largest rank, at least 1), boolean
     """
     xp = array_namespace(errors)
-    missed = xp.sum(xp.astype(errors > rtol, xp.int64), axis=-1)
-    ranks = xp.minimum(missed, xp.full_like(missed, errors.shape[-1] - 1))
+    steps = xp.arange(errors.shape[-1], dtype=xp.int64, device=device(errors))
+    ranks = xp.min(xp.where(errors <= rtol, steps, xp.full_like(steps, errors.shape[-1] - 1)), axis=-1)
     residual = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
     largest = max(1, int(xp.max(ranks)))
     return ranks, residual, xp.arange(largest, device=device(errors)) < ranks[..., None]

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from tnattn.arrays import to_host
 from tnattn.randnla.count_sketch import CountSketch
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.qb import QB
 from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.tolerance import ToleranceWarning
 
 
 def rng(seed=0):
@@ -64,3 +67,63 @@ def test_sparse_sketches_work_from_both_sides():
 def test_impossible_parameters_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         GeneralizedNystrom(**fields)
+
+
+def missed(a, result):
+    size = np.linalg.norm(a, axis=(-2, -1))
+    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
+
+
+@pytest.mark.parametrize("rtol", [0.5, 0.05, 0.002])
+def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
+    decays = (0.7 ** np.arange(50), 0.3 ** np.arange(50), np.zeros(50))
+    a = np.stack([with_singular_values(rng(i), 10.0**i * s, 60, 50) for i, s in enumerate(decays)])
+    for dtype in xp.dtypes:
+        given = xp.asarray(a, dtype)
+        result = GeneralizedNystrom(25, rtol=rtol)(given, rng=rng())
+        ranks, noise = to_host(result.ranks), 100 * np.finfo(dtype).eps
+        assert np.all(missed(a, result) <= rtol + noise)
+        np.testing.assert_allclose(to_host(result.residual), missed(a, result), rtol=1e-3, atol=noise)
+        assert np.all(to_host(result.converged))
+        assert ranks[0] > ranks[1] > ranks[2] == 0
+        for i in range(2):  # one less is not enough
+            less = int(ranks[i]) - 1
+            if less:
+                fewer = GeneralizedNystrom(less, 35 - less)(given, rng=rng())
+                assert missed(a, fewer)[i] > rtol - noise
+        assert result.storage == 110 * ranks.sum()
+        assert missed(a, result.untruncated)[0] <= missed(a, result)[0]
+
+
+def test_a_tolerance_out_of_reach_is_told_with_the_error_of_all_triples():
+    a = slow()
+    with pytest.warns(ToleranceWarning, match="rtol 0.01 is not met at rank 10 by 1 of the 1") as caught:
+        result = GeneralizedNystrom(10, rtol=0.01)(a, rng=rng())
+    assert len(caught) == 1
+    np.testing.assert_allclose(result.to_dense(), GeneralizedNystrom(10)(a, rng=rng()).to_dense(), atol=1e-13)
+    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-12)
+    assert (int(result.ranks), bool(result.converged)) == (10, False)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_tolerance_has_no_scale(scale):
+    a = with_singular_values(rng(), 0.5 ** np.arange(30), 40, 30)
+    one, two = (GeneralizedNystrom(20, rtol=0.01)(x, rng=rng()) for x in (a, scale * a))
+    assert one.ranks == two.ranks
+    np.testing.assert_allclose(two.residual, one.residual, rtol=1e-9)
+
+
+def test_the_error_of_a_large_operator_comes_from_its_norm():
+    left, right = rng(1).standard_normal((1100, 30)), rng(2).standard_normal((30, 1000))
+    a = (left * 0.5 ** np.arange(30)) @ right
+    result = GeneralizedNystrom(20, rtol=0.01)(aslinearoperator(a), rng=rng())
+    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-6)
+    assert result.converged
+    with pytest.raises(ValueError, match="told from rounding"):
+        GeneralizedNystrom(20, rtol=1e-9)(aslinearoperator(a), rng=rng())
+
+
+@pytest.mark.parametrize("rtol, words", [(0.0, "0 < rtol < 1"), (1.0, "0 < rtol < 1"), (1e-15, "rounding")])
+def test_an_impossible_tolerance_is_refused(rtol, words):
+    with pytest.raises(ValueError, match=words):
+        GeneralizedNystrom(3, rtol=rtol)(slow(), rng=rng())

@@ -13,12 +13,21 @@ from theory.guarantee import Deterministic
 from tnattn.arrays import to_host
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.cur import CUR, CURResult
+from tnattn.randnla.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
 from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
+from tnattn.randnla.krylov import BlockKrylov
 from tnattn.randnla.pivoted_qr import PivotedQR, PivotedQRResult
 from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
 
-Adaptive = AdaptiveQB | RandomizedSVD | InterpolativeDecomposition | CUR | PivotedQR
-AdaptiveResult = AdaptiveQBResult | RandomizedSVDResult | InterpolativeResult | CURResult | PivotedQRResult
+Adaptive = AdaptiveQB | RandomizedSVD | BlockKrylov | GeneralizedNystrom | InterpolativeDecomposition | CUR | PivotedQR
+AdaptiveResult = (
+    AdaptiveQBResult
+    | RandomizedSVDResult
+    | GeneralizedNystromResult
+    | InterpolativeResult
+    | CURResult
+    | PivotedQRResult
+)
 
 
 def _flat(rng: np.random.Generator) -> Instance:
@@ -30,7 +39,7 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 
 @conditional_bound(
-    method=(AdaptiveQB, RandomizedSVD, InterpolativeDecomposition, CUR, PivotedQR),
+    method=(AdaptiveQB, RandomizedSVD, BlockKrylov, GeneralizedNystrom, InterpolativeDecomposition, CUR, PivotedQR),
     error=errors.projection_frobenius,
     guarantee=Deterministic(subtraction=True),
     source=Source("Yu, Gu & Li 2018", "Section 3"),

@@ -175,9 +175,17 @@ def test_the_tolerance_by_hand():
 
 
 @pytest.mark.parametrize(
-    "method", [InterpolativeDecomposition(30, rtol=0.1), CUR(30, rtol=0.1), PivotedQR(30, 0.1)], ids=repr
+    "method",
+    [
+        InterpolativeDecomposition(30, rtol=0.1),
+        CUR(30, rtol=0.1),
+        PivotedQR(30, 0.1),
+        BlockKrylov(30, rtol=0.1),
+        GeneralizedNystrom(30, rtol=0.1),
+    ],
+    ids=repr,
 )
-def test_chosen_columns_keep_their_tolerance_and_not_a_tenth_of_it(method):
+def test_factorisations_keep_their_tolerance_and_not_a_tenth_of_it(method):
     a = with_singular_values(rng(), slow_spectrum(30), 40, 30)
     for factor, verdict in [(1.0, Verdict.SUPPORTED), (0.1, Verdict.REFUTED)]:
         theorem = tolerance.adaptive_tolerance.scaled(factor)
@@ -337,6 +345,8 @@ PRIOR_VIOLATIONS = [
     (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 1), SQUARE, "s >= l + 2"),
     (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, sketch=CountSketch()), SQUARE, "Gaussian"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 1), SQUARE, "nothing is truncated"),
+    (krylov.krylov_chebyshev_expected, BlockKrylov(2, 2, 1, rtol=0.5), SQUARE, "the rank is given"),
+    (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 3, rtol=0.5), SQUARE, "the rank is given"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, core=6), SQUARE, "s >= 2 k + 1"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, sketch=SparseSign()), SQUARE, "Gaussian"),
     (embeddings.embedding_gram_second_moment, Embedding(8, SubsampledHadamard()), VECTOR, "the sketch is"),
