@@ -68,8 +68,8 @@ class SelfAssessedQBResult(Factored):
         failure : float
             Strictly between 0 and 1.
         held_out : int, optional
-            Probes, the last ones, that measure the error of the span of the others, 1 to s - 1; a third of them if None.
-            More narrow the limits of that error; fewer bring it closer to the error in question.
+            Probes, the last ones, that measure the error of the span of the others, 1 to s - 1; a third of them if
+            None. More narrow the limits of that error; fewer bring it closer to the error in question.
 
         Raises
         ------
