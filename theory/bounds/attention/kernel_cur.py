@@ -1,40 +1,70 @@
-"""The kernel through chosen keys and queries: what the columns leave, amplified by the choice of rows."""
+"""The kernel through chosen keys and queries: what the columns leave, amplified by the choice of rows, and the ridge.
+
+Every row of the kernel is in units of its largest entry, as the method takes its rows: A = exp(S - largest score of the
+row), C its chosen columns, R its chosen rows, G their intersection; E^T A = R.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_problem
-from theory.bounds.attention.rows import exact_scores, per_head
+from theory.bounds.attention.rows import exact_scores, once, per_head
 from theory.errors import Error, dense
 from theory.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR
 from tnattn.attention.problem import AttentionProblem
 
+LEAST_RIDGE = 0.01
+"""A rounding of size eps in the intersection becomes eps / (4 ridge^2) in its damped inverse."""
 
-def _shifted(problem: AttentionProblem, result: Approximation) -> Values:
-    """Return exp(S - shift) with the shifts of the result, (..., H, n_q, n_k)."""
-    return np.exp(exact_scores(problem) - per_head(problem, dense(result.shift), 1)[..., None])
+
+@once
+def _kernel(problem: AttentionProblem) -> Values:
+    """Return A, (..., H, n_q, n_k)."""
+    scores = exact_scores(problem)
+    return np.asarray(np.exp(scores - scores.max(axis=-1, keepdims=True)))
 
 
 def _approximate(problem: AttentionProblem, result: Approximation) -> Values:
     assert result.expand is not None
-    return per_head(problem, dense(result.kernel) @ dense(result.expand), 2)
+    # shifts of the result are scores of chosen keys, at most the largest of their row
+    scale = np.exp(per_head(problem, dense(result.shift), 1) - exact_scores(problem).max(axis=-1))
+    return np.asarray(scale[..., None] * per_head(problem, dense(result.kernel) @ dense(result.expand), 2))
 
 
-def _measure(problem: AttentionProblem, result: Approximation) -> Values:
-    return np.asarray(np.linalg.norm(_shifted(problem, result) - _approximate(problem, result), ord=2, axis=(-2, -1)))
+def _spectral(a: npt.NDArray[np.floating]) -> Values:
+    return np.asarray(np.linalg.norm(a, ord=2, axis=(-2, -1)))
 
 
+@once
 def _size(problem: AttentionProblem) -> Values:
-    scores = exact_scores(problem)
-    return np.asarray(np.linalg.norm(np.exp(scores - scores.max(axis=-1, keepdims=True)), ord=2, axis=(-2, -1)))
+    return _spectral(_kernel(problem))
 
 
-# the shifts come with the result; rows of exp(S - shift) are at least as large as with their largest score
-shifted_kernel = Error("spectral norm of the kernel exp(scores - shift)", _measure, _size, _size)
+scaled_kernel = Error(
+    "spectral norm of the kernel, its rows in units of their largest entry",
+    lambda t, r: _spectral(_kernel(t) - _approximate(t, r)),
+    _size,
+    _size,
+)
+
+
+def _parts(problem: AttentionProblem, result: Approximation) -> tuple[Values, Values, Values, Values]:
+    """Return A, its columns C, the intersection G and the E^T, (..., H, r, n_q), that picks rows."""
+    chosen = result.kernel
+    require(isinstance(chosen, ChosenColumns), "the rows and columns are known")
+    assert isinstance(chosen, ChosenColumns)
+    rows, keys = (np.asarray(per_head(problem, dense(x), 1), dtype=np.int64) for x in (chosen.queries, chosen.keys))
+    a = _kernel(problem)
+    columns = np.take_along_axis(a, keys[..., None, :], axis=-1)
+    picks = np.asarray(rows[..., None] == np.arange(problem.n_q), dtype=np.float64)
+    return a, columns, np.take_along_axis(columns, rows[..., None], axis=-2), picks
 
 
 def _two_tokens(rng: np.random.Generator) -> Instance:
@@ -43,33 +73,63 @@ def _two_tokens(rng: np.random.Generator) -> Instance:
     return KernelCUR(1, ridge=0.0), AttentionProblem(x, x, rng.standard_normal((1, 2, 2)))
 
 
+def _two_damped_tokens(rng: np.random.Generator) -> Instance:
+    """A = [[1, 1/2], [1/2, 1]], one column, and a ridge that takes a fifth of what it explains."""
+    x = math.sqrt(math.log(2) / 2) * np.array([[[1.0], [-1.0]]])
+    return KernelCUR(1, ridge=0.5), AttentionProblem(x, x, rng.standard_normal((1, 2, 2)), scale=1.0)
+
+
 def _random(rng: np.random.Generator) -> Instance:
     return KernelCUR(5, ridge=0.0), random_problem(rng)
 
 
 @conditional_bound(
     method=KernelCUR,
-    error=shifted_kernel,
+    error=scaled_kernel,
     guarantee=Deterministic(condition=1e4),
     source=Source("re-derived; oblique projections as in Sorensen & Embree 2016"),
     extremal=_two_tokens,
     generic=_random,
 )
 def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
-    """||A - C G^-1 R|| <= ||C G^-1|| ||A - C C^+ A|| for A = exp(S - shift), its columns C, rows R, intersection G.
+    """||A - C G^-1 R|| <= ||C G^-1|| ||A - C C^+ A|| for columns C, rows R and their intersection G.
 
     A - C G^-1 R = (I - P)(A - C C^+ A) with the oblique projector P = C G^-1 E^T, E picking rows; ||I - P|| = ||P||.
     """
     require(method.ridge == 0, "no ridge")
-    chosen = result.kernel
-    require(isinstance(chosen, ChosenColumns), "the rows are known")
-    assert isinstance(chosen, ChosenColumns)
-    kernel, columns = _shifted(problem, result), per_head(problem, dense(chosen), 2)
-    rows = np.asarray(per_head(problem, dense(chosen.queries), 1), dtype=np.int64)
-    core = np.take_along_axis(columns, rows[..., None], axis=-2)
+    a, columns, core, _ = _parts(problem, result)
     s = np.linalg.svd(core, compute_uv=False)
     require(bool(np.all(s[..., -1] > 1e-10 * s[..., 0])), "the intersection is not singular, beyond rounding")
     coefficients = np.linalg.solve(np.swapaxes(core, -1, -2), np.swapaxes(columns, -1, -2))  # the transpose of C G^-1
-    growth = np.linalg.norm(coefficients, ord=2, axis=(-2, -1))
-    left = kernel - columns @ (np.linalg.pinv(columns) @ kernel)
-    return np.asarray(growth * np.linalg.norm(left, ord=2, axis=(-2, -1)))
+    return np.asarray(_spectral(coefficients) * _spectral(a - columns @ (np.linalg.pinv(columns) @ a)))
+
+
+@conditional_bound(
+    method=KernelCUR,
+    error=scaled_kernel,
+    guarantee=Deterministic(condition=8.0),
+    source=Source("re-derived; the ridge in place of the inverse of an oblique projection"),
+    extremal=_two_damped_tokens,
+    generic=lambda rng: (KernelCUR(5), random_problem(rng)),
+)
+def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
+    """||A - C M R||^2 <= ||X||^2 + (||C M|| ||E^T X|| + ||C (I - M G) C^+ A||)^2 with X = A - C C^+ A.
+
+    M = (G^T G + t^2 s_1^2)^-1 G^T for the ridge t and the largest singular value s_1 of G. C^+ X = 0 and R = E^T A =
+    G C^+ A + E^T X, so that A - C M R = X + C (I - M G) C^+ A - C M E^T X, of which X is orthogonal to the range of C.
+
+    By hand: A = [[1, 1/2], [1/2, 1]], the first row and column, t = 1/2. Then M = 4/5, X = [[0, -3/10], [0, 3/5]],
+    ||C M|| = 2 / sqrt 5, ||E^T X|| = 3/10, and the ridge costs (1/5) (sqrt 5 / 2) (sqrt 41 / 5) = sqrt(205) / 50:
+    sqrt(9/20 + (3 / (5 sqrt 5) + sqrt(205) / 50)^2) = 0.870 bounds (1 + sqrt 0.4) / 2 = 0.816.
+    """
+    require(method.ridge >= LEAST_RIDGE, f"a ridge of at least {LEAST_RIDGE}, for rounding is amplified by its square")
+    a, columns, core, picks = _parts(problem, result)
+    u, s, vt = np.linalg.svd(core)
+    square = (method.ridge * s[..., :1]) ** 2
+    v = np.swapaxes(vt, -1, -2)
+    inverse = v @ ((s / (s * s + square))[..., None] * np.swapaxes(u, -1, -2))
+    damping = v @ ((square / (s * s + square))[..., None] * vt)  # I - M G without cancellation
+    fitted = np.linalg.pinv(columns) @ a
+    left = a - columns @ fitted
+    through = _spectral(columns @ inverse) * _spectral(picks @ left) + _spectral(columns @ (damping @ fitted))
+    return np.asarray(np.hypot(_spectral(left), through))

@@ -1,4 +1,4 @@
-"""Keys drawn by the leverage scores of the key matrix: the exact error of the unbiased estimator."""
+"""Keys drawn by the leverage scores of the key matrix: exact variances, and a tail for estimated row sums."""
 
 from __future__ import annotations
 
@@ -7,20 +7,85 @@ import numpy as np
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
-from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head
+from theory.bounds.attention.rows import (
+    denominators_over_mass,
+    distances,
+    exact_output,
+    exact_weights,
+    head_values,
+    host,
+    per_head,
+)
+from theory.bounds.attention.sampling import output_rows_squared
 from theory.bounds.randnla.matrix_product import sampled_variance
-from theory.guarantee import ExactExpectation
+from theory.errors import Error
+from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling
 
+OWN = Source("re-derived", "ratio of two sampled sums")
+
+
+def _equal(rng: np.random.Generator) -> AttentionProblem:
+    return AttentionProblem(np.zeros((1, 6, 2)), rng.standard_normal((1, 12, 2)), rng.standard_normal((1, 12, 3)))
+
 
 def _equal_weights(rng: np.random.Generator) -> Instance:
-    problem = AttentionProblem(np.zeros((1, 6, 2)), rng.standard_normal((1, 12, 2)), rng.standard_normal((1, 12, 3)))
-    return LeverageKeySampling(200, normalise=False), problem
+    return LeverageKeySampling(200, normalise=False), _equal(rng)
 
 
 def _random(rng: np.random.Generator) -> Instance:
     return LeverageKeySampling(200, normalise=False), random_problem(rng, heads=2, groups=2, size=0.7)
+
+
+def _equal_ratios(rng: np.random.Generator) -> Instance:
+    return LeverageKeySampling(200), _equal(rng)
+
+
+def _uniform_draws(rng: np.random.Generator) -> Instance:
+    """Equal weights, uniform draws, and values 1 and -1: the row sums are exact, the error is a mean of signs."""
+    values = np.where(np.arange(12) % 4, 1.0, -1.0)[None, :, None]
+    return LeverageKeySampling(200, uniform=1.0), AttentionProblem(
+        np.zeros((1, 2, 2)), rng.standard_normal((1, 12, 2)), values
+    )
+
+
+def _random_ratios(rng: np.random.Generator) -> Instance:
+    return LeverageKeySampling(200), random_problem(rng, heads=2, groups=2, size=0.7)
+
+
+def _row_diameter(problem: AttentionProblem) -> Values:
+    return errors.output_rows.trivial(problem)
+
+
+def _rows_times_mass(problem: AttentionProblem, result: Approximation) -> Values:
+    # from the sums themselves: a row that saw no mass counts as well
+    scale = np.exp(host(result.shift) - host(problem.weights.log_mass))[..., None]
+    numerators = per_head(problem, scale * host(result.numerators), 2)
+    change = numerators - denominators_over_mass(problem, result)[..., None] * exact_output(problem)
+    return np.asarray(np.sum(change**2, axis=-1))
+
+
+rows_times_mass = Error(
+    "squared Euclidean norm of every row of the output, times its squared relative row sum",
+    _rows_times_mass,
+    lambda t: _row_diameter(t) ** 2,
+    lambda t: _row_diameter(t) ** 2,
+    squared=True,
+)
+
+
+def _ratio_variances(method: LeverageKeySampling, problem: AttentionProblem) -> tuple[Values, Values]:
+    """Return the variances of numerators against the exact output and of the relative row sums, (..., H, n_q)."""
+    require(method.normalise, "the row sums are estimated (normalise=True)")
+    require(problem.softcap is None, "scores are inner products")
+    require(problem.empty_rows == 0, "every query sees a key")
+    probability = per_head(problem, method.probabilities(problem.keys), 1)[..., None, :]
+    weights = exact_weights(problem)
+    mass = np.ones(weights.shape[:-1])
+    numerator = sampled_variance(weights * distances(problem), probability, 0 * mass, method.samples)
+    return numerator, np.maximum(sampled_variance(weights, probability, mass, method.samples), 0.0)
 
 
 @bound(
@@ -38,3 +103,67 @@ def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProble
     probability = per_head(problem, method.probabilities(problem.keys), 1)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
     return sampled_variance(product, probability, np.sum(exact_output(problem) ** 2, axis=(-2, -1)), method.samples)
+
+
+@bound(
+    method=LeverageKeySampling,
+    error=rows_times_mass,
+    guarantee=ExactExpectation(),
+    source=OWN,
+    extremal=_equal_ratios,
+    generic=_random_ratios,
+)
+def leverage_keys_ratio_variance(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
+    """E (d'_i / d_i)^2 ||o'_i - o_i||^2 = sum_j p_ij^2 ||v_j - o_i||^2 / (c pi_j), c keys from pi, row sums estimated.
+
+    d'_i (o'_i - o_i) / d_i is a mean of c independent draws of p_ij (v_j - o_i) / pi_j, whose expectation is zero.
+    """
+    return _ratio_variances(method, problem)[0]
+
+
+@bound(
+    method=LeverageKeySampling,
+    error=output_rows_squared,
+    guarantee=InExpectation(),
+    source=OWN,
+    extremal=_uniform_draws,
+    generic=_random_ratios,
+)
+def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
+    """E ||o'_i - o_i||^2 <= min(sqrt(x_i) + D_i sqrt(y_i), D_i)^2 with D_i = max_j ||v_j - o_i||, row sums estimated.
+
+    x_i = sum_j p_ij^2 ||v_j - o_i||^2 / (c pi_j) and y_i = (sum_j p_ij^2 / pi_j - 1) / c are the variances of
+    X = d'_i (o'_i - o_i) / d_i and of Y = d'_i / d_i, for c keys drawn from pi and their row sums d'. It follows from
+    o'_i - o_i = X + (1 - Y)(o'_i - o_i) and ||o'_i - o_i|| <= D_i, o'_i being a convex combination of values.
+
+    By hand: p = (0.4, 0.6), v = (3, 1), 16 uniform draws: (0.24 + 1.2 0.05)^2 = 0.09.
+    """
+    x, y = _ratio_variances(method, problem)
+    furthest = distances(problem).max(axis=-1)
+    return np.asarray(np.minimum(np.sqrt(x) + furthest * np.sqrt(y), furthest) ** 2)
+
+
+@bound(
+    method=LeverageKeySampling,
+    error=errors.output_rows,
+    guarantee=WithProbability(),
+    source=OWN,
+    extremal=_uniform_draws,
+    generic=_random_ratios,
+)
+def leverage_keys_ratio_tail(
+    method: LeverageKeySampling, problem: AttentionProblem, *, delta: float = 0.1
+) -> tuple[Values, Values]:
+    """P{||o'_i - o_i|| > min(sqrt(x_i) / (sqrt(delta) - sqrt(y_i)), D_i)} <= delta, D_i alone if y_i >= delta.
+
+    x_i, y_i and D_i as in ``leverage_keys_ratio_mean``, X and Y their variables. An error of t or more means
+    ||X|| + t (1 - Y) >= t, which by Markov has probability (sqrt(x_i) / t + sqrt(y_i))^2 at most.
+
+    By hand: p = (0.4, 0.6), v = (3, 1), 16 uniform draws, delta = 1/4: o = 1.8, x = 2 (0.16 1.44 + 0.36 0.64) / 16 =
+    0.24^2 and y = (2 0.52 - 1) / 16 = 0.05^2, so that 0.24 / 0.45 = 0.533 is exceeded with probability 1/4 at most.
+    """
+    require(0 < delta < 1, "0 < delta < 1")
+    x, y = _ratio_variances(method, problem)
+    room = np.sqrt(delta) - np.sqrt(y)
+    tail = np.where(room > 0, np.sqrt(x) / np.where(room > 0, room, 1.0), np.inf)
+    return np.minimum(tail, distances(problem).max(axis=-1)), np.full_like(x, delta)

@@ -32,8 +32,9 @@ class LeverageKeySampling(KeyMethod):
     uniform : float
         Share of the uniform distribution, in (0, 1]; with 1 keys play no role.
     normalise : bool
-        Divide by the estimated row sums. Otherwise by the exact ones, O(n_q n_k d): the unbiased estimator that the
-        exact variance speaks about.
+        Divide by the estimated row sums: the error times the relative row sum has an exact variance, from which bounds
+        on the mean and on the tail of the error follow. Otherwise by the exact ones, O(n_q n_k d): the unbiased
+        estimator, whose error itself has an exact variance.
 
     Notes
     -----
@@ -48,7 +49,7 @@ class LeverageKeySampling(KeyMethod):
     uniform: float = 0.5
     normalise: bool = True
 
-    guarantee: ClassVar[str] = "exact mean squared error (normalise=False); asymptotic otherwise"
+    guarantee: ClassVar[str] = "in expectation and with probability; exact variance with normalise=False"
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006; Kannan et al. 2024 (LevAttention)"
 
     def __post_init__(self) -> None:

@@ -64,6 +64,22 @@ def test_pivots_beat_leverage_scores_alone():
     assert chosen < 0.5 * drawn
 
 
+def test_without_sweeps_queries_and_keys_are_drawn_by_leverage():
+    """One query and one key of 50 hold a direction of their own; uniform draws would take each in 6 of 50 runs."""
+    rng = np.random.default_rng(0)
+    q, k = (np.concatenate([rng.standard_normal((50, 2)), np.zeros((50, 1))], axis=-1) for _ in range(2))
+    q[11], k[37] = [0.0, 0.0, 2.0], [0.0, 0.0, 2.0]
+    target = AttentionProblem(q[None], k[None], rng.standard_normal((1, 50, 1)))
+    chosen = [run(KernelCUR(6, sweeps=0), target, seed).kernel for seed in range(40)]
+    for positions, rare, common in (
+        ([c.queries for c in chosen], 11, 12),
+        ([c.keys for c in chosen], 37, 36),
+    ):
+        assert all(np.unique(p).size == 6 for p in positions)
+        assert np.mean([rare in p for p in positions]) > 0.75
+        assert np.mean([common in p for p in positions]) < 0.5
+
+
 def test_the_ridge_damps_what_an_ill_conditioned_intersection_amplifies():
     target = AttentionProblem(*arrays(120, 120, size=2.0, seed=3))
     bare, damped = (
