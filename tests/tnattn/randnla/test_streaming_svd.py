@@ -5,10 +5,12 @@ import pytest
 import scipy.sparse
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from tnattn.arrays import to_host
 from tnattn.randnla.count_sketch import CountSketch
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.sparse_sign import SparseSign
 from tnattn.randnla.streaming_svd import SinglePassSVD
+from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.randnla.trigonometric import SubsampledCosine
 from tnattn.structured.low_rank import LowRank
 
@@ -99,3 +101,90 @@ def test_without_a_generator_it_raises():
 def test_what_does_not_fit_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call(slow())
+
+
+def missed(a, result):
+    size = np.linalg.norm(a, axis=(-2, -1))
+    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
+
+
+@pytest.mark.parametrize("rtol", [0.5, 0.05, 0.002])
+def test_a_tolerance_takes_a_rank_that_meets_it_up_to_the_spread_of_the_estimate(xp, rtol):
+    decays = (0.7 ** np.arange(50), 0.3 ** np.arange(50), np.zeros(50))
+    a = np.stack([with_singular_values(rng(i), 10.0**i * s, 60, 50) for i, s in enumerate(decays)])
+    for dtype in xp.dtypes:
+        result = SinglePassSVD(25, rtol=rtol, probes=40)(xp.asarray(a, dtype), rng=rng())
+        ranks, error = to_host(result.ranks), missed(a, result)
+        assert np.all(to_host(result.converged))
+        assert np.all(to_host(result.residual) <= rtol)
+        np.testing.assert_allclose(to_host(result.residual), error, rtol=0.4, atol=100 * np.finfo(dtype).eps)
+        assert np.all(error <= 1.4 * rtol)
+        assert ranks[0] > ranks[1] > ranks[2] == 0
+        assert result.storage == 110 * ranks.sum()
+
+
+@pytest.mark.parametrize(
+    "s", [slow_spectrum(50), np.ones(50), np.r_[10.0, np.full(49, 0.1)]], ids=["slow", "flat", "1"]
+)
+def test_the_estimate_is_right_on_average_and_as_steady_as_is_said(s):
+    a, ratios = with_singular_values(rng(), s, 60, 50), []
+    for i in range(60):
+        with pytest.warns(ToleranceWarning):
+            result = SinglePassSVD(12, 5, rtol=0.01)(a, rng=rng(i))
+        ratios.append(float(result.residual) / missed(a, result))
+    assert abs(np.mean(ratios) - 1) < 0.06
+    assert np.std(ratios) < 0.22
+
+
+def test_the_estimate_of_one_direction_spreads_as_a_chi_square():
+    """A truncation that leaves a spike behind: the error has rank one, the worst case."""
+    a, squares = with_singular_values(rng(), [10.0, 1.0], 30, 25), []
+    for i in range(300):
+        with pytest.warns(ToleranceWarning):
+            result = SinglePassSVD(1, 4, rtol=0.01)(a, rng=rng(i))
+        squares.append(float(result.residual / missed(a, result)) ** 2)
+    assert abs(np.mean(squares) - 1) < 0.12
+    assert 0.8 < np.std(squares) / (2 / 10) ** 0.5 < 1.2
+
+
+def test_an_exact_approximation_is_known_to_be_exact():
+    a = with_singular_values(rng(), [5.0, 3.0, 1.0], 30, 25)
+    result = SinglePassSVD(4, rtol=1e-8)(a, rng=rng())
+    assert (int(result.ranks), bool(result.converged)) == (3, True)
+    assert result.residual < 1e-12
+
+
+def test_a_tolerance_draws_last_and_changes_nothing_else():
+    a = slow()
+    with pytest.warns(ToleranceWarning, match="rtol 0.01 is not met at rank 5 by 1 of the 1") as caught:
+        result = SinglePassSVD(5, 5, rtol=0.01)(a, rng=rng(1))
+    assert len(caught) == 1
+    np.testing.assert_allclose(result.to_dense(), SinglePassSVD(5, 5)(a, rng=rng(1)).to_dense(), atol=1e-13)
+    assert (int(result.ranks), bool(result.converged)) == (5, False)
+
+
+def test_the_error_sketch_follows_updates():
+    a = with_singular_values(rng(), 0.5 ** np.arange(50), 60, 50)
+    whole = SinglePassSVD(20, rtol=0.01)(a, rng=rng(1))
+    stream = SinglePassSVD(20, rtol=0.01).start(a.shape, rng=rng(1), like=a).update(a)
+    for rows in (slice(40, 60), slice(0, 7), slice(7, 40)):
+        stream = stream.update(a[rows], rows=rows)
+    result = stream.update(-1.5 * a, forget=0.75).update(a).result()  # 0.75 * 2 - 1.5 + 1
+    assert result.ranks == whole.ranks
+    np.testing.assert_allclose(result.residual, whole.residual, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_tolerance_has_no_scale(scale):
+    a = with_singular_values(rng(), 0.5 ** np.arange(30), 40, 30)
+    one, two = (SinglePassSVD(20, rtol=0.01)(x, rng=rng()) for x in (a, scale * a))
+    assert one.ranks == two.ranks
+    np.testing.assert_allclose(two.residual, one.residual, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "fields, words", [({"rtol": 0.0}, "rtol"), ({"rtol": 1e-15}, "round"), ({"probes": 0}, "probes")]
+)
+def test_an_impossible_tolerance_is_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        SinglePassSVD(3, **fields)(slow(), rng=rng())

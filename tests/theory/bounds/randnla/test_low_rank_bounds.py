@@ -347,6 +347,7 @@ PRIOR_VIOLATIONS = [
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 1), SQUARE, "nothing is truncated"),
     (krylov.krylov_chebyshev_expected, BlockKrylov(2, 2, 1, rtol=0.5), SQUARE, "the rank is given"),
     (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 3, rtol=0.5), SQUARE, "the rank is given"),
+    (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, rtol=0.5), SQUARE, "the rank is given"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, core=6), SQUARE, "s >= 2 k + 1"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, sketch=SparseSign()), SQUARE, "Gaussian"),
     (embeddings.embedding_gram_second_moment, Embedding(8, SubsampledHadamard()), VECTOR, "the sketch is"),
