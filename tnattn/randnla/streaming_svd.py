@@ -47,10 +47,10 @@ class SinglePassSVD(MatrixMethod):
     too, q n numbers, for a Gaussian test matrix independent of the others. ``||Theta^T (A - B)||_F^2`` is ``||A -
     B||_F^2`` in expectation, with a relative standard deviation of at most ``sqrt(2 / q)``, which an error of rank one
     has (for ten probes 45 percent of the square, 22 percent of the norm), and less the flatter it is: Section 6 there.
-    ``residual`` and ``converged`` are that estimate, not the error: as the rank is chosen by it, it errs
-    rather to the low side, and a tolerance that it only just meets may be missed. Ask for less than what is needed, or take more probes. Deviation: the norm of A, which is not
-    known either, is estimated by ``||Theta^T A||_F ||B||_F / ||Theta^T B||_F``, B before truncation, which is steadier
-    than its first factor.
+    ``residual`` and ``converged`` are that estimate, not the error: as the rank is chosen by it, it errs rather to the
+    low side, and a tolerance that it only just meets may be missed. Ask for less than what is needed, or take more
+    probes. Deviation: the norm of A, which is not known either, is estimated by ``||Theta^T A||_F ||B||_F / ||Theta^T
+    B||_F``, B before truncation, which is steadier than its first factor.
     """
 
     rank: int = rank_budget(16)
