@@ -191,7 +191,7 @@ def test_a_single_row_or_column_is_exact_at_rank_one_or_refused(name, shape):
         np.testing.assert_allclose(method(a, rng=rng()).to_dense(), a, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize("name", sorted(SYMMETRIC))
 @pytest.mark.parametrize("kind", ["array", "operator", "softmax"])
 def test_what_is_not_symmetric_is_refused(name, kind):
     problem = AttentionProblem(*(2 * rng(2).standard_normal((3, 1, N, 4))))
@@ -204,13 +204,13 @@ def test_what_is_not_symmetric_is_refused(name, kind):
         made(name, a)
 
 
-@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize("name", sorted(SYMMETRIC))
 def test_what_is_not_square_is_refused(name):
     with pytest.raises(ValueError, match="square"):
         made(name, np.ones((N + 1, N)))
 
 
-@pytest.mark.parametrize("name", SEMIDEFINITE)
+@pytest.mark.parametrize("name", sorted(SEMIDEFINITE))
 @pytest.mark.parametrize("operator", [False, True])
 def test_what_is_indefinite_is_refused(name, operator):
     a = semidefinite(decay=0.8) - 0.5 * np.eye(N)
