@@ -17,7 +17,7 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured import Dense, Selection
 from tnattn.structured.tucker import TuckerTensor
-from tnattn.testing import LAWS, ConformanceError, check_decomposition, check_method, check_sketch
+from tnattn.testing import LAWS, ConformanceError, check_decomposition, check_method, check_sketch, fields
 
 
 @dataclass(frozen=True)
@@ -481,3 +481,13 @@ def test_a_sound_decomposition_is_accepted():
     assert check_decomposition(Inner()).of("violated") == ()
     with pytest.raises(ValueError, match="there is no law P1"):
         check_decomposition(Inner(), laws=["P1"])
+
+
+def test_values_of_fields_come_from_the_package_of_their_type():
+    """What somebody else has imported, a theorem's exhaustive search say, does not decide what is tried."""
+
+    class Elsewhere(Gaussian):
+        pass
+
+    assert Elsewhere in Gaussian.__subclasses__()
+    assert list(fields._descendants(Gaussian)) == [Gaussian]

@@ -151,6 +151,8 @@ def _siblings(value: Any, options: tuple[Any, ...]) -> Iterator[Any]:
 def _descendants(cls: type) -> Iterator[type]:
     if cls is not type(None):
         yield cls
+        home = cls.__module__.partition(".")[0]  # what others have imported must not decide
         children: list[type] = cls.__subclasses__()
         for child in children:
-            yield from _descendants(child)
+            if child.__module__.partition(".")[0] == home:
+                yield from _descendants(child)
