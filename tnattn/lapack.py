@@ -28,12 +28,10 @@ def orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cholesky-QR of one matrix: one pass if it is nearly orthonormal already, else two, else Householder QR."""
     gram = a.T @ a
-    if _departure(gram) < _NEAR:
-        once = _pass(a, gram)
-        if once is not None:
-            return once
     first = _pass(a, gram)
     if first is not None:
+        if _departure(gram) < _NEAR:
+            return first
         gram = first[0].T @ first[0]
         second = _pass(first[0], gram) if _departure(gram) < _NEAR else None
         if second is not None:

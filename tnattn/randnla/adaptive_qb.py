@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, quiet_overflow, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import require_squares, squared_frobenius_norm
+from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
@@ -104,9 +104,7 @@ class AdaptiveQB(MatrixMethod):
         require_resolved(self.rtol, a.like)
         xp = array_namespace(a.like)
         limit = min(self.rank, *a.shape[-2:])
-        with quiet_overflow():
-            whole = squared_frobenius_norm(a)  # (...)
-        require_squares(whole, a)
+        whole = resolved_square(a)  # (...)
         q, b = None, None
         while q is None or q.shape[-1] < limit:
             size = min(self.block, limit - (0 if q is None else q.shape[-1]))

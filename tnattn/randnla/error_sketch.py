@@ -8,7 +8,7 @@ from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm
 from tnattn.randnla.nested_errors import kept_ranks
 from tnattn.randnla.pivoted_qr import largest_entry
-from tnattn.randnla.randomized_svd import RandomizedSVDResult
+from tnattn.randnla.randomized_svd import RandomizedSVDResult, padded
 from tnattn.randnla.tolerance import warn_of_missed, within
 from tnattn.randnla.truncation_errors import squared_truncation_errors
 from tnattn.structured.base import StructuredMatrix
@@ -34,13 +34,11 @@ class ErrorSketch:
 
     def smallest(self, u: Array, s: Array, vt: Array, rank: int) -> RandomizedSVDResult:
         """Return the smallest truncations that meet the tolerance by the estimate; see ``SinglePassSVD``."""
-        xp = array_namespace(s)
         errors = self.errors(u, s, vt)
         ranks, residual, kept = kept_ranks(errors[..., : rank + 1], self.rtol)
-        converged, keep, largest = within(residual, self.rtol), xp.astype(kept, s.dtype), kept.shape[-1]
+        converged = within(residual, self.rtol)
         warn_of_missed(converged, residual, self.rtol, f"rank {rank}")
-        u, vt = u[..., :largest] * keep[..., None, :], vt[..., :largest, :] * keep[..., :, None]
-        return RandomizedSVDResult(u, s[..., :largest] * keep, vt, ranks, residual, converged)
+        return RandomizedSVDResult(*padded(u, s, vt, kept), ranks, residual, converged)
 
     def errors(self, u: Array, s: Array, vt: Array) -> Array:
         """Return estimated relative errors (..., 1 + k) of the first 0, 1, ..., k triples; 1 for none, as is known."""

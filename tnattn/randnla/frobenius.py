@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps, quiet_overflow
 from tnattn.linalg import orthonormalise_with_factor
 from tnattn.randnla.operand import EntriesOperator, HostOperator, largest_entries
 from tnattn.structured.base import StructuredMatrix
@@ -58,8 +58,10 @@ def squared_frobenius_norm(a: StructuredMatrix) -> Array:
     return total
 
 
-def require_squares(square: Array, a: StructuredMatrix) -> None:
-    """Raise ValueError if squared norms (...) of matrices have overflowed or vanished; one synchronisation."""
+def resolved_square(a: StructuredMatrix) -> Array:
+    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or vanished. One synchronisation."""
+    with quiet_overflow():
+        square = squared_frobenius_norm(a)
     xp = array_namespace(square)
     least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
     lost = ~xp.isfinite(square)
@@ -73,6 +75,7 @@ def require_squares(square: Array, a: StructuredMatrix) -> None:
             f"the squared Frobenius norm of a matrix of the {a.shape} stack overflows or vanishes in "
             f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
         )
+    return square
 
 
 def _sum_of_squares(x: Array, axis: tuple[int, ...] | None) -> Array:

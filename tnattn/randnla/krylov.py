@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, quiet_overflow
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, near_orthonormal, orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import require_squares, squared_frobenius_norm
+from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
 from tnattn.randnla.randomized_svd import RandomizedSVDResult, smallest_truncation
@@ -83,8 +83,7 @@ class BlockKrylov(MatrixMethod):
         return RandomizedSVDResult(*matrix_by_matrix(lambda one: self._one(one, omega), a))
 
     def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array, Array]:
-        y = sketched(a, meeting(omega, a))
-        space = KrylovSpace(a, orthonormalise(y))
+        space = _started(a, omega)
         for _ in range(self.power_iterations):
             if not space.extend():
                 break
@@ -94,10 +93,8 @@ class BlockKrylov(MatrixMethod):
     def _within(self, a: StructuredMatrix, omega: StructuredMatrix, rtol: float) -> RandomizedSVDResult:
         require_resolved(rtol, a.like)
         xp = array_namespace(a.like)
-        with quiet_overflow():
-            whole = squared_frobenius_norm(a)  # (...)
-        require_squares(whole, a)
-        space, steps = KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a)))), self.power_iterations
+        whole = resolved_square(a)  # (...)
+        space, steps = _started(a, omega), self.power_iterations
         while True:
             missed = _missed(space.image, whole)
             last = steps == 0 or space.size == min(a.shape[-2:])
@@ -110,6 +107,10 @@ class BlockKrylov(MatrixMethod):
                     return found
             space.extend()
             steps -= 1
+
+
+def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
+    return KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a))))
 
 
 class KrylovSpace:

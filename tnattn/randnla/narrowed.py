@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, array_namespace, dtype_name, eps, prefers_host_tiles, quiet_overflow
+from tnattn.arrays import Array, array_namespace, dtype_name, prefers_host_tiles, quiet_overflow
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -40,5 +40,5 @@ def survives(s: Array, rank: int) -> bool:
     squared error. The first singular value that is dropped anyway being above ``sqrt(eps_32) s_1``, that is at most
     ``size eps_32`` of the error.
     """
-    limit = eps(array_namespace(s).zeros((1,), dtype=array_namespace(s).float32)) ** 0.5
-    return bool(s[rank] > limit * s[0])
+    xp = array_namespace(s)
+    return bool(s[rank] > xp.finfo(xp.float32).eps ** 0.5 * s[0])

@@ -6,13 +6,11 @@ from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
 from tnattn.linalg import frobenius_norm
 from tnattn.randnla.column_selection import with_unused
 from tnattn.randnla.frobenius import squared_frobenius_norm
+from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.pivoted_qr import largest_entry, pivoted_qr
 from tnattn.randnla.submatrices import take_columns
 from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-
-_SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 
 
 def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
@@ -73,7 +71,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     require_above_rounding(rtol, left)
     wide = accumulator_dtype(gains)
     gains = xp.astype(gains, wide, copy=False)
-    if isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL:
+    if worth_forming(a):
         missed = a.to_dense() - left @ right
         nothing = xp.all(gains == 0, axis=-1)[..., None, None]
         common = largest_entry(missed)
@@ -87,8 +85,13 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
         rest = xp.maximum(rest, xp.zeros_like(rest))
     steps = xp.concat([rest[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
     squares = xp.flip(xp.cumulative_sum(steps, axis=-1), axis=-1)
-    whole = squares[..., :1]
-    return xp.astype(xp.sqrt(squares / xp.where(whole > 0, whole, xp.ones_like(whole))), left.dtype, copy=False)
+    return relative_errors(squares, like=left)
+
+
+def relative_errors(squares: Array, *, like: Array) -> Array:
+    """Return roots of squared errors (..., 1 + r) over that of rank 0, in the dtype of an array; zero for zeros."""
+    xp, whole = array_namespace(squares), squares[..., :1]
+    return xp.astype(xp.sqrt(squares / xp.where(whole > 0, whole, xp.ones_like(whole))), like.dtype, copy=False)
 
 
 def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:

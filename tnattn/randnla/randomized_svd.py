@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
 from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.narrowed import narrowed, survives
+from tnattn.randnla.nested_errors import kept_ranks
 from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch, meeting
@@ -150,20 +151,15 @@ def smallest_truncation(u: Array, s: Array, vt: Array, missed: Array, *, rank: i
     # the squared norm of the projection is (1 - missed) ||a||^2
     whole = xp.where(tails[..., 0] > 0, tails[..., 0], xp.ones_like(missed)) / (1 - missed)
     errors = missed[..., None] + tails / whole[..., None]  # relative and squared, for ranks 0, 1, ...
-    met = errors <= rtol**2
-    ranks = xp.sum(xp.astype(~met, xp.int64), axis=-1)
-    ranks = xp.minimum(ranks, xp.full_like(ranks, min(rank, s.shape[-1])))
-    error = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
-    largest = max(1, int(xp.max(ranks)))
-    kept = xp.astype(xp.arange(largest, device=device(s)) < ranks[..., None], s.dtype)
-    return RandomizedSVDResult(
-        u[..., :largest] * kept[..., None, :],
-        s[..., :largest] * kept,
-        vt[..., :largest, :] * kept[..., :, None],
-        ranks,
-        xp.astype(xp.sqrt(error), s.dtype, copy=False),
-        error <= rtol**2,
-    )
+    ranks, error, kept = kept_ranks(errors[..., : min(rank, s.shape[-1]) + 1], rtol**2)
+    residual = xp.astype(xp.sqrt(error), s.dtype, copy=False)
+    return RandomizedSVDResult(*padded(u, s, vt, kept), ranks, residual, error <= rtol**2)
+
+
+def padded(u: Array, s: Array, vt: Array, kept: Array) -> tuple[Array, Array, Array]:
+    """Return as many singular triples as some matrix of a stack keeps, zero where one does not."""
+    keep, largest = array_namespace(s).astype(kept, s.dtype), kept.shape[-1]
+    return u[..., :largest] * keep[..., None, :], s[..., :largest] * keep, vt[..., :largest, :] * keep[..., :, None]
 
 
 def _projected(a: StructuredMatrix, y: Array, *, keep: int) -> tuple[Array, Array, Array]:

@@ -8,13 +8,11 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor, svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.krylov import KrylovSpace
-from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.operand import require_count, require_rank, worth_forming
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 
-_SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 _STEPS = 400  # blocks of the Krylov iteration; 16,384 keys of a slow spectrum take some ten of them
 
 
@@ -54,7 +52,7 @@ class TruncatedSVD(MatrixMethod):
             p, t = orthonormalise_with_factor(right.mT)
             u, s, vt = svd(r @ t.mT)
             u, vt = q @ u, vt @ p.mT
-        elif isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL:
+        elif worth_forming(a):
             u, s, vt = svd(a.to_dense())
         else:
             return _iterated(a, self.rank)

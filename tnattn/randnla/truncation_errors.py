@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, quiet_overflow
+from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm
-from tnattn.randnla.frobenius import require_squares, squared_frobenius_norm
+from tnattn.randnla.frobenius import resolved_square
+from tnattn.randnla.nested_errors import relative_errors
+from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.sketch import narrow_product
 from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-
-_SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 
 
 def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: float) -> Array:
@@ -43,20 +42,16 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
     require_above_rounding(rtol, left)
     xp, wide = array_namespace(left), accumulator_dtype(left)
     images = narrow_product(a, vt.mT)
-    if isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL:
+    if worth_forming(a):
         dense = a.to_dense()
         unit = largest_entry(dense)  # squares neither overflow nor vanish
         rest = xp.astype(frobenius_norm((dense - images @ vt) / unit), wide, copy=False) ** 2
         squares = squared_truncation_errors(images / unit, left / unit, rest)
     else:
         require_resolved(rtol, left)
-        with quiet_overflow():
-            whole = squared_frobenius_norm(a)
-        require_squares(whole, a)
-        rest = whole - xp.sum(xp.astype(images, wide, copy=False) ** 2, axis=(-2, -1))
+        rest = resolved_square(a) - xp.sum(xp.astype(images, wide, copy=False) ** 2, axis=(-2, -1))
         squares = squared_truncation_errors(images, left, xp.maximum(rest, xp.zeros_like(rest)))
-    whole = squares[..., :1]
-    return xp.astype(xp.sqrt(squares / xp.where(whole > 0, whole, xp.ones_like(whole))), left.dtype, copy=False)
+    return relative_errors(squares, like=left)
 
 
 def squared_truncation_errors(images: Array, left: Array, rest: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.attention.problem import AttentionProblem
-from tnattn.randnla import truncated_svd
+from tnattn.randnla import operand, truncated_svd
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
@@ -28,7 +28,7 @@ def implicit(a):
 
 @pytest.fixture
 def no_small_matrix(monkeypatch):
-    monkeypatch.setattr(truncated_svd, "_SMALL", 0)
+    monkeypatch.setattr(operand, "_SMALL", 0)
 
 
 @pytest.mark.parametrize("shape", [(90, 70), (70, 90)])
