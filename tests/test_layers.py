@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 # lower layers come first; a module may import its own layer and lower ones
 LAYERS = {
+    "tnattn.scalars": 0,
     "tnattn.arrays": 0,
     "tnattn.lapack": 0,
     "tnattn.linalg": 1,

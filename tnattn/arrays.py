@@ -30,6 +30,8 @@ import scipy.linalg
 import scipy.sparse
 import threadpoolctl
 
+from tnattn.scalars import Parameters
+
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
 
@@ -345,7 +347,7 @@ def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: s
 
 
 @dataclass(frozen=True)
-class DeviceDraws:
+class DeviceDraws(Parameters):
     """A source of random draws made by the generator of the array library itself, on the device.
 
     Draws differ between libraries and devices; a NumPy generator, whose draws are made on the host and moved once,
@@ -363,9 +365,9 @@ class DeviceDraws:
     _generators: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject a seed that is no non-negative integer."""
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed is {self.seed!r}; a non-negative integer is needed")
+        """Reject a negative seed."""
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; a non-negative integer is needed")
         object.__setattr__(self, "_sequence", np.random.SeedSequence(self.seed))
 
     def spawn(self, count: int) -> list[DeviceDraws]:

@@ -452,9 +452,9 @@ def test_generators_are_accepted(source):
     assert require_rng(made, "it") is made
 
 
-@pytest.mark.parametrize("bad", [-1, 1.5, True, None])
-def test_seeds_are_non_negative_integers(bad):
-    with pytest.raises(ValueError, match="seed"):
+@pytest.mark.parametrize("bad, error", [(-1, ValueError), (1.5, TypeError), (True, TypeError), (None, TypeError)])
+def test_seeds_are_non_negative_integers(bad, error):
+    with pytest.raises(error, match="seed"):
         DeviceDraws(bad)
 
 

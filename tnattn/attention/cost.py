@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tnattn.scalars import Parameters
+
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Parameters):
     """Counted cost of approximating a whole problem, all heads together.
 
     Parameters

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device
+from tnattn.scalars import Parameters
 
 Coverage = Literal["all", "some", "none"]
 
@@ -18,7 +19,7 @@ class UnsupportedMask(ValueError):
     """A method was given a mask that it does not honour."""
 
 
-class Mask(abc.ABC):
+class Mask(Parameters, abc.ABC):
     """A rule that adds 0, a finite bias or minus infinity to every score."""
 
     @abc.abstractmethod
@@ -111,7 +112,7 @@ class SlidingWindow(Mask):
     def __post_init__(self) -> None:
         for name in ("left", "right"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
+            if value < 0:
                 raise ValueError(f"{name} must be a non-negative integer; got {value!r}")
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:

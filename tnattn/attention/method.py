@@ -13,6 +13,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.masks import Full, Mask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.scalars import Parameters
 
 
 def budget(default: int) -> Any:
@@ -25,7 +26,7 @@ def performance(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"performance": True})
 
 
-class AttentionMethod(abc.ABC):
+class AttentionMethod(Parameters, abc.ABC):
     """A way to approximate attention.
 
     A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all

@@ -9,13 +9,14 @@ from functools import cached_property
 from tnattn.arrays import Array, array_namespace, check_finite, device, require_floating
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.softmax import SoftmaxOperator
+from tnattn.scalars import Parameters
 from tnattn.structured.sparse import gather_rows
 
 _BLOCK = 1 << 22  # gathered scalars held at a time
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionProblem:
+class AttentionProblem(Parameters):
     """softmax(scale Q K^T + mask) V for a stack of heads.
 
     Parameters

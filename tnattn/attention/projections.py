@@ -10,6 +10,7 @@ from tnattn.arrays import Array, array_namespace, require_floating
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
+from tnattn.scalars import Parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerProblem:
+class LayerProblem(Parameters):
     """A layer applied to hidden states.
 
     Parameters
@@ -106,7 +107,7 @@ class LayerProblem:
         return self.project(self.attention.output)
 
 
-class ProjectionConversion(abc.ABC):
+class ProjectionConversion(Parameters, abc.ABC):
     """A way to replace the weights of a layer by cheaper ones. A subclass is a frozen dataclass."""
 
     @abc.abstractmethod

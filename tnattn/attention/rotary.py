@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
+from tnattn.scalars import Parameters
 
 
 @dataclass(frozen=True)
-class Rotary:
+class Rotary(Parameters):
     """Turn the pairs (l, l + width / 2) of the first ``width`` coordinates by position * base^(-2 l / width).
 
     Inner products of turned queries and keys depend on the difference of their positions only:
@@ -27,7 +28,7 @@ class Rotary:
     base: float = 10000.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.width, int) or self.width < 2 or self.width % 2:
+        if self.width < 2 or self.width % 2:
             raise ValueError(f"width must be an even positive integer; got {self.width!r}")
         if not (math.isfinite(self.base) and self.base > 1):
             raise ValueError(f"base must be a number larger than 1; got {self.base!r}")

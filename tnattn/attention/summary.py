@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, final
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import Approximation
+from tnattn.scalars import Parameters
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
 
 @dataclass(frozen=True, eq=False)
-class KeySet:
+class KeySet(Parameters):
     """Keys and values in grouped layout, with the scale of the scores.
 
     Parameters
@@ -56,7 +57,7 @@ class KeySet:
         return int(self.keys.shape[-2])
 
 
-class Summary(abc.ABC):
+class Summary(Parameters, abc.ABC):
     """Compressed keys and values."""
 
     @property

@@ -9,11 +9,12 @@ from typing import ClassVar, Self, final
 
 from tnattn.arrays import Array, Rng, check_finite, dtype_name, eps, is_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
+from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.tensor import StructuredTensor
 
 
 @dataclass(frozen=True)
-class Decomposition(abc.ABC):
+class Decomposition(Parameters, abc.ABC):
     """A way to write a tensor in few parameters.
 
     Parameters
@@ -86,7 +87,6 @@ class Decomposition(abc.ABC):
         require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
 
 
-def require_integer(name: str, value: object, *, low: int, cure: str) -> None:
-    """Raise ValueError unless a field is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ValueError(f"{name} is {value!r}; an integer of at least {low} is needed: {cure}")
+def require_integer(name: str, value: int, *, low: int, cure: str) -> None:
+    """Raise unless a field is an integer that is large enough."""
+    as_integer(value, name, least=low, cure=cure)

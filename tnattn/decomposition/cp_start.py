@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, array_namespace, normal, require_rng
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.scalars import Parameters
 
 
-class CPStart(abc.ABC):
+class CPStart(Parameters, abc.ABC):
     """A rule that gives first factors; frozen, compared by value."""
 
     @abc.abstractmethod

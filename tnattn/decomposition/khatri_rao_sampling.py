@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.decomposition.base import require_integer
 from tnattn.randnla.leverage import leverage_scores, sample_indices
+from tnattn.scalars import Parameters
 from tnattn.structured.khatri_rao import KhatriRao
 from tnattn.structured.sparse import Sparse, gather_rows
 
 
 @dataclass(frozen=True)
-class KhatriRaoSampling:
+class KhatriRaoSampling(Parameters):
     """Draws rows of a Khatri-Rao product with replacement, by the products of the leverage scores of its factors.
 
     Parameters

@@ -40,8 +40,6 @@ class Truncation(Decomposition):
             object.__setattr__(self, "rtol", DEFAULT_TOLERANCE)
         if self.rtol is not None and not 0 < self.rtol < 1:
             raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed; give ranks for an exact decomposition")
-        if isinstance(self.ranks, Sequence):
-            object.__setattr__(self, "ranks", tuple(self.ranks))
         for rank in self.ranks if isinstance(self.ranks, tuple) else (self.ranks,):
             if rank is not None:
                 require_integer("rank", rank, low=1, cure="keep at least one")

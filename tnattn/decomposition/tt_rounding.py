@@ -12,11 +12,12 @@ from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
 from tnattn.decomposition.tt_svd import TTSVD
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
+from tnattn.scalars import Parameters
 from tnattn.structured.tensor_train import TensorTrain
 
 
 @dataclass(frozen=True)
-class TTRounding:
+class TTRounding(Parameters):
     """Lower the ranks of a tensor train: orthogonalise its cores from the right, then truncate from the left.
 
     Parameters
@@ -88,7 +89,7 @@ class TTRounding:
 
 
 @dataclass(frozen=True)
-class RandomizedTTRounding:
+class RandomizedTTRounding(Parameters):
     """Lower the ranks of a tensor train: sketch it by a random train, then orthogonalise.
 
     Parameters

@@ -10,12 +10,13 @@ import numpy as np
 
 from tnattn.arrays import Array, from_host, require_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.scalars import Parameters
 
 Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(Parameters):
     """Sizes of a problem: tokens, width, query heads, key heads."""
 
     n: int

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tnattn.arrays import Array, from_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.scalars import Parameters
 
 __all__ = ["QKV", "Floats"]
 
@@ -19,7 +20,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class QKV:
+class QKV(Parameters):
     """Queries, keys and values of a stack of heads on the host, with what is known of where they come from.
 
     Attributes

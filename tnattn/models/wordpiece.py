@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tnattn.scalars import Parameters
+
 __all__ = ["WordPiece", "read_vocabulary"]
 
 # The blocks of unified Chinese, Japanese and Korean ideographs; each such character is a word of its own.
@@ -23,7 +25,7 @@ IDEOGRAPHS = (
 
 
 @dataclass(frozen=True, eq=False)
-class WordPiece:
+class WordPiece(Parameters):
     """Text to token numbers: normalise, split into words, and split each word greedily into the longest known pieces.
 
     Attributes

@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 from tnattn.arrays import Rng
 from tnattn.randnla.operand import as_structured
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -16,7 +17,7 @@ def rank_budget(default: int) -> Any:
     return dataclasses.field(default=default, metadata={"budget": True})
 
 
-class MatrixMethod(abc.ABC):
+class MatrixMethod(Parameters, abc.ABC):
     """A way to approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work."""
 
     @final

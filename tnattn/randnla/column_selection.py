@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.operand import require_count
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
-class ColumnSelection(abc.ABC):
+class ColumnSelection(Parameters, abc.ABC):
     """A rule that picks columns; applied to the transpose it picks rows. A subclass is a frozen dataclass."""
 
     @abc.abstractmethod

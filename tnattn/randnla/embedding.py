@@ -9,11 +9,12 @@ from tnattn.arrays import Rng, require_rng
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.sketch import Sketch
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Parameters):
     """Maps the columns of a tall matrix to few dimensions, nearly preserving their lengths and inner products.
 
     Parameters

@@ -12,6 +12,7 @@ from tnattn.randnla.leverage import LeverageSampling
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.sketch import Sketch, sketched_rows
 from tnattn.randnla.sparse_sign import SparseSign
+from tnattn.scalars import Parameters
 from tnattn.structured.sparse import Sparse
 
 
@@ -89,7 +90,7 @@ class LeastSquaresSolution:
     sample: Sparse | None = None
 
 
-class LeastSquaresMethod(abc.ABC):
+class LeastSquaresMethod(Parameters, abc.ABC):
     """A way to solve least squares problems. A subclass is a frozen dataclass; ``cls()`` must work."""
 
     @final

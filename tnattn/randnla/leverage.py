@@ -20,6 +20,7 @@ from tnattn.linalg import orthonormalise_with_factor, small_svd, solve_triangula
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.sketch import Sketch, sketched
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import Sparse, gather_rows
@@ -144,7 +145,7 @@ def sample_indices(weights: Array, uniforms: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class LeverageSampling:
+class LeverageSampling(Parameters):
     """Draws rows of a tall matrix with replacement, by their leverage scores, rescaled to preserve lengths.
 
     Parameters

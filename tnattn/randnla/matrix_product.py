@@ -11,6 +11,7 @@ from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.product_probabilities import NormOptimal, ProductProbabilities
 from tnattn.randnla.sketch import Sketch, sketched
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
@@ -59,7 +60,7 @@ class SketchedProductResult(Factored):
 
 
 @dataclass(frozen=True)
-class SampledProduct:
+class SampledProduct(Parameters):
     """Approximates A B by a weighted sum of a few outer products of columns of A and rows of B, without bias.
 
     Parameters
@@ -88,8 +89,6 @@ class SampledProduct:
         require_count(self.samples, "samples", least=1)
         if not isinstance(self.probabilities, ProductProbabilities):
             raise TypeError(f"probabilities is {self.probabilities!r}; NormOptimal() or the like is needed")
-        if not isinstance(self.replacement, bool):
-            raise TypeError(f"replacement is {self.replacement!r}; True or False is needed")
 
     @final
     def __call__(self, a: Any, b: Any = None, *, rng: Rng | None = None) -> SampledProductResult:
@@ -130,7 +129,7 @@ class SampledProduct:
 
 
 @dataclass(frozen=True)
-class SketchedProduct:
+class SketchedProduct(Parameters):
     """Approximates A B by ``(A Omega) (Omega^T B)`` with a test matrix of the inner dimension, without bias.
 
     Parameters

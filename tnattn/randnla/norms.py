@@ -12,11 +12,12 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.sketch import narrow_product
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True, eq=False)
-class NormEstimate:
+class NormEstimate(Parameters):
     """A norm of every matrix of a stack, between limits.
 
     Parameters
@@ -39,7 +40,7 @@ class NormEstimate:
 
 
 @dataclass(frozen=True)
-class SpectralNorm:
+class SpectralNorm(Parameters):
     """The largest singular value: from below by block Lanczos steps, from above by Gaussian probes.
 
     Parameters
@@ -127,7 +128,7 @@ def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tup
 
 
 @dataclass(frozen=True)
-class FrobeniusNorm:
+class FrobeniusNorm(Parameters):
     """The root of the mean of ``||A w||^2`` over Gaussian probes.
 
     Parameters

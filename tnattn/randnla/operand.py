@@ -22,10 +22,12 @@ from tnattn.arrays import (
     prefers_host_tiles,
     require_floating,
 )
+from tnattn.scalars import as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
 _csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
+_SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 _LARGE = 1 << 14  # entries of a matrix from which it is worth a call of its own
 _STRIP = 64  # columns of a matrix compared with rows at a time
 _BLOCK = 1 << 22  # entries evaluated at a time by a product with entries on demand
@@ -242,6 +244,11 @@ def matrix_by_matrix(
     return tuple(xp.reshape(xp.stack(each), (*a.batch, *each[0].shape)) for each in zip(*parts, strict=True))
 
 
+def worth_forming(a: StructuredMatrix) -> bool:
+    """Return whether each matrix of a stack is an array already, or so small that it may become one."""
+    return isinstance(a, Dense) or a.shape[-2] * a.shape[-1] <= _SMALL
+
+
 def require_rank(rank: int, shape: tuple[int, ...]) -> None:
     """Raise ValueError if a rank exceeds the smaller side of the matrices of a stack."""
     limit = min(shape[-2:])
@@ -251,10 +258,7 @@ def require_rank(rank: int, shape: tuple[int, ...]) -> None:
 
 def require_count(value: int, name: str, *, least: int) -> None:
     """Raise unless a parameter is an integer of at least the given size."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}; an integer is needed")
-    if value < least:
-        raise ValueError(f"{name} is {value}; {name} >= {least} is needed")
+    as_integer(value, name, least=least)
 
 
 def describe(matrix: StructuredMatrix) -> str:

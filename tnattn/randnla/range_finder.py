@@ -11,11 +11,12 @@ from tnattn.randnla.base import rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.sketch import Sketch, meeting, narrow_product, sketched
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True)
-class RangeFinder:
+class RangeFinder(Parameters):
     """An orthonormal basis whose range captures most of the range of a matrix.
 
     Parameters

@@ -7,12 +7,13 @@ import abc
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import product_with_rows
 from tnattn.randnla.operand import require_count
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 
 
-class Sketch(abc.ABC):
+class Sketch(Parameters, abc.ABC):
     """A distribution over n-by-size test matrices Omega with ``E[Omega Omega^T] = I``.
 
     A subclass is a frozen dataclass; ``cls()`` must work.

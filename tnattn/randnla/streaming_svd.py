@@ -14,6 +14,7 @@ from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.sketch import Sketch, sketched, sketched_rows
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -116,7 +117,7 @@ class SinglePassSVD(MatrixMethod):
 
 
 @dataclass(frozen=True, eq=False)
-class StreamingSVD:
+class StreamingSVD(Parameters):
     """Sketches of a stack of matrices that are known by their updates; immutable, as everything here.
 
     Parameters

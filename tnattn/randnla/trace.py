@@ -15,11 +15,12 @@ from tnattn.randnla.leave_one_out import left_out_directions
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.probes import Probes, Rademacher, require_probes
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True, eq=False)
-class TraceEstimate:
+class TraceEstimate(Parameters):
     """Estimated traces of a stack of matrices.
 
     Parameters
@@ -64,7 +65,7 @@ class TraceEstimate:
         return self.value - reach, self.value + reach
 
 
-class TraceMethod(abc.ABC):
+class TraceMethod(Parameters, abc.ABC):
     """A way to estimate traces. A subclass is a frozen dataclass; ``cls()`` must work."""
 
     @final
@@ -202,8 +203,6 @@ class XTrace(TraceMethod):
 
     def __post_init__(self) -> None:
         require_count(self.products, "products", least=4)
-        if not isinstance(self.normalise, bool):
-            raise TypeError(f"normalise is {self.normalise!r}; True or False is needed")
 
     @property
     def probes(self) -> int:

@@ -9,9 +9,10 @@ from typing import Any, final
 from scipy.sparse.linalg import LinearOperator
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, from_host, to_host
+from tnattn.scalars import Parameters
 
 
-class StructuredMatrix(abc.ABC):
+class StructuredMatrix(Parameters, abc.ABC):
     """A stack of m-by-n matrices, immutable; the last two axes are the matrix, all others are batch.
 
     A subclass provides ``shape``, ``dtype``, ``storage``, ``like``, the products with it and with its transpose,

@@ -13,6 +13,7 @@ from typing import Any, Self, final
 import opt_einsum
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
+from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 
 MODES = string.ascii_lowercase  # one letter for each mode in a network; bonds are upper case
@@ -21,7 +22,7 @@ COLUMN = "Z"  # the letter of the columns of a right factor
 Term = tuple[str, Array]
 
 
-class StructuredTensor(abc.ABC):
+class StructuredTensor(Parameters, abc.ABC):
     """A stack of tensors, immutable; the last ``order`` axes are the modes, all others batch.
 
     A subclass says how it is a network: a list of arrays with one letter for each of their trailing axes, the mode j

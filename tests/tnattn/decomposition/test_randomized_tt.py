@@ -119,7 +119,7 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: sketching()(np.ones((3, 4, 5))), TypeError, "randomized"),
         (lambda: sketching(exact_below=-1.0), ValueError, "exact_below is -1.0"),
         (lambda: sketching(oversampling=-1), ValueError, "oversampling is -1"),
-        (lambda: sketching(power_iterations=0.5), ValueError, "power_iterations is 0.5"),
+        (lambda: sketching(power_iterations=0.5), TypeError, "power_iterations is 0.5"),
         (lambda: sketching(ranks=9)(np.ones((3, 4, 5))), ValueError, "rank 9 at place 0"),
     ],
     ids=range(5),

@@ -109,9 +109,9 @@ def test_a_tuple_of_ranks_of_the_wrong_length(cls):
 
 
 @every_truncation
-@pytest.mark.parametrize("rank", [0, -1, 1.5, True])
-def test_ranks_that_are_no_counts(cls, rank):
-    with pytest.raises(ValueError, match="rank is"):
+@pytest.mark.parametrize("rank, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_ranks_that_are_no_counts(cls, rank, error):
+    with pytest.raises(error, match=f"ranks? is {rank}"):
         cls(ranks=rank)
 
 

@@ -57,7 +57,7 @@ class PivotedCoreset(KeyMethod):
     source: ClassVar[str] = "WILDCAT 2026; Chen, Epperly, Tropp & Webber 2025"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.keys, int) or self.keys < 1:
+        if self.keys < 1:
             raise ValueError(f"keys must be a positive integer; got {self.keys!r}")
         if self.temperature is not None and not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number or None; got {self.temperature!r}")

@@ -27,7 +27,7 @@ class GroupedQueries(ProjectionConversion):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.groups, int) or self.groups < 1:
+        if self.groups < 1:
             raise ValueError(f"groups must be a positive integer; got {self.groups!r}")
 
     def __call__(self, projections: Projections) -> Projections:

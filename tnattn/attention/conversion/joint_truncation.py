@@ -31,7 +31,7 @@ class JointTruncation(ProjectionConversion):
     activations: Array | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rank, int) or self.rank < 1:
+        if self.rank < 1:
             raise ValueError(f"rank must be a positive integer; got {self.rank!r}")
         if self.activations is not None:
             require_floating(self.activations, "activations")

@@ -42,7 +42,7 @@ class PooledKeyValue(JointMethod):
     }
 
     def __post_init__(self) -> None:
-        if not isinstance(self.groups, int) or self.groups < 1:
+        if self.groups < 1:
             raise ValueError(f"groups must be a positive integer; got {self.groups!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

@@ -71,9 +71,9 @@ class KernelCUR(JointMethod):
     }
 
     def __post_init__(self) -> None:
-        if not isinstance(self.columns, int) or self.columns < 1:
+        if self.columns < 1:
             raise ValueError(f"columns must be an integer >= 1; got {self.columns!r}")
-        if not isinstance(self.sweeps, int) or self.sweeps < 0:
+        if self.sweeps < 0:
             raise ValueError(f"sweeps must be a non-negative integer; got {self.sweeps!r}")
         if not 0 <= self.ridge < 1:
             raise ValueError(f"ridge must lie in [0, 1); got {self.ridge!r}")

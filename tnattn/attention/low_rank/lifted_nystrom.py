@@ -50,7 +50,7 @@ class LiftedNystrom(JointMethod):
     source: ClassVar[str] = "Chen et al. 2021 (Skyformer); Chen, Epperly, Tropp & Webber 2025"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.landmarks, int) or self.landmarks < 1:
+        if self.landmarks < 1:
             raise ValueError(f"landmarks must be an integer >= 1; got {self.landmarks!r}")
 
     def points(self, problem: AttentionProblem) -> tuple[Array, Array, Array, Array]:

@@ -46,7 +46,7 @@ class Linformer(JointMethod):
     source: ClassVar[str] = "Wang et al. 2020 (Linformer), equation (7), with a random projection"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1:
+        if self.size < 1:
             raise ValueError(f"size must be an integer >= 1; got {self.size!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

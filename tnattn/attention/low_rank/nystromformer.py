@@ -53,9 +53,9 @@ class Nystromformer(JointMethod):
     source: ClassVar[str] = "Xiong et al. 2021, equations (13) to (15)"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.landmarks, int) or self.landmarks < 1:
+        if self.landmarks < 1:
             raise ValueError(f"landmarks must be an integer >= 1; got {self.landmarks!r}")
-        if self.iterations is not None and (not isinstance(self.iterations, int) or self.iterations < 0):
+        if self.iterations is not None and self.iterations < 0:
             raise ValueError(f"iterations must be a non-negative integer or None; got {self.iterations!r}")
         if not 0 <= self.ridge < 1:
             raise ValueError(f"ridge must lie in [0, 1); got {self.ridge!r}")

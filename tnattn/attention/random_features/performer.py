@@ -48,7 +48,7 @@ class Performer(KeyMethod):
     source: ClassVar[str] = "Choromanski et al. 2021"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or self.features < 1:
+        if self.features < 1:
             raise ValueError(f"features must be a positive integer; got {self.features!r}")
         self.kind.directions(self.features)
 

@@ -54,7 +54,7 @@ class Scatterbrain(JointMethod):
     waives: ClassVar[Mapping[str, str]] = {"P11": "the window is a set of positions"}
 
     def __post_init__(self) -> None:
-        if not isinstance(self.window, int) or self.window < 0:
+        if self.window < 0:
             raise ValueError(f"window must be a non-negative integer; got {self.window!r}")
         self._performer.__post_init__()
 

@@ -10,13 +10,14 @@ from tnattn.arrays import Array, Rng, array_namespace, dtype_name, exp_in_place,
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.random_features.features import FeatureKind
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.scalars import Parameters
 from tnattn.structured import Dense, StructuredMatrix
 
 _TILE = 1 << 16  # features of queries that a thread of the host holds at a time
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMap:
+class FeatureMap(Parameters):
     """A drawn feature map for the kernel exp(scale q . (k - origin)).
 
     Parameters

@@ -55,7 +55,7 @@ class ColumnSampling(JointMethod):
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Lemma 4"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.samples, int) or self.samples < 1:
+        if self.samples < 1:
             raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
 
     def probabilities(self, problem: AttentionProblem) -> Array:

@@ -53,7 +53,7 @@ class LeverageKeySampling(KeyMethod):
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006; Kannan et al. 2024 (LevAttention)"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.samples, int) or self.samples < 1:
+        if self.samples < 1:
             raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
         if not self.ridge > 0:
             raise ValueError(f"ridge must be a positive number; got {self.ridge!r}")

@@ -50,7 +50,7 @@ class ValueSampling(KeyMethod):
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Algorithm 'BasicMatrixMultiplication'"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.samples, int) or self.samples < 1:
+        if self.samples < 1:
             raise ValueError(f"samples must be an integer >= 1; got {self.samples!r}")
         if not 0 <= self.uniform <= 1:
             raise ValueError(f"uniform must lie in [0, 1]; got {self.uniform!r}")

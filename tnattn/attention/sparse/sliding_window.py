@@ -59,7 +59,7 @@ class SlidingWindow(JointMethod):
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("sinks", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if value < least:
                 raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
 
     def _kept(self, problem: AttentionProblem) -> tuple[int, int]:

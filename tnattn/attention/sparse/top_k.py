@@ -47,7 +47,7 @@ class TopK(JointMethod):
     source: ClassVar[str] = "Gupta et al. 2021 (memory-efficient transformers via top-k attention)"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.keys, int) or self.keys < 1:
+        if self.keys < 1:
             raise ValueError(f"keys must be an integer >= 1; got {self.keys!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

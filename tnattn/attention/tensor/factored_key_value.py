@@ -58,7 +58,7 @@ class FactoredKeyValue(KeyMethod):
             raise ValueError(
                 f"decomposition has order {self.decomposition.order}; (token, head, feature) needs order 3"
             )
-        if self.rank is not None and (not isinstance(self.rank, int) or self.rank < 1):
+        if self.rank is not None and self.rank < 1:
             raise ValueError(f"rank must be a positive integer or None; got {self.rank!r}")
 
     def fitted(self, sizes: tuple[int, int, int]) -> Decomposition:

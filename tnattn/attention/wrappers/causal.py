@@ -72,7 +72,7 @@ class Causal(JointMethod):
     def __post_init__(self) -> None:
         if not isinstance(self.method, AttentionMethod):
             raise TypeError(f"method must be an attention method; got {self.method!r}")
-        if not isinstance(self.leaf, int) or self.leaf < 1:
+        if self.leaf < 1:
             raise ValueError(f"leaf must be an integer >= 1; got {self.leaf!r}")
         sees_queries = not isinstance(self.method, KeyMethod) or self.method.probes
         if sees_queries and not self.leaks_queries:

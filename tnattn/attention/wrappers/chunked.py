@@ -48,7 +48,7 @@ class Chunked(JointMethod):
     def __post_init__(self) -> None:
         if not isinstance(self.method, AttentionMethod):
             raise TypeError(f"method must be an attention method; got {self.method!r}")
-        if not isinstance(self.chunks, int) or self.chunks < 1:
+        if self.chunks < 1:
             raise ValueError(f"chunks must be an integer >= 1; got {self.chunks!r}")
 
     def _columns(self, problem: AttentionProblem) -> list[slice]:

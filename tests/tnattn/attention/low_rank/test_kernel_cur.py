@@ -119,7 +119,6 @@ def test_memory_and_work_grow_linearly_with_the_tokens():
     "fields, words",
     [
         ({"columns": 0}, "columns must be"),
-        ({"columns": 2.5}, "columns must be"),
         ({"sweeps": -1}, "sweeps must be"),
         ({"ridge": 1.0}, "ridge must lie"),
     ],

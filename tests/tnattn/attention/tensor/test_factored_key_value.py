@@ -219,7 +219,7 @@ def test_a_lower_rank_costs_less_and_is_worse():
         ({"decomposition": STHOSVD(order=4)}, ValueError, "order 4"),
         ({"decomposition": "tucker"}, TypeError, "STHOSVD"),
         ({"rank": 0}, ValueError, "rank must be"),
-        ({"rank": 1.5}, ValueError, "rank must be"),
+        ({"rank": 1.5}, TypeError, "rank is 1.5; an integer"),
     ],
     ids=str,
 )
