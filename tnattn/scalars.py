@@ -114,7 +114,7 @@ class Parameters:
 
 def convert_fields(value: Any) -> None:
     """Convert the scalar fields of a dataclass in place; see :class:`Parameters`."""
-    for name, kinds in _plan(type(value)):
+    for name, kinds in _plan(type(value)):  # type: ignore[arg-type]  # a class with slots is hashable too
         given = getattr(value, name)
         changed = _converted(given, name, kinds)
         if changed is not given:
