@@ -10,8 +10,12 @@ ROOT = Path(__file__).parents[1]
 # lower layers come first; a module may import its own layer and lower ones
 LAYERS = {
     "tnattn.scalars": 0,
+    "tnattn.cached": 0,
     "tnattn.arrays": 0,
+    "tnattn.scaling": 0,
     "tnattn.lapack": 0,
+    "tnattn.triangular": 1,
+    "tnattn.orthonormal": 1,
     "tnattn.linalg": 1,
     "tnattn.fast_transforms": 1,
     "tnattn.structured": 2,

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import array_api_compat
 import numpy as np
@@ -40,6 +40,9 @@ _SLAB = 64  # columns of a sparse product at a time on the host
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_HALVES = ("float16", "bfloat16")
 
 
 # --- namespaces, kinds, devices ----------------------------------------------------------------------------------
@@ -798,12 +801,38 @@ def exp_in_place(x: Array) -> Array:
     return array_namespace(x).exp(x)
 
 
+def is_half(x: Any) -> bool:
+    """Return whether an array holds float16 or bfloat16 numbers."""
+    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
+    return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
+
+
 def widened(x: Array) -> Array:
     """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
-    if getattr(x.dtype, "itemsize", 4) > 2:
-        return x
-    xp = array_namespace(x)
-    return xp.astype(x, xp.float32)
+    return array_namespace(x).astype(x, array_namespace(x).float32) if is_half(x) else x
+
+
+def computed_in_single(function: Function) -> Function:
+    """Let a function of arrays compute half-precision arguments in float32 and cast floating results back."""
+
+    @functools.wraps(function)
+    def call(*arrays: Any, **options: Any) -> Any:
+        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
+        if half is None:
+            return function(*arrays, **options)
+        wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}
+        return _narrowed(function(*(widened(x) if is_half(x) else x for x in arrays), **wide), half.dtype)
+
+    return cast(Function, call)
+
+
+def _narrowed(result: Any, dtype: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_narrowed(x, dtype) for x in result)
+    if not is_array(result) or not is_floating(result):
+        return result
+    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
+        return array_namespace(result).astype(result, dtype)
 
 
 def prefers_host_tiles(x: Array) -> bool:

@@ -11,8 +11,11 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
+from tnattn.scaling import binary_scale
+
 _MILD = 32.0  # largest entry of |R^-1| |R| with which a product with the inverse loses no more than a substitution
 _NEAR = 0.5  # departure from orthonormality that one Cholesky-QR pass repairs
+_ONE_PASS = 1 / 64  # bound on eps |d R^-1|_F^2 with which one pass departs by at most 1/2; sums over rows take the rest
 
 
 def orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -26,30 +29,72 @@ def orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cholesky-QR of one matrix: one pass if it is nearly orthonormal already, else two, else Householder QR."""
-    gram = a.T @ a
-    first = _pass(a, gram)
-    if first is not None:
-        if _departure(gram) < _NEAR:
-            return first
-        gram = first[0].T @ first[0]
-        second = _pass(first[0], gram) if _departure(gram) < _NEAR else None
-        if second is not None:
-            return second[0], second[1] @ first[1]
+    a, gram, scales = _with_gram(a)
+    q, r = _cholesky_qr(a, gram)
+    return (q, r) if scales is None else (q, r * scales)
+
+
+def _with_gram(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return a matrix, divided by powers of two where its squares leave the range of the dtype, its Gram matrix, them.
+
+    One power for the whole matrix where that suffices, so that a multiple by a power of two has the same digits, else
+    one for each column.
+    """
+    gram, scales = a.T @ a, None
+    if not _in_range(gram):
+        for axis in (None, 0):
+            scales = binary_scale(a, axis=axis)
+            scaled = a / scales
+            gram = scaled.T @ scaled
+            if _in_range(gram):
+                break
+        a = scaled
+    return a, gram, scales
+
+
+def _cholesky_qr(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cholesky-QR of one matrix: one pass if its columns are nearly orthogonal, else two, else Householder QR."""
+    factors = _factors(gram)
+    if factors is not None:
+        lengths = np.sqrt(gram.diagonal())
+        first = _pass(a, *factors)
+        # lengths of columns do not matter to a Cholesky factorization, angles between them do
+        if _departure(gram / lengths / lengths[:, None]) < _NEAR:
+            return first, factors[0]
+        gram = first.T @ first
+        inner = _factors(gram) if _departure(gram) < _NEAR else None
+        if inner is not None:
+            return _pass(first, *inner), inner[0] @ factors[0]
     q, r = scipy.linalg.qr(a, mode="economic", check_finite=False)
+    # reflections of long columns of one sign leave rounding of all rows, 250 eps at 10,000 of them; a pass takes it out
+    inner = _factors(q.T @ q)
+    if inner is not None:
+        q, r = _pass(q, *inner), inner[0] @ r
     sign = np.where(r.diagonal() < 0, -1, 1).astype(a.dtype)  # as Cholesky-QR has them
     return q * sign, r * sign[:, None]
 
 
 def near_orthonormal(a: np.ndarray) -> np.ndarray:
-    """Return q (..., m, n) of one Cholesky-QR pass, or orthonormal where there is none."""
+    """Return q (..., m, n) of one Cholesky-QR pass, or orthonormal where one pass is not enough."""
     if a.ndim > 2:
         q = np.empty(a.shape, a.dtype)
         for i in np.ndindex(a.shape[:-2]):
             q[i] = near_orthonormal(a[i])
         return q
-    once = _pass(a, a.T @ a)
-    return _orthonormalise(a)[0] if once is None else once[0]
+    a, gram, _ = _with_gram(a)
+    factors = _factors(gram)
+    if factors is not None:
+        # Q^T Q - I = R^-T E R^-1, where rounding makes |E| <= eps d d^T for columns of lengths d
+        growth = np.square(np.sqrt(gram.diagonal())[:, None] * factors[1]).sum()
+        if growth * np.finfo(a.dtype).eps <= _ONE_PASS:
+            return _pass(a, *factors)
+    return _cholesky_qr(a, gram)[0]
+
+
+def _in_range(gram: np.ndarray) -> bool:
+    """Return whether the squares of the columns of a matrix are finite and have not lost digits to underflow."""
+    squares, limits = gram.diagonal(), np.finfo(gram.dtype)
+    return bool(squares.min() >= limits.tiny / limits.eps and squares.max() <= limits.max)
 
 
 def _departure(gram: np.ndarray) -> float:
@@ -59,19 +104,26 @@ def _departure(gram: np.ndarray) -> float:
     return float(np.linalg.norm(difference))
 
 
-def _pass(a: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return q and r of a Cholesky-QR pass, or None if the Gram matrix is not numerically positive definite."""
+def _factors(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the Cholesky factor R of a Gram matrix and its inverse, None if it is not numerically definite."""
     factorise: Any = get_lapack_funcs("potrf", (gram,))
     factor, info = factorise(gram, lower=False, clean=True)
     if info != 0 or not np.isfinite(factor).all():
         return None
     invert: Any = get_lapack_funcs("trtri", (gram,))
     inverse, info = invert(factor, lower=False)
-    if info == 0 and (np.abs(inverse) @ np.abs(factor)).max() < _MILD:
-        return a @ inverse, factor  # a third of the price
-    substitute: Any = get_blas_funcs("trsm", (gram,))
+    return (factor, inverse) if info == 0 else None
+
+
+def _pass(a: np.ndarray, factor: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Return ``a R^-1``."""
+    if (np.abs(inverse) @ np.abs(factor)).max() < _MILD:
+        product: np.ndarray = a @ inverse  # a third of the price
+        return product
+    substitute: Any = get_blas_funcs("trsm", (factor,))
     # The transpose of a row-major block is what BLAS calls column-major: solve r^T q^T = a^T without a transposition.
-    return substitute(1.0, factor, a.T, side=0, lower=0, trans_a=1).T, factor
+    q: np.ndarray = substitute(1.0, factor, a.T, side=0, lower=0, trans_a=1).T
+    return q
 
 
 def lower_trapezoid(a: np.ndarray) -> np.ndarray:
@@ -87,6 +139,9 @@ def lower_trapezoid(a: np.ndarray) -> np.ndarray:
     factorise: Any = get_lapack_funcs("getrf", (a,))
     interchange: Any = get_lapack_funcs("laswp", (a,))
     factor, pivots, _ = factorise(a)  # scipy.linalg.lu builds permutation and upper factor too, at twice this price
+    # where elimination leaves the range of the dtype, or a pivot has no finite reciprocal, the row ends in no number
+    if not np.isfinite(factor[:, -1]).all():
+        factor, pivots, _ = factorise(a / binary_scale(a, axis=0) / 4)
     n = a.shape[-1]
     top = factor[:n]
     top *= _strictly_lower(n, a.dtype)

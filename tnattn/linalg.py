@@ -5,87 +5,51 @@ lacks (triangular solves, orthonormalisation that is both fast and safe) and wha
 NumPy stacks go to LAPACK one matrix at a time, device stacks through batched kernels.
 """
 
-import sys
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from tnattn import lapack
-from tnattn.arrays import (
-    Array,
-    accumulator_dtype,
-    array_namespace,
-    device,
-    eps,
-    from_host,
-    require_floating,
-    to_host,
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, eps, require_floating
+from tnattn.orthonormal import (
+    extend_basis,
+    host_row_pivots,
+    lu_normalise,
+    near_orthonormal,
+    orthonormalise,
+    orthonormalise_with_factor,
 )
+from tnattn.triangular import cholesky, solve_triangular
+
+__all__ = [
+    "cholesky",
+    "eigh",
+    "extend_basis",
+    "frobenius_norm",
+    "host_row_pivots",
+    "leading_eigh",
+    "leading_svd",
+    "lu_normalise",
+    "near_orthonormal",
+    "nuclear_norm",
+    "orthonormalise",
+    "orthonormalise_with_factor",
+    "product_with_rows",
+    "pseudo_inverse_apply",
+    "rank_for_tolerance",
+    "singular_values",
+    "small_svd",
+    "solve_triangular",
+    "spectral_norm",
+    "svd",
+    "transposed_product",
+    "truncation_tails",
+]
 
 _NARROW = 96  # columns below which the price of a Gram matrix and of what repairs it is that of the small SVD
 
-# --- solves and factorizations -----------------------------------------------------------------------------------
-
-
-def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False) -> Array:
-    """Return the solution x of ``a x = b`` (of ``a^T x = b`` if transpose) for triangular a.
-
-    Parameters
-    ----------
-    a : Array, (..., n, n)
-        Only the named triangle is read.
-    b : Array, (..., n, k)
-        Batch axes broadcast with those of ``a``.
-    lower, transpose : bool
-        ``lower`` speaks of ``a`` as given, before the transposition.
-
-    Returns
-    -------
-    Array, (..., n, k)
-
-    Notes
-    -----
-    O(n^2 k). A zero on the diagonal is not checked: the result holds infinities.
-    """
-    xp = array_namespace(a, b)
-    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] != b.shape[-2]:
-        raise ValueError(
-            f"a {tuple(a.shape)} and b {tuple(b.shape)} do not fit; (..., n, n) and (..., n, k) are needed"
-        )
-    if array_api_compat.is_torch_array(a):
-        triangle = xp.matrix_transpose(a) if transpose else a
-        return sys.modules["torch"].linalg.solve_triangular(triangle, b, upper=lower == transpose)
-    batch = np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
-    a, b = xp.broadcast_to(a, batch + tuple(a.shape[-2:])), xp.broadcast_to(b, batch + tuple(b.shape[-2:]))
-    if array_api_compat.is_numpy_array(a):
-        return lapack.solve_triangular(a, b, lower=lower, transpose=transpose)
-    if array_api_compat.is_cupy_array(a):
-        from cupyx.scipy.linalg import solve_triangular as cupy_solve  # needs cuBLAS: only when it is wanted
-
-        return cupy_solve(a, b, trans=int(transpose), lower=lower)
-    triangle = xp.tril(a) if lower else xp.triu(a)
-    return xp.linalg.solve(xp.matrix_transpose(triangle) if transpose else triangle, b)
-
-
-def cholesky(a: Array) -> Array:
-    """Return the lower Cholesky factor of a stack of symmetric positive definite matrices (..., n, n).
-
-    Raises
-    ------
-    ValueError
-        If a matrix is not numerically positive definite. One synchronisation on a device.
-    """
-    xp = array_namespace(a)
-    factor = _cholesky_or_nan(xp, a)
-    if array_api_compat.is_cupy_array(a):
-        factor = _cupy_cholesky_checked(xp, a, factor)
-    bad = xp.any(~xp.isfinite(factor), axis=(-2, -1))
-    if bool(xp.any(bad)):
-        where = np.argwhere(to_host(bad))[0]
-        place = f"matrix {tuple(int(i) for i in where)} of the stack" if len(where) else "the matrix"
-        raise ValueError(f"{place} is not positive definite in {a.dtype}; add a ridge or use eigh")
-    return factor
+# --- spectral factorizations --------------------------------------------------------------------------------------
 
 
 def eigh(a: Array) -> tuple[Array, Array]:
@@ -197,172 +161,6 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
 def _cut(triples: tuple[Array, Array, Array], keep: int) -> tuple[Array, Array, Array]:
     u, s, vt = triples
     return u[..., :keep], s[..., :keep], vt[..., :keep, :]
-
-
-# --- orthonormal bases -------------------------------------------------------------------------------------------
-
-
-def orthonormalise(a: Array) -> Array:
-    """Return matrices with orthonormal columns whose ranges contain those of ``a``.
-
-    Parameters
-    ----------
-    a : Array, (..., m, n), floating
-        Finite (not checked), ``m >= n``.
-
-    Returns
-    -------
-    Array, (..., m, n)
-        Orthonormal to a few rounding units whatever the rank of ``a``, zero included.
-
-    Notes
-    -----
-    O(m n^2). Cholesky-QR, twice: matrix products at full speed, safe while the condition number squared stays below
-    the reciprocal of the rounding unit. The guard is the departure of the first pass from orthonormality, measured; a
-    matrix that fails it gets a shifted first pass on a device (Fukaya et al. 2020, batched QR being slow there) and,
-    should that fail too, or on the host at once, Householder QR. Each matrix of a stack is judged by itself. One
-    synchronisation, two more if a matrix fails.
-    """
-    return orthonormalise_with_factor(a)[0]
-
-
-def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
-    """Return q as in :func:`orthonormalise` and the upper triangular r (..., n, n) with ``a = q r``."""
-    xp = array_namespace(a)
-    require_floating(a, "a")
-    m, n = a.shape[-2:]
-    if m < n:
-        raise ValueError(
-            f"a {tuple(a.shape)} has more columns than rows; {n} columns cannot be orthonormal in dimension {m}"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows here fails the guard
-        return lapack.orthonormalise(a) if array_api_compat.is_numpy_array(a) else _device_stack(xp, a)
-
-
-def near_orthonormal(a: Array) -> Array:
-    """Return matrices (..., m, n) of the ranges of ``a``, m >= n, whose columns are orthonormal but for rounding.
-
-    One pass of :func:`orthonormalise` on the host, without its guard: columns depart from orthonormality by about
-    ``eps cond(a)^2``. For blocks that are orthonormalised again; elsewhere they are orthonormal at once.
-    """
-    require_floating(a, "a")
-    if not array_api_compat.is_numpy_array(a) or a.shape[-2] < a.shape[-1]:
-        return orthonormalise(a)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return lapack.near_orthonormal(a)
-
-
-def _device_stack(xp: Any, a: Array) -> tuple[Array, Array]:
-    n = a.shape[-1]
-    q, r, safe = _cholesky_qr_twice(xp, a)
-    if bool(xp.all(safe)):
-        return q, r
-    first, outer = _cholesky_pass(xp, a, _gram(xp, a), shift=8 * n * eps(a))
-    second, inner, rescued = _cholesky_qr_twice(xp, first)
-    use = xp.expand_dims(~safe & rescued, axis=(-2, -1))
-    q, r = xp.where(use, second, q), xp.where(use, xp.matmul(inner, outer), r)
-    return _householder_where(xp, a, q, r, safe | rescued)
-
-
-def lu_normalise(a: Array) -> Array:
-    """Return a well-conditioned, not orthonormal, basis (..., m, n) of the range of ``a``, m >= n.
-
-    On the host the unit lower trapezoidal factor of a pivoted LU factorization, a third of the price of
-    :func:`orthonormalise`; elsewhere the latter. For use between power iterations.
-    """
-    require_floating(a, "a")
-    if a.shape[-2] < a.shape[-1]:
-        raise ValueError(f"a {tuple(a.shape)} has more columns than rows; transpose it")
-    return lapack.lower_trapezoid(a) if array_api_compat.is_numpy_array(a) else orthonormalise(a)
-
-
-def host_row_pivots(a: Array) -> Array | None:
-    """Return the first n rows (..., n) that partial pivoting brings to the top of matrices (..., m, n), m >= n.
-
-    None off the host, where no library gives them for a stack.
-    """
-    return lapack.row_pivots(a) if array_api_compat.is_numpy_array(a) else None
-
-
-def _gram(xp: Any, a: Array) -> Array:
-    return xp.matmul(xp.matrix_transpose(a), a)
-
-
-def _cholesky_or_nan(xp: Any, a: Array) -> Array:
-    """Return Cholesky factors, with NaN in place of one that does not exist."""
-    if array_api_compat.is_torch_array(a):
-        factor, info = sys.modules["torch"].linalg.cholesky_ex(a)
-        return xp.where((info == 0)[..., None, None], factor, xp.nan)
-    if array_api_compat.is_cupy_array(a):
-        # CuPy does not look at cuSOLVER's report: a failure leaves a non-positive or NaN pivot on the diagonal.
-        factor = xp.linalg.cholesky(a)
-        sound = xp.all(xp.linalg.diagonal(factor) > 0, axis=-1)
-        return xp.where(xp.expand_dims(sound, axis=(-2, -1)), factor, xp.nan)
-    try:
-        return xp.linalg.cholesky(a)
-    except np.linalg.LinAlgError:
-        if a.ndim == 2:
-            return xp.full_like(a, xp.nan)
-    return xp.stack([_cholesky_or_nan(xp, a[i, ...]) for i in range(a.shape[0])])
-
-
-def _cupy_cholesky_checked(xp: Any, a: Array, factor: Array) -> Array:
-    """Return the factor, or NaN if cuSOLVER reports a failure, which CuPy looks at only when told to."""
-    import cupyx
-
-    try:
-        with cupyx.errstate(linalg="raise"):
-            return xp.linalg.cholesky(a)
-    except np.linalg.LinAlgError:
-        return xp.where(xp.expand_dims(xp.any(xp.isnan(factor), axis=(-2, -1)), axis=(-2, -1)), xp.nan, factor)
-
-
-def _cholesky_pass(xp: Any, a: Array, gram: Array, *, shift: float = 0.0) -> tuple[Array, Array]:
-    n = a.shape[-1]
-    if shift:
-        trace = xp.sum(xp.linalg.diagonal(gram), axis=-1)
-        gram = gram + shift * trace[..., None, None] * xp.eye(n, dtype=a.dtype, device=device(a))
-    factor = _cholesky_or_nan(xp, gram)
-    rows = solve_triangular(factor, xp.matrix_transpose(a), lower=True)
-    return xp.matrix_transpose(rows), xp.matrix_transpose(factor)
-
-
-def _departure(xp: Any, gram: Array, identity: Array) -> Array:
-    """Return the Frobenius distance (...) of Gram matrices from the identity; NaN stays NaN."""
-    return xp.sqrt(xp.sum((gram - identity) ** 2, axis=(-2, -1)))
-
-
-def _cholesky_qr_twice(xp: Any, a: Array) -> tuple[Array, Array, Array]:
-    """Return q, r and, per matrix, whether the first pass was close enough to orthonormal for the second to finish."""
-    first, outer = _cholesky_pass(xp, a, _gram(xp, a))
-    gram = _gram(xp, first)
-    identity = xp.eye(a.shape[-1], dtype=a.dtype, device=device(a))
-    departure = _departure(xp, gram, identity)
-    safe = departure < 0.5  # NaN compares false
-    second, inner = _cholesky_pass(xp, first, xp.where(xp.expand_dims(safe, axis=(-2, -1)), gram, identity))
-    return second, xp.matmul(inner, outer), safe
-
-
-def _householder_where(xp: Any, a: Array, q: Array, r: Array, safe: Array) -> tuple[Array, Array]:
-    """Replace the matrices of a stack that are not safe by Householder factorizations."""
-    bad = np.flatnonzero(~to_host(safe).reshape(-1))
-    if bad.size == 0:
-        return q, r
-    batch, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
-    chosen = xp.take(xp.reshape(a, (-1, m, n)), from_host(bad, like=a), axis=0)
-    bad_q, bad_r = _with_positive_diagonal(xp, *xp.linalg.qr(chosen, mode="reduced"))
-    flat_q = xp.asarray(xp.reshape(q, (-1, m, n)), copy=True)
-    flat_r = xp.asarray(xp.reshape(r, (-1, n, n)), copy=True)
-    for k, i in enumerate(int(i) for i in bad):
-        flat_q[i, ...], flat_r[i, ...] = bad_q[k, ...], bad_r[k, ...]
-    return xp.reshape(flat_q, (*batch, m, n)), xp.reshape(flat_r, (*batch, n, n))
-
-
-def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:
-    """Fix the signs as Cholesky-QR does, so that the factorization does not depend on the road taken."""
-    diagonal = xp.linalg.diagonal(r)
-    sign = xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
-    return q * sign[..., None, :], r * sign[..., :, None]
 
 
 # --- products and least squares ----------------------------------------------------------------------------------
@@ -486,6 +284,10 @@ def rank_for_tolerance(s: Array, *, rtol: float) -> Array:
     xp = array_namespace(s)
     tails = truncation_tails(s)
     return xp.sum(xp.astype(tails[..., :-1] > rtol * tails[..., :1], xp.int64), axis=-1)
+
+
+def _gram(xp: Any, a: Array) -> Array:
+    return xp.matmul(xp.matrix_transpose(a), a)
 
 
 def _scale(xp: Any, a: Array) -> Array:

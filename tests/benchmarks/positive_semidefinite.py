@@ -15,7 +15,6 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 import tracemalloc  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from functools import cached_property  # noqa: E402
 from statistics import median  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -24,6 +23,7 @@ import threadpoolctl  # noqa: E402
 from paired import markdown, measure  # noqa: E402
 from sklearn.kernel_approximation import Nystroem  # noqa: E402
 
+from tnattn.cached import cached_property  # noqa: E402
 from tnattn.randnla.column_nystrom import ColumnNystrom  # noqa: E402
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
 

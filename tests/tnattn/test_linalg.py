@@ -1,29 +1,20 @@
 """Factorizations, products and norms of stacks, on every ring and in both precisions."""
 
-import warnings
-
 import numpy as np
 import pytest
-import scipy.linalg
 
-from tnattn import lapack, linalg
 from tnattn.arrays import to_host
 from tnattn.linalg import (
-    cholesky,
     eigh,
     frobenius_norm,
     leading_svd,
-    lu_normalise,
-    near_orthonormal,
     nuclear_norm,
-    orthonormalise,
     orthonormalise_with_factor,
     product_with_rows,
     pseudo_inverse_apply,
     rank_for_tolerance,
     singular_values,
     small_svd,
-    solve_triangular,
     spectral_norm,
     svd,
     transposed_product,
@@ -68,65 +59,6 @@ def dense(*factors):
         host = to_host(factor).astype(np.float64)
         result = result * host[..., None, :] if host.shape[:-1] == result.shape[:-2] else result @ host
     return result
-
-
-# --- triangular solves and Cholesky factors ---
-
-
-@both
-@pytest.mark.parametrize("lower", [True, False])
-@pytest.mark.parametrize("transpose", [True, False])
-def test_triangular_solutions_solve(xp, dtype, lower, transpose):
-    a, b = xp.asarray(normal(2, 3, 5, 5) + 6 * np.eye(5), dtype), xp.asarray(normal(2, 3, 5, 4, seed=1), dtype)
-    x = solve_triangular(a, b, lower=lower, transpose=transpose)
-    triangle = np.tril(to_host(a)) if lower else np.triu(to_host(a))
-    residual = dense(triangle.mT if transpose else triangle, x) - to_host(b)
-    assert x.dtype == b.dtype
-    assert np.abs(residual).max() <= 100 * ring_eps(b)
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("lower", [True, False])
-def test_triangular_solves_read_either_memory_order(order, lower):
-    a, b = np.asarray(normal(5, 5) + 6 * np.eye(5), order=order), np.asarray(normal(5, 4), order=order)
-    expected = scipy.linalg.solve_triangular(a, b, lower=lower)
-    np.testing.assert_allclose(solve_triangular(a, b, lower=lower), expected, rtol=1e-13)
-
-
-def test_triangular_solves_broadcast_batches(xp):
-    a, b = xp.asarray(normal(5, 5) + 6 * np.eye(5)), xp.asarray(normal(3, 5, 2))
-    x = to_host(solve_triangular(a, b, lower=True))
-    expected = np.stack([scipy.linalg.solve_triangular(to_host(a), row, lower=True) for row in to_host(b)])
-    np.testing.assert_allclose(x, expected, rtol=0, atol=50 * xp.eps())
-
-
-@pytest.mark.parametrize("shapes", [((4, 5), (4, 2)), ((5, 5), (4, 2)), ((5, 5), (5,))])
-def test_triangular_solves_refuse_shapes_that_do_not_fit(xp, shapes):
-    a, b = (xp.asarray(np.ones(shape)) for shape in shapes)
-    with pytest.raises(ValueError, match="do not fit"):
-        solve_triangular(a, b, lower=True)
-
-
-@both
-def test_cholesky_factors_multiply_back(xp, dtype):
-    a = normal(2, 3, 6, 9)
-    a = xp.asarray(a @ a.mT, dtype)
-    factor = cholesky(a)
-    host = to_host(factor)
-    assert factor.dtype == a.dtype
-    assert np.array_equal(host, np.tril(host))
-    np.testing.assert_allclose(
-        dense(host, host.mT), to_host(a), rtol=0, atol=60 * ring_eps(a) * np.abs(to_host(a)).max()
-    )
-
-
-def test_cholesky_names_the_matrix_that_is_not_positive_definite(xp):
-    a = np.broadcast_to(np.eye(3), (2, 2, 3, 3)).copy()
-    a[1, 0, 1, 1] = -1
-    with pytest.raises(ValueError, match=r"matrix \(1, 0\) of the stack is not positive definite"):
-        cholesky(xp.asarray(a))
-    with pytest.raises(ValueError, match="the matrix is not positive definite"):
-        cholesky(xp.asarray(a[1, 0]))
 
 
 # --- decompositions ---
@@ -226,124 +158,6 @@ def test_leading_svd_is_the_small_one_where_the_spectrum_allows_and_where_it_doe
 def test_leading_svd_neither_overflows_nor_vanishes(scale):
     s = leading_svd(scale * prescribed(60, 8, 1 / np.arange(1.0, 9)), keep=3)[1]
     np.testing.assert_allclose(s / scale, 1 / np.arange(1.0, 4), rtol=1e-12)
-
-
-# --- orthonormal bases ---
-
-HARD = {
-    "random": normal(200, 20),
-    "smooth kernel": smooth_kernel(200, 20),
-    "graded columns": normal(200, 20) * 10.0 ** -np.arange(20),
-    "rank 3": normal(200, 3) @ normal(3, 20, seed=1),
-    "equal columns": normal(200, 1) * np.ones(20),
-    "zero": np.zeros((200, 20)),
-    "a zero column": normal(200, 20) * (np.arange(20) != 7),
-    "orthonormal": np.linalg.qr(normal(200, 20))[0],
-    "huge": 1e25 * normal(200, 20),
-    "tiny": 1e-25 * normal(200, 20),
-    "square": normal(20, 20),
-    "one column": normal(200, 1),
-}
-
-
-@both
-@pytest.mark.parametrize("case", HARD)
-def test_bases_are_orthonormal_whatever_the_rank(xp, dtype, case):
-    """Householder QR of 20 columns in LAPACK leaves up to 40 eps on equal columns; twice that is allowed."""
-    a = xp.asarray(HARD[case], dtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        q = orthonormalise(a)
-    assert q.dtype == a.dtype
-    assert q.shape == a.shape
-    assert departure(q) <= 80 * ring_eps(a)
-
-
-@both
-@pytest.mark.parametrize("case", HARD)
-def test_bases_and_factors_multiply_back(xp, dtype, case):
-    a = xp.asarray(HARD[case], dtype)
-    q, r = orthonormalise_with_factor(a)
-    host = to_host(r)
-    assert np.array_equal(host, np.triu(host))
-    assert np.abs(dense(q, r) - to_host(a)).max() <= 50 * ring_eps(a) * np.abs(to_host(a)).max()
-
-
-def test_unguarded_cholesky_qr_fails_on_a_smooth_kernel_where_ours_does_not():
-    """Negative control: the textbook algorithm, twice, breaks down or is far from orthonormal in float32."""
-    a = smooth_kernel(200, 20).astype(np.float32)
-
-    def unguarded(x):
-        return np.linalg.solve(np.linalg.cholesky(x.T @ x), x.T).T
-
-    try:
-        error = departure(unguarded(unguarded(a)))
-    except np.linalg.LinAlgError:
-        error = np.inf
-    assert error > 1e-2
-    assert departure(orthonormalise(a)) <= 80 * np.finfo(np.float32).eps
-
-
-def test_each_matrix_of_a_stack_is_judged_by_itself(xp, assert_close):
-    easy, hard = normal(200, 20, seed=5), smooth_kernel(200, 20)
-    stack = xp.asarray(np.stack([easy, hard, np.zeros((200, 20)), easy]), "float32")
-    q = orthonormalise(stack)
-    assert departure(q) <= 80 * np.finfo(np.float32).eps
-    alone = orthonormalise(xp.asarray(easy, "float32"))
-    assert_close(q[0, ...], alone, rtol=0, atol=1e-5)
-    assert_close(q[3, ...], alone, rtol=0, atol=1e-5)
-
-
-def test_the_guard_sends_only_hard_matrices_to_householder(monkeypatch):
-    calls = []
-    real = scipy.linalg.qr
-    monkeypatch.setattr(lapack.scipy.linalg, "qr", lambda a, **options: calls.append(a.shape) or real(a, **options))
-    orthonormalise(np.stack([normal(200, 20), smooth_kernel(200, 20), normal(200, 20)]))
-    assert len(calls) == 1
-
-
-@both
-def test_blocks_are_near_orthonormal_where_they_are_well_conditioned(xp, dtype):
-    a = xp.asarray(normal(2, 100, 8), dtype)
-    assert departure(near_orthonormal(a)) <= 100 * ring_eps(a)
-
-
-@only_standin
-def test_a_smooth_head_stays_on_the_device(xp):
-    """A shifted pass rescues it where batched Householder QR is slow; waits do not grow with the stack."""
-    spectrum = np.where(np.arange(20) < 10, 1.0, 1e-4)
-    stack = xp.asarray(np.stack([prescribed(200, 20, spectrum, seed=i) for i in range(6)]), "float32")
-    xp.transfers.reset()
-    orthonormalise(stack)
-    assert (xp.transfers.to_device, xp.transfers.synchronisations) == (0, 1)
-    assert xp.transfers.to_host <= 1
-
-
-def test_signs_do_not_depend_on_the_road_taken(xp):
-    a = xp.asarray(prescribed(200, 6, 10.0 ** -np.arange(0, 3, 0.5)))
-    diagonal = np.diagonal(to_host(orthonormalise_with_factor(a)[1]))
-    hard = np.diagonal(to_host(orthonormalise_with_factor(xp.asarray(smooth_kernel(200, 20)))[1]))
-    assert (diagonal > 0).all()
-    assert (hard >= 0).all()
-
-
-@both
-def test_lu_bases_span_the_range_and_are_well_conditioned(xp, dtype):
-    a = xp.asarray(normal(2, 200, 12) * 10.0 ** -np.linspace(0, 3, 12), dtype)
-    basis = to_host(lu_normalise(a)).astype(np.float64)
-    assert basis.dtype == np.float64
-    assert np.linalg.cond(basis).max() < 1e3
-    host = to_host(a).astype(np.float64)
-    residual = host - basis @ np.linalg.pinv(basis) @ host
-    assert np.abs(residual).max() <= 200 * ring_eps(a)
-
-
-@pytest.mark.parametrize("function", [orthonormalise, lu_normalise])
-def test_bases_refuse_wide_matrices_and_integers(function):
-    with pytest.raises(ValueError, match="more columns than rows"):
-        function(np.ones((3, 4)))
-    with pytest.raises(TypeError, match="int64"):
-        function(np.ones((4, 3), dtype=np.int64))
 
 
 # --- products and least squares ---
@@ -458,12 +272,3 @@ def test_tolerances_are_non_negative(rtol):
 def test_integers_are_refused_rather_than_truncated(xp, function):
     with pytest.raises(TypeError, match="int64"):
         function(xp.asarray(np.ones((3, 3)), "int64"))
-
-
-@pytest.mark.parametrize("shape", [(9, 4), (4, 4), (2, 3, 11, 5)])
-def test_row_pivots_are_those_of_elimination(shape):
-    a = np.random.default_rng(0).standard_normal(shape)
-    pivots = linalg.host_row_pivots(a)
-    for index in np.ndindex(shape[:-2]):
-        p, _, _ = scipy.linalg.lu(a[index])
-        assert pivots[index].tolist() == np.argmax(p, axis=0)[: shape[-1]].tolist()

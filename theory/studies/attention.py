@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from theory.studies.measurement import DENSE, Job, about_every_method, measure, 
 from theory.studies.problems import ProblemSource, load_problem, problem_hash
 from tnattn.attention import masks
 from tnattn.attention.problem import AttentionProblem
+from tnattn.cached import cached_property
 
 __all__ = ["AttentionStudy", "Settings", "load", "remaining", "run_study"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import reduce
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, to_host
+from tnattn.cached import cached_property
 from tnattn.structured import BlockDiagonal, Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
 
 

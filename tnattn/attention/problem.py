@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from tnattn.arrays import Array, array_namespace, check_finite, device, require_floating
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.softmax import SoftmaxOperator
+from tnattn.cached import cached_property
 from tnattn.scalars import Parameters
 from tnattn.structured.sparse import gather_rows
 

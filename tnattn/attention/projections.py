@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from tnattn.arrays import Array, array_namespace, require_floating
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
+from tnattn.cached import cached_property
 from tnattn.scalars import Parameters
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from tnattn.arrays import (
     widened,
 )
 from tnattn.attention.masks import Full
+from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
 
 if TYPE_CHECKING:

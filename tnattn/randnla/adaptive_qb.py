@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
-from tnattn.linalg import orthonormalise
+from tnattn.linalg import extend_basis, orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.gaussian import Gaussian
@@ -130,10 +130,7 @@ class AdaptiveQB(MatrixMethod):
             inner = orthonormalise(y)
             z = orthonormalise(a.mT @ inner - b.mT @ (q.mT @ inner))
             y = narrow_product(a, z) - q @ (b @ z)
-        for _ in range(2):  # the new columns have come out of a cancellation
-            y = orthonormalise(y)
-            y = y - q @ (q.mT @ y)
-        return orthonormalise(y)
+        return extend_basis(q, y)  # y has come out of a cancellation, and vanishes where the basis holds the range
 
     def _trimmed(self, q: Array, b: Array, left: Array, whole: Array) -> AdaptiveQBResult:
         xp = array_namespace(q)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
-from tnattn.linalg import leading_svd, near_orthonormal, orthonormalise
+from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.gaussian import Gaussian
@@ -157,18 +157,10 @@ class KrylovSpace:
         # scaling the columns changes no span, and keeps the block clear of overflow
         last = near_orthonormal(self.image[..., -self._width :])
         block = narrow_product(self._a, last)[..., : min(room, self._width)]
-        block = near_orthonormal(block - self.basis @ (self._rows @ block))
-        overlap = self._rows @ block
-        block = orthonormalise(block - self.basis @ overlap)  # twice is enough
+        block = extend_basis(self.basis, block)
         self._width = block.shape[-1]
-        joined = xp.concat([self._rows, xp.matrix_transpose(block)], axis=-2)
-        if bool(xp.max(xp.abs(overlap)) < 0.1):
-            self._image_rows = xp.concat([self._image_rows, xp.matrix_transpose(self._a.mT @ block)], axis=-2)
-            self._rows = joined
-            return True
-        # the space had become invariant: what fills it up is arbitrary, and must not lie within it
-        self._rows = xp.matrix_transpose(orthonormalise(xp.matrix_transpose(joined)))
-        self._image_rows = xp.matrix_transpose(self._a.mT @ self.basis)
+        self._rows = xp.concat([self._rows, xp.matrix_transpose(block)], axis=-2)
+        self._image_rows = xp.concat([self._image_rows, xp.matrix_transpose(self._a.mT @ block)], axis=-2)
         return True
 
     def truncated(self, rank: int) -> RandomizedSVDResult:

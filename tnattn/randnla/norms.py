@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng
-from tnattn.linalg import orthonormalise, spectral_norm
+from tnattn.linalg import extend_basis, orthonormalise, spectral_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.pivoted_qr import largest_entry
@@ -118,9 +118,7 @@ def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tup
         products += block.shape[-1]
         if room == 0:
             break
-        block = block[..., :room]
-        for _ in range(3):  # a block that depends on the basis is completed by arbitrary columns, which need two more
-            block = orthonormalise(block - basis @ (basis.mT @ block))
+        block = extend_basis(basis, block[..., :room])
         image = narrow_product(a, block)
         products += room
         basis, images = xp.concat([basis, block], axis=-1), xp.concat([images, image], axis=-1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
 
 

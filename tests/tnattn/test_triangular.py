@@ -1,0 +1,74 @@
+"""Triangular solves and Cholesky factors, on every ring and in both precisions."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from tnattn.arrays import to_host
+from tnattn.triangular import cholesky, solve_triangular
+
+both = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def ring_eps(x):
+    return float(np.finfo(to_host(x).dtype).eps)
+
+
+@both
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+def test_triangular_solutions_solve(xp, dtype, lower, transpose):
+    a, b = xp.asarray(normal(2, 3, 5, 5) + 6 * np.eye(5), dtype), xp.asarray(normal(2, 3, 5, 4, seed=1), dtype)
+    x = solve_triangular(a, b, lower=lower, transpose=transpose)
+    triangle = np.tril(to_host(a)) if lower else np.triu(to_host(a))
+    residual = (triangle.mT if transpose else triangle).astype(np.float64) @ to_host(x) - to_host(b)
+    assert x.dtype == b.dtype
+    assert np.abs(residual).max() <= 100 * ring_eps(b)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("lower", [True, False])
+def test_triangular_solves_read_either_memory_order(order, lower):
+    a, b = np.asarray(normal(5, 5) + 6 * np.eye(5), order=order), np.asarray(normal(5, 4), order=order)
+    expected = scipy.linalg.solve_triangular(a, b, lower=lower)
+    np.testing.assert_allclose(solve_triangular(a, b, lower=lower), expected, rtol=1e-13)
+
+
+def test_triangular_solves_broadcast_batches(xp):
+    a, b = xp.asarray(normal(5, 5) + 6 * np.eye(5)), xp.asarray(normal(3, 5, 2))
+    x = to_host(solve_triangular(a, b, lower=True))
+    expected = np.stack([scipy.linalg.solve_triangular(to_host(a), row, lower=True) for row in to_host(b)])
+    np.testing.assert_allclose(x, expected, rtol=0, atol=50 * xp.eps())
+
+
+@pytest.mark.parametrize("shapes", [((4, 5), (4, 2)), ((5, 5), (4, 2)), ((5, 5), (5,))])
+def test_triangular_solves_refuse_shapes_that_do_not_fit(xp, shapes):
+    a, b = (xp.asarray(np.ones(shape)) for shape in shapes)
+    with pytest.raises(ValueError, match="do not fit"):
+        solve_triangular(a, b, lower=True)
+
+
+@both
+def test_cholesky_factors_multiply_back(xp, dtype):
+    a = normal(2, 3, 6, 9)
+    a = xp.asarray(a @ a.mT, dtype)
+    factor = cholesky(a)
+    host = to_host(factor)
+    assert factor.dtype == a.dtype
+    assert np.array_equal(host, np.tril(host))
+    np.testing.assert_allclose(
+        host.astype(np.float64) @ host.mT, to_host(a), rtol=0, atol=60 * ring_eps(a) * np.abs(to_host(a)).max()
+    )
+
+
+def test_cholesky_names_the_matrix_that_is_not_positive_definite(xp):
+    a = np.broadcast_to(np.eye(3), (2, 2, 3, 3)).copy()
+    a[1, 0, 1, 1] = -1
+    with pytest.raises(ValueError, match=r"matrix \(1, 0\) of the stack is not positive definite"):
+        cholesky(xp.asarray(a))
+    with pytest.raises(ValueError, match="the matrix is not positive definite"):
+        cholesky(xp.asarray(a[1, 0]))

@@ -1,0 +1,76 @@
+"""Powers of two that bring numbers where their squares and reciprocals neither overflow nor vanish.
+
+Multiplication and division by a power of two are exact, so a computation that scales first gives 2^k times the same
+digits for 2^k times the input, over the whole range of exponents.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from tnattn.arrays import Array, array_namespace, device, dtype_name, from_host, to_host
+
+Axis = int | tuple[int, ...] | None
+
+
+def binary_scale(x: Array, *, axis: Axis = None, keepdims: bool = True) -> Array:
+    """Return the powers of two 2^e with ``1 <= max |x| / 2^e < 2`` along axes of a floating array.
+
+    Parameters
+    ----------
+    x : Array, floating
+    axis : int or tuple of int, optional
+        The axes over which the largest magnitude is taken; all by default.
+    keepdims : bool
+        Keep them with length one, so that ``x / binary_scale(x)`` broadcasts.
+
+    Returns
+    -------
+    Array, dtype of ``x``
+        1 where all entries are zero, where there are none, and where one is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(binary_scale(np.array([3.0, -5.0]))[0])
+    4.0
+    """
+    xp = array_namespace(x)
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if 0 in (x.shape[i] for i in axes):
+        kept = [1 if i in {j % x.ndim for j in axes} else n for i, n in enumerate(x.shape)]
+        ones = xp.ones(tuple(kept), dtype=x.dtype, device=device(x))
+        return ones if keepdims else xp.reshape(ones, tuple(n for n, m in zip(kept, x.shape, strict=True) if n == m))
+    # two reductions: the array of absolute values would be written and read again
+    largest = xp.maximum(xp.max(x, axis=axes, keepdims=keepdims), -xp.min(x, axis=axes, keepdims=keepdims))
+    return power_of_two_below(largest)
+
+
+def power_of_two_below(x: Array) -> Array:
+    """Return the largest powers of two that are at most x > 0; 1 where x is zero or not finite."""
+    xp = array_namespace(x)
+    regular = xp.where(xp.isfinite(x) & (x > 0), x, xp.ones_like(x))
+    # the quotient is a power of two, and division rounds correctly, so it is exact; 2 m keeps it below overflow
+    return regular / (2 * _mantissa(xp, regular))
+
+
+def _mantissa(xp: Any, x: Array) -> Array:
+    """Return m in [1/2, 1) with ``x = m 2^e``."""
+    if array_api_compat.is_numpy_array(x):
+        return np.frexp(x)[0]
+    if array_api_compat.is_torch_array(x):
+        return sys.modules["torch"].frexp(x).mantissa
+    if array_api_compat.is_cupy_array(x):
+        return sys.modules["cupy"].frexp(x)[0]
+    return from_host(np.frexp(to_host(x))[0], like=x)
+
+
+def smallest_normal(x: Array) -> float:
+    """Return the smallest positive number of the dtype of an array that has all its digits."""
+    return {"bfloat16": 2.0**-126, "float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}[
+        dtype_name(x.dtype)
+    ]
