@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "tnattn.scalars": 0,
     "tnattn.cached": 0,
+    "tnattn.threads": 0,
     "tnattn.arrays": 0,
     "tnattn.scaling": 0,
     "tnattn.lapack": 0,

@@ -8,18 +8,14 @@ never imported: whoever passes an array of theirs has done so already.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
 import importlib.metadata
 import math
 import operator
-import os
 import platform
 import string
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -28,9 +24,12 @@ import numpy as np
 import opt_einsum
 import scipy.linalg
 import scipy.sparse
-import threadpoolctl
 
 from tnattn.scalars import Parameters
+from tnattn.threads import blas_info
+from tnattn.threads import blas_threads as blas_threads  # passed on to the layers above
+from tnattn.threads import host_threads as host_threads
+from tnattn.threads import parallel_map as parallel_map
 
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
@@ -38,8 +37,6 @@ Shape: TypeAlias = Sequence[int]
 _SMALL = 1 << 22  # operations of a stack of products below which threads do not pay
 _SLAB = 64  # columns of a sparse product at a time on the host
 
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HALVES = ("float16", "bfloat16")
@@ -538,91 +535,7 @@ def _draw_dtype(dtype: Any) -> Any:
     return np.float32 if dtype_name(dtype) == "float32" else np.float64
 
 
-# --- threads -----------------------------------------------------------------------------------------------------
-
-
-def host_threads() -> int:
-    """Return how many threads the host may use: CPUs of this process, capped by OMP_NUM_THREADS where it is set."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cpus, int(asked)) if asked.isdigit() and int(asked) > 0 else cpus
-
-
-_limit_lock = threading.Lock()
-_limits: list[int] = []
-_outermost: Any = None
-_inside_worker = threading.local()
-
-
-@functools.lru_cache(maxsize=4)
-def _controller(loaded: tuple[bool, ...]) -> Any:
-    """Return a handle on the BLAS libraries; found anew when a library that brings its own has been imported."""
-    return threadpoolctl.ThreadpoolController()
-
-
-def _blas_libraries() -> Any:
-    return _controller(tuple(name in sys.modules for name in ("scipy.linalg", "torch", "cupy", "sklearn")))
-
-
-@contextlib.contextmanager
-def blas_threads(count: int) -> Iterator[None]:
-    """Limit BLAS to ``count`` threads within the block.
-
-    The limit belongs to the process; where blocks overlap, nested or in several threads, the smallest one holds, and
-    the last to leave restores what was there before the first.
-    """
-    global _outermost
-    if count < 1:
-        raise ValueError(f"count is {count}; at least one thread is needed")
-    with _limit_lock:
-        if not _limits:
-            _outermost = _limited(count)
-        elif count < min(_limits):
-            _limited(count)
-        _limits.append(count)
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            before = min(_limits)
-            _limits.remove(count)
-            if not _limits:
-                _outermost.restore_original_limits()
-                _release_control()
-            elif min(_limits) > before:
-                _limited(min(_limits))
-
-
-def _limited(count: int) -> Any:
-    limiter = _blas_libraries().limit(limits=count, user_api="blas")
-    _release_control()
-    return limiter
-
-
-def _release_control() -> None:
-    """Let any thread set the next limit: newer threadpoolctl lets only the first one, and ignores others in silence."""
-    release = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
-    if release is not None:
-        release()
-
-
-def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, like: Array) -> list[Value]:
-    """Return the values of a function at the items, in order.
-
-    NumPy work is spread over a thread per CPU with one BLAS thread each: many small products that BLAS would not split
-    run side by side. Other libraries bring their own parallelism and are run in order, as are nested calls.
-    """
-    todo = list(items)
-    workers = min(host_threads(), len(todo))
-    if workers < 2 or not array_api_compat.is_numpy_array(like) or getattr(_inside_worker, "yes", False):
-        return [function(item) for item in todo]
-
-    def work(context: contextvars.Context, item: Item) -> Value:
-        _inside_worker.yes = True
-        return context.run(function, item)  # the caller's context, as numpy.errstate lives there
-
-    with blas_threads(1), ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+# --- products ----------------------------------------------------------------------------------------------------
 
 
 def stacked_matmul(a: Array, b: Array) -> Array:
@@ -848,7 +761,7 @@ def library_info() -> dict[str, str]:
     info = {"python": platform.python_version(), "platform": platform.platform(), "threads": str(host_threads())}
     for name in ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum", "threadpoolctl", "tensorly"):
         info[name] = _version(name)
-    blas = [lib for lib in _blas_libraries().info() if lib["user_api"] == "blas"]
+    blas = [lib for lib in blas_info() if lib["user_api"] == "blas"]
     info["blas"] = (
         "; ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in blas) or "unknown"
     )

@@ -1,19 +1,15 @@
 """The array layer: transfers, contractions, draws and threads, on every ring."""
 
-import os
 import sys
-import threading
 import warnings
 
 import numpy as np
 import pytest
-import threadpoolctl
 
 from tnattn.arrays import (
     DeviceDraws,
     accumulator_dtype,
     array_namespace,
-    blas_threads,
     check_finite,
     choice,
     contract,
@@ -22,14 +18,12 @@ from tnattn.arrays import (
     eps,
     exp_in_place,
     from_host,
-    host_threads,
     integers,
     is_array,
     is_floating,
     library_info,
     matmul_into,
     normal,
-    parallel_map,
     require_floating,
     require_rng,
     scatter_products,
@@ -472,84 +466,7 @@ def test_draws_need_a_floating_model_or_a_dtype(xp):
         normal(rng(), (2,), like=xp.asarray(np.ones(1), "int64"))
 
 
-# --- threads ---
-
-
-def _blas() -> list[int]:
-    return [lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
-
-
-def test_blas_limit_holds_inside_and_ends_outside():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        with blas_threads(1):
-            assert set(_blas()) == {1}
-        assert set(_blas()) == {2}
-
-
-def test_nested_blas_limits_take_the_smallest():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"), blas_threads(2):
-        with blas_threads(1):
-            assert set(_blas()) == {1}
-        assert set(_blas()) == {2}
-
-
-def test_overlapping_blas_limits_in_threads_restore_the_first_state():
-    entered, leave = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with blas_threads(1):
-            entered.set()
-            leave.wait(5)
-
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        thread = threading.Thread(target=hold)
-        with blas_threads(1):
-            thread.start()
-            entered.wait(5)
-        assert set(_blas()) == {1}
-        leave.set()
-        thread.join()
-        assert set(_blas()) == {2}
-
-
-def test_zero_threads_are_refused():
-    with pytest.raises(ValueError, match="at least one"), blas_threads(0):
-        pass
-
-
-def test_parallel_map_keeps_order_and_limits_blas(xp, monkeypatch):
-    monkeypatch.setattr("tnattn.arrays.host_threads", lambda: 2)
-    like = xp.asarray(np.ones(1))
-    seen = parallel_map(lambda i: (i * i, threading.get_ident(), max(_blas())), range(20), like=like)
-    assert [square for square, _, _ in seen] == [i * i for i in range(20)]
-    if xp.name == "numpy":
-        assert threading.get_ident() not in {thread for _, thread, _ in seen}
-        assert {count for _, _, count in seen} == {1}
-    else:
-        assert {thread for _, thread, _ in seen} == {threading.get_ident()}
-
-
-def test_parallel_map_passes_errors_and_numpy_error_state_on(monkeypatch):
-    monkeypatch.setattr("tnattn.arrays.host_threads", lambda: 2)
-    like = np.ones(1)
-    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        parallel_map(lambda i: like / i, [np.zeros(1), np.zeros(1)], like=like)
-
-
-def test_nested_parallel_maps_run_in_order(monkeypatch):
-    monkeypatch.setattr("tnattn.arrays.host_threads", lambda: 2)
-    like = np.ones(1)
-    inner = parallel_map(
-        lambda i: {*parallel_map(lambda j: threading.get_ident(), range(4), like=like)}, [0, 1], like=like
-    )
-    assert [len(threads) for threads in inner] == [1, 1]
-
-
-def test_host_threads_heed_the_environment(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert host_threads() == 1
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert host_threads() == (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+# --- products and reports ---
 
 
 def test_library_info_names_versions_and_blas(xp):
@@ -565,7 +482,8 @@ def test_library_info_names_versions_and_blas(xp):
     [((3, 1, 80, 90), (1, 4, 90, 70)), ((12, 90, 80), (80, 90)), ((90, 80), (7, 80, 300)), ((80, 90), (90, 700))],
 )
 def test_products_of_stacks_are_those_of_their_matrices(xp, assert_close, monkeypatch, left, right):
-    monkeypatch.setattr("tnattn.arrays.host_threads", lambda: 3)
+    for module in ("arrays", "threads"):
+        monkeypatch.setattr(f"tnattn.{module}.host_threads", lambda: 3)
     monkeypatch.setattr("tnattn.arrays._SMALL", 1)
     a, b = (np.random.default_rng(0).standard_normal(shape) for shape in (left, right))
     assert_close(stacked_matmul(xp.asarray(a), xp.asarray(b)), a @ b, rtol=0, atol=1000 * xp.eps())

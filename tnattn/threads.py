@@ -1,0 +1,146 @@
+"""Threads of the host: how many there are, how many BLAS may use, and loops spread over them.
+
+Fork leaves a child with the memory of its parent but none of its threads: what is kept here starts from nothing there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import array_api_compat
+import threadpoolctl
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def host_threads() -> int:
+    """Return how many threads the host may use: CPUs of this process, capped by OMP_NUM_THREADS where it is set."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cpus, int(asked)) if asked.isdigit() and int(asked) > 0 else cpus
+
+
+class _Limits:
+    """The limits on BLAS that hold in this process: one for each block that has been entered and not left."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._counts: list[int] = []
+        self._outermost: Any = None
+
+    def enter(self, count: int) -> None:
+        if not self._counts:
+            self._outermost = _limited(count)
+        elif count < min(self._counts):
+            _limited(count)
+        self._counts.append(count)
+
+    def leave(self, count: int) -> None:
+        before = min(self._counts)
+        self._counts.remove(count)
+        if not self._counts:
+            self.restore()
+        elif min(self._counts) > before:
+            _limited(min(self._counts))
+
+    def restore(self) -> None:
+        if self._outermost is not None:
+            self._outermost.restore_original_limits()
+            _release_control()
+
+
+_limits = _Limits()
+_inside_worker = threading.local()
+
+
+def _begin_anew() -> None:
+    """Forget, in the child of a fork, the limits and threads of its parent."""
+    global _limits, _inside_worker
+    inherited, _limits, _inside_worker = _limits, _Limits(), threading.local()
+    inherited.restore()
+
+
+if hasattr(os, "register_at_fork"):
+    # the lock is held while the process forks, so that the child sees no half-made change
+    os.register_at_fork(
+        before=lambda: _limits.lock.acquire(),
+        after_in_parent=lambda: _limits.lock.release(),
+        after_in_child=_begin_anew,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _controller(loaded: tuple[bool, ...]) -> Any:
+    """Return a handle on the BLAS libraries; found anew when a library that brings its own has been imported."""
+    return threadpoolctl.ThreadpoolController()
+
+
+def _blas_libraries() -> Any:
+    return _controller(tuple(name in sys.modules for name in ("scipy.linalg", "torch", "cupy", "sklearn")))
+
+
+def blas_info() -> list[dict[str, Any]]:
+    """Return what is known of each BLAS in use: its name, its version, its threads."""
+    return [library for library in _blas_libraries().info() if library["user_api"] == "blas"]
+
+
+@contextlib.contextmanager
+def blas_threads(count: int) -> Iterator[None]:
+    """Limit BLAS to ``count`` threads within the block.
+
+    The limit belongs to the process; where blocks overlap, nested or in several threads, the smallest one holds, and
+    the last to leave restores what was there before the first. A child that is forked within the block has no limit.
+    """
+    if count < 1:
+        raise ValueError(f"count is {count}; at least one thread is needed")
+    limits = _limits
+    with limits.lock:
+        limits.enter(count)
+    try:
+        yield
+    finally:
+        if limits is _limits:  # else this is the child of a fork, which has left the block already
+            with limits.lock:
+                limits.leave(count)
+
+
+def _limited(count: int) -> Any:
+    limiter = _blas_libraries().limit(limits=count, user_api="blas")
+    _release_control()
+    return limiter
+
+
+def _release_control() -> None:
+    """Let any thread set the next limit: newer threadpoolctl lets only the first one, and ignores others in silence."""
+    release = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
+    if release is not None:
+        release()
+
+
+def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, like: Any) -> list[Value]:
+    """Return the values of a function at the items, in order.
+
+    NumPy work is spread over a thread per CPU with one BLAS thread each: many small products that BLAS would not split
+    run side by side. Other libraries bring their own parallelism and are run in order, as are nested calls.
+    """
+    todo = list(items)
+    workers = min(host_threads(), len(todo))
+    inside = _inside_worker
+    if workers < 2 or not array_api_compat.is_numpy_array(like) or getattr(inside, "yes", False):
+        return [function(item) for item in todo]
+
+    def work(context: contextvars.Context, item: Item) -> Value:
+        inside.yes = True
+        return context.run(function, item)  # the caller's context, as numpy.errstate lives there
+
+    with blas_threads(1), ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
