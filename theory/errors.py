@@ -81,7 +81,7 @@ def _where_finite(norm: Callable[[Values], Values]) -> Callable[[Values], Values
     """Return a norm that is NaN for matrices with entries that are not finite, and for them alone."""
 
     def careful(a: Values) -> Values:
-        finite = np.isfinite(a).all(axis=(-2, -1))
+        finite = np.asarray(np.isfinite(a).all(axis=(-2, -1)))
         if np.all(finite):
             return norm(a)
         return np.where(finite, norm(np.where(finite[..., None, None], a, 0.0)), np.nan)

@@ -82,7 +82,8 @@ def _scattered(
         full[(slice(None),) * axis + (list(heads),)] = array
         return full
 
-    return replace(small, **{f.name: spread(getattr(small, f.name)) for f in fields(small)})
+    parts: dict[str, Any] = {f.name: spread(getattr(small, f.name)) for f in fields(small)}
+    return replace(small, **parts)
 
 
 def part_of(

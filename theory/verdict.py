@@ -214,8 +214,8 @@ def judge_lower_expectation(
     """Judge E X >= B for X >= 0.
 
     Here the roles are exchanged: support comes from the e-process and needs no upper bound on X; refutation comes
-    from the mirrored one, or from Bennett's inequality where a bound ``spread`` on Var X / (E X)^2 is known. Without either no sample refutes, for a rare large value may carry the mean. Other parameters as in
-    ``judge_expectation``.
+    from the mirrored one, or from Bennett's inequality where a bound ``spread`` on Var X / (E X)^2 is known. Without
+    either no sample refutes, for a rare large value may carry the mean. Other parameters as in ``judge_expectation``.
     """
     x, least = np.asarray(x, dtype=np.float64), np.asarray(bound, dtype=np.float64)
     lower = [] if upper is None else [support_p_value(x, least, upper)]

@@ -145,7 +145,7 @@ def _require_rank(method: VolumeCross, a: Any) -> Values:
 
 
 def _level(rng: np.random.Generator) -> Instance:
-    """A large singular value, equal small ones and entries of nearly one size: every cross has nearly the same error."""
+    """A large singular value, equal small ones, entries of nearly one size: crosses have nearly the same error."""
     return VolumeCross(1), 4 + hadamard(8) * (1 + 0.1 * rng.uniform(size=(8, 8)))
 
 

@@ -93,8 +93,8 @@ def expected_tail(s: Values, columns: int, largest: int) -> Values:
 
 
 def _trace_spread(method: GirardHutchinson, a: Any) -> Values:
-    """Return the relative variance of (t - tr A)^2: exact for Gaussian probes, a bound for signs, unknown for spheres."""
-    values = np.linalg.eigvalsh(_symmetric_part(a))
+    """Return the relative variance of (t - tr A)^2: exact for Gaussian probes, a bound for signs, else infinite."""
+    values = np.asarray(np.linalg.eigvalsh(_symmetric_part(a)), dtype=np.float64)
     match method.distribution:
         case Gaussian():
             return quadratic_form_spread(values, method.probes)
@@ -122,7 +122,7 @@ def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
     require(bool(np.all(flat)), "eigenvalues are c or 0")
     rank = np.sum(values > tolerance, axis=-1)
     require(bool(np.all(rank >= method.size)), "s <= d")
-    return level[..., 0], rank
+    return np.asarray(level[..., 0]), np.asarray(rank)
 
 
 @bound(
