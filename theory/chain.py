@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from theory import errors
-from theory.bound import Bound, HypothesisViolated, Prediction, Values
+from theory.bound import Bound, Prediction, Values
 from theory.bounds.attention.rows import (
     denominators_over_mass,
     exact_output,
@@ -22,6 +23,7 @@ from theory.bounds.attention.sparse import dropped_mass
 from theory.catalogue import bounds_about
 from theory.errors import Error
 from theory.guarantee import Asymptotic, Deterministic, ExactExpectation, Guarantee, InExpectation, WithProbability
+from theory.heads import evaluate, finite_heads
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
@@ -76,7 +78,8 @@ def output_predictions(
 
     Notes
     -----
-    A theorem about the output counts as it is; squares are rooted (then it bounds the root of the mean square, hence
+    Heads with bad rows have no prediction that reads the result, NaN; the others have theirs. A theorem about the output
+    counts as it is; squares are rooted (then it bounds the root of the mean square, hence
     the mean); rows are summed; an error of the weights is multiplied with the spectral norm of the values. A theorem
     about the step inside (``method.stages``) reaches the output through the weights P: ||(P' - P) V||_F is at most
     ||P' - P||_F ||V|| and at most ||P' - P|| ||V||_F; where the method divides by the row sums d' of P',
@@ -85,7 +88,8 @@ def output_predictions(
     found = [_direct(b, method, problem, result) for b in bounds_about(method)]
     for inner, target in method.stages(problem):
         found += [_through_weights(b, method, problem, inner, target, result) for b in bounds_about(inner)]
-    return [prediction for prediction in found if prediction is not None and np.all(np.isfinite(prediction.value))]
+    judged = _judged_heads(problem, result)
+    return [p for p in found if p is not None and np.all(np.isfinite(p.value[judged])) and np.any(judged)]
 
 
 def best_prediction(
@@ -99,7 +103,17 @@ def best_prediction(
     found = output_predictions(method, problem, result)
     size = np.linalg.norm(exact_output(problem), axis=(-2, -1))
     candidates = [p for p in found if p.prior and np.any(p.value < size)] or found
-    return min(candidates, key=lambda p: float(np.mean(np.log(np.maximum(p.value, 1e-300)))), default=None)
+    judged = _judged_heads(problem, result)
+    return min(candidates, key=lambda p: float(np.mean(np.log(np.maximum(p.value[judged], 1e-300)))), default=None)
+
+
+def _judged_heads(problem: AttentionProblem, result: Approximation | None) -> NDArray[np.bool_]:
+    """Return which heads count, (..., H): all before the run, after it those without a bad row."""
+    judged = np.ones((*problem.batch[:-2], problem.heads), dtype=np.bool_)
+    heads = finite_heads(problem, result) if result is not None else None
+    if heads is not None and len(heads) < problem.heads:
+        judged[...] = np.isin(np.arange(problem.heads), heads)
+    return judged
 
 
 def _direct(
@@ -163,16 +177,19 @@ def _renormalised(
     smallest = 1 - np.sqrt(problem.n_k) * error
     if result is not None:
         smallest = denominators_over_mass(problem, result).min(axis=-1)
-    if np.any(smallest <= 0):
+    judged = _judged_heads(problem, result)
+    if not np.all(smallest[judged] > 0):
         return None
+    smallest = np.where(judged, smallest, np.nan)
     names = (b.name, "kernel_normalisation_identity")
     return _prediction(names, error * spread / smallest, b.guarantee, failure, result is None, problem)
 
 
 def _evaluate(b: Bound, method: Any, target: Any, result: Any) -> Prediction | None:
+    """Evaluate a theorem; one that does not apply, or fails, gives no prediction. ``compare`` reports the failure."""
     try:
-        return b(method, target, result)
-    except HypothesisViolated:
+        return evaluate(b, method, target, result).scaled(b.factor)
+    except Exception:
         return None
 
 

@@ -1,4 +1,4 @@
-"""Do the theorems survive data? Every theorem on two instances, and its false control on the extremal one."""
+"""Theorems against data: each on two instances, and its false controls on the extremal one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import numpy as np
 
 from theory import catalogue
 from theory.bound import Bound
-from theory.compare import compare, control
+from theory.compare import compare, controls
 from theory.guarantee import Deterministic
 from theory.intervals import holm
 from theory.store import generator, trial_key
 from theory.studies.instances import OWN, cases, make
 from theory.verdict import Verdict
+from tnattn.attention.masks import UnsupportedMask
 
 __all__ = ["LEVEL", "Finding", "Verification", "cases", "verify"]
 
@@ -27,8 +28,14 @@ LEVEL = 1e-3
 """Probability with which any true theorem is refuted, all together."""
 
 PILOT = 4
-FAILED = "failed"
-"""Stands for a verdict where the method or the theorem raised an error."""
+LEAST = 200
+"""Runs of every theorem and control, however long they take: what a busy machine cuts short proves nothing."""
+
+FAILED = str(Verdict.FAILED)
+"""Stands for a verdict where the instance, the method or the theorem raised an error."""
+
+DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
+"""What is said of a control; any other verdict on a false theorem means that the test cannot tell it from the true."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,10 @@ class Finding:
     trials : int
     p_value : float or None
     control : str
-        Verdict on the false theorem, "refuted" as it must be; "not tried" on generic instances, "none known" where
-        the theorem names no extremal instance or no factor.
+        Verdict on the false theorem, "refuted" as it must be, and for an equality the weaker one of both sides; "not
+        tried" on generic instances, "declared blunt" where the theorem says that no instance shows a wrong constant.
+    no_control : str
+        The reason that it gives.
     seconds : float
     above_floor : float or None
         Error over the least one at the ranks of the result, where the error has such a floor.
@@ -64,14 +73,15 @@ class Finding:
     detail: str
     trials: int = 0
     p_value: float | None = None
-    control: str = "not tried"
+    control: str = NOT_TRIED
+    no_control: str = ""
     seconds: float = 0.0
     above_floor: float | None = None
 
     @property
     def undetected(self) -> bool:
         """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
-        return self.control not in ("refuted", "not tried", "none known")
+        return self.control not in (DETECTED, NOT_TRIED, DECLARED)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,16 @@ class Verification:
     def failed(self) -> tuple[Finding, ...]:
         """Findings that are errors."""
         return tuple(finding for finding in self.findings if finding.verdict == FAILED)
+
+    @property
+    def undetected(self) -> tuple[Finding, ...]:
+        """Findings whose false theorem was not refuted."""
+        return tuple(finding for finding in self.findings if finding.undetected)
+
+    @property
+    def declared(self) -> tuple[Finding, ...]:
+        """Findings of theorems that declare why no instance shows a wrong constant."""
+        return tuple(finding for finding in self.findings if finding.control == DECLARED)
 
     @property
     def refuted(self) -> tuple[Finding, ...]:
@@ -135,7 +155,7 @@ def verify(
         Probability of refuting any true theorem.
     seed : int
     seconds : float
-        Time after which fewer trials are made; every case gets an equal share of what is left.
+        Time for more than the ``LEAST`` trials that every case has in any event; an equal share for each.
     thorough : bool
         The whole product; see ``cases``.
     executor : concurrent.futures.Executor, optional
@@ -215,8 +235,9 @@ def examine(case: Case) -> Finding:
         try:
             return _examined(case)
         except Exception as error:
-            # a theorem about all methods may need what a method does not have, such as weights over the keys
-            outside = case.kind not in OWN and isinstance(error, ValueError)
+            # of the instance or the method: a theorem that raises has its own verdict; a gallery problem may have a
+            # mask that the method does not honour
+            outside = case.kind not in OWN and isinstance(error, UnsupportedMask)
             verdict = str(Verdict.NOT_APPLICABLE) if outside else FAILED
             message = f"{type(error).__name__}: {error}"
             return Finding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
@@ -225,12 +246,14 @@ def examine(case: Case) -> Finding:
 def _examined(case: Case) -> Finding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
-    draws, pilot, runs, false = generator(case.seed, key).spawn(4)
+    draws, pilot, runs, _ = generator(case.seed, key).spawn(4)
     method, target = make(b, case.kind)(draws)
     trials = case.trials
-    if not isinstance(b.guarantee, Deterministic):
+    if not isinstance(b.guarantee, Deterministic) and trials > LEAST:
         trials = _affordable(b, method, target, pilot, case)
-    found = compare(method, target, [b], trials=trials, rng=runs, level=case.level)[0]
+    # the false theorems are judged on the same runs: one test, which has to tell them from the true one
+    false = controls(b) if case.kind == "extremal" else []
+    found, *others = compare(method, target, [b, *false], trials=trials, rng=runs, level=case.level)
     verdict, detail = found.verdict, found.detail
     if verdict is Verdict.NOT_APPLICABLE:
         detail = f"the {case.kind} instance violates a hypothesis: {detail}"
@@ -242,7 +265,8 @@ def _examined(case: Case) -> Finding:
         trials=found.trials,
         p_value=found.p_value,
         detail=detail,
-        control=_control(b, case, method, target, trials, false),
+        control=_control(b, case, [str(other.verdict) for other in others]),
+        no_control=b.no_control if b.must_fail is None else "",
         seconds=time.perf_counter() - start,
     )
 
@@ -260,17 +284,17 @@ def _common(case: Case) -> dict[str, Any]:
 
 
 def _affordable(b: Bound, method: Any, target: Any, rng: np.random.Generator, case: Case) -> int:
-    """Return how many trials fit into the case's share of the time, found out on runs that are not used."""
+    """Return how many trials fit into the case's share of the time, at least ``LEAST``, from runs that are not used."""
     start = time.perf_counter()
     compare(method, target, [b], trials=PILOT, rng=rng, level=case.level)
     each = (time.perf_counter() - start) / PILOT
-    halves = 2 if case.kind == "extremal" else 1  # the control runs as often
-    return int(np.clip(case.seconds / (halves * each), 1, case.trials))
+    return int(np.clip(case.seconds / each, LEAST, case.trials))
 
 
-def _control(b: Bound, case: Case, method: Any, target: Any, trials: int, rng: np.random.Generator) -> str:
+def _control(b: Bound, case: Case, verdicts: Sequence[str]) -> str:
+    """Return the verdict on the false theorem; of two, one that is not "refuted" if there is one."""
     if case.kind != "extremal":
-        return "not tried"
+        return NOT_TRIED
     if b.must_fail is None:
-        return "none known"
-    return str(compare(method, target, [control(b)], trials=trials, rng=rng, level=case.level)[0].verdict)
+        return DECLARED
+    return next((verdict for verdict in verdicts if verdict != DETECTED), DETECTED)
