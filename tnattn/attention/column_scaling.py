@@ -51,8 +51,8 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
 
     Notes
     -----
-    One pass over x and one synchronisation. Columns are scaled one by one, so that a small column keeps its digits
-    beside a large one.
+    One pass over x and one synchronisation where the sum of its squares shows that no scaling is needed. Otherwise
+    columns are scaled one by one, so that a small column keeps its digits beside a large one.
     """
     if 0 in x.shape:
         return None
@@ -62,9 +62,13 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
     high = float(limits.max) / (2 * growth)
     # entries down to one rounding unit of the largest one keep all their digits
     low = float(limits.smallest_normal) / float(limits.eps) * growth
-    largest = xp.maximum(xp.max(x, axis=-2, keepdims=True), -xp.min(x, axis=-2, keepdims=True))
-    if bool(xp.all(((largest >= low) & (largest <= high)) | (largest == 0))):
+    with quiet_overflow():
+        norm = math.sqrt(float(xp.sum(xp.vecdot(x, x))))
+    if low * math.sqrt(math.prod(x.shape)) <= norm <= high:
         return None
+    largest = xp.maximum(xp.max(x, axis=-2, keepdims=True), -xp.min(x, axis=-2, keepdims=True))
     target = math.frexp(high)[1] - 1
     exponents = binary_exponents(largest, otherwise=target) - target
+    if not exponents.any():
+        return None
     return ColumnScaling(times_power_of_two(x, -exponents), exponents, largest)

@@ -166,9 +166,11 @@ class SoftmaxOperator(StructuredMatrix):
                 continue
             if decay is not None:
                 mass *= decay
-                total = None if total is None else total * decay
             mass += share
-            total = None if total is None else total + part
+            if total is not None and part is not None:
+                if decay is not None:
+                    total *= decay
+                total += part
         assert mass is not None
         mass = self._judged(mass, head, span(rows, query), chunks)
         blind = mass == 0
