@@ -84,8 +84,8 @@ class QKV(Parameters):
             object.__setattr__(self, "mask", _checked_mask(self.mask, (*self.q.shape[:-1], self.k.shape[-2])))
         if self.q.shape[-2] > self.k.shape[-2] and self.causal:
             raise ValueError(
-                f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a causal mask, the queries are the "
-                "last tokens of the sequence of keys, so there may not be more of them; give the mask as an array"
+                f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a causal mask, the queries are "
+                "the last tokens of the sequence of keys, so there may not be more of them; give the mask as an array"
             )
         _check_range(self.q, self.k, self.scale)
 
@@ -177,8 +177,8 @@ def _check_range(q: Floats, k: Floats, scale: float | None) -> None:
     most = float(np.finfo(q.dtype).max)
     if not reach <= most:
         raise ValueError(
-            f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {q.dtype} ({most:.3g}), in which scores are "
-            "computed; divide q or k, reduce scale, or convert to float64"
+            f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {q.dtype} ({most:.3g}), in which scores "
+            "are computed; divide q or k, reduce scale, or convert to float64"
         )
 
 
