@@ -122,6 +122,13 @@ def check_finite(x: Array, name: str) -> None:
     )
 
 
+def native(x: Array, name: str) -> Array:
+    """Return an array in native byte order; foreign order is converted, a masked array refused by a TypeError."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose hidden entries would count; pass {name}.filled(...)")
+    return np.asarray(x, dtype=x.dtype.newbyteorder("=")) if array_api_compat.is_numpy_array(x) else x
+
+
 def dtype_name(dtype: Any) -> str:
     """Return the bare name of a dtype of any library, such as ``float32``."""
     if isinstance(dtype, (type, np.dtype, str)):
@@ -746,6 +753,22 @@ def _narrowed(result: Any, dtype: Any) -> Any:
         return result
     with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
         return array_namespace(result).astype(result, dtype)
+
+
+def binary_exponents(x: Array, *, otherwise: int = 0) -> np.ndarray:
+    """Return, on the host, the integers e with 2^(e - 1) <= |x| < 2^e; ``otherwise`` for zero, infinity and NaN."""
+    host = np.abs(to_host(x).astype(np.float64))
+    regular = np.isfinite(host) & (host > 0)
+    return np.where(regular, np.frexp(np.where(regular, host, 1.0))[1], otherwise)
+
+
+def times_power_of_two(x: Array, exponents: np.ndarray) -> Array:
+    """Return x * 2^exponents, in three steps: a power that spans the range of a dtype is no number of it."""
+    first = exponents // 3
+    second = (exponents - first) // 2
+    for part in (first, second, exponents - first - second):
+        x = x * from_host(np.ldexp(1.0, part), like=x)
+    return x
 
 
 def prefers_host_tiles(x: Array) -> bool:

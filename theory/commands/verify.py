@@ -43,7 +43,10 @@ def command(
     bounds: Annotated[
         str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event.")] = 400,
+    trials: Annotated[
+        int,
+        typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event."),
+    ] = 400,
     level: Annotated[
         float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")
     ] = LEVEL,

@@ -1,4 +1,4 @@
-"""One function for the impatient."""
+"""Functional interface to exact and approximate attention."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def attend(
     Returns
     -------
     Array, (..., H, n_q, d_v) or (n_q, d_v), dtype, library and device of ``q``
+        A new array. Float16 and bfloat16 are computed in float32 and cast back.
 
     Raises
     ------

@@ -12,6 +12,8 @@ from tnattn.arrays import (
     exp_in_place,
     parallel_map,
     prefers_host_tiles,
+    quiet_overflow,
+    widened,
 )
 
 _TILE = 1 << 17  # scores of a tile on the host, which stay in a core's cache
@@ -25,7 +27,7 @@ def exponentials(
     Parameters
     ----------
     queries : Array, (..., n, d)
-        Scaled.
+        Scaled. Half precision is widened, and so are the results.
     keys : Array, (..., m, d)
         Batch axes broadcast against those of the queries.
     bias : Array, (m,), optional
@@ -37,12 +39,14 @@ def exponentials(
     kernel : Array, (..., n, m)
         In [0, 1], with a one in every row.
     shift : Array, (..., n)
+        NaN, as the row of the kernel, where the largest score is not finite.
 
     Notes
     -----
     O(n m d), memory for the result only: on the host every tile is finished while it is in a core's cache.
     """
     xp = array_namespace(queries, keys)
+    queries, keys = widened(queries), widened(keys)
 
     def work(query: Array, key: Array) -> tuple[Array, Array]:
         scores = query @ key.mT
@@ -51,11 +55,13 @@ def exponentials(
         if bias is not None:
             scores += bias
         top = xp.max(scores, axis=-1)
+        top = xp.where(xp.isfinite(top), top, xp.full_like(top, float("nan")))
         scores -= top[..., None]
         return exp_in_place(scores), top
 
     if not prefers_host_tiles(queries):
-        return work(queries, keys)
+        with quiet_overflow():
+            return work(queries, keys)
     n, m = queries.shape[-2], keys.shape[-2]
     batch = broadcast_shape(queries.shape[:-2], keys.shape[:-2])
     q, k = (xp.reshape(xp.broadcast_to(x, (*batch, *x.shape[-2:])), (-1, *x.shape[-2:])) for x in (queries, keys))
@@ -72,5 +78,6 @@ def exponentials(
         for h in range(0, count, heads)
         for i in range(0, n, rows)
     ]
-    parallel_map(fill, tiles, like=queries)
+    with quiet_overflow():
+        parallel_map(fill, tiles, like=queries)
     return xp.reshape(kernel, (*batch, n, m)), xp.reshape(shift, (*batch, n))

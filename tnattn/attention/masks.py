@@ -1,85 +1,40 @@
-"""Which keys a query may see, closed under ``&``.
+"""Rules that admit, forbid or bias the keys of every query, closed under ``&``.
 
-Queries are the last n_q positions of the n_k keys (bottom-right alignment): query i stands at i + n_k - n_q.
+Rules that use positions of queries align them with the last n_q positions of the n_k keys (bottom-right): query i
+stands at i + n_k - n_q. Rules with scalars compare by value; arrays compare by identity, because a comparison of their
+entries would wait for a device.
 """
 
 from __future__ import annotations
 
-import abc
+import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device
-from tnattn.scalars import Parameters
+from tnattn.arrays import Array, array_namespace, dtype_name, is_array
+from tnattn.attention.mask import Conjunction, Coverage, Full, Mask, UnsupportedMask
+from tnattn.attention.mask_arrays import (
+    as_mask_array,
+    barrier,
+    pick,
+    require_broadcastable,
+    require_same_place,
+    split_heads,
+)
+from tnattn.scalars import as_integer
 
-Coverage = Literal["all", "some", "none"]
-
-
-class UnsupportedMask(ValueError):
-    """A method was given a mask that it does not honour."""
-
-
-class Mask(Parameters, abc.ABC):
-    """A rule that adds 0, a finite bias or minus infinity to every score."""
-
-    @abc.abstractmethod
-    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
-        """Return what is added to the scores of queries i and keys j.
-
-        Parameters
-        ----------
-        i, j : Array, integer, broadcastable against each other; the last two axes are (query, key)
-        n_q, n_k : int
-            Numbers of queries and keys of the whole problem.
-        like : Array
-            Gives library, device and dtype.
-
-        Returns
-        -------
-        Array or None
-            Broadcastable to the scores in grouped layout (..., G, R, query, key); None when nothing is added.
-        """
-
-    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        """Say without looking at entries whether a block is admissible everywhere, somewhere (or unknown), nowhere."""
-        return "some"
-
-    @property
-    def conjuncts(self) -> tuple[Mask, ...]:
-        """The rules that must hold together."""
-        return (self,)
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether finite values other than zero are added somewhere."""
-        return any(isinstance(part, Bias) for part in self.conjuncts)
-
-    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
-        """Raise ValueError when the mask does not fit a problem of these sizes."""
-        return None
-
-    def grouped(self, groups: int) -> Mask:
-        """Return the rule with its arrays in grouped layout, (..., G, R, n_q, n_k)."""
-        return self
-
-    @final
-    def __and__(self, other: Mask) -> Mask:
-        """Return the rule that adds what both add."""
-        parts = tuple(m for m in (*self.conjuncts, *other.conjuncts) if not isinstance(m, Full))
-        if not parts:
-            return Full()
-        return parts[0] if len(parts) == 1 else Conjunction(parts)
-
-
-@dataclass(frozen=True)
-class Full(Mask):
-    """Every query sees every key."""
-
-    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
-        return None
-
-    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        return "all"
+__all__ = [
+    "Bias",
+    "Causal",
+    "Conjunction",
+    "Coverage",
+    "Explicit",
+    "Full",
+    "Mask",
+    "Padding",
+    "SlidingWindow",
+    "UnsupportedMask",
+]
 
 
 @dataclass(frozen=True)
@@ -87,7 +42,7 @@ class Causal(Mask):
     """A query sees the keys up to its own position."""
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
-        return _barrier(j <= i + (n_k - n_q), like)
+        return barrier(j <= i + (n_k - n_q), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         shift = n_k - n_q
@@ -117,7 +72,7 @@ class SlidingWindow(Mask):
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         distance = i + (n_k - n_q) - j
-        return _barrier((distance <= self.left) & (distance >= -self.right), like)
+        return barrier((distance <= self.left) & (distance >= -self.right), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         first, last = rows.start + n_k - n_q, rows.stop - 1 + n_k - n_q
@@ -134,15 +89,39 @@ class Padding(Mask):
     ----------
     lengths : int or Array, integer
         Number of real keys, one for all or one per batch entry (the axes before the heads).
+
+    Examples
+    --------
+    >>> Padding(3) == Padding(3)
+    True
     """
 
     lengths: int | Array
 
+    aligned: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        lengths: Any = self.lengths
+        if is_array(lengths) and lengths.ndim > 0:
+            lengths = as_mask_array(lengths, "lengths", "integral")
+        else:
+            lengths = as_integer(lengths, "lengths", cure="give one number of keys, or an array of one per batch entry")
+        object.__setattr__(self, "lengths", lengths)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Padding) or not isinstance(self.lengths, int) or not isinstance(other.lengths, int):
+            return self is other
+        return self.lengths == other.lengths
+
+    def __hash__(self) -> int:
+        return hash((Padding, self.lengths if isinstance(self.lengths, int) else id(self)))
+
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         lengths = self.lengths
         if not isinstance(lengths, int):
-            lengths = lengths[..., None, None, None, None]  # (..., G, R, query, key)
-        return _barrier((j < lengths) & (i >= 0), like)
+            xp = array_namespace(lengths)
+            lengths = xp.astype(lengths, xp.int64)[..., None, None, None, None]  # (..., G, R, query, key)
+        return barrier((j < lengths) & (i >= 0), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         if not isinstance(self.lengths, int):
@@ -151,23 +130,25 @@ class Padding(Mask):
             return "all"
         return "none" if columns.start >= self.lengths else "some"
 
-    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
-        if isinstance(self.lengths, int):
-            if not 0 <= self.lengths <= n_k:
-                raise ValueError(f"lengths {self.lengths} must lie between 0 and the number of keys, {n_k}")
+    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
+        super().validate(batch, heads, n_q, n_k, like=like)
+        lengths = self.lengths
+        if isinstance(lengths, int):
+            if not 0 <= lengths <= n_k:
+                raise ValueError(f"lengths {lengths} must lie between 0 and the number of keys, {n_k}")
             return
-        if "int" not in str(self.lengths.dtype):
-            raise TypeError(f"lengths must be integers; got {self.lengths.dtype}")
-        if tuple(self.lengths.shape) != batch:
-            raise ValueError(f"lengths has shape {tuple(self.lengths.shape)}; expected one per batch entry, {batch}")
-        xp = array_namespace(self.lengths)
-        if bool(xp.any((self.lengths < 0) | (self.lengths > n_k))):
-            raise ValueError(f"lengths must lie between 0 and the number of keys, {n_k}; got {self.lengths}")
+        if like is not None:
+            require_same_place("lengths", lengths, like)
+        if tuple(lengths.shape) != batch:
+            raise ValueError(f"lengths has shape {tuple(lengths.shape)}; expected one per batch entry, {batch}")
+        xp = array_namespace(lengths)
+        if bool(xp.any((lengths < 0) | (lengths > n_k))):
+            raise ValueError(f"lengths must lie between 0 and the number of keys, {n_k}; got {lengths}")
 
 
 @dataclass(frozen=True, eq=False)
 class Explicit(Mask):
-    """A boolean array says which keys a query sees.
+    """The keys that a boolean array admits.
 
     Parameters
     ----------
@@ -176,16 +157,22 @@ class Explicit(Mask):
 
     allowed: Array
 
+    aligned: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allowed", as_mask_array(self.allowed, "allowed", "bool"))
+
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
-        return _barrier(_pick(self.allowed, i, j), like)
+        return barrier(pick(self.allowed, i, j), like)
 
     def grouped(self, groups: int) -> Mask:
-        return Explicit(_grouped(self.allowed, groups))
+        return Explicit(split_heads(self.allowed, groups))
 
-    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
-        if "bool" not in str(self.allowed.dtype):
-            raise TypeError(f"allowed must be boolean; got {self.allowed.dtype}; for additive scores use Bias")
-        _validate_shape("allowed", self.allowed, batch, heads, n_q, n_k)
+    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
+        super().validate(batch, heads, n_q, n_k, like=like)
+        if like is not None:
+            require_same_place("allowed", self.allowed, like)
+        require_broadcastable("allowed", self.allowed, batch, heads, n_q, n_k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,91 +182,49 @@ class Bias(Mask):
     Parameters
     ----------
     bias : Array, floating, broadcastable to (..., H, n_q, n_k), without NaN or plus infinity
+        Of any floating dtype; scores keep theirs, in which finite entries must stay finite.
     """
 
     bias: Array
 
+    aligned: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", as_mask_array(self.bias, "bias", "real floating"))
+
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         xp = array_namespace(like)
-        return xp.astype(_pick(self.bias, i, j), like.dtype)
+        return xp.astype(pick(self.bias, i, j), like.dtype)
 
     def grouped(self, groups: int) -> Mask:
-        return Bias(_grouped(self.bias, groups))
+        return Bias(split_heads(self.bias, groups))
 
-    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
+    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
+        super().validate(batch, heads, n_q, n_k, like=like)
         xp = array_namespace(self.bias)
-        if bool(xp.any(xp.isnan(self.bias) | (self.bias == float("inf")))):
+        if not bool(xp.all(self.bias < float("inf"))):
             raise ValueError("bias holds NaN or plus infinity; only finite values and minus infinity are admissible")
-        _validate_shape("bias", self.bias, batch, heads, n_q, n_k)
+        if like is not None:
+            require_same_place("bias", self.bias, like)
+            self._require_range(like)
+        require_broadcastable("bias", self.bias, batch, heads, n_q, n_k)
 
-
-@dataclass(frozen=True, eq=False)
-class Conjunction(Mask):
-    """Several rules at once; made by ``&``."""
-
-    parts: tuple[Mask, ...]
-
-    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
-        total = None
-        for part in self.parts:
-            term = part.additive(i, j, n_q=n_q, n_k=n_k, like=like)
-            if term is not None:
-                total = term if total is None else total + term
-        return total
-
-    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        found = {part.coverage(rows, columns, n_q=n_q, n_k=n_k) for part in self.parts}
-        if "none" in found:
-            return "none"
-        return "all" if found == {"all"} else "some"
-
-    def grouped(self, groups: int) -> Mask:
-        return Conjunction(tuple(part.grouped(groups) for part in self.parts))
+    def _require_range(self, like: Array) -> None:
+        """Raise ValueError if finite entries overflow in the dtype of the scores."""
+        xp = array_namespace(like)
+        most = float(xp.finfo(like.dtype).max)
+        if float(xp.finfo(self.bias.dtype).max) > most and self.largest() > most:
+            raise ValueError(
+                f"bias holds entries of size {self.largest():.3g}, beyond the range of {dtype_name(like.dtype)} "
+                f"({most:.3g}), in which scores are computed; use minus infinity to forbid a key, or wider queries"
+            )
 
     @property
-    def conjuncts(self) -> tuple[Mask, ...]:
-        return self.parts
+    def has_bias(self) -> bool:
+        return True
 
-    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
-        for part in self.parts:
-            part.validate(batch, heads, n_q, n_k)
-
-
-def _barrier(allowed: Array, like: Array) -> Array:
-    xp = array_namespace(like)
-    zero = xp.zeros((), dtype=like.dtype, device=device(like))
-    return xp.where(allowed, zero, xp.full_like(zero, -float("inf")))
-
-
-def _grouped(array: Array, groups: int) -> Array:
-    """Split the head axis of (..., H, n_q, n_k) into (..., G, R, n_q, n_k)."""
-    if array.ndim < 3:
-        return array
-    xp = array_namespace(array)
-    heads = array.shape[-3]
-    split = (1, 1) if heads == 1 else (groups, heads // groups)
-    return xp.reshape(array, (*array.shape[:-3], *split, *array.shape[-2:]))
-
-
-def _pick(array: Array, i: Array, j: Array) -> Array:
-    """Return array[..., i, j] for broadcastable integer i, j, honouring axes of length one."""
-    xp = array_namespace(array)
-    n_q, n_k = array.shape[-2:]
-    i = i if n_q > 1 else xp.zeros_like(i)
-    j = j if n_k > 1 else xp.zeros_like(j)
-    if i.ndim == 2 and j.ndim == 2 and i.shape[-1] == 1 and j.shape[-2] == 1:  # a block
-        return xp.take(xp.take(array, i[:, 0], axis=-2), j[0, :], axis=-1)
-    flat = i * n_k + j  # (..., query, slot)
-    batch = broadcast_shape(array.shape[:-2], flat.shape[:-2])
-    source = xp.reshape(xp.broadcast_to(array, (*batch, n_q, n_k)), (*batch, n_q * n_k))
-    index = xp.broadcast_to(flat, (*batch, *flat.shape[-2:]))
-    picked = xp.take_along_axis(source, xp.reshape(index, (*batch, -1)), axis=-1)
-    return xp.reshape(picked, index.shape)
-
-
-def _validate_shape(name: str, array: Array, batch: tuple[int, ...], heads: int, n_q: int, n_k: int) -> None:
-    full = (*batch, heads, n_q, n_k)
-    given = tuple(array.shape)
-    fits = len(given) <= len(full) and all(a in (1, b) for a, b in zip(reversed(given), reversed(full), strict=False))
-    if not fits or array.ndim < 2:
-        raise ValueError(f"{name} has shape {given}, which does not broadcast to (..., H, n_q, n_k) = {full}")
+    def largest(self) -> float:
+        xp = array_namespace(self.bias)
+        magnitude = xp.abs(self.bias)
+        magnitude = xp.where(magnitude < float("inf"), magnitude, xp.zeros_like(magnitude))
+        return float(xp.max(magnitude)) if math.prod(magnitude.shape) else 0.0

@@ -1,18 +1,21 @@
-"""The question: softmax(scale Q K^T + mask) V for a stack of heads."""
+"""Softmax attention of a stack of heads: softmax(scale Q K^T + mask) V."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
 
-from tnattn.arrays import Array, array_namespace, check_finite, device, require_floating
+from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, widened
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.softmax import SoftmaxOperator
+from tnattn.attention.validation import (
+    plain_floating,
+    require_key_value_shapes,
+    require_query_shape,
+    require_same_kind,
+)
 from tnattn.cached import cached_property
 from tnattn.scalars import Parameters
-from tnattn.structured.sparse import gather_rows
-
-_BLOCK = 1 << 22  # gathered scalars held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,25 +29,39 @@ class AttentionProblem(Parameters):
         Head h belongs to group h // (H / G); grouped keys are never copied.
     v : Array, (..., G, n_k, d_v)
     mask : Mask
-        Queries are the last n_q positions.
+        Causal and window masks place the queries at the last n_q positions of the keys; others need no positions, and
+        serve cross-attention with more queries than keys.
     scale : float, optional
         Factor of the scores; 1 / sqrt(d) by default.
     softcap : float, optional
         Scores s become softcap * tanh(s / softcap), before the mask.
     check_finite : bool
-        Refuse NaN and infinity; switch off where the arrays have passed the door already.
+        Refuse NaN and infinity; switch off where the arrays are known to be finite.
+    tile : int, optional
+        Queries and keys of a tile of the streamed products. It changes speed and memory, and results by rounding only;
+        the default suits the library.
 
     Raises
     ------
     TypeError
         If an array is not floating, the libraries or dtypes differ, or the mask is no ``Mask``.
     ValueError
-        If shapes do not fit, or entries are not finite.
+        If shapes do not fit, entries are not finite, or scale, softcap or a bias leaves the range of the dtype in which
+        scores are computed: that of the arrays, float32 for float16 and bfloat16.
 
     Notes
     -----
     Inside, queries have the grouped layout (..., G, R, n_q, d) with R = H / G, and keys (..., G, 1, n_k, d); see
-    ``queries``, ``keys`` and ``values``.
+    ``queries``, ``keys`` and ``values``. Results are new arrays that belong to the caller. Arrays in foreign byte order
+    are converted. Not checked: that scores stay in the range of the dtype; ``bad_rows`` counts the rows where they do
+    not, and ``require_range`` refuses such a problem.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 2, 5, 4))
+    >>> AttentionProblem(q, k, v).output.shape
+    (2, 5, 4)
     """
 
     q: Array
@@ -54,46 +71,31 @@ class AttentionProblem(Parameters):
     scale: float | None = None
     softcap: float | None = None
     check_finite: bool = True
+    tile: int | None = field(default=None, metadata={"performance": True})
 
     def __post_init__(self) -> None:
         for name in ("q", "k", "v"):
-            array = getattr(self, name)
-            require_floating(array, name)
-            if array.ndim < 3:
-                raise ValueError(
-                    f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
-                )
+            object.__setattr__(self, name, plain_floating(getattr(self, name), name))
         if not isinstance(self.mask, Mask):
             raise TypeError(
                 f"mask must be a rule of tnattn.attention.masks, such as Causal(); got {type(self.mask).__name__}"
             )
-        q, k, v = self.q.shape, self.k.shape, self.v.shape
-        array_namespace(self.q, self.k, self.v)
-        if not self.q.dtype == self.k.dtype == self.v.dtype:
-            raise TypeError(
-                f"q, k and v have dtypes {self.q.dtype}, {self.k.dtype}, {self.v.dtype}; convert them to one"
-            )
-        if k[-1] != q[-1]:
-            raise ValueError(f"queries have width {q[-1]} and keys {k[-1]}; they must agree")
-        if k[:-1] != v[:-1]:
-            raise ValueError(f"k {tuple(k)} and v {tuple(v)} must agree in every axis but the last")
-        if q[:-3] != k[:-3]:
-            raise ValueError(f"q {tuple(q)} and k {tuple(k)} must agree in the axes before the heads")
-        if k[-3] == 0 or q[-3] % k[-3]:
-            raise ValueError(
-                f"{q[-3]} query heads cannot be shared among {k[-3]} key heads; the first must be a multiple"
-            )
-        if k[-2] == 0 or q[-2] == 0 or q[-1] == 0 or v[-1] == 0:
-            raise ValueError(f"q {tuple(q)}, k {tuple(k)}, v {tuple(v)}: no axis of tokens or width may be empty")
-        if q[-2] > k[-2] and any(not isinstance(part, Full) for part in self.mask.conjuncts):
-            raise ValueError(
-                f"{q[-2]} queries are more than {k[-2]} keys, so a positional mask has no meaning; use Full()"
-            )
+        require_same_kind(q=self.q, k=self.k, v=self.v)
+        require_query_shape(self.q, self.k)
+        require_key_value_shapes(self.k, self.v)
+        like = widened(self.q[..., :0, :])  # library, device and dtype of the scores
+        limits = array_namespace(like).finfo(like.dtype)
+        least, most = float(limits.smallest_normal), float(limits.max)
         for name in ("scale", "softcap"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number; got {value!r}")
-        self.mask.validate(tuple(q[:-3]), q[-3], q[-2], k[-2])
+            if value is not None and not least <= value <= most:
+                raise ValueError(
+                    f"{name} must be a positive number, between {least:.3g} and {most:.3g} for scores in "
+                    f"{dtype_name(like.dtype)}; got {value!r}"
+                )
+        if self.tile is not None and self.tile < 1:
+            raise ValueError(f"tile must be a positive number of queries and keys; got {self.tile}")
+        self.mask.validate(tuple(self.q.shape[:-3]), self.heads, self.n_q, self.n_k, like=like)
         if self.check_finite:
             for name in ("q", "k", "v"):
                 check_finite(getattr(self, name), name)
@@ -166,7 +168,9 @@ class AttentionProblem(Parameters):
         """Merge the axes (G, R) of an array (..., G, R, a, b) into heads, (..., H, a, b)."""
         xp = array_namespace(array)
         shape = (*self.batch, *array.shape[-2:])
-        return xp.reshape(xp.broadcast_to(array, shape), (*self.batch[:-2], self.heads, *array.shape[-2:]))
+        if tuple(array.shape) != shape:  # a broadcast view repeats memory, and NumPy makes it read-only
+            array = xp.asarray(xp.broadcast_to(array, shape), copy=True)
+        return xp.reshape(array, (*self.batch[:-2], self.heads, *array.shape[-2:]))
 
     @property
     def scaled_queries(self) -> Array:
@@ -187,9 +191,7 @@ class AttentionProblem(Parameters):
     # scores
 
     def _cap(self, scores: Array) -> Array:
-        if self.softcap is None:
-            return scores
-        return self.softcap * array_namespace(scores).tanh(scores / self.softcap)
+        return self.weights.blocks.capped(scores)
 
     def block_scores(self, rows: slice, columns: slice) -> Array:
         """Return masked scores of a block of queries and keys, (..., G, R, rows, columns).
@@ -208,22 +210,9 @@ class AttentionProblem(Parameters):
         Returns
         -------
         Array, (..., G, R, n_q, w)
-            Memory O(n_q w); O(n_q w d) per head.
+            Memory O(n_q w); O(n_q w d) per head. In float32 for half precision.
         """
-        xp = array_namespace(self.q)
-        width = indices.shape[-1]
-        step = max(1, _BLOCK // max(1, width * self.width * math.prod(self.batch)))
-        blocks = []
-        for start in range(0, self.n_q, step):
-            stop = min(start + step, self.n_q)
-            part = indices[..., start:stop, :]
-            keys = gather_rows(self.keys, part)  # (..., rows, w, d)
-            query = self.queries[..., start:stop, None, :] * self.score_scale
-            blocks.append((query @ keys.mT)[..., 0, :])
-        scores = self._cap(xp.concat(blocks, axis=-2))
-        i = xp.arange(self.n_q, device=device(self.q))[:, None]
-        added = self.grouped_mask.additive(i, indices, n_q=self.n_q, n_k=self.n_k, like=self.q)
-        return scores if added is None else scores + added
+        return self.weights.blocks.gathered(indices)
 
     def tile_scores(self, rows: slice, indices: Array) -> Array:
         """Return masked scores of blocks of consecutive queries, every block with a list of keys of its own.
@@ -237,24 +226,22 @@ class AttentionProblem(Parameters):
         Returns
         -------
         Array, (..., G, R, p, b, s)
-            O((rows.stop - rows.start) s d) per head.
+            O((rows.stop - rows.start) s d) per head. In float32 for half precision.
         """
-        xp = array_namespace(self.q)
-        blocks, width = indices.shape[-2:]
-        queries = self.queries[..., rows, :] * self.score_scale
-        size = queries.shape[-2] // blocks
-        queries = xp.reshape(queries, (*queries.shape[:-2], blocks, size, self.width))
-        scores = self._cap(queries @ gather_rows(self.keys, indices).mT)
-        if all(isinstance(part, Full) for part in self.mask.conjuncts):
-            return scores
-        i = xp.arange(rows.start, rows.stop, dtype=xp.int64, device=device(self.q))[:, None]
-        repeated = xp.broadcast_to(indices[..., None, :], (*indices.shape[:-1], size, width))
-        j = xp.reshape(repeated, (*indices.shape[:-2], blocks * size, width))
-        added = self.grouped_mask.additive(i, j, n_q=self.n_q, n_k=self.n_k, like=self.q)
-        if added is None:
-            return scores
-        added = xp.broadcast_to(added, (*added.shape[:-2], blocks * size, width))
-        return scores + xp.reshape(added, (*added.shape[:-2], blocks, size, width))
+        return self.weights.blocks.tiles(rows, indices)
+
+    def require_range(self) -> None:
+        """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it.
+
+        Costs one pass over q and k, which the exact output needs too and shares.
+        """
+        like = widened(self.q[..., :0, :])
+        most, reach = float(array_namespace(like).finfo(like.dtype).max), self.weights.blocks.reach
+        if not reach <= most:
+            raise ValueError(
+                f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {dtype_name(like.dtype)} ({most:.3g}), "
+                "in which scores are computed; divide q or k, reduce scale, or convert to a wider dtype"
+            )
 
     # the exact answer
 
@@ -263,27 +250,34 @@ class AttentionProblem(Parameters):
         """The exact weights as an implicit operator: products stream, no n-by-n array is formed."""
         return SoftmaxOperator(self)
 
-    @cached_property
+    @property
     def output(self) -> Array:
-        """The exact output, (..., H, n_q, d_v), streamed: memory O(n) beyond it.
+        """The exact output, (..., H, n_q, d_v), streamed once: memory O(n) beyond it.
 
-        A row without admissible keys is zero; ``empty_rows`` counts them.
+        A row without admissible keys is zero, ``empty_rows`` counts them; a row whose scores leave the range of the
+        dtype is NaN, ``bad_rows`` counts them.
         """
         return self.ungroup(self.weights @ self.values)
 
     @cached_property
     def empty_rows(self) -> int:
-        """Number of rows, over all heads, that may see no key."""
+        """Number of rows, over all heads, that the mask leaves without a key."""
         xp = array_namespace(self.q)
-        log_mass = xp.broadcast_to(self.weights.log_mass, (*self.batch, self.n_q))
-        return int(xp.sum(xp.astype(xp.isinf(log_mass), xp.int64)))
+        return int(xp.sum(xp.astype(self.weights.log_mass == -float("inf"), xp.int64)))
+
+    @property
+    def bad_rows(self) -> Array:
+        """Number of rows of every head, (..., H), whose exact output is not finite."""
+        xp = array_namespace(self.q)
+        bad = ~xp.all(xp.isfinite(self.output), axis=-1)
+        return xp.sum(xp.astype(bad, xp.int64), axis=-1)
 
     def rows(self, indices: Array) -> Array:
         """Return exact rows of the weights, (..., H, len(indices), n_k), for a vector of query indices."""
         return self.ungroup(self.weights.rows(indices))
 
     def dense_scores(self) -> Array:
-        """Return all masked scores, (..., H, n_q, n_k): O(n_q n_k) memory, for inspection only."""
+        """Return all masked scores, (..., H, n_q, n_k), in float32 for half precision: O(n_q n_k) memory."""
         return self.ungroup(self.block_scores(slice(0, self.n_q), slice(0, self.n_k)))
 
     def dense_weights(self) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, array_namespace, require_floating
+from tnattn.arrays import Array, array_namespace, native, require_floating, widened
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
@@ -40,6 +40,7 @@ class Projections:
             if w is None:
                 continue
             require_floating(w, name)
+            object.__setattr__(self, name, native(w, name))
             if w.ndim != 3:
                 raise ValueError(f"{name} has shape {tuple(w.shape)}; expected three axes, the first for the heads")
         q, k, v = (tuple(w.shape) for w in (self.w_q, self.w_k, self.w_v))
@@ -68,7 +69,8 @@ class LayerProblem(Parameters):
 
     Parameters
     ----------
-    hidden : Array, (..., n, width)
+    hidden : Array, (..., n, width), floating
+        Products with half precision are taken in float32 and cast back.
     projections : Projections
     mask : Mask
     scale : float, optional
@@ -80,11 +82,15 @@ class LayerProblem(Parameters):
     mask: Mask = field(default_factory=Full)
     scale: float | None = None
 
+    def __post_init__(self) -> None:
+        require_floating(self.hidden, "hidden")
+        object.__setattr__(self, "hidden", native(self.hidden, "hidden"))
+
     @cached_property
     def attention(self) -> AttentionProblem:
         """The queries, keys and values that the weights make of the hidden states."""
         weights, tokens = self.projections, self.hidden[..., None, :, :]
-        q, k, v = tokens @ weights.w_q, tokens @ weights.w_k, tokens @ weights.w_v
+        q, k, v = (_product(tokens, w) for w in (weights.w_q, weights.w_k, weights.w_v))
         if weights.rotary is not None:
             q, k = weights.rotary(q), weights.rotary(k)
         return AttentionProblem(q, k, v, mask=self.mask, scale=self.scale)
@@ -99,9 +105,11 @@ class LayerProblem(Parameters):
         """
         if self.projections.w_o is None:
             raise ValueError("the projections have no w_o; give one, or use the outputs of the heads")
-        return array_namespace(output).sum(output @ self.projections.w_o, axis=-3)
+        xp = array_namespace(output)
+        heads = widened(output) @ widened(self.projections.w_o)
+        return xp.astype(xp.sum(heads, axis=-3), output.dtype, copy=False)
 
-    @cached_property
+    @property
     def output(self) -> Array:
         """The exact output of the layer, (..., n, width)."""
         return self.project(self.attention.output)
@@ -113,3 +121,7 @@ class ProjectionConversion(Parameters, abc.ABC):
     @abc.abstractmethod
     def __call__(self, projections: Projections) -> Projections:
         """Return the weights of the converted layer."""
+
+
+def _product(a: Array, b: Array) -> Array:
+    return array_namespace(a, b).astype(widened(a) @ widened(b), a.dtype, copy=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
-from tnattn.scalars import Parameters
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, native, require_floating, widened
+from tnattn.scalars import Parameters, as_integer
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,20 @@ class Rotary(Parameters):
 
         Parameters
         ----------
-        x : Array, (..., n, d), d >= width
+        x : Array, (..., n, d), d >= width, floating
+            Half precision is computed in float32 and cast back.
         first : int
             Position of the first vector; may be negative.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not floating, or ``first`` no integer.
+        ValueError
+            If ``x`` is narrower than the rotary width.
         """
+        require_floating(x, "x")
+        x, first = native(x, "x"), as_integer(first, "first")
         xp = array_namespace(x)
         if x.shape[-1] < self.width:
             raise ValueError(f"x has width {x.shape[-1]}, less than the rotary width {self.width}; reduce it")
@@ -51,6 +61,9 @@ class Rotary(Parameters):
         positions = xp.arange(first, first + x.shape[-2], dtype=wide, device=device(x))
         pairs = xp.arange(half, dtype=wide, device=device(x))
         angles = positions[:, None] * xp.exp(pairs * (-2 * math.log(self.base) / self.width))  # (n, width / 2)
+        given = x.dtype
+        x = widened(x)
         cosine, sine = (xp.astype(f(angles), x.dtype) for f in (xp.cos, xp.sin))
         a, b = x[..., :half], x[..., half : self.width]
-        return xp.concat([a * cosine - b * sine, b * cosine + a * sine, x[..., self.width :]], axis=-1)
+        turned = xp.concat([a * cosine - b * sine, b * cosine + a * sine, x[..., self.width :]], axis=-1)
+        return xp.astype(turned, given, copy=False)

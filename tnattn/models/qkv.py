@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tnattn.arrays import Array, from_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.scores import largest_norm
 from tnattn.scalars import Parameters
 
 __all__ = ["QKV", "Floats"]
@@ -81,11 +82,12 @@ class QKV(Parameters):
                 raise ValueError(f"{name} is {value}; it must be a finite positive number, or left out")
         if self.mask is not None:
             object.__setattr__(self, "mask", _checked_mask(self.mask, (*self.q.shape[:-1], self.k.shape[-2])))
-        if self.q.shape[-2] > self.k.shape[-2] and (self.causal or self.mask is not None):
+        if self.q.shape[-2] > self.k.shape[-2] and self.causal:
             raise ValueError(
-                f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a mask, the queries are the last "
-                "tokens of the sequence of keys, so there may not be more of them"
+                f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a causal mask, the queries are "
+                "the last tokens of the sequence of keys, so there may not be more of them; give the mask as an array"
             )
+        _check_range(self.q, self.k, self.scale)
 
     @property
     def heads(self) -> int:
@@ -166,6 +168,17 @@ def _check_shapes(q: Floats, k: Floats, v: Floats) -> None:
         raise ValueError(
             f"q has head dimension {q.shape[-1]} and k has {k.shape[-1]}; they must be equal, and the axes are "
             "(heads, tokens, dimension)"
+        )
+
+
+def _check_range(q: Floats, k: Floats, scale: float | None) -> None:
+    """Refuse queries and keys whose scores may leave the range of their dtype."""
+    reach = largest_norm(q) * largest_norm(k) * (scale if scale is not None else 1 / math.sqrt(q.shape[-1]))
+    most = float(np.finfo(q.dtype).max)
+    if not reach <= most:
+        raise ValueError(
+            f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {q.dtype} ({most:.3g}), in which scores "
+            "are computed; divide q or k, reduce scale, or convert to float64"
         )
 
 

@@ -50,7 +50,9 @@ def test_a_theorem_without_extremal_instance_is_named():
 def test_a_theorem_without_factor_says_so():
     calm = dataclasses.replace(bounds()["hosvd"], must_fail=None, generic=None)
     result = verify([dataclasses.replace(calm, no_control="for the test")])
-    assert [(finding.control, finding.no_control) for finding in result.findings] == [("declared blunt", "for the test")]
+    assert [(finding.control, finding.no_control) for finding in result.findings] == [
+        ("declared blunt", "for the test")
+    ]
     assert result.undetected == ()
     assert len(result.declared) == 1
 

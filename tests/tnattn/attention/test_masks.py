@@ -76,19 +76,19 @@ def test_a_window_needs_non_negative_integers(value, error):
 
 
 @pytest.mark.parametrize(
-    ("mask", "error", "words"),
+    ("make", "error", "words"),
     [
-        (Padding(11), ValueError, "between 0 and the number of keys"),
-        (Padding(np.array([1, 2, 3])), ValueError, "one per batch entry"),
-        (Padding(np.array([1, 11])), ValueError, "between 0 and the number of keys"),
-        (Padding(np.array([-1, 2])), ValueError, "between 0 and the number of keys"),
-        (Padding(np.array([1.5, 2.0])), TypeError, "must be integers"),
-        (Explicit(np.ones((N_Q, N_K))), TypeError, "must be boolean"),
-        (Explicit(np.ones((N_Q, 4), dtype=bool)), ValueError, "does not broadcast"),
-        (Bias(np.full((N_Q, N_K), np.nan)), ValueError, "NaN or plus infinity"),
-        (Bias(np.full((N_Q, N_K), np.inf)), ValueError, "NaN or plus infinity"),
+        (lambda: Padding(11), ValueError, "between 0 and the number of keys"),
+        (lambda: Padding(np.array([1, 2, 3])), ValueError, "one per batch entry"),
+        (lambda: Padding(np.array([1, 11])), ValueError, "between 0 and the number of keys"),
+        (lambda: Padding(np.array([-1, 2])), ValueError, "between 0 and the number of keys"),
+        (lambda: Padding(np.array([1.5, 2.0])), TypeError, "must be integers"),
+        (lambda: Explicit(np.ones((N_Q, N_K))), TypeError, "must be boolean"),
+        (lambda: Explicit(np.ones((N_Q, 4), dtype=bool)), ValueError, "does not broadcast"),
+        (lambda: Bias(np.full((N_Q, N_K), np.nan)), ValueError, "NaN or plus infinity"),
+        (lambda: Bias(np.full((N_Q, N_K), np.inf)), ValueError, "NaN or plus infinity"),
     ],
 )
-def test_masks_that_do_not_fit_are_refused(mask, error, words):
+def test_masks_that_do_not_fit_are_refused(make, error, words):
     with pytest.raises(error, match=words):
-        mask.validate((2,), 4, N_Q, N_K)
+        make().validate((2,), 4, N_Q, N_K)

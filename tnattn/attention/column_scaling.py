@@ -1,0 +1,74 @@
+"""Scaling of the columns of a factor by powers of two, so that a product of it stays in the range of the dtype."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tnattn.arrays import Array, array_namespace, binary_exponents, quiet_overflow, times_power_of_two, widened
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnScaling:
+    """A factor x with its columns scaled by powers of two, which are exact, and the way back.
+
+    Parameters
+    ----------
+    scaled : Array, (..., n, c)
+    exponents : ndarray, (..., 1, c), integer
+        x = scaled * 2^exponents.
+    largest : Array, (..., 1, c)
+        Largest magnitude of every column of x.
+    """
+
+    scaled: Array
+    exponents: Any
+    largest: Array
+
+    def undo(self, product: Array) -> Array:
+        """Return convex combinations of the rows of x from those of the scaled factor.
+
+        A combination that rounding carries beyond the largest entry is set back to it: it may not be a number of the
+        dtype.
+        """
+        xp = array_namespace(product)
+        with quiet_overflow():
+            product = times_power_of_two(product, self.exponents)
+        largest = xp.astype(self.largest, product.dtype)
+        return xp.minimum(xp.maximum(product, -largest), largest)
+
+
+def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
+    """Return the scaling that a product with kernels of row sums up to ``growth`` needs; None, in the usual case.
+
+    Parameters
+    ----------
+    x : Array, (..., n, c), floating
+        Half precision is widened.
+    growth : float
+        Largest factor, up or down, between an entry of x and a partial sum.
+
+    Notes
+    -----
+    One pass over x and one synchronisation where the sum of its squares shows that no scaling is needed. Otherwise
+    columns are scaled one by one, so that a small column keeps its digits beside a large one.
+    """
+    if 0 in x.shape:
+        return None
+    x = widened(x)
+    xp = array_namespace(x)
+    limits = xp.finfo(x.dtype)
+    high = float(limits.max) / (2 * growth)
+    # entries down to one rounding unit of the largest one keep all their digits
+    low = float(limits.smallest_normal) / float(limits.eps) * growth
+    with quiet_overflow():
+        norm = math.sqrt(float(xp.sum(xp.vecdot(x, x))))
+    if low * math.sqrt(math.prod(x.shape)) <= norm <= high:
+        return None
+    largest = xp.maximum(xp.max(x, axis=-2, keepdims=True), -xp.min(x, axis=-2, keepdims=True))
+    target = math.frexp(high)[1] - 1
+    exponents = binary_exponents(largest, otherwise=target) - target
+    if not exponents.any():
+        return None
+    return ColumnScaling(times_power_of_two(x, -exponents), exponents, largest)

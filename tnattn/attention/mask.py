@@ -1,0 +1,152 @@
+"""The contract of masks, and their conjunction."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+from tnattn.arrays import Array, array_namespace, dtype_name
+from tnattn.scalars import Parameters
+
+Coverage = Literal["all", "some", "none"]
+
+
+class UnsupportedMask(ValueError):
+    """A method was given a mask that it does not honour."""
+
+
+class Mask(Parameters, abc.ABC):
+    """A rule that adds 0, a finite bias or minus infinity to every score.
+
+    ``aligned`` says that the rule uses positions of queries, which have a meaning only for n_q <= n_k.
+    """
+
+    aligned: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
+        """Return what is added to the scores of queries i and keys j.
+
+        Parameters
+        ----------
+        i, j : Array, integer, broadcastable against each other; the last two axes are (query, key)
+        n_q, n_k : int
+            Numbers of queries and keys of the whole problem.
+        like : Array
+            Gives library, device and dtype.
+
+        Returns
+        -------
+        Array or None
+            Broadcastable to the scores in grouped layout (..., G, R, query, key); None when nothing is added.
+        """
+
+    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
+        """Say without looking at entries whether a block is admissible everywhere, somewhere (or unknown), nowhere."""
+        return "some"
+
+    @property
+    def conjuncts(self) -> tuple[Mask, ...]:
+        """The rules that must hold together."""
+        return (self,)
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether finite values other than zero are added somewhere."""
+        return False
+
+    def largest(self) -> float:
+        """Return the largest magnitude of a finite value that is added."""
+        return 0.0
+
+    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
+        """Raise ValueError or TypeError when the mask does not fit a problem.
+
+        Parameters
+        ----------
+        batch, heads, n_q, n_k
+            Sizes of the problem.
+        like : Array, optional
+            Scores of the problem: their library, device and dtype. Values are judged as they are in that dtype.
+        """
+        for part in self.conjuncts:
+            if part.aligned and n_q > n_k:
+                raise ValueError(
+                    f"{type(part).__name__} places the queries at the last positions of the keys, but {n_q} queries "
+                    f"are more than {n_k} keys; use Padding, Explicit or Bias, which need no positions of queries"
+                )
+
+    def grouped(self, groups: int) -> Mask:
+        """Return the rule with its arrays in grouped layout, (..., G, R, n_q, n_k)."""
+        return self
+
+    @final
+    def __and__(self, other: Mask) -> Mask:
+        """Return the rule that adds what both add."""
+        parts = tuple(m for m in (*self.conjuncts, *other.conjuncts) if not isinstance(m, Full))
+        if not parts:
+            return Full()
+        return parts[0] if len(parts) == 1 else Conjunction(parts)
+
+
+@dataclass(frozen=True)
+class Full(Mask):
+    """Every query sees every key."""
+
+    aligned: ClassVar[bool] = False
+
+    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
+        return None
+
+    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
+        return "all"
+
+
+@dataclass(frozen=True)
+class Conjunction(Mask):
+    """Several rules at once; made by ``&``."""
+
+    parts: tuple[Mask, ...]
+
+    aligned: ClassVar[bool] = False  # its conjuncts say it themselves
+
+    def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
+        total = None
+        for part in self.parts:
+            term = part.additive(i, j, n_q=n_q, n_k=n_k, like=like)
+            if term is not None:
+                total = term if total is None else total + term
+        return total
+
+    def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
+        found = {part.coverage(rows, columns, n_q=n_q, n_k=n_k) for part in self.parts}
+        if "none" in found:
+            return "none"
+        return "all" if found == {"all"} else "some"
+
+    def grouped(self, groups: int) -> Mask:
+        return Conjunction(tuple(part.grouped(groups) for part in self.parts))
+
+    @property
+    def has_bias(self) -> bool:
+        return any(part.has_bias for part in self.parts)
+
+    @property
+    def conjuncts(self) -> tuple[Mask, ...]:
+        return self.parts
+
+    def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
+        for part in self.parts:
+            part.validate(batch, heads, n_q, n_k, like=like)
+        if like is None or sum(part.has_bias for part in self.parts) < 2:
+            return
+        total, most = self.largest(), float(array_namespace(like).finfo(like.dtype).max)
+        if total > most:  # a finite sum must not turn into minus infinity, which forbids a key
+            raise ValueError(
+                f"biases add up to as much as {total:.3g}, beyond the range of {dtype_name(like.dtype)} ({most:.3g}), "
+                "in which scores are computed; use minus infinity to forbid a key"
+            )
+
+    def largest(self) -> float:
+        return sum(part.largest() for part in self.parts)

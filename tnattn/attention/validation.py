@@ -1,0 +1,60 @@
+"""Validation of queries, keys and values of a stack of heads."""
+
+from __future__ import annotations
+
+from tnattn.arrays import Array, array_namespace, dtype_name, native, require_floating
+
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+
+def plain_floating(array: Array, name: str) -> Array:
+    """Return an array of floating numbers (..., heads, tokens, width) in native byte order.
+
+    Raises
+    ------
+    TypeError
+        If it is no array, a masked one, or of a dtype that the package does not compute with.
+    ValueError
+        If it has fewer than three axes.
+    """
+    require_floating(array, name)
+    if dtype_name(array.dtype) not in _DTYPES:
+        raise TypeError(f"{name} has dtype {dtype_name(array.dtype)}; convert it to one of {', '.join(_DTYPES)}")
+    if array.ndim < 3:
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
+        )
+    return native(array, name)
+
+
+def require_same_kind(**arrays: Array) -> None:
+    """Raise TypeError unless arrays, given by name, share library and dtype."""
+    array_namespace(*arrays.values())
+    dtypes = [x.dtype for x in arrays.values()]
+    if any(dtype != dtypes[0] for dtype in dtypes):
+        *names, last = arrays
+        raise TypeError(
+            f"{', '.join(names)} and {last} have dtypes {', '.join(map(dtype_name, dtypes))}; convert them to one"
+        )
+
+
+def require_key_value_shapes(k: Array, v: Array) -> None:
+    """Raise ValueError unless keys (..., G, n, d) and values (..., G, n, d_v) belong together and are not empty."""
+    if k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(f"k {tuple(k.shape)} and v {tuple(v.shape)} must agree in every axis but the last")
+    if 0 in (*k.shape[-2:], v.shape[-1]):
+        raise ValueError(f"k {tuple(k.shape)}, v {tuple(v.shape)}: no axis of tokens or width may be empty")
+
+
+def require_query_shape(q: Array, k: Array) -> None:
+    """Raise ValueError unless queries (..., H, n_q, d) fit keys (..., G, n_k, d), with H a multiple of G."""
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(f"queries have width {q.shape[-1]} and keys {k.shape[-1]}; they must agree")
+    if q.shape[:-3] != k.shape[:-3]:
+        raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must agree in the axes before the heads")
+    if k.shape[-3] == 0 or q.shape[-3] % k.shape[-3]:
+        raise ValueError(
+            f"{q.shape[-3]} query heads cannot be shared among {k.shape[-3]} key heads; the first must be a multiple"
+        )
+    if 0 in q.shape[-2:]:
+        raise ValueError(f"q {tuple(q.shape)}: no axis of tokens or width may be empty")
