@@ -5,15 +5,19 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self, final
 
-from tnattn.arrays import Array, Rng
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.masks import Full, Mask, UnsupportedMask
+from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.softmax_piece import softmax_piece
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
+from tnattn.structured import Dense
 
 
 def budget(default: int) -> Any:
@@ -55,6 +59,11 @@ class AttentionMethod(Parameters, abc.ABC):
             If the method does not honour every part of the problem's mask.
         TypeError
             If ``problem`` is not a problem, or a randomized method gets no generator.
+
+        Notes
+        -----
+        Problems in float16 and bfloat16 are widened to float32, in which the result keeps its arrays; its ``output``
+        and ``weights`` have the dtype of the problem. A problem with an empty batch axis runs no method.
         """
         if not isinstance(problem, AttentionProblem):
             raise TypeError(
@@ -67,7 +76,11 @@ class AttentionMethod(Parameters, abc.ABC):
                     f"{', '.join(mask.__name__ for mask in self.masks)}); wrap it in Causal(...) for causal attention, "
                     "or choose another method"
                 )
-        return self._approximate(problem, rng=rng)
+        if 0 in problem.batch:
+            return _nothing(problem)
+        result = self._approximate(widened_problem(problem), rng=rng)
+        # no sum is taken in half precision: the problem was widened once, and what the result gives is cast back
+        return replace(result, dtype=problem.q.dtype) if is_half(problem.q) else result
 
     def honours(self, mask: Mask) -> bool:
         """Whether the method honours one conjunct of a mask."""
@@ -76,6 +89,13 @@ class AttentionMethod(Parameters, abc.ABC):
     @abc.abstractmethod
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         """Run the method on a problem whose mask it honours."""
+
+    def exact_piece(self, problem: AttentionProblem) -> Approximation:
+        """Return the exact piece of a small problem under its mask, in the units of the method's own pieces.
+
+        That is softmax, unless the method replaces the exponential by another kernel. O(n_q n_k) memory.
+        """
+        return softmax_piece(problem)
 
     @abc.abstractmethod
     def cost(self, problem: AttentionProblem) -> Cost:
@@ -113,12 +133,13 @@ class AttentionMethod(Parameters, abc.ABC):
             If the method has no budget.
         """
         name = self.budget_field
+        columns = as_integer(columns, "columns", least=1)
         if name is None:
             raise ValueError(f"{type(self).__name__} has no budget field to set to {columns}")
         if name.startswith("method."):
             inner: AttentionMethod = self.method  # type: ignore[attr-defined]
-            return dataclasses.replace(self, method=inner.with_budget(columns))  # type: ignore[type-var]
-        return dataclasses.replace(self, **{name: columns})  # type: ignore[type-var]
+            return replace(self, method=inner.with_budget(columns))  # type: ignore[type-var]
+        return replace(self, **{name: columns})  # type: ignore[type-var]
 
 
 class JointMethod(AttentionMethod):
@@ -155,3 +176,18 @@ class KeyMethod(AttentionMethod):
         keys = KeySet.of(problem)
         probe = problem.queries if self.probes else None
         return self.summarise(keys, probe=probe, rng=rng).approximate(problem.queries)
+
+
+def _nothing(problem: AttentionProblem) -> Approximation:
+    """Return the result of a problem with an empty batch axis: one column, and no row."""
+    xp = array_namespace(problem.q)
+
+    def zeros(*sizes: int) -> Array:
+        return xp.zeros((*problem.batch, *sizes), dtype=problem.q.dtype, device=device(problem.q))
+
+    return Approximation(
+        kernel=Dense(zeros(problem.n_q, 1)),
+        shift=zeros(problem.n_q),
+        values=zeros(1, problem.value_width),
+        expand=Dense(zeros(1, problem.n_k)),
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
-from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, require_floating, widened
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.precision import is_half
 from tnattn.scalars import Parameters
 
 if TYPE_CHECKING:
@@ -21,14 +22,53 @@ class KeySet(Parameters):
 
     Parameters
     ----------
-    keys : Array, (..., G, 1, n, d)
+    keys : Array, (..., G, 1, n, d), floating
     values : Array, (..., G, 1, n, d_v)
     scale : float
+        Positive.
+    check_finite : bool
+        Refuse NaN and infinity; switch off where the arrays have been checked.
+
+    Raises
+    ------
+    TypeError
+        If an array is not floating, or libraries or dtypes differ.
+    ValueError
+        If shapes do not fit, or entries are not finite.
+
+    Notes
+    -----
+    Keys and values in half precision are widened to float32 here: summaries hold sums over tokens.
     """
 
     keys: Array
     values: Array
     scale: float
+    check_finite: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "values"):
+            array = getattr(self, name)
+            require_floating(array, name)
+            if array.ndim < 4 or array.shape[-3] != 1:
+                raise ValueError(
+                    f"{name} has shape {tuple(array.shape)}; the grouped layout (..., G, 1, n, width) is needed; "
+                    "KeySet.from_arrays takes (..., G, n, width)"
+                )
+        array_namespace(self.keys, self.values)
+        if self.keys.dtype != self.values.dtype:
+            raise TypeError(f"keys and values have dtypes {self.keys.dtype}, {self.values.dtype}; convert them to one")
+        keys, values = tuple(self.keys.shape), tuple(self.values.shape)
+        if keys[:-1] != values[:-1]:
+            raise ValueError(f"keys {keys} and values {values} must agree in every axis but the last")
+        if 0 in keys or 0 in values:
+            raise ValueError(f"keys {keys} and values {values}: no axis may be empty")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be a positive number; got {self.scale!r}")
+        for name in ("keys", "values"):
+            if self.check_finite:
+                check_finite(getattr(self, name), name)
+            object.__setattr__(self, name, widened(getattr(self, name)))
 
     @classmethod
     def of(cls, problem: AttentionProblem) -> KeySet:
@@ -44,12 +84,18 @@ class KeySet(Parameters):
                 f"softcap={problem.softcap} makes the scores no inner products, which a key method "
                 "needs; use softcap=None"
             )
-        return cls(problem.keys, problem.values, problem.score_scale)
+        return cls(problem.keys, problem.values, problem.score_scale, check_finite=False)
 
     @classmethod
-    def from_arrays(cls, k: Array, v: Array, *, scale: float | None = None) -> KeySet:
+    def from_arrays(cls, k: Array, v: Array, *, scale: float | None = None, check_finite: bool = True) -> KeySet:
         """Return the key set of k (..., G, n, d) and v (..., G, n, d_v); the scale is 1 / sqrt(d) by default."""
-        return cls(k[..., None, :, :], v[..., None, :, :], scale if scale is not None else 1 / math.sqrt(k.shape[-1]))
+        for name, array in (("k", k), ("v", v)):
+            if array.ndim < 3:
+                raise ValueError(
+                    f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
+                )
+        default = 1 / math.sqrt(max(1, k.shape[-1]))
+        return cls(k[..., None, :, :], v[..., None, :, :], scale if scale is not None else default, check_finite)
 
     @property
     def n(self) -> int:
@@ -58,7 +104,7 @@ class KeySet(Parameters):
 
 
 class Summary(Parameters, abc.ABC):
-    """Compressed keys and values."""
+    """Compressed keys and values. A summary owns its arrays: it does not change when the caller's buffers do."""
 
     @property
     @abc.abstractmethod
@@ -67,41 +113,102 @@ class Summary(Parameters, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def groups(self) -> int:
-        """Number of key heads G."""
+    def like(self) -> Array:
+        """One of its arrays, (..., G, 1, m, d_v): gives library, device, dtype, batch axes and width of the values."""
+
+    @property
+    @abc.abstractmethod
+    def width(self) -> int:
+        """Width d of the keys and of the queries."""
 
     @abc.abstractmethod
     def approximate(self, queries: Array) -> Approximation:
-        """Answer queries in grouped layout, (..., G, R, n_q, d)."""
+        """Answer queries in grouped layout, (..., G, R, n_q, d), in the dtype of the summary."""
+
+    @property
+    @final
+    def groups(self) -> int:
+        """Number of key heads G."""
+        return int(self.like.shape[-4])
 
     @final
-    def attend(self, q: Array) -> Approximation:
+    def attend(self, q: Array, *, check_finite: bool = True) -> Approximation:
         """Answer queries.
 
         Parameters
         ----------
         q : Array, (..., H, n_q, d)
-            H must be a multiple of the number of key heads.
-
-        Raises
-        ------
-        ValueError
-            If it is not, or ``q`` has no axis of heads.
-        """
-        xp = array_namespace(q)
-        if q.ndim < 3:
-            raise ValueError(f"q has shape {tuple(q.shape)}; expected (..., heads, tokens, width): add a head axis")
-        heads = q.shape[-3]
-        if heads % self.groups:
-            raise ValueError(f"{heads} query heads cannot be shared among {self.groups} key heads")
-        return self.approximate(xp.reshape(q, (*q.shape[:-3], self.groups, heads // self.groups, *q.shape[-2:])))
-
-    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> Summary:
-        """Return the summary with further keys (..., G, n, d) and values, where the method can grow.
+            H must be a multiple of the number of key heads. In half precision, the answer is cast back to its dtype.
+        check_finite : bool
+            Refuse NaN and infinity.
 
         Raises
         ------
         TypeError
-            If it cannot.
+            If ``q`` has another library or dtype than the keys.
+        ValueError
+            If shapes do not fit, or entries are not finite.
         """
-        raise TypeError(f"{type(self).__name__} cannot grow; summarise all keys again")
+        self._require_fit(q, "q", self.width)
+        heads = q.shape[-3]
+        if heads == 0 or heads % self.groups:
+            raise ValueError(
+                f"{heads} query heads cannot be shared among {self.groups} key heads; the first must be a multiple"
+            )
+        _require_finite(q, "q", check_finite)
+        wide = widened(q)
+        shape = (*q.shape[:-3], self.groups, heads // self.groups, *q.shape[-2:])
+        result = self.approximate(array_namespace(q).reshape(wide, shape))
+        return replace(result, dtype=q.dtype) if is_half(q) else result
+
+    @final
+    def extend(self, k: Array, v: Array, *, rng: Rng | None = None, check_finite: bool = True) -> Summary:
+        """Return the summary with further keys (..., G, n, d) and values (..., G, n, d_v), where the method can grow.
+
+        Raises
+        ------
+        TypeError
+            If it cannot, or an array has another library or dtype than the keys.
+        ValueError
+            If shapes do not fit, or entries are not finite.
+        """
+        if type(self)._extended is Summary._extended:
+            raise TypeError(f"{type(self).__name__} cannot grow; summarise all keys again")
+        self._require_fit(k, "k", self.width)
+        self._require_fit(v, "v", int(self.like.shape[-1]))
+        if k.shape[:-1] != v.shape[:-1]:
+            raise ValueError(f"k {tuple(k.shape)} and v {tuple(v.shape)} must agree in every axis but the last")
+        if k.shape[-3] != self.groups:
+            raise ValueError(f"k has {k.shape[-3]} heads and the summary {self.groups}; they must agree")
+        _require_finite(k, "k", check_finite)
+        _require_finite(v, "v", check_finite)
+        return self._extended(widened(k), widened(v), rng=rng)
+
+    def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> Summary:
+        """Return the summary with further keys and values that fit it; a summary that can grow overrides this."""
+        raise NotImplementedError
+
+    def _require_fit(self, x: Array, name: str, width: int) -> None:
+        """Raise unless an array (..., heads, tokens, width) has the library, dtype, batch and width of the summary."""
+        require_floating(x, name)
+        if x.ndim < 3:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}; expected (..., heads, tokens, width): add a head axis"
+            )
+        array_namespace(x, self.like)
+        if widened(x).dtype != self.like.dtype:
+            raise TypeError(
+                f"{name} has dtype {dtype_name(x.dtype)} and the summary {dtype_name(self.like.dtype)}; convert {name}"
+            )
+        if x.shape[-1] != width:
+            raise ValueError(f"{name} has width {x.shape[-1]} and the summary {width}; they must agree")
+        if x.shape[-2] == 0:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}: no axis of tokens may be empty")
+        batch = tuple(self.like.shape[:-4])
+        if tuple(x.shape[:-3]) != batch:
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; the axes before the heads must be {batch}")
+
+
+def _require_finite(x: Array, name: str, wanted: bool) -> None:
+    if wanted:
+        check_finite(x, name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
+from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
+from tnattn.attention.window_sums import window_sums
 from tnattn.structured import Dense, Diagonal
 
 
@@ -21,8 +22,8 @@ class MeanValue(JointMethod):
 
     Notes
     -----
-    O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask the sums over what a query sees are
-    differences of running sums, O((n_q + n_k) d_v). Its mass, the number of keys, is that of scores zero.
+    O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over what
+    it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal, masks.SlidingWindow, masks.Padding)
@@ -63,8 +64,7 @@ def _running(problem: AttentionProblem) -> Approximation:
     xp = array_namespace(problem.q)
     first, stop = admissible_span(problem)
     stop = xp.maximum(stop, first)
-    running = xp.cumulative_sum(xp.astype(problem.values, accumulator_dtype(problem.q)), axis=-2, include_initial=True)
-    sums = xp.astype(_rows(running, stop) - _rows(running, first), problem.q.dtype)
+    sums = xp.astype(window_sums(problem.values, first, stop), problem.q.dtype)
     counts = xp.broadcast_to(xp.astype(stop - first, problem.q.dtype), sums.shape[:-1])
     one = xp.ones((*problem.batch, problem.n_q), dtype=problem.q.dtype, device=device(problem.q))
     return Approximation(
@@ -73,12 +73,3 @@ def _running(problem: AttentionProblem) -> Approximation:
         values=sums,
         mass=counts,
     )
-
-
-def _rows(x: Array, indices: Array) -> Array:
-    """Rows of x (..., n, c) at indices (n_q,) or (..., 1, 1, n_q)."""
-    xp = array_namespace(x)
-    if indices.ndim == 1:
-        return xp.take(x, indices, axis=-2)
-    index = xp.broadcast_to(indices[..., None], (*x.shape[:-2], indices.shape[-1], x.shape[-1]))
-    return xp.take_along_axis(x, index, axis=-2)

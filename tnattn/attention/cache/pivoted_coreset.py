@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import KeyMethod, budget
@@ -152,8 +153,12 @@ class Coreset(Summary):
         return int(width * sum(math.prod(part.shape) for part in (self.keys, self.values, self.mass)))
 
     @property
-    def groups(self) -> int:
-        return int(self.values.shape[-4])
+    def like(self) -> Array:
+        return self.values
+
+    @property
+    def width(self) -> int:
+        return int(self.keys.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
         kernel, shift = exponentials(queries * self.scale, self.keys)  # (..., G, R, n_q, m)
@@ -169,4 +174,4 @@ class Coreset(Summary):
 def _everything(keys: KeySet) -> Coreset:
     xp = array_namespace(keys.keys)
     every = Selection(xp.arange(keys.n, device=device(keys.keys)), keys.n, keys.keys)
-    return Coreset(keys.scale, keys.keys, keys.values, xp.ones_like(keys.values[..., 0]), every)
+    return Coreset(keys.scale, copied(keys.keys), copied(keys.values), xp.ones_like(keys.values[..., 0]), every)

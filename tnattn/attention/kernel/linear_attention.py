@@ -13,7 +13,9 @@ from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.structured import Dense, StructuredMatrix, Transposed
+from tnattn.structured import Dense, Selection, StructuredMatrix, Transposed
+
+_UNITS = "phi(q) . phi(k), phi = elu + 1"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class LinearAttention(KeyMethod):
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> LinearState:
         return LinearState.of(keys)
+
+    def exact_piece(self, problem: AttentionProblem) -> Approximation:
+        xp = array_namespace(problem.q)
+        root = math.sqrt(problem.score_scale)
+        kernel = elu_plus_one(problem.queries * root) @ elu_plus_one(problem.keys * root).mT
+        i, j = (xp.arange(n, dtype=xp.int64, device=device(kernel)) for n in (problem.n_q, problem.n_k))
+        added = problem.grouped_mask.additive(i[:, None], j[None, :], n_q=problem.n_q, n_k=problem.n_k, like=kernel)
+        if added is not None:  # minus infinity forbids a key; another kernel has no scores to add a bias to
+            kernel = xp.where(added == -float("inf"), xp.zeros_like(kernel), kernel)
+        return Approximation(
+            kernel=Dense(kernel),
+            shift=xp.zeros_like(kernel[..., 0]),
+            values=problem.values,
+            expand=Selection(j, problem.n_k, kernel),
+            units=_UNITS,
+        )
 
     def cost(self, problem: AttentionProblem) -> Cost:
         d, e = problem.width, problem.value_width
@@ -75,8 +93,12 @@ class LinearState(Summary):
         return int(width * (math.prod(self.values.shape) + math.prod(self.mass.shape)))
 
     @property
-    def groups(self) -> int:
-        return int(self.values.shape[-4])
+    def like(self) -> Array:
+        return self.values
+
+    @property
+    def width(self) -> int:
+        return int(self.values.shape[-2])
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
@@ -87,9 +109,9 @@ class LinearState(Summary):
             values=self.values,
             mass=self.mass,
             expand=self.lift,
+            units=_UNITS,
         )
 
-    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> LinearState:
-        """Return the state with further keys (..., G, n, d)."""
-        new = LinearState.of(KeySet(k[..., None, :, :], v[..., None, :, :], self.scale))
+    def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> LinearState:
+        new = LinearState.of(KeySet.from_arrays(k, v, scale=self.scale, check_finite=False))
         return replace(self, values=self.values + new.values, mass=self.mass + new.mass, lift=None)

@@ -12,6 +12,8 @@ from tnattn.attention.exponentials import exponentials
 from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse, ridge_inverse
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.window_sums import window_sums
+from tnattn.scalars import as_integer
 from tnattn.structured import Dense, Product
 
 
@@ -108,18 +110,19 @@ class Nystromformer(JointMethod):
 
 
 def segment_means(x: Array, segments: int) -> Array:
-    """Return means of consecutive rows, (..., segments, c), of an array (..., n, c); O(n c).
+    """Return means of consecutive rows, (..., segments, c), of an array (..., n, c).
 
     Segment s covers rows floor(s n / segments) to floor((s + 1) n / segments) - 1, so that lengths differ by one at
-    most. Sums are taken in float64 where the device has it, as differences of running sums if lengths differ.
+    most. Sums are taken in float64 where the device has it; O(n c), or O(n c log(n / segments)) if lengths differ.
     """
     xp = array_namespace(x)
     *batch, n, c = x.shape
+    segments = as_integer(segments, "segments", least=1, most=n)
     if n % segments == 0:
         parts = xp.reshape(x, (*batch, segments, n // segments, c))
         return xp.astype(xp.mean(xp.astype(parts, accumulator_dtype(x), copy=False), axis=-2), x.dtype)
-    running = xp.cumulative_sum(xp.astype(x, accumulator_dtype(x)), axis=-2, include_initial=True)
-    sums = xp.diff(xp.take(running, _boundaries(n, segments, x), axis=-2), axis=-2)
+    boundaries = _boundaries(n, segments, x)
+    sums = window_sums(x, boundaries[:-1], boundaries[1:])
     sizes = xp.astype(_segment_sizes(n, segments, x), sums.dtype)
     return xp.astype(sums / sizes[:, None], x.dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import pseudo_inverse_apply, small_svd
+from tnattn.scalars import as_integer, as_real
 
 
 def iterated_pseudo_inverse(a: Array, *, iterations: int) -> Array:
@@ -26,8 +27,7 @@ def iterated_pseudo_inverse(a: Array, *, iterations: int) -> Array:
     equation (15)): directions whose singular value is small against the norms stay damped, which regularises.
     """
     xp = array_namespace(a)
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}; it must not be negative")
+    iterations = as_integer(iterations, "iterations", least=0)
     rows, columns = (xp.max(xp.sum(xp.abs(a), axis=axis), axis=-1) for axis in (-1, -2))
     z = a.mT / (rows * columns)[..., None, None]
     identity = xp.eye(a.shape[-1], dtype=a.dtype, device=device(a))
@@ -50,7 +50,7 @@ def ridge_inverse(a: Array, *, ridge: float) -> Array:
     -----
     O(m^3), through a singular value decomposition.
     """
-    xp = array_namespace(a)
+    xp, ridge = array_namespace(a), as_real(ridge, "ridge")
     if ridge == 0:
         identity = xp.eye(a.shape[-1], dtype=a.dtype, device=device(a))
         return pseudo_inverse_apply(a, xp.broadcast_to(identity, a.shape))

@@ -8,6 +8,7 @@ from itertools import product
 
 from tnattn.arrays import Array, Rng, array_namespace, dtype_name, exp_in_place, parallel_map, prefers_host_tiles
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.broadcasting import copied
 from tnattn.attention.random_features.features import FeatureKind
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.scalars import Parameters
@@ -133,7 +134,7 @@ class FeatureSummary(Summary):
             peak, values, mass = (xp.reshape(xp.stack(x), (*batch, *x[0].shape)) for x in zip(*parts, strict=True))
         else:
             peak, values, mass = work(())
-        return cls(map, peak, values, mass, KeyFeatures(map, keys.keys, peak))
+        return cls(map, peak, values, mass, KeyFeatures(map, copied(keys.keys), peak))
 
     @property
     def nbytes(self) -> int:
@@ -144,8 +145,12 @@ class FeatureSummary(Summary):
         return width * int(sum(math.prod(part.shape) for part in scalars))
 
     @property
-    def groups(self) -> int:
-        return int(self.values.shape[-4])
+    def like(self) -> Array:
+        return self.values
+
+    @property
+    def width(self) -> int:
+        return int(self.map.directions.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
@@ -180,10 +185,10 @@ class FeatureSummary(Summary):
             expand=self.lift,
         )
 
-    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> FeatureSummary:
-        """Return the summary with further keys (..., G, n, d): no draw is made, origin and directions stay."""
+    def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FeatureSummary:
+        """Add further keys: no draw is made, origin and directions stay."""
         xp = array_namespace(k, v)
-        new = FeatureSummary.of(self.map, KeySet(k[..., None, :, :], v[..., None, :, :], self.map.scale))
+        new = FeatureSummary.of(self.map, KeySet.from_arrays(k, v, scale=self.map.scale, check_finite=False))
         peak = xp.maximum(self.peak, new.peak)
         parts = []
         for part in (self, new):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import KeyMethod, budget
@@ -92,7 +93,9 @@ class SampledKeys(Summary):
         self._indices, self._mass = indices, mass  # (..., G, 1, m)
         self._keys = gather_rows(keys.keys, indices[..., None])[..., 0, :]
         self._values = gather_rows(keys.values, indices[..., None])[..., 0, :]
-        self._all = None if normalise else keys  # exact row sums need every key
+        self._all = (
+            None if normalise else replace(keys, keys=copied(keys.keys), values=copied(keys.values))
+        )  # exact row sums need every key
 
     @property
     def nbytes(self) -> int:
@@ -102,8 +105,12 @@ class SampledKeys(Summary):
         return sum(math.prod(array.shape) * width.get(dtype_name(array.dtype), 2) for array in kept)
 
     @property
-    def groups(self) -> int:
-        return int(self._keys.shape[-4])
+    def like(self) -> Array:
+        return self._values
+
+    @property
+    def width(self) -> int:
+        return int(self._keys.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)

@@ -120,8 +120,12 @@ class FactoredCache(Summary):
         return width * (self.keys.storage + self.values.storage)
 
     @property
-    def groups(self) -> int:
-        return int(self.keys.mean.shape[-3])
+    def like(self) -> Array:
+        return self.values.mean[..., None, :, :]  # (..., G, 1, 1, d_v)
+
+    @property
+    def width(self) -> int:
+        return int(self.keys.mean.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
@@ -151,13 +155,13 @@ class FactoredCache(Summary):
         numerators = self.values.combinations(kernel).mT + mass * self.values.mean
         return numerators, mass, top.mT + queries @ self.keys.mean.mT
 
-    def extend(self, k: Array, v: Array, *, rng: Rng | None = None) -> FactoredCache:
-        """Return the cache with further keys (..., G, m, d) and values, projected onto the factors it has.
+    def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FactoredCache:
+        """Project further keys (..., G, m, d) and values onto the factors that the cache has.
 
         O(m G d r + G d r^2), no draw. Ranks and means do not grow: a token outside the span of the others loses that
         part, whose norm is added to ``missed``. Summarise anew where that becomes large.
         """
-        return replace(self, keys=self.keys.extended(widened(k)), values=self.values.extended(widened(v)))
+        return replace(self, keys=self.keys.extended(k), values=self.values.extended(v))
 
 
 def tokens_first(vectors: Array) -> tuple[Array, Array]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import ClassVar, NamedTuple
 
-from tnattn.arrays import Array, Rng, array_namespace, device, exp_in_place
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation, merge_all
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.structured import Dense, Placed, Selection
+from tnattn.structured import Placed
 from tnattn.structured.placed import from_stack
 
 
@@ -29,7 +29,8 @@ class Span(NamedTuple):
 class Causal(JointMethod):
     """Causal attention from a method without masks: two diagonal halves and one unmasked rectangle, recursively.
 
-    The positions 0, ..., n - 1 are halved until a part has at most ``leaf`` of them; leaves are exact. Queries of the
+    The positions 0, ..., n - 1 are halved until a part has at most ``leaf`` of them; leaves are exact,
+    in the method's own kernel. Queries of the
     right half see the keys of the left half through the method, as one unmasked problem.
 
     Parameters
@@ -96,8 +97,11 @@ class Causal(JointMethod):
         for spans in leaves:
             seen = _with_queries(problem, spans)
             if seen:
-                pieces.append(_spread(_exact(_stacked(problem, seen, masks.Causal())), seen, problem))
+                pieces.append(_spread(self.method.exact_piece(_stacked(problem, seen, masks.Causal())), seen, problem))
         return merge_all(pieces)
+
+    def exact_piece(self, problem: AttentionProblem) -> Approximation:
+        return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Exact leaves and the method's cost on every rectangle."""
@@ -167,21 +171,6 @@ def _stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> 
         mask=mask,
         scale=problem.score_scale,
         check_finite=False,
-    )
-
-
-def _exact(problem: AttentionProblem) -> Approximation:
-    """Return exact attention of small blocks, its kernel held as an array."""
-    xp = array_namespace(problem.q)
-    scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
-    shift = xp.max(scores, axis=-1)  # finite: a query sees its own position
-    scores -= shift[..., None]
-    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
-    return Approximation(
-        kernel=Dense(exp_in_place(scores)),
-        shift=shift,
-        values=problem.values,
-        expand=Selection(every, problem.n_k, scores),
     )
 
 

@@ -65,6 +65,9 @@ class Chunked(JointMethod):
         ]
         return reduce(lambda a, b: a + b, pieces)
 
+    def exact_piece(self, problem: AttentionProblem) -> Approximation:
+        return self.method.exact_piece(problem)
+
     def cost(self, problem: AttentionProblem) -> Cost:
         """Sum of the method's costs on the chunks."""
         rows = slice(0, problem.n_q)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.attention.approximation import Approximation
+from tnattn.attention.approximation import SOFTMAX, Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
@@ -50,6 +50,8 @@ class MeanResidual(JointMethod):
         near = self.method(problem, rng=rng)
         if not isinstance(near.kernel, (Sparse, BlockSparse)):
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
+        if near.units != SOFTMAX:
+            raise ValueError(f"the mean dropped score belongs to exp(scores), and the pieces hold {near.units}")
         xp = array_namespace(problem.q)
         mean, some = _mean_dropped_score(problem, near.kernel)
         shift = xp.where(some, xp.maximum(near.shift, mean), near.shift)

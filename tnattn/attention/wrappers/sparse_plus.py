@@ -65,6 +65,7 @@ class SparsePlus(JointMethod):
             shift=shift,
             values=near.values,
             expand=near.expand,
+            units=near.units,
         )
         return far + correction
 

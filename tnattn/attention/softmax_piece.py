@@ -1,0 +1,26 @@
+"""The exact softmax piece of a small problem, its kernel held as an array."""
+
+from __future__ import annotations
+
+from tnattn.arrays import array_namespace, device, exp_in_place
+from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
+from tnattn.structured import Dense, Selection
+
+
+def softmax_piece(problem: AttentionProblem) -> Approximation:
+    """Return exact attention under the mask of a problem; O(n_q n_k) memory.
+
+    Every row is shifted by its largest score; a row without admissible key has shift minus infinity.
+    """
+    xp = array_namespace(problem.q)
+    scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
+    shift = xp.max(scores, axis=-1)
+    scores = scores - xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)[..., None]
+    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
+    return Approximation(
+        kernel=Dense(exp_in_place(scores)),
+        shift=shift,
+        values=problem.values,
+        expand=Selection(every, problem.n_k, scores),
+    )
