@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.decomposition.base import Decomposition, require_integer
@@ -16,7 +16,7 @@ from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import scaled_with_energy
+from tnattn.decomposition.scaling import energy
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
@@ -50,6 +50,8 @@ class FittedCP(CPTensor):
     error_certificate: Array
     residual: Array
     congruence: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*CPTensor.homogeneous, "error_certificate")
 
     @property
     def degenerate(self) -> Array:
@@ -118,30 +120,29 @@ class CPALS(Decomposition):
 
     def _fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
-        whole, scale, total = scaled_with_energy(tensor, order=order)
-        factors = list(self.start.factors(whole, rank=rank, order=order, rng=rng))
+        total = energy(tensor, order=order)
+        factors = list(self.start.factors(tensor, rank=rank, order=order, rng=rng))
         size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         history, path = History(size > 0, self.tolerance), Extrapolation()
         for _ in range(self.sweeps):
             guess = path.guess(factors, weights) if self.extrapolate else None
-            swept, lengths, reached, accepted = cp_sweep(whole, factors, order=order, guess=guess, captured=captured)
+            swept, lengths, reached, accepted = cp_sweep(tensor, factors, order=order, guess=guess, captured=captured)
             path.judge(accepted)
             active = history.active
             factors = [xp.where(active[..., None, None], new, old) for new, old in zip(swept, factors, strict=True)]
             weights = xp.where(active[..., None], lengths, weights)
             captured = xp.where(active, reached, captured)
-            if not history.record(relative_error(whole, weights, factors, captured, size, digits=3)):
+            if not history.record(relative_error(tensor, weights, factors, captured, size, digits=3)):
                 break
-        residual = relative_error(whole, weights, factors, captured, size, digits=6)
-        factor = scale[(..., *(0,) * order)]
+        residual = relative_error(tensor, weights, factors, captured, size, digits=6)
         return FittedCP(
-            weights=weights * factor[..., None],
+            weights=weights,
             factors=tuple(factors),
             errors=history.stacked(),
             sweeps=history.sweeps,
             converged=history.converged,
-            error_certificate=residual * size * factor,
+            error_certificate=residual * size,
             residual=residual,
             congruence=congruence(factors),
         )
