@@ -27,6 +27,10 @@ class Decomposition(Parameters, abc.ABC):
     order: int = field(default=3, kw_only=True)
 
     reads_entries: ClassVar[bool] = False  # whether it takes tensors known by their entries
+    exact_at_full_rank: ClassVar[bool] = True  # whether the largest ranks of ``with_rank`` reproduce every tensor
+    recovers_rank: ClassVar[bool] = True  # whether rank r reproduces a sum of r outer products of vectors
+    recovery: ClassVar[float] = 1e-6  # relative error at which it has; larger for iterations that stop early
+    lowers_rank: ClassVar[bool] = False  # whether its rank is a limit, lowered to what a tensor admits, or a demand
 
     @final
     def __call__(self, tensor: Array | EntryTensor, *, rng: Rng | None = None) -> StructuredTensor:
@@ -89,6 +93,11 @@ class Decomposition(Parameters, abc.ABC):
 
     def __post_init__(self) -> None:
         require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
+
+
+def as_rank(rank: int) -> int:
+    """Return a rank as a Python integer; raise TypeError if it is none, ValueError if it is not positive."""
+    return as_integer(rank, "rank", least=1, cure="keep at least one")
 
 
 def require_single_or_double(x: Array, name: str) -> None:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_integer
 from tnattn.decomposition.cp_path import Extrapolation
 from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
 from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, unit
+from tnattn.decomposition.vanished_terms import revived
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
@@ -91,6 +92,8 @@ class CPALS(Decomposition):
     the condition number of the Khatri-Rao product. Errors come from the last of these problems, without another pass.
     """
 
+    recovery: ClassVar[float] = 1e-3  # sweeps stop early
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     sweeps: int = 50
     tolerance: float = 1e-6
@@ -109,7 +112,7 @@ class CPALS(Decomposition):
         require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
+        return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
@@ -121,7 +124,8 @@ class CPALS(Decomposition):
     def _fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
         total = energy(tensor, order=order)
-        factors = list(self.start.factors(tensor, rank=rank, order=order, rng=rng))
+        starts = self.start.factors(tensor, rank=rank, order=order, rng=rng)
+        factors = [unit(factor, order=2)[0] for factor in starts]  # only their ranges matter
         size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         history, path = History(size > 0, self.tolerance), Extrapolation()
@@ -135,6 +139,7 @@ class CPALS(Decomposition):
             captured = xp.where(active, reached, captured)
             if not history.record(relative_error(tensor, weights, factors, captured, size, digits=3)):
                 break
+            factors = revived(tensor, weights, factors, captured, active=history.active)
         residual = relative_error(tensor, weights, factors, captured, size, digits=6)
         return FittedCP(
             weights=weights,
@@ -150,6 +155,7 @@ class CPALS(Decomposition):
 
 def largest_rank(sizes: Sequence[int]) -> int:
     """Return a number of terms with which every tensor of the given sizes is exact."""
+    sizes = [int(n) for n in sizes]
     return math.prod(sizes) // max(sizes)
 
 

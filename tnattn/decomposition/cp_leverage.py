@@ -6,10 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_integer
 from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
 from tnattn.decomposition.cp_start import CPStart, GaussianStart
 from tnattn.decomposition.cp_sweep import half_sweep, normal_solution, relative_error, unit_columns
@@ -17,7 +17,8 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, unit
+from tnattn.decomposition.vanished_terms import revived
 from tnattn.randnla.leverage import leverage_scores
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 
@@ -64,6 +65,8 @@ class CPLeverage(Decomposition):
     modes; a stack shares its uniform numbers.
     """
 
+    recovery: ClassVar[float] = 1e-3  # epochs stop early
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     samples: int = 1024
     deterministic: int = 0
@@ -87,7 +90,7 @@ class CPLeverage(Decomposition):
         require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
+        return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
@@ -100,7 +103,8 @@ class CPLeverage(Decomposition):
     def _fitted(self, tensor: Array, rank: int, *, rng: Rng) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
         total = energy(tensor, order=order)
-        factors = list(self.start.factors(tensor, rank=rank, order=order, rng=rng))
+        starts = self.start.factors(tensor, rank=rank, order=order, rng=rng)
+        factors = [unit(factor, order=2)[0] for factor in starts]  # only their ranges matter
         size = xp.sqrt(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         best, best_weights, captured = factors, weights, xp.zeros_like(size)
@@ -116,6 +120,7 @@ class CPLeverage(Decomposition):
             captured, least = xp.where(better, reached, captured), xp.where(better, error, least)
             if not history.record(least):
                 break
+            factors = revived(tensor, weights, factors, reached, active=history.active)
         residual = relative_error(tensor, best_weights, best, captured, size, digits=6)
         return FittedCP(
             weights=best_weights,

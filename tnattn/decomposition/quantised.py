@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device
-from tnattn.decomposition.base import Decomposition, require_integer, require_single_or_double
+from tnattn.decomposition.base import Decomposition, as_rank, require_single_or_double
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import norm, restored, scaled
 from tnattn.decomposition.truncated import TruncatedTensorTrain
@@ -131,6 +131,9 @@ class QuantisedTT(Decomposition):
     the truncation makes in them is counted as if it mattered.
     """
 
+    recovers_rank: ClassVar[bool] = False  # bonds between digits have other ranks than modes
+    lowers_rank: ClassVar[bool] = True  # bonds near the ends admit 2, 4, ... only
+
     rank: int | None = None
     rtol: float | None = None
 
@@ -141,8 +144,7 @@ class QuantisedTT(Decomposition):
         TTSVD(ranks=self.rank, rtol=self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        require_integer("rank", rank, low=1, cure="keep at least one")
-        return dataclasses.replace(self, rank=rank, rtol=None)
+        return dataclasses.replace(self, rank=as_rank(rank), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         sizes = mode_sizes(tensor, order=self.order)

@@ -130,7 +130,9 @@ def _restored(value: Any, exponent: Array | None, name: str) -> Any:
             f"{name} of the result overflows {dtype_name(found.dtype)}: the tensor has entries of about "
             f"2^{int(xp.max(exponent))}; divide it by a power of two, or convert it to float64"
         )
-    return found
+    return (
+        found if found.ndim else owned(found)
+    )  # NumPy makes scalars, which cannot be written to, of arrays of no axes
 
 
 def _require_normal(largest: Array, name: str) -> None:
