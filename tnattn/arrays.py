@@ -122,11 +122,31 @@ def check_finite(x: Array, name: str) -> None:
     )
 
 
-def native(x: Array, name: str) -> Array:
-    """Return an array in native byte order; foreign order is converted, a masked array refused by a TypeError."""
+def plain_array(x: Array, name: str) -> Array:
+    """Return an array of the plain class of its library, in the byte order of the machine; no copy where it is one.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array, whose mask no algorithm would see.
+    """
+    if type(x) is np.ndarray and x.dtype.isnative:
+        return x
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose hidden entries would count; pass {name}.filled(...)")
-    return np.asarray(x, dtype=x.dtype.newbyteorder("=")) if array_api_compat.is_numpy_array(x) else x
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first, x.filled(0.0) say")
+    if array_api_compat.is_numpy_array(x):
+        host = np.asarray(x)
+        return host.astype(host.dtype.newbyteorder("="), copy=False)
+    return x
+
+
+def owned(x: Array) -> Array:
+    """Return a copy of an array, contiguous and writable, that shares memory with nothing."""
+    if array_api_compat.is_numpy_array(x):
+        return np.array(x, order="C")
+    if array_api_compat.is_torch_array(x):
+        return x.clone(memory_format=sys.modules["torch"].contiguous_format)
+    return array_namespace(x).asarray(x, copy=True)
 
 
 def dtype_name(dtype: Any) -> str:

@@ -9,19 +9,13 @@ from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.decomposition.base import Decomposition
 from tnattn.discovery import subclasses
 from tnattn.randnla.sketch import Sketch
-from tnattn.testing import LAWS, check_decomposition, check_method, check_sketch
+from tnattn.testing import LAWS, ConformanceError, check_decomposition, check_method, check_sketch
 
 METHODS = {name: cls() for name, cls in subclasses("tnattn.attention", AttentionMethod).items()}
 # leaves of 64 would leave nothing to approximate at the lengths used here
 METHODS["Causal, small leaves"] = Causal(leaf=8)
 DECOMPOSITIONS = subclasses("tnattn.decomposition", Decomposition)
 SKETCHES = subclasses("tnattn.randnla", Sketch)
-
-# the largest ranks of with_rank do not make a canonical polyadic decomposition exact, and its sweeps stop early
-ITERATIVE = {name: {"exact_at_full_rank": False, "rtol": 1e-3} for name in ("CPALS", "CPLeverage")}
-# bonds between digits have other ranks than modes: a tensor of rank 3 is no train of ranks 3 over them
-DIGITS = ["full rank", "progress", "certificate", "unpacking", "matrix", "precision", "batch", "seed"]
-SPECIAL = {**ITERATIVE, "QuantisedTT": {"laws": DIGITS}}
 
 # where the default obeys what the class waives: another instance shows that the waiver is needed
 WITNESSES = {"Chunked": Chunked(TopK())}
@@ -59,7 +53,26 @@ def test_a_method_obeys_all_laws_for_other_seeds(name, seed):
 
 @pytest.mark.parametrize("name", DECOMPOSITIONS)
 def test_a_decomposition_obeys_the_laws(name):
-    check_decomposition(DECOMPOSITIONS[name](), **SPECIAL.get(name, {}))
+    check_decomposition(DECOMPOSITIONS[name]())
+
+
+# a trait of a class, the promise of those that do not have it, and the law which that breaks
+TRAITS = {
+    "recovers_rank": (True, "recovery"),
+    "recovery": (Decomposition.recovery, "recovery"),
+    "lowers_rank": (False, "demand"),
+}
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+@pytest.mark.parametrize("name", DECOMPOSITIONS)
+def test_a_decomposition_that_promises_less_than_others_needs_to(name, trait):
+    cls, (promise, law) = DECOMPOSITIONS[name], TRAITS[trait]
+    if getattr(cls, trait) == promise:
+        return
+    more = type(name, (cls,), {trait: promise, "__module__": __name__})
+    with pytest.raises(ConformanceError, match=f"  {law} on "):
+        check_decomposition(more(), laws=[law])
 
 
 @pytest.mark.parametrize("name", SKETCHES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, dtype_name, is_array, native
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, dtype_name, is_array, plain_array
 
 
 def as_mask_array(array: Any, name: str, kind: str) -> Array:
@@ -28,7 +28,7 @@ def as_mask_array(array: Any, name: str, kind: str) -> Array:
         words = {"bool": "boolean", "integral": "integers", "real floating": "floating"}[kind]
         advice = "; for additive scores use Bias" if kind == "bool" else ""
         raise TypeError(f"{name} must be {words}; got {dtype_name(array.dtype)}{advice}")
-    return native(array, name)
+    return plain_array(array, name)
 
 
 def require_same_place(name: str, array: Array, like: Array) -> None:

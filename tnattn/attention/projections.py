@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, array_namespace, native, require_floating, widened
+from tnattn.arrays import Array, array_namespace, plain_array, require_floating, widened
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
@@ -40,7 +40,7 @@ class Projections:
             if w is None:
                 continue
             require_floating(w, name)
-            object.__setattr__(self, name, native(w, name))
+            object.__setattr__(self, name, plain_array(w, name))
             if w.ndim != 3:
                 raise ValueError(f"{name} has shape {tuple(w.shape)}; expected three axes, the first for the heads")
         q, k, v = (tuple(w.shape) for w in (self.w_q, self.w_k, self.w_v))
@@ -84,7 +84,7 @@ class LayerProblem(Parameters):
 
     def __post_init__(self) -> None:
         require_floating(self.hidden, "hidden")
-        object.__setattr__(self, "hidden", native(self.hidden, "hidden"))
+        object.__setattr__(self, "hidden", plain_array(self.hidden, "hidden"))
 
     @cached_property
     def attention(self) -> AttentionProblem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, native, require_floating, widened
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, plain_array, require_floating, widened
 from tnattn.scalars import Parameters, as_integer
 
 
@@ -51,7 +51,7 @@ class Rotary(Parameters):
             If ``x`` is narrower than the rotary width.
         """
         require_floating(x, "x")
-        x, first = native(x, "x"), as_integer(first, "first")
+        x, first = plain_array(x, "x"), as_integer(first, "first")
         xp = array_namespace(x)
         if x.shape[-1] < self.width:
             raise ValueError(f"x has width {x.shape[-1]}, less than the rotary width {self.width}; reduce it")

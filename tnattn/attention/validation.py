@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, array_namespace, dtype_name, native, require_floating
+from tnattn.arrays import Array, array_namespace, dtype_name, plain_array, require_floating
 
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
@@ -24,7 +24,7 @@ def plain_floating(array: Array, name: str) -> Array:
         raise ValueError(
             f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
         )
-    return native(array, name)
+    return plain_array(array, name)
 
 
 def require_same_kind(**arrays: Array) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self, final
 
-from tnattn.arrays import Array, Rng, check_finite, dtype_name, eps, is_array, require_floating
+from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
+from tnattn.decomposition.scaling import restored, scaled
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.tensor import StructuredTensor
 
@@ -26,6 +27,10 @@ class Decomposition(Parameters, abc.ABC):
     order: int = field(default=3, kw_only=True)
 
     reads_entries: ClassVar[bool] = False  # whether it takes tensors known by their entries
+    exact_at_full_rank: ClassVar[bool] = True  # whether the largest ranks of ``with_rank`` reproduce every tensor
+    recovers_rank: ClassVar[bool] = True  # whether rank r reproduces a sum of r outer products of vectors
+    recovery: ClassVar[float] = 1e-6  # relative error at which it has; larger for iterations that stop early
+    lowers_rank: ClassVar[bool] = False  # whether its rank is a limit, lowered to what a tensor admits, or a demand
 
     @final
     def __call__(self, tensor: Array | EntryTensor, *, rng: Rng | None = None) -> StructuredTensor:
@@ -49,23 +54,26 @@ class Decomposition(Parameters, abc.ABC):
         if not is_array(tensor) and not (on_demand and self.reads_entries):
             cure = "use TTCross, which reads entries" if on_demand else "convert it with numpy.asarray(...)"
             raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; {cure}")
-        like: Array = tensor.like if isinstance(tensor, EntryTensor) else tensor
-        require_floating(like, "tensor")
-        if eps(like) > eps("float32"):
-            raise TypeError(f"tensor has dtype {dtype_name(like.dtype)}; convert it to float32 or float64")
+        require_single_or_double(tensor.like if isinstance(tensor, EntryTensor) else tensor, "tensor")
         shape = tuple(int(n) for n in tensor.shape)
         if len(shape) < self.order:
             raise ValueError(f"tensor has shape {shape}, fewer axes than order {self.order}; reduce order")
         if min(shape) == 0:
             raise ValueError(f"tensor has shape {shape}; every axis must have at least one entry; drop the empty ones")
         self._require_fit(tensor)
-        if not on_demand:
-            check_finite(tensor, "tensor")
-        return self.decompose(tensor, rng=rng)
+        if isinstance(tensor, EntryTensor):
+            return restored(self.decompose(tensor, rng=rng), None)  # scales what it reads itself
+        harmless, exponent = scaled(plain_array(tensor, "tensor"), order=self.order)
+        return restored(self.decompose(harmless, rng=rng), exponent)
 
     @abc.abstractmethod
     def decompose(self, tensor: Array, *, rng: Rng | None) -> StructuredTensor:
-        """Decompose a tensor that has been checked; see ``__call__``."""
+        """Decompose a tensor that has been checked and whose entries have harmless squares; see ``__call__``.
+
+        The call scales a tensor by a power of two where squares of its entries would leave the range of the dtype, and
+        the fields of the result named in its ``homogeneous`` back. It copies the arrays of the result, so that they may
+        be views of the tensor, or broadcast.
+        """
 
     @abc.abstractmethod
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
@@ -85,6 +93,18 @@ class Decomposition(Parameters, abc.ABC):
 
     def __post_init__(self) -> None:
         require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
+
+
+def as_rank(rank: int) -> int:
+    """Return a rank as a Python integer; raise TypeError if it is none, ValueError if it is not positive."""
+    return as_integer(rank, "rank", least=1, cure="keep at least one")
+
+
+def require_single_or_double(x: Array, name: str) -> None:
+    """Raise TypeError unless an array is of float32 or float64: half precision holds no sum of squares."""
+    require_floating(x, name)
+    if eps(x) > eps("float32"):
+        raise TypeError(f"{name} has dtype {dtype_name(x.dtype)}; convert it to float32 or float64")
 
 
 def require_integer(name: str, value: int, *, low: int, cure: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.base import Decomposition, require_integer
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.multilinear import mode_product
-from tnattn.decomposition.scaling import norm, scaled
+from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
@@ -42,6 +42,8 @@ class FittedBlockTerms(BlockTermTensor):
     sweeps: Array
     converged: Array
     residual: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*BlockTermTensor.homogeneous, "error_certificate")
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,12 @@ class BlockTerm(Decomposition):
 
     def _fitted(self, tensor: Array, terms: int) -> FittedBlockTerms:
         xp, order = array_namespace(tensor), self.order
-        target, scale = scaled(tensor, order=order)
-        residual, found = target, []
+        residual, found = tensor, []
         for _ in range(terms):
             start = self._term.decompose(residual, rng=None)
             found.append(TuckerTensor(start.core, start.factors))
             residual = residual - found[-1].to_dense()
-        size = norm(target, order=order)
+        size = norm(tensor, order=order)
         size = xp.where(size > 0, size, xp.ones_like(size))
         error = norm(residual, order=order) / size
         active, taken = xp.ones_like(error) > 0, xp.zeros_like(error, dtype=xp.int64)
@@ -126,11 +127,10 @@ class BlockTerm(Decomposition):
             active, error = active & (error - after > self.tolerance), after
         factors = [xp.stack([term.factors[j] for term in found], axis=-3) for j in range(order)]
         cores = xp.stack([term.core for term in found], axis=-order - 1)
-        factor = xp.reshape(scale, (*scale.shape[: scale.ndim - order], 1, *(1,) * order))
         return FittedBlockTerms(
-            core=cores * factor,
+            core=cores,
             factors=tuple(factors),
-            error_certificate=error * size * xp.reshape(scale, error.shape),
+            error_certificate=error * size,
             sweeps=taken,
             converged=~active,
             residual=error,

@@ -6,17 +6,18 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_integer
 from tnattn.decomposition.cp_path import Extrapolation
 from tnattn.decomposition.cp_start import CPStart, SingularVectorStart
 from tnattn.decomposition.cp_sweep import cp_sweep, gram, relative_error
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import scaled_with_energy
+from tnattn.decomposition.scaling import energy, unit
+from tnattn.decomposition.vanished_terms import revived
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
@@ -50,6 +51,8 @@ class FittedCP(CPTensor):
     error_certificate: Array
     residual: Array
     congruence: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*CPTensor.homogeneous, "error_certificate")
 
     @property
     def degenerate(self) -> Array:
@@ -89,6 +92,8 @@ class CPALS(Decomposition):
     the condition number of the Khatri-Rao product. Errors come from the last of these problems, without another pass.
     """
 
+    recovery: ClassVar[float] = 1e-3  # sweeps stop early
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     sweeps: int = 50
     tolerance: float = 1e-6
@@ -107,7 +112,7 @@ class CPALS(Decomposition):
         require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
+        return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
@@ -118,30 +123,31 @@ class CPALS(Decomposition):
 
     def _fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
-        whole, scale, total = scaled_with_energy(tensor, order=order)
-        factors = list(self.start.factors(whole, rank=rank, order=order, rng=rng))
+        total = energy(tensor, order=order)
+        starts = self.start.factors(tensor, rank=rank, order=order, rng=rng)
+        factors = [unit(factor, order=2)[0] for factor in starts]  # only their ranges matter
         size, captured = xp.sqrt(total), xp.zeros_like(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         history, path = History(size > 0, self.tolerance), Extrapolation()
         for _ in range(self.sweeps):
             guess = path.guess(factors, weights) if self.extrapolate else None
-            swept, lengths, reached, accepted = cp_sweep(whole, factors, order=order, guess=guess, captured=captured)
+            swept, lengths, reached, accepted = cp_sweep(tensor, factors, order=order, guess=guess, captured=captured)
             path.judge(accepted)
             active = history.active
             factors = [xp.where(active[..., None, None], new, old) for new, old in zip(swept, factors, strict=True)]
             weights = xp.where(active[..., None], lengths, weights)
             captured = xp.where(active, reached, captured)
-            if not history.record(relative_error(whole, weights, factors, captured, size, digits=3)):
+            if not history.record(relative_error(tensor, weights, factors, captured, size, digits=3)):
                 break
-        residual = relative_error(whole, weights, factors, captured, size, digits=6)
-        factor = scale[(..., *(0,) * order)]
+            factors = revived(tensor, weights, factors, captured, active=history.active)
+        residual = relative_error(tensor, weights, factors, captured, size, digits=6)
         return FittedCP(
-            weights=weights * factor[..., None],
+            weights=weights,
             factors=tuple(factors),
             errors=history.stacked(),
             sweeps=history.sweeps,
             converged=history.converged,
-            error_certificate=residual * size * factor,
+            error_certificate=residual * size,
             residual=residual,
             congruence=congruence(factors),
         )
@@ -149,6 +155,7 @@ class CPALS(Decomposition):
 
 def largest_rank(sizes: Sequence[int]) -> int:
     """Return a number of terms with which every tensor of the given sizes is exact."""
+    sizes = [int(n) for n in sizes]
     return math.prod(sizes) // max(sizes)
 
 

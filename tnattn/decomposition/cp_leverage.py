@@ -6,10 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_integer
 from tnattn.decomposition.cp_als import FittedCP, congruence, largest_rank, require_rank
 from tnattn.decomposition.cp_start import CPStart, GaussianStart
 from tnattn.decomposition.cp_sweep import half_sweep, normal_solution, relative_error, unit_columns
@@ -17,7 +17,8 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import scaled_with_energy
+from tnattn.decomposition.scaling import energy, unit
+from tnattn.decomposition.vanished_terms import revived
 from tnattn.randnla.leverage import leverage_scores
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 
@@ -64,6 +65,8 @@ class CPLeverage(Decomposition):
     modes; a stack shares its uniform numbers.
     """
 
+    recovery: ClassVar[float] = 1e-3  # epochs stop early
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     samples: int = 1024
     deterministic: int = 0
@@ -87,7 +90,7 @@ class CPLeverage(Decomposition):
         require_optional_tolerance(self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        return dataclasses.replace(self, rank=min(rank, largest_rank(sizes)), rtol=None)
+        return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         require_rank(self.rank, mode_sizes(tensor, order=self.order))
@@ -99,32 +102,33 @@ class CPLeverage(Decomposition):
 
     def _fitted(self, tensor: Array, rank: int, *, rng: Rng) -> FittedCP:
         xp, order = array_namespace(tensor), self.order
-        whole, scale, total = scaled_with_energy(tensor, order=order)
-        factors = list(self.start.factors(whole, rank=rank, order=order, rng=rng))
+        total = energy(tensor, order=order)
+        starts = self.start.factors(tensor, rank=rank, order=order, rng=rng)
+        factors = [unit(factor, order=2)[0] for factor in starts]  # only their ranges matter
         size = xp.sqrt(total)
         weights = xp.zeros_like(factors[0][..., 0, :])
         best, best_weights, captured = factors, weights, xp.zeros_like(size)
         least = xp.astype(size > 0, size.dtype)
         history = History(size > 0, self.tolerance, PATIENCE)
         for _ in range(self.epochs):
-            factors = self._sampled_sweeps(whole, factors, rng=rng)
-            factors, weights, reached = half_sweep(whole, factors, order=order)
-            error = relative_error(whole, weights, factors, reached, size, digits=3)
+            factors = self._sampled_sweeps(tensor, factors, rng=rng)
+            factors, weights, reached = half_sweep(tensor, factors, order=order)
+            error = relative_error(tensor, weights, factors, reached, size, digits=3)
             better = history.active & (error < least)
             best = [xp.where(better[..., None, None], new, old) for new, old in zip(factors, best, strict=True)]
             best_weights = xp.where(better[..., None], weights, best_weights)
             captured, least = xp.where(better, reached, captured), xp.where(better, error, least)
             if not history.record(least):
                 break
-        residual = relative_error(whole, best_weights, best, captured, size, digits=6)
-        factor = scale[(..., *(0,) * order)]
+            factors = revived(tensor, weights, factors, reached, active=history.active)
+        residual = relative_error(tensor, best_weights, best, captured, size, digits=6)
         return FittedCP(
-            weights=best_weights * factor[..., None],
+            weights=best_weights,
             factors=tuple(best),
             errors=history.stacked(),
             sweeps=history.sweeps * self.sweeps,
             converged=history.converged,
-            error_certificate=residual * size * factor,
+            error_certificate=residual * size,
             residual=residual,
             congruence=congruence(best),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, array_namespace, contract
 from tnattn.decomposition.truncated import true_storage
@@ -45,6 +46,8 @@ class CrossTrain(TensorTrain):
     sampled_fibres: int
     sweeps: int
 
+    homogeneous: ClassVar[tuple[str, ...]] = (*TensorTrain.homogeneous, "fit")
+
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
@@ -71,6 +74,8 @@ class CrossFit:
     train: TensorTrain
     rows: tuple[Array, ...]
     inverses: tuple[Array, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("train",)
 
     @property
     def interpolates(self) -> bool:

@@ -16,8 +16,9 @@ from tnattn.arrays import (
     device,
     dtype_name,
     integers,
-    quiet_overflow,
+    plain_array,
 )
+from tnattn.decomposition.scaling import HALF_RANGE, SAFE_EXPONENT, exponents, largest_entries, times_power
 from tnattn.structured.sparse import gather_rows
 
 BLOCK = 1 << 20  # entries asked for at a time
@@ -73,41 +74,64 @@ class ArrayEntries(EntryTensor):
         return xp.take_along_axis(flat, linear_index(indices, sizes), axis=-1)
 
 
+class LargerEntry(Exception):
+    """An entry is too large for the unit in which those before were given; see ``CountedEntries.entries``."""
+
+
 class CountedEntries:
     """Entries of a stack of tensors, one by one or in blocks, with the number of those that were asked for.
+
+    Entries are given as multiples of a power of two for each tensor, so that their squares neither overflow nor vanish:
+    of the largest of the first that are not zero, and of a larger one once an entry is found that needs it.
 
     Parameters
     ----------
     tensor : EntryTensor
     order : int
         The trailing axes that are modes; the rest is batch.
+
+    Attributes
+    ----------
+    exponent : Array, (...)
+        Entries of the tensor are those given times 2^exponent.
     """
 
     def __init__(self, tensor: EntryTensor, order: int) -> None:
-        self._tensor, self.evaluations, shape = tensor, 0, tuple(tensor.shape)
+        self._tensor, self.evaluations, shape = tensor, 0, tuple(int(n) for n in tensor.shape)
         self.batch, self.sizes = shape[: len(shape) - order], shape[len(shape) - order :]
         self.like = tensor.like
+        xp = array_namespace(self.like)
+        self.exponent = xp.zeros(self.batch, dtype=self.like.dtype, device=device(self.like))
+        self._seen = xp.zeros(self.batch, dtype=xp.bool, device=device(self.like))
 
     def entries(self, indices: Array) -> Array:
-        """Return entries (..., m) at multi-indices (..., m, d).
+        """Return entries (..., m) at multi-indices (..., m, d), in units of the power of two.
 
         Raises
         ------
+        LargerEntry
+            If one is so large in this unit that squares may overflow. The unit has grown; what was read must be read
+            again.
+        TypeError
+            If they are not of the dtype of ``like``.
         ValueError
-            If one is NaN, infinite, or so large that the sum of their squares overflows.
+            If one is NaN or infinite.
         """
         self.evaluations += math.prod(indices.shape[:-1])
-        found = self._tensor.entries(indices)
+        found = plain_array(self._tensor.entries(indices), "an entry that was asked for")
+        if dtype_name(found.dtype) != dtype_name(self.like.dtype):
+            raise TypeError(f"entries are {dtype_name(found.dtype)}, but those of like {dtype_name(self.like.dtype)}")
         check_finite(found, "an entry that was asked for")
-        xp = array_namespace(found)
-        with quiet_overflow():
-            square = xp.sum(found * found)
-        if not bool(xp.isfinite(square)):
-            raise ValueError(
-                f"tensor has entries as large as {float(xp.max(xp.abs(found))):.3g}, whose squares overflow "
-                f"{dtype_name(found.dtype)}; divide it by its size first"
-            )
-        return found
+        xp, largest = array_namespace(found), largest_entries(found, order=1)
+        needed = exponents(found, order=1)
+        harmless = xp.where(xp.abs(needed) <= SAFE_EXPONENT, xp.zeros_like(needed), needed)
+        self.exponent = xp.where(self._seen | (largest == 0), self.exponent, harmless)
+        larger = (largest > 0) & (needed - self.exponent > HALF_RANGE[dtype_name(found.dtype)] * 0.4)
+        self._seen = self._seen | (largest > 0)
+        if bool(xp.any(larger)):
+            self.exponent = xp.where(larger, needed, self.exponent)
+            raise LargerEntry
+        return times_power(found, -self.exponent) if bool(xp.any(self.exponent != 0)) else found
 
     def no_index(self) -> Array:
         """Return the one multi-index (..., 1, 0) of no modes."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.subspace import masked_columns, mode_subspace
 from tnattn.decomposition.truncated import OrthonormalTucker
@@ -43,6 +44,8 @@ class FittedTucker(OrthonormalTucker):
     converged: Array
     error_certificate: Array
     residual: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTucker.homogeneous, "error_certificate")
 
 
 @dataclass(frozen=True)
@@ -81,30 +84,28 @@ class HOOI(TuckerTruncation):
         xp, order = array_namespace(tensor), self.order
         sizes = mode_sizes(tensor, order=order)
         ranks = self.ranks_for(sizes)
-        whole, scale = scaled(tensor, order=order)
-        total = energy(whole, order=order)
+        total = energy(tensor, order=order)
         allowed = None if self.rtol is None else self.rtol**2 / order * total
         modes = cheapest_order(sizes, ranks, range(order))
-        core, found = truncated_modes(whole, modes, order=order, ranks=ranks, allowed=allowed)
+        core, found = truncated_modes(tensor, modes, order=order, ranks=ranks, allowed=allowed)
         bases = [found[j].basis for j in range(order)]
         mode_ranks = xp.stack([found[j].ranks for j in range(order)], axis=-1)
         history = History(total > 0, self.tolerance)
-        history.start(_relative_error(whole, bases, core, total))
+        history.start(_relative_error(tensor, bases, core, total))
         for _ in range(self.sweeps):
-            swept, moved = improved_bases(whole, bases, mode_ranks)
+            swept, moved = improved_bases(tensor, bases, mode_ranks)
             bases = [xp.where(history.active[..., None, None], new, old) for new, old in zip(swept, bases, strict=True)]
             core = xp.where(history.active[(..., *(None,) * order)], moved, core)
-            if not history.record(_relative_error(whole, bases, core, total)):
+            if not history.record(_relative_error(tensor, bases, core, total)):
                 break
-        factor = scale[(..., *(0,) * order)]
         return FittedTucker(
-            core=core * scale,
+            core=core,
             factors=tuple(bases),
             mode_ranks=mode_ranks,
             errors=history.stacked(),
             sweeps=history.sweeps,
             converged=history.converged,
-            error_certificate=history.errors[-1] * xp.sqrt(total) * factor,
+            error_certificate=history.errors[-1] * xp.sqrt(total),
             residual=history.errors[-1],
         )
 

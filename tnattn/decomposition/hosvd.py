@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.truncation import TuckerTruncation
@@ -35,12 +35,11 @@ class HOSVD(TuckerTruncation):
         xp = array_namespace(tensor)
         sizes = mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        whole, scale = scaled(tensor, order=self.order)
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(whole, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
         steps = [
-            mode_subspace(whole, mode, order=self.order, rank=rank, energy=allowed) for mode, rank in enumerate(ranks)
+            mode_subspace(tensor, mode, order=self.order, rank=rank, energy=allowed) for mode, rank in enumerate(ranks)
         ]
-        core = whole
+        core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, scale, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None)

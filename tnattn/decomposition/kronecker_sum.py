@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.scaling import energy, norm
+from tnattn.decomposition.base import require_single_or_double
+from tnattn.decomposition.scaling import energy, norm, restored, scaled
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
@@ -37,6 +39,8 @@ class NearestKroneckerSum(KroneckerSum):
     ranks: Array
     residual: Array
     converged: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("right", "error_certificate")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class NearestKronecker(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> NearestKroneckerSum:
         dense = a.to_dense()
+        require_single_or_double(dense, "a")
+        dense, exponent = scaled(dense, order=2, name="a")
+        return restored(self._nearest(dense), exponent)
+
+    def _nearest(self, dense: Array) -> NearestKroneckerSum:
+        """Approximate matrices whose entries have harmless squares."""
         xp = array_namespace(dense)
         require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, to_host
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, norm, scaled
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.truncation import Truncation
 from tnattn.structured.partial_tucker import PartialTuckerTensor
@@ -33,6 +34,8 @@ class TruncatedPartialTucker(PartialTuckerTensor):
     discarded: Array
     mode_ranks: Array
     mode_order: tuple[int, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*PartialTuckerTensor.homogeneous, "discarded")
 
     @property
     def error_certificate(self) -> Array:
@@ -113,17 +116,16 @@ class PartialTucker(Truncation):
         sizes = mode_sizes(tensor, order=order)
         ranks = self.ranks_for(sizes)
         wanted = None if ranks is None else self._core_sizes(sizes, ranks)
-        whole, scale = scaled(tensor, order=order)
-        allowed = None if self.rtol is None else self.rtol**2 / len(compressed) * energy(whole, order=order)
+        allowed = None if self.rtol is None else self.rtol**2 / len(compressed) * energy(tensor, order=order)
         modes = cheapest_order(sizes, wanted, compressed)
-        core, found = truncated_modes(whole, modes, order=order, ranks=wanted, allowed=allowed)
+        core, found = truncated_modes(tensor, modes, order=order, ranks=wanted, allowed=allowed)
         discarded = xp.sqrt(xp.stack([found[j].discarded for j in compressed], axis=-1))
         return TruncatedPartialTucker(
-            core=core * scale,
+            core=core,
             factors=tuple(found[j].basis for j in compressed),
             modes=compressed,
             mode_count=order,
-            discarded=discarded * scale[(..., *(0,) * order)][..., None],
+            discarded=discarded,
             mode_ranks=xp.stack([found[j].ranks for j in compressed], axis=-1),
             mode_order=modes,
         )

@@ -6,12 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_single_or_double
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.scaling import norm, restored, scaled
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
 from tnattn.decomposition.tt_svd import TTSVD
@@ -43,6 +43,8 @@ class QuantisedTensor(StructuredTensor):
 
     digits: TruncatedTensorTrain
     unpadded: tuple[int, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("digits",)
 
     @property
     def order(self) -> int:
@@ -129,6 +131,9 @@ class QuantisedTT(Decomposition):
     the truncation makes in them is counted as if it mattered.
     """
 
+    recovers_rank: ClassVar[bool] = False  # bonds between digits have other ranks than modes
+    lowers_rank: ClassVar[bool] = True  # bonds near the ends admit 2, 4, ... only
+
     rank: int | None = None
     rtol: float | None = None
 
@@ -139,8 +144,7 @@ class QuantisedTT(Decomposition):
         TTSVD(ranks=self.rank, rtol=self.rtol)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        require_integer("rank", rank, low=1, cure="keep at least one")
-        return dataclasses.replace(self, rank=rank, rtol=None)
+        return dataclasses.replace(self, rank=as_rank(rank), rtol=None)
 
     def _require_fit(self, tensor: Array) -> None:
         sizes = mode_sizes(tensor, order=self.order)
@@ -179,6 +183,8 @@ class QuantisedMatrix(TTMatrix):
     residual: Array
     converged: Array
 
+    homogeneous: ClassVar[tuple[str, ...]] = ("cores", "error_certificate")
+
 
 @dataclass(frozen=True)
 class QuantisedTTMatrix(MatrixMethod):
@@ -208,6 +214,12 @@ class QuantisedTTMatrix(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
         dense = a.to_dense()
+        require_single_or_double(dense, "a")
+        dense, exponent = scaled(dense, order=2, name="a")
+        return restored(self._truncated(dense), exponent)
+
+    def _truncated(self, dense: Array) -> QuantisedMatrix:
+        """Approximate matrices whose entries have harmless squares."""
         xp = array_namespace(dense)
         require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])

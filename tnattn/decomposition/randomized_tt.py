@@ -8,7 +8,7 @@ from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.randomized_tucker import FIRST_RANK
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import Subspace, leading_subspace
 from tnattn.decomposition.train_truncation import TrainTruncation
 from tnattn.decomposition.truncated import TruncatedTensorTrain
@@ -69,7 +69,7 @@ class RandomizedTTSVD(TrainTruncation):
         xp = array_namespace(tensor)
         sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
         ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
-        rest, scale = scaled(tensor, order=self.order)
+        rest = tensor
         allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
@@ -80,8 +80,8 @@ class RandomizedTTSVD(TrainTruncation):
             bond = step.basis.shape[-1]
         discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
-            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1)) * xp.reshape(scale, (*batch, 1, 1, 1))),
-            discarded=discarded * xp.reshape(scale, (*batch, 1)),
+            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
+            discarded=discarded,
             bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         )
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
 from tnattn.decomposition.scaling import energy as energy_of
-from tnattn.decomposition.scaling import scaled
 from tnattn.decomposition.sequential import cheapest_order
 from tnattn.decomposition.subspace import Subspace, column_signs, leading_subspace, mode_subspace
 from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
@@ -136,13 +135,13 @@ class RandomizedSTHOSVD(RandomizedTruncation):
         rng = require_rng(rng, "RandomizedSTHOSVD")
         sizes = mode_sizes(tensor, order=self.order)
         ranks, modes = self.ranks_for(sizes), self.modes(sizes)
-        core, scale = scaled(tensor, order=self.order)
+        core = tensor
         allowed = None if self.rtol is None else self.rtol**2 / self.order * energy_of(core, order=self.order)
         found = {}
         for mode in modes:
             rank = None if ranks is None else ranks[mode]
             found[mode], core = self._projected(core, mode, rank=rank, allowed=allowed, rng=rng)
-        return truncated_tucker(core, scale, [found[j] for j in range(self.order)], mode_order=modes)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)
 
 
 @dataclass(frozen=True)
@@ -163,15 +162,14 @@ class RandomizedHOSVD(RandomizedTruncation):
         rng = require_rng(rng, "RandomizedHOSVD")
         xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        whole, scale = scaled(tensor, order=self.order)
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy_of(whole, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy_of(tensor, order=self.order)
         steps = [
-            self._projected(whole, mode, rank=rank, allowed=allowed, rng=rng)[0] for mode, rank in enumerate(ranks)
+            self._projected(tensor, mode, rank=rank, allowed=allowed, rng=rng)[0] for mode, rank in enumerate(ranks)
         ]
-        core = whole
+        core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, scale, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None)
 
 
 def _captured(a: Array, basis: Array) -> Array:

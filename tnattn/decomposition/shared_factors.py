@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_product
@@ -25,6 +26,8 @@ class SharedTucker(TruncatedPartialTucker):
     """
 
     member_errors: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*TruncatedPartialTucker.homogeneous, "member_errors")
 
 
 @dataclass(frozen=True)

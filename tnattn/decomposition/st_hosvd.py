@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.truncation import TuckerTruncation
@@ -52,7 +52,6 @@ class STHOSVD(TuckerTruncation):
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         sizes = mode_sizes(tensor, order=self.order)
         ranks, modes = self.ranks_for(sizes), self.modes(sizes)
-        whole, scale = scaled(tensor, order=self.order)
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(whole, order=self.order)
-        core, found = truncated_modes(whole, modes, order=self.order, ranks=ranks, allowed=allowed)
-        return truncated_tucker(core, scale, [found[j] for j in range(self.order)], mode_order=modes)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
+        core, found = truncated_modes(tensor, modes, order=self.order, ranks=ranks, allowed=allowed)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, array_namespace, to_host
 from tnattn.decomposition.scaling import norm
@@ -55,6 +56,8 @@ class TruncatedTucker(OrthonormalTucker):
     discarded: Array
     mode_order: tuple[int, ...] | None
 
+    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTucker.homogeneous, "discarded")
+
     @property
     def error_certificate(self) -> Array:
         """Frobenius error (...): exact for modes truncated one after the other, else an upper bound.
@@ -102,6 +105,8 @@ class TruncatedTensorTrain(OrthonormalTensorTrain):
 
     discarded: Array
 
+    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTensorTrain.homogeneous, "discarded")
+
     @property
     def error_certificate(self) -> Array:
         """Frobenius error (...), exact: the root of the sum of the squares of what was discarded."""
@@ -123,6 +128,8 @@ class SketchedTensorTrain(OrthonormalTensorTrain):
 
     error_certificate: Array
 
+    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTensorTrain.homogeneous, "error_certificate")
+
 
 def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:
     """Return the scalars of a stack of trains of the given sizes with ranks (..., d - 1), without any padding."""
@@ -132,16 +139,14 @@ def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:
     return int(total.sum())
 
 
-def truncated_tucker(
-    core: Array, scale: Array, steps: Sequence[Subspace], *, mode_order: tuple[int, ...] | None
-) -> TruncatedTucker:
-    """Return the result of a truncation of a tensor that was scaled, given the subspaces in the order of the modes."""
+def truncated_tucker(core: Array, steps: Sequence[Subspace], *, mode_order: tuple[int, ...] | None) -> TruncatedTucker:
+    """Return the result of a truncation, given the subspaces in the order of the modes."""
     xp = array_namespace(core)
     discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
     return TruncatedTucker(
-        core=core * scale,
+        core=core,
         factors=tuple(step.basis for step in steps),
-        discarded=discarded * xp.reshape(scale, (*discarded.shape[:-1], 1)),
+        discarded=discarded,
         mode_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         mode_order=mode_order,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tnattn.arrays import Array, dtype_name, eps
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank
 from tnattn.decomposition.entries import EntryTensor
 
 DEFAULT_TOLERANCE = 1e-2
@@ -42,7 +42,7 @@ class Truncation(Decomposition):
             raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed; give ranks for an exact decomposition")
         for rank in self.ranks if isinstance(self.ranks, tuple) else (self.ranks,):
             if rank is not None:
-                require_integer("rank", rank, low=1, cure="keep at least one")
+                as_rank(rank)
         if isinstance(self.ranks, tuple) and len(self.ranks) != self._rank_count:
             raise ValueError(
                 f"ranks {self.ranks} are {len(self.ranks)} numbers; {self._rank_count} are needed at order {self.order}"
@@ -83,8 +83,9 @@ class Truncation(Decomposition):
         return ranks
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
-        require_integer("rank", rank, low=1, cure="keep at least one")
-        return dataclasses.replace(self, ranks=tuple(min(rank, n) for n in self.rank_limits(sizes)), rtol=None)
+        rank = as_rank(rank)
+        limits = self.rank_limits([int(n) for n in sizes])
+        return dataclasses.replace(self, ranks=tuple(min(rank, n) for n in limits), rtol=None)
 
     def _require_fit(self, tensor: Array | EntryTensor) -> None:
         sizes = tuple(int(n) for n in tensor.shape[len(tensor.shape) - self.order :])

@@ -22,12 +22,14 @@ from tnattn.decomposition.entries import (
     ArrayEntries,
     CountedEntries,
     EntryTensor,
+    LargerEntry,
     prefixed,
     suffixed,
     united,
 )
 from tnattn.decomposition.pivoting import every_row, fitted, interpolation
 from tnattn.decomposition.sampled_fibres import SampledFibres, sample_fibres
+from tnattn.decomposition.scaling import restored
 from tnattn.decomposition.train_truncation import TrainTruncation
 from tnattn.decomposition.tt_rounding import TTRounding
 from tnattn.linalg import rank_for_tolerance, small_svd
@@ -98,6 +100,14 @@ class TTCross(TrainTruncation):
     def decompose(self, tensor: Array | EntryTensor, *, rng: Rng | None) -> CrossTrain:
         generator = require_rng(rng, type(self).__name__)
         source = CountedEntries(ArrayEntries(tensor, self.order) if is_array(tensor) else tensor, self.order)
+        while True:
+            try:
+                return restored(self._crossed(source, generator), source.exponent)
+            except LargerEntry:  # each time by more than half of the range of the dtype, so that it ends soon
+                continue
+
+    def _crossed(self, source: CountedEntries, generator: Rng) -> CrossTrain:
+        """Fit a train to the entries in their unit."""
         ranks = self.ranks_for(source.sizes)
         bonds = self._bonds(source, ranks)
         columns, most = self._first_columns(source, bonds, generator), self.sweeps or SWEEPS[ranks is None]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, Rng, array_namespace, contract, device, eps, normal, require_rng
-from tnattn.decomposition.base import require_integer
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.arrays import (
+    Array,
+    Rng,
+    array_namespace,
+    check_finite,
+    contract,
+    device,
+    eps,
+    normal,
+    plain_array,
+    require_rng,
+)
+from tnattn.decomposition.base import require_integer, require_single_or_double
+from tnattn.decomposition.scaling import energy, norm, restored, times_power, unit
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
 from tnattn.decomposition.tt_svd import TTSVD
@@ -31,7 +41,7 @@ class TTRounding(Parameters):
     Notes
     -----
     O(d n r^3). Oseledets 2011, Algorithm 2: the same result as TT-SVD of the formed tensor, and the same identity: the
-    discarded energies add up to the square of the error. Not checked: that the cores are finite.
+    discarded energies add up to the square of the error.
     """
 
     ranks: int | tuple[int, ...] | None = None
@@ -51,19 +61,19 @@ class TTRounding(Parameters):
         Raises
         ------
         TypeError
-            If ``train`` is no tensor train.
+            If ``train`` is no tensor train, or its cores are not of float32 or float64.
         ValueError
-            If it has a single core, the number of ranks does not fit its order, or the tolerance is below rounding.
+            If it has a single core, the number of ranks does not fit its order, the tolerance is below rounding, or
+            cores or result are not finite.
         """
-        require_train(train)
+        train = admitted(train)
         floor = max(train.sizes) * eps(train.like)
         if self.rtol is not None and self.rtol < floor:
             raise ValueError(f"rtol {self.rtol} is below {floor:.2g}, what the dtype resolves; raise it or give ranks")
         ranks = bounded_ranks(self.ranks, train)
         self.truncation(train.order)
         xp = array_namespace(*train.cores)
-        harmless, scale = scaled_cores(train)
-        cores = orthogonalised_from_right(harmless)
+        cores, exponent = orthogonalised_from_right(train)
         total = energy(cores[0], order=3)
         allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * total
         done, steps = [], []
@@ -81,11 +91,12 @@ class TTRounding(Parameters):
             kept = step.basis if basis is None else xp.matmul(basis, step.basis)  # (..., left n, rank)
             done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)
-        return TruncatedTensorTrain(
-            cores=(*done, cores[-1] * scale),
-            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)) * scale[..., 0, 0],
+        found = TruncatedTensorTrain(
+            cores=(*done, cores[-1]),
+            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)),
             bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         )
+        return restored(found, exponent)
 
 
 @dataclass(frozen=True)
@@ -123,18 +134,20 @@ class RandomizedTTRounding(Parameters):
         Raises
         ------
         TypeError
-            If ``train`` is no tensor train, or there is no generator.
+            If ``train`` is no tensor train, its cores are not of float32 or float64, or there is no generator.
+        ValueError
+            See ``TTRounding``.
         """
         generator = require_rng(rng, type(self).__name__)
-        require_train(train)
+        train = admitted(train)
         wanted = bounded_ranks(self.ranks, train)
         assert wanted is not None
-        train, scale = scaled_cores(train)
         sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.ranks, strict=True)]
         sketches = self._sketches(train, sizes, generator)
         grams = right_grams(train) if self.certify else [None] * len(sketches)
         xp = array_namespace(*train.cores)
-        current, done, missed = train.cores[0], [], []
+        current, exponent = unit(train.cores[0], order=3)
+        done, missed = [], []
         for sketch, gram, following in zip(sketches, grams, train.cores[1:], strict=True):
             batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
             matrix = xp.reshape(current, (*batch, left * n, right))
@@ -144,58 +157,69 @@ class RandomizedTTRounding(Parameters):
             rest = xp.matmul(xp.matrix_transpose(basis), matrix)
             if gram is not None:
                 outside = matrix - xp.matmul(basis, rest)
-                missed.append(xp.sum(xp.matmul(outside, gram) * outside, axis=(-2, -1)))
-            current = contract("...ab,...bnc->...anc", rest, following)
+                lost = xp.sum(xp.matmul(outside, gram[0]) * outside, axis=(-2, -1))
+                missed.append((xp.sqrt(xp.maximum(lost, xp.zeros_like(lost))), exponent + gram[1]))
+            scaled, further = unit(following, order=3)
+            current, growth = unit(contract("...ab,...bnc->...anc", rest, scaled), order=3)
+            exponent = exponent + further + growth
         rounded = TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
         certificate = xp.full_like(rounded.error_certificate, xp.nan)
         if missed:
-            lost = sum(xp.maximum(one, xp.zeros_like(one)) for one in missed)
-            certificate = rounded.error_certificate + xp.sqrt(lost)
-        return SketchedTensorTrain(
-            (*rounded.cores[:-1], rounded.cores[-1] * scale),
-            bond_ranks=rounded.bond_ranks,
-            error_certificate=certificate * scale[..., 0, 0, 0],
-        )
+            parts = [times_power(lost, place - exponent) for lost, place in missed]
+            certificate = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
+        found = SketchedTensorTrain(rounded.cores, bond_ranks=rounded.bond_ranks, error_certificate=certificate)
+        return restored(found, exponent)
 
     @staticmethod
     def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:
-        """Return for every bond the product (..., r_k, size_k) of the cores to its right with a random train."""
+        """Return for every bond the product (..., r_k, size_k) of the cores to its right with a random train.
+
+        Up to a power of two, which changes no range.
+        """
         bonds = [*sizes, 1]
         sketch, found = None, []
         for place in range(train.order - 1, 0, -1):
-            core = train.cores[place]
+            core = unit(train.cores[place], order=3)[0]
             shape = (bonds[place - 1], int(core.shape[-2]), bonds[place])
             drawn = normal(rng, shape, like=core) / (shape[0] * shape[1]) ** 0.5
             if sketch is None:
                 sketch = contract("...ab,cb->...ac", core[..., 0], drawn[..., 0])
             else:
                 sketch = contract("...anb,...bd,cnd->...ac", core, sketch, drawn)
+            sketch = unit(sketch, order=2)[0]
             found.append(sketch)
         return found[::-1]
 
 
-def scaled_cores(train: TensorTrain) -> tuple[TensorTrain, Array]:
-    """Return a train whose cores have harmless squares, and the factor (..., 1, 1, 1) that restores it."""
-    cores, scales = zip(*(scaled(core, order=3) for core in train.cores), strict=True)
-    return TensorTrain(cores), math.prod(scales[1:], start=scales[0])
+def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:
+    """Return for every inner bond the Gram matrix (..., r_k, r_k) of the rows of what lies to its right.
 
-
-def right_grams(train: TensorTrain) -> list[Array]:
-    """Return for every inner bond the Gram matrix (..., r_k, r_k) of the rows of what lies to its right."""
-    found: list[Array] = []
-    for core in train.cores[:0:-1]:
+    With an exponent e (...): the Gram matrix is the array times 2^(2 e).
+    """
+    xp = array_namespace(*train.cores)
+    found: list[tuple[Array, Array]] = []
+    for place in range(train.order - 1, 0, -1):
+        core, exponent = unit(train.cores[place], order=3)
         if not found:
-            found.append(contract("...an,...cn->...ac", core[..., 0], core[..., 0]))
+            product = contract("...an,...cn->...ac", core[..., 0], core[..., 0])
         else:
-            found.append(contract("...anb,...bd,...cnd->...ac", core, found[-1], core))
+            product = contract("...anb,...bd,...cnd->...ac", core, found[-1][0], core)
+            exponent = exponent + found[-1][1]
+        half = xp.floor(unit(product, order=2)[1] / 2)
+        found.append((times_power(product, -2 * half), exponent + half))
     return found[::-1]
 
 
-def orthogonalised_from_right(train: TensorTrain) -> list[Array]:
-    """Return cores of the same tensor, all but the first with orthonormal rows; bonds shrink to what cores admit."""
+def orthogonalised_from_right(train: TensorTrain) -> tuple[list[Array], Array]:
+    """Return cores of the same tensor up to powers of two, and the exponents (...) that restore it.
+
+    All but the first have orthonormal rows; bonds shrink to what cores admit. The largest entry of the first is between
+    1 and 2, whatever the sizes of the cores: a product of many harmless ones is not.
+    """
     xp = array_namespace(*train.cores)
     batch = train.batch
-    cores = [xp.broadcast_to(core, (*batch, *core.shape[-3:])) for core in train.cores]
+    pairs = [unit(xp.broadcast_to(core, (*batch, *core.shape[-3:])), order=3) for core in train.cores]
+    cores, exponent = [core for core, _ in pairs], sum((e for _, e in pairs[1:]), start=pairs[0][1])
     for place in range(len(cores) - 1, 0, -1):
         left, n, right = cores[place].shape[-3:]
         columns = xp.matrix_transpose(xp.reshape(cores[place], (*batch, left, n * right)))
@@ -207,8 +231,9 @@ def orthogonalised_from_right(train: TensorTrain) -> list[Array]:
         identity = xp.eye(width, dtype=columns.dtype, device=device(columns))
         rows = xp.broadcast_to(identity, (*batch, width, width)) if kept is None else xp.matrix_transpose(kept)
         cores[place] = xp.reshape(rows, (*batch, width, n, right))
-        cores[place - 1] = contract("...anb,...cb->...anc", cores[place - 1], factor)
-    return cores
+        cores[place - 1], growth = unit(contract("...anb,...cb->...anc", cores[place - 1], factor), order=3)
+        exponent = exponent + growth
+    return cores, exponent
 
 
 def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tuple[int, ...] | None:
@@ -227,9 +252,22 @@ def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tu
     return tuple(min(rank, bond) for rank, bond in zip(wanted, train.ranks, strict=True))
 
 
-def require_train(train: TensorTrain) -> None:
-    """Raise TypeError or ValueError unless there is a tensor train with an inner bond."""
+def admitted(train: TensorTrain) -> TensorTrain:
+    """Return a train of plain arrays.
+
+    Raises
+    ------
+    TypeError
+        If it is no tensor train, or its cores are not of float32 or float64.
+    ValueError
+        If there is no inner bond, or an entry of a core is not finite.
+    """
     if not isinstance(train, TensorTrain):
         raise TypeError(f"train must be a TensorTrain; got {type(train).__name__}; decompose an array with TTSVD")
     if train.order < 2:
         raise ValueError("a train of one core has no bond to round; use its core as it is")
+    cores = [plain_array(core, f"core {place} of the train") for place, core in enumerate(train.cores)]
+    for place, core in enumerate(cores):
+        require_single_or_double(core, f"core {place} of the train")
+        check_finite(core, f"core {place} of the train")
+    return TensorTrain(tuple(cores))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, scaled
+from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.train_truncation import TrainTruncation
 from tnattn.decomposition.truncated import TruncatedTensorTrain
@@ -35,7 +35,7 @@ class TTSVD(TrainTruncation):
         xp = array_namespace(tensor)
         sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
         ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
-        rest, scale = scaled(tensor, order=self.order)
+        rest = tensor
         allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
@@ -48,7 +48,7 @@ class TTSVD(TrainTruncation):
             bond = basis.shape[-1]
         discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
-            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1)) * xp.reshape(scale, (*batch, 1, 1, 1))),
-            discarded=discarded * xp.reshape(scale, (*batch, 1)),
+            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
+            discarded=discarded,
             bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array
 from tnattn.structured.base import StructuredMatrix
@@ -27,6 +27,8 @@ class CPTensor(StructuredTensor):
 
     weights: Array
     factors: tuple[Array, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("weights",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))

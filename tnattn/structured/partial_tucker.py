@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, contract, device
 from tnattn.structured.base import StructuredMatrix
@@ -35,6 +35,8 @@ class PartialTuckerTensor(StructuredTensor):
     factors: tuple[Array, ...]
     modes: tuple[int, ...]
     mode_count: int
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("core",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))

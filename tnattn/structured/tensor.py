@@ -8,7 +8,7 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import opt_einsum
 
@@ -28,6 +28,8 @@ class StructuredTensor(Parameters, abc.ABC):
     A subclass says how it is a network: a list of arrays with one letter for each of their trailing axes, the mode j
     being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
+
+    homogeneous: ClassVar[tuple[str, ...]] = ()  # fields that a factor of the tensor multiplies; of tuples the last
 
     @property
     @abc.abstractmethod

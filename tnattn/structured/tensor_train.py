@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
 from tnattn.structured.base import StructuredMatrix
@@ -31,6 +31,8 @@ class TensorTrain(StructuredTensor):
     """
 
     cores: tuple[Array, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("cores",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))

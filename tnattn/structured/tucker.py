@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, contract
 from tnattn.structured.base import StructuredMatrix
@@ -26,6 +26,8 @@ class TuckerTensor(StructuredTensor):
 
     core: Array
     factors: tuple[Array, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = ("core",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))

@@ -9,19 +9,17 @@ import numpy as np
 from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
-from tnattn.gallery import exponential_spectrum, tensor_with_spectrum
-from tnattn.structured.tensor import StructuredTensor
+from tnattn.gallery import tensor_with_spectrum
 from tnattn.testing.report import ConformanceError, Finding, NotApplicable, Report, Violation
 from tnattn.testing.structures import check_structured
-
-SHAPE = (6, 7, 8)
+from tnattn.testing.tensor_arguments import ARGUMENTS
+from tnattn.testing.tensor_robustness import ROBUSTNESS
+from tnattn.testing.tensor_trial import SHAPE, TensorTrial, error_of
 
 
 def check_decomposition(
     decomposition: Decomposition,
     *,
-    exact_at_full_rank: bool = True,
-    rtol: float = 1e-6,
     seed: int = 0,
     laws: Iterable[str] | None = None,
 ) -> Report:
@@ -30,11 +28,8 @@ def check_decomposition(
     Parameters
     ----------
     decomposition : Decomposition
-        Its ranks are replaced.
-    exact_at_full_rank : bool
-        Whether the largest ranks that ``with_rank`` gives reproduce any tensor; false for canonical polyadic ones.
-    rtol : float
-        Relative error at which a tensor of the exact rank counts as recovered; looser for iterations that stop early.
+        Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery`` and
+        ``lowers_rank`` say what is expected of it.
     seed : int
     laws : iterable of str, optional
         All by default.
@@ -46,8 +41,8 @@ def check_decomposition(
     """
     if not isinstance(decomposition, Decomposition):
         raise TypeError(f"decomposition must be an instance of Decomposition; got {decomposition!r}")
-    subject = _Subject(decomposition, exact_at_full_rank, rtol, seed)
-    checks: dict[str, Callable[[_Subject], None]] = {
+    subject = TensorTrial(decomposition, seed)
+    checks: dict[str, Callable[[TensorTrial], None]] = {
         "recovery": _recovers_exact_rank,
         "full rank": _is_exact_at_full_rank,
         "progress": _improves_with_rank,
@@ -58,6 +53,8 @@ def check_decomposition(
         "precision": _keeps_precision,
         "batch": _ignores_batch_mates,
         "seed": _is_reproducible,
+        **ARGUMENTS,
+        **ROBUSTNESS,
     }
     chosen = list(checks) if laws is None else list(laws)
     if unknown := [name for name in chosen if name not in checks]:
@@ -78,54 +75,51 @@ def check_decomposition(
     return Report(repr(decomposition), tuple(findings)).require_conformance()
 
 
-class _Subject:
-    def __init__(self, decomposition: Decomposition, exact: bool, rtol: float, seed: int) -> None:
-        self.decomposition, self.exact, self.rtol, self.seed = decomposition, exact, rtol, seed
-
-    def run(self, tensor: np.ndarray, rank: int) -> StructuredTensor:
-        return self.decomposition.with_rank(rank, SHAPE)(tensor, rng=np.random.default_rng(self.seed))
-
-    def decaying(self) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        noise = 1e-3 * rng.standard_normal(SHAPE)
-        return np.asarray(tensor_with_spectrum(exponential_spectrum(6, rate=1.0), SHAPE, rng)) + noise
-
-
-def _error(result: StructuredTensor, tensor: np.ndarray) -> float:
-    return float(np.linalg.norm(to_host(result.to_dense()).astype(np.float64) - tensor))
+def _recovers_exact_rank(subject: TensorTrial) -> None:
+    if not subject.decomposition.recovers_rank:
+        raise NotApplicable("the decomposition does not recover sums of outer products at their number")
+    rng, most = np.random.default_rng(subject.seed), subject.decomposition.recovery
+    orthogonal = np.asarray(tensor_with_spectrum(np.array([3.0, 2.0, 1.0]), SHAPE, rng))
+    collinear = [_with_common_direction(rng, n, terms=3, cosine=0.75) for n in SHAPE]
+    for tensor in (orthogonal, np.einsum("ar,br,cr->abc", *collinear)):
+        relative = error_of(subject.run(tensor, 3), tensor) / float(np.linalg.norm(tensor))
+        if not relative <= most:
+            raise Violation(f"a tensor of rank 3 has relative error {relative:.2g} at rank 3, above {most:.2g}")
 
 
-def _recovers_exact_rank(subject: _Subject) -> None:
-    tensor = tensor_with_spectrum(np.array([3.0, 2.0, 1.0]), SHAPE, np.random.default_rng(subject.seed))
-    relative = _error(subject.run(tensor, 3), tensor) / float(np.linalg.norm(tensor))
-    if not relative <= subject.rtol:
-        raise Violation(f"a tensor of rank 3 has relative error {relative:.2g} at rank 3, above {subject.rtol:.2g}")
+def _with_common_direction(rng: np.random.Generator, n: int, *, terms: int, cosine: float) -> np.ndarray:
+    """Return columns (n, terms) of length one with one cosine between any two of them."""
+    basis = np.linalg.qr(rng.standard_normal((n, terms + 1)))[0]
+    found: np.ndarray = cosine**0.5 * basis[:, :1] + (1 - cosine) ** 0.5 * basis[:, 1:]
+    return found
 
 
-def _is_exact_at_full_rank(subject: _Subject) -> None:
-    if not subject.exact:
+def _is_exact_at_full_rank(subject: TensorTrial) -> None:
+    if not subject.decomposition.exact_at_full_rank:
         raise NotApplicable("the decomposition is not exact at its largest ranks")
     tensor = np.random.default_rng(subject.seed).standard_normal(SHAPE)
-    relative = _error(subject.run(tensor, 10**6), tensor) / float(np.linalg.norm(tensor))
-    if not relative <= subject.rtol:
-        raise Violation(f"the relative error at full rank is {relative:.2g}, above {subject.rtol:.2g}")
+    relative = error_of(subject.run(tensor, 10**6), tensor) / float(np.linalg.norm(tensor))
+    if not relative <= subject.decomposition.recovery:
+        raise Violation(
+            f"the relative error at full rank is {relative:.2g}, above {subject.decomposition.recovery:.2g}"
+        )
 
 
-def _improves_with_rank(subject: _Subject) -> None:
+def _improves_with_rank(subject: TensorTrial) -> None:
     tensor = subject.decaying()
-    errors = [_error(subject.run(tensor, rank), tensor) for rank in (1, 2, 4)]
+    errors = [error_of(subject.run(tensor, rank), tensor) for rank in (1, 2, 4)]
     if not errors[2] < errors[1] < errors[0] < float(np.linalg.norm(tensor)):
         raise Violation(f"the errors {[f'{e:.3g}' for e in errors]} at ranks 1, 2 and 4 do not decrease from |T|")
 
 
-def _certificate_is_honest(subject: _Subject) -> None:
+def _certificate_is_honest(subject: TensorTrial) -> None:
     tensor = subject.decaying()
     for rank in (1, 3):
         result = subject.run(tensor, rank)
         certificate = getattr(result, "error_certificate", None)
         if certificate is None:
             raise NotApplicable("the result carries no error certificate")
-        said, true = float(to_host(certificate)), _error(result, tensor)
+        said, true = float(to_host(certificate)), error_of(result, tensor)
         slack = 1e-7 * float(np.linalg.norm(tensor))
         if not true <= said + slack:
             raise Violation(f"the certificate says {said:.3g} at rank {rank}, but the error is {true:.3g}")
@@ -135,7 +129,7 @@ def _certificate_is_honest(subject: _Subject) -> None:
             )
 
 
-def _factors_are_orthonormal(subject: _Subject) -> None:
+def _factors_are_orthonormal(subject: TensorTrial) -> None:
     result = subject.run(subject.decaying(), 3)
     if isinstance(result, OrthonormalTucker):
         bases = [to_host(factor) for factor in result.factors]
@@ -149,7 +143,7 @@ def _factors_are_orthonormal(subject: _Subject) -> None:
             raise Violation(f"factor {place} departs from orthonormality by {gap:.2g}")
 
 
-def _unpacks(subject: _Subject) -> None:
+def _unpacks(subject: TensorTrial) -> None:
     result = subject.run(subject.decaying(), 2)
     rebuilt = type(result).from_tensorly(result.to_tensorly())
     gap = float(np.abs(to_host(rebuilt.to_dense()) - to_host(result.to_dense())).max())
@@ -157,7 +151,7 @@ def _unpacks(subject: _Subject) -> None:
         raise Violation(f"the tensor unpacked and packed again differs by {gap:.2g}")
 
 
-def _multiplies_as_matrix(subject: _Subject) -> None:
+def _multiplies_as_matrix(subject: TensorTrial) -> None:
     result = subject.run(subject.decaying(), 2)
     dense = to_host(result.to_dense())
     for rows, columns in (((0,), (1, 2)), ((2, 0), (1,))):
@@ -171,27 +165,27 @@ def _multiplies_as_matrix(subject: _Subject) -> None:
             raise Violation(f"as_matrix({rows}, {columns}) is no sound matrix: {error}") from error
 
 
-def _keeps_precision(subject: _Subject) -> None:
+def _keeps_precision(subject: TensorTrial) -> None:
     tensor = subject.decaying()
     result = subject.run(tensor.astype(np.float32), 3)
     if dtype_name(result.dtype) != "float32" or dtype_name(result.to_dense().dtype) != "float32":
         raise Violation(f"a float32 tensor gives {dtype_name(result.to_dense().dtype)}")
-    single, double = _error(result, tensor), _error(subject.run(tensor, 3), tensor)
+    single, double = error_of(result, tensor), error_of(subject.run(tensor, 3), tensor)
     if not single <= 1.1 * double + 1e-4 * float(np.linalg.norm(tensor)):
         raise Violation(f"the error is {single:.3g} in float32 and {double:.3g} in float64")
 
 
-def _ignores_batch_mates(subject: _Subject) -> None:
+def _ignores_batch_mates(subject: TensorTrial) -> None:
     tensor, mate = subject.decaying(), np.random.default_rng(subject.seed + 1).standard_normal(SHAPE)
     first, second = (to_host(subject.run(np.stack([tensor, factor * mate]), 3).to_dense()) for factor in (1.0, 100.0))
     if first.shape != (2, *SHAPE):
         raise Violation(f"a stack of two gives the shape {first.shape}")
     gap = float(np.linalg.norm(first[0] - second[0]) / np.linalg.norm(tensor))
-    if not gap <= max(1e-9, subject.rtol if not subject.exact else 0.0):
+    if not gap <= subject.allowance:
         raise Violation(f"another tensor in the stack changes the result by {gap:.2g}")
 
 
-def _is_reproducible(subject: _Subject) -> None:
+def _is_reproducible(subject: TensorTrial) -> None:
     tensor = subject.decaying()
     first, second = (to_host(subject.run(tensor, 3).to_dense()) for _ in range(2))
     if not np.array_equal(first, second):

@@ -391,17 +391,23 @@ def test_bad_input_is_refused(call, error, message):
 
 
 @pytest.mark.parametrize(
-    "bad, message",
-    [(np.nan, "an entry that was asked for holds [0-9]* NaN"), (np.float32(2.0**100), "1.27e\\+30, whose")],
+    "bad, error, message",
+    [
+        (np.float32(np.nan), ValueError, "an entry that was asked for holds [0-9]* NaN"),
+        (np.float16(1), TypeError, "entries are float16, but those of like float32"),
+        (np.ma.masked_array(np.float32(1)), TypeError, "an entry that was asked for is a masked array"),
+    ],
+    ids=["NaN", "half", "masked"],
 )
-def test_entries_that_cannot_be_fitted_are_named(bad, message):
+def test_entries_that_cannot_be_fitted_are_named(bad, error, message):
     class Bad(Smooth):
         @property
         def like(self):
             return np.zeros(1, np.float32)
 
         def entries(self, indices):
-            return np.full(indices.shape[:-1], bad, np.float32)
+            ones = np.ones(indices.shape[:-1], bad.dtype)
+            return np.ma.masked_array(ones) if isinstance(bad, np.ma.MaskedArray) else bad * ones
 
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         TTCross(ranks=2)(Bad(8), rng=np.random.default_rng(0))

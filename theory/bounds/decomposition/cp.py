@@ -78,6 +78,7 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
     require(bool(errors.dense(result.error_certificate) <= allowed), "the decomposition is exact")
     require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
     second = CPALS(rank=result.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
-    other = second.decompose(tensor, rng=None)
+    other = second(tensor)
+    assert isinstance(other, FittedCP)
     require(bool(errors.dense(other.error_certificate) <= allowed), "the other decomposition is exact")
     return sizes_of_terms(result), sizes_of_terms(other)
