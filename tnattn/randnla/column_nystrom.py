@@ -72,7 +72,7 @@ class ColumnNystrom(MatrixMethod):
     rtol : float, optional
         Every matrix takes the fewest leading columns of its selection that bring the trace of the residual to ``rtol``
         times its trace, and columns are read in growing blocks until all have them; None takes all columns. Needs
-        the diagonal: an array, or entries on demand.
+        the diagonal: an array, a sparse matrix, or entries on demand.
 
     Notes
     -----
@@ -97,8 +97,8 @@ class ColumnNystrom(MatrixMethod):
         require_above_rounding(self.rtol or 0.0, a.like)
         if self.rtol is not None and diagonal_at_hand(a) is None:
             raise ValueError(
-                f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array or "
-                f"entries on demand, or leave rtol out"
+                f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array, a "
+                f"sparse matrix or entries on demand, or leave rtol out"
             )
         return nystrom_of_columns(a, self.selection.select(a, self.rank, rng=rng), rtol=self.rtol)
 
