@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
@@ -41,6 +43,8 @@ class ColumnNystromResult(Factored):
     converged : Array, (...), boolean
         Whether the residual is within the tolerance; without one, whether it is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
 
     factor: Array
     indices: Array
@@ -81,6 +85,9 @@ class ColumnNystrom(MatrixMethod):
     worth instead of being pseudo-inverted, as Tropp et al. 2017 do for sketches. That the matrix is symmetric and not
     indefinite is checked as far as the columns show it.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
 
     rank: int = rank_budget(16)
     selection: ColumnSelection = field(default_factory=UniformColumns)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
@@ -36,6 +38,8 @@ class RandomizedEighResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
 
     u: Array
     eigenvalues: Array
@@ -80,6 +84,8 @@ class RandomizedEigh(MatrixMethod):
     tolerance the basis grows until its own share of the squared error is at most half; no product is added, and the
     error is known from the eigenvalues, ``||a||^2 - sum l_i^2``.
     """
+
+    domain: ClassVar = "symmetric"
 
     rank: int = rank_budget(16)
     oversampling: int = 10

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
@@ -39,6 +41,8 @@ class RandomizedSVDResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"s": 1.0}
 
     u: Array
     s: Array

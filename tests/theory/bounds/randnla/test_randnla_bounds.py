@@ -34,7 +34,7 @@ S8 = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625])
 
 
 def qb(k, p, **fields):
-    return QB(RangeFinder(rank=k, oversampling=p, **fields))
+    return QB(RangeFinder(rank=k, oversampling=p, **{"power_iterations": 0, **fields}))
 
 
 def rng(seed=0):
