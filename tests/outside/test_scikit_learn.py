@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
+from tnattn.randnla.qb import QB
+from tnattn.randnla.randomized_eigh import RandomizedEigh
 from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.range_finder import RangeFinder
 
 cases = pytest.importorskip("sklearn.utils.tests.test_extmath", reason="scikit-learn is not installed")
 extmath = pytest.importorskip("sklearn.utils.extmath")
@@ -61,3 +64,33 @@ def test_errors_are_no_larger_than_theirs(transpose):
     ]
     # both medians scatter by about 10 %, so that 1.5 is passed by chance in fewer than one run of 1e4
     assert np.median(errors[0]) <= 1.5 * np.median(errors[1])
+
+
+SLOW_SPECTRA = {"1/j": lambda j: 1 / j, "j^-1/2": lambda j: j**-0.5, "1/log(1 + j)": lambda j: 1 / np.log1p(j)}
+
+
+def excess(a, approximation, rank):
+    """Frobenius error over that of the best approximation of a diagonal matrix with descending sizes."""
+    return np.linalg.norm(a - approximation) / np.linalg.norm(np.diag(a)[rank:])
+
+
+@pytest.mark.parametrize("rank", [5, 16, 50])
+@pytest.mark.parametrize("spectrum", SLOW_SPECTRA)
+def test_the_default_is_as_accurate_as_theirs(spectrum, rank):
+    """Singular vectors do not matter to Gaussian test matrices, so that diagonal matrices say everything."""
+    a = np.diag(SLOW_SPECTRA[spectrum](np.arange(1.0, 401)))
+    for seed in range(3):
+        u, s, vt = extmath.randomized_svd(a, rank, random_state=seed)
+        assert excess(a, (u * s) @ vt, rank) <= 1.01
+        result = RandomizedSVD(rank)(a, rng=np.random.default_rng(seed))
+        assert excess(a, result.to_dense(), rank) <= 1.01
+        signed = a * np.where(np.arange(400) % 2, 1, -1)
+        eigen = RandomizedEigh(rank)(signed, rng=np.random.default_rng(seed)).to_dense()
+        assert excess(signed, eigen, rank) <= (1.01 if spectrum != "1/log(1 + j)" else 1.02)
+        assert excess(a, QB(RangeFinder(rank))(a, rng=np.random.default_rng(seed)).to_dense(), rank) <= 1.01
+
+
+def test_without_power_iterations_the_default_would_not_be():
+    a = np.diag(np.arange(1.0, 401) ** -0.5)
+    result = RandomizedSVD(16, power_iterations=0)(a, rng=np.random.default_rng(0))
+    assert excess(a, result.to_dense(), 16) > 1.1

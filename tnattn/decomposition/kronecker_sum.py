@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,6 +36,8 @@ class NearestKroneckerSum(KroneckerSum):
         Whether it is within the tolerance, or rounding where none was given.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"right": 1.0, "error_certificate": 1.0}
+
     error_certificate: Array
     ranks: Array
     residual: Array
@@ -62,6 +65,8 @@ class NearestKronecker(MatrixMethod):
     O(m n min(m_1 n_1, m_2 n_2)); the matrix is formed. Van Loan & Pitsianis 1993: the entries rearranged so that each
     Kronecker product becomes one of rank one, whose best approximation is the truncated singular value decomposition.
     """
+
+    rank_is_limit: ClassVar = True
 
     terms: int = rank_budget(4)
     rtol: float | None = None

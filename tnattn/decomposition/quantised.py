@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -178,6 +178,8 @@ class QuantisedMatrix(TTMatrix):
         Whether it is within the tolerance, or rounding where none was given.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0, "error_certificate": 1.0}
+
     error_certificate: Array
     bond_ranks: Array
     residual: Array
@@ -204,6 +206,8 @@ class QuantisedTTMatrix(MatrixMethod):
     at the end, without padding to the larger one; both are padded with zeros to powers of two. Kazeev, Khoromskij &
     Tyrtyshnikov 2013: matrices of functions of i - j have small ranks if the functions have.
     """
+
+    rank_is_limit: ClassVar = True
 
     rank: int = rank_budget(16)
     rtol: float | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.linalg import extend_basis, orthonormalise
@@ -33,6 +35,8 @@ class AdaptiveQBResult(Factored):
     converged : Array, (...), boolean
         Whether the residual is within the tolerance.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
 
     q: Array
     b: Array
@@ -76,6 +80,8 @@ class AdaptiveQB(MatrixMethod):
     synchronisation per block. Operators other than dense, factored and sparse ones pay a product with the identity for
     their norm, unless they give ``rows``. Yu, Gu & Li 2018, randQB_EI.
     """
+
+    rank_is_limit: ClassVar = True
 
     rtol: float = 0.01
     rank: int = rank_budget(256)

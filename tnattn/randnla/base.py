@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Rng
 from tnattn.randnla.operand import as_structured
+from tnattn.randnla.scaling import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
 
 
 def rank_budget(default: int) -> Any:
@@ -18,7 +20,17 @@ def rank_budget(default: int) -> Any:
 
 
 class MatrixMethod(Parameters, abc.ABC):
-    """A way to approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work."""
+    """A way to approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work.
+
+    The class of its result states in ``degrees`` which fields scale with the matrix; see ``scaling.restored``.
+    """
+
+    domain: ClassVar[Literal["any", "symmetric", "semidefinite"]] = "any"  # matrices that it takes
+    exact_at_full_rank: ClassVar[bool] = True
+    rank_is_limit: ClassVar[bool] = False  # a rank beyond min(m, n) is admitted and not used up
+    needs_full_rank: ClassVar[bool] = False  # matrices of a smaller rank than asked for are refused
+    # what ``residual`` of the result is, relative to the same norm of the matrix; an estimate is of none exactly
+    residual_norm: ClassVar[Literal["Frobenius", "trace", "largest entry", "estimate"]] = "Frobenius"
 
     @final
     def __call__(self, a: Any, *, rng: Rng | None = None) -> StructuredMatrix:
@@ -27,7 +39,7 @@ class MatrixMethod(Parameters, abc.ABC):
         Parameters
         ----------
         a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix, LinearOperator, or KernelEntries
-            Real floating, no axis of length 0. Arrays must be finite; operators are not checked.
+            Of float32 or float64, no axis of length 0. Arrays must be finite; operators are not checked.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized methods only.
 
@@ -39,11 +51,22 @@ class MatrixMethod(Parameters, abc.ABC):
         Raises
         ------
         TypeError
-            If ``a`` is of another kind or not floating, or a randomized method gets no generator.
+            If ``a`` is of another kind or dtype, or a randomized method gets no generator.
         ValueError
-            If ``a`` has fewer than two axes, is empty or not finite, or the rank does not fit it.
+            If ``a`` has fewer than two axes, is empty or not finite, or the rank does not fit it; if the result leaves
+            the range of the dtype, or an operator has a norm whose square does.
+
+        Notes
+        -----
+        Arrays, sparse and factored matrices with very large or small entries are scaled by powers of two on the way in
+        and back on the way out: ``2^k a`` has the result of ``a``, scaled.
         """
-        return self.factorise(as_structured(a), rng=rng)
+        given = as_structured(a)
+        matrix, unit = in_units(given)
+        result = restored(self.factorise(matrix, rng=rng), unit)
+        if not isinstance(given, Dense):
+            require_resolved_size(result, given)
+        return result
 
     @abc.abstractmethod
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> StructuredMatrix:

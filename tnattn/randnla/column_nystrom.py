@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
@@ -42,6 +44,8 @@ class ColumnNystromResult(Factored):
         Whether the residual is within the tolerance; without one, whether it is rounding.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
+
     factor: Array
     indices: Array
     residual_trace: Array
@@ -72,7 +76,7 @@ class ColumnNystrom(MatrixMethod):
     rtol : float, optional
         Every matrix takes the fewest leading columns of its selection that bring the trace of the residual to ``rtol``
         times its trace, and columns are read in growing blocks until all have them; None takes all columns. Needs
-        the diagonal: an array, or entries on demand.
+        the diagonal: an array, a sparse matrix, or entries on demand.
 
     Notes
     -----
@@ -81,6 +85,9 @@ class ColumnNystrom(MatrixMethod):
     worth instead of being pseudo-inverted, as Tropp et al. 2017 do for sketches. That the matrix is symmetric and not
     indefinite is checked as far as the columns show it.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
 
     rank: int = rank_budget(16)
     selection: ColumnSelection = field(default_factory=UniformColumns)
@@ -97,8 +104,8 @@ class ColumnNystrom(MatrixMethod):
         require_above_rounding(self.rtol or 0.0, a.like)
         if self.rtol is not None and diagonal_at_hand(a) is None:
             raise ValueError(
-                f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array or "
-                f"entries on demand, or leave rtol out"
+                f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array, a "
+                f"sparse matrix or entries on demand, or leave rtol out"
             )
         return nystrom_of_columns(a, self.selection.select(a, self.rank, rng=rng), rtol=self.rtol)
 

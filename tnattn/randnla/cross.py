@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -31,6 +33,8 @@ class CrossResult(Factored):
     converged : Array, (...), boolean
         Whether the residual is within the tolerance, or is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"right": 1.0}
 
     left: Array
     right: Array
@@ -67,6 +71,8 @@ class FullPivotCross(MatrixMethod):
     2 m n rank flops and the dense matrix, twice. Bebendorf 2000. ``residual`` is the largest entry of the error over
     that of the matrix. Ties go to the first entry. Pivots at the rounding error of the elimination count as zero.
     """
+
+    residual_norm: ClassVar = "largest entry"
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
@@ -119,6 +125,8 @@ class PartialPivotCross(MatrixMethod):
     over that of the approximation, an estimate, and zero once every row was read. A row whose residual is zero is
     passed over, in order.
     """
+
+    residual_norm: ClassVar = "estimate"
 
     rank: int = rank_budget(16)
     rtol: float = 0.0

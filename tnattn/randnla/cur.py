@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.linalg import orthonormalise_with_factor
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_selection import ColumnSelection
 from tnattn.randnla.deim import QDEIMColumns
@@ -44,6 +47,8 @@ class CURResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance, or is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"core": 1.0, "middle": -1.0}
 
     left: Array
     core: Array
@@ -161,4 +166,5 @@ def _needed(a: StructuredMatrix, left: Array, right: Array, rtol: float) -> tupl
 def _through_intersection(columns: Array, rows: Array, columns_of: Array, rows_of: Array) -> CURResult:
     u, inverse, vt, ranks = numerical_svd(take_rows(columns, rows_of))
     scaled = vt.mT * inverse[..., None, :]  # (..., rank, rank)
-    return CURResult(columns @ scaled, u.mT, rows, scaled @ u.mT, columns_of, rows_of, ranks)
+    q, r = orthonormalise_with_factor(rows.mT)  # so that the core alone has the scale of the matrix
+    return CURResult(columns @ scaled, u.mT @ r.mT, q.mT, scaled @ u.mT, columns_of, rows_of, ranks)

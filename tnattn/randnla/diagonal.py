@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
-from tnattn.randnla.operand import EntriesOperator, HostOperator
+from tnattn.randnla.host_operator import HostOperator
+from tnattn.randnla.operand import EntriesOperator
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 
 
 def diagonal_at_hand(a: StructuredMatrix) -> Array | None:
-    """Return the diagonals (..., n) of arrays and entries on demand, None for anything else."""
+    """Return the diagonals (..., n) of arrays, entries on demand and sparse matrices, None for anything else."""
     if isinstance(a, EntriesOperator):
         return a.diagonal()
     if isinstance(a, Dense):
         return array_namespace(a.array).linalg.diagonal(a.array)
+    if isinstance(a, HostOperator) and a.sparse:
+        return array_namespace(a.like).asarray(a.operator.diagonal())
     return None
 
 
@@ -28,8 +31,6 @@ def trace_at_hand(a: StructuredMatrix) -> Array | None:
     if isinstance(a, Factored):
         left, right = a.factors()
         parts = xp.sum(left * right.mT, axis=-1)
-    elif isinstance(a, HostOperator) and a.storage:
-        parts = xp.asarray(a.operator.diagonal())
     else:
         diagonal = diagonal_at_hand(a)
         if diagonal is None:

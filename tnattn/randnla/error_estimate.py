@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from scipy.special import lambertw
 
@@ -39,6 +41,8 @@ class SelfAssessedQBResult(Factored):
         Whether the distribution of a probe knows no direction, as the Gaussian and the spherical one, which
         ``interval`` needs.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0, "r": 1.0, "squares": 2.0, "jackknife_variance": 2.0}
 
     q: Array
     b: Array

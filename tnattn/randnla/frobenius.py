@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps, quiet_overflow
 from tnattn.linalg import orthonormalise_with_factor
-from tnattn.randnla.operand import EntriesOperator, HostOperator, largest_entries
+from tnattn.randnla.host_operator import HostOperator
+from tnattn.randnla.operand import EntriesOperator, largest_entries
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
@@ -37,7 +38,7 @@ def squared_frobenius_norm(a: StructuredMatrix) -> Array:
         left, right = a.factors()
         _, r = orthonormalise_with_factor(left)
         return _sum_of_squares(r @ right, axis=(-2, -1))
-    if isinstance(a, HostOperator) and a.storage:
+    if isinstance(a, HostOperator) and a.sparse:
         return _sum_of_squares(xp.asarray(a.operator.data), axis=None)
     m, n = a.shape[-2:]
     step = max(1, _BLOCK // (max(m, n) * a.count))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
@@ -38,6 +40,8 @@ class GeneralizedNystromResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"s": 1.0}
 
     u: Array
     s: Array

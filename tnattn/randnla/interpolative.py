@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -36,6 +38,8 @@ class InterpolativeResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance, or is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"columns": 1.0}
 
     columns: Array
     coefficients: Array

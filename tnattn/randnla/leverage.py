@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import (
     Array,
@@ -193,6 +194,8 @@ class LeverageColumnsResult(Factored):
         The columns drawn, repetitions included.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
+
     q: Array
     b: Array
     indices: Array
@@ -216,6 +219,9 @@ class LeverageColumns(MatrixMethod):
     -----
     O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
     """
+
+    rank_is_limit: ClassVar = True
+    exact_at_full_rank: ClassVar = False
 
     size: int = rank_budget(32)
     subspace: int = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise
@@ -86,6 +87,8 @@ class MaxvolCross(MatrixMethod):
     theorem about the largest volume does not speak. ``residual`` is the largest entry of the error in the rows that
     were read last over the largest entry there, zero up to rounding unless the intersection is singular.
     """
+
+    residual_norm: ClassVar = "estimate"
 
     rank: int = rank_budget(16)
     sweeps: int = 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
@@ -36,6 +38,8 @@ class NystromResult(Factored):
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
 
     u: Array
     eigenvalues: Array
@@ -77,6 +81,9 @@ class Nystrom(MatrixMethod):
     approximation never exceeds the matrix, so their traces differ by the nuclear error: a tolerance adds no product,
     and saves none.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
 
     rank: int = rank_budget(16)
     oversampling: int = 10

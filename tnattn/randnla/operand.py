@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import scipy.sparse as sparse
+import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from tnattn.arrays import (
@@ -22,11 +22,11 @@ from tnattn.arrays import (
     prefers_host_tiles,
     require_floating,
 )
+from tnattn.randnla.host_operator import HostOperator
 from tnattn.scalars import as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
-_csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
 _SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
 _LARGE = 1 << 14  # entries of a matrix from which it is worth a call of its own
 _STRIP = 64  # columns of a matrix compared with rows at a time
@@ -61,104 +61,77 @@ def as_structured(a: Any, name: str = "a") -> StructuredMatrix:
     Parameters
     ----------
     a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix or array, LinearOperator, or KernelEntries
-        Real floating. Arrays and the stored entries of sparse matrices must be finite; operators are not checked.
+        Of float32 or float64. Arrays and the entries of sparse matrices must be finite; operators are not checked.
 
     Raises
     ------
     TypeError
-        If ``a`` is none of these or holds integers, booleans or complex numbers.
+        If ``a`` is none of these, a masked array, or of another dtype: half precision is refused, since its products
+        would be rounded to three digits.
     ValueError
         If ``a`` has fewer than two axes, an axis of length 0, or an entry that is not finite.
+
+    Notes
+    -----
+    Arrays of foreign byte order are converted, and stored duplicates of sparse matrices summed, on a copy.
     """
     matrix = _wrapped(a, name)
     if len(matrix.shape) < 2:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}; at least two axes (..., m, n) are needed")
     if 0 in matrix.shape:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}; no axis may have length 0")
-    require_floating(matrix.like, name)
+    require_precision(matrix.like, name)
     return matrix
+
+
+def require_precision(x: Array, name: str) -> None:
+    """Raise TypeError unless an array holds float32 or float64."""
+    require_floating(x, name)
+    if dtype_name(x.dtype) not in ("float32", "float64"):
+        raise TypeError(f"{name} has dtype {dtype_name(x.dtype)}; convert it to float32 or float64")
+
+
+def checked_array(a: Array, name: str, *, least: int = 0) -> Array:
+    """Return an array of float32 or float64 in native byte order; raise if it is another, masked, or not finite.
+
+    Parameters
+    ----------
+    a : Array
+    name : str
+    least : int
+        Number of axes that it must have.
+    """
+    if hasattr(a, "filled") and hasattr(a, "mask"):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it, {name}.filled(...)")
+    require_precision(a, name)
+    if a.ndim < least:
+        raise ValueError(f"{name} has shape {tuple(a.shape)}; at least two axes (..., m, n) are needed")
+    check_finite(a, name)
+    if not prefers_host_tiles(a):
+        return a
+    # NumPy alone has byte orders, and subclasses (numpy.matrix) that multiply in their own way
+    xp = array_namespace(a)
+    return xp.asarray(a, dtype=getattr(xp, dtype_name(a.dtype)))
 
 
 def _wrapped(a: Any, name: str) -> StructuredMatrix:
     if isinstance(a, StructuredMatrix):
         return a
     if _is_sparse(a):
-        matrix: Any = _csr(a)
-        require_floating(matrix.data, name)
-        check_finite(matrix.data, f"{name}.data")
-        return HostOperator(matrix)
+        matrix = HostOperator(a)
+        require_precision(matrix.like, name)
+        check_finite(matrix.operator.data, f"{name}.data")  # of sums of duplicates, which may overflow
+        return matrix
     if isinstance(a, LinearOperator):
         return HostOperator(a)
     if is_array(a):
-        require_floating(a, name)
-        if a.ndim < 2:
-            raise ValueError(f"{name} has shape {tuple(a.shape)}; at least two axes (..., m, n) are needed")
-        check_finite(a, name)
-        return Dense(a)
+        return Dense(checked_array(a, name, least=2))
     if isinstance(a, KernelEntries):
         return EntriesOperator(a)
     raise TypeError(
         f"{name} is a {type(a).__name__}; pass an array, a StructuredMatrix, a scipy.sparse matrix, a LinearOperator, "
         f"or an object with shape, like, diagonal() and columns(indices)"
     )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class HostOperator(StructuredMatrix):
-    """A single SciPy sparse matrix or linear operator, on the host."""
-
-    operator: Any
-
-    def __post_init__(self) -> None:
-        # SciPy works out the dtype of most operators by itself; an empty one of it says the rest
-        prototype = _csr((1, 1), dtype=self.operator.dtype).toarray()
-        object.__setattr__(self, "_prototype", prototype)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(size) for size in self.operator.shape)
-
-    @property
-    def like(self) -> Array:
-        return self._prototype  # type: ignore[attr-defined]
-
-    @property
-    def storage(self) -> int:
-        if _is_sparse(self.operator):
-            return 2 * int(self.operator.nnz) + self.shape[0] + 1
-        return 0
-
-    def _matmul(self, x: Array) -> Array:
-        return self._per_matrix(self.operator, x)
-
-    def _rmatmul(self, y: Array) -> Array:
-        try:
-            return self._per_matrix(self.operator.T, y)
-        except (NotImplementedError, TypeError) as error:  # which of the two depends on how the operator was made
-            raise TypeError(
-                f"a has no product with its transpose ({error}); define rmatvec or rmatmat of the LinearOperator"
-            ) from error
-
-    def _per_matrix(self, operator: Any, x: Array) -> Array:
-        # a stack of right factors becomes one wide factor
-        xp = array_namespace(self.like, x)
-        if x.ndim == 2:
-            return xp.astype(operator @ x, self.dtype, copy=False)
-        batch, (n, c) = tuple(x.shape[:-2]), x.shape[-2:]
-        wide = xp.reshape(xp.moveaxis(x, -2, 0), (n, -1))  # (n, batch * c)
-        product = xp.reshape(operator @ wide, (-1, *batch, c))
-        return xp.astype(xp.moveaxis(product, 0, -2), self.dtype, copy=False)
-
-    def to_dense(self) -> Array:
-        if _is_sparse(self.operator):
-            return self.operator.toarray()
-        xp = array_namespace(self.like)
-        return self._matmul(xp.eye(self.shape[-1], dtype=self.dtype))
-
-    def matmul_flops(self, columns: int) -> int:
-        if _is_sparse(self.operator):
-            return 2 * columns * int(self.operator.nnz)
-        return 2 * columns * self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -267,7 +240,7 @@ def describe(matrix: StructuredMatrix) -> str:
 
 
 def _is_sparse(a: Any) -> bool:
-    return bool(sparse.issparse(a))
+    return bool(scipy.sparse.issparse(a))
 
 
 def largest_entries(a: Array) -> Array:

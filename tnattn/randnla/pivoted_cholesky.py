@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -31,6 +33,8 @@ class PivotedCholeskyResult(Factored):
     converged : Array, (...), boolean
         Whether the residual is within the tolerance; without one, whether it is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
 
     factor: Array
     pivots: Array
@@ -72,6 +76,9 @@ class RandomlyPivotedCholesky(MatrixMethod):
     zero.
     """
 
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
+
     rank: int = rank_budget(16)
     block: int = 150
     rtol: float = 0.0
@@ -107,6 +114,9 @@ class GreedyPivotedCholesky(MatrixMethod):
     -----
     O(n rank^2), one column at a time. Harbrecht, Peters & Schneider 2012. Ties go to the first index.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
 
     rank: int = rank_budget(16)
     rtol: float = 0.0

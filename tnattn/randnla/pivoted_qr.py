@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -32,6 +34,8 @@ class PivotedQRResult(Factored):
     converged : Array, (...), boolean
         Whether the residual is within the tolerance, or is rounding.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"r": 1.0}
 
     q: Array
     r: Array

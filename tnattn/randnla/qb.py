@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.randnla.base import MatrixMethod
@@ -26,6 +28,8 @@ class QBResult(Factored):
     omega : StructuredMatrix, (n, size), optional
         The test matrix that was drawn.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
 
     q: Array
     b: Array

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
@@ -37,6 +39,8 @@ class RandomizedEighResult(Factored):
         Whether the residual is within the tolerance.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
+
     u: Array
     eigenvalues: Array
     ranks: Array | None = None
@@ -62,7 +66,8 @@ class RandomizedEigh(MatrixMethod):
     oversampling : int
         Further columns of the test matrix, dropped again by the truncation.
     power_iterations : int
-        Non-negative; each one costs two more products with the matrix.
+        Non-negative; each one costs two more products with the matrix. With four the Frobenius error on slow spectra
+        (``1 / j``, ``j^(-1/2)``), of either sign, is at most 1.006 of the best at ranks up to 60; with one, 1.08.
     sketch : Sketch
         Distribution of the test matrix.
     rtol : float, optional
@@ -80,9 +85,11 @@ class RandomizedEigh(MatrixMethod):
     error is known from the eigenvalues, ``||a||^2 - sum l_i^2``.
     """
 
+    domain: ClassVar = "symmetric"
+
     rank: int = rank_budget(16)
     oversampling: int = 10
-    power_iterations: int = 1
+    power_iterations: int = 4
     sketch: Sketch = field(default_factory=Gaussian)
     rtol: float | None = None
 

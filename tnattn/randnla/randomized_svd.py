@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
@@ -40,6 +42,8 @@ class RandomizedSVDResult(Factored):
         Whether the residual is within the tolerance.
     """
 
+    degrees: ClassVar[Mapping[str, float]] = {"s": 1.0}
+
     u: Array
     s: Array
     vt: Array
@@ -69,7 +73,8 @@ class RandomizedSVD(MatrixMethod):
     oversampling : int
         Further columns of the test matrix, dropped again by the truncation.
     power_iterations : int
-        Non-negative; each one costs two more products with the matrix.
+        Non-negative; each one costs two more products with the matrix. With four the Frobenius error on slow spectra
+        (``1 / j``, ``j^(-1/2)``) is at most 1.004 of the best at ranks up to 100; with none it is 1.17 to 1.5.
     sketch : Sketch
         Distribution of the test matrix.
     rtol : float, optional
@@ -88,7 +93,7 @@ class RandomizedSVD(MatrixMethod):
 
     rank: int = rank_budget(16)
     oversampling: int = 10
-    power_iterations: int = 0
+    power_iterations: int = 4
     sketch: Sketch = field(default_factory=Gaussian)
     rtol: float | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, require_rng, uniform
 from tnattn.linalg import cholesky, eigh, solve_triangular
@@ -35,6 +36,9 @@ class RecursiveNystrom(MatrixMethod):
     replacement, the last one without; whole columns are read at every level, not their halves. The halves and the
     uniform numbers are shared by the matrices of a stack.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
 
     rank: int = rank_budget(16)
 
@@ -123,6 +127,10 @@ class RidgeNystrom(MatrixMethod):
     failure)), independently. Musco & Musco 2017, Theorem 3. The uniform numbers are shared by the matrices of a stack,
     whose columns are filled up with zeros to one number.
     """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
+    exact_at_full_rank: ClassVar = False
 
     ridge: float = 0.1
     failure: float = 0.1

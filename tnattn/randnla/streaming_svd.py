@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
@@ -53,6 +53,8 @@ class SinglePassSVD(MatrixMethod):
     probes. Deviation: the norm of A, which is not known either, is estimated by ``||Theta^T A||_F ||B||_F / ||Theta^T
     B||_F``, B before truncation, which is steadier than its first factor.
     """
+
+    residual_norm: ClassVar = "estimate"
 
     rank: int = rank_budget(16)
     oversampling: int = 10

@@ -109,8 +109,8 @@ class GirardHutchinson(TraceMethod):
 
     Notes
     -----
-    ``probes`` products with A. The error falls as 1 / sqrt(probes), whatever the spectrum. Girard 1989; Hutchinson
-    1990.
+    ``probes`` products with A; from ``probes >= n`` on n products give the exact trace instead. The error falls as
+    1 / sqrt(probes), whatever the spectrum. Girard 1989; Hutchinson 1990.
     """
 
     probes: int = 32
@@ -121,6 +121,9 @@ class GirardHutchinson(TraceMethod):
         require_probes(self.distribution, "distribution")
 
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
+        require_rng(rng, "GirardHutchinson")
+        if self.probes >= a.shape[-1]:
+            return _exact(a)
         omega = _unit_probes(self.distribution, self.probes, a, rng)
         return TraceEstimate(_column_products(omega, narrow_product(a, omega)), self.probes)
 
@@ -141,7 +144,7 @@ class HutchPlusPlus(TraceMethod):
     Notes
     -----
     O(products) products with A and O(n products^2). The error falls as 1 / products for a positive semidefinite A.
-    From ``products >= 3 n`` on n products give the exact trace instead. Meyer, Musco, Musco & Woodruff 2021, Algorithm
+    From ``products >= n`` on n products give the exact trace instead. Meyer, Musco, Musco & Woodruff 2021, Algorithm
     1.
     """
 
@@ -167,7 +170,7 @@ class HutchPlusPlus(TraceMethod):
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
         n, size = a.shape[-1], self.size
         require_rng(rng, "HutchPlusPlus")
-        if size >= n:
+        if self.products >= n:
             return _exact(a)
         q = orthonormalise(sketched(a, self.sketch.draw(n, size, rng=rng, like=a.like)))
         omega = _unit_probes(self.distribution, self.probes, a, rng)
@@ -193,7 +196,7 @@ class XTrace(TraceMethod):
     Notes
     -----
     O(products) products with A and O(n products^2). Gaussian probes. Epperly, Tropp & Webber 2024, Sections 2.1 and
-    2.4. Exact to rounding where A has a rank below the number of probes; from ``products >= 2 n`` on n products give
+    2.4. Exact to rounding where A has a rank below the number of probes; from ``products >= n`` on n products give
     the exact trace instead. Deviation: the squared standard error of the source is multiplied by n / (n - probes + 1),
     since the samples share ever more directions; measured, it lies between 0.6 and 1.6 of the variance.
     """
@@ -212,7 +215,7 @@ class XTrace(TraceMethod):
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
         n, count = a.shape[-1], self.probes
         require_rng(rng, "XTrace")
-        if count >= n:
+        if self.products >= n:
             return _exact(a)
         omega = _unit_probes(Gaussian(), count, a, rng)
         xp = array_namespace(omega)

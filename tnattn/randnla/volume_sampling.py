@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
 from tnattn.linalg import frobenius_norm, small_svd
@@ -72,6 +73,8 @@ class VolumeCross(MatrixMethod):
     law stated. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error over
     that of the matrix.
     """
+
+    needs_full_rank: ClassVar = True
 
     rank: int = rank_budget(16)
 

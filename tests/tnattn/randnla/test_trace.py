@@ -1,5 +1,7 @@
 """Trace estimators: unbiased, of the stated variance, honest about their spread."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -99,14 +101,22 @@ def test_a_zero_matrix_has_trace_zero(xp, method):
     assert np.all(to_host(estimate.samples) == 0)
 
 
-@pytest.mark.parametrize("method", [HutchPlusPlus(), XTrace()], ids=repr)
-def test_more_products_than_needed_give_the_exact_trace(method):
-    for n in (1, 5):
-        a = indefinite(n)
-        estimate = method(a, rng=rng())
+def spends(method, products):
+    return dataclasses.replace(method, **{method.__match_args__[0]: products})
+
+
+@every_method
+@pytest.mark.parametrize("n", [1, 4, 7, 12])
+def test_as_many_products_as_rows_give_the_exact_trace(method, n):
+    """From n products on, at every number up to beyond 3 n, where a third of them would span everything."""
+    a = indefinite(n)
+    for products in range(max(n, 4), 3 * n + 3):
+        estimate = spends(method, products)(a, rng=rng())
         np.testing.assert_allclose(estimate.value, np.trace(a), rtol=1e-13)
         assert estimate.standard_error == 0
         assert estimate.products == n
+    if n > 4:
+        assert spends(method, n - 1)(a, rng=rng()).standard_error > 0
 
 
 def test_a_number_is_estimated_by_its_squared_probes():

@@ -31,22 +31,22 @@ def _hadamard_plane(rng: np.random.Generator) -> Instance:
 
 
 def _hadamard_gap(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=1, oversampling=47, sketch=SubsampledHadamard())
+    finder = RangeFinder(rank=1, oversampling=47, power_iterations=0, sketch=SubsampledHadamard())
     return QB(finder), with_singular_values(rng, gap_spectrum(1, 64), 64, 64)
 
 
 def _hadamard_slow(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=1, oversampling=55, sketch=SubsampledHadamard())
+    finder = RangeFinder(rank=1, oversampling=55, power_iterations=0, sketch=SubsampledHadamard())
     return QB(finder), with_singular_values(rng, [50.0, *slow_spectrum(59)], 60, 64)
 
 
 def _hadamard_flat(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=4, oversampling=4, sketch=SubsampledHadamard())
+    finder = RangeFinder(rank=4, oversampling=4, power_iterations=0, sketch=SubsampledHadamard())
     return QB(finder), with_singular_values(rng, gap_spectrum(4, 64), 64, 64)
 
 
 def _hadamard_few(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=5, oversampling=15, sketch=SubsampledHadamard())
+    finder = RangeFinder(rank=5, oversampling=15, power_iterations=0, sketch=SubsampledHadamard())
     return QB(finder), with_singular_values(rng, slow_spectrum(32), 48, 32)
 
 

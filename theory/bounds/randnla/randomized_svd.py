@@ -18,11 +18,15 @@ from tnattn.randnla.range_finder import RangeFinder
 
 
 def _gap(rng: np.random.Generator) -> Instance:
-    return RandomizedSVD(rank=4, oversampling=4), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+    return RandomizedSVD(rank=4, oversampling=4, power_iterations=0), with_singular_values(
+        rng, gap_spectrum(4, 48), 48, 56
+    )
 
 
 def _slow(rng: np.random.Generator) -> Instance:
-    return RandomizedSVD(rank=5, oversampling=5), with_singular_values(rng, slow_spectrum(40), 48, 40)
+    return RandomizedSVD(rank=5, oversampling=5, power_iterations=0), with_singular_values(
+        rng, slow_spectrum(40), 48, 40
+    )
 
 
 def _slow_power(rng: np.random.Generator) -> Instance:

@@ -22,15 +22,21 @@ def _halko(statement: str) -> Source:
 
 
 def _gap(rng: np.random.Generator) -> Instance:
-    return QB(RangeFinder(rank=4, oversampling=4)), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+    return QB(RangeFinder(rank=4, oversampling=4, power_iterations=0)), with_singular_values(
+        rng, gap_spectrum(4, 48), 48, 56
+    )
 
 
 def _slow(rng: np.random.Generator) -> Instance:
-    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+    return QB(RangeFinder(rank=5, oversampling=5, power_iterations=0)), with_singular_values(
+        rng, slow_spectrum(40), 48, 40
+    )
 
 
 def _steep(rng: np.random.Generator) -> Instance:
-    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, steep_spectrum(40, ratio=0.4), 48, 40)
+    return QB(RangeFinder(rank=5, oversampling=5, power_iterations=0)), with_singular_values(
+        rng, steep_spectrum(40, ratio=0.4), 48, 40
+    )
 
 
 def _gap_power(rng: np.random.Generator) -> Instance:

@@ -16,11 +16,15 @@ from tnattn.randnla.range_finder import RangeFinder
 
 
 def _gap(rng: np.random.Generator) -> Instance:
-    return QB(RangeFinder(rank=4, oversampling=1)), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+    return QB(RangeFinder(rank=4, oversampling=1, power_iterations=0)), with_singular_values(
+        rng, gap_spectrum(4, 48), 48, 56
+    )
 
 
 def _slow(rng: np.random.Generator) -> Instance:
-    return QB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+    return QB(RangeFinder(rank=5, oversampling=5, power_iterations=0)), with_singular_values(
+        rng, slow_spectrum(40), 48, 40
+    )
 
 
 def _one_direction(rng: np.random.Generator) -> Instance:

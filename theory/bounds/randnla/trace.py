@@ -87,6 +87,11 @@ def _require_symmetric(a: Any) -> None:
     require(bool(np.all(np.abs(errors.dense(a) - part).max(axis=(-2, -1)) <= tolerance)), "A is symmetric")
 
 
+def _require_few(products: int, a: Any) -> None:
+    """Estimators that may spend n products give the exact trace instead."""
+    require(products < a.shape[-1], "fewer products than rows")
+
+
 def expected_tail(s: Values, columns: int, largest: int) -> Values:
     """Return min_{0 <= k <= largest} (1 + k / (columns - k - 1)) tau_k^2, (...), for singular values s (..., r)."""
     return np.asarray(np.min([(1 + k / (columns - k - 1)) * tail(s, k) ** 2 for k in range(largest + 1)], axis=0))
@@ -115,6 +120,7 @@ def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
     gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
     require(gaussian, "test matrix and probes are Gaussian")
     _require_symmetric(a)
+    _require_few(method.products, a)
     values = np.linalg.eigvalsh(_symmetric_part(a))
     level = values[..., -1:]
     tolerance = a.shape[-1] * 2.0**-20 * level
@@ -139,6 +145,7 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     For m Gaussian, Rademacher or spherical probes; F is that of the symmetric part of A.
     """
     part, n = _symmetric_part(a), a.shape[-1]
+    _require_few(method.probes, a)
     square = np.sum(part**2, axis=(-2, -1))
     match method.distribution:
         case Gaussian():

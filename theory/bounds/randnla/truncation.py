@@ -54,11 +54,15 @@ class TruncatedQB(MatrixMethod):
 
 
 def _gap(rng: np.random.Generator) -> Instance:
-    return TruncatedQB(RangeFinder(rank=4, oversampling=4)), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+    return TruncatedQB(RangeFinder(rank=4, oversampling=4, power_iterations=0)), with_singular_values(
+        rng, gap_spectrum(4, 48), 48, 56
+    )
 
 
 def _slow(rng: np.random.Generator) -> Instance:
-    return TruncatedQB(RangeFinder(rank=5, oversampling=5)), with_singular_values(rng, slow_spectrum(40), 48, 40)
+    return TruncatedQB(RangeFinder(rank=5, oversampling=5, power_iterations=0)), with_singular_values(
+        rng, slow_spectrum(40), 48, 40
+    )
 
 
 @conditional_bound(
@@ -98,11 +102,13 @@ leading_sines_squared = Error(
 
 def _apart(rng: np.random.Generator) -> Instance:
     spectrum = [80.0, 40.0, *([1.0] * 30)]
-    return TruncatedQB(RangeFinder(rank=2, oversampling=3)), with_singular_values(rng, spectrum, 32, 40)
+    return TruncatedQB(RangeFinder(rank=2, oversampling=3, power_iterations=0)), with_singular_values(
+        rng, spectrum, 32, 40
+    )
 
 
 def _steep(rng: np.random.Generator) -> Instance:
-    finder = RangeFinder(rank=4, oversampling=2)
+    finder = RangeFinder(rank=4, oversampling=2, power_iterations=0)
     return TruncatedQB(finder), with_singular_values(rng, steep_spectrum(30, ratio=0.6), 40, 30)
 
 

@@ -135,7 +135,7 @@ def test_worked_captured_values_and_angles():
 
 def test_the_truncation_bound_by_hand():
     """k = 2, p = 3 without powers: s_3 = 2 beside the 8.6784778 of Theorem 10.6."""
-    value = subspace.rsvd_truncation_spec(RandomizedSVD(2, 3), np.diag(S8)).value
+    value = subspace.rsvd_truncation_spec(RandomizedSVD(2, 3, 0), np.diag(S8)).value
     np.testing.assert_allclose(value, 2 + 8.6784778, rtol=1e-7)
 
 
@@ -331,10 +331,10 @@ def test_worked_pseudo_inverse_moments():
 SQUARE = np.diag(S8)
 VECTOR = np.ones((8, 1))
 PRIOR_VIOLATIONS = [
-    (subspace.subspace_sv_expected, RandomizedSVD(2, 3, rtol=0.1), SQUARE, "the rank is given"),
-    (subspace.subspace_sv_expected, RandomizedSVD(2, 1), SQUARE, "p >= 2"),
+    (subspace.subspace_sv_expected, RandomizedSVD(2, 3, 0, rtol=0.1), SQUARE, "the rank is given"),
+    (subspace.subspace_sv_expected, RandomizedSVD(2, 1, 0), SQUARE, "p >= 2"),
     (subspace.subspace_vector_angle_expected, qb(2, 3, sketch=SparseSign()), SQUARE, "Gaussian"),
-    (subspace.rsvd_truncation_spec, RandomizedSVD(1, 3), SQUARE, "k >= 2"),
+    (subspace.rsvd_truncation_spec, RandomizedSVD(1, 3, 0), SQUARE, "k >= 2"),
     (krylov.krylov_chebyshev_expected, BlockKrylov(2, 1), SQUARE, "p >= 2"),
     (krylov.krylov_chebyshev_expected, BlockKrylov(2, 7), SQUARE, "k + p <="),
     (krylov.krylov_chebyshev_expected, BlockKrylov(2, 2), np.diag([1.0, 1, 0, 0]), "s_{k+1}"),
@@ -390,7 +390,7 @@ CONDITIONAL_VIOLATIONS = [
     (tolerance.adaptive_tolerance, AdaptiveQB(0.01, rank=1), SQUARE, "converged"),
     (tolerance.adaptive_tolerance, CUR(1, rtol=0.01), SQUARE, "converged"),
     (tolerance.adaptive_tolerance, PivotedQR(1), SQUARE, "a tolerance is given"),
-    (tolerance.adaptive_tolerance, RandomizedSVD(2, 2), SQUARE, "a tolerance is given"),
+    (tolerance.adaptive_tolerance, RandomizedSVD(2, 2, 0), SQUARE, "a tolerance is given"),
     (streaming_svd.tyuc19_core_expected, SinglePassSVD(3, 1), SQUARE, "nothing is truncated"),
 ]
 
@@ -426,7 +426,7 @@ class Careless(QB):
 @pytest.mark.parametrize("theorem", [structural.rrf_structural, structural.rrf_structural_fro], ids=lambda b: b.name)
 def test_a_basis_that_is_not_that_of_the_test_matrix_is_found_out(theorem):
     a = with_singular_values(rng(), gap_spectrum(4, 48), 48, 56)
-    (comparison,) = compare(Careless(RangeFinder(4, 1)), a, [theorem], rng=rng())
+    (comparison,) = compare(Careless(RangeFinder(4, 1, 0)), a, [theorem], rng=rng())
     assert comparison.verdict is Verdict.REFUTED
 
 

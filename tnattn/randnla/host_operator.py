@@ -1,0 +1,112 @@
+"""SciPy's sparse matrices and linear operators as structured matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import scipy.sparse as sparse
+
+from tnattn.arrays import Array, array_namespace
+from tnattn.structured.base import StructuredMatrix
+
+_csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
+
+
+def canonical_csr(a: Any) -> Any:
+    """Return a SciPy sparse matrix as CSR whose rows hold every column once, in order.
+
+    Parameters
+    ----------
+    a : scipy.sparse matrix or array of any format, (m, n)
+        Not changed; its arrays are shared where it is canonical CSR already.
+
+    Raises
+    ------
+    ValueError
+        If ``a`` has not two axes, or stores an index that is out of range.
+
+    Notes
+    -----
+    Formats store duplicates, which stand for their sum: a norm of the stored numbers is then no norm of the matrix.
+    The flags of ``a`` are not trusted, since its arrays may have been changed since they were set.
+    """
+    if len(a.shape) != 2:
+        raise ValueError(f"a sparse array has shape {tuple(a.shape)}; two axes (m, n) are needed")
+    # conversions read indices unchecked; the checks are made on a view, since they drop unused memory of their matrix
+    if hasattr(a, "check_format"):
+        type(a)(a).check_format(full_check=True)
+    matrix = _csr(a)
+    if matrix is a or not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HostOperator(StructuredMatrix):
+    """A single SciPy sparse matrix or linear operator, on the host.
+
+    Parameters
+    ----------
+    operator : scipy.sparse matrix or array, or LinearOperator
+        A sparse one is held as canonical CSR, so that its stored entries are the entries of the matrix.
+    """
+
+    operator: Any
+
+    def __post_init__(self) -> None:
+        if sparse.issparse(self.operator):
+            object.__setattr__(self, "operator", canonical_csr(self.operator))
+        # SciPy works out the dtype of most operators by itself; an empty one of it says the rest
+        prototype = _csr((1, 1), dtype=self.operator.dtype).toarray()
+        object.__setattr__(self, "_prototype", prototype)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the entries are stored."""
+        return bool(sparse.issparse(self.operator))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.operator.shape)
+
+    @property
+    def like(self) -> Array:
+        return self._prototype  # type: ignore[attr-defined]
+
+    @property
+    def storage(self) -> int:
+        return 2 * int(self.operator.nnz) + self.shape[0] + 1 if self.sparse else 0
+
+    def _matmul(self, x: Array) -> Array:
+        return self._per_matrix(self.operator, x)
+
+    def _rmatmul(self, y: Array) -> Array:
+        try:
+            return self._per_matrix(self.operator.T, y)
+        except (NotImplementedError, TypeError) as error:  # which of the two depends on how the operator was made
+            raise TypeError(
+                f"a has no product with its transpose ({error}); define rmatvec or rmatmat of the LinearOperator"
+            ) from error
+
+    def _per_matrix(self, operator: Any, x: Array) -> Array:
+        # a stack of right factors becomes one wide factor
+        xp = array_namespace(self.like, x)
+        if x.ndim == 2:
+            return xp.astype(operator @ x, self.dtype, copy=False)
+        batch, (n, c) = tuple(x.shape[:-2]), x.shape[-2:]
+        wide = xp.reshape(xp.moveaxis(x, -2, 0), (n, -1))  # (n, batch * c)
+        product = xp.reshape(operator @ wide, (-1, *batch, c))
+        return xp.astype(xp.moveaxis(product, 0, -2), self.dtype, copy=False)
+
+    def to_dense(self) -> Array:
+        if self.sparse:
+            return self.operator.toarray()
+        xp = array_namespace(self.like)
+        return self._matmul(xp.eye(self.shape[-1], dtype=self.dtype))
+
+    def matmul_flops(self, columns: int) -> int:
+        if self.sparse:
+            return 2 * columns * int(self.operator.nnz)
+        return 2 * columns * self.shape[0] * self.shape[1]

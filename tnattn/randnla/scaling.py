@@ -1,0 +1,185 @@
+"""Scaling of matrices by powers of two, so that squares and reciprocals of entries neither overflow nor vanish.
+
+Randomized methods square entries, divide by singular values and multiply matrices repeatedly. A matrix with entries of
+about one survives all that in either precision; a power of two changes no digit on the way there and back. Scaling is
+therefore done once, where a method is called, and not method by method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, quiet_overflow, to_host
+from tnattn.randnla.host_operator import HostOperator
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+from tnattn.structured.low_rank import Factored, LowRank
+
+Result = TypeVar("Result")
+
+_HARMLESS = 30  # entries between 2^-30 and 2^30 are left alone: their squares are harmless in either precision
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unit:
+    """A power of two for each matrix of a stack, the unit in which a method sees it.
+
+    Parameters
+    ----------
+    exponent : Array, (...), integers as floating numbers
+        Even, so that roots of units are powers of two as well; -1200 to 1200.
+    """
+
+    exponent: Array
+
+    def restored(self, x: Array, *, degree: float = 1.0, name: str) -> Array:
+        """Return ``x`` (..., any axes) times the unit to a power.
+
+        Raises
+        ------
+        ValueError
+            If a number that was finite and not zero leaves the range of the dtype.
+        """
+        xp = array_namespace(x)
+        exponent = xp.reshape(self.exponent, (*self.exponent.shape, *(1,) * (x.ndim - self.exponent.ndim)))
+        with quiet_overflow():
+            made = _times_power(x, degree * exponent)
+        lost = (xp.isfinite(x) & ~xp.isfinite(made)) | (xp.all(made == 0) & xp.any(x != 0))
+        if bool(xp.any(lost)):
+            raise ValueError(
+                f"{name} of the result leaves the range of {dtype_name(x.dtype)}; scale a to entries of about one: "
+                f"what is returned scales with it"
+            )
+        return made
+
+
+def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
+    """Return matrices with entries of about one and their unit, or the matrices themselves and None.
+
+    Parameters
+    ----------
+    a : StructuredMatrix, (..., m, n)
+        Arrays, sparse and factored matrices are scaled, unless all entries are harmless already. Of other implicit
+        matrices the entries are not known; see ``require_resolved_size`` for what they get.
+
+    Notes
+    -----
+    One pass over an array; two more and a copy where it is scaled. One synchronisation.
+    """
+    if isinstance(a, Dense):
+        unit = _unit_of(a.array)
+        return (a, None) if unit is None else (Dense(_divided(a.array, unit)), unit)
+    if isinstance(a, HostOperator) and a.sparse:
+        data = array_namespace(a.like).asarray(a.operator.data)
+        unit = _unit_of(data[None, :]) if data.shape[0] else None
+        if unit is None:
+            return a, None
+        scaled = a.operator.copy()
+        scaled.data = _divided(data[None, :], unit)[0, :]
+        return HostOperator(scaled), unit
+    if isinstance(a, Factored):
+        left, right = a.factors()
+        units = _unit_of(left), _unit_of(right)
+        if units == (None, None):
+            return a, None
+        first, second = (u or Unit(_zero_exponents(x)) for x, u in zip((left, right), units, strict=True))
+        scaled_factors = LowRank(_divided(left, first), _divided(right, second))
+        return scaled_factors, Unit(first.exponent + second.exponent)
+    return a, None
+
+
+def restored(result: Result, unit: Unit | None) -> Result:
+    """Return a result of a matrix in units as that of the matrix itself.
+
+    Its class states in ``degrees`` which fields are proportional to which power of the matrix; ratios, indices and
+    orthonormal factors have none. Of a factored matrix without ``degrees`` the left factor is scaled, and what else it
+    carries is lost.
+    """
+    if unit is None:
+        return result
+    degrees: Mapping[str, float] | None = getattr(type(result), "degrees", None)
+    if degrees is not None:
+        fields: dict[str, Any] = {}
+        for name, degree in degrees.items():
+            value = getattr(result, name)
+            if isinstance(value, tuple):  # of tensor cores, the last of which carries the scale
+                fields[name] = (*value[:-1], unit.restored(value[-1], degree=degree, name=name))
+            elif value is not None:
+                fields[name] = unit.restored(value, degree=degree, name=name)
+        return dataclasses.replace(result, **fields)  # type: ignore[type-var]
+    if isinstance(result, Factored):
+        left, right = result.factors()
+        return LowRank(unit.restored(left, name="the left factor"), right)  # type: ignore[return-value]
+    raise TypeError(
+        f"{type(result).__name__} does not state in degrees which fields scale with the matrix; entries of the matrix "
+        f"have to be between 2^-{_HARMLESS} and 2^{_HARMLESS}"
+    )
+
+
+def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None:
+    """Raise ValueError if the result for an implicit matrix is not finite, or so large or small that squares were lost.
+
+    Parameters
+    ----------
+    result : StructuredMatrix
+        Judged where it is factored. Zero is taken for the answer if a product of ``a`` with a vector is zero too.
+    a : StructuredMatrix
+        An operator or entries on demand, of which no entry was looked at.
+    """
+    if not isinstance(result, Factored):
+        return
+    left, right = result.factors()
+    xp = array_namespace(left)
+    limit = math.floor(-math.log2(float(xp.finfo(left.dtype).smallest_normal)) / 2 + math.log2(eps(left)))
+    with quiet_overflow():
+        sizes = [xp.max(xp.abs(x), axis=(-2, -1)) for x in (left, right)]
+        finite = xp.isfinite(sizes[0]) & xp.isfinite(sizes[1])
+        exponents = [xp.log2(xp.where(finite & (size > 0), size, xp.ones_like(size))) for size in sizes]
+    zero = (sizes[0] == 0) | (sizes[1] == 0)
+    bad = ~finite | (xp.abs(exponents[0] + exponents[1]) > limit)
+    if bool(xp.any(zero & ~bad)):
+        vector = xp.ones((a.shape[-1], 1), dtype=a.dtype, device=device(a.like))
+        bad = bad | (zero & (xp.max(xp.abs(a @ vector), axis=(-2, -1)) > 0))
+    if bool(xp.any(bad)):
+        raise ValueError(
+            f"the {a.shape} operator has a norm outside 2^-{limit} ... 2^{limit}, where squares leave the range of "
+            f"{dtype_name(left.dtype)}; scale it to a norm of about one: what is returned scales with it"
+        )
+
+
+def _unit_of(x: Array) -> Unit | None:
+    """Return the unit of arrays (..., m, n), or None if all their largest entries are harmless or zero."""
+    xp = array_namespace(x)
+    flat = xp.reshape(x, (*x.shape[:-2], -1))
+    with quiet_overflow():
+        squares = xp.vecdot(flat, flat)  # one pass settles nearly all cases
+    least, most = flat.shape[-1] * 4.0**-_HARMLESS, 4.0**_HARMLESS
+    if bool(xp.all((squares >= least) & (squares <= most))):
+        return None
+    largest = xp.maximum(xp.max(x, axis=(-2, -1)), -xp.min(x, axis=(-2, -1)))
+    exponent = 2 * xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))) / 2)
+    exponent = xp.where(xp.abs(exponent) <= _HARMLESS, xp.zeros_like(exponent), exponent)
+    return None if bool(xp.all(exponent == 0)) else Unit(exponent)
+
+
+def _zero_exponents(x: Array) -> Array:
+    xp = array_namespace(x)
+    return xp.zeros(tuple(x.shape[:-2]), dtype=x.dtype, device=device(x))
+
+
+def _divided(x: Array, unit: Unit) -> Array:
+    return _times_power(x, -unit.exponent[..., None, None])
+
+
+def _times_power(x: Array, exponent: Array) -> Array:
+    """Return ``x * 2^exponent`` for integer exponents; in three steps, whose factors are all in range."""
+    powers = to_host(exponent)
+    xp = array_namespace(powers)
+    powers = xp.astype(powers, xp.int64)
+    third = powers // 3
+    for step in (third, third, powers - 2 * third):
+        x = x * from_host(xp.ldexp(1.0, step), like=x, dtype=x.dtype)  # powers by pow are not exact everywhere
+    return x
