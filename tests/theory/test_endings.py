@@ -20,12 +20,13 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="re
 COMPARE = ["needle", "--n", "32", "--d", "8", "--heads", "2", "--budgets", "4,8", "--trials", "4000"]
 COMPARE += ["--methods", "Performer", "--workers", "2"]
 POOL = """
-import sys, time
+import os, sys, time
 from theory.runner import process_pool
 
 if __name__ == "__main__":
     with process_pool(2) as pool:
-        list(pool.map(abs, range(4)))
+        while len({future.result() for future in [pool.submit(os.getpid) for _ in range(8)]}) < 2:
+            time.sleep(0.01)
         waiting = [pool.submit(time.sleep, float(sys.argv[1])) for _ in range(2)]
         print("ready", flush=True)
         time.sleep(600)
