@@ -16,7 +16,7 @@ create = test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 install = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test slow gpu dev lint types bench clean help
+.PHONY: demo test slow kernels strict optimised mutants gpu dev lint types bench clean help
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -47,6 +47,16 @@ test: $(VENV)/.test ## the default tests
 
 slow: $(VENV)/.test ## all tests, the slow and statistical ones too
 	$(PYTEST) -m "not gpu"
+
+kernels: $(VENV)/.test ## the numerical tests under other BLAS kernels than this machine's default
+	.ci/kernels
+
+strict: $(VENV)/.test ## the slow tests with warnings as errors
+	$(PYTEST) -m "slow and not gpu" -W error -p no:cacheprovider
+
+# a variable and no -O, since the workers of pytest inherit it; pytest keeps the assertions of the tests
+optimised: $(VENV)/.test ## the slow tests without the packages' assertions, as under python -O
+	PYTHONOPTIMIZE=1 $(PYTEST) -m "slow and not gpu" -p no:cacheprovider
 
 gpu: $(VENV)/.test ## the tests that need a CUDA device and CuPy
 	$(BIN)/python -m pytest -m gpu
