@@ -39,6 +39,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(install) -e ".[dev]"
 	@touch $@
 
+$(VENV)/.mutants: pyproject.toml constraints.txt
+	@$(create)
+	@echo "setting up $(VENV) for mutations"
+	@$(install) -e ".[mutants]"
+	@touch $@
+
 demo: $(VENV)/.study ## compare the methods on real attention; writes $(OUT)/report.html
 	$(BIN)/tnattn compare --out $(OUT)
 
@@ -71,6 +77,9 @@ types: $(VENV)/.dev ## static types
 
 bench: $(VENV)/.dev ## time against the peers; regenerates the tables in tests/benchmarks/results
 	$(BIN)/python tests/benchmarks/run.py
+
+mutants: $(VENV)/.mutants ## mutations that no test notices, of MODULES or all; hours; writes tests/benchmarks/results/mutants.md
+	$(BIN)/python tests/mutation/run.py $(MODULES)
 
 clean: ## remove the environment and the results
 	rm -rf $(VENV) $(OUT)
