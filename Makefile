@@ -16,7 +16,7 @@ create = test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 install = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test slow gpu dev lint types bench clean help
+.PHONY: demo test slow kernels strict optimised mutants gpu dev lint types bench clean help
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(install) -e ".[dev]"
 	@touch $@
 
+$(VENV)/.mutants: pyproject.toml constraints.txt
+	@$(create)
+	@echo "setting up $(VENV) for mutations"
+	@$(install) -e ".[mutants]"
+	@touch $@
+
 demo: $(VENV)/.study ## compare the methods on real attention; writes $(OUT)/report.html
 	$(BIN)/tnattn compare --out $(OUT)
 
@@ -47,6 +53,16 @@ test: $(VENV)/.test ## the default tests
 
 slow: $(VENV)/.test ## all tests, the slow and statistical ones too
 	$(PYTEST) -m "not gpu"
+
+kernels: $(VENV)/.test ## the numerical tests under other BLAS kernels than this machine's default
+	.ci/kernels
+
+strict: $(VENV)/.test ## the slow tests with warnings as errors
+	$(PYTEST) -m "slow and not gpu" -W error -p no:cacheprovider
+
+# a variable and no -O, since the workers of pytest inherit it; pytest keeps the assertions of the tests
+optimised: $(VENV)/.test ## the slow tests without the packages' assertions, as under python -O
+	PYTHONOPTIMIZE=1 $(PYTEST) -m "slow and not gpu" -p no:cacheprovider
 
 gpu: $(VENV)/.test ## the tests that need a CUDA device and CuPy
 	$(BIN)/python -m pytest -m gpu
@@ -61,6 +77,9 @@ types: $(VENV)/.dev ## static types
 
 bench: $(VENV)/.dev ## time against the peers; regenerates the tables in tests/benchmarks/results
 	$(BIN)/python tests/benchmarks/run.py
+
+mutants: $(VENV)/.mutants ## mutations that no test notices, of MODULES or all; hours; writes tests/benchmarks/results/mutants.md
+	$(BIN)/python tests/mutation/run.py $(MODULES)
 
 clean: ## remove the environment and the results
 	rm -rf $(VENV) $(OUT)

@@ -1,7 +1,8 @@
 """Test rings: the same tests on every array library, through one ``xp`` fixture.
 
 ``xp.asarray(host)`` makes an array of the ring; ``assert_close`` compares and checks library, device and dtype too. The
-header of a run says which rings it can run and which it cannot.
+header of a run says which rings it can run and which it cannot, which BLAS kernels run, and whether ``python -O`` has
+taken the assertions out of the packages; those of the tests stay, since pytest rewrites them into conditions.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import array_api_compat
 import numpy as np
 import pytest
 
+from theory.sources import blas_kernels
 from tnattn.arrays import device, dtype_name, to_host
 
 
@@ -131,16 +133,26 @@ RINGS: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[Ring]], st
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=3, help="number of seeds for tests that take the seed fixture")
 
+    parser.addoption("--rings", default="", help="comma-separated: of the tests on array libraries only these")
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not __debug__ and config.getoption("assertmode") != "rewrite":
+        raise pytest.UsageError("python -O takes the assertions out of tests that are not rewritten")
+    if unknown := set(filter(None, config.getoption("--rings").split(","))) - set(RINGS):
+        raise pytest.UsageError(f"no ring {', '.join(sorted(unknown))}; there are {', '.join(RINGS)}")
     if os.environ.get("TNATTN_REQUIRE_TORCH") == "1" and RINGS["torch"][1]:
         raise pytest.UsageError("TNATTN_REQUIRE_TORCH=1, but torch is not installed; install the extra tnattn[hf]")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    ran = [name for name, (_, missing) in RINGS.items() if not missing]
+    asked = config.getoption("--rings").split(",") if config.getoption("--rings") else list(RINGS)
+    ran = [name for name, (_, missing) in RINGS.items() if not missing and name in asked]
     lines = [f"rings: {', '.join(ran)}"]
     lines += [f"ring {name}: NOT RUN ({why})" for name, (_, why) in RINGS.items() if why and name != "cupy"]
+    lines += [f"ring {name}: NOT RUN (not among --rings)" for name in RINGS if name not in asked]
+    lines.append(f"BLAS: {', '.join(blas_kernels()) or 'unknown'}")
+    lines.append(f"assertions of the packages: {'on' if __debug__ else 'off (python -O)'}")
     return [*lines, f"CuPy on a device: {'NOT RUN (' + CUPY_MISSING + ')' if CUPY_MISSING else 'runs'}"]
 
 
@@ -166,6 +178,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if "seed" in metafunc.fixturenames and not own:
         metafunc.parametrize("seed", range(metafunc.config.getoption("--seeds")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the rings that ``--rings`` does not name; tests without a ring stay."""
+    if not config.getoption("--rings"):
+        return
+    asked = config.getoption("--rings").split(",")
+    left_out = [item for item in items if _ring_of(item) not in (None, *asked)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _ring_of(item: pytest.Item) -> Any:
+    return item.callspec.params.get("xp") if hasattr(item, "callspec") else None
 
 
 def compare_arrays(actual: Any, desired: Any, *, rtol: float, atol: float = 0.0) -> None:

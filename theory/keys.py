@@ -1,21 +1,22 @@
-"""Names of trials: portable JSON, the hash of a specification, its random generator, hashes of sources and arrays."""
+"""Names of trials: portable JSON, the hash of a specification, its random generator, the hash of arrays."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import math
 import sys
 from collections.abc import Mapping
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["content_hash", "decode", "encode", "generator", "source_hash", "trial_key"]
+from tnattn.discovery import USER
+
+__all__ = ["content_hash", "decode", "encode", "generator", "trial_key"]
 
 FLOAT_TAG = "$float"
 
@@ -39,11 +40,19 @@ def _portable(value: Any) -> Any:
         return [_portable(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **_portable(fields)}
+        return {"class": _name(type(value)), **_portable(fields)}
     raise TypeError(
         f"{value!r} of type {type(value).__name__} has no portable form; "
         "pass numbers, text, None, lists, mappings, NumPy values or dataclasses of these"
     )
+
+
+def _name(kind: type) -> str:
+    """Return the dotted name of a class; a user's file counts by its own name, wherever it lies."""
+    module = kind.__module__
+    if module.startswith(USER):
+        module = Path(str(getattr(sys.modules.get(module), "__file__", module))).stem
+    return f"{module}.{kind.__qualname__}"
 
 
 def encode(value: Any) -> str:
@@ -70,8 +79,9 @@ def trial_key(spec: Mapping[str, Any]) -> str:
     Parameters
     ----------
     spec : mapping
-        Everything that the result depends on except the study's seed: method, problem content, package version and
-        the sources (``source_hash``). 1 and 1.0 are different specifications.
+        For the key of a row everything that the result depends on: method, problem content, sources, versions
+        (`theory.sources`). For the draws of a trial the method and the number of the trial, and nothing else. 1 and
+        1.0 are different specifications.
     """
     return hashlib.sha256(encode(spec).encode("ascii")).hexdigest()
 
@@ -79,14 +89,15 @@ def trial_key(spec: Mapping[str, Any]) -> str:
 def generator(seed: int, key: str) -> np.random.Generator:
     """Return the trial's generator, ``default_rng([seed, *words of the key])``.
 
-    It depends on nothing but the study's seed and the trial: not on order, worker or interruption.
+    It depends on nothing but the study's seed and the key: not on order, worker or interruption.
 
     Parameters
     ----------
     seed : int
         Non-negative, of the study.
     key : str
-        64 hexadecimal digits from ``trial_key``.
+        64 hexadecimal digits from ``trial_key``: those of the method and the trial, not of the row, so that neither
+        an edit of a source nor another dtype of the same data changes the draws.
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; pass a non-negative integer")
@@ -98,47 +109,6 @@ def generator(seed: int, key: str) -> np.random.Generator:
         raise ValueError(f"key is {key!r}; expected the 64 hexadecimal digits of trial_key")
     words = [int.from_bytes(digest[i : i + 4], "big") for i in range(0, 32, 4)]
     return np.random.default_rng([seed, *words])
-
-
-def _modules_of(value: Any) -> set[str]:
-    """Return the names of the modules that define a module, function, class or (dataclass) object."""
-    if isinstance(value, ModuleType):
-        return {value.__name__}
-    if inspect.isfunction(value):
-        return {value.__module__}
-    kind = value if isinstance(value, type) else type(value)
-    modules = {base.__module__ for base in kind.__mro__}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        # the inner method of a wrapper decides the result as much as the wrapper
-        for field in dataclasses.fields(value):
-            modules |= _modules_of(getattr(value, field.name))
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            modules |= _modules_of(item)
-    return {name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names}
-
-
-def source_hash(*objects: Any) -> str:
-    """Return the SHA-256 of the source text of the modules that define the given modules, classes or objects.
-
-    Base classes count, and the objects in the fields of a dataclass; the standard library does not. The order of the
-    arguments is irrelevant.
-
-    Raises
-    ------
-    ValueError
-        If a source text cannot be found, as for code typed at a prompt.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(set().union(*(_modules_of(item) for item in objects))):
-        try:
-            text = inspect.getsource(sys.modules[name])
-        except (KeyError, OSError, TypeError) as error:
-            raise ValueError(
-                f"no source text for module {name!r}; put the definition in a file and import it"
-            ) from error
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()
 
 
 def content_hash(*arrays: ArrayLike) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from theory.curves import quantiles
 from theory.keys import decode
-from theory.store import Ledger, generator
+from theory.store import Ledger, generator, trial_key
 from theory.studies.attention import load
 from theory.studies.candidates import fit, select
 from theory.studies.problems import ProblemSource, load_problem
@@ -108,7 +108,9 @@ class Results:
         for row in _typical(self.of("trial", name), budget, most):
             method = _again(row, problem)
             if method is not None:
-                found[row["method"]] = method(problem, rng=generator(int(seed), row["key"]))
+                found[row["method"]] = method(
+                    problem, rng=generator(int(seed), trial_key({"method": method, "trial": row["trial"]}))
+                )
         return found
 
 

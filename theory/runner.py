@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing.connection import wait as wait_for
+from types import FrameType
 from typing import Any
 
 import threadpoolctl
@@ -18,6 +21,9 @@ from theory.store import Ledger
 from tnattn.randnla.tolerance import ToleranceWarning
 
 __all__ = ["Task", "process_pool", "run"]
+
+GRACE = 5.0
+"""Seconds that a worker which is told to end leaves to its trial: this process may have been told so, too, and save."""
 
 WINDOW = 256
 """Tasks handed to an executor at once: enough to keep any pool busy, few enough to hold in memory."""
@@ -112,7 +118,8 @@ def process_pool(workers: int | None = None, *, blas_threads: int = 1) -> Proces
     Notes
     -----
     Processes are spawned, not forked: threads and devices of this process survive no fork. A script that calls this
-    needs the usual ``if __name__ == "__main__":``. Workers leave Ctrl-C to this process.
+    needs the usual ``if __name__ == "__main__":``. Workers leave Ctrl-C to this process, and end when it ends, however
+    it ends.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; a pool needs at least 1")
@@ -121,16 +128,39 @@ def process_pool(workers: int | None = None, *, blas_threads: int = 1) -> Proces
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(blas_threads,)
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(blas_threads,)
     )
 
 
 def _start_worker(blas_threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _end_later)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # the variables reach the libraries that are loaded later (SciPy and PyTorch bring their own), the call the others
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"):
         os.environ[name] = str(blas_threads)
     threadpoolctl.threadpool_limits(limits=blas_threads)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    """End after a while: the end of a worker breaks the pool of a parent that is just saving what was computed."""
+    timer = threading.Timer(GRACE, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the process that started this one is gone.
+
+    A worker waits for tasks on a pipe whose other end it holds itself, so a killed parent would leave it waiting for
+    good, and the resource tracker with it. The operating system closes the parent's sentinel, whatever ends the parent.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)  # a trial may be running in the main thread; nobody is left to read its row
 
 
 def _unseen(tasks: Iterable[Task], done: set[str]) -> Iterator[Task]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from theory.keys import content_hash, decode, encode, generator, source_hash, trial_key
+from theory.keys import content_hash, decode, encode, generator, trial_key
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-__all__ = ["Ledger", "LedgerLocked", "content_hash", "export", "generator", "source_hash", "trial_key"]
+__all__ = ["Ledger", "LedgerLocked", "content_hash", "export", "generator", "trial_key"]
 
 
 class LedgerLocked(RuntimeError):

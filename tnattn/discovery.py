@@ -8,11 +8,17 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from tnattn.source_files import fingerprint, imported_files
+
 Kind = TypeVar("Kind")
+
+USER = "user_"
+"""First letters of the name under which a user's file is imported."""
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -50,28 +56,90 @@ def instances(package: str, kind: type[Kind]) -> dict[str, Kind]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A user's file as it was when it was imported, with the modules of its folder that came with it."""
+
+    fingerprint: str
+    module: ModuleType
+    beside: dict[str, ModuleType]
+
+
+_loaded: dict[Path, _Loaded] = {}
+
+
 def load_file(path: str | Path) -> ModuleType:
-    """Import a user's Python file.
+    """Import a user's Python file, once as long as neither it nor a file that it imports changes.
+
+    Parameters
+    ----------
+    path : path-like
+        Its folder comes first on the path, as for a script: modules beside the file can be imported.
 
     Raises
     ------
     ValueError
         If the file does not exist, is not Python, or fails to import; the message says why.
+
+    Notes
+    -----
+    After a change the file and the changed modules beside it are imported anew. Two files of different folders may each
+    import a ``helper``: the modules of the file that was loaded last are those in ``sys.modules``.
     """
-    file = Path(path)
+    file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise ValueError(f"{path} is not a Python file; give PATH.py:ClassName")
-    name = f"user_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    mark = fingerprint(file)
+    known = _loaded.get(file)
+    _put_first(str(file.parent))
+    if known is not None and known.fingerprint == mark:
+        sys.modules.update(known.beside)
+        return known.module
+    files = {name: own for name, own in imported_files(file).items() if own != file}
+    _forget(files)
+    module = _execute(path, file)
+    beside = {name: sys.modules[name] for name in files if name in sys.modules}
+    _loaded[file] = _Loaded(mark, module, beside)
+    return module
+
+
+def _put_first(folder: str) -> None:
+    if sys.path[:1] != [folder]:
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+
+
+def _forget(files: dict[str, Path]) -> None:
+    """Drop the loaded modules of these names that are older than their file, or those of another user's folder."""
+    others = {id(module) for known in _loaded.values() for module in known.beside.values()}
+    for name, file in files.items():
+        module = sys.modules.get(name)
+        origin = getattr(module, "__file__", None)
+        if id(module) in others or (origin is not None and Path(origin).resolve() == file):
+            del sys.modules[name]
+
+
+def _execute(path: str | Path, file: Path) -> ModuleType:
+    name = f"{USER}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     specification = importlib.util.spec_from_file_location(name, file)
     if specification is None or specification.loader is None:
         raise ValueError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(specification)
+    before, written = sys.modules.get(name), sys.dont_write_bytecode
     sys.modules[name] = module
+    # a compiled file is taken for current when size and second of its source agree: an edit may keep both
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
         raise ValueError(f"{path} fails to import: {type(error).__name__}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = written
     return module
 
 

@@ -2,16 +2,13 @@
 
 import enum
 import json
-import linecache
-import sys
-import types
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from theory import keys, store
-from theory.keys import content_hash, decode, encode, generator, source_hash, trial_key
+from theory.keys import content_hash, decode, encode, generator, trial_key
+from tnattn.discovery import load_file
 
 
 class Kind(enum.StrEnum):
@@ -103,34 +100,12 @@ def test_content_hash_keeps_arrays_apart():
     assert content_hash([1.0, 2.0], [3.0]) != content_hash([1.0], [2.0, 3.0])
 
 
-def loaded(tmp_path, monkeypatch, name, text):
-    """Import a module from a file written here."""
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    return __import__(name)
-
-
-SOURCE = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n    inner: object = None\n"
-
-
-def test_source_hash_changes_with_the_module_of_an_inner_method(tmp_path, monkeypatch):
-    outer = loaded(tmp_path, monkeypatch, "outer_method_sample", SOURCE)
-    one = loaded(tmp_path, monkeypatch, "inner_method_sample", SOURCE)
-    before = source_hash(outer.A(one.A()))
-    assert before == source_hash(one.A, outer)
-    assert before != source_hash(outer.A())
-    (tmp_path / "inner_method_sample.py").write_text(SOURCE + "    extra: int = 0\n")
-    linecache.checkcache()
-    assert source_hash(outer.A(one.A())) != before
-
-
-def test_source_hash_ignores_the_order_of_its_arguments():
-    assert source_hash(keys, store) == source_hash(store, keys) != source_hash(keys)
-
-
-def test_source_hash_needs_a_source(monkeypatch):
-    module = types.ModuleType("typed_at_a_prompt")
-    monkeypatch.setitem(sys.modules, "typed_at_a_prompt", module)
-    with pytest.raises(ValueError, match="typed_at_a_prompt"):
-        source_hash(module)
+def test_a_class_of_a_users_file_has_one_name_in_every_folder(tmp_path):
+    text = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    rank: int = 3\n"
+    made = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(text)
+        made.append(load_file(tmp_path / folder / "mine.py").Mine())
+    assert type(made[0]) is not type(made[1])
+    assert encode(made[0]) == encode(made[1]) == '{"class":"mine.Mine","rank":3}'

@@ -6,7 +6,7 @@ import pytest
 from theory.errors import relative_output
 from theory.manifest import manifest, write_manifest
 from theory.results import attempt, read
-from theory.store import Ledger, generator
+from theory.store import Ledger, generator, trial_key
 from theory.studies.problems import ProblemSource, load_problem
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.random_features.performer import Performer
@@ -17,7 +17,7 @@ SOURCE = ProblemSource("gallery", "needle", n=32, d=8, heads=2, seed=3)
 def row(method, family, budget, key, **more):
     names = {"problem": "needle", "method": type(method).__name__, "family": family, "budget": budget, "trial": 0}
     flags = {"kind": "trial", "status": "done", "oracle": False, "leaks": False, "control": False, "bad_rows": 0}
-    result = method(load_problem(SOURCE), rng=generator(7, key))
+    result = method(load_problem(SOURCE), rng=generator(7, trial_key({"method": method, "trial": 0})))
     errors = [float(x) for x in relative_output(load_problem(SOURCE), result)]
     measured = {"relative_output": errors, "relative_weights": errors}
     return {"key": key, "spec": repr(method), **names, **flags, **measured, **more}

@@ -63,3 +63,39 @@ def test_a_bad_reference_is_said(tmp_path, text, reference, message):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ValueError, match=message):
         discovery.from_file(str(tmp_path / reference), AttentionMethod)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Write a file and the helper that it imports; return the value that the file sees."""
+
+    def load(value, folder="a", text="from helper import VALUE\n"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "helper.py").write_text(f"VALUE = {value}\n")
+        (tmp_path / folder / "mine.py").write_text(text)
+        return discovery.load_file(tmp_path / folder / "mine.py")
+
+    return load
+
+
+def test_a_file_is_imported_again_when_its_helper_changes(pair):
+    """All within one second and of one size, which compiled files would not notice."""
+    assert [pair(value).VALUE for value in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_a_file_that_stays_the_same_is_imported_once(pair):
+    assert pair(1) is pair(1)
+
+
+def test_helpers_of_one_name_in_two_folders_are_kept_apart(pair):
+    text = "from helper import VALUE\ndef late():\n    import helper\n    return helper.VALUE\n"
+    first, second = pair(1, "a", text), pair(2, "b", text)
+    assert (first.VALUE, second.VALUE, second.late()) == (1, 2, 2)
+    assert pair(1, "a", text).late() == 1
+
+
+def test_a_file_that_fails_after_a_change_leaves_the_former_module(pair, tmp_path):
+    first = pair(1)
+    with pytest.raises(ValueError, match="fails to import"):
+        pair(2, text="1 / 0\n")
+    assert sys.modules[first.__name__] is first

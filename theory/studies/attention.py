@@ -6,19 +6,21 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from theory.catalogue import bounds_about
 from theory.runner import Task, run
-from theory.store import Ledger, source_hash, trial_key
-from theory.studies import measurement
+from theory.sources import environment, package_hash, source_hash
+from theory.store import Ledger, trial_key
 from theory.studies.candidates import Candidate, Refusal, fit
 from theory.studies.folder import LEDGER, load, write_plan
-from theory.studies.measurement import DENSE, Job, about_every_method, measure, measured_time
-from theory.studies.problems import ProblemSource, load_problem, problem_hash
+from theory.studies.measurement import DENSE, Job, about_every_method, measure
+from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
+from theory.studies.settings import Settings
+from theory.studies.timing import measured_time
 from tnattn.attention import masks
+from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.cached import cached_property
 
@@ -28,42 +30,6 @@ Row = dict[str, Any]
 
 LEVEL = 1e-3
 """Probability that any theorem of the study is refuted wrongly."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The grid of a comparison.
-
-    Parameters
-    ----------
-    source : ProblemSource
-    candidates : tuple of Candidate
-    budgets : tuple of int
-        Columns that a method may spend, between 1 and the number of keys.
-    trials : int
-        Runs of a randomized method at every budget; a deterministic one runs once.
-    seed : int
-    verdict_trials : int
-        Runs from which the theorems are judged.
-    """
-
-    source: ProblemSource
-    candidates: tuple[Candidate, ...]
-    budgets: tuple[int, ...]
-    trials: int = 5
-    seed: int = 0
-    verdict_trials: int = 20
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "verdict_trials"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a positive integer")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be a non-negative integer")
-        if not self.budgets or list(self.budgets) != sorted(set(self.budgets)) or self.budgets[0] < 1:
-            raise ValueError(
-                f"budgets are {', '.join(map(str, self.budgets)) or 'empty'}; give positive integers in ascending order"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,36 +91,25 @@ class AttentionStudy:
         """Everything that a pool of workers computes."""
         found: list[Task] = []
         if max(self.problem.n_q, self.problem.n_k) <= DENSE:
-            job = Job("floor", self._source, self._seed, self._names(None, 0), budgets=self.settings.budgets)
-            found.append(Task(self._key(job, None), job))
+            found.append(self._task("floor", self._names(None, 0), budgets=self.settings.budgets))
         random = {candidate.label: self._is_randomized(candidate) for candidate, _ in reversed(self.entrants)}
         theorems = [self._theorems(candidate, budget) for candidate, budget in self.entrants]
         level = LEVEL / max(1, sum(map(len, theorems)))
         for (candidate, budget), judged in zip(self.entrants, theorems, strict=True):
-            names, pickled = self._names(candidate, budget), candidate.pickled()
+            names = self._names(candidate, budget)
             for trial in range(self.settings.trials if random[candidate.label] else 1):
-                named = (*names, ("trial", trial))
-                job = Job("trial", self._source, self._seed, named, pickled, candidate.file)
-                found.append(Task(self._key(job, candidate), job))
-            job = Job("prediction", self._source, self._seed, names, pickled, candidate.file)
-            found.append(Task(self._key(job, candidate), job))
+                found.append(self._task_of(candidate, "trial", (*names, ("trial", trial))))
+            found.append(self._task_of(candidate, "prediction", names))
             if judged:
                 runs = self.settings.verdict_trials if random[candidate.label] else 1
-                job = Job(
-                    "verdicts", self._source, self._seed, names, pickled, candidate.file, runs, level, theorems=judged
-                )
-                found.append(Task(self._key(job, candidate), job))
+                parts = {"trials": runs, "level": level, "theorems": judged}
+                found.append(self._task_of(candidate, "verdicts", names, **parts))
         return found
 
     @cached_property
     def timed(self) -> list[Task]:
         """What is timed in this process, one after the other, when the pool has drained."""
-        found = []
-        for candidate, budget in self.entrants:
-            names = self._names(candidate, budget)
-            job = Job("time", self._source, self._seed, names, candidate.pickled(), candidate.file)
-            found.append(Task(self._key(job, candidate), job))
-        return found
+        return [self._task_of(c, "time", self._names(c, budget)) for c, budget in self.entrants]
 
     def specification(self) -> Row:
         """Return what the manifest records."""
@@ -185,7 +140,7 @@ class AttentionStudy:
 
     @cached_property
     def _problem_hash(self) -> str:
-        return problem_hash(self.problem)
+        return source_problem_hash(self._source)
 
     def _names(self, candidate: Candidate | None, budget: int) -> tuple[tuple[str, Any], ...]:
         if candidate is None:
@@ -206,21 +161,42 @@ class AttentionStudy:
         last = budget in (0, self.settings.budgets[-1])
         return tuple(b.name for b in bounds_about(candidate.method) if last or not about_every_method(b))
 
-    def _key(self, job: Job, candidate: Candidate | None) -> str:
-        method = None if candidate is None else candidate.method
-        theory = bounds_about(method) if job.kind in ("prediction", "verdicts") else []
-        sources = [*theory] if method is None else [method, *theory]
+    def _task(self, kind: str, names: tuple[tuple[str, Any], ...], **parts: Any) -> Task:
+        """Return a task without a method; ``parts`` are further fields of its job."""
+        job = Job(kind, self._source, self._seed, names, problem=self._problem_hash, **parts)
+        return Task(self._key(job, None), job)
+
+    def _task_of(self, candidate: Candidate, kind: str, names: tuple[tuple[str, Any], ...], **parts: Any) -> Task:
+        """Return a task that runs a method."""
+        method, trial = candidate.method, dict(names).get("trial", 0)
+        job = Job(
+            kind,
+            self._source,
+            self._seed,
+            names,
+            candidate.pickled(),
+            candidate.file,
+            # neither the problem nor a source: the same method draws the same numbers whatever else is edited
+            stream=trial_key({"method": method, "trial": trial}),
+            sources=source_hash(method),
+            problem=self._problem_hash,
+            **parts,
+        )
+        return Task(self._key(job, method), job)
+
+    def _key(self, job: Job, method: AttentionMethod | None) -> str:
         return trial_key(
             {
                 "kind": job.kind,
-                "problem": self._problem_hash,
+                "problem": job.problem,
                 "device": self._source.device,
                 "method": method,
                 "trial": dict(job.names).get("trial"),
                 "runs": (job.trials, job.level, job.budgets, job.theorems),
                 "seed": job.seed,
-                "version": metadata.version("tnattn"),
-                "source": source_hash(measurement, *sources),
+                "packages": package_hash(),
+                "sources": job.sources,
+                "environment": environment(self._source.device),
             }
         )
 
@@ -282,7 +258,7 @@ def run_study(
         for task in study.timed:
             names = dict(task.payload.names)
             if task.key not in known and (names["method"], names["budget"]) not in failed:
-                row = {**measured_time(task.payload, task.key), "key": task.key, "status": "done"}
+                row = {**measured_time(task.payload), "key": task.key, "status": "done"}
                 ledger.append(row)
                 done(row)
 

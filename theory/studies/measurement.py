@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import copy
 import pickle
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,22 +16,21 @@ from theory.catalogue import bounds_about
 from theory.chain import best_prediction
 from theory.compare import Comparison, compare
 from theory.runner import Task
+from theory.sources import source_hash
 from theory.store import generator
-from theory.studies.problems import ProblemSource, load_problem
+from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
+from theory.verdict import Verdict
 from tnattn import discovery
-from tnattn.arrays import blas_threads, synchronize, to_host
+from tnattn.arrays import to_host
 from tnattn.attention.cost import exact_cost
 from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
 
-__all__ = ["DENSE", "Job", "about_every_method", "measure", "measured_time"]
+__all__ = ["DENSE", "Job", "about_every_method", "measure", "problem_of", "revive"]
 
 DENSE = 2048
 """Largest number of tokens up to which dense weights are formed."""
-
-ENOUGH = 1.0
-"""Seconds after which a measurement of time is not repeated."""
 
 Row = dict[str, Any]
 
@@ -54,6 +50,10 @@ class Job:
         Pickled with its budget; empty for a floor.
     file : str
         A user's file that defines the method, imported first.
+    stream : str
+        Names the draws, see `theory.keys.generator`.
+    sources, problem : str
+        Hashes of the method's code outside the packages and of the problem, as they were when the trial was named.
     trials, level : int, float
         Of the verdicts.
     theorems : tuple of str
@@ -72,6 +72,9 @@ class Job:
     level: float = 1e-6
     theorems: tuple[str, ...] = ()
     budgets: tuple[int, ...] = ()
+    stream: str = ""
+    sources: str = ""
+    problem: str = ""
 
 
 def measure(task: Task) -> Row:
@@ -82,9 +85,11 @@ def measure(task: Task) -> Row:
 
 def _measured(task: Task) -> Row:
     job: Job = task.payload
-    problem = load_problem(job.source)
+    problem = problem_of(job)
     row: Row = {"kind": job.kind, **dict(job.names)}
-    rng = generator(job.seed, task.key)
+    if job.kind == "floor":
+        return row | {"floors": _floors(job, problem)}
+    rng = generator(job.seed, job.stream)
     match job.kind:
         case "trial":
             return row | _trial(job, problem, rng)
@@ -92,18 +97,27 @@ def _measured(task: Task) -> Row:
             return row | _prediction(job, problem, rng)
         case "verdicts":
             return row | {"verdicts": _verdicts(job, problem, rng)}
-        case "floor":
-            return row | {"floors": _floors(job, problem)}
         case _:
             raise ValueError(f"no kind of task {job.kind!r}")
 
 
+def problem_of(job: Job) -> AttentionProblem:
+    """Return the problem of a job; ValueError if its file is no longer the one that the trial was named after."""
+    if job.problem and job.source.kind == "file" and source_problem_hash(job.source) != job.problem:
+        raise ValueError(f"{job.source.name} has changed during the run; run the same command again")
+    return load_problem(job.source)
+
+
 def revive(job: Job) -> AttentionMethod:
-    """Return the method of a job, a user's file imported first."""
+    """Return the method of a job, a user's file imported first; ValueError if its code changed during the run."""
     if job.file:
         discovery.load_file(job.file)
     method = pickle.loads(job.method)
-    assert isinstance(method, AttentionMethod)
+    if not isinstance(method, AttentionMethod):
+        raise TypeError(f"the job holds a {type(method).__name__}; it must be an attention method")
+    if job.sources and source_hash(method) != job.sources:
+        where = job.file or type(method).__module__
+        raise ValueError(f"{where} or a file that it imports has changed during the run; run the same command again")
     return method
 
 
@@ -114,11 +128,11 @@ def _trial(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row
     size = sum(float(np.prod(array.shape)) for array in (problem.q, problem.k, problem.v))
     return {
         "relative_output": per_head(errors.relative_output(problem, result), problem),
-        "relative_weights": _relative_weights(problem, result, job.source),
+        "relative_weights": _relative_weights(problem, result, job),
         "bad_rows": int(np.sum(to_host(result.bad_rows))),
         "flops": cost.flops / exact.flops,
         "storage": result.storage / size,
-        "state": _state(job.source, job.method, job.file, int(result.values.shape[-2])),
+        "state": _state(replace(job, kind="state", names=(), stream=""), int(result.values.shape[-2])),
     }
 
 
@@ -128,11 +142,11 @@ def per_head(values: Any, problem: AttentionProblem) -> list[float]:
     return [float(value) for value in np.broadcast_to(np.asarray(values, dtype=np.float64), shape).ravel()]
 
 
-def _relative_weights(problem: AttentionProblem, result: Any, source: ProblemSource) -> list[float] | None:
+def _relative_weights(problem: AttentionProblem, result: Any, job: Job) -> list[float] | None:
     """Return ||P' - P||_F / ||P||_F per head, None where weights are not formed or do not exist."""
     if result.expand is None or max(problem.n_q, problem.n_k) > DENSE:
         return None
-    exact = _exact_weights(source)
+    exact = _exact_weights(job.source, job.problem)
     shape = (*problem.batch, problem.n_q, problem.n_k)
     lifted = np.broadcast_to(np.asarray(to_host(result.weights.to_dense())), shape).reshape(exact.shape)
     difference = np.linalg.norm(lifted - exact, axis=(-2, -1))
@@ -140,19 +154,18 @@ def _relative_weights(problem: AttentionProblem, result: Any, source: ProblemSou
 
 
 @lru_cache(maxsize=2)
-def _exact_weights(source: ProblemSource) -> Any:
+def _exact_weights(source: ProblemSource, content: str) -> Any:
     return to_host(load_problem(source).dense_weights())
 
 
 @lru_cache(maxsize=512)
-def _state(source: ProblemSource, pickled: bytes, file: str, columns: int) -> float:
+def _state(job: Job, columns: int) -> float:
     """Return what a cache keeps relative to the keys and values: 1 for a method that needs them all.
 
     For a key method these are the bytes of its summary. Any other keeps what its cost says, and where that does not
     grow with the tokens, a key and a value for every column.
     """
-    method = revive(Job("trial", source, 0, (), pickled, file))
-    problem = load_problem(source)
+    method, problem = revive(job), problem_of(job)
     kept = method.cost(problem).state_per_token / exact_cost(problem).state_per_token
     if not isinstance(method, KeyMethod) or problem.softcap is not None:
         return kept if kept > 0 else min(1.0, columns / problem.n_k)
@@ -223,72 +236,8 @@ def about_every_method(b: Bound) -> bool:
 
 def _floors(job: Job, problem: AttentionProblem) -> list[Row]:
     """Return the best rank-m relative error of the weights, Frobenius norm, at every budget (Eckart and Young)."""
-    spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source), dtype=np.float64), compute_uv=False)
+    spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source, job.problem), dtype=np.float64), compute_uv=False)
     total = np.linalg.norm(spectrum, axis=-1)
     return [
         {"budget": m, "best_rank_relative": per_head(errors.tail(spectrum, m) / total, problem)} for m in job.budgets
     ]
-
-
-def measured_time(job: Job, key: str, *, repeats: int = 3) -> Row:
-    """Time a method and exact attention in turn, after one run of each that does not count, or until ``ENOUGH``.
-
-    Returns
-    -------
-    dict
-        Medians in seconds, and the median of the ratios of neighbours.
-
-    Notes
-    -----
-    Wall time on one thread of the host: with several, small factorisations measure how threads wait for each other.
-    """
-    method, problem = revive(job), load_problem(job.source)
-    pairs: list[tuple[float, float]] = []
-    start = time.perf_counter()
-    with _one_thread():
-        for turn in range(repeats + 1):
-            fresh, bare = _forgetful(problem), _forgetful(problem)
-            exact = _clocked(lambda fresh=fresh: fresh.output)
-            rng = generator(job.seed, key)
-            approximate = _clocked(lambda bare=bare, rng=rng: method(bare, rng=rng).output)
-            slow = time.perf_counter() - start > ENOUGH
-            if turn or slow:  # what takes this long needs no warming up
-                pairs.append((approximate, exact))
-            if slow:
-                break
-    seconds = np.asarray(pairs)
-    return {
-        "kind": "time",
-        **dict(job.names),
-        "seconds": float(np.median(seconds[:, 0])),
-        "exact_seconds": float(np.median(seconds[:, 1])),
-        "ratio": float(np.median(seconds[:, 0] / seconds[:, 1])),
-        "repeats": len(pairs),
-    }
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let both sides run on one thread of the host."""
-    name = "OMP_NUM_THREADS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        with blas_threads(1):
-            yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _forgetful(problem: AttentionProblem) -> AttentionProblem:
-    """Return the problem without what it has remembered, such as its exact output."""
-    return replace(problem, check_finite=False)
-
-
-def _clocked(run: Any) -> float:
-    start = time.perf_counter()
-    synchronize(run())
-    return time.perf_counter() - start

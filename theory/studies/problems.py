@@ -18,7 +18,7 @@ from tnattn.attention import masks
 from tnattn.attention.problem import AttentionProblem
 from tnattn.models import load_qkv, load_sample, sample_layers
 
-__all__ = ["ProblemSource", "load_problem", "nearest", "problem_hash"]
+__all__ = ["ProblemSource", "load_problem", "nearest", "problem_hash", "source_problem_hash"]
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -151,9 +151,35 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[close[0]]}?" if close else ""
 
 
-@lru_cache(maxsize=2)
 def load_problem(source: ProblemSource) -> AttentionProblem:
-    """Return the problem, loaded once per process: its exact output is computed once, too."""
+    """Return the problem, loaded once per process: its exact output is computed once, too.
+
+    A file that has been written again is read again.
+    """
+    return _load(source, _stamp(source))
+
+
+def source_problem_hash(source: ProblemSource) -> str:
+    """Return `problem_hash` of a source's problem, computed once per process and state of its file."""
+    return _hash(source, _stamp(source))
+
+
+def _stamp(source: ProblemSource) -> tuple[int, ...]:
+    """Return the state of a source's file in the file system; empty for what is no file."""
+    path = Path(source.name)
+    if source.kind != "file" or not path.is_file():
+        return ()
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+@lru_cache(maxsize=2)
+def _hash(source: ProblemSource, stamp: tuple[int, ...]) -> str:
+    return problem_hash(_load(source, stamp))
+
+
+@lru_cache(maxsize=2)
+def _load(source: ProblemSource, stamp: tuple[int, ...]) -> AttentionProblem:
     if source.kind == "gallery":
         problem = gallery.problems()[source.name](
             source.n,

@@ -1,0 +1,61 @@
+"""The table of mutants keeps the other modules, and the reasons that were written into it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The tool lies in no package; its table needs no mutation library."""
+    path = Path(__file__).with_name("table.py")
+    specification = importlib.util.spec_from_file_location("mutation_table", path)
+    made = importlib.util.module_from_spec(specification)
+    sys.modules["mutation_table"] = made
+    specification.loader.exec_module(made)
+    return made
+
+
+DIFF = """--- mutation diff ---
+--- a/tnattn/linalg.py
++++ b/tnattn/linalg.py
+@@ -3,3 +3,3 @@
+ def f(a, b):
+-    return a | b
++    return a & b
+"""
+
+
+def completed(*verdicts):
+    """Sessions as the library gives them: an item with its mutation, and a result."""
+    mutation = SimpleNamespace(start_pos=(4, 12), definition_name="f")
+    item = SimpleNamespace(mutations=(mutation,))
+    return [(item, SimpleNamespace(test_outcome=SimpleNamespace(value=v), diff=DIFF)) for v in verdicts]
+
+
+def test_killed_and_surviving_mutants_are_counted_and_skipped_ones_are_not(table):
+    made = table.outcome("tnattn/linalg.py", ["t.py"], completed("killed", "incompetent", "survived", None))
+    assert (made.killed, len(made.survivors)) == (2, 1)
+    (survivor,) = made.survivors
+    assert (survivor.line, survivor.original, survivor.mutant) == (4, "return a | b", "return a & b")
+
+
+def test_a_page_is_read_back(table, tmp_path):
+    made = table.outcome("tnattn/linalg.py", ["t.py", "u.py"], completed("killed", "survived"))
+    table.write(made, tmp_path / "mutants.md")
+    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg.py": made}
+
+
+def test_reasons_and_other_modules_survive_the_next_run(table, tmp_path):
+    page = tmp_path / "mutants.md"
+    made = table.outcome("tnattn/linalg.py", ["t.py"], completed("killed", "survived"))
+    table.write(made, page)
+    page.write_text(page.read_text().replace("`return a & b` |  |", "`return a & b` | the same |"))
+    table.write(table.outcome("theory/verdict.py", ["v.py"], completed("killed")), page)
+    table.write(made, page)
+    found = table.read(page)
+    assert set(found) == {"tnattn/linalg.py", "theory/verdict.py"}
+    assert found["tnattn/linalg.py"].survivors[0].reason == "the same"
