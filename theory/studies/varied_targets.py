@@ -23,7 +23,9 @@ __all__ = ["varied_targets"]
 Array = npt.NDArray[np.floating[Any]]
 Change = Callable[[Array], Array]
 
-POWERS = (-300, -100, -30, 30, 100, 300)  # of two, for float64
+POWERS = (-500, -300, -267, -134, -30, 30, 130, 250, 300, 500)
+"""Of two, for float64: squares and fourth powers lose digits, vanish and overflow, each alone and together."""
+
 SINGLE_POWERS = (-40, 0, 40)  # of two, for float32: squares must stay within its range
 OFFSETS = (1e4, 1e8)
 
@@ -155,14 +157,15 @@ def _products(product: Product) -> Iterator[tuple[str, Product]]:
 def _factors(target: Any) -> Iterator[tuple[str, Any]]:
     parts = target.factors if isinstance(target, KhatriRao) else target.cores
     for name, change in _changes():
-        yield name, type(target)(tuple(change(part) for part in parts))
-    for power in (-300, 300):
-        spread = [np.ldexp(part, power if i == 0 else 0) for i, part in enumerate(parts)]
-        yield f"first 2^{power}", type(target)(tuple(spread))
+        if "2^" in name:  # of one factor: the product of several must stay within the range
+            plain = _single(0) if "float32" in name else _scaled(0)
+            yield name, type(target)((change(parts[0]), *(plain(part) for part in parts[1:])))
+        else:
+            yield name, type(target)(tuple(change(part) for part in parts))
 
 
 def _least_squares(problem: LeastSquaresProblem) -> Iterator[tuple[str, LeastSquaresProblem]]:
-    a, b = np.asarray(problem.a), np.asarray(problem.b)
+    a, b = np.asarray(problem.a.to_dense()), np.asarray(problem.sides)
     for name, change in _changes():
         if "float32" in name:
             yield name, LeastSquaresProblem(change(a), change(b))
