@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theory.errors import Error
-from theory.guarantee import Deterministic, Guarantee, WithProbability
+from theory.guarantee import Deterministic, ExactExpectation, Guarantee, WithProbability
 
 Values: TypeAlias = npt.NDArray[np.float64]
 Instance: TypeAlias = tuple[Any, Any]
@@ -58,11 +58,24 @@ class Prediction:
         Probability with which the inequality may fail; 0 unless the guarantee is a probability.
     observed : ndarray or None
         Left-hand side, where the theorem is an identity that gives both sides.
+    condition : ndarray
+        Factor on the rounding allowance, of the shape of ``value``.
+    ceiling : ndarray or None
+        Value that the error never exceeds, where the guarantee states one.
+    spread : ndarray or None
+        Bound on the relative variance of the error, where the guarantee states one.
     """
 
     value: Values
     failure: Values
     observed: Values | None = None
+    condition: Values = field(default_factory=lambda: np.ones(()))
+    ceiling: Values | None = None
+    spread: Values | None = None
+
+    def scaled(self, factor: float) -> Prediction:
+        """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""
+        return self if factor == 1.0 else replace(self, value=factor * self.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +100,8 @@ class Bound:
         ``rng -> (method, target)``, a case without special structure.
     must_fail : float or None
         Factor of the right-hand side that the data must refute on ``extremal``; None where no such instance is known.
+    no_control : str
+        The reason why no instance shows a wrong constant, where ``must_fail`` is None.
     parameters : mapping
         Parameters of the statement, such as a failure probability.
     """
@@ -101,6 +116,7 @@ class Bound:
     extremal: Callable[[np.random.Generator], Instance] | None = None
     generic: Callable[[np.random.Generator], Instance] | None = None
     must_fail: float | None = 0.3
+    no_control: str = ""
     parameters: Mapping[str, float] = field(default_factory=dict)
     factor: float = 1.0
 
@@ -119,6 +135,18 @@ class Bound:
         """Module that defines the theorem."""
         return str(self.function.__module__)
 
+    @property
+    def two_sided(self) -> bool:
+        """Whether the statement is an equality, which a right-hand side that is too large violates as well."""
+        return self.kind == "identity" or isinstance(self.guarantee, ExactExpectation)
+
+    @property
+    def controls(self) -> tuple[float, ...]:
+        """Factors of the right-hand side that the data must refute on ``extremal``, on both sides of an equality."""
+        if self.must_fail is None:
+            return ()
+        return (self.must_fail, 1 / self.must_fail) if self.two_sided else (self.must_fail,)
+
     def speaks_of(self, method: Any) -> bool:
         """Whether the theorem is about methods of this class."""
         return isinstance(method, self.method)
@@ -133,6 +161,10 @@ class Bound:
         TypeError
             If the theorem needs a result and none is given.
         """
+        return self.evaluated(method, target, result).scaled(self.factor)
+
+    def evaluated(self, method: Any, target: Any, result: Any = None) -> Prediction:
+        """Evaluate the theorem itself, whatever ``factor`` is; controls share this evaluation."""
         if not self.speaks_of(method):
             raise HypothesisViolated(f"the method is a {_names(self.method)}")
         if self.kind != "prior" and result is None:
@@ -146,7 +178,21 @@ class Bound:
         elif isinstance(self.guarantee, WithProbability):
             answer, chance = answer
             failure = np.asarray(chance, dtype=np.float64)
-        return Prediction(self.factor * np.asarray(answer, dtype=np.float64), failure, observed)
+        value = np.asarray(answer, dtype=np.float64)
+        stated = self.guarantee.condition
+        condition = np.asarray(stated(*arguments) if callable(stated) else stated, dtype=np.float64)
+        return Prediction(
+            value,
+            failure,
+            observed,
+            np.broadcast_to(condition, value.shape),
+            self._moment("ceiling", arguments),
+            self._moment("spread", arguments),
+        )
+
+    def _moment(self, name: str, arguments: tuple[Any, ...]) -> Values | None:
+        function = getattr(self.guarantee, name, None)
+        return None if function is None else np.asarray(function(*arguments), dtype=np.float64)
 
     def scaled(self, factor: float) -> Bound:
         """Return the false theorem with the right-hand side times a factor, as a control."""
@@ -174,6 +220,7 @@ def bound(
     extremal: Callable[[np.random.Generator], Instance] | None = None,
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
+    no_control: str = "",
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare a theorem ``(method, target) -> right-hand side`` that can be evaluated before the run.
 
@@ -181,7 +228,9 @@ def bound(
     """
 
     def decorate(function: Callable[..., Any]) -> Bound:
-        return Bound(function, method, error, guarantee, source, side, "prior", extremal, generic, must_fail)
+        return Bound(
+            function, method, error, guarantee, source, side, "prior", extremal, generic, must_fail, no_control
+        )
 
     return decorate
 
@@ -196,11 +245,14 @@ def conditional_bound(
     extremal: Callable[[np.random.Generator], Instance] | None = None,
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
+    no_control: str = "",
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare a theorem ``(method, target, result) -> right-hand side`` that speaks about a realised result."""
 
     def decorate(function: Callable[..., Any]) -> Bound:
-        return Bound(function, method, error, guarantee, source, side, "conditional", extremal, generic, must_fail)
+        return Bound(
+            function, method, error, guarantee, source, side, "conditional", extremal, generic, must_fail, no_control
+        )
 
     return decorate
 
@@ -214,6 +266,7 @@ def identity(
     extremal: Callable[[np.random.Generator], Instance] | None = None,
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
+    no_control: str = "",
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare an identity ``(method, target, result) -> (left-hand side, right-hand side)``.
 
@@ -221,7 +274,9 @@ def identity(
     """
 
     def decorate(function: Callable[..., Any]) -> Bound:
-        return Bound(function, method, error, guarantee, source, "upper", "identity", extremal, generic, must_fail)
+        return Bound(
+            function, method, error, guarantee, source, "upper", "identity", extremal, generic, must_fail, no_control
+        )
 
     return decorate
 

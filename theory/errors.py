@@ -29,7 +29,8 @@ class Error:
     trivial : callable
         ``target -> values``: the error of the zero (or trivial) result, above which a bound says nothing.
     norm : callable
-        ``target -> values``: the size against which rounding is measured, in the units of the error.
+        ``target -> values``: the size of the data that are rounded, in the units of the error. For an output this is
+        the size of the values, not of their differences or means: these may vanish while rounding does not.
     ceiling : callable, optional
         ``target -> values``: a value that the error cannot exceed whatever the method's randomness does.
     squared : bool
@@ -76,6 +77,19 @@ def _difference(target: Any, result: Any) -> Values:
     return dense(target) - dense(result)
 
 
+def _where_finite(norm: Callable[[Values], Values]) -> Callable[[Values], Values]:
+    """Return a norm that is NaN for matrices with entries that are not finite, and for them alone."""
+
+    def careful(a: Values) -> Values:
+        finite = np.isfinite(a).all(axis=(-2, -1))
+        if np.all(finite):
+            return norm(a)
+        return np.where(finite, norm(np.where(finite[..., None, None], a, 0.0)), np.nan)
+
+    return careful
+
+
+@_where_finite
 def _spectral(a: Values) -> Values:
     return np.asarray(np.linalg.norm(a, ord=2, axis=(-2, -1)))
 
@@ -84,6 +98,7 @@ def _frobenius(a: Values) -> Values:
     return np.asarray(np.linalg.norm(a, axis=(-2, -1)))
 
 
+@_where_finite
 def _nuclear(a: Values) -> Values:
     return np.asarray(np.linalg.norm(a, ord="nuc", axis=(-2, -1)))
 
@@ -140,10 +155,15 @@ def _output_difference(problem: AttentionProblem, approximation: Approximation) 
 def _output_error(norm: Callable[[Values], Values], name: str, *, squared: bool = False) -> Error:
     norm = _squared(norm) if squared else norm
 
-    def size(problem: AttentionProblem) -> Values:
+    def trivial(problem: AttentionProblem) -> Values:
         return norm(exact_output(problem))
 
-    return Error(name, lambda t, r: norm(_output_difference(t, r)), size, size, squared=squared)
+    def size(problem: AttentionProblem) -> Values:
+        # n_q rows, each an average of values; the spectral norm of such a matrix may be as large as its Frobenius norm
+        rows = problem.n_q * value_size(problem) ** 2
+        return rows if squared else np.sqrt(rows)
+
+    return Error(name, lambda t, r: norm(_output_difference(t, r)), trivial, size, squared=squared)
 
 
 def _largest_row(a: Values) -> Values:
@@ -163,6 +183,12 @@ def value_diameter(problem: AttentionProblem) -> Values:
     return np.asarray(np.sqrt(np.maximum(distance, 0.0).max(axis=(-2, -1))))
 
 
+def value_size(problem: AttentionProblem) -> Values:
+    """Return the largest Euclidean norm of a value for every query head, (..., H): ||P|| ||V|| in the row norm."""
+    v = np.asarray(to_host(problem.v), dtype=np.float64)
+    return np.repeat(np.linalg.norm(v, axis=-1).max(axis=-1), problem.heads // problem.groups, axis=-1)
+
+
 output_frobenius = _output_error(_frobenius, "Frobenius norm of the output")
 output_frobenius_squared = _output_error(_frobenius, "squared Frobenius norm of the output", squared=True)
 output_spectral = _output_error(_spectral, "spectral norm of the output")
@@ -170,14 +196,14 @@ output_row = Error(
     "largest Euclidean row norm of the output",
     lambda t, r: _largest_row(_output_difference(t, r)),
     _values_diameter,
-    _values_diameter,
+    value_size,
 )
 
 output_rows = Error(
     "Euclidean norm of every row of the output",
     lambda t, r: np.asarray(np.linalg.norm(_output_difference(t, r), axis=-1)),
     lambda t: _values_diameter(t)[..., None],
-    lambda t: _values_diameter(t)[..., None],
+    lambda t: value_size(t)[..., None],
 )
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+Condition: TypeAlias = float | Callable[..., Any]
+"""Factor on the rounding allowance, or a function of the theorem's arguments that computes it from the data."""
+
+Moment: TypeAlias = Callable[..., Any]
+"""Function of the theorem's arguments; its value belongs to the error under the method's randomness."""
 
 
 @dataclass(frozen=True)
@@ -12,13 +19,15 @@ class Deterministic:
 
     Parameters
     ----------
-    condition : float
-        Factor on the rounding slack, for right-hand sides that amplify rounding.
+    condition : float or callable
+        Factor on the rounding allowance, for sides that amplify rounding. A callable takes the arguments of the
+        theorem, ``(method, target)`` or ``(method, target, result)``, and returns one factor per matrix of the stack:
+        condition numbers come from the data.
     subtraction : bool
         Whether a side is a difference of squares, which loses half of the digits.
     """
 
-    condition: float = 1.0
+    condition: Condition = 1.0
     subtraction: bool = False
 
     def __str__(self) -> str:
@@ -31,11 +40,19 @@ class InExpectation:
 
     Parameters
     ----------
-    light_tails : bool
-        No rare value can carry the mean, so that a sample below a lower bound is evidence against it.
+    ceiling : callable, optional
+        Arguments of the theorem to a value that the error never exceeds, for this method on this target: without it no
+        sample supports an upper bound or refutes a lower one, for a rare large error may carry the mean. The error's
+        own ceiling serves where this is None.
+    spread : callable, optional
+        As in ``ExactExpectation``; it serves lower bounds, as a ceiling does.
+    condition : float or callable
+        As in ``Deterministic``.
     """
 
-    light_tails: bool = False
+    ceiling: Moment | None = None
+    spread: Moment | None = None
+    condition: Condition = 1.0
 
     def __str__(self) -> str:
         return "in expectation"
@@ -49,13 +66,20 @@ class ExactExpectation:
     ----------
     margin : float
         Relative deviation that the detail of the verdict speaks about.
-    light_tails : bool
-        No rare value can carry the mean, whatever the target, as for polynomials of Gaussian numbers: only then is a
-        sample with a smaller mean evidence against the statement.
+    ceiling : callable, optional
+        As in ``InExpectation``.
+    spread : callable, optional
+        Arguments of the theorem to a bound on the relative variance Var X / (E X)^2 of the error X, infinite where
+        none is known. It makes a sample mean below the right-hand side evidence against the statement, at every number
+        of trials; ``theory.moments`` has it for polynomials of Gaussian variables.
+    condition : float or callable
+        As in ``Deterministic``.
     """
 
     margin: float = 0.1
-    light_tails: bool = False
+    ceiling: Moment | None = None
+    spread: Moment | None = None
+    condition: Condition = 1.0
 
     def __str__(self) -> str:
         return "exact expectation"
@@ -63,7 +87,15 @@ class ExactExpectation:
 
 @dataclass(frozen=True)
 class WithProbability:
-    """The inequality fails with at most the probability that the bound returns beside its right-hand side."""
+    """The inequality fails with at most the probability that the bound returns beside its right-hand side.
+
+    Parameters
+    ----------
+    condition : float or callable
+        As in ``Deterministic``.
+    """
+
+    condition: Condition = 1.0
 
     def __str__(self) -> str:
         return "with probability"
@@ -77,9 +109,12 @@ class Asymptotic:
     ----------
     rate : float
         Exponent: the error behaves like budget ** rate.
+    condition : float or callable
+        As in ``Deterministic``.
     """
 
     rate: float
+    condition: Condition = 1.0
 
     def __str__(self) -> str:
         return f"rate {self.rate:g}"

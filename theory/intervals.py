@@ -128,13 +128,17 @@ def required_trials_for_equivalence(cv: float, margin: float, level: float, powe
     return ceil((z * cv / margin) ** 2)
 
 
-def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats]:
-    """Return deviation of the mean and its standard error, both in the units of x."""
-    x = np.asarray(x, dtype=np.float64)
+def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return deviation of the mean and its standard error in units of the scale, and the scale: the largest |x|."""
+    x, target = np.asarray(x, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if x.ndim < 1 or x.shape[0] < 2:
         raise ValueError(f"x has shape {x.shape}; a standard error needs at least 2 trials on the first axis")
+    largest = np.maximum(np.abs(x).max(axis=0), np.abs(target))
+    # a power of two, so that scaling is exact; without it the squares of tiny numbers vanish and all are "equal"
+    scale = np.where(largest > 0, np.exp2(np.clip(np.frexp(largest)[1], -1022, 1023)), 1.0)
+    x = x / scale
     error = x.std(axis=0, ddof=1) / np.sqrt(x.shape[0])
-    return np.asarray(x.mean(axis=0) - np.asarray(expected)), np.asarray(error)
+    return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), np.asarray(scale)
 
 
 def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:
@@ -151,7 +155,7 @@ def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:
     -------
     float64, (...)
     """
-    deviation, error = _standardized(x, expected)
+    deviation, error, _ = _standardized(x, expected)
     safe = np.where(error > 0, error, 1.0)
     z = np.where(error > 0, np.abs(deviation) / safe, np.where(deviation == 0, 0.0, np.inf))
     return np.asarray(2.0 * stats.norm.sf(z))
@@ -178,8 +182,8 @@ def tost(x: ArrayLike, expected: ArrayLike, margin: float, level: float) -> NDAr
     """
     if not margin > 0:
         raise ValueError(f"margin is {margin}; equality within nothing cannot be shown, pass a positive margin")
-    deviation, error = _standardized(x, expected)
-    room = margin * np.abs(np.asarray(expected, dtype=np.float64))
+    deviation, error, scale = _standardized(x, expected)
+    room = margin * np.abs(np.asarray(expected, dtype=np.float64) / scale)
     return np.asarray(np.abs(deviation) + stats.norm.isf(_fraction("level", level)) * error < room)
 
 

@@ -7,6 +7,7 @@ A verdict is about a whole stack of problems: it is refuted if any of them is, a
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,13 +77,17 @@ _UNSEEN = "the sample is smaller, but rare larger values that carry the mean may
 
 
 class Verdict(enum.StrEnum):
-    """Vocabulary of the reports; no word in it says that a probabilistic bound was proved by an experiment."""
+    """Vocabulary of the reports; no word in it says that a probabilistic bound was proved by an experiment.
+
+    A theorem has "failed" where its evaluation raised an error or gave NaN or a negative bound on an error.
+    """
 
     REFUTED = "refuted"
     SUPPORTED = "supported"
     NOT_CONTRADICTED = "not contradicted"
     VACUOUS = "vacuous"
     NOT_APPLICABLE = "not applicable"
+    FAILED = "failed"
     CONSISTENT = "consistent with the rate"
     INCONSISTENT = "inconsistent with the rate"
 
@@ -119,12 +124,22 @@ def _familywise(p_values: Floats) -> float:
     return float(min(1.0, p_values.size * np.min(p_values)))
 
 
+def _smallest(p_values: Sequence[Floats]) -> float | None:
+    """Return the smallest of several p-values of one hypothesis, times their number, for the whole stack."""
+    return _familywise(np.minimum(len(p_values) * np.min(p_values, axis=0), 1.0)) if p_values else None
+
+
 def _ratio(observed: Floats, predicted: ArrayLike) -> Floats:
     """Return observed / predicted, where 0 / 0 and anything below infinity count as no violation."""
     predicted = np.broadcast_to(np.asarray(predicted, dtype=np.float64), observed.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(np.isinf(predicted), 0.0, observed / predicted)
     return np.where(np.isnan(ratio), 0.0, ratio)
+
+
+def _mean_ratio(x: Floats, predicted: ArrayLike) -> Floats:
+    """Return the mean of x / predicted over the trials: divided first, so that large numbers do not overflow."""
+    return np.asarray(np.mean(_ratio(x, predicted), axis=0))
 
 
 def judge_deterministic(lhs: ArrayLike, rhs: ArrayLike, slack: ArrayLike) -> Judgement:
@@ -179,7 +194,7 @@ def judge_expectation(
     """
     x, limit = np.asarray(x, dtype=np.float64), np.asarray(bound, dtype=np.float64) + np.asarray(slack)
     p_value = _familywise(expectation_p_value(x, limit))
-    detail = f"{x.shape[0]} trials, mean / bound at most {float(np.max(_ratio(x.mean(axis=0), limit))):.4g}"
+    detail = f"{x.shape[0]} trials, mean / bound at most {float(np.max(_mean_ratio(x, limit))):.4g}"
     if p_value <= level:
         return Judgement(Verdict.REFUTED, p_value, detail)
     if upper is not None:
@@ -194,26 +209,28 @@ def judge_expectation(
 
 
 def judge_lower_expectation(
-    x: ArrayLike, bound: ArrayLike, upper: ArrayLike | None, level: float, *, light_tails: bool = False
+    x: ArrayLike, bound: ArrayLike, upper: ArrayLike | None, level: float, *, spread: ArrayLike | None = None
 ) -> Judgement:
     """Judge E X >= B for X >= 0.
 
     Here the roles are exchanged: support comes from the e-process and needs no upper bound on X; refutation comes
-    from the mirrored one. Without ``upper`` no sample refutes, for a rare large value may carry the mean, unless
-    ``light_tails`` says that there is none: then it comes from Bennett's inequality with an estimated variance, and
-    says that it is asymptotic. Other parameters as in ``judge_expectation``.
+    from the mirrored one, or from Bennett's inequality where a bound ``spread`` on Var X / (E X)^2 is known. Without either no sample refutes, for a rare large value may carry the mean. Other parameters as in
+    ``judge_expectation``.
     """
-    x = np.asarray(x, dtype=np.float64)
-    low = bennett_lower_p_value(x, bound) if upper is None else support_p_value(x, bound, upper)
-    p_value: float | None = _familywise(low)
-    positive = np.broadcast_to(np.asarray(bound) > 0, x.shape[1:])
-    smallest = float(np.min(np.where(positive, x.mean(axis=0) / np.where(positive, bound, 1.0), np.inf)))
+    x, least = np.asarray(x, dtype=np.float64), np.asarray(bound, dtype=np.float64)
+    lower = [] if upper is None else [support_p_value(x, least, upper)]
+    if spread is not None:
+        lower.append(bennett_lower_p_value(x, least, spread=spread))
+    p_value = _smallest(lower)
+    positive = np.broadcast_to(least > 0, x.shape[1:])
+    ratio = np.mean(x / np.where(positive, least, 1.0), axis=0)
+    smallest = float(np.min(np.where(positive, ratio, np.inf)))
     detail = f"{x.shape[0]} trials, mean / bound at least {smallest:.4g}"
-    if upper is None and not light_tails:
-        detail, p_value = detail + (f"; {_UNSEEN}" if smallest < 1 else ""), None
+    if not lower and smallest < 1:
+        detail += f"; {_UNSEEN}"
     if p_value is not None and p_value <= level:
-        return Judgement(Verdict.REFUTED, p_value, detail + ("; asymptotic, X is unbounded" if upper is None else ""))
-    against = float(np.max(expectation_p_value(x, bound)))
+        return Judgement(Verdict.REFUTED, p_value, detail)
+    against = float(np.max(expectation_p_value(x, least)))
     if against <= level:
         return Judgement(Verdict.SUPPORTED, p_value, f"{detail}; a smaller mean is excluded at p = {against:.2g}")
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; a smaller mean is not excluded")
@@ -267,9 +284,9 @@ def judge_exact_expectation(
     level: float,
     *,
     variance: ArrayLike | None = None,
+    spread: ArrayLike | None = None,
     upper: ArrayLike | None = None,
     margin: float = 0.05,
-    light_tails: bool = False,
     slack: ArrayLike = 0.0,
 ) -> Judgement:
     """Judge the identity E X = mu for X >= 0, possibly heavy-tailed.
@@ -281,41 +298,47 @@ def judge_exact_expectation(
     expected : float64, broadcastable to (...)
         The mean that the identity states.
     level : float
-        Probability of a wrong "refuted"; exact upwards, and downwards with ``variance`` or ``upper``, asymptotic
-        downwards with ``light_tails``.
+        Probability of a wrong "refuted", at every number of trials.
     variance : float64, broadcastable to (...), optional
         Variance of X or a bound on it, where the theory has one.
+    spread : float64, broadcastable to (...), optional
+        The same in units of mu^2, in place of ``variance``; infinite where there is none.
     upper : float64, broadcastable to (...), optional
         M with X <= M almost surely, rounding included.
     margin : float
         Relative margin of the equivalence that the detail reports. An identity is never "supported": equality within
         a margin rests on the central limit theorem, so the verdict stays "not contradicted".
-    light_tails : bool
-        No rare value can carry the mean. Without it, ``variance`` and ``upper`` a mean below mu refutes nothing:
-        the values that make up for it may be too rare to be in the sample, however alike the values seen are.
     slack : float64, broadcastable to (...)
         Rounding allowance on both sides of mu.
 
     Returns
     -------
     Judgement
+
+    Notes
+    -----
+    Without ``variance``, ``spread`` and ``upper`` a mean below mu refutes nothing: the values that make up for it may
+    be too rare to be in the sample, however alike the values seen are.
     """
     x, target = np.asarray(x, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     room = np.asarray(slack, dtype=np.float64)
     above = _familywise(expectation_p_value(x, target + room))
     least = np.maximum(target - room, 0.0)
-    below = _familywise(
-        bennett_lower_p_value(x, least, variance) if upper is None else support_p_value(x, least, upper)
-    )
-    proper = variance is not None or upper is not None
-    two_sided = light_tails or proper
-    p_value = min(1.0, 2.0 * min(above, below)) if two_sided else above
-    ratio = _ratio(x.mean(axis=0), target)
+    lower: list[Floats] = []
+    if variance is not None:
+        lower.append(bennett_lower_p_value(x, least, variance))
+    if spread is not None:
+        growth = np.where(least > 0, target / np.where(least > 0, least, 1.0), 1.0)
+        lower.append(bennett_lower_p_value(x, least, spread=np.asarray(spread) * growth**2))
+    if upper is not None:
+        lower.append(support_p_value(x, least, upper))
+    below = _smallest(lower)
+    p_value = above if below is None else min(1.0, 2.0 * min(above, below))
+    ratio = _mean_ratio(x, target)
     detail = f"{x.shape[0]} trials, mean / expected in [{float(np.min(ratio)):.4g}, {float(np.max(ratio)):.4g}]"
     if p_value <= level:
-        exact = proper or not two_sided or 2.0 * above <= level
-        return Judgement(Verdict.REFUTED, p_value, detail if exact else f"{detail}; asymptotic")
-    if below <= level:
+        return Judgement(Verdict.REFUTED, p_value, detail)
+    if below is None and _familywise(bennett_lower_p_value(x, least)) <= level:
         return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; {_UNSEEN}")
     equal = x.shape[0] > 1 and bool(np.all(tost(x, target, margin, level)))
     note = f"asymptotically equal within {margin:.0%}" if equal else f"not yet equal within {margin:.0%}"

@@ -9,7 +9,8 @@ import pytest
 
 from theory import catalogue
 from theory.bound import Bound
-from theory.compare import Comparison, _size, compare, control
+from theory.compare import Comparison, compare, control
+from theory.rounding import sizes_and_precision
 from theory.verdict import Verdict
 
 BOUNDS = catalogue.bounds()
@@ -50,7 +51,7 @@ def test_a_theorem_says_what_it_states_and_where_it_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", BOUNDS)
 def test_an_instance_is_small(name: str) -> None:
     _, target = BOUNDS[name].extremal(np.random.default_rng(0))
-    (sizes, _) = _size(target)
+    (sizes, _) = sizes_and_precision(target)
     assert max(sizes) <= (LONGEST if len(sizes) == 2 and min(sizes) == 1 else LARGEST)
 
 

@@ -17,9 +17,10 @@ from theory.bounds.attention.rows import (
     per_head,
 )
 from theory.bounds.attention.sampling import output_rows_squared
-from theory.bounds.randnla.matrix_product import sampled_variance
+from theory.bounds.randnla.matrix_product import drawn_gram, sampled_variance
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.moments import sampled_spread
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling
@@ -71,7 +72,7 @@ rows_times_mass = Error(
     "squared Euclidean norm of every row of the output, times its squared relative row sum",
     _rows_times_mass,
     lambda t: _row_diameter(t) ** 2,
-    lambda t: _row_diameter(t) ** 2,
+    lambda t: errors.value_size(t)[..., None] ** 2,
     squared=True,
 )
 
@@ -88,10 +89,28 @@ def _ratio_variances(method: LeverageKeySampling, problem: AttentionProblem) -> 
     return numerator, np.maximum(sampled_variance(weights, probability, mass, method.samples), 0.0)
 
 
+def _products(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
+    """Return the relative variance of ||O' - O||_F^2, (..., H), from the inner products of the P_:j v_j^T / pi_j."""
+    probability = per_head(problem, method.probabilities(problem.keys), 1)
+    p, v = exact_weights(problem), head_values(problem)
+    gram = (np.swapaxes(p, -1, -2) @ p) * (v @ np.swapaxes(v, -1, -2))
+    return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
+
+
+def _changes(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
+    """Return the relative variance of the squared rows times mass, (..., H, n_q), from the p_ij (v_j - o_i) / pi_j."""
+    probability = per_head(problem, method.probabilities(problem.keys), 1)[..., None, :]
+    move = exact_weights(problem)[..., None] * (
+        head_values(problem)[..., None, :, :] - exact_output(problem)[..., None, :]
+    )
+    gram = move @ np.swapaxes(move, -1, -2)  # (..., H, n_q, n_k, n_k)
+    return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
+
+
 @bound(
     method=LeverageKeySampling,
     error=errors.output_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_products),
     source=Source("Drineas, Kannan and Mahoney 2006", "Lemma 3, for draws by leverage"),
     extremal=_equal_weights,
     generic=_random,
@@ -108,7 +127,7 @@ def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProble
 @bound(
     method=LeverageKeySampling,
     error=rows_times_mass,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_changes),
     source=OWN,
     extremal=_equal_ratios,
     generic=_random_ratios,

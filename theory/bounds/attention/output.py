@@ -39,7 +39,7 @@ output_entries = Error(
     "entries of the difference of the outputs",
     lambda t, r: host(r.output) - exact_output(t),
     lambda t: _diameter(t)[..., None, None],
-    lambda t: _diameter(t)[..., None, None],
+    lambda t: errors.value_size(t)[..., None, None],
 )
 
 

@@ -8,9 +8,10 @@ from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
-from theory.bounds.randnla.matrix_product import bernstein_error, optimal_variance, sampled_variance
+from theory.bounds.randnla.matrix_product import bernstein_error, drawn_gram, optimal_variance, sampled_variance
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.moments import sampled_spread
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling
@@ -26,7 +27,7 @@ output_rows_squared = Error(
     "squared Euclidean norm of every row of the output",
     lambda t, r: errors.output_rows(t, r) ** 2,
     _squared_rows,
-    lambda t: np.maximum(_squared_rows(t), np.finfo(np.float64).tiny),
+    lambda t: errors.value_size(t)[..., None] ** 2,
     squared=True,
 )
 
@@ -67,6 +68,20 @@ def _probabilities(method: ValueSampling | ColumnSampling, problem: AttentionPro
     return probability
 
 
+def _products(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
+    """Return the relative variance of ||O' - O||_F^2, (..., H), from the inner products of the P_:j v_j^T / pi_j."""
+    probability, p, v = _probabilities(method, problem), exact_weights(problem), head_values(problem)
+    gram = (np.swapaxes(p, -1, -2) @ p) * (v @ np.swapaxes(v, -1, -2))
+    return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
+
+
+def _row_products(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
+    """Return the relative variance of ||o'_i - o_i||^2, (..., H, n_q), from the p_ij v_j / pi_j."""
+    probability, p, v = _probabilities(method, problem)[..., None, :], exact_weights(problem), head_values(problem)
+    gram = p[..., :, None] * p[..., None, :] * (v @ np.swapaxes(v, -1, -2))[..., None, :, :]
+    return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
+
+
 def _over(numerator: Values, probability: Values) -> Values:
     return np.where(numerator > 0, numerator / np.where(probability > 0, probability, 1.0), 0.0)
 
@@ -74,7 +89,7 @@ def _over(numerator: Values, probability: Values) -> Values:
 @bound(
     method=(ValueSampling, ColumnSampling),
     error=output_rows_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_row_products),
     source=DRINEAS,
     extremal=_flat_rows,
     generic=_random,
@@ -90,7 +105,7 @@ def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: Attentio
 @bound(
     method=(ValueSampling, ColumnSampling),
     error=errors.output_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_products),
     source=DRINEAS,
     extremal=_flat_rows,
     generic=_random,
@@ -105,7 +120,7 @@ def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProbl
 @bound(
     method=(ValueSampling, ColumnSampling),
     error=errors.output_frobenius_squared,
-    guarantee=InExpectation(light_tails=True),
+    guarantee=InExpectation(spread=_products),
     source=DRINEAS,
     side="lower",
     extremal=_optimal,

@@ -110,7 +110,8 @@ def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
 @bound(
     method=SelfAssessedQB,
     error=estimated_square,
-    guarantee=ExactExpectation(light_tails=True),  # quadratic in Gaussian probes
+    # each residual is c^2 times a chi-squared variable with d - s + 1 degrees of freedom
+    guarantee=ExactExpectation(spread=lambda m, a: 2 / (_equal_values(m, a)[1] - m.size + 1)),
     source=LEAVE_ONE_OUT,
     extremal=_flat,
     generic=_flat_of_low_rank,
@@ -124,7 +125,8 @@ def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
 @bound(
     method=SelfAssessedQB,
     error=jackknife,
-    guarantee=InExpectation(light_tails=True),  # the jackknife is at most s c^2
+    # s times a mean of squared rows of norm at most c, with weights that add up to less than one
+    guarantee=InExpectation(ceiling=lambda m, a: _equal_values(m, a)[0] ** 2 * m.size),
     source=Source("Efron & Stein 1981", "for a uniform projector"),
     side="lower",
     extremal=_flat,

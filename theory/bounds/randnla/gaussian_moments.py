@@ -65,6 +65,11 @@ def _sizes(target: Any, *, least: int) -> tuple[int, int]:
     return k, p
 
 
+def _inverse_square_spread(target: Any) -> float:
+    p = int(target.shape[-2] - target.shape[-1])
+    return 2 / (p - 3) if p > 3 else np.inf
+
+
 def _halko(statement: str) -> Source:
     return Source("Halko, Martinsson & Tropp 2011", statement)
 
@@ -72,7 +77,8 @@ def _halko(statement: str) -> Source:
 @bound(
     method=GaussianPseudoInverse,
     error=frobenius_squared,
-    guarantee=ExactExpectation(),
+    # k dependent variables 1 / chi-squared with p + 1 degrees of freedom
+    guarantee=ExactExpectation(spread=lambda method, target: _inverse_square_spread(target)),
     source=_halko("Proposition 10.1"),
     extremal=_zero(4, 8),
     generic=_zero(3, 6),

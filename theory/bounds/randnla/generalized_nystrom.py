@@ -11,6 +11,7 @@ from theory.bound import Instance, Source, Values, bound, conditional_bound, req
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
+from theory.moments import inverse_wishart_spread
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
 
@@ -50,10 +51,15 @@ def smallest_split(s: Values, size: int) -> Values:
     return np.asarray(np.min(splits, axis=0))
 
 
+def _core_spread(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> float:
+    """Return the relative variance given the range sketch: of 1 + ||G^+ g||^2 for every direction that it missed."""
+    return inverse_wishart_spread(*_sizes(method, a), offset=1.0)
+
+
 @conditional_bound(
     method=GeneralizedNystrom,
     error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_core_spread),
     source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.3, its first step"),
     extremal=_gap,
     generic=_slow,

@@ -8,7 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.randnla.embeddings import repeated_columns
+from theory.bounds.randnla.embeddings import embedding_spread, repeated_columns
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, WithProbability
 from tnattn.randnla.count_sketch import CountSketch
@@ -200,7 +200,7 @@ def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Va
 @bound(
     method=Embedding,
     error=product_square,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=embedding_spread),
     source=Source("folklore", "re-derived"),
     extremal=_pair,
     generic=_sparse_pair,

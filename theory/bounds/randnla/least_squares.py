@@ -12,6 +12,7 @@ from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import chernoff_lower
 from theory.errors import Error
 from theory.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.moments import inverse_wishart_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
@@ -98,7 +99,7 @@ def _columns(problem: Any) -> int:
 @bound(
     method=SketchAndSolve,
     error=excess_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=lambda m, problem: inverse_wishart_spread(_columns(problem), m.size)),
     source=Source("Bartan & Pilanci 2023", "inverse Wishart moment"),
     extremal=lambda rng: _noisy(rng, SketchAndSolve(24, Gaussian())),
     generic=lambda rng: _coherent(rng, SketchAndSolve(40, Gaussian())),

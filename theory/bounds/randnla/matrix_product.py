@@ -11,6 +11,7 @@ from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.moments import chaos_spread, distinct_spread, sampled_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.matrix_product import SampledProduct, SketchedProduct
@@ -37,6 +38,12 @@ def _one_term(rng: np.random.Generator, method: Any) -> Instance:
     return method, _product(np.eye(24), np.eye(24))
 
 
+def _common_part(rng: np.random.Generator, method: Any) -> Instance:
+    """Outer products of one size with a common part: every draw has nearly the same error, and the product is large."""
+    a = np.concatenate([np.ones((1, 24)), np.eye(24)])
+    return method, _product(a, a.T)
+
+
 def _both_signs(rng: np.random.Generator, method: Any) -> Instance:
     """Outer products of one size and both signs, of rank one: the stable ranks are as small as they can be."""
     return method, _product(np.ones((1, 24)), np.where(np.arange(24) % 3, 1.0, -1.0)[:, None])
@@ -56,6 +63,12 @@ def term_sizes(a: Values, b: Values) -> Values:
 def square(a: Values) -> Values:
     """Return ||A||_F^2, (...)."""
     return np.asarray(np.sum(a**2, axis=(-2, -1)))
+
+
+def drawn_gram(gram: Values, probability: Values) -> Values:
+    """Return inner products of the vectors that are drawn, T_k / p_k, (..., n, n); zero where p_k is."""
+    inverse = np.where(probability > 0, 1.0 / np.where(probability > 0, probability, 1.0), 0.0)
+    return np.asarray(gram * inverse[..., :, None] * inverse[..., None, :])
 
 
 def sampled_variance(sizes: Values, probability: Values, product: Values, samples: int) -> Values:
@@ -88,10 +101,28 @@ def _probability(method: SampledProduct, target: Any) -> tuple[Values, Values, V
     return a, b, probability
 
 
+def _terms(a: Values, b: Values) -> Values:
+    """Return the inner products of the outer products a_k b_k, (..., n, n)."""
+    return np.asarray((np.swapaxes(a, -1, -2) @ a) * (b @ np.swapaxes(b, -1, -2)))
+
+
+def _spread(method: SampledProduct, target: Any) -> Values:
+    a, b, probability = _probability(method, target)
+    return sampled_spread(drawn_gram(_terms(a, b), probability), probability, method.samples)
+
+
+def _distinct(method: SampledProduct, target: Any) -> Values:
+    a, b = product_pair(target)
+    n = a.shape[-1]
+    equal = np.full((*a.shape[:-2], n), 1.0 / n)
+    independent = sampled_spread(drawn_gram(_terms(a, b), equal), equal, method.samples)
+    return distinct_spread(independent, n, method.samples)
+
+
 @bound(
     method=SampledProduct,
     error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_spread),
     source=DRINEAS,
     extremal=lambda rng: _one_term(rng, SampledProduct(40, Uniform())),
     generic=lambda rng: _random(rng, SampledProduct(60, ColumnNorms())),
@@ -105,9 +136,9 @@ def product_variance(method: SampledProduct, target: Any) -> Values:
 @bound(
     method=SampledProduct,
     error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=_distinct),
     source=Source("Cochran 1977", "Theorem 2.2"),
-    extremal=lambda rng: _one_term(rng, SampledProduct(16, Uniform(), replacement=False)),
+    extremal=lambda rng: _common_part(rng, SampledProduct(4, Uniform(), replacement=False)),
     generic=lambda rng: _random(rng, SampledProduct(12, Uniform(), replacement=False)),
 )
 def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
@@ -125,7 +156,7 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
 @bound(
     method=SampledProduct,
     error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(light_tails=True),
+    guarantee=InExpectation(spread=_spread),
     source=DRINEAS,
     side="lower",
     extremal=lambda rng: _one_term(rng, SampledProduct(40)),
@@ -215,7 +246,7 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
 @bound(
     method=SketchedProduct,
     error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(),
+    guarantee=ExactExpectation(spread=lambda method, target: chaos_spread(method.size)),
     source=Source("Achlioptas 2003", "second moments, re-derived"),
     extremal=lambda rng: _one_term(rng, SketchedProduct(40)),
     generic=lambda rng: _random(rng, SketchedProduct(20, Rademacher())),

@@ -11,6 +11,7 @@ from theory.bound import Instance, Source, Values, bound, conditional_bound, req
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import Error, singular_values
 from theory.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.moments import quadratic_form_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
 
@@ -108,7 +109,7 @@ def _gram_norms(a: Any) -> tuple[Values, Values]:
 @bound(
     method=FrobeniusNorm,
     error=mean_square,
-    guarantee=ExactExpectation(light_tails=True),
+    guarantee=ExactExpectation(spread=lambda m, a: 2 / m.probes * (_gram_norms(a)[0] / _square(a)) ** 2),
     source=Source("Gratton & Titley-Peloquin 2018"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,
@@ -121,7 +122,7 @@ def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
 @bound(
     method=FrobeniusNorm,
     error=mean_square_variance,
-    guarantee=ExactExpectation(light_tails=True),
+    guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(singular_values(a) ** 2, m.probes)),
     source=Source("Gratton & Titley-Peloquin 2018"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,

@@ -11,6 +11,7 @@ from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.errors import Error, singular_values, tail
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.moments import chaos_spread, mean_spread, quadratic_form_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.probes import Rademacher, Sphere
@@ -91,10 +92,43 @@ def expected_tail(s: Values, columns: int, largest: int) -> Values:
     return np.asarray(np.min([(1 + k / (columns - k - 1)) * tail(s, k) ** 2 for k in range(largest + 1)], axis=0))
 
 
+def _trace_spread(method: GirardHutchinson, a: Any) -> Values:
+    """Return the relative variance of (t - tr A)^2: exact for Gaussian probes, a bound for signs, unknown for spheres."""
+    values = np.linalg.eigvalsh(_symmetric_part(a))
+    match method.distribution:
+        case Gaussian():
+            return quadratic_form_spread(values, method.probes)
+        case Rademacher():
+            return np.full(values.shape[:-1], chaos_spread(method.probes))
+        case _:
+            return np.full(values.shape[:-1], np.inf)
+
+
+def _residual_spread(method: HutchPlusPlus, a: Any) -> Values:
+    """Return the relative variance given the range, which always leaves d - s eigenvalues c: 2 + 12 / ((d - s) l)."""
+    rank = _equal_rank(method, a)[1]
+    return mean_spread(3 + 12 / np.maximum(rank - method.size, 1), method.probes)
+
+
+def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
+    """Return the common size and the number of the eigenvalues that are not zero."""
+    gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
+    require(gaussian, "test matrix and probes are Gaussian")
+    _require_symmetric(a)
+    values = np.linalg.eigvalsh(_symmetric_part(a))
+    level = values[..., -1:]
+    tolerance = a.shape[-1] * 2.0**-20 * level
+    flat = (np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance)
+    require(bool(np.all(flat)), "eigenvalues are c or 0")
+    rank = np.sum(values > tolerance, axis=-1)
+    require(bool(np.all(rank >= method.size)), "s <= d")
+    return level[..., 0], rank
+
+
 @bound(
     method=GirardHutchinson,
     error=trace_squared,
-    guarantee=ExactExpectation(light_tails=True),
+    guarantee=ExactExpectation(spread=_trace_spread),
     source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011"),
     extremal=_flat,
     generic=_rademacher,
@@ -163,7 +197,7 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
 @bound(
     method=HutchPlusPlus,
     error=trace_squared,
-    guarantee=ExactExpectation(light_tails=True),
+    guarantee=ExactExpectation(spread=_residual_spread),
     source=Source("Meyer, Musco, Musco & Woodruff 2021", "its variance given the range, re-derived"),
     extremal=_few_columns,
     generic=_half_flat,
@@ -174,17 +208,8 @@ def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
     s columns and l probes, both Gaussian. For other spectra the mean on the right has no closed form. With c = 2, d = 7
     and s = l = 5: 2 * 4 * 2 / 5 = 3.2.
     """
-    gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
-    require(gaussian, "test matrix and probes are Gaussian")
-    _require_symmetric(a)
-    values = np.linalg.eigvalsh(_symmetric_part(a))
-    level = values[..., -1:]
-    tolerance = a.shape[-1] * 2.0**-20 * level
-    flat = (np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance)
-    require(bool(np.all(flat)), "eigenvalues are c or 0")
-    rank = np.sum(values > tolerance, axis=-1)
-    require(bool(np.all(rank >= method.size)), "s <= d")
-    return np.asarray(2 * level[..., 0] ** 2 * (rank - method.size) / method.probes)
+    level, rank = _equal_rank(method, a)
+    return np.asarray(2 * level**2 * (rank - method.size) / method.probes)
 
 
 @bound(
