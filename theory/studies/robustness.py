@@ -40,7 +40,7 @@ class Outcome:
     @property
     def wrong(self) -> bool:
         """Whether a true theorem is refuted, or fails with an error that is not a violated hypothesis."""
-        return self.verdict in (Verdict.REFUTED, "raised")
+        return self.verdict in (Verdict.REFUTED, Verdict.FAILED, "raised")
 
 
 def over_methods(b: Bound, *, trials: int, level: float = LEVEL) -> Iterator[Outcome]:
@@ -61,7 +61,9 @@ def _instances(b: Bound) -> Iterator[tuple[str, Any, Any]]:
             yield kind, *make(generator(0, trial_key({"bound": b.name, "kind": kind})))
 
 
-def _judged(b: Bound, kind: str, variants: Iterable[tuple[str, Any, Any]], trials: int, level: float) -> Iterator[Outcome]:
+def _judged(
+    b: Bound, kind: str, variants: Iterable[tuple[str, Any, Any]], trials: int, level: float
+) -> Iterator[Outcome]:
     for name, method, target in variants:
         rng = generator(0, trial_key({"bound": b.name, "kind": kind, "variant": name}))
         with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -100,7 +100,9 @@ def _default(cls: type, like: Any) -> Any:
         if isinstance(made, AttentionMethod):
             return made if made.budget is None else made.with_budget(8)
         known = {f.name for f in dataclasses.fields(made) if f.init}
-        sizes = {name: getattr(like, name) for name in _SIZES if name in known and getattr(like, name, None) is not None}
+        sizes = {
+            name: getattr(like, name) for name in _SIZES if name in known and getattr(like, name, None) is not None
+        }
         return dataclasses.replace(made, **sizes)
     except (ValueError, TypeError):
         return None

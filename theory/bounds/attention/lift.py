@@ -79,6 +79,7 @@ def _lifted_kernel(problem: AttentionProblem) -> Array:
 
 def _lifted_error(problem: AttentionProblem, result: Approximation) -> Values:
     """Error of the lifted kernel, (..., H, n_q + n_k, n_q + n_k), after checking that it is semidefinite."""
+    require(problem.softcap is None, "scores are inner products")
     block = result.kernel
     require(isinstance(block, QueryKeyBlock), "the kernel is a block of a lifted one")
     assert isinstance(block, QueryKeyBlock)
@@ -161,7 +162,7 @@ def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approx
 @conditional_bound(
     method=Lifted,
     error=kernel_entries,
-    guarantee=Deterministic(),
+    guarantee=Deterministic(subtraction=True),  # E_ii is a difference, and its root enters
     source=OWN,
     extremal=_same_tokens,
     generic=_random,

@@ -11,9 +11,9 @@ from scipy.linalg import hadamard
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.randnla.columns import elementary_ratio, greedy_growth, has_rank
+from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite
+from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
-from theory.bounds.randnla.nystrom_columns import require_semidefinite
 from theory.errors import dense, eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
 from tnattn.arrays import Rng, from_host
@@ -85,10 +85,19 @@ def _small(rng: np.random.Generator) -> Instance:
     return LargestVolumeCross(2), with_singular_values(rng, steep_spectrum(6), 6, 6)
 
 
+def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
+    """Bound the condition number of an intersection of largest volume by that of the leading singular values, (...)."""
+    return np.asarray(s[..., 0] / s[..., r - 1] * ((1 + r * (m - r)) * (1 + r * (n - r))) ** 0.5)
+
+
+def _condition(method: LargestVolumeCross, a: Any) -> Values:
+    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
+
+
 @bound(
     method=LargestVolumeCross,
     error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=Source("Goreinov & Tyrtyshnikov 2001"),
     extremal=_largest_entry,
     generic=_small,
@@ -97,7 +106,7 @@ def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume."""
     require(method.extra == 0, "the intersection is r by r")
     s, r = singular_values(a), method.rank
-    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
     return np.asarray((r + 1) * s[..., r])
 
 
@@ -112,7 +121,7 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 @bound(
     method=LargestVolumeCross,
     error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=Source("Osinsky & Zamarashkin 2018"),
     extremal=_projective,
     generic=_projective_small,
@@ -120,7 +129,7 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume."""
     s, r, size = singular_values(a), method.rank, method.rank + method.extra
-    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])
 
 
@@ -140,7 +149,7 @@ ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
     s = singular_values(a)
-    require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= r")
+    require(has_rank(a, method.rank, s), "rank A >= r")
     return s
 
 
@@ -229,7 +238,7 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     g(m) = (m 2^1 3^(1/2) ... m^(1/(m-1)))^(1/2); at most 4^r g(r+1) s_{r+1}.
     """
     s, r = singular_values(a), method.rank
-    require(method.rtol == 0, "all steps are taken")
+    require_every_step(method)
     require(r < s.shape[-1], "r < min(m, n)")
     return complete_pivoting_factor(r) * s[..., r]
 
@@ -249,6 +258,6 @@ def _steep_definite(rng: np.random.Generator) -> Instance:
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps."""
     require_semidefinite(a)
-    require(method.rtol == 0, "all steps are taken")
+    require_every_step(method)
     require(method.rank < a.shape[-1], "r < n")
     return greedy_growth(method.rank) * eigenvalues(a)[..., method.rank]
