@@ -10,9 +10,6 @@ from theory.bound import Values, require
 from theory.errors import dense, singular_values
 from tnattn.arrays import eps
 
-LARGEST_POWER = 2.0**1000
-"""Powers of norms up to here, and down to its reciprocal, keep all their digits in float64 and leave room for sums."""
-
 
 def unit_roundoff(target: Any) -> float:
     """Return the machine epsilon of the precision of a matrix or tensor, in which methods compute."""
@@ -44,13 +41,6 @@ def require_full_column_rank(a: Any) -> tuple[Values, int]:
 def require_every_step(method: Any) -> None:
     """Require that no tolerance ends a method before it reaches its rank."""
     require(not getattr(method, "rtol", None), "no tolerance ends the method before its rank")
-
-
-def require_power(sizes: Any, power: int) -> None:
-    """Require that a power of norms is neither so large nor so small that float64 cannot hold it; zero is admitted."""
-    s = np.asarray(sizes, dtype=np.float64)
-    limit = LARGEST_POWER ** (1 / power)
-    require(bool(np.all((s == 0) | ((s <= limit) & (s >= 1 / limit)))), f"float64 holds the power {power} of the norm")
 
 
 def require_semidefinite(a: Any) -> None:

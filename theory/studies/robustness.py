@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Bound, HypothesisViolated
+from theory.bound import Bound
 from theory.compare import LEVEL, compare
 from theory.store import generator, trial_key
 from theory.studies.varied_methods import varied_methods
@@ -27,7 +28,7 @@ class Outcome:
     ----------
     bound, instance, variant : str
     verdict : str
-        Of ``compare``; "refused" where the method does not take the variant, "raised" where the theorem fails.
+        Of ``compare``; "refused" where the method does not take the variant, "raised" where it fails otherwise.
     detail : str
     """
 
@@ -39,24 +40,41 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        """Whether a true theorem is refuted, or fails with an error that is not a violated hypothesis."""
+        """Whether a true theorem is refuted, or an error is raised that names no hypothesis and no argument."""
         return self.verdict in (Verdict.REFUTED, Verdict.FAILED, "raised")
 
 
-def over_methods(b: Bound, *, trials: int, level: float = LEVEL) -> Iterator[Outcome]:
-    """Judge a theorem on its instances with every field of the method varied."""
-    for kind, method, target in _instances(b):
-        yield from _judged(b, kind, ((name, other, target) for name, other in varied_methods(b, method)), trials, level)
+def over_methods(b: Bound, *, trials: int, own: bool = False, level: float = LEVEL) -> Iterator[Outcome]:
+    """Judge a theorem on its instances with every field of the method varied.
+
+    Parameters
+    ----------
+    b : Bound
+    trials : int
+        Runs for each variant.
+    own : bool
+        Leave out the other classes that the theorem is about, and the generic instance.
+    level : float
+        Probability of a wrong "refuted" for each variant.
+    """
+    for kind, method, target in _instances(b, own):
+        variants = ((name, other, target) for name, other in varied_methods(b, method, own=own))
+        yield from _judged(b, kind, variants, trials, level)
 
 
-def over_targets(b: Bound, *, trials: int, level: float = LEVEL) -> Iterator[Outcome]:
-    """Judge a theorem on its instances with the target scaled, tied, degenerate, shifted or in single precision."""
-    for kind, method, target in _instances(b):
-        yield from _judged(b, kind, ((name, method, other) for name, other in varied_targets(target)), trials, level)
+def over_targets(b: Bound, *, trials: int, own: bool = False, level: float = LEVEL) -> Iterator[Outcome]:
+    """Judge a theorem on its instances with the target scaled, tied, degenerate, shifted or in single precision.
+
+    Parameters as in ``over_methods``; ``own`` leaves out the generic instance.
+    """
+    for kind, method, target in _instances(b, own):
+        variants = ((name, method, other) for name, other in varied_targets(target))
+        yield from _judged(b, kind, variants, trials, level)
 
 
-def _instances(b: Bound) -> Iterator[tuple[str, Any, Any]]:
-    for kind, make in (("extremal", b.extremal), ("generic", b.generic)):
+def _instances(b: Bound, own: bool) -> Iterator[tuple[str, Any, Any]]:
+    makers = (("extremal", b.extremal),) if own else (("extremal", b.extremal), ("generic", b.generic))
+    for kind, make in makers:
         if make is not None:
             yield kind, *make(generator(0, trial_key({"bound": b.name, "kind": kind})))
 
@@ -74,32 +92,17 @@ def _judged(
 def _verdict(
     b: Bound, method: Any, target: Any, trials: int, level: float, rng: np.random.Generator
 ) -> tuple[str, str]:
+    draws = "rng" in inspect.signature(method).parameters
     try:
-        if b.kind == "prior":
-            b(method, target)
-    except HypothesisViolated as violated:
-        return str(Verdict.NOT_APPLICABLE), str(violated)
+        method(target, rng=rng) if draws else method(target)
+    except np.linalg.LinAlgError as error:
+        return "raised", f"{type(method).__name__} raises LinAlgError: {error}"
+    except (ValueError, TypeError) as error:
+        return "refused", f"{type(error).__name__}: {error}"
     except Exception as error:
-        refusal = _refusal(method, target, rng)
-        return ("refused", refusal) if refusal else ("raised", f"{type(error).__name__}: {error}")
-    refusal = _refusal(method, target, rng)
-    if refusal:
-        return "refused", refusal
+        return "raised", f"{type(method).__name__} raises {type(error).__name__}: {error}"
     try:
         found = compare(method, target, [b], trials=trials, rng=rng, level=level)[0]
-    except Exception as error:
+    except Exception as error:  # of the method, in another run
         return "raised", f"{type(error).__name__}: {error}"
     return str(found.verdict), found.detail
-
-
-def _refusal(method: Any, target: Any, rng: np.random.Generator) -> str:
-    """Return why a method does not take a target, or an empty string."""
-    import inspect
-
-    try:
-        method(target, rng=rng) if "rng" in inspect.signature(method).parameters else method(target)
-    except np.linalg.LinAlgError:
-        return ""
-    except (ValueError, TypeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""

@@ -15,7 +15,7 @@ from theory.bound import Bound
 from tnattn import discovery
 from tnattn.attention.method import AttentionMethod
 from tnattn.randnla.base import MatrixMethod
-from tnattn.testing.fields import fields_of, with_field
+from tnattn.testing.fields import Field, fields_of, with_field
 
 __all__ = ["varied_methods"]
 
@@ -29,14 +29,18 @@ class _Alternatives:
     alternatives: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def varied_methods(b: Bound, method: Any) -> Iterator[tuple[str, Any]]:
+def varied_methods(b: Bound, method: Any, *, own: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield methods that differ from one in a single field, and methods of the other classes of the theorem.
+
+    A tolerance is varied at other ranks too.
 
     Parameters
     ----------
     b : Bound
     method : dataclass
         The method of an instance of the theorem.
+    own : bool
+        The class of the method only.
 
     Yields
     ------
@@ -46,7 +50,7 @@ def varied_methods(b: Bound, method: Any) -> Iterator[tuple[str, Any]]:
         Values that a constructor refuses are left out.
     """
     yield from _by_field(method)
-    for cls in _classes(b):
+    for cls in () if own else _classes(b):
         if cls is type(method):
             continue
         other = _default(cls, method)
@@ -58,13 +62,26 @@ def varied_methods(b: Bound, method: Any) -> Iterator[tuple[str, Any]]:
 def _by_field(method: Any) -> Iterator[tuple[str, Any]]:
     if not dataclasses.is_dataclass(method):
         return
-    for f in fields_of(method, _Alternatives(_arrays(method))):
-        for value in f.values:
-            try:
-                changed = with_field(method, f.name, value)
-            except (ValueError, TypeError):
-                continue
-            yield f"{f.name}={_short(value)}", changed
+    known = list(fields_of(method, _Alternatives({**_arrays(method), **_tolerances(method)})))
+    sizes = [f for f in known if f.name in _SIZES]
+    for f in known:
+        yield from _with(method, "", f)
+        if f.name == "rtol":  # what is lost by stopping early shows at large ranks
+            for name, larger in (pair for size in sizes for pair in _with(method, "", size)):
+                yield from _with(larger, f"{name}, ", f)
+
+
+def _with(method: Any, before: str, f: Field) -> Iterator[tuple[str, Any]]:
+    for value in f.values:
+        try:
+            changed = with_field(method, f.name, value)
+        except (ValueError, TypeError):
+            continue
+        yield f"{before}{f.name}={_short(value)}", changed
+
+
+def _tolerances(method: Any) -> dict[str, tuple[Any, ...]]:
+    return {f.name: (0.1, 0.5, 0.95) for f in dataclasses.fields(method) if f.name == "rtol"}
 
 
 def _arrays(method: Any) -> dict[str, tuple[Any, ...]]:

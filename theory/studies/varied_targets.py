@@ -103,9 +103,8 @@ def _problems(problem: AttentionProblem) -> Iterator[tuple[str, AttentionProblem
 
     q, k, v = problem.q, problem.k, problem.v
     yield from ((f"v 2^{power}", changed(v=_scaled(power)(v))) for power in POWERS)
-    yield from (
-        (f"q 2^{power}, k 2^{-power}", changed(q=np.ldexp(q, power), k=np.ldexp(k, -power))) for power in (-200, 200)
-    )
+    for power in (-200, 200):
+        yield f"q 2^{power}, k 2^{-power}", changed(q=np.ldexp(q, power), k=np.ldexp(k, -power))
     yield from ((f"q 2^{power}", changed(q=np.ldexp(q, power))) for power in (-300, -30, 2, 4, 7))
     for power in SINGLE_POWERS:
         yield f"float32, v 2^{power}", changed(q=_single(0)(q), k=_single(0)(k), v=_single(power)(v))
@@ -180,12 +179,5 @@ def _least_squares(problem: LeastSquaresProblem) -> Iterator[tuple[str, LeastSqu
 
 def _projections(target: Projections) -> Iterator[tuple[str, Projections]]:
     for name, change in _changes():
-        yield (
-            name,
-            dataclasses.replace(
-                target,
-                w_q=change(np.asarray(target.w_q)),
-                w_k=change(np.asarray(target.w_k)),
-                w_v=change(np.asarray(target.w_v)),
-            ),
-        )
+        w_q, w_k, w_v = (change(np.asarray(part)) for part in (target.w_q, target.w_k, target.w_v))
+        yield name, dataclasses.replace(target, w_q=w_q, w_k=w_k, w_v=w_v)

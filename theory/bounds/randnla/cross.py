@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy.linalg import hadamard
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite
+from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite, unit_roundoff
 from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
 from theory.errors import dense, eigenvalues, singular_values, tail
@@ -144,6 +145,7 @@ def _flat_volume(rng: np.random.Generator) -> Instance:
     return VolumeCross(1), with_singular_values(rng, [10.0, *([1.0] * 7)], 10, 8)
 
 
+MINORS = 100_000  # as many are looked at; of larger matrices it is not known whether one vanishes
 ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
 
 
@@ -187,7 +189,21 @@ def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
 
     e_j are the elementary symmetric polynomials of the squared singular values.
     """
-    return (method.rank + 1) ** 2 * elementary_ratio(_require_rank(method, a) ** 2, method.rank)
+    s = _require_rank(method, a)
+    require(_every_minor_counts(dense(a), method.rank, unit_roundoff(a)), "no minor of order r is zero")
+    return (method.rank + 1) ** 2 * elementary_ratio(s**2, method.rank)
+
+
+def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
+    """Say whether all minors of order r are larger than rounding, of matrices with at most MINORS of them."""
+    m, n = a.shape[-2:]
+    if math.comb(m, r) * math.comb(n, r) > MINORS:
+        return False
+    rows, columns = (np.array(list(itertools.combinations(range(size), r))) for size in (m, n))
+    blocks = a[..., rows[:, None, :, None], columns[None, :, None, :]]  # (..., row sets, column sets, r, r)
+    scale = np.abs(a).max(axis=(-2, -1), initial=0.0)[..., None, None]
+    minors = np.abs(np.linalg.det(blocks / np.where(scale > 0, scale, 1.0)[..., None, None]))
+    return bool(np.all(minors > max(m, n) * precision))
 
 
 @bound(
