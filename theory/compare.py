@@ -13,6 +13,7 @@ from theory.catalogue import bounds_about
 from theory.floor import Floors
 from theory.guarantee import Deterministic
 from theory.records import Comparison, Records, failure, shared
+from theory.rounding import require_range
 from theory.verdict import Verdict
 
 __all__ = ["LEVEL", "Comparison", "compare", "control", "controls"]
@@ -85,9 +86,11 @@ def _before_the_run(
         if not b.speaks_of(method):
             detail = f"it does not speak about {type(method).__name__}"
             answered[b] = Comparison(b, Verdict.NOT_APPLICABLE, detail)
-        elif b.kind == "prior":
+        else:
             try:
-                predictions[b] = shared(evaluated, b, method, target, None)
+                require_range(b, target)
+                if b.kind == "prior":
+                    predictions[b] = shared(evaluated, b, method, target, None)
             except HypothesisViolated as violated:
                 answered[b] = Comparison(b, Verdict.NOT_APPLICABLE, str(violated))
             except Exception as error:

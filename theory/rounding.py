@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.bound import Bound, Values
+from theory.bound import Bound, Values, require
 from theory.guarantee import Deterministic
 from theory.intervals import deterministic_slack
 from tnattn.arrays import eps
 
-__all__ = ["rounding_slack", "sizes_and_precision"]
+__all__ = ["require_range", "rounding_slack", "sizes_and_precision"]
+
+LARGEST = 2.0**480
+"""Of the size of the data in the units of an error, whose square enters; of squared errors the square of this."""
 
 
 def rounding_slack(b: Bound, target: Any, predicted: Values, condition: ArrayLike | None = None) -> Values:
@@ -58,3 +61,20 @@ def sizes_and_precision(target: Any) -> tuple[tuple[int, int], float]:
     sizes = shape[-2:] if len(shape) >= 2 else (shape[0], 1)
     like = getattr(target, "like", target)
     return (max(shape), sizes[-1]), eps(like)
+
+
+def require_range(b: Bound, target: Any) -> None:
+    """Require that both sides of a theorem, and their squares, can be computed in float64 with all digits.
+
+    Raises
+    ------
+    HypothesisViolated
+        If the size of the data, in the units of the theorem's error, is so large or so small that squares overflow or
+        lose digits. Zero data are admitted.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        size = np.asarray(b.error.norm(target), dtype=np.float64)
+    limit = LARGEST**2 if b.error.squared else LARGEST
+    held = (size == 0) | ((size >= 1 / limit) & (size <= limit))
+    lost = bool(np.all(size == 0)) and isinstance(target, np.ndarray) and bool(np.any(target != 0))
+    require(bool(np.all(held)) and not lost, f"the {b.error.name} of the data is within the range of float64 squares")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +18,6 @@ from theory.runner import Task
 from theory.sources import source_hash
 from theory.store import generator
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
-from theory.verdict import Verdict
 from tnattn import discovery
 from tnattn.arrays import to_host
 from tnattn.attention.cost import exact_cost

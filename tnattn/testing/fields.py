@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tnattn.attention.masks import Causal, Full, Mask
@@ -58,7 +58,14 @@ def fields_matter(trial: Trial) -> None:
             )
 
 
-def fields_of(value: Any, trial: Trial, prefix: str = "", performance: bool = False) -> Iterator[Field]:
+class Alternatives(typing.Protocol):
+    """Whatever knows further values of fields, by dotted name."""
+
+    @property
+    def alternatives(self) -> Mapping[str, tuple[Any, ...]]: ...
+
+
+def fields_of(value: Any, trial: Alternatives, prefix: str = "", performance: bool = False) -> Iterator[Field]:
     """Yield the fields of a dataclass, and those of the dataclasses that it holds."""
     hints = typing.get_type_hints(type(value))
     for f in dataclasses.fields(value):

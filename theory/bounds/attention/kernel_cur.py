@@ -16,9 +16,13 @@ from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, once, per_head
 from theory.errors import Error, dense
 from theory.guarantee import Deterministic
+from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR
 from tnattn.attention.problem import AttentionProblem
+
+SPARE = 100.0
+"""Times the rounding of the intersection that its smallest singular value exceeds: some digits of its inverse."""
 
 LEAST_RIDGE = 0.01
 """A rounding of size eps in the intersection becomes eps / (4 ridge^2) in its damped inverse."""
@@ -83,10 +87,17 @@ def _random(rng: np.random.Generator) -> Instance:
     return KernelCUR(5, ridge=0.0), random_problem(rng)
 
 
+def _condition(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
+    """Return ten times the condition number of G times ||C G^-1||, (..., H): both amplify the rounding of entries."""
+    _, columns, core, _ = _parts(problem, result)
+    coefficients = np.linalg.solve(np.swapaxes(core, -1, -2), np.swapaxes(columns, -1, -2))
+    return np.asarray(10 * np.linalg.cond(core) * np.maximum(_spectral(coefficients), 1.0))
+
+
 @conditional_bound(
     method=KernelCUR,
     error=scaled_kernel,
-    guarantee=Deterministic(condition=1e4),
+    guarantee=Deterministic(condition=_condition),
     source=Source("re-derived; oblique projections as in Sorensen & Embree 2016"),
     extremal=_two_tokens,
     generic=_random,
@@ -99,7 +110,8 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
     require(method.ridge == 0, "no ridge")
     a, columns, core, _ = _parts(problem, result)
     s = np.linalg.svd(core, compute_uv=False)
-    require(bool(np.all(s[..., -1] > 1e-10 * s[..., 0])), "the intersection is not singular, beyond rounding")
+    least = SPARE * max(a.shape[-2:]) * eps(problem.q) * s[..., 0]
+    require(bool(np.all(s[..., -1] > least)), "the intersection is not singular, beyond rounding")
     coefficients = np.linalg.solve(np.swapaxes(core, -1, -2), np.swapaxes(columns, -1, -2))  # the transpose of C G^-1
     return np.asarray(_spectral(coefficients) * _spectral(a - columns @ (np.linalg.pinv(columns) @ a)))
 
@@ -107,7 +119,7 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
 @conditional_bound(
     method=KernelCUR,
     error=scaled_kernel,
-    guarantee=Deterministic(condition=8.0),
+    guarantee=Deterministic(condition=lambda method, problem, result: 8 + 0.5 / method.ridge),  # s_1 ||M||
     source=Source("re-derived; the ridge in place of the inverse of an oblique projection"),
     extremal=_two_damped_tokens,
     generic=lambda rng: (KernelCUR(5), random_problem(rng)),

@@ -16,7 +16,7 @@ from theory.bounds.attention.rows import (
     host,
     per_head,
 )
-from theory.bounds.attention.sampling import output_rows_squared
+from theory.bounds.attention.sampling import output_rows_squared, row_variances
 from theory.bounds.randnla.matrix_product import drawn_gram, sampled_variance
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
@@ -120,8 +120,7 @@ def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProble
     require(not method.normalise, "the exact row sums are used (normalise=False)")
     require(problem.softcap is None, "scores are inner products")
     probability = per_head(problem, method.probabilities(problem.keys), 1)
-    product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
-    return sampled_variance(product, probability, np.sum(exact_output(problem) ** 2, axis=(-2, -1)), method.samples)
+    return np.asarray(row_variances(problem, probability).sum(axis=-1) / method.samples)
 
 
 @bound(

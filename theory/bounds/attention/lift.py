@@ -11,7 +11,8 @@ from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.errors import Error, dense, unshifted_kernel
 from theory.guarantee import Deterministic
-from tnattn.arrays import Array, Rng, array_namespace
+from theory.intervals import deterministic_slack
+from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod
@@ -79,6 +80,7 @@ def _lifted_kernel(problem: AttentionProblem) -> Array:
 
 def _lifted_error(problem: AttentionProblem, result: Approximation) -> Values:
     """Error of the lifted kernel, (..., H, n_q + n_k, n_q + n_k), after checking that it is semidefinite."""
+    require(problem.softcap is None, "scores are inner products")
     block = result.kernel
     require(isinstance(block, QueryKeyBlock), "the kernel is a block of a lifted one")
     assert isinstance(block, QueryKeyBlock)
@@ -158,10 +160,25 @@ def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approx
     return np.asarray(np.linalg.norm(_lifted_error(problem, result), axis=(-2, -1)) / 2**0.5)
 
 
+def condition_of_root(first: Values, second: Values, rounding: Values) -> Values:
+    """Return how many times its rounding x and y amplify in sqrt(x y): (sqrt((x + d)(y + d)) - sqrt(x y)) / d."""
+    moved = np.sqrt((first + rounding) * (second + rounding)) - np.sqrt(first * second)
+    return np.asarray(moved / np.where(rounding > 0, rounding, 1.0))
+
+
+def _condition_of_entries(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the amplification of the rounding of E_ii and E_jj, which are differences, (..., H, n_q, n_k)."""
+    n = problem.n_q
+    diagonal = np.maximum(np.diagonal(_lifted_error(problem, result), axis1=-2, axis2=-1), 0.0)
+    size, sizes = _lifted_size(problem)[..., None, None], (problem.n_q, problem.n_k)
+    rounding = deterministic_slack(sizes, eps(problem.q), size)
+    return condition_of_root(diagonal[..., :n, None], diagonal[..., None, n:], rounding)
+
+
 @conditional_bound(
     method=Lifted,
     error=kernel_entries,
-    guarantee=Deterministic(),
+    guarantee=Deterministic(condition=_condition_of_entries),
     source=OWN,
     extremal=_same_tokens,
     generic=_random,

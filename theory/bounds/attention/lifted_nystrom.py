@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.attention.lift import condition_of_root
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.bounds.randnla.pivoted_cholesky import rpcholesky_phi
 from theory.errors import Error, dense, unshifted_kernel
 from theory.guarantee import Deterministic, InExpectation
+from theory.intervals import deterministic_slack
+from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
@@ -46,10 +49,35 @@ def _random(rng: np.random.Generator) -> Instance:
     return LiftedNystrom(6), random_problem(rng)
 
 
+def _residuals(
+    method: LiftedNystrom, problem: AttentionProblem, result: Approximation
+) -> tuple[Values, Values, Values]:
+    """Return a_i b_j (..., H, n_q, n_k), E_ii (..., H, n_q, 1) and E_jj (..., H, 1, n_k), negative rounding cut."""
+    require(result.expand is not None, "the kernel is a block of a lifted one")
+    rows, columns = _outer(method, problem)
+    top = columns.max(axis=-1, keepdims=True)
+    left = 1 - np.sum(per_head(problem, dense(result.kernel), 2) ** 2, axis=-1)
+    lifted = per_head(problem, dense(result.expand), 2) / (columns / top)[..., None, :]
+    right = 1 - np.sum(lifted**2, axis=-2)
+    return (
+        rows[..., :, None] * columns[..., None, :],
+        np.maximum(left, 0.0)[..., :, None],
+        np.maximum(right, 0.0)[..., None, :],
+    )
+
+
+def _condition(method: LiftedNystrom, problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the amplification of the rounding of E_ii and E_jj, in units of the largest entry of the kernel."""
+    scale, left, right = _residuals(method, problem, result)
+    rounding = deterministic_slack((problem.n_q, problem.n_k), eps(problem.q), np.ones(()))
+    largest = np.exp(exact_scores(problem)).max(axis=(-2, -1), keepdims=True)
+    return np.asarray(10 * (1 + scale / largest * condition_of_root(left, right, rounding)))
+
+
 @conditional_bound(
     method=LiftedNystrom,
     error=kernel_entries,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=OWN,
     extremal=_same_tokens,
     generic=_random,
@@ -60,14 +88,8 @@ def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, res
     E_ii is one minus the squared row norm of the factor at query i, E_jj that at key j.
     """
     require(problem.softcap is None, "scores are inner products")
-    assert result.expand is not None
-    rows, columns = _outer(method, problem)
-    top = columns.max(axis=-1, keepdims=True)
-    left = 1 - np.sum(per_head(problem, dense(result.kernel), 2) ** 2, axis=-1)
-    lifted = per_head(problem, dense(result.expand), 2) / (columns / top)[..., None, :]
-    right = 1 - np.sum(lifted**2, axis=-2)
-    sizes = np.sqrt(np.maximum(left, 0.0))[..., :, None] * np.sqrt(np.maximum(right, 0.0))[..., None, :]
-    return np.asarray(rows[..., :, None] * columns[..., None, :] * sizes)
+    scale, left, right = _residuals(method, problem, result)
+    return np.asarray(scale * np.sqrt(left * right))
 
 
 _METHOD = LiftedNystrom()

@@ -52,7 +52,7 @@ def _softmax_like(rng: np.random.Generator) -> Instance:
 @bound(
     method=PseudoInverse,
     error=pseudo_inverse_residual,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=lambda method, a: 10 * np.linalg.cond(dense(a))),  # of A^+ in the error
     source=Source("Xiong et al. 2021", "equation (15); recursion re-derived"),
     extremal=_well_conditioned,
     generic=_softmax_like,

@@ -43,6 +43,10 @@ def _instance(
     return Performer(features, kind=kind, directions=directions, centre=centre), problem
 
 
+LARGEST_EXPONENT = 600.0
+"""Of a moment: e^600 = 4e260 leaves room for sums over pairs."""
+
+
 class _Pairs:
     """Lengths and inner products of the scaled queries x and keys y of every pair, (..., H, n_q, n_k).
 
@@ -59,11 +63,15 @@ class _Pairs:
         origin = y.mean(axis=-2, keepdims=True) if method.centre else np.zeros_like(y[..., :1, :])
         y = y - origin
         self.width = problem.width
-        self.gain = np.exp(2 * x @ np.swapaxes(origin, -1, -2))
+        with np.errstate(over="ignore"):  # refused below
+            self.gain = np.exp(2 * x @ np.swapaxes(origin, -1, -2))
         self.dot = x @ np.swapaxes(y, -1, -2)
         self.squares = np.sum(x * x, axis=-1)[..., :, None] + np.sum(y * y, axis=-1)[..., None, :]
         self.sum = np.maximum(self.squares + 2 * self.dot, 0.0)  # ||x + y||^2
         self.difference = np.maximum(self.squares - 2 * self.dot, 0.0)  # ||x - y||^2
+        # the moments are products of exponentials of these, and of the gain
+        largest = 4 * self.squares + np.abs(2 * x @ np.swapaxes(origin, -1, -2))
+        require(bool(np.all(largest <= LARGEST_EXPONENT)), "float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600")
 
     def total(self, entries: Values) -> Values:
         """Sum of the mean squared errors of all entries of the kernel, (..., H)."""

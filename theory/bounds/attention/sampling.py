@@ -8,7 +8,7 @@ from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
-from theory.bounds.randnla.matrix_product import bernstein_error, drawn_gram, optimal_variance, sampled_variance
+from theory.bounds.randnla.matrix_product import bernstein_error, drawn_gram, optimal_variance
 from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from theory.moments import sampled_spread
@@ -82,8 +82,15 @@ def _row_products(method: ValueSampling | ColumnSampling, problem: AttentionProb
     return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
 
 
-def _over(numerator: Values, probability: Values) -> Values:
-    return np.where(numerator > 0, numerator / np.where(probability > 0, probability, 1.0), 0.0)
+def row_variances(problem: AttentionProblem, probability: Values) -> Values:
+    """Return sum_j pi_j ||p_ij v_j / pi_j - o_i||^2, (..., H, n_q), for probabilities pi (..., H, n_k).
+
+    It is sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2 without the cancellation of values that are nearly equal.
+    """
+    weights, v = exact_weights(problem), head_values(problem)
+    share = weights / np.where(probability > 0, probability, 1.0)[..., None, :]
+    drawn = share[..., None] * v[..., None, :, :] - (weights @ v)[..., :, None, :]  # (..., H, n_q, n_k, d_v)
+    return np.asarray(np.sum(probability[..., None, :] * np.sum(drawn**2, axis=-1), axis=-1))
 
 
 @bound(
@@ -96,10 +103,7 @@ def _over(numerator: Values, probability: Values) -> Values:
 )
 def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi."""
-    probability = _probabilities(method, problem)[..., None, :]
-    norms = np.linalg.norm(head_values(problem), axis=-1)[..., None, :]
-    second = _over((exact_weights(problem) * norms) ** 2, probability).sum(axis=-1)
-    return np.asarray((second - _squared_rows(problem)) / method.samples)
+    return row_variances(problem, _probabilities(method, problem)) / method.samples
 
 
 @bound(
@@ -112,9 +116,7 @@ def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: Attentio
 )
 def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
-    probability = _probabilities(method, problem)
-    product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
-    return sampled_variance(product, probability, _squared_rows(problem).sum(axis=-1), method.samples)
+    return np.asarray(row_variances(problem, _probabilities(method, problem)).sum(axis=-1) / method.samples)
 
 
 @bound(
@@ -154,6 +156,7 @@ def attention_amm_spectral(
     """
     require(0 < delta < 1, "0 < delta < 1")
     probability = _probabilities(method, problem)
+    require(bool(np.all(values_spectral(problem) > 0)), "V is not zero")
     p_norm, v_norm = np.linalg.norm(exact_weights(problem), ord=2, axis=(-2, -1)), values_spectral(problem)
     columns = np.sum(exact_weights(problem) ** 2, axis=-2) / p_norm[..., None] ** 2
     rows = np.sum(head_values(problem) ** 2, axis=-1) / v_norm[..., None] ** 2

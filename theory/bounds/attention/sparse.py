@@ -121,6 +121,8 @@ def topk_error_furthest(method: TopK | SlidingWindow, problem: AttentionProblem,
     """||o'_i - o_i|| <= delta_i max_j ||v_j - o'_i|| over the dropped keys j that the query sees."""
     kept, weights = _kept(problem, result), exact_weights(problem)
     v, o = head_values(problem), host(result.output)
+    centre = v.mean(axis=-2, keepdims=True)  # distances do not change, but squares cancel less
+    v, o = v - centre, o - centre
     squares = (
         np.sum(o * o, axis=-1)[..., :, None] + np.sum(v * v, axis=-1)[..., None, :] - 2 * o @ np.swapaxes(v, -1, -2)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from theory import errors
-from theory.bound import Instance, Source, Values, identity, require
+from theory.bound import HypothesisViolated, Instance, Source, Values, identity, require
 from theory.guarantee import Deterministic
 from tnattn.arrays import eps
 from tnattn.decomposition.cp_als import CPALS, FittedCP
@@ -18,6 +18,7 @@ from tnattn.decomposition.cp_start import GaussianStart
 from tnattn.structured.cp import CPTensor
 
 EXACT = 1e-9  # relative residual up to which a fit counts as a decomposition
+INDEPENDENT = 1e-3  # least singular value of independent unit columns: of fits that are exact to rounding only
 
 
 def _planted(rng: np.random.Generator, sizes: Sequence[int], rank: int) -> Values:
@@ -35,11 +36,17 @@ def _order_four(rng: np.random.Generator) -> Instance:
 
 
 def kruskal_rank(a: Any) -> int:
-    """Return the largest k such that any k columns are independent; exponential in the number of columns."""
+    """Return the largest k such that any k columns are independent; exponential in the number of columns.
+
+    Columns are compared at unit length, and count as dependent below ``INDEPENDENT``.
+    """
     a = errors.dense(a)
+    sizes = np.linalg.norm(a, axis=0)
+    a = a / np.where(sizes > 0, sizes, 1.0)
     columns, k = a.shape[-1], 0
     while k < min(a.shape) and all(
-        np.linalg.matrix_rank(a[:, list(chosen)]) == k + 1 for chosen in itertools.combinations(range(columns), k + 1)
+        np.linalg.svd(a[:, list(chosen)], compute_uv=False)[-1] > INDEPENDENT
+        for chosen in itertools.combinations(range(columns), k + 1)
     ):
         k += 1
     return k
@@ -76,9 +83,13 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
     require(len(tensor.shape) == method.order, "there is one tensor, no stack")
     allowed = max(EXACT, 1e3 * eps(tensor)) * float(np.linalg.norm(errors.dense(tensor)))
     require(bool(errors.dense(result.error_certificate) <= allowed), "the decomposition is exact")
+    require(bool(sizes_of_terms(result)[0] > allowed / INDEPENDENT), "no term is zero, beyond rounding")
     require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
     second = CPALS(rank=result.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
-    other = second(tensor)
+    try:
+        other = second(tensor)
+    except ValueError as unknown:
+        raise HypothesisViolated("the tensor is large enough for simultaneous diagonalisation") from unknown
     assert isinstance(other, FittedCP)
     require(bool(errors.dense(other.error_certificate) <= allowed), "the other decomposition is exact")
     return sizes_of_terms(result), sizes_of_terms(other)

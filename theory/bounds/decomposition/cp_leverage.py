@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
 from theory.errors import Error
 from theory.guarantee import Deterministic, WithProbability
@@ -75,7 +76,7 @@ def _require_full_rank(matrix: KhatriRao) -> tuple[int, int]:
     for factor in (*matrix.factors, matrix.to_dense()):
         a = errors.dense(factor)
         require(a.ndim == 2, "there is one matrix, no stack")
-        require(bool(np.linalg.matrix_rank(a) == a.shape[-1]), "factors and product have full column rank")
+        require(has_rank(factor, a.shape[-1]), "factors and product have full column rank, beyond rounding")
     return int(matrix.shape[-1]), len(matrix.factors)
 
 

@@ -55,7 +55,7 @@ def hooi_monotone(method: HOOI, tensor: Any) -> Values:
 @conditional_bound(
     method=HOOI,
     error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
+    guarantee=Deterministic(subtraction=True),  # e_t^2 is one minus the share of ||X||_F^2 that the core holds
     source=SOURCE,
     extremal=_one_face,
     generic=_order_four,

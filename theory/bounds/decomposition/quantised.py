@@ -70,6 +70,7 @@ def qtt_ranks(method: QuantisedTT, tensor: Any) -> Values:
     require(method.order == 2 and v.ndim == 2 and v.shape[0] == 1, "the target is one sequence, v[None]")
     require(v.shape[1] >= 4 and v.shape[1] == 2 ** levels(v.shape[1]), "its length is a power of two, at least 4")
     require(method.rtol is not None and method.rtol <= TOLERANCE, "the tolerance is far below what is kept")
+    require(bool(np.any(v != 0)), "the sequence is not zero")  # a train has ranks of at least one
     return np.asarray(float(hankel_rank(v[0])))
 
 

@@ -83,7 +83,7 @@ def _require_room(method: RandomizedTruncation, tensor: Any, ranks: tuple[int, .
     order = method.modes(tensor.shape) if isinstance(method, RandomizedSTHOSVD) else tuple(range(len(left)))
     for mode in order:
         room = min(left[mode], math.prod(left) // left[mode])
-        require(ranks[mode] + p <= room, f"r_{mode} + p <= {room}, the rank of the unfolding")
+        require(ranks[mode] + p <= room, "r_j + p is at most the rank of every unfolding")
         if sequential:
             left[mode] = ranks[mode] + (0 if method.recompress else p)
 

@@ -11,7 +11,7 @@ import numpy as np
 from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import require_one_tensor
-from theory.bounds.randnla.cross import LargestVolumeCross, alike
+from theory.bounds.randnla.cross import LargestVolumeCross, alike, condition_of_volume
 from theory.errors import Error, dense, singular_values
 from theory.guarantee import Deterministic
 from tnattn.arrays import Array, Rng, array_namespace, eps, to_host
@@ -131,10 +131,19 @@ def telescoped(residuals: Values, growth: Values) -> float:
     return float(np.sum(before * residuals))
 
 
+def _condition(method: LargestVolumeTTCross, tensor: Any) -> float:
+    """Return ten times the largest condition number that an intersection of the levels may have."""
+    x, found = dense(tensor), 1.0
+    for k, rank in enumerate(method.ranks_for(x.shape) or (), start=1):
+        unfolding = x.reshape(math.prod(x.shape[:k]), -1)
+        found = max(found, float(condition_of_volume(singular_values(unfolding), rank, *unfolding.shape)))
+    return 10 * found
+
+
 @bound(
     method=LargestVolumeTTCross,
     error=largest_entry,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=Source("re-derived", "with Goreinov & Tyrtyshnikov 2001"),
     extremal=_alike,
     generic=_small,
@@ -153,7 +162,7 @@ def tt_cross_maximal_volume(method: LargestVolumeTTCross, tensor: Any) -> Values
     tails = []
     for k, rank in enumerate(ranks, start=1):
         s = np.append(singular_values(x.reshape(math.prod(x.shape[:k]), -1)), 0.0)
-        require(bool(s[rank - 1] > max(x.shape) * eps(x) * s[0]), "the unfoldings have at least the ranks")
+        require(bool(s[rank - 1] > max(x.shape) * eps(tensor) * s[0]), "every unfolding has at least its rank")
         tails.append((rank + 1) * s[rank])
     return np.asarray(telescoped(np.array(tails), np.array(ranks, dtype=np.float64)))
 

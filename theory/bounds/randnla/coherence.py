@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
-from theory.errors import dense, singular_values
+from theory.errors import dense
 from theory.guarantee import WithProbability
 from tnattn.arrays import Rng
 from tnattn.randnla.operand import as_structured
@@ -62,9 +63,7 @@ def uniform_embedding_coherence(method: UniformRows, a: Any, *, epsilon: float =
     U is an orthonormal basis of the range of A, of dimension k; c(e) = exp(e) / (1+e)^(1+e); s uniform rows.
     """
     require(0 < epsilon < 1, "0 < e < 1")
-    require(a.shape[-2] >= a.shape[-1], "A is tall")
-    s, k = singular_values(a), a.shape[-1]
-    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    s, k = require_full_column_rank(a)
     u = np.linalg.svd(dense(a), full_matrices=False)[0]
     draws = method.size / (a.shape[-2] / k * np.sum(u**2, axis=-1).max(axis=-1))  # s / mu
     chance = [chernoff_lower(epsilon, k, d) + chernoff_upper(epsilon, k, d) for d in draws.ravel()]

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.errors import Error, dense, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
@@ -23,11 +24,6 @@ VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2
 def near_parallel(angle: float = 1e-2) -> Values:
     """Return two unit columns at a small angle: either leaves sqrt(2) times the smaller singular value."""
     return np.array([[1.0, np.cos(angle)], [0.0, np.sin(angle)]])
-
-
-def has_rank(s: Values, k: int, size: int) -> bool:
-    """Whether singular values (..., r) of matrices of a size say that all have rank k, beyond rounding."""
-    return k <= s.shape[-1] and bool(np.all(s[..., k - 1] > size * np.finfo(np.float64).eps * s[..., 0]))
 
 
 # volume sampling
@@ -55,9 +51,8 @@ def _volume_flat(rng: np.random.Generator) -> Instance:
 def _require_volume(method: InterpolativeDecomposition, a: Any) -> None:
     rule = method.selection
     require(isinstance(rule, VolumeColumns) and not rule.semidefinite, "columns are drawn by their squared volume")
-    require(method.rtol is None, "the rank is given")
-    s = singular_values(a)
-    require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= s")
+    require_every_step(method)
+    require(has_rank(a, method.rank), "rank A >= s, beyond rounding")
 
 
 @bound(
@@ -164,7 +159,7 @@ def _greedy_steep(rng: np.random.Generator) -> Instance:
 def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
     """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots."""
     k, n, s = method.rank, a.shape[-1], singular_values(a)
-    require(method.rtol == 0, "all pivots are taken")
+    require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(((n - k) * greedy_growth(k)) ** 0.5 * s[..., k])
 
@@ -183,7 +178,7 @@ def strong_parameters(method: InterpolativeDecomposition, a: Any) -> tuple[float
     require(isinstance(rule, StrongColumns), "columns come from strong rank-revealing QR")
     assert isinstance(rule, StrongColumns)
     require(rule.sketch is None, "of the matrix itself, not of a sketch")
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     s = singular_values(a)
     noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
     require(method.rank < s.shape[-1], "k < min(m, n)")

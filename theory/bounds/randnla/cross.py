@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ from scipy.linalg import hadamard
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
-from theory.bounds.randnla.columns import elementary_ratio, greedy_growth, has_rank
+from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite, unit_roundoff
+from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
-from theory.bounds.randnla.nystrom_columns import require_semidefinite
 from theory.errors import dense, eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
 from tnattn.arrays import Rng, from_host
@@ -85,10 +86,19 @@ def _small(rng: np.random.Generator) -> Instance:
     return LargestVolumeCross(2), with_singular_values(rng, steep_spectrum(6), 6, 6)
 
 
+def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
+    """Bound the condition number of an intersection of largest volume by that of the leading singular values, (...)."""
+    return np.asarray(s[..., 0] / s[..., r - 1] * ((1 + r * (m - r)) * (1 + r * (n - r))) ** 0.5)
+
+
+def _condition(method: LargestVolumeCross, a: Any) -> Values:
+    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
+
+
 @bound(
     method=LargestVolumeCross,
     error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=Source("Goreinov & Tyrtyshnikov 2001"),
     extremal=_largest_entry,
     generic=_small,
@@ -97,7 +107,7 @@ def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume."""
     require(method.extra == 0, "the intersection is r by r")
     s, r = singular_values(a), method.rank
-    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
     return np.asarray((r + 1) * s[..., r])
 
 
@@ -112,7 +122,7 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 @bound(
     method=LargestVolumeCross,
     error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition),
     source=Source("Osinsky & Zamarashkin 2018"),
     extremal=_projective,
     generic=_projective_small,
@@ -120,7 +130,7 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume."""
     s, r, size = singular_values(a), method.rank, method.rank + method.extra
-    require(r < s.shape[-1] and has_rank(s, r, max(a.shape[-2:])), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])
 
 
@@ -135,12 +145,13 @@ def _flat_volume(rng: np.random.Generator) -> Instance:
     return VolumeCross(1), with_singular_values(rng, [10.0, *([1.0] * 7)], 10, 8)
 
 
+MINORS = 100_000  # as many are looked at; of larger matrices it is not known whether one vanishes
 ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
 
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
     s = singular_values(a)
-    require(has_rank(s, method.rank, max(a.shape[-2:])), "rank A >= r")
+    require(has_rank(a, method.rank, s), "rank A >= r")
     return s
 
 
@@ -178,7 +189,21 @@ def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
 
     e_j are the elementary symmetric polynomials of the squared singular values.
     """
-    return (method.rank + 1) ** 2 * elementary_ratio(_require_rank(method, a) ** 2, method.rank)
+    s = _require_rank(method, a)
+    require(_every_minor_counts(dense(a), method.rank, unit_roundoff(a)), "no minor of order r is zero")
+    return (method.rank + 1) ** 2 * elementary_ratio(s**2, method.rank)
+
+
+def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
+    """Say whether all minors of order r are larger than rounding, of matrices with at most MINORS of them."""
+    m, n = a.shape[-2:]
+    if math.comb(m, r) * math.comb(n, r) > MINORS:
+        return False
+    rows, columns = (np.array(list(itertools.combinations(range(size), r))) for size in (m, n))
+    blocks = a[..., rows[:, None, :, None], columns[None, :, None, :]]  # (..., row sets, column sets, r, r)
+    scale = np.abs(a).max(axis=(-2, -1), initial=0.0)[..., None, None]
+    minors = np.abs(np.linalg.det(blocks / np.where(scale > 0, scale, 1.0)[..., None, None]))
+    return bool(np.all(minors > max(m, n) * precision))
 
 
 @bound(
@@ -229,7 +254,7 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     g(m) = (m 2^1 3^(1/2) ... m^(1/(m-1)))^(1/2); at most 4^r g(r+1) s_{r+1}.
     """
     s, r = singular_values(a), method.rank
-    require(method.rtol == 0, "all steps are taken")
+    require_every_step(method)
     require(r < s.shape[-1], "r < min(m, n)")
     return complete_pivoting_factor(r) * s[..., r]
 
@@ -249,6 +274,6 @@ def _steep_definite(rng: np.random.Generator) -> Instance:
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps."""
     require_semidefinite(a)
-    require(method.rtol == 0, "all steps are taken")
+    require_every_step(method)
     require(method.rank < a.shape[-1], "r < n")
     return greedy_growth(method.rank) * eigenvalues(a)[..., method.rank]

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import require_every_step, unit_roundoff
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.errors import Error, dense, singular_values
 from theory.guarantee import Deterministic
@@ -62,12 +63,34 @@ def growths(a: Any, result: CURResult) -> tuple[Values, Values]:
     return np.asarray(one), np.asarray(other)
 
 
+SPARE = 100.0  # the gap is so many times what rounding can close
+
+
 def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
     rule = method.selection
     require(isinstance(rule, rules), f"rows and columns are points of {' or '.join(r.__name__ for r in rules)}")
     require(isinstance(getattr(rule, "svd", None), TruncatedSVD), "singular vectors are exact")
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(method.rank < min(a.shape[-2:]), "k < min(m, n)")
+
+
+def _gap(method: CUR, a: Any) -> tuple[Values, Values]:
+    """Return s_1 and s_k - s_{k+1}, (...)."""
+    s = singular_values(a)
+    return s[..., 0], s[..., method.rank - 1] - s[..., method.rank]
+
+
+def _require_gap(method: CUR, a: Any) -> None:
+    """Require that the space of the leading k singular vectors is determined, with some digits to spare."""
+    largest, gap = _gap(method, a)
+    least = SPARE * max(a.shape[-2:]) * unit_roundoff(a) * largest
+    require(bool(np.all(gap > least)), "s_k > s_{k+1}, beyond rounding")
+
+
+def _condition_of_space(method: CUR, a: Any) -> Values:
+    """Return ten times s_1 / (s_k - s_{k+1}), by which rounding of A turns the space of leading singular vectors."""
+    largest, gap = _gap(method, a)
+    return np.asarray(10 * largest / gap)
 
 
 @conditional_bound(
@@ -110,7 +133,7 @@ def triangular_growth(k: int) -> float:
 @bound(
     method=CUR,
     error=row_growth,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition_of_space),
     source=Source("Sorensen & Embree 2016", "Lemma 4.4, with a smaller constant"),
     extremal=_flat_deim,
     generic=_slow,
@@ -118,6 +141,7 @@ def triangular_growth(k: int) -> float:
 def deim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors."""
     _require_interpolation(method, a, DEIMColumns)
+    _require_gap(method, a)
     m, k = a.shape[-2], method.rank
     return np.full(a.shape[:-2], (m * k - k * (k - 1) / 2) ** 0.5 * triangular_growth(k))
 
@@ -125,7 +149,7 @@ def deim_growth(method: CUR, a: Any) -> Values:
 @bound(
     method=CUR,
     error=row_growth,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_condition_of_space),
     source=Source("Drmač & Gugercin 2016"),
     extremal=_flat_q,
     generic=_slow_q,
@@ -133,6 +157,7 @@ def deim_growth(method: CUR, a: Any) -> Values:
 def qdeim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors."""
     _require_interpolation(method, a, QDEIMColumns)
+    _require_gap(method, a)
     m, k = a.shape[-2], method.rank
     return np.full(a.shape[:-2], (m - k + 1) ** 0.5 * triangular_growth(k))
 
@@ -156,7 +181,7 @@ def _outside(a: Values, part: Values) -> Values:
 )
 def cur_pythagoras(method: CUR, a: Any, result: CURResult) -> Values:
     """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2."""
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(method.projection, "the middle matrix is C^+ A R^+")
     matrix = dense(a)
     across = np.swapaxes(matrix, -1, -2)

@@ -8,8 +8,9 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import embedding_distortion
-from theory.errors import Error, singular_values
+from theory.errors import Error
 from theory.guarantee import ExactExpectation, WithProbability
 from theory.moments import chaos_spread
 from tnattn.randnla.count_sketch import CountSketch
@@ -112,14 +113,6 @@ def countsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) ->
     """
     repeated_columns(method.sketch, method.size)
     require(epsilon > 0, "e > 0")
-    s, k = full_rank(a)
+    s, k = require_full_column_rank(a)
     chance = k * (k + 1) / (method.size * epsilon**2)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
-
-
-def full_rank(a: Any) -> tuple[Values, int]:
-    """Return the singular values and the number of columns of a tall matrix of full column rank."""
-    s, k = singular_values(a), int(a.shape[-1])
-    require(a.shape[-2] >= k, "A is tall")
-    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
-    return s, k

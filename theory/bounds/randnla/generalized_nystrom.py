@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
@@ -36,7 +37,7 @@ def _truncated_slow(rng: np.random.Generator) -> Instance:
 
 def _sizes(method: GeneralizedNystrom, a: Any) -> tuple[int, int]:
     """Return the columns and rows of the two sketches, or raise HypothesisViolated."""
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(isinstance(method.sketch, Gaussian), "both test matrices are Gaussian")
     require(method.oversampling == 0, "nothing is truncated")
     columns, rows = method.size, method.corange_size

@@ -8,9 +8,10 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.bounds.randnla.embeddings import full_rank
+from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import embedding_distortion
+from theory.bounds.randnla.structural import condition_of_sketch, require_full_row_rank
 from theory.errors import singular_values, tail
 from theory.guarantee import Deterministic, WithProbability
 from tnattn.randnla.embedding import Embedding
@@ -80,7 +81,7 @@ def srht_embedding_explicit(
     require(0 < epsilon < 1 and beta > 1, "0 < e < 1 and b > 1")
     n = int(a.shape[-2])
     require(n & (n - 1) == 0 and method.size <= n, "n is a power of two and l <= n")
-    s, k = full_rank(a)
+    s, k = require_full_column_rank(a)
     chance = hadamard_failure(n, k, method.size, epsilon, beta)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
 
@@ -95,8 +96,8 @@ def _structural_factor(method: QB, a: Any, result: QBResult) -> tuple[Values, Va
     require(result.omega is not None, "the test matrix is known")
     _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
     first = vt[..., : finder.rank, :] @ errors.dense(result.omega)
+    require_full_row_rank(first, result.omega)
     smallest = np.linalg.svd(first, compute_uv=False)[..., -1] ** 2
-    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
     return np.asarray(np.sqrt(1 + n / (smallest * size))), np.asarray(s)
 
 
@@ -106,7 +107,7 @@ HALKO = "Halko, Martinsson & Tropp 2011"
 @conditional_bound(
     method=QB,
     error=errors.projection_spectral,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source(HALKO, "Theorem 11.2, its deterministic part"),
     extremal=_hadamard_flat,
     generic=_hadamard_few,
@@ -121,7 +122,7 @@ def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
 @conditional_bound(
     method=QB,
     error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source(HALKO, "Theorem 11.2, its deterministic part"),
     extremal=_hadamard_flat,
     generic=_hadamard_few,

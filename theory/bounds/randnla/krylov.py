@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import InExpectation
@@ -47,7 +48,7 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
 
     T is the Chebyshev polynomial of degree 2q+1, tau_k^2 the sum of s_j^2 over j > k.
     """
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
     require(method.block is None, "blocks of k + p columns")
     k, p, degree = method.rank, method.oversampling, 2 * method.power_iterations + 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import chernoff_lower
 from theory.errors import Error
@@ -88,12 +89,7 @@ def _many_columns(rng: np.random.Generator) -> Instance:
 
 def _columns(problem: Any) -> int:
     require(isinstance(problem, LeastSquaresProblem), "the target is a least squares problem")
-    a = errors.dense(problem.a)
-    s = np.linalg.svd(a, compute_uv=False)
-    tall = a.shape[-2] >= a.shape[-1]
-    full = bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0]))
-    require(tall and full, "A has full column rank")
-    return int(a.shape[-1])
+    return require_full_column_rank(problem.a)[1]
 
 
 @bound(

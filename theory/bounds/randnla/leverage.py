@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import has_rank, require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import Error, singular_values, tail
 from theory.guarantee import WithProbability
@@ -72,9 +73,7 @@ def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: fl
     U is an orthonormal basis of the range of A, of dimension k; s rows are drawn.
     """
     require(0 < epsilon < 1, "0 < e < 1")
-    s, k = singular_values(a), a.shape[-1]
-    require(a.shape[-2] >= k, "A is tall")
-    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    s, k = require_full_column_rank(a)
     chance = chernoff_lower(epsilon, k, method.size) + chernoff_upper(epsilon, k, method.size)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
 
@@ -96,6 +95,6 @@ def leverage_css_fro(
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
     k, draws, s = method.subspace, method.size, singular_values(a)
-    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * tail(s, k) ** 2
     return np.asarray(value), np.full(s.shape[:-1], delta + chernoff_lower(epsilon, k, draws))

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.errors import eigenvalues
 from theory.guarantee import InExpectation
@@ -32,15 +33,9 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 
 def _require_semidefinite_gaussian(method: Nystrom, a: Any) -> None:
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")
-    require(a.shape[-1] == a.shape[-2], "K is square")
-    dense = errors.dense(a)
-    size = np.abs(dense).max(axis=(-2, -1), initial=0.0)
-    tolerance = a.shape[-1] * 2.0**-20 * size  # float32 kernels are symmetric and definite to rounding only
-    asymmetry = np.abs(dense - np.swapaxes(dense, -1, -2)).max(axis=(-2, -1))
-    require(bool(np.all(asymmetry <= tolerance)), "K is symmetric")
-    require(bool(np.all(np.linalg.eigvalsh(dense)[..., 0] >= -tolerance)), "K is positive semidefinite")
+    require_semidefinite(a)
     require(method.size <= a.shape[-1], "the sketch has at most n columns")
 
 

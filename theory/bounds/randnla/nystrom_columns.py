@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite
 from theory.bounds.randnla.columns import elementary_ratio
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.bounds.randnla.leverage import chernoff_lower
@@ -23,16 +24,6 @@ Counts = npt.NDArray[np.int64]
 GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem")
 
 
-def require_semidefinite(a: Any) -> None:
-    """Require that matrices are square, symmetric and positive semidefinite, to rounding."""
-    require(a.shape[-1] == a.shape[-2], "K is square")
-    kernel = dense(a)
-    tolerance = a.shape[-1] * 2.0**-20 * np.abs(kernel).max(axis=(-2, -1), initial=0.0)
-    asymmetry = np.abs(kernel - np.swapaxes(kernel, -1, -2)).max(axis=(-2, -1))
-    require(bool(np.all(asymmetry <= tolerance)), "K is symmetric")
-    require(bool(np.all(np.linalg.eigvalsh(kernel)[..., 0] >= -tolerance)), "K is positive semidefinite")
-
-
 def flat_direction(n: int, *, level: float = 1e6) -> Values:
     """Return I + level 1 1^T / n: what columns leave of the flat direction falls on the others alike."""
     return np.asarray(np.eye(n) + level / n)
@@ -41,12 +32,16 @@ def flat_direction(n: int, *, level: float = 1e6) -> Values:
 # any columns
 
 
+SMALLEST_SINE = 1e-6
+"""Smallest singular value of U_1^T S from which X has some digits; a k with a smaller one gives no bound."""
+
+
 def structural(kernel: Values, test: Values, k: int) -> tuple[float, float, float]:
     """Return the spectral, nuclear and Frobenius bounds for one kernel (n, n) and a test matrix (n, s); inf if void."""
     values, vectors = np.linalg.eigh(kernel)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     inner, outer = vectors[:, :k].T @ test, vectors[:, k:].T @ test
-    if np.linalg.matrix_rank(inner) < k:
+    if np.linalg.svd(inner, compute_uv=False)[-1] <= SMALLEST_SINE:
         return (np.inf,) * 3
     x = np.sqrt(values[k:, None]) * outer @ np.linalg.pinv(inner)
     spectral, frobenius = np.linalg.norm(x, 2), np.linalg.norm(x)
@@ -127,6 +122,7 @@ def _uniform(method: ColumnNystrom, a: Any, epsilon: float, delta: float) -> tup
     """Return, per matrix, the largest k that uniform columns capture but for a chance of delta, and that chance."""
     require(isinstance(method.selection, UniformColumns), "columns are drawn uniformly without replacement")
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
+    require_every_step(method)
     require_semidefinite(a)
     best = np.zeros(a.shape[:-2], dtype=np.int64)
     chance = np.zeros(a.shape[:-2])
@@ -235,9 +231,10 @@ def nystrom_leverage_nuclear(
     require(isinstance(rule, LeverageDraws), "columns are drawn by leverage scores")
     assert isinstance(rule, LeverageDraws)
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
+    require_every_step(method)
     require_semidefinite(a)
     k, draws, values = rule.dimension(method.rank), method.rank, eigenvalues(a)
-    require(bool(np.all(values[..., k - 1] > 0)), "l_k > 0")
+    require(has_rank(a, k, values), "rank K >= k, beyond rounding")
     value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * values[..., k:].sum(axis=-1)
     return np.asarray(value), np.full(values.shape[:-1], delta + chernoff_lower(epsilon, k, draws))
 
@@ -265,5 +262,7 @@ def volume_sampling_nuclear(method: ColumnNystrom, a: Any) -> Values:
     """
     rule, s = method.selection, method.rank
     require(isinstance(rule, VolumeColumns) and rule.semidefinite, "columns are drawn by the minors of K")
+    require_every_step(method)
     require_semidefinite(a)
+    require(has_rank(a, s), "rank K >= s, beyond rounding")
     return (s + 1) * elementary_ratio(eigenvalues(a), s)

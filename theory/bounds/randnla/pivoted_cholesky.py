@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.errors import eigenvalues
 from theory.guarantee import Deterministic, InExpectation
@@ -35,6 +36,11 @@ def _greedy_slow(rng: np.random.Generator) -> Instance:
     return GreedyPivotedCholesky(rank=2), with_eigenvalues(rng, 0.1 ** np.arange(10))
 
 
+def _require_pivots(method: RandomlyPivotedCholesky | GreedyPivotedCholesky, a: Any) -> None:
+    require_every_step(method)
+    require_semidefinite(a)
+
+
 @bound(
     method=RandomlyPivotedCholesky,
     error=errors.projection_nuclear,
@@ -45,6 +51,7 @@ def _greedy_slow(rng: np.random.Generator) -> Instance:
 )
 def rpcholesky_phi(method: RandomlyPivotedCholesky, a: Any) -> Values:
     """E tr(K - K') <= tr Phi^k(K) with Phi(M) = M - M^2 / tr M, an equality at k = 1."""
+    _require_pivots(method, a)
     values = eigenvalues(a)
     for _ in range(method.rank):
         total = values.sum(axis=-1, keepdims=True)
@@ -86,6 +93,7 @@ def rpcholesky_theorem(method: RandomlyPivotedCholesky, a: Any) -> Values:
 
     h is the sum over j > r relative to the trace; r runs through 1, 2, ... and e is the smallest admissible one.
     """
+    _require_pivots(method, a)
     values = eigenvalues(a)
     require(bool(np.all(values.sum(axis=-1) > 0)), "K is not zero")
     stack = values.reshape(-1, values.shape[-1])
@@ -113,6 +121,7 @@ def _best_over_ranks(values: Values, pivots: int) -> float:
 )
 def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
     """tr(K - K') <= (n-k) (4^(k+1) + 6k + 5)/9 l_{k+1}."""
+    _require_pivots(method, a)
     k, n = method.rank, a.shape[-1]
     require(k < n, "k < n")
     return np.asarray((n - k) * (4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])
@@ -131,6 +140,7 @@ def pivoted_cholesky_greedy_max(method: GreedyPivotedCholesky, a: Any) -> Values
 
     Of diag(5, 2, 1, 1) after k = 1 pivot: 2 <= 27/9 * 2 = 6.
     """
+    _require_pivots(method, a)
     k = method.rank
     require(k < a.shape[-1], "k < n")
     return np.asarray((4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, identity, require
+from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import expected_square, require_gaussian
 from theory.errors import singular_values, tail
@@ -96,7 +97,7 @@ def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVD
 def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
     """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound."""
     finder = method.range_finder
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2)
     return expected_square(singular_values(a), finder.rank, finder.oversampling)
 
@@ -115,11 +116,11 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     tau_k^2 is the sum of s_j^2 over j > k.
     """
     finder = method.range_finder
-    require(getattr(method, "rtol", None) is None, "the rank is given")
+    require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations
     s = singular_values(a)
-    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     ratio = s[..., k:] / s[..., k - 1, None]  # in units of s_k the powers neither overflow nor vanish together
     leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
     rest = s[..., k - 1] ** 2 * np.sum(ratio ** (4 * q + 2), axis=-1)
@@ -140,10 +141,10 @@ def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     tau_k^2 is the sum of s_j^2 over j > k. For singular values 8, 4, 2, ..., 1/16, k = 2, p = 3, q = 1: 5.6652832.
     """
     finder = method.range_finder
-    require(getattr(method, "rtol", None) is None, "the rank is given")
+    require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     k, p, s = finder.rank, finder.oversampling, singular_values(a)
-    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     require(k < s.shape[-1], "k < min(m, n)")
     gap = (s[..., k] / s[..., k - 1]) ** (4 * finder.power_iterations)
     return np.asarray((1 + k / (p - 1) * gap) * tail(s, k) ** 2)

@@ -52,7 +52,8 @@ def _slow_power(rng: np.random.Generator) -> Instance:
 def require_gaussian(finder: RangeFinder, a: Any, *, rank: int, oversampling: int, power: bool = False) -> None:
     """Require the hypotheses that the theorems share: a Gaussian test matrix of admissible size."""
     require(isinstance(finder.sketch, Gaussian), "the test matrix is Gaussian")
-    require(power or finder.power_iterations == 0, "no power iterations")
+    if not power:
+        require(finder.power_iterations == 0, "no power iterations")
     require(finder.rank >= rank, f"k >= {rank}")
     require(finder.oversampling >= oversampling, f"p >= {oversampling}")
     require(finder.size <= min(a.shape[-2:]), "k + p <= min(m, n)")

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import singular_values, tail
 from theory.guarantee import InExpectation
@@ -26,7 +27,7 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 def _sizes(method: SinglePassSVD, a: Any) -> tuple[int, int]:
     """Return the columns of the range sketch and of the core, or raise HypothesisViolated."""
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require(isinstance(method.sketch, Gaussian), "all test matrices are Gaussian")
     require(method.oversampling == 0, "nothing is truncated")
     k, core = method.size, method.core_size

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, conditional_bound, require
+from theory.bounds.hypotheses import has_rank, unit_roundoff
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.errors import Error
 from theory.guarantee import Deterministic
@@ -54,12 +55,30 @@ def split(method: QB, a: Any, result: QBResult, *, power: bool) -> Split:
     k = finder.rank
     require(k <= min(a.shape[-2:]), "k <= min(m, n)")
     _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
-    require(bool(np.all(s[..., k - 1] > 0)), "s_k > 0")
+    require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     seen = vt @ errors.dense(result.omega)
     first, second = seen[..., :k, :], seen[..., k:, :]
-    smallest = np.linalg.svd(first, compute_uv=False)[..., -1]
-    require(bool(np.all(smallest > 1e-12)), "Omega_1 has full row rank")
+    require_full_row_rank(first, result.omega)
     return Split(s[..., :k], s[..., k:], second @ np.linalg.pinv(first))
+
+
+def require_full_row_rank(first: Values, omega: Any) -> None:
+    """Require that Omega_1 (..., k, l), the part of a test matrix in leading directions, has rank k beyond rounding."""
+    s = np.linalg.svd(first, compute_uv=False)
+    require(first.shape[-2] <= first.shape[-1], "Omega_1 has full row rank, beyond rounding")
+    smallest = max(omega.shape[-2:]) * unit_roundoff(omega) * s[..., 0]
+    require(bool(np.all(s[..., -1] > smallest)), "Omega_1 has full row rank, beyond rounding")
+
+
+def condition_of_sketch(method: QB, a: Any, result: QBResult) -> Values:
+    """Return ten times the condition number of Omega_1, (...): its pseudo-inverse enters the right-hand sides."""
+    vt = np.linalg.svd(errors.dense(a), full_matrices=False)[2]
+    s = np.linalg.svd(vt[..., : method.range_finder.rank, :] @ errors.dense(result.omega), compute_uv=False)
+    return np.asarray(10 * s[..., 0] / s[..., -1])
+
+
+def _for_every_value(method: QB, a: Any, result: QBResult) -> Values:
+    return condition_of_sketch(method, a, result)[..., None]
 
 
 def _weighted(parts: Split, q: int) -> Values:
@@ -80,7 +99,7 @@ def _root(*squares: Values) -> Values:
 @conditional_bound(
     method=QB,
     error=errors.projection_spectral,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
     extremal=_gap,
     generic=_slow,
@@ -94,7 +113,7 @@ def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
 @conditional_bound(
     method=QB,
     error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
     extremal=_gap,
     generic=_slow,
@@ -126,7 +145,7 @@ def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
 @conditional_bound(
     method=QB,
     error=errors.projection_spectral,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source("Gu 2015", "structural lemma"),
     extremal=_one_direction,
     generic=_slow_power,
@@ -141,7 +160,7 @@ def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
 @conditional_bound(
     method=QB,
     error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=condition_of_sketch),
     source=Source("Gu 2015", "structural lemma"),
     extremal=_one_direction,
     generic=_slow_power,
@@ -168,7 +187,7 @@ captured_singular_values = Error("singular values of Q^T A", _captured, _largest
 @conditional_bound(
     method=QB,
     error=captured_singular_values,
-    guarantee=Deterministic(),
+    guarantee=Deterministic(condition=_for_every_value),
     source=Source("Gu 2015", "Theorem 4.3"),
     side="lower",
     extremal=_gap,
@@ -202,7 +221,7 @@ singular_vector_sines = Error("sines of the angles of leading left singular vect
 @conditional_bound(
     method=QB,
     error=singular_vector_sines,
-    guarantee=Deterministic(condition=100.0),
+    guarantee=Deterministic(condition=_for_every_value),
     source=Source("Saibaba 2019", "structural theorem"),
     extremal=_one_direction,
     generic=_slow_power,

@@ -8,6 +8,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import expected_spectral, require_gaussian
 from theory.errors import Error, singular_values
@@ -90,10 +91,10 @@ leading_sine_squared = Error(
 def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
     """E s_j(Q^T A)^2 >= s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k; one value per j."""
     finder = method.range_finder
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     s = singular_values(a)
-    require(bool(np.all(s[..., finder.rank - 1] > 0)), "s_k > 0")
+    require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     return captured_expected(s, a.shape[-1], finder.rank, finder.oversampling, finder.power_iterations)
 
 
@@ -111,7 +112,7 @@ def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     s = singular_values(a)
-    require(bool(np.all(s[..., 0] > 0)), "s_1 > 0")
+    require(bool(np.all(s[..., 0] > 0)), "A is not zero")
     return angle_expected(s, 1, finder.rank, finder.oversampling, finder.power_iterations)
 
 
@@ -127,7 +128,7 @@ def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
 def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
     """E||A - Q [Q^T A]_k|| <= s_{k+1} + [right-hand side of Corollary 10.10]: truncation costs s_{k+1} at most."""
     finder = method.range_finder
-    require(method.rtol is None, "the rank is given")
+    require_every_step(method)
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
     s, power = singular_values(a), 2 * finder.power_iterations + 1
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)

@@ -9,9 +9,10 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.embeddings import gram_frobenius_squared
 from theory.bounds.randnla.leverage import embedding_distortion
-from theory.errors import Error, singular_values
+from theory.errors import Error
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from theory.moments import mean_spread
 from tnattn.randnla.embedding import Embedding
@@ -93,9 +94,7 @@ def tensorsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -
     require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
     assert isinstance(sketch, TensorSketch)
     require(epsilon > 0, "e > 0")
-    s, k = singular_values(a), int(a.shape[-1])
-    require(a.shape[-2] >= k, "A is tall")
-    require(bool(np.all(s[..., -1] > a.shape[-2] * np.finfo(np.float64).eps * s[..., 0])), "A has full column rank")
+    s, k = require_full_column_rank(a)
     chance = k**2 * (3 ** _order(sketch.modes) - 1) / (method.size * epsilon**2)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
 

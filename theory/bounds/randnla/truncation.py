@@ -9,6 +9,7 @@ import numpy as np
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import require_gaussian
 from theory.bounds.randnla.subspace import angle_expected
@@ -128,6 +129,6 @@ def subspace_vector_angles_expected(method: TruncatedQB, a: Any) -> Values:
     """
     finder, s = method.range_finder, singular_values(a)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    require(bool(np.all(s[..., finder.rank - 1] > 0)), "s_k > 0")
+    require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations
     return np.stack([angle_expected(s, j, k, p, q) for j in range(1, k + 1)], axis=-1)

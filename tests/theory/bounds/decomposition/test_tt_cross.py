@@ -77,7 +77,7 @@ def test_another_intersection_breaks_the_bound_of_the_largest_volume():
 
 def test_a_tensor_without_the_ranks_has_no_largest_volume():
     x = np.einsum("i,j,k->ijk", *(np.arange(1.0, 4.0),) * 3)
-    with pytest.raises(HypothesisViolated, match="at least the ranks"):
+    with pytest.raises(HypothesisViolated, match="at least its rank"):
         about.tt_cross_maximal_volume(about.LargestVolumeTTCross((2, 2)), x)
 
 

@@ -331,7 +331,7 @@ def test_worked_pseudo_inverse_moments():
 SQUARE = np.diag(S8)
 VECTOR = np.ones((8, 1))
 PRIOR_VIOLATIONS = [
-    (subspace.subspace_sv_expected, RandomizedSVD(2, 3, 0, rtol=0.1), SQUARE, "the rank is given"),
+    (subspace.subspace_sv_expected, RandomizedSVD(2, 3, 0, rtol=0.1), SQUARE, "no tolerance"),
     (subspace.subspace_sv_expected, RandomizedSVD(2, 1, 0), SQUARE, "p >= 2"),
     (subspace.subspace_vector_angle_expected, qb(2, 3, sketch=SparseSign()), SQUARE, "Gaussian"),
     (subspace.rsvd_truncation_spec, RandomizedSVD(1, 3, 0), SQUARE, "k >= 2"),
@@ -345,9 +345,9 @@ PRIOR_VIOLATIONS = [
     (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 1), SQUARE, "s >= l + 2"),
     (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, sketch=CountSketch()), SQUARE, "Gaussian"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 1), SQUARE, "nothing is truncated"),
-    (krylov.krylov_chebyshev_expected, BlockKrylov(2, 2, 1, rtol=0.5), SQUARE, "the rank is given"),
-    (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 3, rtol=0.5), SQUARE, "the rank is given"),
-    (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, rtol=0.5), SQUARE, "the rank is given"),
+    (krylov.krylov_chebyshev_expected, BlockKrylov(2, 2, 1, rtol=0.5), SQUARE, "no tolerance"),
+    (generalized_nystrom.gn_fro_expected, GeneralizedNystrom(3, 0, 3, rtol=0.5), SQUARE, "no tolerance"),
+    (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, rtol=0.5), SQUARE, "no tolerance"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, core=6), SQUARE, "s >= 2 k + 1"),
     (streaming_svd.tyuc19_fro_expected, SinglePassSVD(3, 0, sketch=SparseSign()), SQUARE, "Gaussian"),
     (embeddings.embedding_gram_second_moment, Embedding(8, SubsampledHadamard()), VECTOR, "the sketch is"),
@@ -385,7 +385,7 @@ def test_a_violated_hypothesis_is_named(theorem, method, a, words):
 CONDITIONAL_VIOLATIONS = [
     (structural.rrf_structural, qb(2, 3, 1), SQUARE, "no power iterations"),
     (structural.rrf_structural, qb(3, 0, sketch=Ones()), SQUARE, "full row rank"),
-    (structural.subspace_structural, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0]), "s_k > 0"),
+    (structural.subspace_structural, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0]), "rank A >= k"),
     (hadamard.srft_rangefinder_structural, qb(2, 3), SQUARE, "Hadamard"),
     (tolerance.adaptive_tolerance, AdaptiveQB(0.01, rank=1), SQUARE, "converged"),
     (tolerance.adaptive_tolerance, CUR(1, rtol=0.01), SQUARE, "converged"),

@@ -242,7 +242,7 @@ VIOLATIONS = [
     (randomized_svd.rsvd_power_simple, qb(2, 3), SQUARE, "p = k"),
     (randomized_svd.rsvd_trunc_fro_expected, RandomizedSVD(2, 1, 0), SQUARE, "p >= 2"),
     (randomized_svd.rsvd_trunc_fro_expected, QB(), SQUARE, "RandomizedSVD"),
-    (randomized_svd.subspace_fro_expected, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0, 0]), "s_k > 0"),
+    (randomized_svd.subspace_fro_expected, qb(3, 3), np.diag([1.0, 1, 0, 0, 0, 0, 0]), "rank A >= k"),
     (nystrom.nystrom_nuclear_expected, Nystrom(2, 3), SQUARE, "nothing is truncated"),
     (nystrom.nystrom_nuclear_expected, Nystrom(2, 0), SQUARE, "s >= 3"),
     (nystrom.nystrom_spec_expected, Nystrom(3, 0), SQUARE, "s >= 4"),
@@ -254,7 +254,7 @@ VIOLATIONS = [
     (pivoted_cholesky.pivoted_cholesky_greedy, GreedyPivotedCholesky(rank=8), SQUARE, "k < n"),
     (leverage.leverage_embedding_chernoff, LeverageSampling(), np.ones((9, 2)), "full column rank"),
     (leverage.leverage_embedding_chernoff.with_parameters(epsilon=1.0), LeverageSampling(), np.eye(3), "0 < e"),
-    (leverage.leverage_css_fro, LeverageColumns(subspace=3), np.diag([1.0, 1, 0, 0]), "s_k > 0"),
+    (leverage.leverage_css_fro, LeverageColumns(subspace=3), np.diag([1.0, 1, 0, 0]), "rank A >= k"),
 ]
 
 

@@ -1,0 +1,45 @@
+"""True theorems stay unrefuted when a field of the method is varied, and on scaled, tied and degenerate targets."""
+
+import pytest
+
+from theory import catalogue
+from theory.studies.robustness import over_methods, over_targets
+
+BOUNDS = catalogue.bounds()
+LENGTHY = {"kruskal": "two complete decompositions per trial"}  # seconds each: with the slow tests
+QUICK = [name for name in BOUNDS if name not in LENGTHY]
+FEW, MANY = 5, 60  # trials per variant; 60 runs refute a mean that is three times too large
+
+
+def wrong(outcomes):
+    return [str(outcome) for outcome in outcomes if outcome.wrong]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_no_field_of_the_method_makes_a_theorem_false(name):
+    assert not wrong(over_methods(BOUNDS[name], trials=FEW, own=True))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_no_scale_or_degenerate_target_makes_a_theorem_false(name):
+    assert not wrong(over_targets(BOUNDS[name], trials=FEW, own=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDS)
+def test_no_field_of_any_method_makes_a_theorem_false_in_many_runs(name):
+    assert not wrong(over_methods(BOUNDS[name], trials=MANY))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDS)
+def test_no_scale_or_degenerate_target_makes_a_theorem_false_in_many_runs(name):
+    assert not wrong(over_targets(BOUNDS[name], trials=MANY))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_theorem_is_judged_on_a_variant_of_its_target(name):
+    """A scan that only meets violated hypotheses would show nothing."""
+    words = {outcome.verdict for outcome in over_targets(BOUNDS[name], trials=FEW)}
+    assert words & {"supported", "not contradicted", "vacuous"}
