@@ -101,6 +101,9 @@ def _what_was_run(results: Results) -> Section:
     elif not run.get("finished"):
         words = "This run was interrupted or is still going; run the same command again, it continues."
         parts.append(html.paragraph(words, missing=True))
+    for law in results.broken_laws:
+        words = f"{law['method']} violates the law {law['law']}, {law['statement']}: {law['detail']}."
+        parts.append(html.paragraph(words, missing=True))
     left_out = [(r["method"], r["reason"]) for r in results.refusals]
     left_out += [(f"{r.get('method', r.get('kind'))} at {r.get('budget')}", _failure(r)) for r in results.failed]
     if left_out:

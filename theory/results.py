@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Results:
         Methods that took no part, with the reason.
     run : dict
         Last entry of the manifest; empty without one.
+    broken_laws : list of dict
+        Laws that a user's method violates.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Results:
     specification: Row
     refusals: list[Row]
     run: Row
+    broken_laws: list[Row] = field(default_factory=list)
 
     def of(self, kind: str, problem: str | None = None) -> list[Row]:
         """Return the finished rows of a kind, of one problem or all."""
@@ -83,7 +86,7 @@ class Results:
         recorded = self.specification.get("source")
         if not isinstance(recorded, dict) or self.specification.get("problem") != name:
             return None
-        known = {field.name for field in fields(ProblemSource)}
+        known = {each.name for each in fields(ProblemSource)}
         return load_problem(ProblemSource(**{key: value for key, value in recorded.items() if key in known}))
 
     def approximations(self, name: str, budget: int, most: int = 4) -> dict[str, Approximation]:
@@ -131,7 +134,8 @@ def read(folder: Path) -> Results:
         rows = list({row["key"]: row for row in Ledger(folder / "ledger.jsonl").rows()}.values())
     runs = _json(folder / "manifest.json").get("runs") or [{}]
     specification = plan.get("specification") or runs[-1].get("spec") or {}
-    return Results(folder, rows, dict(specification), list(plan.get("refusals") or []), dict(runs[-1]))
+    refusals, broken = list(plan.get("refusals") or []), list(plan.get("broken_laws") or [])
+    return Results(folder, rows, dict(specification), refusals, dict(runs[-1]), broken)
 
 
 def _json(path: Path) -> Row:

@@ -21,7 +21,7 @@ import theory
 import tnattn
 from tnattn.source_files import fingerprint
 
-__all__ = ["blas_kernels", "environment", "package_hash", "source_hash"]
+__all__ = ["blas_kernels", "environment", "is_foreign", "package_hash", "source_hash"]
 
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum")
 DEVICE_LIBRARIES = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
@@ -65,6 +65,11 @@ def source_hash(*objects: Any) -> str:
         # a user's file is imported under a name that is made of its path
         marks.add(fingerprint(path, name if _matches(path, name) else path.stem))
     return hashlib.sha256("\0".join(sorted(marks)).encode()).hexdigest()
+
+
+def is_foreign(method: Any) -> bool:
+    """Whether code outside the two packages takes part in a method, such as a user's file inside a wrapper."""
+    return bool(_modules_of(method))
 
 
 def _matches(path: Path, name: str) -> bool:

@@ -77,6 +77,9 @@ def command(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a method of your own that violates a law of attention.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what the folder's ledger holds.")] = False,
     json: Json = False,
 ) -> None:
@@ -86,7 +89,7 @@ def command(
     )
     names = [name.strip() for name in methods.split(",") if name.strip()] if methods else []
     chosen = tuple(select(names))
-    study = AttentionStudy(Settings(source, chosen, _budgets(budgets, source), trials, seed))
+    study = AttentionStudy(Settings(source, chosen, _budgets(budgets, source), trials, seed, strict=strict))
     if workers is not None and workers < 0:
         raise ValueError(f"workers is {workers}; give 0 (no pool) or a positive number of processes")
     if fresh:
@@ -192,6 +195,8 @@ def _show_failures(failures: list[dict[str, Any]]) -> None:
 
 
 def _notes(study: AttentionStudy, rows: list[dict[str, Any]]) -> None:
+    for law in study.broken_laws:
+        say(f"VIOLATED: {law.method}: {law.law}, {law.statement}: {law.detail}")
     wrapped = [line for line in dict.fromkeys(c.label for c, _ in study.entrants) if line.startswith("Causal(")]
     if wrapped:
         say(f"made causal by the wrapper: {', '.join(wrapped)}")
@@ -214,6 +219,7 @@ def _show_rankings(ranked: list[Ranking]) -> None:
 
 def _place(rank: str, place: Any) -> tuple[Any, ...]:
     name = place.method + (" (control)" if place.control else "") + (" (leaks)" if place.leaks else "")
+    name += f" (violates {', '.join(place.violates)})" if place.violates else ""
     return (rank, name, place.error, place.wins, place.spent, place.time)
 
 
@@ -225,6 +231,7 @@ def _for_scripts(
         "lines": [dataclasses.asdict(line) for line in made],
         "rankings": [dataclasses.asdict(ranking) for ranking in ranked],
         "left_out": [dataclasses.asdict(refusal) for refusal in study.refusals],
+        "violated": [dataclasses.asdict(law) for law in study.broken_laws],
         "failed": failures,
         "report": str(report),
     }

@@ -49,7 +49,7 @@ def _table(measure: str, made: Sequence[Ranking]) -> str:
     words = {"flops": "operations", "state": "state kept per token", "time": "time"}
     cells: dict[str, dict[float, str]] = {}
     order: dict[str, tuple[Any, ...]] = {}
-    control, times = set(), {}
+    control, times, notes = set(), {}, dict[str, str]()
     for ranking in made:
         for oracle, places in ((False, ranking.places), (True, ranking.oracles)):
             for position, place in enumerate(places, 1):
@@ -60,13 +60,15 @@ def _table(measure: str, made: Sequence[Ranking]) -> str:
                 times[place.method] = place.time
                 if place.control:
                     control.add(place.method)
+                if place.violates:
+                    notes[place.method] = f"violates {', '.join(place.violates)}"
                 if oracle:
-                    cells[place.method][-1.0] = "oracle"
+                    notes[place.method] = "oracle"
     names = sorted(cells, key=lambda method: (*order[method], method))
     table = [
         (
             name, *(cells[name].get(level) for level in LEVELS),
-            html.number(times.get(name)), cells[name].get(-1.0, ""),
+            html.number(times.get(name)), notes.get(name, ""),
         )
         for name in names
     ]  # fmt: skip

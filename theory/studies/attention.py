@@ -14,6 +14,7 @@ from theory.runner import Task, run
 from theory.sources import environment, package_hash, source_hash
 from theory.store import Ledger, trial_key
 from theory.studies.candidates import Candidate, Refusal, fit
+from theory.studies.conformance import BrokenLaw, broken_laws, in_words
 from theory.studies.folder import LEDGER, load, write_plan
 from theory.studies.measurement import DENSE, Job, about_every_method, measure
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
@@ -43,7 +44,8 @@ class AttentionStudy:
     Raises
     ------
     ValueError
-        If a budget exceeds the number of keys, or the problem cannot be loaded.
+        If a budget exceeds the number of keys, the problem cannot be loaded, or a method violates a law and the
+        settings are strict.
     """
 
     settings: Settings
@@ -55,6 +57,10 @@ class AttentionStudy:
             raise ValueError(
                 f"budget {self.settings.budgets[-1]} exceeds the {n_k} keys of the problem; "
                 f"give budgets between 1 and {n_k}"
+            )
+        if self.settings.strict and self.broken_laws:
+            raise ValueError(
+                f"{in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
             )
 
     @property
@@ -73,6 +79,17 @@ class AttentionStudy:
             else:
                 found += list(self._at_budgets(fitted))
         return found
+
+    @cached_property
+    def broken_laws(self) -> list[BrokenLaw]:
+        """Laws that methods from outside the package violate; those that take no part are not checked."""
+        fitted = [(candidate, fit(candidate, self.problem)) for candidate in self.settings.candidates]
+        return [
+            law
+            for candidate, one in fitted
+            if isinstance(one, Candidate)
+            for law in broken_laws(candidate.method, one.label)
+        ]
 
     def _at_budgets(self, candidate: Candidate) -> Iterator[tuple[Candidate, int]]:
         if candidate.method.budget_field is None:
@@ -154,6 +171,7 @@ class AttentionStudy:
             ("oracle", candidate.oracle),
             ("leaks", candidate.leaks),
             ("control", candidate.control),
+            ("violates", tuple(law.law for law in self.broken_laws if law.method == candidate.label)),
         )
 
     def _theorems(self, candidate: Candidate, budget: int) -> tuple[str, ...]:
@@ -239,7 +257,7 @@ def run_study(
     """
     done = on_done or (lambda row: None)
     folder.mkdir(parents=True, exist_ok=True)
-    write_plan(folder, study.specification(), study.refusals, [*study.tasks, *study.timed])
+    write_plan(folder, study.specification(), study.refusals, [*study.tasks, *study.timed], study.broken_laws)
     with Ledger(folder / LEDGER) as ledger:
         run(
             study.tasks,

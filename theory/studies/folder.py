@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from theory.keys import encode
 from theory.runner import Task
 from theory.store import Ledger, export
 from theory.studies.candidates import Refusal
+from theory.studies.conformance import BrokenLaw
 
 __all__ = ["LEDGER", "load", "write_plan", "write_tables"]
 
@@ -21,8 +23,14 @@ LEDGER, PLAN = "ledger.jsonl", "study.json"
 Row = dict[str, Any]
 
 
-def write_plan(folder: Path, specification: Row, refusals: Sequence[Refusal], tasks: Sequence[Task]) -> None:
-    """Write which rows the folder's current specification consists of, and who was left out.
+def write_plan(
+    folder: Path,
+    specification: Row,
+    refusals: Sequence[Refusal],
+    tasks: Sequence[Task],
+    broken: Sequence[BrokenLaw] = (),
+) -> None:
+    """Write which rows the folder's current specification consists of, who was left out, and who violates a law.
 
     Parameters
     ----------
@@ -31,10 +39,12 @@ def write_plan(folder: Path, specification: Row, refusals: Sequence[Refusal], ta
     refusals : sequence of Refusal
     tasks : sequence of Task
         With a ``Job`` each.
+    broken : sequence of BrokenLaw
     """
     plan = {
         "specification": specification,
         "refusals": [{"method": refusal.label, "reason": refusal.reason} for refusal in refusals],
+        "broken_laws": [dataclasses.asdict(law) for law in broken],
         # a list, because the order of the tasks is the order of every table
         "tasks": [{"key": task.key, "kind": task.payload.kind, **dict(task.payload.names)} for task in tasks],
     }

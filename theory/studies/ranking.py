@@ -38,6 +38,8 @@ class Place:
     oracle, control, leaks : bool
     time : float or None
         Relative to exact attention, printed beside.
+    violates : tuple of str
+        Laws of attention that a user's method violates.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Place:
     control: bool
     leaks: bool
     time: float | None
+    violates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,4 +199,5 @@ def _place(curve: _Curve, errors: Values, spent: float, least: Values) -> Place:
         control=first["control"],
         leaks=first["leaks"],
         time=clock if np.isfinite(clock) else None,
+        violates=tuple(first.get("violates") or ()),
     )

@@ -25,6 +25,8 @@ class Settings:
     seed : int
     verdict_trials : int
         Runs from which the theorems are judged.
+    strict : bool
+        Refuse a user's method that violates a law; otherwise tables and report say so.
     """
 
     source: ProblemSource
@@ -33,6 +35,7 @@ class Settings:
     trials: int = 5
     seed: int = 0
     verdict_trials: int = 20
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for name in ("trials", "verdict_trials"):

@@ -45,7 +45,7 @@ class Line:
     time : float or None
         Relative to exact attention in the same run.
     marks : tuple of str
-        "loses to mean(V) and window" or to one of them, "3 bad rows", "leaks later queries".
+        "loses to mean(V) and window" or to one of them, "violates P1", "leaks later queries", "3 bad rows".
     trials : int
     """
 
@@ -98,7 +98,9 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
     prediction = next(iter(kinds.get("prediction", [])), None)
     timed = next(iter(kinds.get("time", [])), None)
     bad = sum(row["bad_rows"] for row in trials)
+    broken = first.get("violates") or ()
     marks = (
+        *((f"violates {', '.join(broken)}",) if broken else ()),
         *(("leaks later queries",) if first["leaks"] else ()),
         *((f"{bad} bad row{'s' if bad > 1 else ''}",) if bad else ()),
     )

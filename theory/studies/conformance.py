@@ -1,0 +1,74 @@
+"""Laws of attention that a user's own method violates, checked before it is compared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from theory.sources import is_foreign
+from tnattn.attention.method import AttentionMethod
+from tnattn.testing import LAWS, ConformanceError, check_method
+
+__all__ = ["QUICK", "BrokenLaw", "broken_laws", "in_words"]
+
+QUICK = tuple(law.name for law in LAWS if not law.slow)
+"""Laws that are checked, about 0.2 s a method; P2, that the past ignores the future, under causal masks."""
+
+
+@dataclass(frozen=True)
+class BrokenLaw:
+    """A law that a method violates.
+
+    Parameters
+    ----------
+    method : str
+        What tables call it.
+    law, statement : str
+        Name and words of the law.
+    detail : str
+        On which problem, by how much, and what to do.
+    """
+
+    method: str
+    law: str
+    statement: str
+    detail: str
+
+
+def broken_laws(method: AttentionMethod, label: str) -> list[BrokenLaw]:
+    """Return the quick laws that a method violates, one entry for each law with the first problem that shows it.
+
+    Parameters
+    ----------
+    method : AttentionMethod
+    label : str
+        What tables call it.
+
+    Notes
+    -----
+    Methods of the package are not checked: its tests do that.
+    """
+    if not is_foreign(method):
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the comparison itself shows them
+            check_method(method, laws=QUICK)
+    except ConformanceError as error:
+        violated = error.report.of("violated")
+    except Exception as error:  # such as a method that is no dataclass
+        return [BrokenLaw(label, "none", "the laws can be checked", f"{type(error).__name__}: {error}")]
+    else:
+        return []
+    statements = {law.name: law.statement for law in LAWS}
+    first = {finding.law: finding for finding in reversed(violated)}
+    return [
+        BrokenLaw(label, name, statements.get(name, ""), f"on {first[name].problem}: {first[name].detail}")
+        for name in dict.fromkeys(finding.law for finding in violated)
+    ]
+
+
+def in_words(broken: Sequence[BrokenLaw]) -> str:
+    """Return one sentence about violated laws."""
+    return "; ".join(f"{b.method} violates {b.law} ({b.statement}) {b.detail}" for b in broken)
