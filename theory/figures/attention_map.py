@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from theory.figures.style import heading, new_figure, styled
+from theory.figures.style import heading, largest, new_figure, styled
 from theory.html import number
 from theory.studies.error_map import ErrorMap, pooled
 
@@ -31,7 +31,7 @@ def draw(found: ErrorMap, title: str) -> Figure:
     heading(figure, title)
     axes = figure.subplots(rows, columns, squeeze=False)
     small = {label: pooled(values, PIXELS) for label, values in panels.items()}
-    high = max(float(values[np.isfinite(values)].max(initial=0.0)) for values in small.values())
+    high = largest(small.values())  # 1 where nothing is positive: a blind head has no scale of its own
     norm = LogNorm(high * 10.0**-DECADES, high)
     image = None
     n_q, n_k = found.weights.shape
@@ -40,7 +40,7 @@ def draw(found: ErrorMap, title: str) -> Figure:
             ax.set_axis_off()
             continue
         image = ax.imshow(
-            np.clip(small[label], norm.vmin, None),
+            np.clip(small[label], norm.vmin, norm.vmax),  # infinite errors too
             cmap="magma",
             norm=norm,
             interpolation="none",

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from theory.curves import Curve
-from theory.figures.style import INK, Look, heading, new_figure, plain_log, styled
+from theory.figures.style import INK, Look, drawable, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
 
@@ -116,7 +116,8 @@ def _limits(curves: Sequence[Curve], floor: tuple[npt.NDArray[np.int64], Values]
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if seen.size == 0:
         return 1e-2, 2.0
-    return float(np.clip(seen.min() / 1.4, LOWEST, 0.5)), float(np.clip(seen.max() * 1.3, 2.0, HIGHEST))
+    low, high = drawable(seen.min()) / 1.4, drawable(seen.max()) * 1.3
+    return float(np.clip(low, LOWEST, 0.5)), float(np.clip(high, 2.0, HIGHEST))
 
 
 def _scales(ax: Axes, budgets: Sequence[int], limits: tuple[float, float]) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from theory.curves import ROUNDING, Curve, frontier
-from theory.figures.style import FAINT, INK, SOFT, Look, heading, new_figure, plain_log, styled
+from theory.figures.style import FAINT, INK, SOFT, Look, drawable, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
 
@@ -88,23 +88,23 @@ def _points(curves: Sequence[Curve], kind: str) -> tuple[Values, Values, list[Cu
         for cost, error in zip(getattr(curve, kind), curve.median, strict=True)
         if np.isfinite(cost) and np.isfinite(error) and error > ROUNDING
     ]
-    return np.asarray([p[0] for p in points]), np.asarray([p[1] for p in points]), [p[2] for p in points]
+    return np.asarray([p[0] for p in points]), drawable([p[1] for p in points]), [p[2] for p in points]
 
 
 def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], coloured: set[str]) -> None:
     positive = np.concatenate([getattr(curve, kind) for curve in curves])
-    positive = positive[np.isfinite(positive) & (positive > 0)]
+    positive = drawable(positive[np.isfinite(positive) & (positive > 0)])
     least = float(positive.min()) / 2 if positive.size else 1e-3  # where a cost of zero is drawn
     for curve in sorted(curves, key=lambda c: c.method in coloured):
-        cost = np.maximum(getattr(curve, kind), least)
-        usable = np.isfinite(cost) & np.isfinite(curve.median) & (curve.median > ROUNDING)
+        cost = np.maximum(drawable(getattr(curve, kind)), least)
+        usable = np.isfinite(getattr(curve, kind)) & np.isfinite(curve.median) & (curve.median > ROUNDING)
         if not usable.any():
             continue
         style = look[curve.method]
         grey = not curve.control and curve.method not in coloured
         ax.plot(
             cost[usable],
-            curve.median[usable],
+            drawable(curve.median)[usable],
             color="#c3c8ce" if grey else style.colour,
             marker="." if grey else style.marker or "o",
             mfc="white" if curve.oracle or curve.control else None,
@@ -115,7 +115,7 @@ def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], 
     cost, error, _ = _points(curves, kind)
     best = frontier(np.maximum(cost, least), error) if cost.size else np.zeros(0, dtype=int)
     if best.size:
-        steps = np.maximum(cost, least)[best]
+        steps = drawable(np.maximum(cost, least)[best])
         ax.step(
             [*steps, positive.max()],
             [*error[best], error[best][-1]],

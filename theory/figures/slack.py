@@ -16,7 +16,7 @@ __all__ = ["MOST", "draw", "grouped"]
 Row = dict[str, Any]
 
 MOST = 45
-HIGHEST = 1e8
+LOWEST, HIGHEST = 1e-8, 1e8
 
 
 def grouped(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -41,7 +41,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     Returns
     -------
     Figure
-        At most 45 lines: the refuted first, then those of least slack. Slacks above 1e8 are drawn at the edge.
+        At most 45 lines: the refuted first, then those of least slack. Slacks beyond 1e-8 and 1e8 are drawn there.
     """
     lines = grouped(rows)
     if len(lines) > MOST:
@@ -55,14 +55,14 @@ def draw(rows: Sequence[Row]) -> Figure:
         ax.text(0, 0.5, "no theorem with a slack", color=SOFT)
         return figure
     for position, entries in enumerate(lines.values()):
-        slack = [min(float(row["slack"]), HIGHEST) for row in entries]
+        slack = [_shown(row) for row in entries]
         ax.plot([min(slack), max(slack)], [position] * 2, color=FAINT, lw=2, zorder=1)
         for x, row in zip(slack, entries, strict=True):
             colour, marker = VERDICTS[row["verdict"]]
             ax.plot(x, position, color=colour, marker=marker, ms=5.5, ls="", mec="white", mew=0.5, label=row["verdict"])
     ax.axvline(1, color=INK, lw=1)
     ax.set_xscale("log")
-    every = [min(float(row["slack"]), HIGHEST) for entries in lines.values() for row in entries]
+    every = [_shown(row) for entries in lines.values() for row in entries]
     ax.set_xlim(min(0.5, min(every) / 1.5), max(10.0, max(every) * 1.6))
     ax.set_yticks(range(len(lines)), [f"{method}: {bound.replace('_', ' ')}" for method, bound in lines], fontsize=7.5)
     ax.set_ylim(len(lines) - 0.4, -0.6)
@@ -73,6 +73,10 @@ def draw(rows: Sequence[Row]) -> Figure:
     marks = [Line2D([], [], color=c, marker=m, ls="", ms=6, label=v) for v, (c, m) in VERDICTS.items() if v in used]
     figure.legend(handles=marks, loc="outside lower left", ncols=6)
     return figure
+
+
+def _shown(row: Row) -> float:
+    return min(max(float(row["slack"]), LOWEST), HIGHEST)
 
 
 def _least(rows: Sequence[Row]) -> float:

@@ -12,13 +12,28 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from theory.html import Drawing
 
-__all__ = ["INK", "SOFT", "VERDICTS", "Look", "heading", "looks", "new_figure", "plain_log", "save", "styled", "svg"]
+__all__ = [
+    "INK",
+    "SOFT",
+    "VERDICTS",
+    "Look",
+    "drawable",
+    "heading",
+    "largest",
+    "looks",
+    "new_figure",
+    "plain_log",
+    "save",
+    "styled",
+    "svg",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,6 +102,10 @@ SETTINGS: Any = {
 }
 
 
+DRAWABLE = (1e-12, 1e12)
+"""Range of positive numbers on a logarithmic axis; what lies beyond is drawn at its ends."""
+
+
 @dataclass(frozen=True)
 class Look:
     """Colour, marker and dashes of a method, the same in every figure."""
@@ -123,6 +142,18 @@ def looks(methods: Iterable[tuple[str, str, bool]]) -> dict[str, Look]:
         if control:
             found[label] = CONTROL_LOOKS.get(label.partition("(")[0], Look("#8a6d3b", "", "--"))
     return found
+
+
+def drawable(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return values moved into the range of logarithmic axes, infinite ones too; unknown ones (NaN) stay."""
+    return np.asarray(np.clip(np.asarray(values, dtype=np.float64), *DRAWABLE))
+
+
+def largest(values: Iterable[npt.NDArray[np.float64]]) -> float:
+    """Return the largest finite positive number of some arrays within the range of logarithmic axes, or 1."""
+    found = [each[np.isfinite(each) & (each > 0)] for each in values]
+    known = np.concatenate([np.zeros(0), *found])
+    return float(drawable(known.max())) if known.size else 1.0
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:

@@ -41,7 +41,14 @@ class ErrorMap:
 
     def relative(self, label: str) -> float:
         """Return ||P' - P||_F / ||P||_F."""
-        return float(np.linalg.norm(self.errors[label]) / np.linalg.norm(self.weights))
+        error, weights = self.errors[label], self.weights
+        scale = float(np.max(np.abs(error), initial=0.0))
+        if not np.isfinite(scale):
+            return scale
+        size = float(np.linalg.norm(weights))  # of at most sqrt(n_q); zero for a head that sees no key
+        # scaled, since the square of a weight divided by a tiny row sum may overflow
+        norm = scale * float(np.linalg.norm(error / scale)) if scale > 0 else 0.0
+        return norm / size if size > 0 else (np.nan if norm > 0 else 0.0)
 
 
 def study(
@@ -93,9 +100,14 @@ def _dense(grouped: Any, problem: AttentionProblem) -> Values:
 def pooled(a: Values, most: int) -> Values:
     """Return root mean squares over blocks, so that no more than ``most`` rows and columns remain."""
     steps = [-(-extent // most) for extent in a.shape]
+    if max(steps) == 1:
+        return np.abs(a)
+    finite = np.abs(a[np.isfinite(a)])
+    scale = float(finite.max(initial=0.0)) or 1.0  # squares of large entries would overflow, of tiny ones vanish
+    a = a / scale
     for axis, step in enumerate(steps):
         starts = np.arange(0, a.shape[axis], step)
         sizes = np.diff(np.append(starts, a.shape[axis]))
         mean = np.add.reduceat(a**2, starts, axis=axis) / (sizes[:, None] if axis == 0 else sizes)
         a = np.sqrt(mean)
-    return np.asarray(a)
+    return np.asarray(scale * a)
