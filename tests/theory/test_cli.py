@@ -209,11 +209,21 @@ def _ints(path):
     return path(**{key: np.ones((2, 16, 4), dtype=np.int64) for key in "qkv"})
 
 
+def _huge(path, size=1e20):
+    rng = np.random.default_rng(0)
+    return path(**{key: size * rng.standard_normal((2, 16, 4)) for key in "qk"})
+
+
 MISTAKES = {
     "widths differ": (lambda f: [f(k=np.ones((2, 16, 5), np.float32))], "dimension"),
     "tokens differ": (lambda f: [f(v=np.ones((2, 15, 4), np.float32))], "tokens"),
     "heads differ": (lambda f: [f(k=np.ones((3, 16, 4), np.float32), v=np.ones((3, 16, 4), np.float32))], "multiple"),
     "NaN": (lambda f: [f(q=np.full((2, 16, 4), np.nan, np.float32))], "non-finite"),
+    "all keys hidden": (lambda f: [f(mask=np.zeros((16, 16), bool))], "hides every key"),
+    "all keys hidden by minus infinity": (lambda f: [f(mask=np.full((1, 16), -np.inf))], "hides every key"),
+    "only later keys seen": (lambda f: [f(mask=np.triu(np.ones((16, 16), bool), 1)), "--causal"], "hides every key"),
+    "scores beyond the dtype": (lambda f: [_huge(f)], "beyond 3.4e+38, the largest float32 number"),
+    "scores beyond float64": (lambda f: [_huge(f, 1e180), "--dtype", "float64"], "the largest float64 number"),
     "integers": (lambda f: [_ints(f)], "int64"),
     "budget beyond the keys": (lambda f: [f(), "--budgets", "17"], "exceeds the 16 keys"),
     "budget of zero": (lambda f: [f(), "--budgets", "0,4"], "positive"),

@@ -85,7 +85,8 @@ def study(
         differences[label] = np.abs(_dense(approximation.weights.to_dense(), problem) - exact)
     if head is None:
         relative = np.stack([np.linalg.norm(d, axis=(-2, -1)) for d in differences.values()])
-        relative /= np.linalg.norm(exact, axis=(-2, -1))
+        sizes = np.linalg.norm(exact, axis=(-2, -1))
+        relative /= np.where(sizes > 0, sizes, 1.0)  # a head that sees no key has no weights
         order = np.argsort(np.median(relative, axis=0), kind="stable")
         head = int(order[(len(order) - 1) // 2])
     return ErrorMap(head, exact[head], {label: difference[head] for label, difference in differences.items()})

@@ -148,7 +148,12 @@ def _relative_weights(problem: AttentionProblem, result: Any, job: Job) -> list[
     shape = (*problem.batch, problem.n_q, problem.n_k)
     lifted = np.broadcast_to(np.asarray(to_host(result.weights.to_dense())), shape).reshape(exact.shape)
     difference = np.linalg.norm(lifted - exact, axis=(-2, -1))
-    return per_head(difference / np.linalg.norm(exact, axis=(-2, -1)), problem)
+    return per_head(_share(difference, np.linalg.norm(exact, axis=(-2, -1))), problem)
+
+
+def _share(part: Any, whole: Any) -> Any:
+    """Return part / whole; as it is where the whole is zero, for a head that sees no key."""
+    return part / np.where(whole > 0, whole, 1.0)
 
 
 @lru_cache(maxsize=2)
@@ -166,7 +171,8 @@ def _state(job: Job, columns: int) -> float:
     method, problem = revive(job), problem_of(job)
     kept = method.cost(problem).state_per_token / exact_cost(problem).state_per_token
     if not isinstance(method, KeyMethod) or problem.softcap is not None:
-        return kept if kept > 0 else min(1.0, columns / problem.n_k)
+        # without a budget there is nothing to store but what the cost says, however many columns a mask makes of it
+        return kept if kept > 0 or method.budget_field is None else min(1.0, columns / problem.n_k)
     summary = method.summarise(KeySet.of(problem), probe=_probe(method, problem), rng=np.random.default_rng(0))
     return float(summary.nbytes / (problem.k.nbytes + problem.v.nbytes))
 
@@ -237,5 +243,6 @@ def _floors(job: Job, problem: AttentionProblem) -> list[Row]:
     spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source, job.problem), dtype=np.float64), compute_uv=False)
     total = np.linalg.norm(spectrum, axis=-1)
     return [
-        {"budget": m, "best_rank_relative": per_head(errors.tail(spectrum, m) / total, problem)} for m in job.budgets
+        {"budget": m, "best_rank_relative": per_head(_share(errors.tail(spectrum, m), total), problem)}
+        for m in job.budgets
     ]

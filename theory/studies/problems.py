@@ -194,7 +194,18 @@ def _load(source: ProblemSource, stamp: tuple[int, ...]) -> AttentionProblem:
         problem = qkv.problem(dtype=np.dtype(source.dtype))
     if source.causal and not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
         problem = replace(problem, mask=problem.mask & masks.Causal())
+    _require_sight(problem, source)
     return problem if source.device == "cpu" else _on_device(problem)
+
+
+def _require_sight(problem: AttentionProblem, source: ProblemSource) -> None:
+    """Refuse a problem whose mask hides every key from every query: there is nothing to approximate."""
+    arrays = any(isinstance(part, (masks.Explicit, masks.Bias, masks.Padding)) for part in problem.mask.conjuncts)
+    if arrays and np.all(np.isneginf(to_host(problem.weights.log_mass))):
+        raise ValueError(
+            f"{source.name}: the mask hides every key from every query of all {problem.heads} heads; "
+            "True, or a number above minus infinity, lets a query read a key"
+        )
 
 
 def problem_hash(problem: AttentionProblem) -> str:

@@ -99,14 +99,14 @@ def save_qkv(
     """
     path = Path(path)
     _check_suffix(path)
-    arrays: dict[str, Any] = {"q": to_host(q), "k": to_host(k), "v": to_host(v)}
+    arrays: dict[str, Any] = {name: _host(array) for name, array in (("q", q), ("k", k), ("v", v))}
     options = {
         "scale": scale,
         "softcap": softcap,
-        "mask": None if mask is None else to_host(mask),
+        "mask": None if mask is None else _host(mask),
         "causal": True if causal else None,
     }
-    arrays |= {name: np.asarray(value) for name, value in options.items() if value is not None}
+    arrays |= {name: np.asanyarray(value) for name, value in options.items() if value is not None}
     _assembled(arrays, path)
     if path.suffix == ".npz":
         np.savez(path, **arrays)
@@ -148,6 +148,8 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _standard_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
     """Return the stored name of each of q, k, v and the options; refuse missing, double and unknown names."""
     found = sorted(stored)
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise ValueError(f"{path} holds {' and '.join(twice)} twice; write every array once")
     names: dict[str, str] = {}
     for name, spellings in {**SPELLINGS, **{option: (option,) for option in OPTIONAL}}.items():
         matches = [spelling for spelling in spellings if spelling in found]
@@ -173,6 +175,11 @@ def _standard_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
 def _listed(names: list[str]) -> str:
     """Return a few names in words."""
     return (", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")) or "nothing"
+
+
+def _host(array: Array) -> Any:
+    """Return a host array; a masked array stays one, so that the entries that it hides are refused."""
+    return array if isinstance(array, np.ma.MaskedArray) else to_host(array)
 
 
 def _assembled(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> QKV:

@@ -108,11 +108,17 @@ class QKV(Parameters):
             An array whose library and device the problem takes; None: NumPy, without a copy.
         dtype : dtype of that library, optional
             None: that of ``like`` if it is floating, else that of the arrays.
+
+        Raises
+        ------
+        ValueError
+            If an entry, or a score by its upper limit scale |q| |k|, is beyond the largest number of the dtype.
         """
 
         def moved(array: npt.NDArray[Any]) -> Array:
             return from_host(array, like=self.q if like is None else like, dtype=dtype)
 
+        _check_range(self, np.dtype(dtype) if _is_numpy(dtype) else self.q.dtype)
         mask: Mask = Causal() if self.causal else Full()
         if self.mask is not None and self.mask.dtype == np.bool_:
             mask &= Explicit(from_host(self.mask, like=self.mask if like is None else like))
@@ -129,9 +135,51 @@ class QKV(Parameters):
         )
 
 
+def _is_numpy(dtype: Any) -> bool:
+    try:
+        return dtype is not None and np.dtype(dtype).kind == "f"
+    except TypeError:  # a dtype of another library
+        return False
+
+
+def _check_range(qkv: QKV, dtype: np.dtype[Any]) -> None:
+    """Refuse numbers that are finite here and would not be so in the dtype of the problem."""
+    most = float(np.finfo(dtype if dtype.itemsize > 4 else np.float32).max)  # half precision is computed in single
+    cure = "scale them down" + ("" if dtype.itemsize > 4 else ", or use float64")
+    largest = {name: float(np.abs(getattr(qkv, name)).max()) for name in ("q", "k", "v")}
+    for name, size in largest.items():
+        if size > most:
+            raise ValueError(f"{name} reaches {size:.2g}, beyond {most:.2g}, the largest {dtype.name} number; {cure}")
+    scale = qkv.q.shape[-1] ** -0.5 if qkv.scale is None else qkv.scale
+    with np.errstate(over="ignore"):
+        reach = scale * _longest(qkv.q, largest["q"]) * _longest(qkv.k, largest["k"])
+    if reach > most:
+        raise ValueError(
+            f"scores of q and k reach up to {reach:.2g} (scale |q| |k|), beyond {most:.2g}, the largest {dtype.name} "
+            f"number; {cure}"
+        )
+
+
+def _longest(rows: Floats, largest: float) -> float:
+    """Return the largest Euclidean norm of a row; scaled, since the squares may be out of range."""
+    scaled = rows.astype(np.float64, copy=False) / (largest or 1.0)
+    return largest * float(np.sqrt(np.sum(scaled**2, axis=-1).max()))
+
+
+def _unmasked(name: str, array: Any) -> npt.NDArray[Any]:
+    """Return a host array in native byte order; one that hides entries has no numbers there."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise TypeError(
+            f"{name} is a masked array that hides {int(np.ma.getmaskarray(array).sum())} entries; "
+            "fill them, and say in mask which keys may be read"
+        )
+    plain = np.asarray(array)
+    return plain.astype(plain.dtype.newbyteorder("="), copy=False)
+
+
 def _checked_numbers(name: str, array: npt.NDArray[Any]) -> Floats:
     """Return a finite real floating array, half precision widened to single."""
-    array = np.asarray(array)
+    array = _unmasked(name, array)
     if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
         raise TypeError(f"{name} has dtype {array.dtype}; queries, keys and values must be float16, float32 or float64")
     bad = ~np.isfinite(array)
@@ -184,7 +232,7 @@ def _check_range(q: Floats, k: Floats, scale: float | None) -> None:
 
 def _checked_mask(mask: npt.NDArray[Any], scores: tuple[int, ...]) -> npt.NDArray[Any]:
     """Return a boolean or additive mask that broadcasts to the shape of the scores."""
-    mask = np.asarray(mask)
+    mask = _unmasked("mask", mask)
     if mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.floating):
         raise TypeError(
             f"mask has dtype {mask.dtype}; it must be boolean (True: may read) or floating (added to scores)"
@@ -193,6 +241,11 @@ def _checked_mask(mask: npt.NDArray[Any], scores: tuple[int, ...]) -> npt.NDArra
     padded = (1,) * (len(scores) - mask.ndim) + mask.shape
     if len(padded) != len(scores) or any(m not in (1, s) for m, s in zip(padded, scores, strict=True)):
         raise ValueError(f"mask has shape {mask.shape}, which does not broadcast to the scores' shape {scores}")
+    if not np.any(mask if mask.dtype == np.bool_ else np.isnan(mask) | (mask > -np.inf)):
+        raise ValueError(
+            f"mask of shape {mask.shape} hides every key from every query; True, or a number above minus infinity, "
+            "lets a query read a key"
+        )
     if mask.dtype == np.bool_:
         return mask
     bad = int(np.isnan(mask).sum() + np.isposinf(mask).sum())

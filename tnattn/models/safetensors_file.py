@@ -80,6 +80,8 @@ class SafetensorsFile(Mapping[str, npt.NDArray[Any]]):
         if entry.start == entry.stop:  # a memory map may not be empty
             return np.empty(entry.shape, dtype=np.float32 if entry.dtype in ("F16", "BF16") else dtype)
         stored = np.memmap(self.path, dtype=dtype, mode="r", offset=entry.start, shape=entry.shape)
+        if entry.dtype == "BOOL" and np.any(np.asarray(stored).view(np.uint8) > 1):
+            raise ValueError(f"{self.path}: tensor {name!r} is stored as BOOL and holds bytes other than 0 and 1")
         if entry.dtype == "F16":
             return np.asarray(stored).astype(np.float32)
         if entry.dtype == "BF16":
@@ -127,7 +129,9 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
             )
         text = stream.read(length)
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
+    except _Repeated:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
@@ -159,9 +163,9 @@ def write_safetensors(
     Raises
     ------
     TypeError
-        If an array has another dtype.
+        If an array has another dtype, or is a masked array that hides entries.
     """
-    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    arrays = {name: _plain(name, tensor) for name, tensor in tensors.items()}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     start = 0
     for name, array in arrays.items():
@@ -183,6 +187,12 @@ def write_safetensors(
             stream.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
+def _plain(name: str, tensor: Any) -> npt.NDArray[Any]:
+    if isinstance(tensor, np.ma.MaskedArray) and np.ma.is_masked(tensor):
+        raise TypeError(f"tensor {name!r} is a masked array, whose hidden entries no file can hold; fill them first")
+    return np.asarray(tensor)
+
+
 def require_readable(path: Path) -> None:
     """Raise ValueError, in one sentence, unless a path is that of a file that may be read."""
     if not path.exists():
@@ -193,6 +203,20 @@ def require_readable(path: Path) -> None:
         path.open("rb").close()
     except OSError as error:
         raise ValueError(f"{path} cannot be opened: {error.strerror}") from error
+
+
+class _Repeated(ValueError):
+    """A name that occurs twice in one object of the header."""
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of the header; JSON would keep the last of two equal names without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise _Repeated(f"{path}: the header names {', '.join(map(repr, twice))} twice; write every tensor once")
+    return found
 
 
 def _entry(path: Path, name: str, fields: Any, offset: int) -> TensorEntry:

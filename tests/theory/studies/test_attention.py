@@ -14,7 +14,8 @@ from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.summary import lines, pooled
 from tnattn import discovery
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.method import JointMethod
+from tnattn.attention.cost import exact_cost
+from tnattn.attention.method import JointMethod, KeyMethod
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.decomposition.base import Decomposition
@@ -203,3 +204,68 @@ def test_references_are_understood(reference, kind):
 def test_the_sizes_of_a_reference_reach_the_problem():
     problem = load_problem(ProblemSource.parse("needle?n=16&d=4&heads=4&groups=2"))
     assert (problem.heads, problem.groups, problem.n_k, problem.width) == (4, 2, 16, 4)
+
+
+def test_the_mean_of_the_values_keeps_no_cache_whatever_the_mask(tmp_path):
+    for causal in (False, True):
+        source = dataclasses.replace(SOURCE, causal=causal)
+        run_study(study(MeanValue(), source=source), tmp_path / str(causal))
+        (row,) = [row for row in load(tmp_path / str(causal)) if row["kind"] == "trial"]
+        assert row["state"] == MeanValue().cost(load_problem(source)).state_per_token == 0
+
+
+BUDGETLESS = [name for name, cls in methods().items() if cls().budget_field is None]
+
+
+@pytest.mark.parametrize("name", BUDGETLESS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_method_without_budget_keeps_what_its_cost_says(name, causal, tmp_path):
+    source = dataclasses.replace(SOURCE, causal=causal)
+    method = methods()[name]()
+    if isinstance(method, KeyMethod) or isinstance(fit(Candidate(method), load_problem(source)), Refusal):
+        pytest.skip("its summary is counted, or it takes no part")
+    run_study(study(method, source=source, trials=1), tmp_path)
+    problem = load_problem(source)
+    expected = method.cost(problem).state_per_token / exact_cost(problem).state_per_token
+    assert [row["state"] for row in load(tmp_path) if row["kind"] == "trial"] == [expected]
+
+
+def best_of(method, problem, folder):
+    """Run a control on a file; return its bad rows and its largest error."""
+    source = ProblemSource("file", str(problem))
+    candidates = (Candidate(method, control=True),)
+    run_study(AttentionStudy(Settings(source, candidates, (1, 2, 4), trials=1)), folder)
+    rows = [row for row in load(folder) if row["kind"] == "trial"]
+    return sum(row["bad_rows"] for row in rows), max(max(row["relative_output"]) for row in rows)
+
+
+def test_the_best_rank_is_not_divided_by_its_own_row_sums(tmp_path):
+    """Under a causal mask truncations have row sums of either sign, some of them almost zero."""
+    rng = np.random.default_rng(0)
+    arrays = {name: 10 * rng.standard_normal((4, 32, 4)) for name in "qkv"}
+    np.savez(tmp_path / "heads.npz", causal=True, **arrays)
+    (control,) = [candidate.method for candidate in controls() if candidate.label.startswith("Truncated(")]
+    assert not control.renormalise
+    bad, worst = best_of(control, tmp_path / "heads.npz", tmp_path / "control")
+    assert bad == 0
+    assert worst < 1
+    divided = dataclasses.replace(control, renormalise=True)
+    bad, worst = best_of(divided, tmp_path / "heads.npz", tmp_path / "divided")
+    assert bad > 0
+    assert worst == np.inf or np.isnan(worst) or worst > 1  # negative control
+
+
+@pytest.mark.parametrize("blind", ["one head", "some queries"])
+def test_heads_that_see_nothing_have_errors_that_are_numbers(blind, tmp_path):
+    rng = np.random.default_rng(0)
+    mask = np.ones((2, 16, 16), dtype=bool)
+    mask[0, : 16 if blind == "one head" else 8] = False
+    np.savez(tmp_path / "heads.npz", mask=mask, **{name: rng.standard_normal((2, 16, 4)) for name in "qkv"})
+    source = ProblemSource("file", str(tmp_path / "heads.npz"))
+    chosen = (*controls(),)
+    run_study(AttentionStudy(Settings(source, chosen, (4,), trials=1)), tmp_path / "out")
+    rows = load(tmp_path / "out")
+    assert {row["status"] for row in rows} == {"done"}
+    for row in rows:
+        for name in ("relative_output", "relative_weights", "best_rank_relative"):
+            assert np.all(np.isfinite(row.get(name) or [0.0])), (row["kind"], row.get("method"), name)

@@ -1,5 +1,6 @@
 import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,34 @@ def test_nothing_is_written_that_could_not_be_read(tmp_path, suffix):
     with pytest.raises(ValueError, match="non-finite"):
         save_qkv(tmp_path / f"a{suffix}", **nan_at_the_third_token())
     assert not (tmp_path / f"a{suffix}").exists()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("field", ["q", "k", "v", "mask"])
+def test_hidden_entries_are_refused_before_anything_is_written(tmp_path, suffix, field):
+    arrays = dict(zip("qkv", heads(), strict=True)) | {"mask": np.zeros((5, 5), np.float32)}
+    hidden = np.ma.array(arrays[field])
+    hidden[..., 0, 0] = np.ma.masked
+    path = tmp_path / f"mine{suffix}"
+    with pytest.raises(TypeError, match=f"{field} is a masked array"):
+        save_qkv(path, **{**arrays, field: hidden})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2"])
+def test_big_endian_arrays_in_an_archive_are_read(tmp_path, dtype):
+    q, k, v = heads()
+    path = write(tmp_path / "mine.npz", named(q.astype(dtype), k.astype(dtype), v.astype(dtype)))
+    np.testing.assert_array_equal(load_qkv(path).q, q.astype(dtype).astype("f8"))
+    assert load_qkv(path).q.dtype.isnative
+
+
+def test_an_archive_with_a_name_twice_is_refused(tmp_path):
+    q, k, v = heads()
+    path = write(tmp_path / "mine.npz", named(q, k, v))
+    stored = io.BytesIO()
+    np.save(stored, 2 * q)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("q.npy", stored.getvalue())
+    with pytest.raises(ValueError, match="holds q twice"):
+        load_qkv(path)

@@ -172,5 +172,101 @@ def test_a_number_too_large_for_the_dtype_asked_for_is_refused():
     fields = arrays(dtype=np.float64)
     fields["v"][0, 0, 0] = 1e300
     assert QKV(**fields).problem().v[0, 0, 0] == 1e300
-    with pytest.warns(RuntimeWarning, match="overflow"), pytest.raises(ValueError, match="v "):
+    with pytest.raises(ValueError, match="v reaches"):  # before the cast, which would warn
         QKV(**fields).problem(dtype=np.float32)
+
+
+@pytest.mark.parametrize("field", ["q", "k", "v", "mask"])
+def test_masked_arrays_that_hide_entries_are_refused(field):
+    fields = arrays() | {"mask": np.zeros((6, 6), dtype=np.float32)}
+    hidden = np.ma.array(fields[field], mask=np.zeros(fields[field].shape, dtype=bool))
+    QKV(**{**fields, field: hidden})  # it hides nothing
+    hidden[..., 0, 1] = np.ma.masked
+    with pytest.raises(TypeError, match=f"{field} is a masked array that hides"):
+        QKV(**{**fields, field: hidden})
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2"])
+@pytest.mark.parametrize("field", ["q", "k", "v", "mask"])
+def test_byte_order_is_no_property_of_numbers(field, dtype):
+    fields = arrays() | {"mask": np.zeros((6, 6), dtype=np.float32)}
+    native = np.dtype(dtype).newbyteorder("=")
+    swapped, plain = (QKV(**{**fields, field: fields[field].astype(d)}) for d in (dtype, native))
+    assert getattr(swapped, field).dtype.isnative
+    np.testing.assert_array_equal(getattr(swapped, field), getattr(plain, field))
+    np.testing.assert_array_equal(swapped.problem().output, plain.problem().output)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, bool, complex, object, np.longdouble])
+@pytest.mark.parametrize("field", ["q", "k", "v"])
+def test_what_is_no_floating_number_is_refused_by_name(field, dtype):
+    fields = arrays()
+    with pytest.raises(TypeError, match=f"{field} has dtype"):
+        QKV(**{**fields, field: np.ones_like(fields[field], dtype=dtype)})
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, complex, object, "U1"])
+def test_a_mask_is_boolean_or_floating(dtype):
+    with pytest.raises(TypeError, match="mask has dtype"):
+        QKV(**arrays(), mask=np.ones((6, 6)).astype(dtype))
+
+
+@pytest.mark.parametrize("field", ["q", "k", "v"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_empty_axes_are_refused(field, axis):
+    fields = arrays()
+    with pytest.raises(ValueError, match="an axis is empty"):
+        QKV(**{**fields, field: np.take(fields[field], [], axis=axis)})
+
+
+@pytest.mark.parametrize("mask", [np.zeros((6, 6), dtype=bool), np.full((1, 6), -np.inf), np.zeros((4, 6, 6), bool)])
+def test_a_mask_that_hides_every_key_is_refused(mask):
+    with pytest.raises(ValueError, match="hides every key from every query"):
+        QKV(**arrays(), mask=mask)
+
+
+def test_a_mask_that_shows_one_key_is_taken():
+    """Negative control."""
+    mask = np.zeros((6, 6), dtype=bool)
+    mask[3, 2] = True
+    assert QKV(**arrays(), mask=mask).mask.sum() == 1
+
+
+SIZES = [
+    ("float32", 1e20, 1e20, True),
+    ("float32", 1e18, 1e18, False),
+    ("float32", 3e19, 3e19, True),
+    ("float32", 1e30, 1e-30, False),
+    ("float64", 1e20, 1e20, False),
+    ("float64", 1e155, 1e155, True),
+    ("float64", 1e300, 1e-300, False),
+]
+
+
+@pytest.mark.parametrize(("dtype", "q", "k", "refused"), SIZES)
+def test_scores_beyond_the_dtype_are_refused_without_a_warning(dtype, q, k, refused, recwarn):
+    fields = arrays(dtype=np.float64)
+    fields = {**fields, "q": q * fields["q"], "k": k * fields["k"]}
+    made = QKV(**fields)
+    if refused:
+        with pytest.raises(ValueError, match=rf"\|q\| \|k\|.*largest {dtype}"):
+            made.problem(dtype=np.dtype(dtype))
+    else:
+        made.problem(dtype=np.dtype(dtype))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("field", ["q", "k", "v"])
+def test_entries_beyond_the_dtype_are_refused_without_a_warning(field, recwarn):
+    fields = arrays(dtype=np.float64)
+    made = QKV(**{**fields, field: 1e100 * fields[field]})
+    with pytest.raises(ValueError, match=f"{field} reaches .*largest float32"):
+        made.problem(dtype=np.dtype("float32"))
+    assert not recwarn.list
+
+
+def test_the_scale_counts():
+    fields = arrays(dtype=np.float64)
+    QKV(**{**fields, "q": 1e20 * fields["q"]}, scale=1e-20).problem(dtype=np.dtype("float32"))
+    with pytest.raises(ValueError, match="scores of q and k"):
+        QKV(**fields, scale=1e39).problem(dtype=np.dtype("float32"))

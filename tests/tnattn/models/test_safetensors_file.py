@@ -128,3 +128,31 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, kept):
 def test_a_missing_file_is_named():
     with pytest.raises(ValueError, match=r"nowhere\.safetensors does not exist"):
         open_safetensors("nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        b'{"x":{"dtype":"I32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{"x":"1","x":"2"},"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+    ],
+    ids=["tensor", "field", "metadata"],
+)
+def test_names_that_occur_twice_are_refused(tmp_path, header):
+    path = write_raw(tmp_path / "twice.safetensors", header, b"\0\0\0\0")
+    with pytest.raises(ValueError, match=r"twice\.safetensors: the header names '(x|dtype)' twice"):
+        open_safetensors(path)
+
+
+def test_booleans_are_zero_or_one(tmp_path):
+    path = write_raw(tmp_path / "a.safetensors", {"x": entry("BOOL", (2,), (0, 2))}, b"\x01\x02")
+    with pytest.raises(ValueError, match="other than 0 and 1"):
+        open_safetensors(path)["x"]
+
+
+def test_hidden_entries_cannot_be_written(tmp_path):
+    hidden = np.ma.array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(TypeError, match="'x' is a masked array"):
+        write_safetensors(tmp_path / "a.safetensors", {"x": hidden})
+    write_safetensors(tmp_path / "a.safetensors", {"x": np.ma.array([1.0, 2.0])})
