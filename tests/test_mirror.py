@@ -1,24 +1,22 @@
-"""Every module has a test where one looks for it."""
+"""Every module has a test where one looks for it, and something of the module is asserted there.
+
+A test asserts something of a module when it contains an assertion and uses a name that comes from the module: itself,
+in its decorators, or through the fixtures, constants and functions of its file. An import alone is no test.
+"""
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from theory.bound import Bound
+from tnattn import discovery
 
-# modules that no test file of their folder imports, and why that is enough
-EXCEPTIONS = {
-    "tnattn/attention/cost.py": "every method's cost is tested with the method",
-    "tnattn/attention/method.py": "a contract: test_conformance.py holds every method to it",
-    "tnattn/attention/softmax.py": "a problem's weights: test_problem.py",
-    "tnattn/attention/sparse/support.py": "what window and top-k share: test_sliding_window.py, test_top_k.py",
-    "tnattn/attention/summary.py": "a contract: tested with the methods that summarise",
-    "tnattn/decomposition/truncated.py": "what truncations return: test_truncations.py",
-    "tnattn/structured/tensor.py": "a contract: test_tensors.py holds every tensor to it",
-}
-# folders whose modules one test finds by scanning
-SCANNED = {"theory/bounds": "tests/theory/bounds/test_all.py"}
+ROOT = Path(__file__).parents[1]
+# calls that fail where something does not hold
+ASSERTING = ("assert", "check_", "raises", "warns", "fail")
 
 
 def modules(root: Path) -> list[str]:
@@ -28,31 +26,108 @@ def modules(root: Path) -> list[str]:
 
 
 def is_mirrored(module: str, root: Path) -> bool:
-    """Say whether a test of the module's name, of its folder importing it, or of its package as a whole exists."""
+    """Say whether a test of the module's folder, or the test of the folder as a whole, asserts something of it."""
     path = Path(module)
     folder = root / "tests" / path.parent
-    if any(module.startswith(f"{area}/") and (root / test).is_file() for area, test in SCANNED.items()):
-        return True
-    if (folder / f"test_{path.stem}.py").is_file():
-        return True
-    if (folder.parent / f"test_{path.parent.name}.py").is_file():
-        return True
     dotted = ".".join(path.with_suffix("").parts)
-    return any(dotted in imported(test, root) for test in folder.glob("test_*.py"))
+    whole = folder.parent / f"test_{path.parent.name}.py"
+    tests = [*sorted(folder.glob("test_*.py")), *([whole] if whole.is_file() else [])]
+    return any(dotted in asserted(test, root) for test in tests)
 
 
-def imported(test: Path, root: Path) -> set[str]:
-    """Return the modules that a test imports from, looking through the packages that pass names on."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(test.read_text())):
+@cache
+def asserted(test: Path, root: Path) -> frozenset[str]:
+    """Return the modules of which a test file asserts something."""
+    tree = ast.parse(test.read_text())
+    origins = origins_of(tree, root)
+    uses = {name: used for node in tree.body for name, used in definitions(node)}
+    found: set[str] = set()
+    for function in functions(tree):
+        if not function.name.startswith("test") or not asserts(function, tree):
+            continue
+        reached, waiting = set[str](), names_in(function)
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting |= uses.get(name, set())
+        found.update(module for name in reached for module in _origins(name, origins, root))
+    return frozenset(found)
+
+
+def _origins(name: str, origins: dict[str, set[str]], root: Path) -> set[str]:
+    """Return where a name comes from; ``package.name`` comes from the module whose name the package passes on."""
+    found = set(origins.get(name, ()))
+    head, _, last = name.rpartition(".")
+    for package in origins.get(head, ()) if head else ():
+        found.add(passed_on(root / Path(*package.split(".")) / "__init__.py").get(last, ""))
+    return found
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    """Yield the functions of a file and of its classes."""
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        yield from (each for each in inner if isinstance(each, ast.FunctionDef))
+
+
+def definitions(node: ast.stmt) -> Iterator[tuple[str, set[str]]]:
+    """Yield what a statement of a file defines, with the names that it uses."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name, names_in(node)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for name in {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}:
+            yield name, names_in(node)
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return the names that a piece of code uses, fixtures among them; ``a.b.c`` counts as a, a.b and a.b.c."""
+    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    found |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    found |= {ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Attribute) and dotted_name(n)}
+    # fixtures by name, as in usefixtures or getfixturevalue
+    return found | {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+def dotted_name(node: ast.AST) -> bool:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def asserts(function: ast.FunctionDef, tree: ast.Module) -> bool:
+    """Say whether a function can fail a test: by itself, or by a function of its file that it calls."""
+    helpers = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    seen, waiting = set[str](), [function]
+    while waiting:
+        node = waiting.pop()
+        for part in ast.walk(node):
+            if isinstance(part, ast.Assert):
+                return True
+            if isinstance(part, ast.Call):
+                called = ast.unparse(part.func).rpartition(".")[2]
+                if called.startswith(ASSERTING):
+                    return True
+                if called in helpers and called not in seen:
+                    seen.add(called)
+                    waiting.append(helpers[called])
+    return False
+
+
+def origins_of(tree: ast.Module, root: Path) -> dict[str, set[str]]:
+    """Return the modules that every imported name may come from, looking through the packages that pass names on."""
+    origins: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            origins = passed_on(root / Path(*node.module.split(".")) / "__init__.py")
-            names.add(node.module)
             for alias in node.names:
-                names.update((f"{node.module}.{alias.name}", origins.get(alias.name, "")))
-    return names
+                origins.setdefault(alias.asname or alias.name, set()).add(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            passed = passed_on(root / Path(*node.module.split(".")) / "__init__.py")
+            for alias in node.names:
+                names = {node.module, f"{node.module}.{alias.name}", passed.get(alias.name, node.module)}
+                origins.setdefault(alias.asname or alias.name, set()).update(names)
+    return origins
 
 
 def passed_on(package: Path) -> dict[str, str]:
@@ -63,15 +138,17 @@ def passed_on(package: Path) -> dict[str, str]:
     return {alias.name: node.module or "" for node in nodes for alias in node.names}
 
 
-@pytest.mark.parametrize("module", [module for module in modules(ROOT) if module not in EXCEPTIONS])
-def test_a_module_has_its_test(module):
-    assert is_mirrored(module, ROOT), f"write tests/{Path(module).parent}/test_{Path(module).stem}.py"
+def holds_a_theorem(module: str) -> bool:
+    """Say whether tests/theory/bounds/test_all.py finds a theorem of the module, and so asserts something of it."""
+    dotted = ".".join(Path(module).with_suffix("").parts)
+    return any(theorem.module == dotted for theorem in discovery.instances("theory.bounds", Bound).values())
 
 
-@pytest.mark.parametrize("module", EXCEPTIONS)
-def test_an_exception_is_needed(module):
-    assert (ROOT / module).is_file()
-    assert not is_mirrored(module, ROOT)
+@pytest.mark.parametrize("module", modules(ROOT))
+def test_something_of_every_module_is_asserted(module):
+    assert is_mirrored(module, ROOT) or (module.startswith("theory/bounds/") and holds_a_theorem(module)), (
+        f"assert something of it in tests/{Path(module).parent}/test_{Path(module).stem}.py"
+    )
 
 
 @pytest.fixture
@@ -81,28 +158,66 @@ def tree(tmp_path):
     (tmp_path / "theory/bounds").mkdir(parents=True)
     (tmp_path / "tests/tnattn/a").mkdir(parents=True)
     (tmp_path / "tnattn/a/b.py").write_text("")
+    (tmp_path / "tnattn/a/__init__.py").write_text("from tnattn.a.b import passed")
     return tmp_path
+
+
+def mirrored(tree, text, name="test_b.py"):
+    asserted.cache_clear()
+    (tree / "tests/tnattn/a" / name).write_text(text)
+    return is_mirrored("tnattn/a/b.py", tree)
 
 
 def test_a_module_without_test_is_found(tree):
     assert modules(tree) == ["tnattn/a/b.py"]
-    (tree / "tests/tnattn/a/test_c.py").write_text("from tnattn.a.c import x")
     assert not is_mirrored("tnattn/a/b.py", tree)
 
 
-def test_names_are_followed_through_a_package(tree):
-    (tree / "tnattn/a/__init__.py").write_text("from tnattn.a.b import x")
-    (tree / "tests/tnattn/a/test_all.py").write_text("from tnattn.a import y")
+IMPORT = "import pytest\nfrom tnattn.a.b import x\nfrom tnattn.a.c import y\n"
+NO_TEST = {
+    "nothing": "",
+    "an import": IMPORT,
+    "an import and an assertion about something else": IMPORT + "def test_it():\n    assert y() == 3\n",
+    "a use that is not asserted": IMPORT + "def test_it():\n    x()\n",
+    "an assertion outside a test": IMPORT + "def helper():\n    assert x() == 3\ndef test_it():\n    assert y()\n",
+    "another module that the package passes on": "from tnattn.a import other\ndef test_it():\n    assert other()\n",
+    "a fixture that nobody asks for": IMPORT
+    + "@pytest.fixture\ndef f():\n    return x()\ndef test_it():\n    assert y()\n",
+}
+TEST = {
+    "an assertion": IMPORT + "def test_it():\n    assert x() == 3\n",
+    "a method of a class": IMPORT + "class TestIt:\n    def test_it(self):\n        assert x() == 3\n",
+    "a refusal": IMPORT + "def test_it():\n    with pytest.raises(ValueError):\n        x()\n",
+    "an asserting call": IMPORT + "def test_it():\n    np.testing.assert_allclose(x(), 3)\n",
+    "a helper that asserts": IMPORT + "def agree(a):\n    assert a\ndef test_it():\n    agree(x())\n",
+    "a constant": IMPORT + "MADE = x()\ndef test_it():\n    assert MADE == 3\n",
+    "a fixture": IMPORT + "@pytest.fixture\ndef made():\n    return x()\ndef test_it(made):\n    assert made == 3\n",
+    "a parameter": IMPORT + "@pytest.mark.parametrize('f', [x])\ndef test_it(f):\n    assert f() == 3\n",
+    "the module's attribute": "from tnattn.a import b\ndef test_it():\n    assert b.x() == 3\n",
+    "the module in full": "import tnattn.a.b\ndef test_it():\n    assert tnattn.a.b.x() == 3\n",
+    "an attribute of the package": "from tnattn import a\ndef test_it():\n    assert a.passed() == 3\n",
+    "a name that the package passes on": "from tnattn.a import passed\ndef test_it():\n    assert passed() == 3\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_TEST)
+def test_what_is_no_test_is_not_taken_for_one(tree, name):
+    """Negative control."""
+    assert not mirrored(tree, NO_TEST[name])
+
+
+@pytest.mark.parametrize("name", TEST)
+def test_what_is_a_test_is_recognised(tree, name):
+    assert mirrored(tree, TEST[name])
+
+
+def test_the_test_of_a_folder_as_a_whole_counts(tree):
+    asserted.cache_clear()
+    (tree / "tests/tnattn/test_a.py").write_text(TEST["an assertion"])
+    assert is_mirrored("tnattn/a/b.py", tree)
+
+
+def test_a_test_elsewhere_does_not_count(tree):
+    asserted.cache_clear()
+    (tree / "tests/tnattn/test_other.py").write_text(TEST["an assertion"])
     assert not is_mirrored("tnattn/a/b.py", tree)
-    (tree / "tests/tnattn/a/test_all.py").write_text("from tnattn.a import x")
-    assert is_mirrored("tnattn/a/b.py", tree)
-
-
-@pytest.mark.parametrize(
-    ("test", "text"),
-    [("a/test_b.py", ""), ("a/test_all.py", "from tnattn.a.b import x"), ("a/test_all.py", "from tnattn.a import b"),
-     ("test_a.py", "")],
-)  # fmt: skip
-def test_a_module_with_a_test_is_accepted(tree, test, text):
-    (tree / "tests/tnattn" / test).write_text(text)
-    assert is_mirrored("tnattn/a/b.py", tree)
