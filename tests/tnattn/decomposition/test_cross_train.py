@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tnattn.decomposition.cross_train import CrossTrain, solved
 from tnattn.decomposition.tt_cross import TTCross
 
 
@@ -56,3 +57,19 @@ def test_the_parts_are_read_as_a_train():
     assert [core.shape for core in result] == [(1, 4, 2), (2, 5, 2), (2, 6, 1)]
     with pytest.raises(AttributeError):
         result.cores = ()
+
+
+def test_the_result_stores_what_its_true_ranks_need():
+    found = TTCross((3, 4, 3), order=4)(drawn((4, 5, 6, 7)), rng=np.random.default_rng(0))
+    assert isinstance(found, CrossTrain)
+    assert found.storage == 4 * 3 + 3 * 5 * 4 + 4 * 6 * 3 + 3 * 7
+    assert found.storage == sum(core.size for core in found.cores)
+
+
+@pytest.mark.parametrize("inverse", [None, np.eye(2), drawn((3, 2), seed=1)], ids=["none", "identity", "fit"])
+def test_a_core_is_the_inverse_times_the_rows_of_every_index(inverse):
+    matrix = drawn((2 * 4, 5))
+    core = solved(inverse, matrix, 4)
+    factor = np.eye(2) if inverse is None else inverse
+    for index in range(4):
+        np.testing.assert_allclose(core[:, index], factor @ matrix.reshape(2, 4, 5)[:, index], atol=1e-12)
