@@ -60,7 +60,7 @@ def _origins(name: str, origins: dict[str, set[str]], root: Path) -> set[str]:
     found = set(origins.get(name, ()))
     head, _, last = name.rpartition(".")
     for package in origins.get(head, ()) if head else ():
-        found.add(passed_on(root / Path(*package.split(".")) / "__init__.py").get(last, ""))
+        found |= sources_of(package, last, root)
     return found
 
 
@@ -123,18 +123,27 @@ def origins_of(tree: ast.Module, root: Path) -> dict[str, set[str]]:
             for alias in node.names:
                 origins.setdefault(alias.asname or alias.name, set()).add(alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            passed = passed_on(root / Path(*node.module.split(".")) / "__init__.py")
             for alias in node.names:
-                names = {node.module, f"{node.module}.{alias.name}", passed.get(alias.name, node.module)}
+                names = {f"{node.module}.{alias.name}", *sources_of(node.module, alias.name, root)}
                 origins.setdefault(alias.asname or alias.name, set()).update(names)
     return origins
 
 
-def passed_on(package: Path) -> dict[str, str]:
-    """Return the module that every name comes from which a package imports."""
-    if not package.is_file():
-        return {}
-    nodes = [node for node in ast.parse(package.read_text()).body if isinstance(node, ast.ImportFrom)]
+def sources_of(module: str, name: str, root: Path) -> set[str]:
+    """Return a module and those from which it, and in turn they, import a name to pass it on."""
+    found = {module}
+    place = root / Path(*module.split("."))
+    for file in (place / "__init__.py", place.with_suffix(".py")):
+        source = passed_on(file).get(name) if file.is_file() else None
+        if source is not None and source not in found:
+            found |= sources_of(source, name, root)
+    return found
+
+
+@cache
+def passed_on(file: Path) -> dict[str, str]:
+    """Return the module that every name comes from which a file imports."""
+    nodes = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module or "" for node in nodes for alias in node.names}
 
 
@@ -164,6 +173,7 @@ def tree(tmp_path):
 
 def mirrored(tree, text, name="test_b.py"):
     asserted.cache_clear()
+    passed_on.cache_clear()
     (tree / "tests/tnattn/a" / name).write_text(text)
     return is_mirrored("tnattn/a/b.py", tree)
 
@@ -209,6 +219,13 @@ def test_what_is_no_test_is_not_taken_for_one(tree, name):
 @pytest.mark.parametrize("name", TEST)
 def test_what_is_a_test_is_recognised(tree, name):
     assert mirrored(tree, TEST[name])
+
+
+def test_names_are_followed_through_modules_that_pass_them_on(tree):
+    (tree / "tnattn/a/d.py").write_text("from tnattn.a.e import x\n")
+    (tree / "tnattn/a/e.py").write_text("from tnattn.a.b import x\n")
+    assert mirrored(tree, "from tnattn.a.d import x\ndef test_it():\n    assert x() == 3\n")
+    assert not mirrored(tree, "from tnattn.a.d import y\ndef test_it():\n    assert y() == 3\n")
 
 
 def test_the_test_of_a_folder_as_a_whole_counts(tree):
