@@ -30,7 +30,7 @@ VOCABULARY = (
      "above 1), so it says nothing here."),
     (Verdict.NOT_APPLICABLE, "A hypothesis does not hold on this problem, so the theorem is silent; the detail "
      "names it."),
-    (Verdict.FAILED, "The theorem could not be evaluated: it raised an error, or its right-hand side is NaN or a "
+    (Verdict.FAILED, "The theorem could not be evaluated: it raised an error, or its right-hand side is no number or a "
      "negative bound on an error. A defect of the theorem's code, not of the method; the detail names it."),
     (Verdict.CONSISTENT, "A rate without constants was stated; the measured slope agrees with it."),
     (Verdict.INCONSISTENT, "A rate without constants was stated; the measured slope disagrees with it."),

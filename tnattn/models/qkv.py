@@ -87,7 +87,7 @@ class QKV(Parameters):
                 f"q has {self.q.shape[-2]} tokens and k only {self.k.shape[-2]}; with a causal mask, the queries are "
                 "the last tokens of the sequence of keys, so there may not be more of them; give the mask as an array"
             )
-        _check_range(self.q, self.k, self.scale)
+        _check_range(self.q, self.k, self.scale, self.q.dtype)
 
     @property
     def heads(self) -> int:
@@ -118,7 +118,9 @@ class QKV(Parameters):
         def moved(array: npt.NDArray[Any]) -> Array:
             return from_host(array, like=self.q if like is None else like, dtype=dtype)
 
-        _check_range(self, np.dtype(dtype) if _is_numpy(dtype) else self.q.dtype)
+        if _is_numpy(dtype):
+            _check_entries(self, np.dtype(dtype))
+            _check_range(self.q, self.k, self.scale, np.dtype(dtype))
         mask: Mask = Causal() if self.causal else Full()
         if self.mask is not None and self.mask.dtype == np.bool_:
             mask &= Explicit(from_host(self.mask, like=self.mask if like is None else like))
@@ -142,28 +144,15 @@ def _is_numpy(dtype: Any) -> bool:
         return False
 
 
-def _check_range(qkv: QKV, dtype: np.dtype[Any]) -> None:
+def _check_entries(qkv: QKV, dtype: np.dtype[Any]) -> None:
     """Refuse numbers that are finite here and would not be so in the dtype of the problem."""
-    most = float(np.finfo(dtype if dtype.itemsize > 4 else np.float32).max)  # half precision is computed in single
-    cure = "scale them down" + ("" if dtype.itemsize > 4 else ", or use float64")
-    largest = {name: float(np.abs(getattr(qkv, name)).max()) for name in ("q", "k", "v")}
-    for name, size in largest.items():
+    most = float(np.finfo(dtype).max)
+    for name in ("q", "k", "v"):
+        size = float(np.abs(getattr(qkv, name)).max())
         if size > most:
-            raise ValueError(f"{name} reaches {size:.2g}, beyond {most:.2g}, the largest {dtype.name} number; {cure}")
-    scale = qkv.q.shape[-1] ** -0.5 if qkv.scale is None else qkv.scale
-    with np.errstate(over="ignore"):
-        reach = scale * _longest(qkv.q, largest["q"]) * _longest(qkv.k, largest["k"])
-    if reach > most:
-        raise ValueError(
-            f"scores of q and k reach up to {reach:.2g} (scale |q| |k|), beyond {most:.2g}, the largest {dtype.name} "
-            f"number; {cure}"
-        )
-
-
-def _longest(rows: Floats, largest: float) -> float:
-    """Return the largest Euclidean norm of a row; scaled, since the squares may be out of range."""
-    scaled = rows.astype(np.float64, copy=False) / (largest or 1.0)
-    return largest * float(np.sqrt(np.sum(scaled**2, axis=-1).max()))
+            raise ValueError(
+                f"{name} reaches {size:.3g}, beyond the range of {dtype} ({most:.3g}); scale it down, or use float64"
+            )
 
 
 def _unmasked(name: str, array: Any) -> npt.NDArray[Any]:
@@ -219,13 +208,14 @@ def _check_shapes(q: Floats, k: Floats, v: Floats) -> None:
         )
 
 
-def _check_range(q: Floats, k: Floats, scale: float | None) -> None:
-    """Refuse queries and keys whose scores may leave the range of their dtype."""
+def _check_range(q: Floats, k: Floats, scale: float | None, dtype: np.dtype[Any]) -> None:
+    """Refuse queries and keys whose scores may leave the range of a dtype; scores of half precision are in single."""
     reach = largest_norm(q) * largest_norm(k) * (scale if scale is not None else 1 / math.sqrt(q.shape[-1]))
-    most = float(np.finfo(q.dtype).max)
+    wide = dtype if dtype.itemsize > 4 else np.dtype(np.float32)
+    most = float(np.finfo(wide).max)
     if not reach <= most:
         raise ValueError(
-            f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {q.dtype} ({most:.3g}), in which scores "
+            f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {wide} ({most:.3g}), in which scores "
             "are computed; divide q or k, reduce scale, or convert to float64"
         )
 
