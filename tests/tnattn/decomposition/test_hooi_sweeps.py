@@ -1,5 +1,7 @@
 """Sweeps of higher-order orthogonal iteration against a plain one, mode by mode on the whole tensor."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -33,9 +35,9 @@ CASES = [((5, 6, 7), (2, 3, 4)), ((4, 5, 3, 6), (2, 3, 2, 3)), ((3, 4, 3, 2, 4),
 
 
 @pytest.mark.parametrize("shape, ranks", CASES, ids=str)
-@pytest.mark.parametrize("sweeps", [1, 2, 5])
-def test_sweeps_are_those_of_the_plain_iteration(shape, ranks, sweeps):
-    x, order = drawn(shape), len(shape)
+@pytest.mark.parametrize("sweeps, size", [(1, 1.0), (2, 2.0**-12), (5, 1.0)])
+def test_sweeps_are_those_of_the_plain_iteration(shape, ranks, sweeps, size):
+    x, order = size * drawn(shape), len(shape)
     bases = [np.array(u) for u in STHOSVD(ranks=ranks, order=order)(x).factors]
     errors = [np.linalg.norm(x - STHOSVD(ranks=ranks, order=order)(x).to_dense())]
     for _ in range(sweeps):
@@ -44,7 +46,7 @@ def test_sweeps_are_those_of_the_plain_iteration(shape, ranks, sweeps):
     result = HOOI(ranks=ranks, order=order, sweeps=sweeps, tolerance=0)(x)
     for ours, theirs in zip(result.factors, bases, strict=True):
         np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-9)
-    np.testing.assert_allclose(result.core, projected(x, result.factors), atol=1e-12)
+    np.testing.assert_allclose(result.core, projected(x, result.factors), atol=1e-12 * size)
     np.testing.assert_allclose(result.errors * np.linalg.norm(x), errors, rtol=1e-9)
     assert result.sweeps == sweeps
     assert result.errors.shape == (sweeps + 1,)
@@ -74,6 +76,7 @@ def test_a_tensor_is_left_once_a_sweep_changes_little_and_the_others_go_on():
         np.testing.assert_array_equal(result.errors[place, steps:], result.errors[place, steps])
     assert result.converged.all()
     assert len(set(result.sweeps.tolist())) > 2
+    assert result.errors.shape == (4, int(result.sweeps.max()) + 1)
     assert result.error_certificate[2] == 0
 
 
@@ -113,6 +116,36 @@ def test_a_basis_that_cannot_improve_is_kept():
     narrow = [np.linalg.qr(drawn((5, 1)))[0], np.linalg.qr(drawn((6, 3), 1))[0], np.linalg.qr(drawn((7, 2), 2))[0]]
     found, _ = improved_bases(x, narrow, np.array([1, 3, 2]))
     assert found[1] is narrow[1]
+    enough = [narrow[0], narrow[1][:, :2], narrow[2]]  # as many directions as the others leave
+    found, _ = improved_bases(x, enough, np.array([1, 2, 2]))
+    assert found[1] is not enough[1]
+
+
+@pytest.mark.parametrize("noise, products", [(1.0, 0), (1e-2, 0), (1e-5, 3)])
+def test_the_difference_is_formed_only_where_norms_lose_half_of_the_digits(monkeypatch, noise, products):
+    calls, plain = [], hooi.mode_product
+    exact = np.einsum("i,j,k->ijk", *(np.ones(n) for n in (5, 6, 7))) / np.sqrt(210)
+    x = np.stack([exact + noise * drawn((5, 6, 7)) / np.sqrt(210), np.zeros((5, 6, 7))])
+    bases = [np.stack([u, u]) for u in STHOSVD(ranks=1)(x[0]).factors]
+    core = projected_on(x, bases, range(3))
+    monkeypatch.setattr(
+        hooi, "mode_product", lambda t, a, mode, order: calls.append(mode) or plain(t, a, mode, order=order)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        errors = hooi._relative_error(x, bases, core, np.sum(x**2, axis=(1, 2, 3)))
+    assert len(calls) == products
+    true = np.linalg.norm(x[0] - STHOSVD(ranks=1)(x[0]).to_dense()) / np.linalg.norm(x[0])
+    np.testing.assert_allclose(errors, [true, 0], rtol=1e-6)
+
+
+def test_results_are_compared_by_identity_and_print_their_shape():
+    x = drawn((5, 6, 7))
+    first, second = HOOI(ranks=2)(x), HOOI(ranks=2)(x)
+    assert first == first
+    assert first != second
+    assert len({first, second}) == 2
+    assert repr(first) == "FittedTucker(5, 6, 7)"
 
 
 @pytest.mark.parametrize("others, modes", [((0, 1, 2), [1, 2, 0]), ((0, 2), [2, 0]), ((0,), [0]), ((), [])], ids=str)
@@ -121,10 +154,10 @@ def test_the_mode_that_shrinks_most_is_projected_first(monkeypatch, others, mode
     monkeypatch.setattr(
         hooi, "mode_product", lambda t, a, mode, order: seen.append(mode) or plain(t, a, mode, order=order)
     )
-    x, bases = drawn((4, 8, 6)), [np.eye(4)[:, :3], np.eye(8)[:, :1], np.eye(6)[:, :2]]
+    x, bases = drawn((2, 4, 8, 6)), [np.stack([np.eye(n)[:, :r]] * 2) for n, r in ((4, 3), (8, 1), (6, 2))]
     result = projected_on(x, bases, others)
     assert seen == modes
-    np.testing.assert_array_equal(result, x[tuple(slice(r if j in others else None) for j, r in enumerate((3, 1, 2)))])
+    np.testing.assert_array_equal(result, x[:, *(slice(r if j in others else None) for j, r in enumerate((3, 1, 2)))])
 
 
 def test_two_projections_of_the_whole_tensor_make_a_sweep(monkeypatch):
@@ -135,6 +168,7 @@ def test_two_projections_of_the_whole_tensor_make_a_sweep(monkeypatch):
     x = drawn((8, 9, 10, 7))
     improved_bases(x, [np.eye(n)[:, :2] for n in x.shape], np.array([2, 2, 2, 2]))
     assert sum(size == x.size for size in sizes) == 2
+    assert len(sizes) == 9  # two and two for the halves, one for each basis, one for the core
 
 
 @pytest.mark.parametrize("tolerance", [-1e-9, 1.0, 2.0, float("nan")])

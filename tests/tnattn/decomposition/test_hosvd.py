@@ -67,7 +67,7 @@ def test_the_mode_that_shrinks_most_is_projected_first(monkeypatch, ranks, first
     monkeypatch.setattr(
         hosvd, "mode_product", lambda t, a, mode, order: modes.append(mode) or plain(t, a, mode, order=order)
     )
-    HOSVD(ranks=ranks).decompose(drawn((5, 6, 7)), rng=None)
+    HOSVD(ranks=ranks).decompose(drawn((2, 5, 6, 7)), rng=None)
     assert modes[0] == first
     assert sorted(modes) == [0, 1, 2]
     assert modes == sorted(modes, key=lambda j: ranks[j] / (5, 6, 7)[j])

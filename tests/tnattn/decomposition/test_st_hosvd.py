@@ -77,3 +77,9 @@ def test_an_order_that_does_not_name_each_mode_once_is_refused(modes):
 
 def test_an_order_of_numpy_integers_is_one_of_integers():
     assert STHOSVD(mode_order=np.array([2, 0, 1])) == STHOSVD(mode_order=(2, 0, 1))
+
+
+def test_fields_are_checked_as_those_of_all_truncations():
+    assert STHOSVD().rtol == 0.01
+    with pytest.raises(ValueError, match="both given"):
+        STHOSVD(ranks=2, rtol=0.1)

@@ -124,6 +124,20 @@ def test_tolerances_are_between_zero_and_one(rtol):
         HOSVD(rtol=rtol)
 
 
+def test_ranks_and_a_tolerance_exclude_each_other():
+    with pytest.raises(ValueError, match="ranks 2 and rtol 0.1 are both given; set one of them to None"):
+        HOSVD(ranks=2, rtol=0.1)
+
+
+def test_ranks_are_checked_before_the_entries_are_read():
+    with pytest.raises(ValueError, match="rank 9 at place 0"):
+        HOSVD(ranks=9)(np.full((4, 5, 6), np.nan))
+
+
+def test_ends_of_a_train_have_one_row_and_one_column():
+    assert TTSVD(ranks=1).ranks_for((1, 4, 1)) == (1, 1)
+
+
 def test_a_hundredth_is_kept_where_nothing_is_given():
     assert DEFAULT_TOLERANCE == 0.01
     assert HOSVD().rtol == TTSVD().rtol == DEFAULT_TOLERANCE
