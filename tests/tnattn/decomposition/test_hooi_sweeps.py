@@ -125,7 +125,7 @@ def test_a_basis_that_cannot_improve_is_kept():
 def test_the_difference_is_formed_only_where_norms_lose_half_of_the_digits(monkeypatch, noise, products):
     calls, plain = [], hooi.mode_product
     exact = np.einsum("i,j,k->ijk", *(np.ones(n) for n in (5, 6, 7))) / np.sqrt(210)
-    x = np.stack([exact + noise * drawn((5, 6, 7)) / np.sqrt(210), np.zeros((5, 6, 7))])
+    x = np.stack([exact + noise * drawn((5, 6, 7)) / np.sqrt(210), np.zeros((5, 6, 7))]) / 32
     bases = [np.stack([u, u]) for u in STHOSVD(ranks=1)(x[0]).factors]
     core = projected_on(x, bases, range(3))
     monkeypatch.setattr(
@@ -175,6 +175,12 @@ def test_two_projections_of_the_whole_tensor_make_a_sweep(monkeypatch):
 def test_tolerances_out_of_range(tolerance):
     with pytest.raises(ValueError, match="0 <= tolerance < 1 is needed; 0 runs all sweeps"):
         HOOI(tolerance=tolerance)
+
+
+def test_fields_are_checked_as_those_of_all_truncations():
+    assert HOOI().rtol == 0.01
+    with pytest.raises(ValueError, match="both given"):
+        HOOI(ranks=2, rtol=0.1)
 
 
 def test_the_least_fields():
