@@ -74,7 +74,8 @@ class CPALS(Decomposition):
     sweeps : int
         Largest number of sweeps.
     tolerance : float
-        A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs all.
+        A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs
+        all until one changes nothing.
     start : CPStart
         First factors. On a large tensor ``CoreStart`` saves nearly all sweeps.
     extrapolate : bool

@@ -61,7 +61,8 @@ class HOOI(TuckerTruncation):
     sweeps : int
         Largest number of sweeps.
     tolerance : float
-        A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs all.
+        A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs
+        all until one changes nothing.
     order : int
         Number of modes.
 

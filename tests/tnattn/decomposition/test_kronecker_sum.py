@@ -105,3 +105,23 @@ def test_every_library_gives_the_same(xp, assert_close):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype, exponents", [(np.float32, (-100, -31, 31, 100)), (np.float64, (-900, -31, 31, 900))])
+@pytest.mark.parametrize("method", [NearestKronecker(2), NearestKronecker(9, rtol=0.5)], ids=repr)
+def test_terms_and_errors_have_the_size_of_the_matrix(method, dtype, exponents):
+    a = drawn(2, 12, 10).astype(dtype)
+    plain, tolerance = method(a), 1e-3 if dtype == np.float32 else 1e-11
+    for exponent in exponents:
+        scaled = method(np.ldexp(a, exponent))
+        np.testing.assert_allclose(np.ldexp(scaled.to_dense(), -exponent), plain.to_dense(), atol=tolerance)
+        np.testing.assert_allclose(
+            np.ldexp(scaled.error_certificate, -exponent), plain.error_certificate, rtol=tolerance
+        )
+        np.testing.assert_allclose(scaled.residual, plain.residual, rtol=tolerance)
+        np.testing.assert_array_equal(scaled.ranks, plain.ranks)
+
+
+def test_half_precision_is_refused_by_name():
+    with pytest.raises(TypeError, match="float16"):
+        NearestKronecker(2)(drawn(4, 4).astype(np.float16))

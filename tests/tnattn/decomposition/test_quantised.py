@@ -151,3 +151,23 @@ def test_every_library_gives_the_same(xp, assert_close):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype, exponents", [(np.float32, (-100, -31, 31, 100)), (np.float64, (-900, -31, 31, 900))])
+@pytest.mark.parametrize("method", [QuantisedTTMatrix(3), QuantisedTTMatrix(16, rtol=0.5)], ids=repr)
+def test_cores_and_errors_of_matrices_have_the_size_of_the_matrix(method, dtype, exponents):
+    a = np.random.default_rng(0).standard_normal((2, 12, 10)).astype(dtype)
+    plain, tolerance = method(a), 1e-3 if dtype == np.float32 else 1e-11
+    for exponent in exponents:
+        scaled = method(np.ldexp(a, exponent))
+        np.testing.assert_allclose(np.ldexp(scaled.to_dense(), -exponent), plain.to_dense(), atol=tolerance)
+        np.testing.assert_allclose(
+            np.ldexp(scaled.error_certificate, -exponent), plain.error_certificate, rtol=tolerance
+        )
+        np.testing.assert_allclose(scaled.residual, plain.residual, rtol=tolerance)
+        np.testing.assert_array_equal(scaled.bond_ranks, plain.bond_ranks)
+
+
+def test_matrices_of_half_precision_are_refused_by_name():
+    with pytest.raises(TypeError, match="float16"):
+        QuantisedTTMatrix(3)(np.ones((4, 4), np.float16))

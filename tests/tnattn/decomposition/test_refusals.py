@@ -7,6 +7,7 @@ from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp_als import CPALS
 from tnattn.decomposition.cp_leverage import CPLeverage
+from tnattn.decomposition.entries import ArrayEntries
 from tnattn.decomposition.hooi import HOOI
 from tnattn.decomposition.hosvd import HOSVD
 from tnattn.decomposition.partial_tucker import PartialTucker
@@ -121,14 +122,80 @@ def test_a_zero_tensor_is_exact(cls):
     assert not run(cls().with_rank(2, x.shape), x).to_dense().any()
 
 
-# a tensor known by its entries has no largest one to scale by
-@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls is not TTCross])
-@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])  # powers of two: no entry is rounded
-def test_scales_whose_squares_leave_the_range(cls, scale):
-    x = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32)
+@every_class
+@pytest.mark.parametrize("dtype, exponents", [(np.float32, (-100, -31, 31, 100)), (np.float64, (-990, -31, 31, 990))])
+def test_errors_and_certificates_have_the_size_of_the_tensor(cls, dtype, exponents):
+    """Powers of two: no entry is rounded."""
+    x = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(dtype)
+    method, tolerance = cls().with_rank(2, x.shape), 2e-3 if dtype == np.float32 else 1e-7
+    plain = run(method, x)
+    for exponent in exponents:
+        scaled = run(method, np.ldexp(x, exponent))
+        np.testing.assert_allclose(np.ldexp(scaled.to_dense(), -exponent), plain.to_dense(), atol=tolerance)
+        if hasattr(plain, "error_certificate"):
+            said = np.ldexp(scaled.error_certificate, -exponent)
+            np.testing.assert_allclose(said, plain.error_certificate, rtol=tolerance)
+            assert scaled.error_certificate.dtype == dtype
+        if hasattr(plain, "residual"):
+            np.testing.assert_allclose(scaled.residual, plain.residual, rtol=tolerance)
+
+
+@every_class
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.full((4, 5, 6), 2.0**1023), "overflows float64: the tensor has entries of about 2.1023; divide"),
+        (np.full((4, 5, 6), np.float32(2.0**127)), "overflows float32"),
+        (np.full((4, 5, 6), 2.0**-1060), "smallest normal number of float64"),
+        (np.full((4, 5, 6), np.float32(2.0**-140)), "smallest normal number of float32"),
+    ],
+    ids=["large", "large single", "small", "small single"],
+)
+def test_sizes_at_which_a_result_would_leave_the_range(cls, x, message):
+    method = cls().with_rank(1, x.shape)
+    with pytest.raises(ValueError, match=message):
+        run(method, x)
+
+
+@every_class
+def test_a_masked_array(cls):
+    with pytest.raises(TypeError, match="tensor is a masked array, whose mask would be lost"):
+        run(cls(), np.ma.masked_array(np.ones((3, 4, 5)), mask=np.eye(4, 5) * np.ones((3, 1, 1)) > 0))
+
+
+@every_class
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64", "int64"])
+def test_tensors_of_torch_of_other_dtypes(cls, dtype):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=dtype):
+        run(cls(), torch.ones((3, 4, 5), dtype=getattr(torch, dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.complex128, np.int64, np.bool_])
+def test_implicit_tensors_of_other_dtypes(dtype):
+    with pytest.raises(TypeError, match=np.dtype(dtype).name):
+        run(TTCross(), ArrayEntries(np.ones((3, 4, 5), dtype), 3))
+
+
+@every_class
+@pytest.mark.parametrize("rank, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_a_budget_that_is_no_count(cls, rank, error):
+    with pytest.raises(error, match=f"rank is {rank}"):
+        cls().with_rank(rank, (3, 4, 5))
+
+
+@every_class
+def test_ranks_of_one_result_serve_another(cls):
+    """Arrays of integers, of NumPy or of Python, are ranks."""
+    x = np.random.default_rng(0).standard_normal((4, 5, 6))
     method = cls().with_rank(2, x.shape)
-    plain, scaled = run(method, x).to_dense(), run(method, x * np.float32(scale)).to_dense() / np.float32(scale)
-    np.testing.assert_allclose(scaled, plain, atol=2e-3)
+    result = run(method, x)
+    field = "rank" if hasattr(method, "rank") else "ranks"
+    wanted = getattr(method, field)
+    realised = getattr(result, "mode_ranks", getattr(result, "bond_ranks", np.asarray(wanted)))
+    again = cls(**{field: realised})
+    np.testing.assert_allclose(run(again, x).to_dense(), result.to_dense(), atol=1e-12)
+    assert getattr(again, field) == wanted
 
 
 @pytest.mark.parametrize("cls", [HOSVD, RandomizedHOSVD])

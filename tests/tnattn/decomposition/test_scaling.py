@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name, to_host
+from tnattn.decomposition import scaling
 from tnattn.decomposition.scaling import (
     HALF_RANGE,
     SMALLEST_NORMAL,
@@ -38,8 +39,8 @@ class Found:
 
 def found(seed=0, batch=(2,)):
     rng = np.random.default_rng(seed)
-    a, b, c, d, e, f = (rng.standard_normal((*batch, 2, 3)) for _ in range(6))
-    return Found(a, (b, c), d, Inner(e, f), 7)
+    a, b, c, d, e, f, g = (rng.standard_normal((*batch, 2, 3)) for _ in range(7))
+    return Found(a, (b, g, c), d, Inner(e, f), 7)
 
 
 # --- scaling ------------------------------------------------------------------------------------------------------
@@ -62,6 +63,25 @@ def test_harmless_tensors_are_left_alone(exponent):
     assert harmless is x
     assert exponents.shape == ()
     assert exponents == 0
+
+
+@pytest.mark.parametrize(
+    "x, passes",
+    [
+        (np.full((2, 2), 2.0**-30), 1),
+        (np.array([[2.0**30]]), 1),
+        (np.full((2, 2), 2.0**-30 * (1 - 1e-9)), 2),
+        (np.full((2, 2), 2.0**29.5), 2),
+        (np.array([[1.0, np.nan]]), 2),
+    ],
+    ids=["least", "largest", "less", "more", "NaN"],
+)
+def test_harmless_tensors_are_read_once(monkeypatch, x, passes):
+    """The sum of squares says it all; only where it is small, large or none the entries are looked at."""
+    calls = []
+    monkeypatch.setattr(scaling, "check_finite", lambda *arguments: calls.append(arguments))
+    scaled(x, order=2)
+    assert len(calls) == passes - 1
 
 
 @pytest.mark.parametrize("dtype, exponent", [(np.float32, -31), (np.float32, 31), (np.float64, -31), (np.float64, 31)])
@@ -150,6 +170,8 @@ def test_powers_beyond_the_range_of_a_factor_are_those_of_their_product():
     """2^1500 is no number, 2^-1000 2^1500 is."""
     assert times_power(np.array(2.0**-1000), np.array(1500.0)) == 2.0**500
     assert times_power(np.array(2.0**1000), np.array(-1500.0)) == 2.0**-500
+    assert times_power(np.array(2.0**-1000), np.array(2000.0)) == 2.0**1000
+    assert times_power(np.array(2.0**1000), np.array(-2000.0)) == 2.0**-1000
     assert times_power(np.array(1.0), np.array(1e9)) == np.inf
     assert times_power(np.array(1.0), np.array(-1e9)) == 0
 
@@ -178,7 +200,9 @@ def test_homogeneous_fields_are_multiplied_and_the_others_copied():
     factor = np.array([2.0**40, 2.0**-40]).reshape(2, 1, 1)
     np.testing.assert_array_equal(after.core, before.core * factor)
     np.testing.assert_array_equal(after.factors[0], before.factors[0])
-    np.testing.assert_array_equal(after.factors[1], before.factors[1] * factor)
+    np.testing.assert_array_equal(after.factors[1], before.factors[1])
+    np.testing.assert_array_equal(after.factors[2], before.factors[2] * factor)
+    assert len(after.factors) == 3
     np.testing.assert_array_equal(after.ratio, before.ratio)
     np.testing.assert_array_equal(after.inner.part, before.inner.part * factor)
     np.testing.assert_array_equal(after.inner.other, before.inner.other)
@@ -201,6 +225,20 @@ def test_results_own_their_arrays(exponent):
         assert part.flags.c_contiguous
         assert not np.shares_memory(part, original)
     assert not any(np.shares_memory(a, b) for i, a in enumerate(parts) for b in parts[:i])
+
+
+def test_the_only_array_of_a_tuple_is_its_last():
+    before = dataclasses.replace(found(), factors=(np.ones((2, 3)),))
+    np.testing.assert_array_equal(restored(before, np.array([1.0, 2.0])).factors[0], [[2] * 3, [4] * 3])
+    assert len(restored(before, None).factors) == 1
+
+
+def test_numbers_of_no_axes_can_be_written_to():
+    before = Inner(np.array(3.0), np.array(4.0))
+    after = restored(before, np.array(2.0))
+    assert type(after.part) is type(after.other) is np.ndarray
+    after.part[...] = after.other[...] = 0
+    assert (before.part, before.other) == (3, 4)
 
 
 def test_a_number_that_leaves_the_range_is_named():
@@ -229,6 +267,13 @@ def test_every_library_scales_alike(xp, assert_close):
 def test_norms_neither_overflow_nor_vanish(size):
     x = np.full((2, 3, 4), size, dtype=np.float32)
     np.testing.assert_allclose(norm(x, order=2), size * 12**0.5, rtol=1e-6)
+
+
+def test_norms_are_those_of_the_trailing_axes():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)) * 10.0 ** np.arange(3)[:, None, None]
+    x[0, 1, 2, 3] = 0
+    np.testing.assert_allclose(norm(x, order=2), np.linalg.norm(x, axis=(2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(norm(1e200 * x, order=2), 1e200 * np.linalg.norm(x, axis=(2, 3)), rtol=1e-14)
 
 
 def test_norms_of_zeros_are_zero():

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.attention.problem import AttentionProblem
-from tnattn.decomposition.entries import ArrayEntries, CountedEntries, EntryTensor, linear_index, multi_index
+from tnattn.decomposition.entries import (
+    ArrayEntries,
+    CountedEntries,
+    EntryTensor,
+    LargerEntry,
+    linear_index,
+    multi_index,
+)
 from tnattn.decomposition.pivoting import DOMINANCE, fitted, interpolation
 from tnattn.decomposition.sampled_fibres import sample_fibres
 from tnattn.decomposition.st_hosvd import STHOSVD
@@ -411,3 +418,46 @@ def test_entries_that_cannot_be_fitted_are_named(bad, error, message):
 
     with pytest.raises(error, match=message):
         TTCross(ranks=2)(Bad(8), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "dtype, exponent", [(np.float32, 100), (np.float32, -100), (np.float64, 900), (np.float64, -900)]
+)
+def test_implicit_tensors_of_any_size(dtype, exponent):
+    x = smooth(12).astype(dtype)
+    plain = TTCross(rtol=0.01)(ArrayEntries(x, 3), rng=np.random.default_rng(0))
+    scaled = TTCross(rtol=0.01)(ArrayEntries(np.ldexp(x, exponent), 3), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(np.ldexp(scaled.to_dense(), -exponent), plain.to_dense(), atol=1e-5)
+    np.testing.assert_allclose(np.ldexp(scaled.fit.train.to_dense(), -exponent), plain.fit.train.to_dense(), atol=1e-5)
+    assert scaled.evaluations == plain.evaluations
+    assert scaled.converged
+    assert scaled.residual == pytest.approx(float(plain.residual), rel=0.1, abs=1e-5)
+
+
+def test_implicit_tensors_whose_first_entries_are_far_from_the_largest():
+    """The unit grows when a larger entry is met, and what was read is read again."""
+    t = np.linspace(-30, 0, 12)
+    x = np.exp(t[:, None, None] + t[:, None] + t) * smooth(12)
+    x[-1, -1, -1] = 1e200
+    result = TTCross(ranks=3)(ArrayEntries(x, 3), rng=np.random.default_rng(0))
+    assert np.linalg.norm((result.to_dense() - x) / 1e200) <= 1e-12
+    assert result.evaluations > 12**3  # more than all entries: some were read twice
+
+
+def test_the_unit_of_entries_is_that_of_the_first_that_are_not_zero():
+    x = np.array([[0.0, 0.0, 2.0**-500, 2.0**-480, 1.0], [0.0, 3.0, 2.0**20, 0.0, 2.0**450]])
+    source = CountedEntries(ArrayEntries(x, 1), 1)
+
+    def read(*places):
+        return source.entries(np.broadcast_to(np.array(places)[:, None], (2, len(places), 1)))
+
+    np.testing.assert_array_equal(read(0), [[0], [0]])
+    np.testing.assert_array_equal(source.exponent, [0, 0])
+    np.testing.assert_array_equal(read(1, 2), [[0, 1], [3, 2.0**20]])
+    np.testing.assert_array_equal(source.exponent, [-500, 0])
+    np.testing.assert_array_equal(read(3), [[2.0**20], [0]])
+    with pytest.raises(LargerEntry):
+        read(4)
+    np.testing.assert_array_equal(source.exponent, [0, 450])
+    np.testing.assert_array_equal(read(4), [[1], [1]])
+    assert source.evaluations == 2 * 6

@@ -1,0 +1,158 @@
+"""Ranks and tolerances that truncations take: their limits, what no tensor has, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from tnattn.decomposition.hosvd import HOSVD
+from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
+from tnattn.decomposition.tt_svd import TTSVD
+
+
+@pytest.mark.parametrize(
+    "sizes, limits",
+    [((4, 5, 6), (4, 5, 6)), ((2, 3, 30), (2, 3, 6)), ((30, 2, 3), (6, 2, 3)), ((2, 30, 3), (2, 6, 3)),
+     ((7, 3), (3, 3)), ((1, 1, 5), (1, 1, 1)), ((2, 2, 2, 9), (2, 2, 2, 8))],
+    ids=str,
+)  # fmt: skip
+def test_multilinear_ranks_are_at_most_size_and_number_of_fibres(sizes, limits):
+    method = HOSVD(order=len(sizes))
+    assert method.rank_limits(sizes) == limits
+    assert method.with_rank(10**6, sizes).ranks == limits
+    assert method.with_rank(2, sizes).ranks == tuple(min(2, n) for n in limits)
+    assert method.with_rank(2, sizes).rtol is None
+
+
+@pytest.mark.parametrize(
+    "sizes, limits",
+    [((4, 5, 6), (4, 6)), ((2, 3, 30), (2, 6)), ((30, 2, 3), (6, 3)), ((7, 3), (3,)), ((2, 3, 4, 5), (2, 6, 5)),
+     ((1, 9, 1), (1, 1)), ((2, 2, 2, 2, 2, 2), (2, 4, 8, 4, 2))],
+    ids=str,
+)  # fmt: skip
+def test_bond_ranks_are_at_most_the_products_on_either_side(sizes, limits):
+    method = TTSVD(order=len(sizes))
+    assert method.rank_limits(sizes) == limits
+    assert method.with_rank(10**6, sizes).ranks == limits
+
+
+@pytest.mark.parametrize("ranks", [(2, 2, 4), (4, 2, 2), (1, 3, 3), (2, 1, 2), (1, 1, 1)], ids=str)
+def test_multilinear_ranks_up_to_the_product_of_the_others(ranks):
+    assert HOSVD(ranks=ranks).ranks_for((4, 4, 4)) == ranks
+
+
+@pytest.mark.parametrize(
+    "ranks, message",
+    [
+        (
+            (3, 1, 2),
+            r"rank 3 of mode 0 exceeds 2, the product of the other ranks of \(3, 1, 2\): no core has such ranks",
+        ),
+        ((1, 2, 1), "rank 2 of mode 1 exceeds 1,"),
+        ((1, 2, 3), "rank 3 of mode 2 exceeds 2,"),
+    ],
+    ids=str,
+)
+def test_multilinear_ranks_above_it(ranks, message):
+    with pytest.raises(ValueError, match=message):
+        HOSVD(ranks=ranks).ranks_for((4, 4, 4))
+
+
+@pytest.mark.parametrize("ranks", [(2, 4), (4, 4), (1, 2), (2, 1), (4, 2)], ids=str)
+def test_bonds_within_a_factor_of_the_size_between_them(ranks):
+    assert TTSVD(ranks=ranks).ranks_for((4, 2, 4)) == ranks
+
+
+@pytest.mark.parametrize(
+    "ranks, message",
+    [
+        (
+            (1, 3),
+            r"ranks 1 and 3 at the two ends of mode 1, of size 2, differ by more than a factor 2: no core in \(1, 3\)",
+        ),
+        ((3, 1), "ranks 3 and 1 at the two ends of mode 1, of size 2"),
+    ],
+    ids=str,
+)
+def test_bonds_further_apart(ranks, message):
+    with pytest.raises(ValueError, match=message):
+        TTSVD(ranks=ranks).ranks_for((4, 2, 4))
+
+
+@pytest.mark.parametrize("cls, ranks, message", [
+    (HOSVD, (2, 6, 2),
+     r"rank 6 at place 1 of \(2, 6, 2\) exceeds 5, .* sizes \(4, 5, 6\); reduce it, or use with_rank\(6"),
+    (HOSVD, 5, r"rank 5 at place 0 of \(5, 5, 5\) exceeds 4"),
+    (TTSVD, (4, 7), r"rank 7 at place 1 of \(4, 7\) exceeds 6"),
+    (TTSVD, 5, r"rank 5 at place 0 of \(5, 5\) exceeds 4"),
+])  # fmt: skip
+def test_ranks_above_those_of_the_unfoldings(cls, ranks, message):
+    with pytest.raises(ValueError, match=message):
+        cls(ranks=ranks).ranks_for((4, 5, 6))
+
+
+def test_a_tolerance_leaves_the_ranks_open():
+    assert HOSVD(rtol=0.1).ranks_for((4, 5, 6)) is None
+    assert HOSVD(ranks=2).ranks_for((4, 5, 6)) == (2, 2, 2)
+    assert TTSVD(ranks=2).ranks_for((4, 5, 6)) == (2, 2)
+
+
+@pytest.mark.parametrize("cls, count", [(HOSVD, 3), (STHOSVD, 3), (TTSVD, 2)])
+def test_as_many_ranks_as_modes_or_bonds(cls, count):
+    cls(ranks=(2,) * count)
+    for wrong in (count - 1, count + 1):
+        with pytest.raises(ValueError, match=f"are {wrong} numbers; {count} are needed at order 3"):
+            cls(ranks=(2,) * wrong)
+
+
+@pytest.mark.parametrize("cls", [HOSVD, TTSVD])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_least_tolerance_is_the_longest_mode_in_units_of_rounding(cls, dtype):
+    """Batch axes do not count."""
+    eps = float(np.finfo(dtype).eps)
+    x = np.ones((50, 3, 9, 4), dtype)
+    method = cls(rtol=9 * eps)
+    method._require_fit(x)
+    with pytest.raises(
+        ValueError, match=rf"is below .*, what {np.dtype(dtype).name} resolves in a tensor of sizes \(3, 9, 4\)"
+    ):
+        cls(rtol=9 * eps * (1 - 1e-3))._require_fit(x)
+
+
+@pytest.mark.parametrize("rtol", [0.0, 1.0, -0.1, 1.5, float("inf"), float("nan")])
+def test_tolerances_are_between_zero_and_one(rtol):
+    with pytest.raises(ValueError, match="0 < rtol < 1 is needed"):
+        HOSVD(rtol=rtol)
+
+
+def test_ranks_and_a_tolerance_exclude_each_other():
+    with pytest.raises(ValueError, match="ranks 2 and rtol 0.1 are both given; set one of them to None"):
+        HOSVD(ranks=2, rtol=0.1)
+
+
+def test_ranks_are_checked_before_the_entries_are_read():
+    with pytest.raises(ValueError, match="rank 9 at place 0"):
+        HOSVD(ranks=9)(np.full((4, 5, 6), np.nan))
+
+
+def test_ends_of_a_train_have_one_row_and_one_column():
+    assert TTSVD(ranks=1).ranks_for((1, 4, 1)) == (1, 1)
+
+
+def test_a_hundredth_is_kept_where_nothing_is_given():
+    assert DEFAULT_TOLERANCE == 0.01
+    assert HOSVD().rtol == TTSVD().rtol == DEFAULT_TOLERANCE
+    assert HOSVD(ranks=2).rtol is None
+    assert HOSVD(rtol=0.5).rtol == 0.5
+
+
+def test_one_rank_is_enough():
+    assert HOSVD(ranks=1)(np.ones((3, 4, 5))).ranks == (1, 1, 1)
+    with pytest.raises(ValueError, match="rank is 0; rank >= 1 is needed; keep at least one"):
+        HOSVD(ranks=(1, 0, 1))
+    with pytest.raises(ValueError, match="rank is 0; rank >= 1 is needed; keep at least one"):
+        HOSVD().with_rank(0, (3, 4, 5))
+
+
+def test_a_rank_is_lowered_for_sizes_of_any_kind_of_integer():
+    assert HOSVD().with_rank(np.int32(3), np.array([2, 30, 4])) == HOSVD().with_rank(3, (2, 30, 4))
+    assert all(type(rank) is int for rank in HOSVD().with_rank(3, np.array([2, 30, 4])).ranks)
