@@ -403,27 +403,31 @@ class DeviceDraws(Parameters):
         return [DeviceDraws(int(word[0] >> np.uint64(1))) for word in words]
 
     def normal(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
-        """Return independent standard normal numbers."""
+        """Return independent standard normal numbers, drawn in float64 where the device has it, then cast."""
         kind, generator = self._generator(like)
-        dtype = _floating_dtype(like, dtype)
-        if kind == "torch":
-            return sys.modules["torch"].randn(*shape, generator=generator, dtype=dtype, device=like.device)
-        if kind == "cupy":
-            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
-            drawn = generator.standard_normal(tuple(shape), **({} if wide is None else {"dtype": wide}))
-            return drawn.astype(dtype, copy=False)
-        return normal(generator, shape, like=like, dtype=dtype)
+        if kind == "host":
+            return normal(generator, shape, like=like, dtype=dtype)
+        return self._cast(like, dtype, self._drawn("randn", "standard_normal", generator, shape, like))
 
     def uniform(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
-        """Return independent numbers uniform on [0, 1)."""
+        """Return independent numbers uniform on [0, 1), drawn as those of ``normal``."""
         kind, generator = self._generator(like)
-        dtype = _floating_dtype(like, dtype)
-        if kind == "torch":
-            return sys.modules["torch"].rand(*shape, generator=generator, dtype=dtype, device=like.device)
-        if kind == "cupy":
-            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
-            return generator.random(tuple(shape), **({} if wide is None else {"dtype": wide})).astype(dtype, copy=False)
-        return uniform(generator, shape, like=like, dtype=dtype)
+        if kind == "host":
+            return uniform(generator, shape, like=like, dtype=dtype)
+        drawn = self._drawn("rand", "random", generator, shape, like)
+        below = 1 - eps(_floating_dtype(like, dtype)) / 2
+        xp = array_namespace(drawn)
+        return self._cast(like, dtype, xp.minimum(drawn, xp.full_like(drawn, below)))
+
+    def _drawn(self, torch_name: str, cupy_name: str, generator: Any, shape: Shape, like: Array) -> Array:
+        if array_api_compat.is_torch_array(like):
+            draw, wide = getattr(sys.modules["torch"], torch_name), accumulator_dtype(like)
+            return draw(*shape, generator=generator, dtype=wide, device=like.device)
+        return getattr(generator, cupy_name)(tuple(shape))
+
+    @staticmethod
+    def _cast(like: Array, dtype: Any, drawn: Array) -> Array:
+        return array_namespace(drawn).astype(drawn, _floating_dtype(like, dtype), copy=False)
 
     def integers(self, low: int, high: int, shape: Shape, *, like: Array) -> Array:
         """Return independent integers uniform on low, ..., high - 1."""
@@ -470,12 +474,13 @@ def require_rng(rng: Any, who: str) -> Rng:
 def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     """Return independent standard normal numbers in the library, dtype and device of ``like``.
 
-    A NumPy generator draws float32 for float32, float64 otherwise (then cast), on the host, and the draw is moved once.
+    Drawn in float64, then cast, so that a seed means the same draw in every dtype; by a NumPy generator on the host,
+    and moved once.
     """
     if isinstance(rng, DeviceDraws):
         return rng.normal(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    return from_host(require_host(rng).standard_normal(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
+    return from_host(require_host(rng).standard_normal(tuple(shape)), like=like, dtype=dtype)
 
 
 def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
@@ -483,7 +488,8 @@ def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     if isinstance(rng, DeviceDraws):
         return rng.uniform(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    return from_host(require_host(rng).random(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
+    # rounding to a narrower dtype must not reach one
+    return from_host(np.minimum(require_host(rng).random(tuple(shape)), 1 - eps(dtype) / 2), like=like, dtype=dtype)
 
 
 def signs(rng: Rng, shape: Shape, *, like: Array) -> Array:
@@ -556,10 +562,6 @@ def _floating_dtype(like: Array, dtype: Any) -> Any:
         return dtype
     require_floating(like, "like")
     return like.dtype
-
-
-def _draw_dtype(dtype: Any) -> Any:
-    return np.float32 if dtype_name(dtype) == "float32" else np.float64
 
 
 # --- products ----------------------------------------------------------------------------------------------------
