@@ -40,10 +40,14 @@ _SLAB = 64  # columns of a sparse product at a time on the host
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HALVES = ("float16", "bfloat16")
+_DIGITS = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}  # binary, behind the point
 
 
 # --- namespaces, kinds, devices ----------------------------------------------------------------------------------
 
+# subclasses with another meaning of entries or products
+_REFUSED = (np.ma.MaskedArray, np.matrix)
+_CURES = ("whose mask would be ignored; fill it with x.filled(...)", "whose * is @; convert it with numpy.asarray(...)")
 _HOST: Any = array_api_compat.array_namespace(np.empty(0))
 
 
@@ -57,6 +61,9 @@ def array_namespace(*arrays: Any) -> Any:
     """
     if arrays and all(type(x) is np.ndarray for x in arrays):
         return _HOST  # asked for at every step of every algorithm
+    for x in arrays:
+        if isinstance(x, _REFUSED):
+            raise TypeError(f"expected an array, got {_kind(x)}, {_CURES[type(x) is np.matrix]}")
     try:
         return array_api_compat.array_namespace(*arrays)
     except TypeError:
@@ -88,12 +95,30 @@ def is_floating(x: Array) -> bool:
 
 
 def require_floating(x: Array, name: str) -> None:
-    """Raise TypeError unless an array holds real floating-point numbers."""
-    if not is_floating(x):
-        raise TypeError(
-            f"{name} has dtype {dtype_name(x.dtype)}, but a real floating dtype is needed; "
-            f"convert with x.astype(numpy.float32) or the like"
-        )
+    """Raise TypeError unless an array holds float16, bfloat16, float32 or float64 numbers in the machine's byte order.
+
+    NumPy's long double is refused: no other library and no BLAS has it.
+    """
+    array_namespace(x)
+    problem = _refusal(x.dtype)
+    if problem is not None:
+        raise TypeError(f"{name} has dtype {problem}")
+
+
+def require_integer(x: Array, name: str) -> None:
+    """Raise TypeError unless an array holds integers, as indices are."""
+    if not array_namespace(x).isdtype(x.dtype, "integral"):
+        raise TypeError(f"{name} has dtype {dtype_name(x.dtype)}, but an integer dtype is needed")
+
+
+def _refusal(dtype: Any) -> str | None:
+    """Return what is wrong with a dtype of numbers to compute with, and the cure; None if nothing is."""
+    name = dtype_name(dtype)
+    if name not in _DIGITS:
+        return f"{name}, but a real floating dtype is needed; convert with x.astype(numpy.float32) or the like"
+    if not getattr(dtype, "isnative", True):
+        return f"{name} of the other byte order; convert with x.astype(x.dtype.newbyteorder('='))"
+    return None
 
 
 def quiet_overflow() -> contextlib.AbstractContextManager[Any]:
@@ -159,10 +184,9 @@ def dtype_name(dtype: Any) -> str:
 def eps(x_or_dtype: Any) -> float:
     """Return the distance from 1 to the next number of a floating dtype, or of the dtype of an array."""
     name = dtype_name(x_or_dtype.dtype if is_array(x_or_dtype) else x_or_dtype)
-    digits = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
-    if name not in digits:
-        raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(digits)} is needed")
-    return 2.0 ** -digits[name]
+    if name not in _DIGITS:
+        raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(_DIGITS)} is needed")
+    return 2.0 ** -_DIGITS[name]
 
 
 def accumulator_dtype(x: Array) -> Any:
@@ -648,6 +672,12 @@ def squared_column_norms(x: Array) -> Array:
 def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
     """Return the shape to which all shapes broadcast."""
     return tuple(int(n) for n in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
+
+
+def expanded(x: Array, shape: Shape) -> Array:
+    """Return a fresh array broadcast to a shape, or the array itself if it has that shape: writable in both cases."""
+    xp = array_namespace(x)
+    return x if tuple(x.shape) == tuple(shape) else xp.asarray(xp.broadcast_to(x, tuple(shape)), copy=True)
 
 
 def scatter_rows(updates: Array, indices: Array, size: int) -> Array:

@@ -101,3 +101,22 @@ def euclidean_norm(x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
         norms = xp.astype(norms, x.dtype, copy=False)
     axes = (axis,) if isinstance(axis, int) else tuple(range(x.ndim)) if axis is None else axis
     return norms if keepdims else xp.squeeze(norms, axis=axes)
+
+
+def exponent_of(scale: Array) -> Array:
+    """Return e, a whole number in the dtype of powers of two 2^e."""
+    xp = array_namespace(scale)
+    return xp.round(xp.log2(scale))
+
+
+def times_power_of_two(x: Array, exponent: Array) -> Array:
+    """Return ``x 2^e`` for whole numbers e of any size, which overflows or vanishes only where the product does."""
+    xp = array_namespace(x, exponent)
+    # a step keeps the sign of e, so that no intermediate number leaves the range before the product does
+    step = xp.full_like(exponent, 100.0 if eps(x) > 1e-10 else 1000.0)
+    two = xp.full_like(exponent, 2.0)
+    with np.errstate(over="ignore", under="ignore"):
+        for _ in range(16):
+            part = xp.maximum(xp.minimum(exponent, step), -step)
+            x, exponent = x * two**part, exponent - part
+    return x

@@ -44,11 +44,15 @@ class StructuredMatrix(Parameters, abc.ABC):
 
     @abc.abstractmethod
     def to_dense(self) -> Array:
-        """The stack as one array, (..., m, n)."""
+        """The stack as one array, (..., m, n), writable, which shares memory with nothing."""
 
     @abc.abstractmethod
     def matmul_flops(self, columns: int) -> int:
         """Floating point operations of a product with ``columns`` columns, over the whole stack."""
+
+    def dense_view(self) -> Array:
+        """Return the stack as one array, (..., m, n), for reading: it may be an array of the structure itself."""
+        return self.to_dense()
 
     @property
     def dtype(self) -> Any:
@@ -157,6 +161,9 @@ class Transposed(StructuredMatrix):
 
     def to_dense(self) -> Array:
         return self._matrix.to_dense().mT
+
+    def dense_view(self) -> Array:
+        return self._matrix.dense_view().mT
 
     def matmul_flops(self, columns: int) -> int:
         return self._matrix.matmul_flops(columns)

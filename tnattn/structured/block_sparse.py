@@ -12,6 +12,8 @@ from tnattn.arrays import (
     device,
     parallel_map,
     prefers_host_tiles,
+    require_floating,
+    require_integer,
     scatter_rows,
 )
 from tnattn.structured.base import StructuredMatrix
@@ -47,6 +49,8 @@ class BlockSparse(StructuredMatrix):
     kept: Array | None = None
 
     def __post_init__(self) -> None:
+        require_floating(self.values, "values")
+        require_integer(self.indices, "indices")
         blocks, size, width = self.values.shape[-3:]
         if tuple(self.indices.shape[-2:]) != (blocks, width):
             raise ValueError(
