@@ -197,6 +197,43 @@ def accumulator_dtype(x: Array) -> Any:
     return xp.float64
 
 
+# --- half precision ----------------------------------------------------------------------------------------------
+
+
+def is_half(x: Any) -> bool:
+    """Return whether an array holds float16 or bfloat16 numbers."""
+    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
+    return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
+
+
+def widened(x: Array) -> Array:
+    """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
+    return array_namespace(x).astype(x, array_namespace(x).float32) if is_half(x) else x
+
+
+def computed_in_single(function: Function) -> Function:
+    """Let a function of arrays compute half-precision arguments in float32 and cast floating results back."""
+
+    @functools.wraps(function)
+    def call(*arrays: Any, **options: Any) -> Any:
+        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
+        if half is None:
+            return function(*arrays, **options)
+        wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}
+        return _narrowed(function(*(widened(x) if is_half(x) else x for x in arrays), **wide), half.dtype)
+
+    return cast(Function, call)
+
+
+def _narrowed(result: Any, dtype: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_narrowed(x, dtype) for x in result)
+    if not is_array(result) or not is_floating(result):
+        return result
+    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
+        return array_namespace(result).astype(result, dtype)
+
+
 # --- transfers ---------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +293,7 @@ def synchronize(x: Array) -> None:
 # --- contractions ------------------------------------------------------------------------------------------------
 
 
+@computed_in_single
 def contract(subscripts: str, *operands: Array) -> Array:
     """Return the sum of products that an einsum expression denotes, evaluated pairwise along a planned path.
 
@@ -591,6 +629,7 @@ def _floating_dtype(like: Array, dtype: Any) -> Any:
 # --- products ----------------------------------------------------------------------------------------------------
 
 
+@computed_in_single
 def stacked_matmul(a: Array, b: Array) -> Array:
     """Return the matrix products of two stacks, (..., m, k) and (..., k, n).
 
@@ -658,6 +697,7 @@ def subtract_product(x: Array, a: Array, b: Array) -> Array:
     return x
 
 
+@computed_in_single
 def squared_column_norms(x: Array) -> Array:
     """Return the sums of the squares of the columns, (..., n), of matrices (..., m, n) stored by rows."""
     if array_api_compat.is_numpy_array(x):
@@ -680,6 +720,7 @@ def expanded(x: Array, shape: Shape) -> Array:
     return x if tuple(x.shape) == tuple(shape) else xp.asarray(xp.broadcast_to(x, tuple(shape)), copy=True)
 
 
+@computed_in_single
 def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     """Return stacks of ``size`` rows in which row ``indices[..., i]`` is the sum of the updates i sent to it.
 
@@ -717,6 +758,7 @@ def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     return xp.reshape(out, (*batch, size, c))
 
 
+@computed_in_single
 def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Array:
     """Return the product of the transpose of a sparse matrix with a block, ``sum_i sum_w values[i, w] y[i]``.
 
@@ -771,40 +813,6 @@ def exp_in_place(x: Array) -> Array:
     if array_api_compat.is_torch_array(x):
         return x.exp_()
     return array_namespace(x).exp(x)
-
-
-def is_half(x: Any) -> bool:
-    """Return whether an array holds float16 or bfloat16 numbers."""
-    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
-    return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
-
-
-def widened(x: Array) -> Array:
-    """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
-    return array_namespace(x).astype(x, array_namespace(x).float32) if is_half(x) else x
-
-
-def computed_in_single(function: Function) -> Function:
-    """Let a function of arrays compute half-precision arguments in float32 and cast floating results back."""
-
-    @functools.wraps(function)
-    def call(*arrays: Any, **options: Any) -> Any:
-        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
-        if half is None:
-            return function(*arrays, **options)
-        wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}
-        return _narrowed(function(*(widened(x) if is_half(x) else x for x in arrays), **wide), half.dtype)
-
-    return cast(Function, call)
-
-
-def _narrowed(result: Any, dtype: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(_narrowed(x, dtype) for x in result)
-    if not is_array(result) or not is_floating(result):
-        return result
-    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
-        return array_namespace(result).astype(result, dtype)
 
 
 def binary_exponents(x: Array, *, otherwise: int = 0) -> np.ndarray:

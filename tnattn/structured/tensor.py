@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, final
 
 import opt_einsum
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating
+from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating, widened
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.network import MODES as MODES
@@ -115,7 +115,8 @@ class StructuredTensor(Parameters, abc.ABC):
         See :func:`tnattn.structured.network.network_norm`; a tensor of more than four million entries after
         compression loses half of the digits where its terms cancel.
         """
-        return network_norm(self.network(), self.batch)
+        norm = network_norm([(letters, widened(array)) for letters, array in self.network()], self.batch)
+        return array_namespace(norm).astype(norm, self.dtype, copy=False)
 
     @final
     def as_matrix(self, rows: Sequence[int], columns: Sequence[int]) -> StructuredMatrix:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device, is_half
 from tnattn.linalg import orthonormalise_with_factor
 from tnattn.scaling import binary_scale, euclidean_norm, exponent_of, times_power_of_two
-from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.base import StructuredMatrix, in_single
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
@@ -80,6 +80,9 @@ class TensorTrain(StructuredTensor):
         To rounding of ``|X| |Y|``, whatever the scales of the cores.
         """
         self._require_same_sizes(other)
+        if is_half(self.like):
+            product = in_single(self).inner(in_single(other))
+            return array_namespace(product).astype(product, self.dtype)
         xp = array_namespace(*self.cores, *other.cores)
         batch = broadcast_shape(self.batch, other.batch)
         left = xp.ones((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
@@ -99,6 +102,9 @@ class TensorTrain(StructuredTensor):
 
         To rounding of the trains that were added up to this one: a difference keeps its digits.
         """
+        if is_half(self.like):
+            norm = in_single(self).norm()
+            return array_namespace(norm).astype(norm, self.dtype)
         xp, batch = array_namespace(*self.cores), self.batch
         factor = xp.ones((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
         exponent = xp.zeros((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
