@@ -43,7 +43,7 @@ def network_norm(terms: Sequence[Term], batch: tuple[int, ...]) -> Array:
     xp = array_namespace(small[0][1])
     if math.prod(sizes[c] for c in modes) * max(1, math.prod(batch)) <= _FORMED:
         formed = contracted(small, modes)
-        norm = euclidean_norm(xp.reshape(formed, (*formed.shape[: formed.ndim - len(modes)], -1)), axis=-1)
+        norm = euclidean_norm(formed, axis=tuple(range(-len(modes), 0)))
     else:
         mirror = [("".join(c if c in MODES else _twin(c) for c in letters), a) for letters, a in small]
         square = contracted([*small, *mirror], "")
