@@ -40,10 +40,14 @@ _SLAB = 64  # columns of a sparse product at a time on the host
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HALVES = ("float16", "bfloat16")
+_DIGITS = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}  # binary, behind the point
 
 
 # --- namespaces, kinds, devices ----------------------------------------------------------------------------------
 
+# subclasses with another meaning of entries or products
+_REFUSED = (np.ma.MaskedArray, np.matrix)
+_CURES = ("whose mask would be ignored; fill it with x.filled(...)", "whose * is @; convert it with numpy.asarray(...)")
 _HOST: Any = array_api_compat.array_namespace(np.empty(0))
 
 
@@ -57,6 +61,9 @@ def array_namespace(*arrays: Any) -> Any:
     """
     if arrays and all(type(x) is np.ndarray for x in arrays):
         return _HOST  # asked for at every step of every algorithm
+    for x in arrays:
+        if isinstance(x, _REFUSED):
+            raise TypeError(f"expected an array, got {_kind(x)}, {_CURES[type(x) is np.matrix]}")
     try:
         return array_api_compat.array_namespace(*arrays)
     except TypeError:
@@ -88,12 +95,30 @@ def is_floating(x: Array) -> bool:
 
 
 def require_floating(x: Array, name: str) -> None:
-    """Raise TypeError unless an array holds real floating-point numbers."""
-    if not is_floating(x):
-        raise TypeError(
-            f"{name} has dtype {dtype_name(x.dtype)}, but a real floating dtype is needed; "
-            f"convert with x.astype(numpy.float32) or the like"
-        )
+    """Raise TypeError unless an array holds float16, bfloat16, float32 or float64 numbers in the machine's byte order.
+
+    NumPy's long double is refused: no other library and no BLAS has it.
+    """
+    array_namespace(x)
+    problem = _refusal(x.dtype)
+    if problem is not None:
+        raise TypeError(f"{name} has dtype {problem}")
+
+
+def require_integer(x: Array, name: str) -> None:
+    """Raise TypeError unless an array holds integers, as indices are."""
+    if not array_namespace(x).isdtype(x.dtype, "integral"):
+        raise TypeError(f"{name} has dtype {dtype_name(x.dtype)}, but an integer dtype is needed")
+
+
+def _refusal(dtype: Any) -> str | None:
+    """Return what is wrong with a dtype of numbers to compute with, and the cure; None if nothing is."""
+    name = dtype_name(dtype)
+    if name not in _DIGITS:
+        return f"{name}, but a real floating dtype is needed; convert with x.astype(numpy.float32) or the like"
+    if not getattr(dtype, "isnative", True):
+        return f"{name} of the other byte order; convert with x.astype(x.dtype.newbyteorder('='))"
+    return None
 
 
 def quiet_overflow() -> contextlib.AbstractContextManager[Any]:
@@ -159,10 +184,9 @@ def dtype_name(dtype: Any) -> str:
 def eps(x_or_dtype: Any) -> float:
     """Return the distance from 1 to the next number of a floating dtype, or of the dtype of an array."""
     name = dtype_name(x_or_dtype.dtype if is_array(x_or_dtype) else x_or_dtype)
-    digits = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
-    if name not in digits:
-        raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(digits)} is needed")
-    return 2.0 ** -digits[name]
+    if name not in _DIGITS:
+        raise TypeError(f"dtype {name} has no rounding unit here; one of {', '.join(_DIGITS)} is needed")
+    return 2.0 ** -_DIGITS[name]
 
 
 def accumulator_dtype(x: Array) -> Any:
@@ -171,6 +195,43 @@ def accumulator_dtype(x: Array) -> Any:
     if hasattr(xp, "__array_namespace_info__"):
         return xp.__array_namespace_info__().dtypes(device=device(x), kind="real floating").get("float64", x.dtype)
     return xp.float64
+
+
+# --- half precision ----------------------------------------------------------------------------------------------
+
+
+def is_half(x: Any) -> bool:
+    """Return whether an array holds float16 or bfloat16 numbers."""
+    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
+    return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
+
+
+def widened(x: Array) -> Array:
+    """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
+    return array_namespace(x).astype(x, array_namespace(x).float32) if is_half(x) else x
+
+
+def computed_in_single(function: Function) -> Function:
+    """Let a function of arrays compute half-precision arguments in float32 and cast floating results back."""
+
+    @functools.wraps(function)
+    def call(*arrays: Any, **options: Any) -> Any:
+        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
+        if half is None:
+            return function(*arrays, **options)
+        wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}
+        return _narrowed(function(*(widened(x) if is_half(x) else x for x in arrays), **wide), half.dtype)
+
+    return cast(Function, call)
+
+
+def _narrowed(result: Any, dtype: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_narrowed(x, dtype) for x in result)
+    if not is_array(result) or not is_floating(result):
+        return result
+    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
+        return array_namespace(result).astype(result, dtype)
 
 
 # --- transfers ---------------------------------------------------------------------------------------------------
@@ -232,6 +293,7 @@ def synchronize(x: Array) -> None:
 # --- contractions ------------------------------------------------------------------------------------------------
 
 
+@computed_in_single
 def contract(subscripts: str, *operands: Array) -> Array:
     """Return the sum of products that an einsum expression denotes, evaluated pairwise along a planned path.
 
@@ -403,27 +465,31 @@ class DeviceDraws(Parameters):
         return [DeviceDraws(int(word[0] >> np.uint64(1))) for word in words]
 
     def normal(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
-        """Return independent standard normal numbers."""
+        """Return independent standard normal numbers, drawn in float64 where the device has it, then cast."""
         kind, generator = self._generator(like)
-        dtype = _floating_dtype(like, dtype)
-        if kind == "torch":
-            return sys.modules["torch"].randn(*shape, generator=generator, dtype=dtype, device=like.device)
-        if kind == "cupy":
-            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
-            drawn = generator.standard_normal(tuple(shape), **({} if wide is None else {"dtype": wide}))
-            return drawn.astype(dtype, copy=False)
-        return normal(generator, shape, like=like, dtype=dtype)
+        if kind == "host":
+            return normal(generator, shape, like=like, dtype=dtype)
+        return self._cast(like, dtype, self._drawn("randn", "standard_normal", generator, shape, like))
 
     def uniform(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
-        """Return independent numbers uniform on [0, 1)."""
+        """Return independent numbers uniform on [0, 1), drawn as those of ``normal``."""
         kind, generator = self._generator(like)
-        dtype = _floating_dtype(like, dtype)
-        if kind == "torch":
-            return sys.modules["torch"].rand(*shape, generator=generator, dtype=dtype, device=like.device)
-        if kind == "cupy":
-            wide = array_namespace(like).float32 if dtype_name(dtype) == "float32" else None
-            return generator.random(tuple(shape), **({} if wide is None else {"dtype": wide})).astype(dtype, copy=False)
-        return uniform(generator, shape, like=like, dtype=dtype)
+        if kind == "host":
+            return uniform(generator, shape, like=like, dtype=dtype)
+        drawn = self._drawn("rand", "random", generator, shape, like)
+        below = 1 - eps(_floating_dtype(like, dtype)) / 2
+        xp = array_namespace(drawn)
+        return self._cast(like, dtype, xp.minimum(drawn, xp.full_like(drawn, below)))
+
+    def _drawn(self, torch_name: str, cupy_name: str, generator: Any, shape: Shape, like: Array) -> Array:
+        if array_api_compat.is_torch_array(like):
+            draw, wide = getattr(sys.modules["torch"], torch_name), accumulator_dtype(like)
+            return draw(*shape, generator=generator, dtype=wide, device=like.device)
+        return getattr(generator, cupy_name)(tuple(shape))
+
+    @staticmethod
+    def _cast(like: Array, dtype: Any, drawn: Array) -> Array:
+        return array_namespace(drawn).astype(drawn, _floating_dtype(like, dtype), copy=False)
 
     def integers(self, low: int, high: int, shape: Shape, *, like: Array) -> Array:
         """Return independent integers uniform on low, ..., high - 1."""
@@ -470,12 +536,13 @@ def require_rng(rng: Any, who: str) -> Rng:
 def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     """Return independent standard normal numbers in the library, dtype and device of ``like``.
 
-    A NumPy generator draws float32 for float32, float64 otherwise (then cast), on the host, and the draw is moved once.
+    Drawn in float64, then cast, so that a seed means the same draw in every dtype; by a NumPy generator on the host,
+    and moved once.
     """
     if isinstance(rng, DeviceDraws):
         return rng.normal(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    return from_host(require_host(rng).standard_normal(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
+    return from_host(require_host(rng).standard_normal(tuple(shape)), like=like, dtype=dtype)
 
 
 def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
@@ -483,7 +550,8 @@ def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     if isinstance(rng, DeviceDraws):
         return rng.uniform(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    return from_host(require_host(rng).random(tuple(shape), dtype=_draw_dtype(dtype)), like=like, dtype=dtype)
+    # rounding to a narrower dtype must not reach one
+    return from_host(np.minimum(require_host(rng).random(tuple(shape)), 1 - eps(dtype) / 2), like=like, dtype=dtype)
 
 
 def signs(rng: Rng, shape: Shape, *, like: Array) -> Array:
@@ -558,13 +626,10 @@ def _floating_dtype(like: Array, dtype: Any) -> Any:
     return like.dtype
 
 
-def _draw_dtype(dtype: Any) -> Any:
-    return np.float32 if dtype_name(dtype) == "float32" else np.float64
-
-
 # --- products ----------------------------------------------------------------------------------------------------
 
 
+@computed_in_single
 def stacked_matmul(a: Array, b: Array) -> Array:
     """Return the matrix products of two stacks, (..., m, k) and (..., k, n).
 
@@ -632,6 +697,7 @@ def subtract_product(x: Array, a: Array, b: Array) -> Array:
     return x
 
 
+@computed_in_single
 def squared_column_norms(x: Array) -> Array:
     """Return the sums of the squares of the columns, (..., n), of matrices (..., m, n) stored by rows."""
     if array_api_compat.is_numpy_array(x):
@@ -648,6 +714,13 @@ def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
     return tuple(int(n) for n in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
 
 
+def expanded(x: Array, shape: Shape) -> Array:
+    """Return a fresh array broadcast to a shape, or the array itself if it has that shape: writable in both cases."""
+    xp = array_namespace(x)
+    return x if tuple(x.shape) == tuple(shape) else xp.asarray(xp.broadcast_to(x, tuple(shape)), copy=True)
+
+
+@computed_in_single
 def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     """Return stacks of ``size`` rows in which row ``indices[..., i]`` is the sum of the updates i sent to it.
 
@@ -685,6 +758,7 @@ def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     return xp.reshape(out, (*batch, size, c))
 
 
+@computed_in_single
 def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Array:
     """Return the product of the transpose of a sparse matrix with a block, ``sum_i sum_w values[i, w] y[i]``.
 
@@ -739,40 +813,6 @@ def exp_in_place(x: Array) -> Array:
     if array_api_compat.is_torch_array(x):
         return x.exp_()
     return array_namespace(x).exp(x)
-
-
-def is_half(x: Any) -> bool:
-    """Return whether an array holds float16 or bfloat16 numbers."""
-    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
-    return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
-
-
-def widened(x: Array) -> Array:
-    """Return a half-precision array as float32, in which its products accumulate, and any other as it is."""
-    return array_namespace(x).astype(x, array_namespace(x).float32) if is_half(x) else x
-
-
-def computed_in_single(function: Function) -> Function:
-    """Let a function of arrays compute half-precision arguments in float32 and cast floating results back."""
-
-    @functools.wraps(function)
-    def call(*arrays: Any, **options: Any) -> Any:
-        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
-        if half is None:
-            return function(*arrays, **options)
-        wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}
-        return _narrowed(function(*(widened(x) if is_half(x) else x for x in arrays), **wide), half.dtype)
-
-    return cast(Function, call)
-
-
-def _narrowed(result: Any, dtype: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(_narrowed(x, dtype) for x in result)
-    if not is_array(result) or not is_floating(result):
-        return result
-    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
-        return array_namespace(result).astype(result, dtype)
 
 
 def binary_exponents(x: Array, *, otherwise: int = 0) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tnattn import lapack
 from tnattn.arrays import Array, array_namespace, computed_in_single, device, eps, from_host, require_floating, to_host
-from tnattn.scaling import binary_scale, smallest_normal
+from tnattn.scaling import binary_scale, in_square_range
 from tnattn.triangular import cholesky_or_nan, solve_triangular
 
 _NEAR = 0.5  # departure of Q^T Q from the identity that one more Cholesky-QR pass repairs
@@ -169,9 +169,7 @@ def host_row_pivots(a: Array) -> Array | None:
 
 def _device_stack(xp: Any, a: Array) -> tuple[Array, Array]:
     gram = _gram(xp, a)
-    squares = xp.linalg.diagonal(gram)
-    # below, squares of entries have lost digits
-    sound = xp.all(xp.isfinite(squares) & (squares >= smallest_normal(a) / eps(a)), axis=-1)
+    sound = xp.all(in_square_range(xp.linalg.diagonal(gram)), axis=-1)
     q, r, safe = _cholesky_qr_twice(xp, a, gram)
     safe = safe & sound
     if bool(xp.all(safe)):

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from tnattn.arrays import Array, array_namespace, device, dtype_name, from_host, to_host
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps, from_host, to_host
 
 Axis = int | tuple[int, ...] | None
 
@@ -74,3 +74,49 @@ def smallest_normal(x: Array) -> float:
     return {"bfloat16": 2.0**-126, "float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}[
         dtype_name(x.dtype)
     ]
+
+
+def in_square_range(squares: Array) -> Array:
+    """Return, for each sum of squares, whether it is finite and has lost no digits to underflow."""
+    xp = array_namespace(squares)
+    return xp.isfinite(squares) & (squares >= smallest_normal(squares) / eps(squares))
+
+
+def euclidean_norm(x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
+    """Return Euclidean norms over axes, in the dtype of ``x``, summed in float64 where the device has it.
+
+    Digits do not depend on the scale of ``x``, and no norm overflows or vanishes that the dtype can hold.
+    """
+    xp = array_namespace(x)
+    wide = xp.astype(x, accumulator_dtype(x), copy=False)
+    with np.errstate(over="ignore"):
+        sums = xp.sum(wide * wide, axis=axis, keepdims=True)
+        # float64 holds the squares of float32; a device would have to wait for the answer to the other question
+        if eps(wide) < eps(x) or (array_api_compat.is_numpy_array(x) and bool(xp.all(in_square_range(sums)))):
+            norms = xp.sqrt(sums)
+        else:
+            scale = binary_scale(wide, axis=axis)
+            scaled = wide / scale
+            norms = scale * xp.sqrt(xp.sum(scaled * scaled, axis=axis, keepdims=True))
+        norms = xp.astype(norms, x.dtype, copy=False)
+    axes = (axis,) if isinstance(axis, int) else tuple(range(x.ndim)) if axis is None else axis
+    return norms if keepdims else xp.squeeze(norms, axis=axes)
+
+
+def exponent_of(scale: Array) -> Array:
+    """Return e, a whole number in the dtype of powers of two 2^e."""
+    xp = array_namespace(scale)
+    return xp.round(xp.log2(scale))
+
+
+def times_power_of_two(x: Array, exponent: Array) -> Array:
+    """Return ``x 2^e`` for whole numbers e of any size, which overflows or vanishes only where the product does."""
+    xp = array_namespace(x, exponent)
+    # a step keeps the sign of e, so that no intermediate number leaves the range before the product does
+    step = xp.full_like(exponent, 100.0 if eps(x) > 1e-10 else 1000.0)
+    two = xp.full_like(exponent, 2.0)
+    with np.errstate(over="ignore", under="ignore"):
+        for _ in range(16):
+            part = xp.maximum(xp.minimum(exponent, step), -step)
+            x, exponent = x * two**part, exponent - part
+    return x

@@ -7,9 +7,10 @@ import array_api_compat
 import numpy as np
 
 from tnattn import lapack
-from tnattn.arrays import Array, array_namespace, to_host
+from tnattn.arrays import Array, array_namespace, computed_in_single, to_host
 
 
+@computed_in_single
 def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False) -> Array:
     """Return the solution x of ``a x = b`` (of ``a^T x = b`` if transpose) for triangular a.
 
@@ -50,6 +51,7 @@ def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False
     return xp.linalg.solve(xp.matrix_transpose(triangle) if transpose else triangle, b)
 
 
+@computed_in_single
 def cholesky(a: Array) -> Array:
     """Return the lower Cholesky factor of a stack of symmetric positive definite matrices (..., n, n).
 

@@ -369,6 +369,35 @@ def test_device_draws_repeat_with_the_seed_and_advance_with_use(xp, draw):
     assert not np.array_equal(first, to_host(DRAWS[draw](other, like)))
 
 
+def _cast_dtypes(xp):
+    names = ["float32", "float64"] if xp.dtype == "float64" else ["float32"]
+    return names + [name for name in ("float16", "bfloat16") if hasattr(xp.namespace, name) and "strict" not in xp.name]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("draw", DRAWS)
+def test_the_seed_decides_whatever_the_dtype(xp, draw, source):
+    """The draw of every dtype is that of the widest one, cast; the control draws float32 as NumPy would."""
+    wide = DRAWS[draw](SOURCES[source](7), xp.asarray(np.ones(1)))
+    for name in _cast_dtypes(xp):
+        namespace = array_namespace(wide)
+        like = namespace.astype(xp.asarray(np.ones(1)), getattr(namespace, name))
+        drawn = DRAWS[draw](SOURCES[source](7), like)
+        assert drawn.dtype == like.dtype
+        np.testing.assert_allclose(to_host(drawn).astype(float), to_host(wide), rtol=eps(like), atol=eps(like))
+    narrow = rng(7).standard_normal((50, 4), dtype=np.float32)
+    assert np.abs(narrow - rng(7).standard_normal((50, 4))).max() > 1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_uniform_numbers_stay_below_one_in_narrow_dtypes(xp, source):
+    """Of 20,000 numbers about five round to one in float16, and forty in bfloat16."""
+    for name in _cast_dtypes(xp):
+        namespace = array_namespace(xp.asarray(np.ones(1)))
+        like = namespace.astype(xp.asarray(np.ones(1)), getattr(namespace, name))
+        assert to_host(uniform(SOURCES[source](0), (20_000,), like=like)).max() < 1
+
+
 @only_standin
 def test_device_draws_move_nothing(xp):
     like, source = xp.asarray(np.ones(1)), DeviceDraws(0)

@@ -1,11 +1,13 @@
 """Every property that the gallery declares."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tnattn import gallery
+from tnattn.gallery import declared
 from tnattn.gallery.generators import PEAK
 
 FAMILIES = gallery.problems()
@@ -45,6 +47,15 @@ def test_a_seed_means_one_problem(name):
 def test_few_tokens_are_enough(name, n):
     problem = FAMILIES[name](n, 4, 1, rng=np.random.default_rng(3))
     assert np.all(np.isfinite(problem.output))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ties_are_ties_up_to_rounding_and_no_further(dtype):
+    """A key moved by its last digits stays tied; one moved by a thousandth, the control, does not."""
+    problem = FAMILIES["ties"](33, 8, 2, rng=np.random.default_rng(1), dtype=dtype)
+    for moved, tied in ((np.finfo(dtype).eps, True), (1e-3, False)):
+        k = problem.k * (1 + moved * (np.arange(33) % 2)[:, None]).astype(dtype)
+        assert declared.has_ties(replace(problem, k=k)) is tied
 
 
 def test_a_needle_is_found_by_the_weight_it_was_planted_with():

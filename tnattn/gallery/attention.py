@@ -84,9 +84,9 @@ _FAMILIES = (
     ),
     ProblemFamily(
         "ties",
-        "every key occurs twice, with different values: the largest score is attained twice",
+        "every key occurs twice, with different values: the largest score is attained twice, up to rounding",
         generators.ties,
-        (Property("the largest score of every row is attained at least twice", declared.has_ties),),
+        (Property("the largest score of every row is attained at least twice, up to rounding", declared.has_ties),),
     ),
     ProblemFamily(
         "huge_logits",

@@ -3,21 +3,70 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import functools
 import math
 from typing import Any, final
 
 from scipy.sparse.linalg import LinearOperator
 
-from tnattn.arrays import Array, array_namespace, device, dtype_name, from_host, to_host
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    device,
+    dtype_name,
+    from_host,
+    is_array,
+    is_half,
+    require_floating,
+    to_host,
+    widened,
+)
 from tnattn.scalars import Parameters
+
+
+def in_single(value: Any) -> Any:
+    """Return a structure, or a part of one, with float32 arrays in place of those in half precision."""
+    if is_array(value):
+        return widened(value)
+    if isinstance(value, tuple):
+        return tuple(in_single(part) for part in value)
+    if isinstance(value, Transposed):
+        return Transposed(in_single(value.mT))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type) or not hasattr(value, "like"):
+        return value
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+    return dataclasses.replace(value, **{name: in_single(part) for name, part in fields.items()})
+
+
+def _computed_in_single(compute: Any) -> Any:
+    """Let a method of a structure in half precision, or of a half-precision factor, compute in float32."""
+
+    @functools.wraps(compute)
+    def call(self: Any, *factors: Array) -> Array:
+        if not is_half(self.like) and not any(is_half(x) for x in factors):
+            return compute(self, *factors)
+        single = in_single(self)
+        result = compute(single, *(widened(x) for x in factors))
+        narrow = is_half(self.like) and all(is_half(x) for x in factors)
+        return array_namespace(result).astype(result, self.dtype) if narrow else result
+
+    return call
 
 
 class StructuredMatrix(Parameters, abc.ABC):
     """A stack of m-by-n matrices, immutable; the last two axes are the matrix, all others are batch.
 
     A subclass provides ``shape``, ``dtype``, ``storage``, ``like``, the products with it and with its transpose,
-    and the dense form. Everything else follows.
+    and the dense form. Everything else follows. Matrices in float16 and bfloat16 multiply in float32, and the result is
+    cast back.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("_matmul", "_rmatmul", "to_dense"):
+            if name in cls.__dict__:
+                setattr(cls, name, _computed_in_single(cls.__dict__[name]))
 
     @property
     @abc.abstractmethod
@@ -44,11 +93,15 @@ class StructuredMatrix(Parameters, abc.ABC):
 
     @abc.abstractmethod
     def to_dense(self) -> Array:
-        """The stack as one array, (..., m, n)."""
+        """The stack as one array, (..., m, n), writable, which shares memory with nothing."""
 
     @abc.abstractmethod
     def matmul_flops(self, columns: int) -> int:
         """Floating point operations of a product with ``columns`` columns, over the whole stack."""
+
+    def dense_view(self) -> Array:
+        """Return the stack as one array, (..., m, n), for reading: it may be an array of the structure itself."""
+        return self.to_dense()
 
     @property
     def dtype(self) -> Any:
@@ -91,6 +144,7 @@ class StructuredMatrix(Parameters, abc.ABC):
             raise TypeError(
                 f"the right factor must be an array of shape (..., {self.shape[-1]}, c); got {type(x).__name__}"
             )
+        require_floating(x, "the right factor")
         vector = len(shape) == 1
         if shape[-1 if vector else -2] != self.shape[-1]:
             raise ValueError(
@@ -157,6 +211,9 @@ class Transposed(StructuredMatrix):
 
     def to_dense(self) -> Array:
         return self._matrix.to_dense().mT
+
+    def dense_view(self) -> Array:
+        return self._matrix.dense_view().mT
 
     def matmul_flops(self, columns: int) -> int:
         return self._matrix.matmul_flops(columns)

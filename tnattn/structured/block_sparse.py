@@ -12,6 +12,8 @@ from tnattn.arrays import (
     device,
     parallel_map,
     prefers_host_tiles,
+    require_floating,
+    require_integer,
     scatter_rows,
 )
 from tnattn.structured.base import StructuredMatrix
@@ -47,6 +49,8 @@ class BlockSparse(StructuredMatrix):
     kept: Array | None = None
 
     def __post_init__(self) -> None:
+        require_floating(self.values, "values")
+        require_integer(self.indices, "indices")
         blocks, size, width = self.values.shape[-3:]
         if tuple(self.indices.shape[-2:]) != (blocks, width):
             raise ValueError(
@@ -88,8 +92,9 @@ class BlockSparse(StructuredMatrix):
         update = self.values.mT @ in_blocks(y, self.values.shape[-2])  # (..., p, s, c)
         batch = tuple(update.shape[:-3])
         flat = xp.broadcast_to(self.indices, (*batch, *self.indices.shape[-2:]))
-        rows = xp.reshape(update, (*batch, -1, y.shape[-1]))
-        return scatter_rows(rows, xp.reshape(flat, (*batch, -1)), self.columns)
+        count = math.prod(self.indices.shape[-2:])  # spelled out, for -1 has no meaning in an empty stack
+        rows = xp.reshape(update, (*batch, count, y.shape[-1]))
+        return scatter_rows(rows, xp.reshape(flat, (*batch, count)), self.columns)
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)

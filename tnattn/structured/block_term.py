@@ -11,7 +11,7 @@ from tnattn.arrays import Array, array_namespace, contract, device
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
-from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches
+from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real
 from tnattn.structured.tucker import TuckerTensor
 
 
@@ -33,6 +33,7 @@ class BlockTermTensor(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
+        require_real(core=self.core, factors=self.factors)
         order = len(self.factors)
         if not 1 <= order <= 11 or self.core.ndim <= order or any(u.ndim < 3 for u in self.factors):
             raise ValueError(

@@ -56,7 +56,9 @@ class Sum(StructuredMatrix):
         return reduce(lambda a, b: a + b, (term._rmatmul(y) for term in self.terms))
 
     def to_dense(self) -> Array:
-        return reduce(lambda a, b: a + b, (term.to_dense() for term in self.terms))
+        if len(self.terms) == 1:
+            return self.terms[0].to_dense()
+        return reduce(lambda a, b: a + b, (term.dense_view() for term in self.terms))
 
     def matmul_flops(self, columns: int) -> int:
         return sum(term.matmul_flops(columns) for term in self.terms) + (len(self.terms) - 1) * columns * (
@@ -94,7 +96,7 @@ class Product(StructuredMatrix):
         return self.right._rmatmul(self.left._rmatmul(y))
 
     def to_dense(self) -> Array:
-        return self.left._matmul(self.right.to_dense())
+        return self.left._matmul(self.right.dense_view())
 
     def matmul_flops(self, columns: int) -> int:
         return self.left.matmul_flops(columns) + self.right.matmul_flops(columns)
@@ -136,7 +138,7 @@ class Columns(StructuredMatrix):
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
         batch = self.batch
-        parts = [block.to_dense() for block in self.blocks]
+        parts = [block.dense_view() for block in self.blocks]
         return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-1)
 
     def matmul_flops(self, columns: int) -> int:
@@ -180,7 +182,7 @@ class Rows(StructuredMatrix):
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
         batch = self.batch
-        parts = [block.to_dense() for block in self.blocks]
+        parts = [block.dense_view() for block in self.blocks]
         return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-2)
 
     def matmul_flops(self, columns: int) -> int:
@@ -221,7 +223,7 @@ class BlockDiagonal(StructuredMatrix):
         xp = array_namespace(self.like)
         batch, columns, rows, start = self.batch, self.shape[-1], [], 0
         for block in self.blocks:
-            part = block.to_dense()
+            part = block.dense_view()
             part = xp.broadcast_to(part, (*batch, *part.shape[-2:]))
             zeros = xp.zeros_like(part[..., :1])
             before = xp.broadcast_to(zeros, (*part.shape[:-1], start))

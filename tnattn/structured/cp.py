@@ -12,7 +12,7 @@ from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
-from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, tensorly
+from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +32,7 @@ class CPTensor(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
+        require_real(weights=self.weights, factors=self.factors)
         if not 1 <= len(self.factors) <= 12:
             raise ValueError(f"{len(self.factors)} factors are given; one for each of 1 to 12 modes is needed")
         widths = tuple(int(u.shape[-1]) for u in self.factors)

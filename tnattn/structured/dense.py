@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, stacked_matmul
+from tnattn.arrays import Array, array_namespace, require_floating, stacked_matmul
 from tnattn.linalg import transposed_product
 from tnattn.structured.base import StructuredMatrix
 
@@ -22,6 +22,7 @@ class Dense(StructuredMatrix):
     array: Array
 
     def __post_init__(self) -> None:
+        require_floating(self.array, "array")
         if self.array.ndim < 2:
             raise ValueError(f"array must have at least two axes; got shape {tuple(self.array.shape)}")
 
@@ -44,6 +45,9 @@ class Dense(StructuredMatrix):
         return transposed_product(self.array, y)
 
     def to_dense(self) -> Array:
+        return array_namespace(self.array).asarray(self.array, copy=True)
+
+    def dense_view(self) -> Array:
         return self.array
 
     def matmul_flops(self, columns: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device
+from tnattn.arrays import Array, array_namespace, device, require_floating
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -19,6 +19,11 @@ class Diagonal(StructuredMatrix):
     """
 
     diagonal: Array
+
+    def __post_init__(self) -> None:
+        require_floating(self.diagonal, "diagonal")
+        if self.diagonal.ndim < 1:
+            raise ValueError("diagonal has no axis; give (..., n)")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import opt_einsum
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, expanded, require_floating
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -33,6 +33,8 @@ class KhatriRao(StructuredMatrix):
         shapes = [tuple(u.shape) for u in self.factors]
         if not 1 <= len(shapes) <= 20 or any(len(shape) < 2 for shape in shapes):
             raise ValueError(f"factors have shapes {shapes}; give 1 to 20, each with at least two axes")
+        for u in self.factors:
+            require_floating(u, "factors")
         if len({shape[-1] for shape in shapes}) != 1:
             raise ValueError(f"factors have shapes {shapes}; all must have the same number of columns")
         try:
@@ -81,6 +83,8 @@ class KhatriRao(StructuredMatrix):
     def to_dense(self) -> Array:
         modes, terms = self._network()
         product = contract(f"{terms}->...{modes}R", *self.factors)
+        if len(self.factors) == 1:  # nothing was multiplied: a view of the only factor
+            product = array_namespace(product).asarray(product, copy=True)
         return self._shaped(product, self.factors[0], self.shape[-2:], len(modes) + 1)
 
     def matmul_flops(self, columns: int) -> int:
@@ -97,4 +101,4 @@ class KhatriRao(StructuredMatrix):
     def _shaped(self, product: Array, x: Array, matrix: tuple[int, ...], trailing: int) -> Array:
         xp, batch = array_namespace(product), broadcast_shape(self._batch(), x.shape[:-2])
         flat = xp.reshape(product, (*product.shape[: product.ndim - trailing], *matrix))
-        return xp.broadcast_to(flat, (*batch, *matrix))
+        return expanded(flat, (*batch, *matrix))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.arrays import Array, array_namespace, broadcast_shape, require_floating
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -30,6 +30,8 @@ class Kronecker(StructuredMatrix):
         if not self.factors or any(a.ndim < 2 for a in self.factors):
             shapes = [tuple(a.shape) for a in self.factors]
             raise ValueError(f"factors have shapes {shapes}; give at least one, each with at least two axes")
+        for a in self.factors:
+            require_floating(a, "factors")
         _common_batch(self.factors, trailing=2)
 
     @property
@@ -53,7 +55,7 @@ class Kronecker(StructuredMatrix):
 
     def to_dense(self) -> Array:
         xp = array_namespace(*self.factors)
-        dense = self.factors[0]
+        dense = xp.asarray(self.factors[0], copy=True)
         for a in self.factors[1:]:
             product = dense[..., :, None, :, None] * a[..., None, :, None, :]
             rows, columns = dense.shape[-2] * a.shape[-2], dense.shape[-1] * a.shape[-1]
@@ -90,6 +92,8 @@ class KroneckerSum(StructuredMatrix):
                 f"left {tuple(self.left.shape)} and right {tuple(self.right.shape)} must have the shapes "
                 "(..., r, m_1, n_1) and (..., r, m_2, n_2) with one number of terms r"
             )
+        require_floating(self.left, "left")
+        require_floating(self.right, "right")
         _common_batch((self.left, self.right), trailing=3)
 
     @property

@@ -6,7 +6,7 @@ import abc
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array
+from tnattn.arrays import Array, require_floating
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -67,6 +67,8 @@ class LowRank(Factored):
     right: Array
 
     def __post_init__(self) -> None:
+        require_floating(self.left, "left")
+        require_floating(self.right, "right")
         if self.left.shape[-1] != self.right.shape[-2]:
             raise ValueError(
                 f"left has {self.left.shape[-1]} columns and right has {self.right.shape[-2]} rows; they must agree"

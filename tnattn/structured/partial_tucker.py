@@ -11,7 +11,7 @@ from tnattn.arrays import Array, array_namespace, contract, device
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
-from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, tensorly
+from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 from tnattn.structured.tucker import TuckerTensor
 
 
@@ -40,6 +40,7 @@ class PartialTuckerTensor(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
+        require_real(core=self.core, factors=self.factors)
         object.__setattr__(self, "modes", tuple(self.modes))
         if self.core.ndim < self.order or not 1 <= self.order <= 12:
             raise ValueError(

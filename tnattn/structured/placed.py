@@ -83,7 +83,7 @@ class Placed(StructuredMatrix):
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
-        dense, width = self.blocks.to_dense(), self.blocks.shape[-1]
+        dense, width = self.blocks.dense_view(), self.blocks.shape[-1]
         out = xp.zeros(self.shape, dtype=dense.dtype, device=device(dense))
         for block, (whole, own) in enumerate(self._places()):
             part = dense if self.shared else dense[block, ...]

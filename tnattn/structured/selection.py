@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_rows
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    broadcast_shape,
+    device,
+    require_floating,
+    require_integer,
+    scatter_rows,
+)
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 
@@ -26,6 +34,10 @@ class Selection(StructuredMatrix):
     indices: Array
     columns: int
     prototype: Array
+
+    def __post_init__(self) -> None:
+        require_floating(self.prototype, "prototype")
+        require_integer(self.indices, "indices")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, parallel_map, scatter_products, scatter_rows
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    broadcast_shape,
+    device,
+    parallel_map,
+    require_floating,
+    require_integer,
+    scatter_products,
+    scatter_rows,
+)
 from tnattn.structured.base import StructuredMatrix
 
 _BLOCK = 1 << 22  # gathered scalars held at a time by a product
@@ -30,6 +40,8 @@ class Sparse(StructuredMatrix):
     columns: int
 
     def __post_init__(self) -> None:
+        require_floating(self.values, "values")
+        require_integer(self.indices, "indices")
         if tuple(self.indices.shape[-2:]) != tuple(self.values.shape[-2:]):
             raise ValueError(
                 f"values {tuple(self.values.shape)} and indices {tuple(self.indices.shape)} must share "

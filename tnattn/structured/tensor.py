@@ -5,21 +5,20 @@ from __future__ import annotations
 import abc
 import importlib
 import math
-import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
 import opt_einsum
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
+from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating, widened
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.network import MODES as MODES
+from tnattn.structured.network import Term as Term
+from tnattn.structured.network import contracted, network_norm
 
-MODES = string.ascii_lowercase  # one letter for each mode in a network; bonds are upper case
 COLUMN = "Z"  # the letter of the columns of a right factor
-
-Term = tuple[str, Array]
 
 
 class StructuredTensor(Parameters, abc.ABC):
@@ -103,20 +102,21 @@ class StructuredTensor(Parameters, abc.ABC):
 
     @final
     def to_dense(self) -> Array:
-        """Return the stack as one array."""
-        xp = array_namespace(self.like)
-        return xp.broadcast_to(_contracted(self.network(), MODES[: self.order]), self.shape)
+        """Return the stack as one array, which the caller may write to."""
+        terms = self.network()
+        formed = contracted(terms, MODES[: self.order])
+        if len(terms) == 1:  # nothing was multiplied: a view of the only array
+            formed = array_namespace(formed).asarray(formed, copy=True)
+        return expanded(formed, self.shape)
 
     def norm(self) -> Array:
-        """Return the Frobenius norms (...), from the network contracted with itself.
+        """Return the Frobenius norms (...), to rounding of the terms that the tensor is a sum of.
 
-        Absolute error of the order of the square root of eps times the norm of the terms: a canonical polyadic tensor
-        with terms that cancel loses digits.
+        See :func:`tnattn.structured.network.network_norm`; a tensor of more than four million entries after
+        compression loses half of the digits where its terms cancel.
         """
-        xp = array_namespace(self.like)
-        mirror = [("".join(c if c in MODES else _twin(c) for c in letters), a) for letters, a in self.network()]
-        square = _contracted([*self.network(), *mirror], "")
-        return xp.sqrt(xp.maximum(xp.broadcast_to(square, self.batch), xp.zeros_like(square)))
+        norm = network_norm([(letters, widened(array)) for letters, array in self.network()], self.batch)
+        return array_namespace(norm).astype(norm, self.dtype, copy=False)
 
     @final
     def as_matrix(self, rows: Sequence[int], columns: Sequence[int]) -> StructuredMatrix:
@@ -182,19 +182,16 @@ class TensorMatrix(StructuredMatrix):
         xp, sizes = array_namespace(x), self.tensor.sizes
         folded = xp.reshape(x, (*x.shape[:-2], *(sizes[j] for j in summed), x.shape[-1]))
         terms = [*self.tensor.network(), ("".join(MODES[j] for j in summed) + COLUMN, folded)]
-        product = _contracted(terms, "".join(MODES[j] for j in kept) + COLUMN)
+        product = contracted(terms, "".join(MODES[j] for j in kept) + COLUMN)
         batch = broadcast_shape(self.tensor.batch, tuple(x.shape[:-2]))
-        return xp.reshape(
-            xp.broadcast_to(product, (*batch, *product.shape[product.ndim - len(kept) - 1 :])),
-            (*batch, math.prod(sizes[j] for j in kept), x.shape[-1]),
-        )
+        wide = expanded(product, (*batch, *product.shape[product.ndim - len(kept) - 1 :]))
+        return xp.reshape(wide, (*batch, math.prod(sizes[j] for j in kept), x.shape[-1]))
 
     def to_dense(self) -> Array:
-        xp = array_namespace(self.like)
-        letters = "".join(MODES[j] for j in (*self.rows, *self.columns))
-        moved = _contracted(self.tensor.network(), letters)
-        batch = moved.shape[: moved.ndim - self.tensor.order]
-        return xp.broadcast_to(xp.reshape(moved, (*batch, *self.shape[-2:])), self.shape)
+        xp, dense = array_namespace(self.tensor.like), self.tensor.to_dense()
+        first = len(self.tensor.batch)
+        moved = xp.permute_dims(dense, (*range(first), *(first + j for j in (*self.rows, *self.columns))))
+        return xp.reshape(moved, self.shape)
 
     def matmul_flops(self, columns: int) -> int:
         terms = self.tensor.network()
@@ -222,16 +219,13 @@ def require_agreeing_batches(arrays: Sequence[Array], trailing: Sequence[int]) -
         raise ValueError(f"batch axes {batches} do not broadcast; give all parts the same leading axes") from error
 
 
+def require_real(**parts: Array | tuple[Array, ...]) -> None:
+    """Raise TypeError unless all arrays of a tensor hold real floating-point numbers."""
+    for name, part in parts.items():
+        for array in part if isinstance(part, tuple) else (part,):
+            require_floating(array, name)
+
+
 def tensorly(module: str) -> Any:
     """Return a module of TensorLy, imported when it is first wanted."""
     return importlib.import_module(f"tensorly.{module}")
-
-
-def _twin(letter: str) -> str:
-    """Return a second letter for a bond; bonds use the first half of the upper case letters."""
-    return string.ascii_uppercase[string.ascii_uppercase.index(letter) + 12]
-
-
-def _contracted(terms: Sequence[Term], output: str) -> Array:
-    expression = ",".join(f"...{letters}" for letters, _ in terms)
-    return contract(f"{expression}->...{output}", *(array for _, array in terms))

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
-from tnattn.structured.base import StructuredMatrix
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device, is_half
+from tnattn.linalg import orthonormalise_with_factor
+from tnattn.scaling import binary_scale, euclidean_norm, exponent_of, times_power_of_two
+from tnattn.structured.base import StructuredMatrix, in_single
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
-from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, tensorly
+from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 
 MOST_CORES = 20  # letters of modes and bonds, and of batch axes beside them, must suffice
 
@@ -36,6 +38,7 @@ class TensorTrain(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
+        require_real(cores=self.cores)
         if not 1 <= len(self.cores) <= MOST_CORES or any(core.ndim < 3 for core in self.cores):
             shapes = [tuple(core.shape) for core in self.cores]
             raise ValueError(f"cores have shapes {shapes}; give 1 to {MOST_CORES} cores with at least three axes")
@@ -72,18 +75,48 @@ class TensorTrain(StructuredTensor):
         return [(bonds[j] + MODES[j] + bonds[j + 1], core) for j, core in enumerate(self.cores)]
 
     def inner(self, other: TensorTrain) -> Array:
-        """Return the inner products (...) with another train of the same sizes: O(d n r^3)."""
+        """Return the inner products (...) with another train of the same sizes: O(d n r^3).
+
+        To rounding of ``|X| |Y|``, whatever the scales of the cores.
+        """
         self._require_same_sizes(other)
-        left = contract("...anb,...cnd->...bd", self.cores[0], other.cores[0])
-        for a, b in zip(self.cores[1:], other.cores[1:], strict=True):
-            left = contract("...ac,...anb,...cnd->...bd", left, a, b)
-        return left[..., 0, 0]
+        if is_half(self.like):
+            product = in_single(self).inner(in_single(other))
+            return array_namespace(product).astype(product, self.dtype)
+        xp = array_namespace(*self.cores, *other.cores)
+        batch = broadcast_shape(self.batch, other.batch)
+        left = xp.ones((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
+        exponent = xp.zeros((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
+        for a, b in zip(self.cores, other.cores, strict=True):
+            # powers of two keep products of many cores within the range of the dtype
+            scales = [binary_scale(core, axis=(-3, -2, -1)) for core in (a, b)]
+            left = contract("...ac,...anb,...cnd->...bd", left, a / scales[0], b / scales[1])
+            scale = binary_scale(left, axis=(-2, -1))
+            left = left / scale
+            for taken in (scale, *(s[..., 0] for s in scales)):
+                exponent = exponent + exponent_of(taken)
+        return times_power_of_two(left, exponent)[..., 0, 0]
 
     def norm(self) -> Array:
-        """Return the Frobenius norms (...), from the inner product with itself: absolute error sqrt(eps) |X|."""
-        xp = array_namespace(*self.cores)
-        square = self.inner(self)
-        return xp.sqrt(xp.maximum(xp.broadcast_to(square, self.batch), xp.zeros_like(square)))
+        """Return the Frobenius norms (...) from a sweep of orthonormal factorizations, O(d n r^3).
+
+        To rounding of the trains that were added up to this one: a difference keeps its digits.
+        """
+        if is_half(self.like):
+            norm = in_single(self).norm()
+            return array_namespace(norm).astype(norm, self.dtype)
+        xp, batch = array_namespace(*self.cores), self.batch
+        factor = xp.ones((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
+        exponent = xp.zeros((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
+        for core in reversed(self.cores):
+            scale = binary_scale(core, axis=(-3, -2, -1))
+            moved = contract("...anb,...bc->...anc", core / scale, factor)
+            rows = xp.reshape(moved, (*moved.shape[:-3], moved.shape[-3], moved.shape[-2] * moved.shape[-1]))
+            factor = xp.matrix_transpose(_triangle(xp.matrix_transpose(rows)))
+            size = binary_scale(factor, axis=(-2, -1))
+            factor, exponent = factor / size, exponent + exponent_of(size) + exponent_of(scale[..., 0])
+        norm = euclidean_norm(factor, axis=(-2, -1), keepdims=True)
+        return times_power_of_two(norm, exponent)[..., 0, 0]
 
     def hadamard(self, other: TensorTrain) -> TensorTrain:
         """Return the entrywise product: cores are Kronecker products of slices, ranks multiply."""
@@ -107,7 +140,7 @@ class TensorTrain(StructuredTensor):
         return TensorTrain(tuple(_joined(a, b, first=j == 0, last=j == last) for j, (a, b) in pairs))
 
     def __sub__(self, other: TensorTrain) -> TensorTrain:
-        """Subtract a train; the norm of a difference of near equals has an absolute error of sqrt(eps) |X|."""
+        """Subtract a train; the norm of a difference of near equals has an absolute error of eps |X|."""
         return self + (-1.0) * other if isinstance(other, TensorTrain) else NotImplemented
 
     def __mul__(self, factor: float) -> TensorTrain:
@@ -149,6 +182,11 @@ class TensorTrain(StructuredTensor):
     @classmethod
     def from_tensorly(cls, tensor: Any) -> TensorTrain:
         return TensorTrain(tuple(tensor))
+
+
+def _triangle(columns: Array) -> Array:
+    """Return a matrix of as many columns and the same inner products between them, and no more rows than columns."""
+    return columns if columns.shape[-2] <= columns.shape[-1] else orthonormalise_with_factor(columns)[1]
 
 
 def _joined(a: Array, b: Array, *, first: bool, last: bool) -> Array:

@@ -6,7 +6,7 @@ import abc
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device, parallel_map, scatter_rows
+from tnattn.arrays import Array, array_namespace, device, parallel_map, require_floating, require_integer, scatter_rows
 from tnattn.fast_transforms import cosine_transform, hadamard_transform
 from tnattn.structured.base import StructuredMatrix
 
@@ -79,6 +79,10 @@ class SubsampledTransform(StructuredMatrix):
     signs: Array
     chosen: Array
     scale: float
+
+    def __post_init__(self) -> None:
+        require_floating(self.signs, "signs")
+        require_integer(self.chosen, "chosen")
 
     @property
     def shape(self) -> tuple[int, ...]:

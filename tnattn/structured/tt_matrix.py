@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device
+from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device, expanded, require_floating
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -37,6 +37,8 @@ class TTMatrix(StructuredMatrix):
         if not self.cores or any(core.ndim < 4 for core in self.cores):
             shapes = [tuple(core.shape) for core in self.cores]
             raise ValueError(f"cores have shapes {shapes}; give at least one, each with at least four axes")
+        for core in self.cores:
+            require_floating(core, "cores")
         left, right = ([int(core.shape[axis]) for core in self.cores] for axis in (-4, -1))
         if left[0] != 1 or right[-1] != 1 or left[1:] != right[:-1]:
             raise ValueError(
@@ -92,7 +94,7 @@ class TTMatrix(StructuredMatrix):
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
         identity = xp.eye(self.shape[-1], dtype=self.dtype, device=device(self.like))
-        return xp.broadcast_to(self._matmul(identity), self.shape)
+        return expanded(self._matmul(identity), self.shape)
 
     def matmul_flops(self, columns: int) -> int:
         total, done, rest = 0, 1, self.padded[1] * columns

@@ -11,7 +11,7 @@ from tnattn.arrays import Array, contract
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
-from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, tensorly
+from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +31,7 @@ class TuckerTensor(StructuredTensor):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
+        require_real(core=self.core, factors=self.factors)
         order = len(self.factors)
         if not 1 <= order <= 12 or self.core.ndim < order:
             raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, to_host
 from tnattn.structured.base import StructuredMatrix
 from tnattn.testing.report import Finding, NotApplicable, Report, Violation
+from tnattn.testing.structure_laws import LAWS
 
 _ROUNDING = 64.0  # sums in another order; in units of the longest side times eps
 
@@ -28,7 +29,8 @@ def check_structured(matrix: StructuredMatrix, *, seed: int = 0, storage: int | 
     Raises
     ------
     ConformanceError
-        If a product, an adjoint, an entry, a shape, a dtype or a count is wrong.
+        If a product, an adjoint, an entry, a shape, a dtype or a count is wrong; if a result shares memory with the
+        matrix, or depends on scale, layout or kind of a factor; see :mod:`tnattn.testing.structure_laws`.
     """
     laws: dict[str, Callable[[StructuredMatrix, np.random.Generator], None]] = {
         "dense": _dense_fits,
@@ -40,6 +42,7 @@ def check_structured(matrix: StructuredMatrix, *, seed: int = 0, storage: int | 
         "operator": _operator_agrees,
         "flops": _flops_are_counted,
         "storage": lambda m, _: _storage_is_counted(m, storage),
+        **LAWS,
     }
     findings = [_find(name, law, matrix, seed) for name, law in laws.items()]
     return Report(repr(matrix), tuple(findings)).require_conformance()
