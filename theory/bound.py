@@ -64,6 +64,8 @@ class Prediction:
         Value that the error never exceeds, where the guarantee states one.
     spread : ndarray or None
         Bound on the relative variance of the error, where the guarantee states one.
+    left_out : ndarray or None
+        Entries, of the shape of ``value``, of heads with bad rows: nothing is said about them.
     """
 
     value: Values
@@ -72,6 +74,7 @@ class Prediction:
     condition: Values = field(default_factory=lambda: np.ones(()))
     ceiling: Values | None = None
     spread: Values | None = None
+    left_out: npt.NDArray[np.bool_] | None = None
 
     def scaled(self, factor: float) -> Prediction:
         """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""

@@ -83,7 +83,10 @@ def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
 def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> Evidence:
     """Return errors, right-hand sides and allowances with the entries of the stack on one axis."""
     trials, shape = errors.shape[0], errors.shape[1:]
-    finite = np.isfinite(errors).all(axis=0).ravel()
+    finite = np.isfinite(errors).all(axis=0)
+    if prediction.left_out is not None:
+        finite &= ~np.broadcast_to(prediction.left_out, errors.shape).any(axis=0)
+    finite = finite.ravel()
     rounded = rounding_slack(b, target, prediction.value, prediction.condition)
 
     def flat(array: Values, rows: int) -> Values:

@@ -47,7 +47,7 @@ def _corners(rng: np.random.Generator) -> Instance:
 
 
 def _pair(rng: np.random.Generator) -> Instance:
-    return Embedding(30), rng.standard_normal((40, 2))
+    return Embedding(120), rng.standard_normal((40, 2))
 
 
 def _sparse_pair(rng: np.random.Generator) -> Instance:

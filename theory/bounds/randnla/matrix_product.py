@@ -249,7 +249,7 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
     error=errors.matrix_frobenius_squared,
     guarantee=ExactExpectation(spread=lambda method, target: chaos_spread(method.size)),
     source=Source("Achlioptas 2003", "second moments, re-derived"),
-    extremal=lambda rng: _one_term(rng, SketchedProduct(40)),
+    extremal=lambda rng: _one_term(rng, SketchedProduct(120)),
     generic=lambda rng: _random(rng, SketchedProduct(20, Rademacher())),
 )
 def product_sketch_variance(method: SketchedProduct, target: Any) -> Values:
