@@ -192,5 +192,6 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
 
 def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
     """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
-    quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
+        quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
     return quotient, np.ones(quotient.shape[1:])
