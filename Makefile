@@ -16,7 +16,7 @@ create = test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 install = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test slow kernels strict optimised mutants gpu dev lint types bench clean help
+.PHONY: demo test slow kernels strict optimised mutants gpu dev lint types bench power clean help
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -80,6 +80,9 @@ bench: $(VENV)/.dev ## time against the peers; regenerates the tables in tests/b
 
 mutants: $(VENV)/.mutants ## mutations that no test notices, of MODULES or all; hours; writes tests/benchmarks/results/mutants.md
 	$(BIN)/python tests/mutation/run.py $(MODULES)
+
+power: $(VENV)/.dev ## how often the verdicts refute a wrong constant; regenerates tests/benchmarks/results/verdict_power.md
+	$(BIN)/python tests/benchmarks/run.py verdict_power
 
 clean: ## remove the environment and the results
 	rm -rf $(VENV) $(OUT)

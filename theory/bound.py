@@ -64,6 +64,8 @@ class Prediction:
         Value that the error never exceeds, where the guarantee states one.
     spread : ndarray or None
         Bound on the relative variance of the error, where the guarantee states one.
+    left_out : ndarray or None
+        Entries, of the shape of ``value``, of heads with bad rows: nothing is said about them.
     """
 
     value: Values
@@ -72,6 +74,7 @@ class Prediction:
     condition: Values = field(default_factory=lambda: np.ones(()))
     ceiling: Values | None = None
     spread: Values | None = None
+    left_out: npt.NDArray[np.bool_] | None = None
 
     def scaled(self, factor: float) -> Prediction:
         """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""
@@ -102,6 +105,8 @@ class Bound:
         Factor of the right-hand side that the data must refute on ``extremal``; None where no such instance is known.
     no_control : str
         The reason why no instance shows a wrong constant, where ``must_fail`` is None.
+    sharpest : mapping
+        Parameters of the statement at which it is nearly sharp on ``extremal``, where these are not the defaults.
     parameters : mapping
         Parameters of the statement, such as a failure probability.
     """
@@ -117,6 +122,7 @@ class Bound:
     generic: Callable[[np.random.Generator], Instance] | None = None
     must_fail: float | None = 0.3
     no_control: str = ""
+    sharpest: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
     factor: float = 1.0
 
@@ -198,6 +204,10 @@ class Bound:
         """Return the false theorem with the right-hand side times a factor, as a control."""
         return replace(self, factor=self.factor * factor)
 
+    def on_extremal(self) -> Bound:
+        """Return the theorem at the parameters of its statement that ``sharpest`` names."""
+        return self.with_parameters(**self.sharpest) if self.sharpest else self
+
     def with_parameters(self, **parameters: float) -> Bound:
         """Return the theorem at other parameters of its statement."""
         known = set(inspect.signature(self.function).parameters)
@@ -221,6 +231,7 @@ def bound(
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
     no_control: str = "",
+    sharpest: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare a theorem ``(method, target) -> right-hand side`` that can be evaluated before the run.
 
@@ -229,7 +240,18 @@ def bound(
 
     def decorate(function: Callable[..., Any]) -> Bound:
         return Bound(
-            function, method, error, guarantee, source, side, "prior", extremal, generic, must_fail, no_control
+            function,
+            method,
+            error,
+            guarantee,
+            source,
+            side,
+            "prior",
+            extremal,
+            generic,
+            must_fail,
+            no_control,
+            sharpest or {},
         )
 
     return decorate
@@ -246,12 +268,24 @@ def conditional_bound(
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
     no_control: str = "",
+    sharpest: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare a theorem ``(method, target, result) -> right-hand side`` that speaks about a realised result."""
 
     def decorate(function: Callable[..., Any]) -> Bound:
         return Bound(
-            function, method, error, guarantee, source, side, "conditional", extremal, generic, must_fail, no_control
+            function,
+            method,
+            error,
+            guarantee,
+            source,
+            side,
+            "conditional",
+            extremal,
+            generic,
+            must_fail,
+            no_control,
+            sharpest or {},
         )
 
     return decorate
@@ -267,6 +301,7 @@ def identity(
     generic: Callable[[np.random.Generator], Instance] | None = None,
     must_fail: float | None = 0.3,
     no_control: str = "",
+    sharpest: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], Bound]:
     """Declare an identity ``(method, target, result) -> (left-hand side, right-hand side)``.
 
@@ -275,7 +310,18 @@ def identity(
 
     def decorate(function: Callable[..., Any]) -> Bound:
         return Bound(
-            function, method, error, guarantee, source, "upper", "identity", extremal, generic, must_fail, no_control
+            function,
+            method,
+            error,
+            guarantee,
+            source,
+            "upper",
+            "identity",
+            extremal,
+            generic,
+            must_fail,
+            no_control,
+            sharpest or {},
         )
 
     return decorate

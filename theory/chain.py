@@ -78,8 +78,8 @@ def output_predictions(
 
     Notes
     -----
-    Heads with bad rows have no prediction that reads the result, NaN; the others have theirs. A theorem about the output
-    counts as it is; squares are rooted (then it bounds the root of the mean square, hence
+    Heads with bad rows have no prediction that reads the result, NaN; the others have theirs. A theorem about the
+    output counts as it is; squares are rooted (then it bounds the root of the mean square, hence
     the mean); rows are summed; an error of the weights is multiplied with the spectral norm of the values. A theorem
     about the step inside (``method.stages``) reaches the output through the weights P: ||(P' - P) V||_F is at most
     ||P' - P||_F ||V|| and at most ||P' - P|| ||V||_F; where the method divides by the row sums d' of P',

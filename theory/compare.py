@@ -101,6 +101,8 @@ def _before_the_run(
 def control(b: Bound) -> Bound:
     """Return the false theorem that the data must refute on the extremal instance; the first one of ``controls``.
 
+    At the parameters of the statement that are sharpest there.
+
     Raises
     ------
     ValueError
@@ -108,9 +110,9 @@ def control(b: Bound) -> Bound:
     """
     if b.must_fail is None:
         raise ValueError(f"{b.name} names no factor that must fail")
-    return b.scaled(b.must_fail)
+    return b.on_extremal().scaled(b.must_fail)
 
 
 def controls(b: Bound) -> list[Bound]:
     """Return the false theorems that the data must refute on the extremal instance: two for an equality, else one."""
-    return [b.scaled(factor) for factor in b.controls]
+    return [b.on_extremal().scaled(factor) for factor in b.controls]

@@ -83,7 +83,10 @@ def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
 def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> Evidence:
     """Return errors, right-hand sides and allowances with the entries of the stack on one axis."""
     trials, shape = errors.shape[0], errors.shape[1:]
-    finite = np.isfinite(errors).all(axis=0).ravel()
+    finite = np.isfinite(errors).all(axis=0)
+    if prediction.left_out is not None:
+        finite &= ~np.broadcast_to(prediction.left_out, errors.shape).any(axis=0)
+    finite = finite.ravel()
     rounded = rounding_slack(b, target, prediction.value, prediction.condition)
 
     def flat(array: Values, rows: int) -> Values:
@@ -189,5 +192,6 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
 
 def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
     """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
-    quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
+        quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
     return quotient, np.ones(quotient.shape[1:])

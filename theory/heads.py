@@ -83,6 +83,8 @@ def _scattered(
         return full
 
     parts: dict[str, Any] = {f.name: spread(getattr(small, f.name)) for f in fields(small)}
+    parts["left_out"] = np.ones(parts["value"].shape, dtype=np.bool_)
+    parts["left_out"][(slice(None),) * axis + (list(heads),)] = False
     return replace(small, **parts)
 
 

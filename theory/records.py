@@ -226,4 +226,5 @@ def _stacked(made: Iterable[Prediction]) -> Prediction:
         np.stack([p.failure for p in made]),
         condition=np.stack([np.broadcast_to(p.condition, p.value.shape) for p in made]),
         spread=np.stack(spreads) if spreads else None,
+        left_out=np.stack([np.zeros(p.value.shape, np.bool_) if p.left_out is None else p.left_out for p in made]),
     )

@@ -139,7 +139,8 @@ def _ratio(observed: Floats, predicted: ArrayLike) -> Floats:
 
 def _mean_ratio(x: Floats, predicted: ArrayLike) -> Floats:
     """Return the mean of x / predicted over the trials: divided first, so that large numbers do not overflow."""
-    return np.asarray(np.mean(_ratio(x, predicted), axis=0))
+    with np.errstate(over="ignore"):
+        return np.asarray(np.mean(_ratio(x, predicted), axis=0))
 
 
 def judge_deterministic(lhs: ArrayLike, rhs: ArrayLike, slack: ArrayLike) -> Judgement:

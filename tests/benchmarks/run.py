@@ -30,8 +30,8 @@ def main(names: list[str]) -> int:
         if script.stem in TOOLS or (names and script.stem not in names):
             continue
         print(f"\n## {script.stem}", flush=True)
-        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-        print(done.stdout if done.returncode == 0 else done.stderr, flush=True)
+        done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        print(done.stdout, flush=True)
         failed += done.returncode != 0
         if done.returncode == 0:
             where = f"{processor()}, {cores} cores, Python {platform.python_version()}, {datetime.date.today()}"

@@ -187,3 +187,49 @@ def test_bennett_matches_its_formula():
     """N = 10, B = 1, mean 0.5, v = 0.25: u = 2, h = 3 log 3 - 2, exponent 10 * 0.25 * h."""
     expected = np.exp(-2.5 * (3 * np.log(3) - 2))
     assert bennett_lower_p_value(np.full(10, 0.5), 1.0, 0.25) == pytest.approx(expected, rel=1e-13)
+
+
+# powers of two times the data
+
+
+SCALES = [2.0**k for k in (-1000, -700, -530, -300, -1, 0, 1, 300, 500, 700, 1000)]
+
+
+def _p_values(x, bound, scale):
+    """All p-values that the verdicts are made of, of one sample in other units."""
+    return [
+        expectation_p_value(x * scale, bound * scale),
+        support_p_value(x * scale, bound * scale, 4.0 * scale),
+        bennett_lower_p_value(x * scale, bound * scale),
+        bennett_lower_p_value(x * scale, bound * scale, spread=0.5),
+    ]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("bound", [0.5, 1.0, 2.0])
+def test_p_values_do_not_depend_on_the_unit(scale, bound):
+    x = np.minimum(np.random.default_rng(20).exponential(size=(50, 3)), 4.0)
+    np.testing.assert_array_equal(_p_values(x, bound, scale), _p_values(x, bound, 1.0))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_upper_bound_of_bernstein_scales_with_the_unit(scale):
+    x = np.random.default_rng(21).random((50, 2))
+    expected = empirical_bernstein_upper(x, 1.0, 0.01) * scale
+    np.testing.assert_allclose(empirical_bernstein_upper(x * scale, scale, 0.01), expected, rtol=1e-14)
+
+
+def test_squares_of_the_data_would_depend_on_the_unit():
+    """Negative control: the variance of data of 2^-700 is zero, which admits no shortfall at all."""
+    x = np.random.default_rng(22).exponential(size=(50, 1)) * 2.0**-700
+    assert np.all(np.mean((x - 2.0**-700) ** 2, axis=0) == 0)
+
+
+def test_an_unknown_relative_variance_refutes_nothing():
+    assert bennett_lower_p_value(np.zeros((50, 1)), 1.0, spread=np.inf) == 1.0
+
+
+def test_a_mean_above_the_bound_with_a_known_relative_variance_keeps_the_level():
+    """E X = 2 B: the relative variance is that of X, not of B; 4000 runs at 1 %, at most 78."""
+    x = 2 * np.random.default_rng(23).exponential(size=(100, 4000))
+    assert np.sum(bennett_lower_p_value(x, 1.0, spread=1.0) <= 0.01) <= 78

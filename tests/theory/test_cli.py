@@ -1,5 +1,6 @@
 """The command line: it teaches, survives, and turns every mistake into one sentence."""
 
+import dataclasses
 import json
 import os
 import re
@@ -299,6 +300,30 @@ def test_verify_reports_and_leaves_with_zero(capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["refuted"] == []
     assert {finding["verdict"] for finding in printed["findings"]} == {"supported"}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"must_fail": 1.0}, "UNDETECTED: hosvd"),
+        ({"function": lambda method, tensor: float("nan")}, "failed: <lambda>"),
+    ],
+    ids=["undetected", "failed"],
+)
+def test_verify_names_what_it_cannot_vouch_for_with_status_one(monkeypatch, capsys, change, said):
+    known = {"hosvd": dataclasses.replace(verify_command.catalogue.bounds()["hosvd"], **change)}
+    monkeypatch.setattr(verify_command.catalogue, "bounds", lambda: known)
+    assert tnattn("verify", "--workers", "0") == 1
+    assert said in capsys.readouterr().out
+
+
+def test_verify_counts_declared_theorems_apart_with_status_zero(monkeypatch, capsys):
+    blunt = dataclasses.replace(verify_command.catalogue.bounds()["hosvd"], must_fail=None, no_control="for the test")
+    monkeypatch.setattr(verify_command.catalogue, "bounds", lambda: {"hosvd": blunt})
+    assert tnattn("verify", "--workers", "0") == 0
+    said = capsys.readouterr().out
+    assert "0 undetected, 1 declared blunt" in said
+    assert "for the test" in said
 
 
 def test_verify_refutes_a_wrong_constant_with_status_one(monkeypatch, capsys):

@@ -205,3 +205,11 @@ def test_slack_absorbs_the_rounding_of_exactly_deficient_matrices(dtype):
     assert (residual <= tail + deterministic_slack(a.shape, eps, spectral)).all()
     difference = np.sqrt(np.abs(frobenius**2 - np.linalg.norm(q.mT @ a, axis=(-2, -1)) ** 2))
     assert (difference <= deterministic_slack(a.shape, eps, frobenius, subtraction=True)).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**k for k in (-1000, -600, 0, 600, 1000)])
+def test_equivalence_and_normal_p_values_do_not_depend_on_the_unit(scale):
+    x = np.random.default_rng(30).gamma(100.0, 0.01, 500)
+    assert tost(x * scale, scale, 0.05, 0.01) == tost(x, 1.0, 0.05, 0.01)
+    assert not tost(x * scale, 1.2 * scale, 0.05, 0.01)
+    assert z_p_value(x * scale, 1.01 * scale) == z_p_value(x, 1.01)

@@ -24,10 +24,11 @@ from theory.studies.verification import FAILED, LEVEL, Finding, Verification, ve
 HELP = """
 Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
 
-The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or the
-test proves nothing. Exit status 1 if a theorem is refuted or fails, or if a control is not refuted, unless the theorem
-declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / floor says how far a result is from the least error at its ranks, for every unfolding
-of a tensor: the part of the distance to the best that is the method's, where slack is the theorem's.
+The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or
+the test proves nothing. Exit status 1 if a theorem is refuted or fails, or if a control is not refuted, unless the
+theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / floor says how
+far a result is from the least error at its ranks, for every unfolding of a tensor: the part of the distance to the best
+that is the method's, where slack is the theorem's.
 
   tnattn verify
 

@@ -253,7 +253,8 @@ def _examined(case: Case) -> Finding:
         trials = _affordable(b, method, target, pilot, case)
     # the false theorems are judged on the same runs: one test, which has to tell them from the true one
     false = controls(b) if case.kind == "extremal" else []
-    found, *others = compare(method, target, [b, *false], trials=trials, rng=runs, level=case.level)
+    true = b.on_extremal() if case.kind == "extremal" else b
+    found, *others = compare(method, target, [true, *false], trials=trials, rng=runs, level=case.level)
     verdict, detail = found.verdict, found.detail
     if verdict is Verdict.NOT_APPLICABLE:
         detail = f"the {case.kind} instance violates a hypothesis: {detail}"

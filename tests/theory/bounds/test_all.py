@@ -9,12 +9,12 @@ import pytest
 
 from theory import catalogue
 from theory.bound import Bound
-from theory.compare import Comparison, compare, control
+from theory.compare import Comparison, compare, controls
 from theory.rounding import sizes_and_precision
 from theory.verdict import Verdict
 
 BOUNDS = catalogue.bounds()
-CONTROLLED = [name for name, b in BOUNDS.items() if b.must_fail is not None]
+CONTROLLED = [(name, factor) for name, b in BOUNDS.items() for factor in b.controls]
 LARGEST = 64  # a wrong constant is visible in small matrices, and many runs of them are cheap
 LONGEST = 512  # of one vector, for theorems about transforms that say nothing below
 
@@ -35,10 +35,26 @@ def test_a_theorem_is_not_refuted_on_its_instances(name: str, instance: str) -> 
     assert comparison.verdict not in (Verdict.REFUTED, Verdict.NOT_APPLICABLE), comparison
 
 
-@pytest.mark.parametrize("name", CONTROLLED)
-def test_a_false_constant_is_refuted_on_the_extremal_instance(name: str) -> None:
-    comparison = _judged(control(BOUNDS[name]), "extremal")
+@pytest.mark.parametrize(("name", "factor"), CONTROLLED)
+def test_a_false_constant_is_refuted_on_the_extremal_instance(name: str, factor: float) -> None:
+    b = BOUNDS[name]
+    comparison = _judged(controls(b)[b.controls.index(factor)], "extremal")
     assert comparison.verdict is Verdict.REFUTED, comparison
+
+
+@pytest.mark.parametrize("name", [name for name, b in BOUNDS.items() if b.two_sided])
+def test_an_equality_has_controls_on_both_sides(name: str) -> None:
+    """A right-hand side that is too large violates an equality as much as one that is too small."""
+    b = BOUNDS[name]
+    assert len(b.controls) == 2
+    assert min(b.controls) < 1 < max(b.controls)
+    assert b.no_control == ""
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_theorem_without_control_gives_the_reason(name: str) -> None:
+    b = BOUNDS[name]
+    assert (b.must_fail is None) == bool(b.no_control)
 
 
 @pytest.mark.parametrize("name", BOUNDS)

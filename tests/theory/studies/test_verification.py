@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from theory.catalogue import bounds
+from theory.compare import compare
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
 from theory.studies.instances import OWN, cases
-from theory.studies.verification import verify
+from theory.studies.verification import LEAST, verify
 from tnattn import gallery
 
 SHARP = {
@@ -110,3 +112,57 @@ def test_findings_say_how_far_above_the_floor_the_error_is():
     }
     assert all(1 <= ratio <= 3**0.5 for ratio in floors["hosvd"])
     assert floors["sthosvd_identity"] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["value_sampling_mse", "rrf_fro_expected", "gaussian_fro_norm_upper_tail"])
+def test_every_theorem_has_its_least_number_of_runs_whatever_the_clock_says(name):
+    """Expectations that are decided stop early, but never for want of time."""
+    none, much = (verify([bounds()[name]], trials=LEAST, seconds=seconds).findings for seconds in (0.0, 1e6))
+    assert [f.trials for f in none] == [f.trials for f in much]
+    assert [f.control for f in none] == [f.control for f in much]
+    assert [f.control for f in none] == ["refuted", "not tried"]
+
+
+def test_time_adds_runs_beyond_the_least_number():
+    (finding,) = verify([dataclasses.replace(bounds()["value_sampling_mse"], generic=None)], seconds=0.0).findings
+    assert finding.trials == LEAST
+
+
+def test_an_equality_needs_both_of_its_controls():
+    """Without a relative variance nothing refutes a mean that is too small."""
+    b = bounds()["value_sampling_mse"]
+    one_sided = dataclasses.replace(b, guarantee=ExactExpectation(), generic=None)
+    assert [f.undetected for f in verify([one_sided], trials=LEAST).findings] == [True]
+    assert [f.undetected for f in verify([dataclasses.replace(b, generic=None)], trials=LEAST).findings] == [False]
+
+
+@pytest.mark.parametrize("answer", [np.nan, -1.0, None], ids=str)
+def test_a_theorem_that_cannot_be_evaluated_has_failed(answer):
+    def broken(method, tensor):
+        if answer is None:
+            raise ZeroDivisionError("division by zero")
+        return np.asarray(answer)
+
+    result = verify([dataclasses.replace(bounds()["hosvd"], function=broken), bounds()["sthosvd"]])
+    assert {f.bound for f in result.failed} == {"broken"}
+    assert {f.verdict for f in result.findings if f.bound == "sthosvd"} <= {"supported", "not contradicted"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_no_true_theorem_is_refuted_and_no_control_escapes(seed):
+    """The whole catalogue at family level 1e-3; three seeds: a wrong refutation has probability 3e-3 at most."""
+    result = verify(seed=seed, trials=LEAST, seconds=0.0)
+    assert [f.bound for f in result.refuted] == []
+    assert [f.bound for f in result.failed] == []
+    assert [f.bound for f in result.undetected] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, b in bounds().items() if b.two_sided and b.kind == "prior"])
+def test_exact_expectations_are_falsely_refuted_no_more_often_than_their_level(name):
+    """100 runs of 40 trials at level 0.02 each: more than 11 false refutations have probability below 1e-5."""
+    b, rng = bounds()[name], np.random.default_rng(77)
+    method, target = b.extremal(rng)
+    judged = [compare(method, target, [b.on_extremal()], trials=40, rng=rng, level=0.02)[0] for _ in range(100)]
+    assert sum(c.verdict == "refuted" for c in judged) <= 11

@@ -52,6 +52,13 @@ def _uniform_draws(rng: np.random.Generator) -> Instance:
     )
 
 
+def _coordinate_values(rng: np.random.Generator) -> Instance:
+    """As with signs, but with values in orthogonal directions: the error is nearly the same in every run."""
+    return LeverageKeySampling(200, uniform=1.0), AttentionProblem(
+        np.zeros((1, 2, 2)), rng.standard_normal((1, 24, 2)), np.eye(24)[None]
+    )
+
+
 def _random_ratios(rng: np.random.Generator) -> Instance:
     return LeverageKeySampling(200), random_problem(rng, heads=2, groups=2, size=0.7)
 
@@ -166,8 +173,9 @@ def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProb
     error=errors.output_rows,
     guarantee=WithProbability(),
     source=OWN,
-    extremal=_uniform_draws,
+    extremal=_coordinate_values,
     generic=_random_ratios,
+    sharpest={"delta": 0.8},
 )
 def leverage_keys_ratio_tail(
     method: LeverageKeySampling, problem: AttentionProblem, *, delta: float = 0.1

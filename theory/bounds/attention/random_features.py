@@ -138,7 +138,7 @@ def _iid(method: Performer, kind: type[FeatureKind]) -> int:
     error=errors.kernel_frobenius_squared,
     guarantee=ExactExpectation(spread=_relative, ceiling=_largest),
     source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=False),
+    extremal=lambda rng: _instance(rng, Trigonometric(), Independent(), features=64, size=0.6, centre=False),
     generic=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=True),
 )
 def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
@@ -153,7 +153,7 @@ def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
     error=errors.kernel_frobenius_squared,
     guarantee=ExactExpectation(spread=_relative),
     source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.2, centre=False),
+    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=64, size=0.2, centre=False),
     generic=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=True),
 )
 def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
@@ -168,7 +168,7 @@ def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
     error=errors.kernel_frobenius_squared,
     guarantee=ExactExpectation(spread=_relative),
     source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=96, size=0.3, centre=False),
+    extremal=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=800, size=0.3, centre=False),
     generic=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=True),
 )
 def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values:

@@ -158,6 +158,7 @@ def attention_amm_spectral(
     probability = _probabilities(method, problem)
     require(bool(np.all(values_spectral(problem) > 0)), "V is not zero")
     p_norm, v_norm = np.linalg.norm(exact_weights(problem), ord=2, axis=(-2, -1)), values_spectral(problem)
+    require(bool(np.all(v_norm > 0)), "V is not zero")
     columns = np.sum(exact_weights(problem) ** 2, axis=-2) / p_norm[..., None] ** 2
     rows = np.sum(head_values(problem) ** 2, axis=-1) / v_norm[..., None] ** 2
     asr = (columns + rows).sum(axis=-1) / 2

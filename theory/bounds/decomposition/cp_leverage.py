@@ -23,7 +23,7 @@ def _orthogonal(rng: np.random.Generator) -> Instance:
         u = np.zeros((n, 2))
         u[: n // 2, 0], u[n // 2 :, 1] = rng.standard_normal(n // 2), rng.standard_normal(n // 2)
         factors.append(u)
-    return KhatriRaoSampling(samples=200), KhatriRao(tuple(factors))
+    return KhatriRaoSampling(samples=240), KhatriRao(tuple(factors))
 
 
 def _generic(rng: np.random.Generator) -> Instance:
@@ -104,6 +104,7 @@ def khatri_rao_leverage(method: KhatriRaoSampling, matrix: KhatriRao) -> Values:
     source=Source("Larsen & Kolda 2022", "Theorem 6, constants from Tropp 2015, Theorem 5.1.1"),
     extremal=_orthogonal,
     generic=_generic,
+    sharpest={"epsilon": 0.5},
 )
 def cp_arls_lev_samples(method: KhatriRaoSampling, matrix: KhatriRao, *, epsilon: float = 0.7) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| < e, except with probability R c(-e)^(s/R^N) + R c(e)^(s/R^N), c(e) = exp(e) / (1+e)^(1+e).

@@ -21,7 +21,7 @@ from tnattn.randnla.sparse_sign import SparseSign
 
 
 def _flat(rng: np.random.Generator) -> Instance:
-    return Embedding(40, Gaussian()), rng.standard_normal((48, 3))
+    return Embedding(120, Gaussian()), rng.standard_normal((48, 3))
 
 
 def _spiky(rng: np.random.Generator) -> Instance:

@@ -41,6 +41,11 @@ def _gap(rng: np.random.Generator) -> Instance:
     return SelfAssessedQB(size=9), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
 
 
+def _gap_many(rng: np.random.Generator) -> Instance:
+    """Six probes are held out, which see a residual of many equal singular values."""
+    return SelfAssessedQB(size=18), with_singular_values(rng, gap_spectrum(4, 48), 48, 56)
+
+
 def _slow(rng: np.random.Generator) -> Instance:
     return SelfAssessedQB(size=8), with_singular_values(rng, slow_spectrum(40), 48, 40)
 
@@ -160,7 +165,7 @@ def _interval(method: SelfAssessedQB, result: SelfAssessedQBResult, failure: flo
     error=errors.matrix_frobenius,
     guarantee=WithProbability(),
     source=HELD_OUT,
-    extremal=_gap,
+    extremal=_gap_many,
     generic=_slow,
     must_fail=0.2,
 )
@@ -184,6 +189,7 @@ def held_out_upper(
     extremal=_flat,
     generic=_slow,
     must_fail=1 / 0.3,
+    sharpest={"failure": 0.9},
 )
 def held_out_lower(
     method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult, *, failure: float = 0.5

@@ -94,7 +94,7 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     error=spectral,
     guarantee=InExpectation(),
     source=_halko("Proposition 10.2"),
-    extremal=_zero(4, 8),
+    extremal=_zero(24, 24),
     generic=_zero(3, 4),
 )
 def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
@@ -125,6 +125,7 @@ def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
     source=_halko("Proposition 10.4"),
     extremal=_zero(4, 8),
     generic=_zero(3, 4),
+    sharpest={"t": 1.2},
 )
 def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
     """||G^+||_F < t sqrt(3k / (p+1)), except with probability t^-p."""
@@ -138,9 +139,10 @@ def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: flo
     error=spectral,
     guarantee=WithProbability(),
     source=_halko("Proposition 10.4"),
-    extremal=_zero(4, 8),
+    extremal=_zero(24, 24),
     generic=_zero(3, 4),
     must_fail=0.15,
+    sharpest={"t": 1.1},
 )
 def gaussian_pinv_spec_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
     """||G^+|| < t e sqrt(k+p) / (p+1), except with probability t^-(p+1)."""

@@ -159,6 +159,7 @@ EXPLICIT = Source("Halko, Martinsson & Tropp 2011; Tropp 2011", "Theorem 11.2 wi
     extremal=_hadamard_gap,
     generic=_hadamard_slow,
     must_fail=0.25,
+    sharpest={"epsilon": 0.6},
 )
 def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta: float = 20.0) -> tuple[Values, float]:
     """||A - QQ^T A|| <= sqrt(1 + n / ((1-e) l)) s_{k+1}, except with probability 1/b + k c(-e)^(l/M).

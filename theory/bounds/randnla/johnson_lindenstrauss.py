@@ -18,7 +18,12 @@ from tnattn.randnla.sparse_sign import SparseSign
 
 
 def _vector(rng: np.random.Generator) -> Instance:
-    return Embedding(100), rng.standard_normal((20, 1))
+    """Orthogonal vectors, whose changes of length are independent: the worst of them is judged."""
+    return Embedding(100), np.eye(20)[:, :, None]
+
+
+def _vectors_for_two_sides(rng: np.random.Generator) -> Instance:
+    return Embedding(120), np.eye(20)[:, :, None]
 
 
 def _spike(rng: np.random.Generator) -> Instance:
@@ -42,7 +47,7 @@ def _corners(rng: np.random.Generator) -> Instance:
 
 
 def _pair(rng: np.random.Generator) -> Instance:
-    return Embedding(30), rng.standard_normal((40, 2))
+    return Embedding(120), rng.standard_normal((40, 2))
 
 
 def _sparse_pair(rng: np.random.Generator) -> Instance:
@@ -50,7 +55,8 @@ def _sparse_pair(rng: np.random.Generator) -> Instance:
 
 
 def _long_pair(rng: np.random.Generator) -> Instance:
-    return Embedding(200), np.eye(10)[:, :2]
+    """Pairs of equal vectors, orthogonal to the other pairs: the variance is twice that of an orthogonal pair."""
+    return Embedding(360), np.repeat(np.eye(20)[:, :, None], 2, axis=-1)
 
 
 def _generic_pair(rng: np.random.Generator) -> Instance:
@@ -150,7 +156,7 @@ def jl_tail(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values,
     error=length_change,
     guarantee=WithProbability(),
     source=Source("Dasgupta & Gupta 2003", "Lemma 2.2"),
-    extremal=_vector,
+    extremal=_vectors_for_two_sides,
     generic=_spike,
 )
 def jl_dasgupta_gupta(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:

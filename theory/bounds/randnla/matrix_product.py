@@ -174,9 +174,10 @@ def product_optimal(method: SampledProduct, target: Any) -> Values:
     error=errors.matrix_frobenius,
     guarantee=WithProbability(),
     source=Source("Drineas, Kannan & Mahoney 2006", "Theorem 1; constant sharpened by McDiarmid's inequality"),
-    extremal=lambda rng: _both_signs(rng, SampledProduct(1000)),
+    extremal=lambda rng: (SampledProduct(2000), _product(np.eye(64), np.eye(64))),
     generic=lambda rng: _random(rng, SampledProduct(200)),
     must_fail=0.1,
+    sharpest={"delta": 0.85},
 )
 def amm_high_probability(method: SampledProduct, target: Any, *, delta: float = 0.1) -> tuple[Values, Values]:
     """||AB - CR||_F <= M / sqrt(b c) + (M / b) sqrt(2 log(1/d) / c), except with probability d.
@@ -248,7 +249,7 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
     error=errors.matrix_frobenius_squared,
     guarantee=ExactExpectation(spread=lambda method, target: chaos_spread(method.size)),
     source=Source("Achlioptas 2003", "second moments, re-derived"),
-    extremal=lambda rng: _one_term(rng, SketchedProduct(40)),
+    extremal=lambda rng: _one_term(rng, SketchedProduct(120)),
     generic=lambda rng: _random(rng, SketchedProduct(20, Rademacher())),
 )
 def product_sketch_variance(method: SketchedProduct, target: Any) -> Values:

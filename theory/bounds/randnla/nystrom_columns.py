@@ -156,6 +156,7 @@ def _uniform_generic(rng: np.random.Generator) -> Instance:
     source=Source("Gittens 2011; Gittens & Mahoney 2016", "uniform sampling theorem"),
     extremal=_uniform_extremal,
     generic=_uniform_generic,
+    sharpest={"epsilon": 0.4, "delta": 0.3},
 )
 def nystrom_uniform_spec(
     method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.2
@@ -206,6 +207,10 @@ def _leverage_flat(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(30, LeverageDraws(subspace=2)), with_eigenvalues(rng, gap_spectrum(2, 64))
 
 
+def _leverage_one(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(16, LeverageDraws(subspace=1)), with_eigenvalues(rng, gap_spectrum(1, 64))
+
+
 def _leverage_slow(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(24, LeverageDraws(subspace=2)), with_eigenvalues(rng, slow_spectrum(40) ** 2)
 
@@ -217,8 +222,9 @@ def _leverage_slow(rng: np.random.Generator) -> Instance:
     source=Source(
         "Drineas, Mahoney & Muthukrishnan 2008; Gittens & Mahoney 2016", "re-derived with explicit constants"
     ),
-    extremal=_leverage_flat,
+    extremal=_leverage_one,
     generic=_leverage_slow,
+    sharpest={"delta": 0.8},
 )
 def nystrom_leverage_nuclear(
     method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.5

@@ -41,7 +41,7 @@ def _one_dimension(rng: np.random.Generator) -> Instance:
 
 def _pure(rng: np.random.Generator) -> Instance:
     x, y = rng.standard_normal((2, 8))
-    return Embedding(50, KhatriRaoSketch((8, 8))), np.kron(x, y)[:, None]
+    return Embedding(400, KhatriRaoSketch((8, 8))), np.kron(x, y)[:, None]
 
 
 def _diffuse(rng: np.random.Generator) -> Instance:
@@ -50,7 +50,7 @@ def _diffuse(rng: np.random.Generator) -> Instance:
 
 def _pure_signs(rng: np.random.Generator) -> Instance:
     x, y = rng.standard_normal((2, 8))
-    return Embedding(50, KhatriRaoSketch((8, 8), rademacher=True)), np.kron(x, y)[:, None]
+    return Embedding(1000, KhatriRaoSketch((8, 8), rademacher=True)), np.kron(x, y)[:, None]
 
 
 def _flat_signs(rng: np.random.Generator) -> Instance:
