@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from theory.errors import Error
 from theory.guarantee import Deterministic, ExactExpectation, Guarantee, WithProbability
+from theory.prediction import Prediction as Prediction
+from theory.prediction import Values as Values
 
-Values: TypeAlias = npt.NDArray[np.float64]
 Instance: TypeAlias = tuple[Any, Any]
 
 
@@ -44,41 +44,6 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.reference}, {self.statement}" if self.statement else self.reference
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a theorem says about one case.
-
-    Parameters
-    ----------
-    value : ndarray
-        Right-hand side, one per matrix of the stack.
-    failure : ndarray
-        Probability with which the inequality may fail; 0 unless the guarantee is a probability.
-    observed : ndarray or None
-        Left-hand side, where the theorem is an identity that gives both sides.
-    condition : ndarray
-        Factor on the rounding allowance, of the shape of ``value``.
-    ceiling : ndarray or None
-        Value that the error never exceeds, where the guarantee states one.
-    spread : ndarray or None
-        Bound on the relative variance of the error, where the guarantee states one.
-    left_out : ndarray or None
-        Entries, of the shape of ``value``, of heads with bad rows: nothing is said about them.
-    """
-
-    value: Values
-    failure: Values
-    observed: Values | None = None
-    condition: Values = field(default_factory=lambda: np.ones(()))
-    ceiling: Values | None = None
-    spread: Values | None = None
-    left_out: npt.NDArray[np.bool_] | None = None
-
-    def scaled(self, factor: float) -> Prediction:
-        """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""
-        return self if factor == 1.0 else replace(self, value=factor * self.value)
 
 
 @dataclass(frozen=True, eq=False)

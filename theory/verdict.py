@@ -6,13 +6,10 @@ A verdict is about a whole stack of problems: it is refuted if any of them is, a
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from theory.betting import (
     EProcess,
@@ -38,6 +35,8 @@ from theory.intervals import (
     tost,
     z_p_value,
 )
+from theory.rates import judge_rate
+from theory.vocabulary import Judgement, Verdict
 
 __all__ = [
     "EProcess",
@@ -74,44 +73,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _UNSEEN = "the sample is smaller, but rare larger values that carry the mean may be unseen"
-
-
-class Verdict(enum.StrEnum):
-    """Vocabulary of the reports; no word in it says that a probabilistic bound was proved by an experiment.
-
-    A theorem has "failed" where its evaluation raised an error or gave NaN or a negative bound on an error.
-    """
-
-    REFUTED = "refuted"
-    SUPPORTED = "supported"
-    NOT_CONTRADICTED = "not contradicted"
-    VACUOUS = "vacuous"
-    NOT_APPLICABLE = "not applicable"
-    FAILED = "failed"
-    CONSISTENT = "consistent with the rate"
-    INCONSISTENT = "inconsistent with the rate"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict with its evidence.
-
-    Parameters
-    ----------
-    verdict : Verdict
-    p_value : float or None
-        Of the hypothesis that the statement is true, for the whole stack; 0 or 1 for a deterministic statement.
-    detail : str
-        One line for a reader: counts, the extreme ratio, and why the verdict is not stronger.
-    """
-
-    verdict: Verdict
-    p_value: float | None
-    detail: str
-
-    def __post_init__(self) -> None:
-        if self.p_value is not None and not 0.0 <= self.p_value <= 1.0:
-            raise ValueError(f"p_value is {self.p_value}; expected a probability in [0, 1] or None")
 
 
 def is_vacuous(bound: ArrayLike, trivial: ArrayLike) -> NDArray[np.bool_]:
@@ -344,36 +305,3 @@ def judge_exact_expectation(
     equal = x.shape[0] > 1 and bool(np.all(tost(x, target, margin, level)))
     note = f"asymptotically equal within {margin:.0%}" if equal else f"not yet equal within {margin:.0%}"
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; {note}")
-
-
-def judge_rate(sizes: ArrayLike, errors: ArrayLike, rate: float, level: float, *, one_sided: bool = False) -> Judgement:
-    """Judge error ~ sizes**rate from a log-log fit.
-
-    Parameters
-    ----------
-    sizes : positive, (s,), at least four
-        Where the errors were measured.
-    errors : positive, (s,) or (trials, s)
-        What was measured.
-    rate : float
-        Exponent with its sign: -0.5 for n^(-1/2).
-    level : float
-        Probability of a wrong "inconsistent".
-    one_sided : bool
-        The statement is O(n^rate): a faster decay is consistent too.
-
-    Returns
-    -------
-    Judgement
-    """
-    fit = rate_slope(sizes, errors, level)
-    freedom = np.asarray(errors).size - 2
-    spread = (fit.upper - fit.slope) / float(stats.t.isf(level / 2.0, freedom))
-    distance = fit.slope - rate if one_sided else abs(fit.slope - rate)
-    # a perfect power law has no spread: then rounding decides between equal and different
-    t = distance / max(spread, 1e3 * np.finfo(np.float64).eps * max(1.0, abs(rate)))
-    tail = float(stats.t.sf(t, freedom))
-    p_value = tail if one_sided else min(1.0, 2.0 * tail)
-    verdict = Verdict.INCONSISTENT if p_value <= level else Verdict.CONSISTENT
-    detail = f"slope {fit.slope:.4g} in [{fit.lower:.4g}, {fit.upper:.4g}] over {len(np.asarray(sizes))} sizes"
-    return Judgement(verdict, p_value, f"{detail}, stated {rate:.4g}")

@@ -42,10 +42,6 @@ trace_squared = Error(
 )
 
 
-def _flat(rng: np.random.Generator) -> Instance:
-    return GirardHutchinson(probes=8, distribution=Gaussian()), with_eigenvalues(rng, np.ones(24))
-
-
 def _uncorrelated(rng: np.random.Generator) -> Instance:
     """Diagonals of signs that are orthogonal: many eigenvalues, and deviations from the trace that are uncorrelated."""
     return GirardHutchinson(probes=48, distribution=Gaussian()), hadamard(64)[:8, :, None] * np.eye(64)

@@ -1,0 +1,48 @@
+"""Evaluated theorem: right-hand side, failure probability, and what its verdict needs to know of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Prediction", "Values"]
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a theorem says about one case.
+
+    Parameters
+    ----------
+    value : ndarray
+        Right-hand side, one per matrix of the stack.
+    failure : ndarray
+        Probability with which the inequality may fail; 0 unless the guarantee is a probability.
+    observed : ndarray or None
+        Left-hand side, where the theorem is an identity that gives both sides.
+    condition : ndarray
+        Factor on the rounding allowance, of the shape of ``value``.
+    ceiling : ndarray or None
+        Value that the error never exceeds, where the guarantee states one.
+    spread : ndarray or None
+        Bound on the relative variance of the error, where the guarantee states one.
+    left_out : ndarray or None
+        Entries, of the shape of ``value``, of heads with bad rows: nothing is said about them.
+    """
+
+    value: Values
+    failure: Values
+    observed: Values | None = None
+    condition: Values = field(default_factory=lambda: np.ones(()))
+    ceiling: Values | None = None
+    spread: Values | None = None
+    left_out: npt.NDArray[np.bool_] | None = None
+
+    def scaled(self, factor: float) -> Prediction:
+        """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""
+        return self if factor == 1.0 else replace(self, value=factor * self.value)
