@@ -54,6 +54,8 @@ class Decomposition(Parameters, abc.ABC):
         if not is_array(tensor) and not (on_demand and self.reads_entries):
             cure = "use TTCross, which reads entries" if on_demand else "convert it with numpy.asarray(...)"
             raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; {cure}")
+        if not isinstance(tensor, EntryTensor):
+            tensor = plain_array(tensor, "tensor")
         require_single_or_double(tensor.like if isinstance(tensor, EntryTensor) else tensor, "tensor")
         shape = tuple(int(n) for n in tensor.shape)
         if len(shape) < self.order:
@@ -63,7 +65,7 @@ class Decomposition(Parameters, abc.ABC):
         self._require_fit(tensor)
         if isinstance(tensor, EntryTensor):
             return restored(self.decompose(tensor, rng=rng), None)  # scales what it reads itself
-        harmless, exponent = scaled(plain_array(tensor, "tensor"), order=self.order)
+        harmless, exponent = scaled(tensor, order=self.order)
         return restored(self.decompose(harmless, rng=rng), exponent)
 
     @abc.abstractmethod

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.base import require_single_or_double
-from tnattn.decomposition.scaling import energy, norm, restored, scaled
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
@@ -42,8 +41,6 @@ class NearestKroneckerSum(KroneckerSum):
     ranks: Array
     residual: Array
     converged: Array
-
-    homogeneous: ClassVar[tuple[str, ...]] = ("right", "error_certificate")
 
 
 @dataclass(frozen=True)
@@ -83,12 +80,6 @@ class NearestKronecker(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> NearestKroneckerSum:
         dense = a.to_dense()
-        require_single_or_double(dense, "a")
-        dense, exponent = scaled(dense, order=2, name="a")
-        return restored(self._nearest(dense), exponent)
-
-    def _nearest(self, dense: Array) -> NearestKroneckerSum:
-        """Approximate matrices whose entries have harmless squares."""
         xp = array_namespace(dense)
         require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device
-from tnattn.decomposition.base import Decomposition, as_rank, require_single_or_double
+from tnattn.decomposition.base import Decomposition, as_rank
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import norm, restored, scaled
+from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
 from tnattn.decomposition.tt_svd import TTSVD
@@ -185,8 +185,6 @@ class QuantisedMatrix(TTMatrix):
     residual: Array
     converged: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("cores", "error_certificate")
-
 
 @dataclass(frozen=True)
 class QuantisedTTMatrix(MatrixMethod):
@@ -218,12 +216,6 @@ class QuantisedTTMatrix(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
         dense = a.to_dense()
-        require_single_or_double(dense, "a")
-        dense, exponent = scaled(dense, order=2, name="a")
-        return restored(self._truncated(dense), exponent)
-
-    def _truncated(self, dense: Array) -> QuantisedMatrix:
-        """Approximate matrices whose entries have harmless squares."""
         xp = array_namespace(dense)
         require_above_rounding(self.rtol or 0.0, dense)
         m, n = (int(size) for size in dense.shape[-2:])

@@ -6,7 +6,17 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
-from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, is_array, owned, quiet_overflow
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    check_finite,
+    dtype_name,
+    from_host,
+    is_array,
+    owned,
+    quiet_overflow,
+    to_host,
+)
 
 SAFE_EXPONENT = 30  # entries between 2^-30 and 2^30 have harmless squares in every floating dtype but float16
 SMALLEST_NORMAL = {"float32": -126, "float64": -1022}  # exponents; numbers below have fewer digits
@@ -77,10 +87,14 @@ def times_power(x: Array, exponent: Array) -> Array:
     if tuple(x.shape[: len(batch)]) != batch:
         raise ValueError(f"an array of shape {tuple(x.shape)} lacks the batch axes {batch} of its exponents; add them")
     most = HALF_RANGE[dtype_name(x.dtype)]
-    exponent = xp.reshape(xp.clip(exponent, -2 * most, 2 * most), (*batch, *(1,) * (x.ndim - len(batch))))
-    half = xp.trunc(exponent / 2)  # in two steps: the factor of a subnormal number can itself overflow
+    host = to_host(xp.clip(exponent, -2 * most, 2 * most))
+    hp = array_namespace(host)
+    powers = hp.astype(hp.reshape(host, (*batch, *(1,) * (x.ndim - len(batch)))), hp.int64)
+    half = powers // 2  # in two steps: the factor of a subnormal number can itself overflow
     with quiet_overflow():
-        return x * 2.0**half * 2.0 ** (exponent - half)
+        for step in (half, powers - half):  # by ldexp on the host: powers by pow are not exact on every device
+            x = x * from_host(hp.asarray(hp.ldexp(1.0, step)), like=x, dtype=x.dtype)
+    return x
 
 
 def restored(result: Result, exponent: Array | None) -> Result:

@@ -13,7 +13,6 @@ from tnattn.arrays import (
     device,
     eps,
     normal,
-    plain_array,
     require_rng,
 )
 from tnattn.decomposition.base import require_integer, require_single_or_double
@@ -253,7 +252,7 @@ def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tu
 
 
 def admitted(train: TensorTrain) -> TensorTrain:
-    """Return a train of plain arrays.
+    """Return a train that can be rounded.
 
     Raises
     ------
@@ -266,8 +265,7 @@ def admitted(train: TensorTrain) -> TensorTrain:
         raise TypeError(f"train must be a TensorTrain; got {type(train).__name__}; decompose an array with TTSVD")
     if train.order < 2:
         raise ValueError("a train of one core has no bond to round; use its core as it is")
-    cores = [plain_array(core, f"core {place} of the train") for place, core in enumerate(train.cores)]
-    for place, core in enumerate(cores):
+    for place, core in enumerate(train.cores):
         require_single_or_double(core, f"core {place} of the train")
         check_finite(core, f"core {place} of the train")
-    return TensorTrain(tuple(cores))
+    return train
