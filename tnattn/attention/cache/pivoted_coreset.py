@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,6 +57,9 @@ class PivotedCoreset(KeyMethod):
 
     guarantee: ClassVar[str] = "none for the output; nuclear error of the kernel among the keys"
     source: ClassVar[str] = "WILDCAT 2026; Chen, Epperly, Tropp & Webber 2025"
+    waives: ClassVar[Mapping[str, str]] = {
+        "balance": "the keys are compared with each other, at a temperature that knows their size but no query",
+    }
 
     def __post_init__(self) -> None:
         if self.keys < 1:
@@ -130,7 +134,8 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Arra
     weights = solve_triangular(core, factor.mT, lower=True, transpose=True)
     half = xp.sum(points * points, axis=-1) / 2
     at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
-    weights = weights * xp.exp(half[..., None, :] - at_pivots)
+    # a weight that has vanished stays zero, however large the factor
+    weights = xp.where(weights == 0, xp.zeros_like(weights), weights * xp.exp(half[..., None, :] - at_pivots))
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.arrays import Array, array_namespace, broadcast_shape, widened
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
+from tnattn.scalars import as_integer
 
 
 def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Approximation:
@@ -37,14 +38,15 @@ def mean_pooled(heads: Array, groups: int, *, axis: int) -> Array:
         If the number of heads is no multiple of ``groups``.
     """
     xp = array_namespace(heads)
-    axis = axis % heads.ndim
+    axis, groups = axis % heads.ndim, as_integer(groups, "groups", least=1)
     count = heads.shape[axis]
     if count % groups:
         raise ValueError(
             f"{count} key heads cannot be pooled into groups={groups}; the first must be a multiple of the second"
         )
     shape = (*heads.shape[:axis], groups, count // groups, *heads.shape[axis + 1 :])
-    return xp.mean(xp.reshape(heads, shape), axis=axis + 1)
+    pooled = xp.mean(xp.reshape(widened(heads), shape), axis=axis + 1)
+    return xp.astype(pooled, heads.dtype, copy=False)
 
 
 def _repeated(heads: Array, count: int) -> Array:

@@ -126,7 +126,8 @@ class KernelCUR(JointMethod):
 def _by_leverage(x: Array, size: int, rng: Rng) -> Array:
     """Draw ``size`` distinct rows (..., size) of matrices (..., n, d) one after the other by their leverage scores."""
     xp = array_namespace(x)
-    scores = leverage_scores(x)
+    largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # leverage does not depend on the size
+    scores = leverage_scores(x / xp.where(largest > 0, largest, xp.ones_like(largest)))
     least = xp.full_like(scores, eps(x))
     drawn = uniform(rng, (x.shape[-2],), like=x)
     clocks = -xp.log(1 - drawn) / xp.maximum(scores, least)  # exponential waiting times: the first ones win

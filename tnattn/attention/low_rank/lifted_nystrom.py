@@ -81,14 +81,14 @@ class LiftedNystrom(JointMethod):
     def _factor(self, x: Array, y: Array, scale: float) -> Array:
         """Return what queries are multiplied with and keys divided by, (..., G, R, 1, 1)."""
         xp = array_namespace(x)
-        sizes = [xp.mean(xp.sum(z * z, axis=-1), axis=-1)[..., None, None] for z in (x, y)]
+        sizes = [_root_mean_square(z) for z in (x, y)]
         # without balance both carry the root of the scale, which is with the queries so far
         plain = xp.full_like(sizes[0], scale**-0.5)
         if not self.balance:
             return plain
         both = (sizes[0] > 0) & (sizes[1] > 0)
         safe = xp.where(both, sizes[0], xp.ones_like(sizes[0]))
-        return xp.where(both, (sizes[1] / safe) ** 0.25, plain)
+        return xp.where(both, xp.sqrt(sizes[1]) / xp.sqrt(safe), plain)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "LiftedNystrom")
@@ -117,3 +117,11 @@ class LiftedNystrom(JointMethod):
             peak_scalars=float(2 * h * tokens * r),
             state_per_token=0.0,
         )
+
+
+def _root_mean_square(x: Array) -> Array:
+    """Return the root of the mean squared norm of the rows of matrices (..., n, d), as (..., 1, 1)."""
+    xp = array_namespace(x)
+    largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # or squares might overflow, or vanish
+    unit = x / xp.where(largest > 0, largest, xp.ones_like(largest))
+    return largest * xp.sqrt(xp.mean(xp.sum(unit * unit, axis=-1, keepdims=True), axis=-2, keepdims=True))

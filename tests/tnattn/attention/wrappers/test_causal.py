@@ -132,7 +132,37 @@ def test_the_cost_is_below_exact_and_grows_like_n_log_n():
         return Causal(ValueSampling(2), leaf=4).cost(target).flops
 
     assert flops(256) < 0.5 * exact_cost(problem(256, 256)).flops
-    assert 2 < flops(512) / flops(256) < 2 * math.log2(512) / math.log2(256)
+    heads, groups, leaf, d, e, samples = 4, 2, 4, 4, 3, 2
+    # on every level the rectangles have n / 2 queries and as many keys; leaves are triangles
+    for n in (256, 512):
+        level = n // 2 * (2 * heads * samples * (d + e + 1) + 3 * groups * e)
+        leaves = n // leaf * 2 * heads * (leaf * (leaf + 1) // 2) * (d + e)
+        assert flops(n) == leaves + level * math.log2(n / leaf)
+
+
+@pytest.mark.parametrize("n", [64, 100, 8192])
+def test_the_cache_is_counted_once(n):
+    exact, causal = exact_cost(problem(n, n)), Causal(ValueSampling(2), leaf=4).cost(problem(n, n))
+    assert causal.state_per_token == exact.state_per_token == 2 * (4 + 3)
+
+
+def test_the_peak_is_that_of_the_largest_part():
+    target = problem(64, 64)
+    method = Causal(ValueSampling(2), leaf=4)
+    largest = ValueSampling(2).cost(target.rectangle(slice(32, 64), slice(0, 32)))
+    assert method.cost(target).peak_scalars == largest.peak_scalars
+
+
+def test_without_a_mask_the_cost_is_that_of_the_method():
+    target = problem(mask=masks.Full())
+    assert Causal(ValueSampling(2)).cost(target) == ValueSampling(2).cost(target)
+
+
+def test_few_queries_pay_for_the_rectangles_that_they_see():
+    method, leaf = Causal(ValueSampling(2), leaf=8), 2 * 4 * 8 * 7  # one query, a leaf of 8 keys
+    one = method.cost(problem(1, 64)).flops
+    rectangles = [ValueSampling(2).cost(problem(1, n, mask=masks.Full())).flops for n in (32, 16, 8)]
+    assert one == leaf + sum(rectangles)
 
 
 def test_deep_recursions_stay_cheap_to_inspect():
