@@ -147,7 +147,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
     half = xp.sum(points * points, axis=-1) / 2
     at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
     # a weight that has vanished stays zero, however large the factor
-    weights = xp.where(weights == 0, xp.zeros_like(weights), weights * xp.exp(half[..., None, :] - at_pivots))
+    weights = weights * xp.exp(xp.where(weights == 0, xp.zeros_like(weights), half[..., None, :] - at_pivots))
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
 
 
