@@ -61,16 +61,6 @@ def fields_matter(trial: Trial) -> None:
             )
 
 
-<<<<<<< HEAD
-class Alternatives(typing.Protocol):
-    """Whatever knows further values of fields, by dotted name."""
-
-    @property
-    def alternatives(self) -> Mapping[str, tuple[Any, ...]]: ...
-
-
-def fields_of(value: Any, trial: Alternatives, prefix: str = "", performance: bool = False) -> Iterator[Field]:
-=======
 def scalars_convert(trial: Trial) -> None:
     """Fields and the scale as NumPy scalars give the bits and the dtype that Python numbers give."""
     drawn = trial.problem(dtype="float32")
@@ -102,8 +92,14 @@ def _with_numpy_scalars(value: Any) -> Any:
     return dataclasses.replace(value, **given)
 
 
-def fields_of(value: Any, trial: Trial, prefix: str = "", performance: bool = False) -> Iterator[Field]:
->>>>>>> af87bb2 (attention: costs know masks; laws for halves, scales, layouts, threads, forks)
+class Alternatives(typing.Protocol):
+    """Whatever knows further values of fields, by dotted name."""
+
+    @property
+    def alternatives(self) -> Mapping[str, tuple[Any, ...]]: ...
+
+
+def fields_of(value: Any, trial: Alternatives, prefix: str = "", performance: bool = False) -> Iterator[Field]:
     """Yield the fields of a dataclass, and those of the dataclasses that it holds."""
     hints = typing.get_type_hints(type(value))
     for f in dataclasses.fields(value):
