@@ -1,6 +1,6 @@
 """The merge algebra: pieces of softmax put together are softmax."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -304,6 +304,15 @@ def test_numerators_and_denominators_are_sums_with_the_masses():
     assert known.denominators.tolist() == [[[2.0]]]
 
 
+@pytest.mark.parametrize(("values", "mass"), [((5, 2), (2, 1, 5)), ((2, 1, 5, 2), (5,)), ((3, 1, 1, 5, 2), (2, 1, 5))])
+def test_values_and_masses_broadcast_against_each_other(values, mass):
+    rng = np.random.default_rng(0)
+    kernel, values, mass = rng.random((3, 2, 2, 4, 5)), rng.random(values), rng.random(mass)
+    found = Approximation(Dense(kernel), np.zeros((3, 2, 2, 4)), values, mass)
+    np.testing.assert_allclose(found.numerators, kernel @ values, rtol=1e-14)
+    np.testing.assert_allclose(found.denominators, np.sum(kernel * mass[..., None, :], axis=-1), rtol=1e-14)
+
+
 def test_storage_and_operations_are_counted():
     kernel, shift, values = Dense(np.ones((2, 2, 3, 5))), np.zeros((2, 2, 3)), np.ones((2, 1, 5, 4))
     plain = Approximation(kernel, shift, values)
@@ -431,3 +440,11 @@ def test_stacked_rows_keep_masses_normalisers_and_reasons():
     assert stack_queries([lifted, lifted]).weights.to_dense().tolist() == [[[[1.0], [1.0]]]]
     assert stack_queries([plain, replace(plain, shift=plain.shift + 2)]).shift.tolist() == [[[0.0, 2.0]]]
     assert stack_queries([plain]).output.tolist() == [[[1.0]]]
+
+
+def test_pieces_are_compared_by_identity_and_stay_as_they_are():
+    a = single()
+    assert a != single()
+    assert hash(a) == hash(a)
+    with pytest.raises(FrozenInstanceError):
+        a.units = "another kernel"

@@ -1,5 +1,7 @@
 """Costs: what adds, what is a maximum, what is shared, and what masks leave."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,12 @@ def test_methods_under_masks_are_found():
 )
 def test_a_causal_problem_costs_what_a_hand_count_says(method, flops):
     assert method.cost(problem(mask=masks.Causal())).flops == flops
+
+
+def test_a_cost_is_a_value():
+    cost = Cost(1, np.float32(2), 3, 4)
+    assert cost == Cost(1.0, 2.0, 3.0, 4.0)
+    assert hash(cost) == hash(Cost(1.0, 2.0, 3.0, 4.0))
+    assert {type(x) for x in dataclasses.astuple(cost)} == {float}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cost.flops = 5.0

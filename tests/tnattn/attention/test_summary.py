@@ -1,7 +1,7 @@
 """Key sets and summaries refuse what a problem would refuse, and answer in the dtype of the queries."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 
 import numpy as np
 import pytest
@@ -235,3 +235,11 @@ def test_finiteness_of_queries_and_keys_need_not_be_checked():
         assert found.bad_rows.tolist() == [5] * 4
         grown = summary().extend(arrays(1)[0] * np.nan, arrays(1)[1], check_finite=False)
     assert np.isnan(grown.keys[..., -1, :]).all()
+
+
+def test_key_sets_are_compared_by_identity_and_stay_as_they_are():
+    keys = KeySet.from_arrays(*arrays())
+    assert keys != KeySet.from_arrays(*arrays())
+    assert hash(keys) == hash(keys)
+    with pytest.raises(FrozenInstanceError):
+        keys.scale = 2.0

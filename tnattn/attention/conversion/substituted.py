@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, widened
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.scalars import as_integer
 
@@ -17,13 +18,15 @@ def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Appr
     scores s': within exp(+-max_j |s'_ij - s_ij|) of the true one, so that pieces may be merged. It has no weights
     over the original keys, for these would act on the original values.
     """
-    changed = replace(
-        problem, q=q, k=_repeated(k, problem.groups), v=_repeated(v, problem.groups), scale=problem.score_scale
-    )
+    k, v = (_repeated(x, problem.groups) for x in (k, v))
+    changed = widened_problem(replace(problem, q=q, k=k, v=v, scale=problem.score_scale))
+    shift = changed.weights.log_mass
     return Approximation(
         kernel=changed.weights,
-        shift=changed.weights.log_mass,
+        shift=shift,
         values=changed.values,
+        normaliser=array_namespace(shift).ones_like(shift),  # in these units the kernel is the matrix of weights
+        dtype=problem.q.dtype if is_half(problem.q) else None,
     )
 
 
