@@ -130,9 +130,9 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
 def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
     """||A - C M R||^2 <= ||X||^2 + (||C M|| ||E^T X|| + ||C (I - M G) C^+ A||)^2 with X = A - C C^+ A.
 
-    M = (G^T G + t^2 s_1^2)^-1 G^T for the ridge t that the result names and the largest singular value s_1 of G; columns
-    of C and G are in units of the largest entries of those of G. C^+ X = 0 and R = E^T A = G C^+ A + E^T X, so that
-    A - C M R = X + C (I - M G) C^+ A - C M E^T X, of which X is orthogonal to the range of C.
+    M = (G^T G + t^2 s_1^2)^-1 G^T for the ridge t that the result names and the largest singular value s_1 of G;
+    columns of C and G are in units of the largest entries of those of G. C^+ X = 0 and R = E^T A = G C^+ A + E^T X, so
+    that A - C M R = X + C (I - M G) C^+ A - C M E^T X, of which X is orthogonal to the range of C.
 
     By hand: A = [[1, 1/2], [1/2, 1]], the first row and column, t = 1/2. Then M = 4/5, X = [[0, -3/10], [0, 3/5]],
     ||C M|| = 2 / sqrt 5, ||E^T X|| = 3/10, and the ridge costs (1/5) (sqrt 5 / 2) (sqrt 41 / 5) = sqrt(205) / 50:
