@@ -1,15 +1,25 @@
 """The conformance kit on everything that the package defines."""
 
+import numpy as np
 import pytest
 
-from tnattn.attention.method import AttentionMethod
+from tnattn.attention.method import AttentionMethod, KeyMethod
+from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.top_k import TopK
+from tnattn.attention.summary import KeySet
 from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.decomposition.base import Decomposition
 from tnattn.discovery import subclasses
 from tnattn.randnla.sketch import Sketch
-from tnattn.testing import LAWS, ConformanceError, check_decomposition, check_method, check_sketch
+from tnattn.testing import (
+    LAWS,
+    ConformanceError,
+    check_decomposition,
+    check_method,
+    check_sketch,
+    conformance_table,
+)
 
 METHODS = {name: cls() for name, cls in subclasses("tnattn.attention", AttentionMethod).items()}
 # leaves of 64 would leave nothing to approximate at the lengths used here
@@ -42,6 +52,36 @@ def test_a_waived_law_is_really_violated(name):
     laws = [law for law in method.waives if law in QUICK + SLOW]
     report = check_method(method, laws=laws, require_waived_violations=True)
     assert [finding.law for finding in report.of("waived")] == laws
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_computes_halves_of_torch_in_float32(name, dtype):
+    torch = pytest.importorskip("torch")
+    half, method = getattr(torch, dtype), METHODS[name]
+    rng = np.random.default_rng(0)
+    q, k, v = (torch.asarray(rng.standard_normal((h, 16, d))).to(half) for h, d in ((4, 8), (2, 8), (2, 5)))
+    if method.budget is not None:
+        method = method.with_budget(8)
+    found = method(AttentionProblem(q, k, v), rng=np.random.default_rng(0))
+    wide = method(AttentionProblem(*(x.to(torch.float32) for x in (q, k, v))), rng=np.random.default_rng(0))
+    assert found.output.dtype == half
+    assert torch.equal(torch.nan_to_num(found.output), torch.nan_to_num(wide.output.to(half)))
+    assert torch.equal(found.bad_rows, torch.sum(~torch.isfinite(found.output).all(-1), dim=-1))
+    if found.expand is not None:
+        assert (found.weights @ AttentionProblem(q, k, v).values).dtype == half
+    if isinstance(method, KeyMethod):
+        summary = method.summarise(KeySet.from_arrays(k, v), rng=np.random.default_rng(0))
+        assert torch.equal(torch.nan_to_num(summary.attend(q).output), torch.nan_to_num(found.output))
+
+
+@pytest.mark.slow
+def test_the_table_of_halves_threads_forks_and_layouts_names_every_method():
+    laws = ["half", "threads", "fork", "layouts"]
+    table = conformance_table(METHODS, laws=laws)
+    print(table)  # shown by pytest -rP
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert rows == [[name, *["yes"] * len(laws)] for name in METHODS]
 
 
 @pytest.mark.slow

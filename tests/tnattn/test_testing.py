@@ -1,7 +1,11 @@
 """The conformance kit rejects what it is there to reject: for every law a method that breaks it."""
 
+import os
+import time
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import fields as fields_of_a_dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,14 +14,24 @@ from tnattn import gallery
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import exact_cost
-from tnattn.attention.method import JointMethod, budget, performance
+from tnattn.attention.method import JointMethod, KeyMethod, budget, performance
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.summary import Summary
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.st_hosvd import STHOSVD
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.sketch import Sketch
 from tnattn.structured import Dense, Selection
 from tnattn.structured.tucker import TuckerTensor
-from tnattn.testing import LAWS, ConformanceError, check_decomposition, check_method, check_sketch, fields
+from tnattn.testing import (
+    LAWS,
+    ConformanceError,
+    check_decomposition,
+    check_method,
+    check_sketch,
+    conformance_table,
+    fields,
+)
 
 
 @dataclass(frozen=True)
@@ -161,16 +175,16 @@ class WeighsLongKeysLess(Plain):
         return _scaled_columns(super().approximate(problem, rng=rng), np.exp(-0.1 * lengths))
 
 
+class Uncounted(Approximation):
+    @property
+    def bad_rows(self):
+        return np.zeros_like(super().bad_rows)
+
+
 class OverflowsUncounted(Plain):
     def approximate(self, problem, *, rng):
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
-        total = np.exp(problem.weights.log_mass.astype("f8")).astype(scores.dtype)
-        return Approximation(
-            kernel=Dense(np.exp(scores)),
-            shift=np.zeros_like(total),
-            values=problem.values,
-            normaliser=np.where(np.isfinite(total), total, 1),
-        )
+        return Uncounted(Dense(np.exp(scores)), np.zeros_like(scores[..., 0]), problem.values)
 
 
 class PrefersLateKeys(Plain):
@@ -196,7 +210,192 @@ class HalvesPrecision(Plain):
         return replace(approximation, kernel=Dense(np.round(kernel, 2)))
 
 
+class CallsWithoutWidening(Plain):
+    """Its call bypasses that of the base class, and with it the widening of halves."""
+
+    def __call__(self, problem, *, rng=None):
+        return self.approximate(problem, rng=rng)
+
+
+class ForgetsHalves(Plain):
+    """Gives float32 for float16."""
+
+    def __call__(self, problem, *, rng=None):
+        return replace(super().__call__(problem, rng=rng), dtype=None)
+
+
+@dataclass(frozen=True)
+class KeepsNumpyScalars(Plain):
+    factor: Any = 1.0  # an annotation that converts nothing
+
+    def approximate(self, problem, *, rng):
+        return replace(super().approximate(problem, rng=rng), values=problem.values * self.factor)
+
+
+class SquaresValues(Plain):
+    def approximate(self, problem, *, rng):
+        norm = np.sqrt(np.sum(problem.values * problem.values, axis=(-2, -1), keepdims=True))
+        unit = problem.values / np.where(norm > 0, norm, 1)
+        return replace(super().approximate(problem, rng=rng), values=unit * norm)
+
+
+class ReadsKeySizes(Plain):
+    def approximate(self, problem, *, rng):
+        size = np.abs(problem.keys).max()
+        return replace(super().approximate(problem, rng=rng), values=problem.values * (1 + min(size, 10.0)))
+
+
+class ReadsMemoryOrder(Plain):
+    def approximate(self, problem, *, rng):
+        values = np.ravel(problem.values, order="K").reshape(problem.values.shape)
+        return replace(super().approximate(problem, rng=rng), values=values)
+
+
+class NeedsWritableKeys(Plain):
+    def approximate(self, problem, *, rng):
+        problem.k[..., :1, :1] += 0
+        return super().approximate(problem, rng=rng)
+
+
+class DividesByBatch(Plain):
+    def __call__(self, problem, *, rng=None):
+        share = 100 // int(np.prod(problem.q.shape[:-3]))
+        return super().__call__(problem, rng=rng) if share else None
+
+
+class LosesEmptyBatch(Plain):
+    def __call__(self, problem, *, rng=None):
+        if problem.q.size:
+            return super().__call__(problem, rng=rng)
+        return super().__call__(AttentionProblem(*(np.ones((4, 2, 8)) for _ in range(3))), rng=rng)
+
+
+@dataclass(frozen=True)
+class RefusesLargeBudgets(Plain):
+    keys: int = budget(8)
+
+    def approximate(self, problem, *, rng):
+        if self.keys > problem.n_k:
+            raise ValueError(f"keys {self.keys} exceed {problem.n_k}")
+        return super().approximate(problem, rng=rng)
+
+
+@dataclass(frozen=True)
+class WrapsLargeBudgets(Plain):
+    keys: int = budget(8)
+
+    def approximate(self, problem, *, rng):
+        kept = np.arange(problem.n_k) <= (self.keys - 1) % problem.n_k
+        return _scaled_columns(super().approximate(problem, rng=rng), kept)
+
+
+@dataclass(frozen=True)
+class TakesBooleans(Plain):
+    keys: int = budget(8)
+
+    def with_budget(self, columns):
+        return replace(self, keys=int(columns))
+
+
+class KeptOutput(Approximation):
+    @cached_property
+    def output(self):
+        return super().output
+
+
+class FrozenMasses(Approximation):
+    @property
+    def log_mass(self):
+        return np.broadcast_to(super().log_mass[..., :1], self.shift.shape)
+
+
+class GivesItsCache(Plain):
+    def approximate(self, problem, *, rng):
+        plain = super().approximate(problem, rng=rng)
+        return KeptOutput(**{f.name: getattr(plain, f.name) for f in fields_of_a_dataclass(plain)})
+
+
+class GivesReadOnly(Plain):
+    def approximate(self, problem, *, rng):
+        plain = super().approximate(problem, rng=rng)
+        return FrozenMasses(**{f.name: getattr(plain, f.name) for f in fields_of_a_dataclass(plain)})
+
+
+@dataclass(frozen=True)
+class KeepsBuffers(KeyMethod):
+    def summarise(self, keys, *, probe=None, rng=None):
+        return Buffers(keys.keys, keys.values, keys.scale)
+
+    def cost(self, problem):
+        return exact_cost(problem)
+
+
+@dataclass(frozen=True, eq=False)
+class Buffers(Summary):
+    keys: Any
+    values: Any
+    scale: float
+
+    @property
+    def like(self):
+        return self.values
+
+    @property
+    def nbytes(self):
+        return self.keys.nbytes + self.values.nbytes
+
+    @property
+    def width(self):
+        return self.keys.shape[-1]
+
+    def approximate(self, queries):
+        scores = queries * self.scale @ np.swapaxes(self.keys, -1, -2)
+        shift = scores.max(axis=-1)
+        return Approximation(Dense(np.exp(scores - shift[..., None])), shift, self.values)
+
+
+class SharesScratch(Plain):
+    scratch: ClassVar = {}
+
+    def approximate(self, problem, *, rng):
+        self.scratch["values"] = problem.values
+        time.sleep(0.02)
+        return replace(super().approximate(problem, rng=rng), values=self.scratch["values"])
+
+
+class KnowsItsProcess(Plain):
+    def approximate(self, problem, *, rng):
+        return replace(super().approximate(problem, rng=rng), values=problem.values * (1 + 1e-9 * os.getpid()))
+
+
+class EndsItsProcess(Plain):
+    home: ClassVar = os.getpid()
+
+    def approximate(self, problem, *, rng):
+        if os.getpid() != self.home:
+            raise RuntimeError("no context after fork")
+        return super().approximate(problem, rng=rng)
+
+
 BROKEN = [
+    ("half", CallsWithoutWidening),
+    ("half", ForgetsHalves),
+    ("scalars", KeepsNumpyScalars),
+    ("values", SquaresValues),
+    ("balance", ReadsKeySizes),
+    ("layouts", ReadsMemoryOrder),
+    ("layouts", NeedsWritableKeys),
+    ("empty", DividesByBatch),
+    ("empty", LosesEmptyBatch),
+    ("beyond", RefusesLargeBudgets),
+    ("beyond", WrapsLargeBudgets),
+    ("beyond", TakesBooleans),
+    ("writable", GivesItsCache),
+    ("writable", GivesReadOnly),
+    ("buffers", KeepsBuffers),
+    ("threads", SharesScratch),
+    ("fork", KnowsItsProcess),
+    ("fork", EndsItsProcess),
     ("output", WidensDtype),
     ("output", DropsHeadAxis),
     ("weights", LiftsToWrongKeys),
@@ -237,7 +436,21 @@ def test_every_law_has_a_method_that_breaks_it():
 def test_an_exact_method_obeys_every_law():
     report = check_method(Plain())
     assert report.of("violated") == ()
-    assert {finding.law for finding in report.of("holds")} == {law.name for law in LAWS}
+    held = {finding.law for finding in report.of("holds")}
+    # it has no budget and no summary
+    assert {law.name for law in LAWS} - held == {"beyond", "buffers"}
+
+
+def test_a_table_shows_laws_and_methods():
+    table = conformance_table(
+        {"Plain": Plain(), "Grows": _waiving(GrowsConstants, P9="said")}, laws=["P1", "P9", "buffers"]
+    )
+    assert table.splitlines() == [
+        "| method | P1 | P9 | buffers |",
+        "|---|---|---|---|",
+        "| Plain | yes | yes | - |",
+        "| Grows | NO | waived | - |",
+    ]
 
 
 def test_a_law_can_be_checked_on_problems_of_ones_own():

@@ -167,7 +167,7 @@ class Approximation:
     def storage(self) -> int:
         """Stored scalars: kernel, values, mass and shift."""
         parts = [self.shift, self.values, *(x for x in (self.mass, self.normaliser) if x is not None)]
-        return self.kernel.storage + sum(math.prod(part.shape) for part in parts)
+        return self.kernel.storage + sum(int(math.prod(part.shape)) for part in parts)
 
     @property
     def flops(self) -> int:

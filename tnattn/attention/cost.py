@@ -1,11 +1,13 @@
-"""What a method costs: operations, traffic, peak memory, cache."""
+"""Cost of a method: operations, traffic, peak memory, cache."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tnattn.scalars import Parameters
+from tnattn.arrays import accumulator_dtype, array_namespace
+from tnattn.attention.spans import admissible_span
+from tnattn.scalars import Parameters, as_integer
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost(Parameters):
-    """Counted cost of approximating a whole problem, all heads together.
+    """Counted cost of approximating a whole problem, all heads of one batch entry together.
 
     Parameters
     ----------
@@ -33,21 +35,49 @@ class Cost(Parameters):
     state_per_token: float
 
     def __add__(self, other: Cost) -> Cost:
-        """Add what is done one after the other."""
+        """Return the cost of two stages of one problem, one after the other.
+
+        Operations and traffic add. The peak is the larger one, for the first stage is over when the second begins. The
+        cache is shared: both stages read the same tokens, so that what one keeps of a token serves the other.
+        """
         return Cost(
             self.flops + other.flops,
             self.scalars_moved + other.scalars_moved,
             max(self.peak_scalars, other.peak_scalars),
-            self.state_per_token + other.state_per_token,
+            max(self.state_per_token, other.state_per_token),
         )
 
 
+def admissible_pairs(problem: AttentionProblem, most: int | None = None) -> float:
+    """Return the number of pairs of a query and a key that a head may see, over all queries of one batch entry.
+
+    Parameters
+    ----------
+    problem : AttentionProblem
+        Positional masks and padding count; explicit masks and biases do not. Where lengths differ over the batch, the
+        mean over its entries. n (n + 1) / 2 for a causal square.
+    most : int, optional
+        Count at most this many keys of every query.
+    """
+    first, stop = admissible_span(problem)
+    xp = array_namespace(first)
+    seen = xp.maximum(stop - first, xp.zeros_like(first))
+    if most is not None:
+        seen = xp.minimum(seen, xp.full_like(seen, as_integer(most, "most", least=0)))
+    pairs = xp.sum(xp.astype(seen, accumulator_dtype(problem.q)), axis=-1)
+    return float(xp.mean(pairs))
+
+
 def exact_cost(problem: AttentionProblem) -> Cost:
-    """Cost of streamed exact attention: 2 H n_q n_k (d + d_v) operations, G (d + d_v) cached scalars per token."""
+    """Cost of streamed exact attention: 2 H pairs (d + d_v) operations, G (d + d_v) cached scalars per token.
+
+    ``pairs`` are those that the mask admits. A streamed sweep skips tiles that the mask leaves empty and evaluates in
+    full those that it cuts: up to one side of a tile per query more, which is not counted.
+    """
     h, g, n_q, n_k = problem.heads, problem.groups, problem.n_q, problem.n_k
     d, e = problem.width, problem.value_width
     return Cost(
-        flops=2.0 * h * n_q * n_k * (d + e),
+        flops=2.0 * h * admissible_pairs(problem) * (d + e),
         scalars_moved=float(h * n_q * (d + e) + g * n_k * (d + e)),
         peak_scalars=float(n_k),
         state_per_token=float(g * (d + e)),

@@ -18,7 +18,7 @@ def is_half(x: Array) -> bool:
 def widened_problem(problem: AttentionProblem) -> AttentionProblem:
     """Return a problem in float32 for one in half precision, and any other as it is.
 
-    Halves are exact in float32, so that the problem is the same one. Masks follow the dtype of the scores by themselves.
+    Halves are exact in float32, so that the problem is the same one. Masks follow the dtype of the scores.
     """
     if not is_half(problem.q):
         return problem

@@ -21,8 +21,8 @@ def window_sums(x: Array, first: Array, stop: Array) -> Array:
     Notes
     -----
     O((n + w) c log n), memory O((n + w) c). A window is cut into runs of lengths 2^b, one for each binary digit of its
-    length, whose sums come from doubling. Only rows of the window are added, so that its sum is exact to the rounding of
-    its own terms; a difference of running sums loses what is small against everything before it.
+    length, whose sums come from doubling. Only rows of the window are added, so that its sum is exact to the rounding
+    of its own terms; a difference of running sums loses what is small against everything before it.
     """
     xp = array_namespace(x)
     doubled = xp.astype(x, accumulator_dtype(x))  # row i: sum of the rows i, ..., i + 2^b - 1

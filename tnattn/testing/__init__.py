@@ -6,6 +6,7 @@ from tnattn.testing.methods import check_method
 from tnattn.testing.report import ConformanceError, Finding, Report
 from tnattn.testing.sketches import check_sketch
 from tnattn.testing.structures import check_structured
+from tnattn.testing.table import conformance_table
 
 __all__ = [
     "LAWS",
@@ -17,4 +18,5 @@ __all__ = [
     "check_method",
     "check_sketch",
     "check_structured",
+    "conformance_table",
 ]

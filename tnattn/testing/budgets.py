@@ -1,4 +1,4 @@
-"""Laws about what happens as the budget grows: P7 and P8."""
+"""Laws about growing budgets: P7, P8, merging, and budgets beyond the number of keys."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from tnattn.arrays import to_host
+from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.testing.report import NotApplicable, Violation
-from tnattn.testing.trial import Trial, exact
+from tnattn.testing.trial import Trial, exact, require_close, require_counted
 
 _TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _SMALL = 0.05
@@ -116,3 +117,36 @@ def _largest(trial: Trial, problem: AttentionProblem, factor: int) -> int:
     except (ValueError, Violation):
         return problem.n_k
     return factor * problem.n_k
+
+
+def goes_beyond(trial: Trial) -> None:
+    """A budget larger than the number of keys is an upper limit; a boolean is none."""
+    problem = trial.problem()
+    if trial.method.budget is None:
+        raise NotApplicable("the method has no budget")
+    try:
+        trial.method.with_budget(True)
+    except TypeError:
+        pass
+    else:
+        raise Violation("the budget True is accepted; an integer is needed")
+    whole = trial.run(problem, method=_raised(trial, problem.n_k))
+    for budget in (problem.n_k + 44, 10**6):
+        found = trial.run(problem, method=_raised(trial, budget))
+        with np.errstate(all="ignore"):
+            require_counted(found.bad_rows, found.output, f"budget {budget} of {problem.n_k} keys: ")
+        if found.kernel.shape[-1] > whole.kernel.shape[-1]:
+            return  # features and draws with replacement: a larger budget is used
+        require_close(
+            to_host(found.output),
+            to_host(whole.output),
+            problem,
+            f"budget {budget} of {problem.n_k} keys differs from all",
+        )
+
+
+def _raised(trial: Trial, budget: int) -> AttentionMethod:
+    try:
+        return trial.method.with_budget(budget)
+    except ValueError as error:
+        raise Violation(f"the budget {budget} is refused ({error}); clip it to what the problem has") from error

@@ -9,12 +9,15 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from tnattn.attention.masks import Causal, Full, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.testing.report import Violation
 from tnattn.testing.trial import Trial, difference, tolerance
 
+_NUMPY: dict[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_}
 _SCORES = (1.0, 0.25, 6.0)  # a threshold may show at one temperature only
 
 
@@ -56,6 +59,37 @@ def fields_matter(trial: Trial) -> None:
             raise Violation(
                 f"the field {f.name} changes nothing (tried {', '.join(map(repr, f.values))}); use it or remove it"
             )
+
+
+def scalars_convert(trial: Trial) -> None:
+    """Fields and the scale as NumPy scalars give the bits and the dtype that Python numbers give."""
+    drawn = trial.problem(dtype="float32")
+    method = trial.fitted(drawn)
+    given = _with_numpy_scalars(method)
+    before = trial.run(drawn, method=method).output
+    for said, other, scale in (
+        ("a field", given, drawn.scale),
+        ("the scale", method, np.float64(drawn.score_scale)),
+    ):
+        after = trial.run(dataclasses.replace(drawn, scale=scale), method=other).output
+        if after.dtype != before.dtype:
+            raise Violation(f"{said} as a NumPy scalar makes the output {after.dtype}; convert it to a Python number")
+        if not np.array_equal(after, before, equal_nan=True):
+            raise Violation(f"{said} as a NumPy scalar changes the output; convert it to a Python number")
+
+
+def _with_numpy_scalars(value: Any) -> Any:
+    """Return a dataclass with all numbers in it, and in the dataclasses that it holds, as NumPy scalars."""
+    given = {}
+    for f in dataclasses.fields(value):
+        held = getattr(value, f.name)
+        if not f.init:
+            continue
+        if type(held) in _NUMPY:
+            given[f.name] = _NUMPY[type(held)](held)
+        elif dataclasses.is_dataclass(held) and not isinstance(held, type):
+            given[f.name] = _with_numpy_scalars(held)
+    return dataclasses.replace(value, **given)
 
 
 class Alternatives(typing.Protocol):

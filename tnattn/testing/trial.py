@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tnattn.arrays import eps, to_host
+from tnattn.arrays import Array, eps, to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.method import AttentionMethod
@@ -130,6 +130,16 @@ def require_close(a: np.ndarray, b: np.ndarray, problem: AttentionProblem, said:
     found, allowed = difference(a, b), tolerance(problem)
     if not found <= allowed:
         raise Violation(f"{said} (relative difference {found:.2g}, rounding allows {allowed:.2g})")
+
+
+def require_counted(bad_rows: Array, output: Array, where: str = "") -> None:
+    host, counted = to_host(output), to_host(bad_rows)
+    broken = np.sum(~np.all(np.isfinite(host), axis=-1), axis=-1)
+    if not np.array_equal(broken, counted):
+        raise Violation(
+            f"{where}{int(broken.sum())} rows of the output are not finite, but {int(counted.sum())} are counted as "
+            "bad; shift before exp, and leave non-positive denominators to Approximation"
+        )
 
 
 def changed(problem: AttentionProblem, **arrays: Any) -> AttentionProblem:

@@ -68,7 +68,10 @@ def _parts(problem: AttentionProblem, result: Approximation) -> tuple[Values, Va
     a = _kernel(problem)
     columns = np.take_along_axis(a, keys[..., None, :], axis=-1)
     picks = np.asarray(rows[..., None] == np.arange(problem.n_q), dtype=np.float64)
-    return a, columns, np.take_along_axis(columns, rows[..., None], axis=-2), picks
+    core = np.take_along_axis(columns, rows[..., None], axis=-2)
+    unit = core.max(axis=-2, keepdims=True)  # of the columns; it changes neither their range nor C G^-1
+    unit = np.where(unit > 0, unit, 1.0)
+    return a, columns / unit, core / unit, picks
 
 
 def _two_tokens(rng: np.random.Generator) -> Instance:
@@ -127,8 +130,9 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
 def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
     """||A - C M R||^2 <= ||X||^2 + (||C M|| ||E^T X|| + ||C (I - M G) C^+ A||)^2 with X = A - C C^+ A.
 
-    M = (G^T G + t^2 s_1^2)^-1 G^T for the ridge t and the largest singular value s_1 of G. C^+ X = 0 and R = E^T A =
-    G C^+ A + E^T X, so that A - C M R = X + C (I - M G) C^+ A - C M E^T X, of which X is orthogonal to the range of C.
+    M = (G^T G + t^2 s_1^2)^-1 G^T for the ridge t that the result names and the largest singular value s_1 of G;
+    columns of C and G are in units of the largest entries of those of G. C^+ X = 0 and R = E^T A = G C^+ A + E^T X, so
+    that A - C M R = X + C (I - M G) C^+ A - C M E^T X, of which X is orthogonal to the range of C.
 
     By hand: A = [[1, 1/2], [1/2, 1]], the first row and column, t = 1/2. Then M = 4/5, X = [[0, -3/10], [0, 3/5]],
     ||C M|| = 2 / sqrt 5, ||E^T X|| = 3/10, and the ridge costs (1/5) (sqrt 5 / 2) (sqrt 41 / 5) = sqrt(205) / 50:
@@ -137,7 +141,8 @@ def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Appro
     require(method.ridge >= LEAST_RIDGE, f"a ridge of at least {LEAST_RIDGE}, for rounding is amplified by its square")
     a, columns, core, picks = _parts(problem, result)
     u, s, vt = np.linalg.svd(core)
-    square = (method.ridge * s[..., :1]) ** 2
+    assert isinstance(result.kernel, ChosenColumns)
+    square = (per_head(problem, dense(result.kernel.ridge), 0)[..., None] * s[..., :1]) ** 2
     v = np.swapaxes(vt, -1, -2)
     inverse = v @ ((s / (s * s + square))[..., None] * np.swapaxes(u, -1, -2))
     damping = v @ ((square / (s * s + square))[..., None] * vt)  # I - M G without cancellation

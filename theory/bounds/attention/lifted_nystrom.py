@@ -17,6 +17,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.structured import Dense
 
 OWN = Source("re-derived; lifting as in Chen et al. 2021")
 
@@ -88,6 +89,7 @@ def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, res
     E_ii is one minus the squared row norm of the factor at query i, E_jj that at key j.
     """
     require(problem.softcap is None, "scores are inner products")
+    require(type(result.kernel) is Dense, "the kernel is a factor, without exact columns and not rescaled")
     scale, left, right = _residuals(method, problem, result)
     return np.asarray(scale * np.sqrt(left * right))
 

@@ -22,8 +22,8 @@ class MeanValue(JointMethod):
 
     Notes
     -----
-    O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over what
-    it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
+    O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over
+    what it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal, masks.SlidingWindow, masks.Padding)
@@ -49,11 +49,15 @@ class MeanValue(JointMethod):
         return _running(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """G n_k d_v additions and one division per output."""
-        e, g = problem.value_width, problem.groups
+        """G n_k d_v additions and one division per output; under a mask, additions for windows, by doubling."""
+        e, g, h = problem.value_width, problem.groups, problem.heads
+        sums = float(g * problem.n_k * e)
+        if any(not isinstance(part, masks.Full) for part in problem.mask.conjuncts):
+            sums *= 2 * max(1, problem.n_k.bit_length())
+        applied = float(h * problem.n_q * e)
         return Cost(
-            flops=float(g * problem.n_k * e + problem.heads * problem.n_q * e),
-            scalars_moved=float(g * problem.n_k * e + problem.heads * problem.n_q * e),
+            flops=sums + applied,
+            scalars_moved=float(g * problem.n_k * e) + applied,
             peak_scalars=float(g * e),
             state_per_token=0.0,
         )

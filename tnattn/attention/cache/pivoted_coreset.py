@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponentials import exponentials
+from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
@@ -46,8 +48,9 @@ class PivotedCoreset(KeyMethod):
     O(n keys^2 + n keys d) per key head, in float64 where the device has it; the state is keys (d + d_v + 1) scalars.
     WILDCAT (arXiv 2602.10056). Deviations: the temperature is a stated rule, not a formula of n and of radii; pivots
     are drawn from the kernel scaled to unit diagonal, a Gaussian, so that keys of large norm do not take all of the
-    trace; the diagonal scaling re-enters in the weights and the interpolation is the same. Denominators may come out
-    non-positive; such rows are counted.
+    trace; the diagonal scaling re-enters in the weights and the interpolation is the same; keys far
+    from all others, at most half of the budget, are kept first and stand for themselves, since no combination of others
+    gives them and they would set the temperature. Denominators may come out non-positive; such rows are counted.
     """
 
     keys: int = budget(64)
@@ -56,6 +59,9 @@ class PivotedCoreset(KeyMethod):
 
     guarantee: ClassVar[str] = "none for the output; nuclear error of the kernel among the keys"
     source: ClassVar[str] = "WILDCAT 2026; Chen, Epperly, Tropp & Webber 2025"
+    waives: ClassVar[Mapping[str, str]] = {
+        "balance": "the keys are compared with each other, at a temperature that knows their size but no query",
+    }
 
     def __post_init__(self) -> None:
         if self.keys < 1:
@@ -69,10 +75,16 @@ class PivotedCoreset(KeyMethod):
         if self.keys >= keys.n:
             return _everything(keys)
         wide = xp.astype(keys.keys, accumulator_dtype(keys.keys))
+        heavy = heavy_keys(wide, self.keys // 2)
+        wide = replaced_by_mean(wide, heavy)
         mean = xp.mean(wide, axis=-2, keepdims=True)
         squared = self._squared_temperature(keys.scale * xp.mean(xp.sum((wide - mean) ** 2, axis=-1), axis=-1))
         points = (wide - mean if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None, None]
-        pivots, weights = nystrom_weights(points, self.keys, rng=rng)
+        pivots, weights = nystrom_weights(points, self.keys, rng=rng, spared=xp.count_nonzero(heavy.present, axis=-1))
+        weights = xp.where(heavy.among[..., None, :], xp.zeros_like(weights), weights)  # they stand for themselves
+        own = (heavy.indices[..., None] == xp.arange(keys.n, device=device(wide))) & heavy.present[..., None]
+        pivots = xp.concat([pivots, heavy.indices], axis=-1)
+        weights = xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2)
         weights = xp.astype(weights, keys.values.dtype)
         return Coreset(
             keys.scale,
@@ -96,7 +108,7 @@ class PivotedCoreset(KeyMethod):
         return columns_cost(problem, r, build=build)
 
 
-def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Array]:
+def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None = None) -> tuple[Array, Array]:
     """Return pivots and the weights that interpolate exp(x . y) from them.
 
     Parameters
@@ -105,6 +117,8 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Arra
     count : int
         ``count <= n``.
     rng : numpy.random.Generator or DeviceDraws
+    spared : Array, (...), integer, optional
+        By how many every matrix falls short of ``count``.
 
     Returns
     -------
@@ -121,6 +135,8 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Arra
     xp = array_namespace(points)
     result = RandomlyPivotedCholesky(rank=count).factorise(as_structured(GaussianEntries(points)), rng=rng)
     valid = result.pivots >= 0
+    if spared is not None:
+        valid = valid & (xp.arange(count, device=device(points)) < count - spared[..., None])
     pivots = xp.where(valid, result.pivots, xp.zeros_like(result.pivots))
     factor = result.factor  # (..., n, count)
     core = gather_rows(factor, pivots[..., None])[..., 0, :]
@@ -130,7 +146,8 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng) -> tuple[Array, Arra
     weights = solve_triangular(core, factor.mT, lower=True, transpose=True)
     half = xp.sum(points * points, axis=-1) / 2
     at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
-    weights = weights * xp.exp(half[..., None, :] - at_pivots)
+    # a weight that has vanished stays zero, however large the factor
+    weights = weights * xp.exp(xp.where(weights == 0, xp.zeros_like(weights), half[..., None, :] - at_pivots))
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, check_finite, require_floating
+from tnattn.arrays import Array, array_namespace, check_finite, require_floating, widened
 from tnattn.attention.projections import ProjectionConversion, Projections
 from tnattn.linalg import cholesky, small_svd, solve_triangular
 
@@ -43,8 +43,8 @@ class JointTruncation(ProjectionConversion):
                 )
 
     def __call__(self, projections: Projections) -> Projections:
-        w = joint_weights(projections)
-        width = w.shape[-2]
+        w = widened(joint_weights(projections))  # factorisations in half precision would lose all digits
+        xp, width = array_namespace(w), w.shape[-2]
         if self.rank > width:
             raise ValueError(f"rank {self.rank} exceeds the width {width} of the layer; reduce rank")
         if self.activations is None:
@@ -53,7 +53,7 @@ class JointTruncation(ProjectionConversion):
             raise ValueError(
                 f"activations have width {self.activations.shape[-1]} and the layer {width}; they must agree"
             )
-        factor = second_moment_factor(self.activations)
+        factor = xp.astype(second_moment_factor(widened(self.activations)), w.dtype, copy=False)
         truncated = _truncated(factor.mT @ w, self.rank)
         return _separated(solve_triangular(factor, truncated, lower=True, transpose=True), projections)
 
@@ -77,6 +77,7 @@ def _truncated(a: Array, rank: int) -> Array:
 
 def _separated(w: Array, projections: Projections) -> Projections:
     xp = array_namespace(w)
+    w = xp.astype(w, projections.w_k.dtype, copy=False)
     groups, width, d = projections.w_k.shape
     cut = groups * d
     w_k = xp.permute_dims(xp.reshape(w[:, :cut], (width, groups, d)), (1, 0, 2))

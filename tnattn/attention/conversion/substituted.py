@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.arrays import Array, array_namespace, broadcast_shape, widened
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
+from tnattn.scalars import as_integer
 
 
 def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Approximation:
@@ -16,13 +18,15 @@ def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Appr
     scores s': within exp(+-max_j |s'_ij - s_ij|) of the true one, so that pieces may be merged. It has no weights
     over the original keys, for these would act on the original values.
     """
-    changed = replace(
-        problem, q=q, k=_repeated(k, problem.groups), v=_repeated(v, problem.groups), scale=problem.score_scale
-    )
+    k, v = (_repeated(x, problem.groups) for x in (k, v))
+    changed = widened_problem(replace(problem, q=q, k=k, v=v, scale=problem.score_scale))
+    shift = changed.weights.log_mass
     return Approximation(
         kernel=changed.weights,
-        shift=changed.weights.log_mass,
+        shift=shift,
         values=changed.values,
+        normaliser=array_namespace(shift).ones_like(shift),  # in these units the kernel is the matrix of weights
+        dtype=problem.q.dtype if is_half(problem.q) else None,
     )
 
 
@@ -37,14 +41,15 @@ def mean_pooled(heads: Array, groups: int, *, axis: int) -> Array:
         If the number of heads is no multiple of ``groups``.
     """
     xp = array_namespace(heads)
-    axis = axis % heads.ndim
+    axis, groups = axis % heads.ndim, as_integer(groups, "groups", least=1)
     count = heads.shape[axis]
     if count % groups:
         raise ValueError(
             f"{count} key heads cannot be pooled into groups={groups}; the first must be a multiple of the second"
         )
     shape = (*heads.shape[:axis], groups, count // groups, *heads.shape[axis + 1 :])
-    return xp.mean(xp.reshape(heads, shape), axis=axis + 1)
+    pooled = xp.mean(xp.reshape(widened(heads), shape), axis=axis + 1)
+    return xp.astype(pooled, heads.dtype, copy=False)
 
 
 def _repeated(heads: Array, count: int) -> Array:

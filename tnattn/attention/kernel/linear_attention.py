@@ -36,6 +36,7 @@ class LinearAttention(KeyMethod):
     waives: ClassVar[Mapping[str, str]] = {
         "P7": "another kernel has no temperature that softmax would recognise",
         "P8": "exact for its own kernel, which is not softmax; there is no budget",
+        "balance": "elu + 1 reads the sizes of queries and keys, not only their products",
         "P9": "elu + 1 is not exponential: one vector added to all keys changes the weights",
     }
 

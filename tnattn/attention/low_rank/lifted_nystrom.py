@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
+
+_SMALL = 2.0**-60  # numbers below leave products that single precision does not hold
+
+
+class RescaledFactor(Dense):
+    """A factor whose rows and columns are in units of their own: its rows are not those of a Cholesky factor."""
+
+
+@dataclass(frozen=True, eq=False)
+class RidgedGaussian:
+    """The Gaussian kernel exp(-|x - y|^2 / 2) among points (..., n, d), with a ridge of what rounding does to it.
+
+    Exponents are differences of squares, so that entries are off by ``eps`` times the largest square. The ridge keeps
+    the matrix positive semidefinite all the same.
+    """
+
+    entries: GaussianEntries
+    ridge: Array  # (..., 1)
+
+    @classmethod
+    def of(cls, points: Array) -> RidgedGaussian:
+        """Return the kernel among points."""
+        xp = array_namespace(points)
+        largest = xp.max(xp.sum(points * points, axis=-1), axis=-1, keepdims=True)
+        return cls(GaussianEntries(points), 4 * eps(points) * largest)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.entries.shape
+
+    @property
+    def like(self) -> Array:
+        return self.entries.like
+
+    def diagonal(self) -> Array:
+        """Return the diagonal, (..., n)."""
+        return self.entries.diagonal() + self.ridge
+
+    def columns(self, indices: Array) -> Array:
+        """Return the columns (..., n, b) at indices (..., b)."""
+        xp = array_namespace(indices)
+        position = xp.arange(self.shape[-1], device=device(indices))
+        return self._ridged(self.entries.columns(indices), position[:, None] == indices[..., None, :])
+
+    def principal(self, indices: Array) -> Array:
+        """Return the entries (..., b, b) among indices (..., b)."""
+        return self._ridged(self.entries.principal(indices), indices[..., :, None] == indices[..., None, :])
+
+    def _ridged(self, kernel: Array, own: Array) -> Array:
+        xp = array_namespace(kernel)
+        return xp.where(own, xp.ones_like(kernel) + self.ridge[..., None], kernel)
 
 
 @dataclass(frozen=True)
@@ -38,8 +90,9 @@ class LiftedNystrom(JointMethod):
     -----
     O((n_q + n_k) landmarks^2) operations and O((n_q + n_k) landmarks) memory, in float64 where the device has it. The
     idea of lifting is that of Skyformer (Chen et al. 2021). Deviations: the kernel keeps the factors that make it that
-    of softmax; landmarks are pivots, not a sample. The row sums come from the same product, so that pieces merge;
-    denominators that are not positive are counted.
+    of softmax; landmarks are pivots, not a sample; keys far from all others, at most half of the budget, are columns of
+    their own, exact, since their factor exp(|y|^2 / 2) would push that of all others under the range of numbers. The
+    row sums come from the same product, so that pieces merge; denominators that are not positive are counted.
     """
 
     landmarks: int = budget(64)
@@ -81,31 +134,43 @@ class LiftedNystrom(JointMethod):
     def _factor(self, x: Array, y: Array, scale: float) -> Array:
         """Return what queries are multiplied with and keys divided by, (..., G, R, 1, 1)."""
         xp = array_namespace(x)
-        sizes = [xp.mean(xp.sum(z * z, axis=-1), axis=-1)[..., None, None] for z in (x, y)]
+        sizes = [_root_mean_square(z) for z in (x, y)]
         # without balance both carry the root of the scale, which is with the queries so far
         plain = xp.full_like(sizes[0], scale**-0.5)
         if not self.balance:
             return plain
         both = (sizes[0] > 0) & (sizes[1] > 0)
         safe = xp.where(both, sizes[0], xp.ones_like(sizes[0]))
-        return xp.where(both, (sizes[1] / safe) ** 0.25, plain)
+        return xp.where(both, xp.sqrt(sizes[1]) / xp.sqrt(safe), plain)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "LiftedNystrom")
-        x, y, rows, columns = self.points(problem)
+        heavy = heavy_keys(problem.keys, self.landmarks // 2)
+        light = problem
+        if heavy.indices.shape[-1]:
+            light = replace(problem, k=replaced_by_mean(problem.keys, heavy)[..., 0, :, :], check_finite=False)
+        x, y, rows, columns = self.points(light)
         tokens = xp.concat([x, y], axis=-2)
-        count = min(self.landmarks, tokens.shape[-2])
-        factor = RandomlyPivotedCholesky(count).factorise(as_structured(GaussianEntries(tokens)), rng=source).factor
+        half_squares = xp.sum(tokens * tokens, axis=-1) / 2
+        # where squares overflow, no row has an answer: all of them are counted as bad
+        usable = xp.all(xp.isfinite(half_squares), axis=-1)  # (..., G, R)
+        tokens = xp.where(usable[..., None, None], tokens, xp.zeros_like(tokens))
+        factor = self._factor_of(tokens, heavy, source)
         top = xp.max(columns, axis=-1, keepdims=True)  # joins the shift, so that no column factor exceeds one
         lift = factor[..., problem.n_q :, :].mT * xp.exp(columns - top)[..., None, :]
-        dtype = problem.q.dtype
-        return Approximation(
-            kernel=Dense(xp.astype(factor[..., : problem.n_q, :], dtype)),
-            shift=xp.astype(rows + top, dtype),
-            values=xp.astype(lift @ xp.astype(problem.values, lift.dtype), dtype),
-            mass=xp.astype(xp.sum(lift, axis=-1), dtype),
-            expand=Dense(xp.astype(lift, dtype)),
-        )
+        lift = xp.where(heavy.among[..., None, :], xp.zeros_like(lift), lift)
+        shift = xp.where(usable[..., None], rows + top, xp.full_like(rows, float("nan")))
+        far = _lifted(problem, factor[..., : problem.n_q, :], lift, shift)
+        return far + _exact(problem, heavy) if heavy.indices.shape[-1] else far
+
+    def _factor_of(self, tokens: Array, heavy: HeavyKeys, rng: Rng) -> Array:
+        """Return the factor (..., G, R, n_q + n_k, landmarks) of the Gaussian kernel, without heavy keys' landmarks."""
+        xp = array_namespace(tokens)
+        count = min(self.landmarks, tokens.shape[-2])
+        factor = RandomlyPivotedCholesky(count).factorise(as_structured(RidgedGaussian.of(tokens)), rng=rng).factor
+        spared = xp.count_nonzero(heavy.present, axis=-1)[..., None]
+        kept = xp.arange(factor.shape[-1], device=device(tokens)) < self.landmarks - spared
+        return xp.where(kept[..., None, :], factor, xp.zeros_like(factor))
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Count one Gaussian column and one elimination for each landmark, and the products with the values."""
@@ -117,3 +182,49 @@ class LiftedNystrom(JointMethod):
             peak_scalars=float(2 * h * tokens * r),
             state_per_token=0.0,
         )
+
+
+def _root_mean_square(x: Array) -> Array:
+    """Return the root of the mean squared norm of the rows of matrices (..., n, d), as (..., 1, 1)."""
+    xp = array_namespace(x)
+    largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # or squares might overflow, or vanish
+    unit = x / xp.where(largest > 0, largest, xp.ones_like(largest))
+    return largest * xp.sqrt(xp.mean(xp.sum(unit * unit, axis=-1, keepdims=True), axis=-2, keepdims=True))
+
+
+def _lifted(problem: AttentionProblem, left: Array, lift: Array, shift: Array) -> Approximation:
+    """Return the piece of a factor (..., n_q, r) and its columns (..., r, n_k), in the dtype of the problem.
+
+    Where numbers would vanish in that dtype, columns of the factor and then its rows are brought to largest entry one.
+    """
+    xp, dtype = array_namespace(left), problem.q.dtype
+    kind: type[Dense] = Dense
+    if bool(xp.any(xp.max(xp.abs(left), axis=-1) < _SMALL) | xp.any(xp.max(xp.abs(lift), axis=(-2, -1)) < _SMALL)):
+        column = _or_one(xp.max(xp.abs(lift), axis=-1))
+        left, lift = left * column[..., None, :], lift / column[..., None]
+        row = _or_one(xp.max(xp.abs(left), axis=-1))
+        left, shift, kind = left / row[..., None], shift + xp.log(row), RescaledFactor
+    return Approximation(
+        kernel=kind(xp.astype(left, dtype)),
+        shift=xp.astype(shift, dtype),
+        values=xp.astype(lift @ xp.astype(problem.values, lift.dtype), dtype),
+        mass=xp.astype(xp.sum(lift, axis=-1), dtype),
+        expand=Dense(xp.astype(lift, dtype)),
+    )
+
+
+def _exact(problem: AttentionProblem, heavy: HeavyKeys) -> Approximation:
+    """Return the exact piece of the heavy keys."""
+    xp = array_namespace(problem.q)
+    scores = problem.scaled_queries @ taken(problem.keys, heavy).mT
+    scores = xp.where(heavy.present[..., None, :], scores, xp.full_like(scores, -float("inf")))
+    shift = xp.max(scores, axis=-1)
+    kernel = xp.exp(scores - xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)[..., None])
+    position = xp.arange(problem.n_k, device=device(scores))
+    own = (heavy.indices[..., None] == position) & heavy.present[..., None]
+    return Approximation(Dense(kernel), shift, taken(problem.values, heavy), expand=Dense(xp.astype(own, scores.dtype)))
+
+
+def _or_one(x: Array) -> Array:
+    xp = array_namespace(x)
+    return xp.where(x > 0, x, xp.ones_like(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -46,6 +47,9 @@ class Performer(KeyMethod):
 
     guarantee: ClassVar[str] = "exact mean squared error of the kernel"
     source: ClassVar[str] = "Choromanski et al. 2021"
+    waives: ClassVar[Mapping[str, str]] = {
+        "balance": "the variance of the features depends on the sizes of queries and keys, not only on their products",
+    }
 
     def __post_init__(self) -> None:
         if self.features < 1:

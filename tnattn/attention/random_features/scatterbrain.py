@@ -51,7 +51,10 @@ class Scatterbrain(JointMethod):
 
     guarantee: ClassVar[str] = "exact mean squared error of the kernel, zero in the window"
     source: ClassVar[str] = "Chen et al. 2021 (Scatterbrain)"
-    waives: ClassVar[Mapping[str, str]] = {"P11": "the window is a set of positions"}
+    waives: ClassVar[Mapping[str, str]] = {
+        "P11": "the window is a set of positions",
+        "balance": "as for Performer: features read the sizes of queries and keys",
+    }
 
     def __post_init__(self) -> None:
         if self.window < 0:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sampling.draws import draw_by_weight, sampled_columns
+from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
 from tnattn.structured import Product
 
 _BLOCK = 1 << 22  # weights held at a time
@@ -61,16 +61,14 @@ class ColumnSampling(JointMethod):
     def probabilities(self, problem: AttentionProblem) -> Array:
         """Return the probabilities of the keys, (..., G, R, n_k)."""
         xp = array_namespace(problem.q)
-        squares = xp.zeros((*problem.batch, problem.n_k), dtype=problem.q.dtype, device=device(problem.q))
+        wide = accumulator_dtype(problem.q)  # squares of single-precision weights would vanish below 1e-19
+        norms = xp.zeros((*problem.batch, problem.n_k), dtype=wide, device=device(problem.q))
         step = max(1, _BLOCK // (problem.n_k * problem.heads))
         for start in range(0, problem.n_q, step):
             rows = xp.arange(start, min(start + step, problem.n_q), device=device(problem.q))
-            weights = problem.weights.rows(rows)
-            squares = squares + xp.sum(weights * weights, axis=-2)
-        contributions = xp.sqrt(squares) * xp.sqrt(xp.sum(problem.values * problem.values, axis=-1))
-        total = xp.sum(contributions, axis=-1, keepdims=True)
-        even = xp.full_like(contributions, 1.0 / problem.n_k)
-        return xp.where(total > 0, contributions / xp.where(total > 0, total, xp.ones_like(total)), even)
+            weights = xp.astype(problem.weights.rows(rows), wide)
+            norms = xp.hypot(norms, xp.linalg.vector_norm(weights, axis=-2))
+        return xp.astype(shares(norms * relative_norms(problem.values)), problem.q.dtype)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)

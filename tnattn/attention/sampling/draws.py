@@ -5,7 +5,36 @@ from __future__ import annotations
 import math
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, uniform
+from tnattn.scalars import as_integer
 from tnattn.structured import Sparse
+
+
+def relative_norms(x: Array) -> Array:
+    """Return the norms of the rows of arrays (..., n, c) in units of their largest entry, (..., n).
+
+    In the widest floating dtype of the device; between 0 and sqrt(c). Rows are divided by their own largest entry
+    before they are squared, so that norms over the whole range of exponents neither overflow nor vanish.
+    """
+    xp = array_namespace(x)
+    wide = xp.abs(xp.astype(x, accumulator_dtype(x)))
+    tops = xp.max(wide, axis=-1)
+    unit = wide / _or_one(tops)[..., None]
+    return tops / _or_one(xp.max(tops, axis=-1, keepdims=True)) * xp.sqrt(xp.sum(unit * unit, axis=-1))
+
+
+def shares(weights: Array) -> Array:
+    """Return non-negative weights (..., n) divided by their sum; equal shares where all are zero."""
+    xp = array_namespace(weights)
+    relative = weights / _or_one(xp.max(weights, axis=-1, keepdims=True))  # or the sum might overflow, or vanish
+    total = xp.sum(relative, axis=-1, keepdims=True)
+    even = xp.full_like(relative, 1.0 / weights.shape[-1])
+    return xp.where(total > 0, relative / _or_one(total), even)
+
+
+def _or_one(x: Array) -> Array:
+    """Return positive entries as they are, and one for the others."""
+    xp = array_namespace(x)
+    return xp.where(x > 0, x, xp.ones_like(x))
 
 
 def draw_by_weight(rng: Rng, weights: Array, size: int) -> Array:
@@ -28,6 +57,7 @@ def draw_by_weight(rng: Rng, weights: Array, size: int) -> Array:
     digits as there are rows; probabilities are exact to ``rows * eps`` of the widest floating dtype of the device.
     """
     xp = array_namespace(weights)
+    size = as_integer(size, "size", least=1)
     *batch, n = weights.shape
     count = math.prod(batch)
     dtype = accumulator_dtype(weights)

@@ -9,7 +9,7 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, requir
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sampling.draws import draw_by_weight
+from tnattn.attention.sampling.draws import draw_by_weight, shares
 from tnattn.attention.sampling.value_sampling import SampledKeys
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.randnla.ridge_leverage import ridge_leverage_scores
@@ -64,13 +64,14 @@ class LeverageKeySampling(KeyMethod):
         """Return the probabilities of the keys, (..., n), of keys (..., n, d)."""
         xp = array_namespace(keys)
         wide = xp.astype(keys, accumulator_dtype(keys))
+        # the scores do not depend on the size of the keys, whose squares and sums might overflow
+        largest = xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True)
+        wide = wide / xp.where(largest > 0, largest, xp.ones_like(largest))
         centred = wide - xp.mean(wide, axis=-2, keepdims=True)
         square = xp.sum(centred * centred, axis=(-2, -1), keepdims=True) / min(centred.shape[-2:])
         scores = ridge_leverage_scores(centred / xp.sqrt(xp.where(square > 0, square, 1.0)), ridge=self.ridge)
-        total = xp.sum(scores, axis=-1, keepdims=True)
         even = xp.full_like(scores, 1.0 / scores.shape[-1])
-        share = xp.where(total > 0, scores / xp.where(total > 0, total, xp.ones_like(total)), even)
-        return xp.astype(self.uniform * even + (1 - self.uniform) * share, keys.dtype)
+        return xp.astype(self.uniform * even + (1 - self.uniform) * shares(scores), keys.dtype)
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
         probabilities = self.probabilities(keys.keys)

@@ -13,7 +13,7 @@ from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sampling.draws import draw_by_weight, sampled_columns
+from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense
 from tnattn.structured.sparse import gather_rows
@@ -59,14 +59,8 @@ class ValueSampling(KeyMethod):
     def probabilities(self, values: Array) -> Array:
         """Return the probabilities of the keys, (..., n), of values (..., n, d_v)."""
         xp = array_namespace(values)
-        # norms relative to the largest one cannot overflow when they are squared
-        largest = xp.max(xp.abs(values), axis=(-2, -1), keepdims=True)
-        scaled = values / xp.where(largest > 0, largest, xp.ones_like(largest))
-        norms = xp.sqrt(xp.sum(scaled * scaled, axis=-1))
-        total = xp.sum(norms, axis=-1, keepdims=True)
-        even = xp.full_like(norms, 1.0 / norms.shape[-1])
-        by_norm = xp.where(total > 0, norms / xp.where(total > 0, total, xp.ones_like(total)), even)
-        return self.uniform * even + (1 - self.uniform) * by_norm
+        by_norm = xp.astype(shares(relative_norms(values)), values.dtype)
+        return self.uniform * xp.full_like(by_norm, 1.0 / by_norm.shape[-1]) + (1 - self.uniform) * by_norm
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
         probabilities = self.probabilities(keys.values)

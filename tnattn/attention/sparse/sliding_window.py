@@ -8,7 +8,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
@@ -84,13 +84,14 @@ class SlidingWindow(JointMethod):
         return kept_blocks(problem, indices, kept, size=size)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """2 H n_q w (d + d_v + 1) operations for the w keys that a query keeps."""
-        kept, h, n_q = sum(self._kept(problem)), problem.heads, problem.n_q
+        """2 H pairs (d + d_v + 1) operations for the pairs of a query and a key that it keeps and may see."""
+        kept, h = sum(self._kept(problem)), problem.heads
+        pairs = admissible_pairs(problem, most=kept)
         d, e = problem.width, problem.value_width
         exact = exact_cost(problem)
         return Cost(
-            flops=2.0 * h * n_q * kept * (d + e + 1),
-            scalars_moved=exact.scalars_moved + 2.0 * h * n_q * kept,
-            peak_scalars=float(h * n_q * kept),
+            flops=2.0 * h * pairs * (d + e + 1),
+            scalars_moved=exact.scalars_moved + 2.0 * h * pairs,
+            peak_scalars=float(h * problem.n_q * kept),
             state_per_token=exact.state_per_token * kept / problem.n_k,
         )

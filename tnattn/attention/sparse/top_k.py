@@ -9,7 +9,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, parallel_map
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.support import kept_keys
@@ -66,13 +66,14 @@ class TopK(JointMethod):
         return kept_keys(problem, indices, scores, complete=True)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """2 H n_q (n_k d + k (d_v + 1)) operations: all scores, and k products with values."""
-        kept, h, n_q, n_k = min(self.keys, problem.n_k), problem.heads, problem.n_q, problem.n_k
+        """2 H (pairs d + kept (d_v + 1)) operations: all admissible scores, and the kept products with values."""
+        h = problem.heads
+        pairs, kept = admissible_pairs(problem), admissible_pairs(problem, most=self.keys)
         exact = exact_cost(problem)
         return Cost(
-            flops=2.0 * h * n_q * (n_k * problem.width + kept * (problem.value_width + 1)),
-            scalars_moved=exact.scalars_moved + 4.0 * h * n_q * kept,
-            peak_scalars=float(2 * h * n_q * kept),
+            flops=2.0 * h * (pairs * problem.width + kept * (problem.value_width + 1)),
+            scalars_moved=exact.scalars_moved + 4.0 * h * kept,
+            peak_scalars=float(2 * h * problem.n_q * min(self.keys, problem.n_k)),
             state_per_token=exact.state_per_token,
         )
 

@@ -104,14 +104,14 @@ class Causal(JointMethod):
         return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Exact leaves and the method's cost on every rectangle."""
+        """Exact leaves and the method's cost on every rectangle; the cache of all of them is one, and counted once."""
         if not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
             return self.method.cost(problem)
         return reduce(lambda a, b: a + b, self._costs(problem, 0, problem.n_k))
 
     def _costs(self, problem: AttentionProblem, start: int, stop: int) -> Iterator[Cost]:
         if stop - start <= self.leaf:
-            yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop)))
+            yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop), masks.Causal()))
             return
         middle = (start + stop) // 2
         rows = _queries(problem, middle, stop)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.cost import Cost
+from tnattn.attention.cost import Cost, admissible_pairs
 from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
@@ -96,13 +96,13 @@ class HeadTensor(JointMethod):
         """
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         rank = min(self.rank or max(n_q, n_k), max(n_q, n_k))
-        size = float(h * n_q * n_k)
+        size, scores = float(h * n_q * n_k), 2.0 * h * admissible_pairs(problem) * d
         applied = 2.0 * h * rank * (n_q + n_k + rank) * (e + 1)
         if self.decomposition.reads_entries:
             read = float(h * rank * (n_q + n_k))
-            return Cost(2 * size * d + 2 * read * (d + rank) + applied, 2 * read, read, float(rank))
+            return Cost(scores + 2 * read * (d + rank) + applied, 2 * read, read, float(rank))
         return Cost(
-            flops=2 * size * (d + 3 * rank) + applied,
+            flops=scores + 6 * size * rank + applied,
             scalars_moved=4 * size,
             peak_scalars=size,
             state_per_token=float(rank),

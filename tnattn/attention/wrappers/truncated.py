@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.cost import Cost
+from tnattn.attention.cost import Cost, admissible_pairs
 from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
@@ -53,9 +53,14 @@ class Truncated(JointMethod):
         "P5": "the rows of padded queries are factored with the others, and cost a share of the rank",
     }
 
+    def fitted(self, problem: AttentionProblem) -> MatrixMethod:
+        """Return the matrix method with its rank lowered to what the weights of a problem have."""
+        most = min(problem.n_q, problem.n_k)
+        return self.method if self.budget <= most else self.method.with_rank(most)
+
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
-        weights = self.method(problem.weights, rng=rng)
+        weights = self.fitted(problem)(problem.weights, rng=rng)
         shift = problem.weights.log_mass
         return Approximation(
             kernel=weights,
@@ -66,7 +71,7 @@ class Truncated(JointMethod):
         )
 
     def stages(self, problem: AttentionProblem) -> list[tuple[Any, Any]]:
-        return [(self.method, problem.weights)]
+        return [(self.fitted(problem), problem.weights)]
 
     @property
     def budget_field(self) -> str:
@@ -85,7 +90,7 @@ class Truncated(JointMethod):
         finder = getattr(self.method, "range_finder", None)
         passes = 2 + 2 * getattr(finder, "power_iterations", 0)
         columns = getattr(finder, "size", self.budget)
-        build = 2.0 * passes * h * n_q * n_k * (d + columns)
+        build = 2.0 * passes * h * admissible_pairs(problem) * (d + columns)
         apply = 2.0 * h * self.budget * (n_q + n_k) * (e + 1)
         return Cost(
             flops=build + apply,

@@ -70,3 +70,13 @@ def test_arbitrary_masks_are_refused():
 
 def test_the_cost_does_not_see_pairs():
     assert MeanValue().cost(problem()).flops == 2 * 12 * 3 + 4 * 9 * 3
+
+
+def test_a_window_forgets_what_stands_before_it():
+    v = np.array([1e17, 0.0, 1.0, 1.0])[None, :, None]
+    target = AttentionProblem(np.zeros((1, 4, 2)), np.zeros((1, 4, 2)), v, mask=masks.SlidingWindow(1))
+    assert MeanValue()(target).output[0, :, 0].tolist() == [1e17, 5e16, 0.5, 1.0]
+
+
+def test_under_a_mask_sums_are_counted_by_doubling():
+    assert MeanValue().cost(problem(masks.Causal())).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3

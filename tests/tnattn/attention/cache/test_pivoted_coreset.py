@@ -215,3 +215,39 @@ def test_the_cost_is_quadratic_in_the_budget_and_linear_in_the_keys():
     ]
     assert build[1] == 2 * build[0]
     assert 2 < build[2] / build[1] < 4
+
+
+def with_one_large_key(norm, dtype, n=48, d=8, heads=2):
+    """Return a problem in which one key has the given norm."""
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, heads, n, d))
+    k[:, 5] *= norm / np.linalg.norm(k[:, 5], axis=-1, keepdims=True)
+    return AttentionProblem(*(x.astype(dtype) for x in (q, k, v)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("norm", [100, 1000, 1e6])
+def test_one_large_key_costs_the_others_nothing(norm, dtype):
+    target = with_one_large_key(norm, dtype)
+    for seed in range(3):
+        found = PivotedCoreset(16)(target, rng=np.random.default_rng(seed))
+        assert found.bad_rows.tolist() == [0, 0]
+        assert np.linalg.norm(found.output - target.output) < 0.3 * np.linalg.norm(target.output)
+
+
+def test_large_keys_are_kept_and_stand_for_themselves():
+    target = with_one_large_key(1000, "float64")
+    summary = PivotedCoreset(16).summarise(KeySet.of(target), rng=np.random.default_rng(0))
+    weights = summary.lift.to_dense()
+    assert np.count_nonzero(np.abs(weights).max(axis=-1) > 0, axis=-1).tolist() == [[16], [16]]
+    np.testing.assert_array_equal(weights[:, 0, :, 5], np.tile(np.arange(17) == 16, (2, 1)))
+    np.testing.assert_array_equal(summary.keys[:, 0, 16], target.k[:, 5])
+    np.testing.assert_array_equal(summary.mass[:, 0, 16], 1)
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.1])
+def test_weights_that_vanish_stay_zero(temperature):
+    target = with_one_large_key(3, "float64")
+    found = PivotedCoreset(16, temperature)(target, rng=np.random.default_rng(0))
+    assert not np.isnan(found.weights.to_dense()).all()
+    assert found.bad_rows.sum() == 0

@@ -6,6 +6,7 @@ import pytest
 from tnattn.attention.conversion.converted import Converted
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.masks import Causal
+from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import LayerProblem, Projections
 from tnattn.attention.rotary import Rotary
 
@@ -51,3 +52,15 @@ def test_the_stage_is_the_conversion_of_the_weights():
 def test_weights_are_what_is_converted():
     with pytest.raises(TypeError, match="LayerProblem"):
         Converted()(layer().attention)
+
+
+def test_a_layer_in_half_precision_attends_in_single():
+    plain = layer()
+    weights = (plain.projections.w_q, plain.projections.w_k, plain.projections.w_v)
+    half = LayerProblem(plain.hidden.astype("f2"), Projections(*(w.astype("f2") for w in weights)))
+    piece = Converted(GroupedQueries(2))(half)
+    assert piece.output.dtype == np.float16
+    assert piece.kernel.dtype == np.float32
+    converted = LayerProblem(half.hidden, GroupedQueries(2)(half.projections)).attention
+    q, k, v = (x.astype("f4") for x in (half.attention.q, converted.k, converted.v))
+    np.testing.assert_array_equal(piece.output, AttentionProblem(q, k, v).output.astype("f2"))

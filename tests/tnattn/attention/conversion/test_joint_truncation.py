@@ -63,3 +63,18 @@ def test_the_output_converges_with_the_rank():
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         JointTruncation(**arguments)(layer().projections)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_weights_in_half_precision_are_factored_in_single(calibrated):
+    problem = layer()
+    halves = Projections(
+        *(w.astype("f2") for w in (problem.projections.w_q, problem.projections.w_k, problem.projections.w_v))
+    )
+    singles = Projections(*(w.astype("f4") for w in (halves.w_q, halves.w_k, halves.w_v)))
+    hidden = problem.hidden.astype("f2")
+    found = JointTruncation(3, hidden if calibrated else None)(halves)
+    expected = JointTruncation(3, hidden.astype("f4") if calibrated else None)(singles)
+    for name in ("w_k", "w_v"):
+        assert getattr(found, name).dtype == np.float16
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name).astype("f2"))

@@ -8,6 +8,7 @@ import pytest
 from theory.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
+from tnattn.attention.conversion.substituted import mean_pooled
 from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
 from tnattn.attention.problem import AttentionProblem
 
@@ -127,3 +128,12 @@ def test_the_cache_shrinks_but_the_scores_do_not():
     one, four = (PooledKeyValue(g).cost(target) for g in (1, 4))
     assert one.flops == four.flops > 2 * 8 * 5 * 6 * (4 + 3)
     assert 4 * one.state_per_token == four.state_per_token == 4 * (4 + 3)
+
+
+def test_means_of_halves_are_taken_in_single_precision():
+    heads = np.array([60000.0, 60000.0, 1.0, 3.0], "f2").reshape(4, 1, 1)
+    found = mean_pooled(heads, 2, axis=0)
+    assert found.dtype == np.float16
+    assert found.ravel().tolist() == [60000, 2]
+    with pytest.raises(TypeError, match="groups is True"):
+        mean_pooled(heads, True, axis=0)

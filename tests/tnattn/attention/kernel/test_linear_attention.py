@@ -7,9 +7,13 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.attention.kernel.linear_attention import LinearAttention, elu_plus_one
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import Causal, Padding, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.summary import KeySet
+from tnattn.attention.wrappers.causal import Causal as CausalWrapper
+from tnattn.attention.wrappers.chunked import Chunked
+from tnattn.attention.wrappers.sparse_plus import SparsePlus
 
 
 def problem(seed=0, *, n_q=5, n_k=7, heads=4, groups=2, dtype="float64", as_=np.asarray, scale=None):
@@ -113,3 +117,45 @@ def test_a_summary_says_that_queries_need_heads():
         summary.attend(k[0])
     with pytest.raises(ValueError, match="3 query heads cannot be shared among 2"):
         summary.attend(rng.standard_normal((3, 5, 4)))
+
+
+@pytest.mark.parametrize("leaf", [1, 2, 3, 64])
+@pytest.mark.parametrize("inner", [LinearAttention(), Chunked(LinearAttention())], ids=["plain", "chunked"])
+def test_the_causal_form_has_leaves_of_its_own_kernel(inner, leaf):
+    target = dataclasses.replace(problem(n_q=7), mask=Causal())
+    method = CausalWrapper(inner, leaf=leaf, leaks_queries=isinstance(inner, Chunked))
+    rows = [problem(n_q=7) for _ in range(7)]
+    expected = np.stack(
+        [
+            written_out(dataclasses.replace(rows[i], k=target.k[:, : i + 1], v=target.v[:, : i + 1]))[:, i]
+            for i in range(7)
+        ],
+        axis=1,
+    )
+    found = method(target)
+    np.testing.assert_allclose(found.output, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.weights.to_dense().sum(axis=-1), 1, rtol=1e-13)
+    assert found.bad_rows.tolist() == [0] * 4
+
+
+def test_two_identical_tokens_share_their_weight():
+    q = np.ones((1, 2, 3))
+    target = AttentionProblem(q, q, np.array([[[0.0], [1.0]]]), mask=Causal())
+    assert CausalWrapper(LinearAttention(), leaf=1)(target).output.tolist() == [[[0.0], [0.5]]]
+
+
+@pytest.mark.parametrize(
+    "wrapper", [SparsePlus(far=LinearAttention()), SparsePlus(SlidingWindow(2), LinearAttention())]
+)
+def test_its_sums_are_not_mixed_with_those_of_softmax(wrapper):
+    with pytest.raises(ValueError, match="cannot be merged; their sums are of different kernels"):
+        wrapper(problem())
+
+
+@pytest.mark.parametrize("mask", [None, Causal(), Padding(3)])
+def test_an_exact_piece_honours_its_mask(mask):
+    target = problem(n_q=7) if mask is None else dataclasses.replace(problem(n_q=7), mask=mask)
+    piece = LinearAttention().exact_piece(target)
+    allowed = np.ones((7, 7)) if mask is None else np.exp(mask.additive(*np.ogrid[:7, :7], n_q=7, n_k=7, like=target.q))
+    np.testing.assert_array_equal(piece.kernel.to_dense() > 0, np.broadcast_to(allowed > 0, (2, 2, 7, 7)))
+    np.testing.assert_array_equal(piece.shift, 0)

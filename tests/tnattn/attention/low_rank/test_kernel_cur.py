@@ -136,3 +136,47 @@ def test_a_softcap_is_refused():
 def test_without_a_generator_it_raises():
     with pytest.raises(TypeError, match="pass rng"):
         KernelCUR(4)(AttentionProblem(*arrays()))
+
+
+def like_real_heads(n=512, d=32, dtype="float32"):
+    """Return sequences that drift, with a sink that queries look at more or less, and heavy offsets of the keys."""
+    rng = np.random.default_rng(0)
+
+    def tokens():
+        walk = np.cumsum(rng.standard_normal((2, n, d)), axis=1)
+        return 1.3 * (0.7 * walk / np.sqrt((walk**2).mean()) + 0.7 * rng.standard_normal((2, n, d)))
+
+    q, k, v = tokens(), tokens(), tokens()
+    direction = rng.standard_normal((2, 1, d))
+    direction *= np.sqrt(4 * np.sqrt(d)) / np.linalg.norm(direction, axis=-1, keepdims=True)
+    q += direction * (1 + 0.3 * rng.standard_normal((2, n, 1)))
+    k[:, 0] = direction[:, 0]
+    return AttentionProblem(*(x.astype(dtype) for x in (q, k + 5 * rng.standard_normal((2, 1, d)), v)))
+
+
+@pytest.mark.parametrize("sweeps", [0, 1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sink_leaves_no_bad_row(sweeps, dtype):
+    target = like_real_heads(dtype=dtype)
+    for seed in range(3):
+        found = run(KernelCUR(64, sweeps), target, seed)
+        assert found.bad_rows.tolist() == [0, 0]
+        assert np.linalg.norm(found.output - target.output) < np.linalg.norm(target.output)
+
+
+def test_the_ridge_is_raised_where_row_sums_are_surely_wrong():
+    target = like_real_heads()
+    ridges = np.stack([run(KernelCUR(64), target, seed).kernel.ridge for seed in range(6)])
+    ladder = np.array([0.03, 0.09, 0.27, 0.81, 1.0], dtype=ridges.dtype)
+    assert np.isin(ridges, ladder).all()
+    assert ridges.max() > 0.03
+    smooth = run(KernelCUR(20), AttentionProblem(*(0.1 * x for x in arrays()))).kernel.ridge
+    np.testing.assert_array_equal(smooth, 0.03)
+    np.testing.assert_array_equal(run(KernelCUR(8, ridge=0.0), AttentionProblem(*arrays())).kernel.ridge, 0)
+    np.testing.assert_array_equal(run(KernelCUR(8, ridge=0.5), AttentionProblem(*arrays())).kernel.ridge >= 0.5, True)
+
+
+def test_logits_of_any_size_leave_no_bad_row():
+    q, k, v = arrays()
+    for size in (1.0, 30.0, 1e3, 1e6):
+        assert run(KernelCUR(8), AttentionProblem(size * q, k, v)).bad_rows.sum() == 0

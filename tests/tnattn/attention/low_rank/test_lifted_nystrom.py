@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
+from tnattn.attention.low_rank import lifted_nystrom
+from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom, RescaledFactor, RidgedGaussian
 from tnattn.attention.problem import AttentionProblem
+from tnattn.structured import Dense
 
 
 def arrays(n_q=20, n_k=24, size=1.0, seed=0):
@@ -99,3 +101,98 @@ def test_impossible_input_is_refused():
         run(LiftedNystrom(4), AttentionProblem(*arrays(), softcap=5.0))
     with pytest.raises(TypeError, match="pass rng"):
         LiftedNystrom(4)(AttentionProblem(*arrays()))
+
+
+def with_one_large_key(norm, dtype, n=48, d=8, heads=2):
+    """Return a problem in which one key has the given norm."""
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, heads, n, d))
+    k[:, 5] *= norm / np.linalg.norm(k[:, 5], axis=-1, keepdims=True)
+    return AttentionProblem(*(x.astype(dtype) for x in (q, k, v)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("norm", [100, 1000, 1e6])
+@pytest.mark.parametrize(("landmarks", "allowed"), [(16, 0.25), (64, 0.1)])
+def test_one_large_key_costs_the_others_nothing(landmarks, allowed, norm, dtype):
+    target = with_one_large_key(norm, dtype)
+    for seed in range(3):
+        found = run(LiftedNystrom(landmarks), target, seed)
+        assert found.bad_rows.tolist() == [0, 0]
+        assert found.output.dtype == np.dtype(dtype)
+        assert error(LiftedNystrom(landmarks), target, seed) < allowed
+        np.testing.assert_allclose(
+            found.weights.to_dense() @ target.values, found.output[:, None], rtol=1e-3, atol=1e-5
+        )
+
+
+def test_large_keys_take_their_place_in_the_budget():
+    target = with_one_large_key(100, "float64")
+    target.k[1, 9] *= 100
+    found = run(LiftedNystrom(16), target)
+    used = np.count_nonzero(np.abs(found.kernel.to_dense()).max(axis=-2) > 0, axis=-1)
+    assert used.ravel().tolist() == [16, 16]
+    alone = AttentionProblem(target.q[:1], target.k[:1], target.v[:1])
+    np.testing.assert_allclose(run(LiftedNystrom(16), alone).output[0], found.output[0], rtol=1e-9)
+
+
+def test_without_large_keys_the_kernel_is_the_factor():
+    found = run(LiftedNystrom(16), AttentionProblem(*arrays()))
+    assert type(found.kernel) is Dense
+    assert (np.sum(found.kernel.array**2, axis=-1) <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_single_precision_does_not_hold_are_rescaled(dtype):
+    target = AttentionProblem(*(x.astype(dtype) for x in arrays()))
+    rng = np.random.default_rng(0)
+    left, lift = (10 ** rng.uniform(-120, -20, size=(2, 2, *shape)) for shape in ((20, 6), (6, 24)))
+    found = lifted_nystrom._lifted(target, left, lift, np.full((2, 2, 20), 7.0))
+    assert isinstance(found.kernel, RescaledFactor)
+    assert found.kernel.dtype == found.mass.dtype == found.shift.dtype == found.values.dtype == np.dtype(dtype)
+    assert np.abs(found.kernel.array).max() == 1
+    rows = left @ lift
+    tolerance = 200 * np.finfo(dtype).eps  # of logarithms that are hundreds
+    np.testing.assert_allclose(found.log_mass, np.log(rows.sum(axis=-1)) + 7, rtol=tolerance)
+    expected = rows @ target.values / rows.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(found.output.reshape(2, 2, 20, 2), expected, atol=tolerance)
+
+
+def test_numbers_that_are_held_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    left, lift = rng.random((2, 2, 20, 6)), rng.random((2, 2, 6, 24))
+    found = lifted_nystrom._lifted(AttentionProblem(*arrays()), left, lift, np.zeros((2, 2, 20)))
+    assert type(found.kernel) is Dense
+    np.testing.assert_array_equal(found.kernel.array, left)
+    np.testing.assert_array_equal(found.expand.array, lift)
+    np.testing.assert_array_equal(found.shift, 0)
+
+
+def test_single_precision_loses_few_rows_more_than_double():
+    q, k, v = arrays()
+    lost = [
+        int(run(LiftedNystrom(20), AttentionProblem(*(x.astype(d) for x in (12 * q, 12 * k, v)))).bad_rows.sum())
+        for d in ("float32", "float64")
+    ]
+    assert lost[0] < lost[1] + 20  # 23 and 21 of 80; without rescaling 78 in single precision
+
+
+def test_squares_that_overflow_are_bad_rows_and_an_end():
+    q, k, v = arrays()
+    with np.errstate(all="ignore"):
+        found = run(LiftedNystrom(8), AttentionProblem(1e200 * q, 1e150 * k, v))
+        assert found.bad_rows.tolist() == [20] * 4
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+def test_the_kernel_of_far_points_stays_semidefinite(size):
+    points = size * np.random.default_rng(0).standard_normal((2, 30, 3))
+    points[:, 1::2] = points[:, ::2] * (1 + 1e-9)
+    kernel = RidgedGaussian.of(points)
+    every = np.tile(np.arange(30), (2, 1))
+    dense = kernel.columns(every)
+    np.testing.assert_array_equal(np.diagonal(dense, axis1=-2, axis2=-1), kernel.diagonal())
+    np.testing.assert_allclose(kernel.principal(every), dense, rtol=1e-6, atol=1e-9)
+    assert np.linalg.eigvalsh((dense + np.swapaxes(dense, -1, -2)) / 2).min() > -1e-13
+    largest = np.sum(points**2, axis=-1).max(axis=-1)
+    np.testing.assert_allclose(kernel.diagonal() - 1, np.tile((2.0**-50 * largest)[:, None], 30), rtol=1e-3, atol=2e-16)

@@ -167,3 +167,14 @@ def test_impossible_parameters_are_refused(options, words):
 def test_the_cost_is_linear_in_the_tokens():
     cost = [Nystromformer(4).cost(problem(n_q=n, n_k=n)).flops for n in (100, 200, 300)]
     assert cost[2] - cost[1] == cost[1] - cost[0] == 2 * 4 * 4 * 200 * (4 + 3 + 1)
+
+
+def test_segments_of_unequal_length_forget_what_stands_before_them():
+    x = np.array([1e17, 0.0, 1.0, 2.0, 3.0])[:, None]
+    assert segment_means(x, 3)[:, 0].tolist() == [1e17, 0.5, 2.5]
+
+
+@pytest.mark.parametrize(("segments", "error"), [(0, ValueError), (6, ValueError), (True, TypeError), (2.0, TypeError)])
+def test_impossible_segments_are_refused(segments, error):
+    with pytest.raises(error, match="segments is"):
+        segment_means(np.ones((5, 2)), segments)

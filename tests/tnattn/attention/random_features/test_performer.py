@@ -249,3 +249,13 @@ def test_a_budget_of_pairs_is_even_and_costs_are_counted():
     counted = 2 * 2 * 9 * m * (d + e + 1) + 2 * 4 * 6 * m * (d + e + 1)
     assert Performer(m).cost(target).flops == counted
     assert Performer(m).cost(target).state_per_token == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_many_equal_keys_in_half_precision_give_their_value(dtype):
+    z = np.zeros((1, 8192, 4), dtype)
+    target = AttentionProblem(z[:, :3], z, np.ones((1, 8192, 1), dtype))
+    found = Performer(features=2)(target, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(found.output, 1.0, rtol=1e-6 if dtype == "float32" else 0)
+    assert found.output.dtype == np.dtype(dtype)
+    assert found.bad_rows.tolist() == [0]

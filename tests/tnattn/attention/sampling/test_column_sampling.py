@@ -70,3 +70,24 @@ def test_it_says_that_it_is_an_oracle():
 def test_zero_samples_are_refused():
     with pytest.raises(ValueError, match="samples must be an integer >= 1"):
         ColumnSampling(0)
+
+
+def test_large_halves_are_not_squared_in_half_precision():
+    v = np.full((1, 6, 2), 256, "f2")
+    found = run(ColumnSampling(samples=2), AttentionProblem(np.zeros((1, 3, 2), "f2"), np.zeros((1, 6, 2), "f2"), v))
+    assert found.output.dtype == np.float16
+    np.testing.assert_array_equal(found.output, 256)
+    np.testing.assert_array_equal(found.bad_rows, 0)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
+def test_probabilities_do_not_depend_on_the_size_of_the_values(exponent):
+    target = problem()
+    scaled = AttentionProblem(target.q, target.k, target.v * 2.0**exponent)
+    np.testing.assert_array_equal(ColumnSampling().probabilities(scaled), ColumnSampling().probabilities(target))
+
+
+def test_small_weights_of_single_precision_count():
+    q, k = np.ones((1, 1, 1), "f4"), np.array([[[0.0], [-60.0]]], "f4")
+    target = AttentionProblem(q, k, np.array([[[0.0], [1.0]]], "f4"), scale=1.0)
+    np.testing.assert_array_equal(ColumnSampling().probabilities(target).ravel(), [0, 1])

@@ -15,7 +15,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal
+from tnattn.attention.wrappers.causal import Causal, _parts
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.Causal(), size=1.0, dtype="float64", as_=np.asarray):
@@ -132,7 +132,37 @@ def test_the_cost_is_below_exact_and_grows_like_n_log_n():
         return Causal(ValueSampling(2), leaf=4).cost(target).flops
 
     assert flops(256) < 0.5 * exact_cost(problem(256, 256)).flops
-    assert 2 < flops(512) / flops(256) < 2 * math.log2(512) / math.log2(256)
+    heads, groups, leaf, d, e, samples = 4, 2, 4, 4, 3, 2
+    # on every level the rectangles have n / 2 queries and as many keys; leaves are triangles
+    for n in (256, 512):
+        level = n // 2 * (2 * heads * samples * (d + e + 1) + 3 * groups * e)
+        leaves = n // leaf * 2 * heads * (leaf * (leaf + 1) // 2) * (d + e)
+        assert flops(n) == leaves + level * math.log2(n / leaf)
+
+
+@pytest.mark.parametrize("n", [64, 100, 8192])
+def test_the_cache_is_counted_once(n):
+    exact, causal = exact_cost(problem(n, n)), Causal(ValueSampling(2), leaf=4).cost(problem(n, n))
+    assert causal.state_per_token == exact.state_per_token == 2 * (4 + 3)
+
+
+def test_the_peak_is_that_of_the_largest_part():
+    target = problem(64, 64)
+    method = Causal(ValueSampling(2), leaf=4)
+    largest = ValueSampling(2).cost(target.rectangle(slice(32, 64), slice(0, 32)))
+    assert method.cost(target).peak_scalars == largest.peak_scalars
+
+
+def test_without_a_mask_the_cost_is_that_of_the_method():
+    target = problem(mask=masks.Full())
+    assert Causal(ValueSampling(2)).cost(target) == ValueSampling(2).cost(target)
+
+
+def test_few_queries_pay_for_the_rectangles_that_they_see():
+    method, leaf = Causal(ValueSampling(2), leaf=8), 2 * 4 * 8 * 7  # one query, a leaf of 8 keys
+    one = method.cost(problem(1, 64)).flops
+    rectangles = [ValueSampling(2).cost(problem(1, n, mask=masks.Full())).flops for n in (32, 16, 8)]
+    assert one == leaf + sum(rectangles)
 
 
 def test_deep_recursions_stay_cheap_to_inspect():
@@ -158,3 +188,56 @@ def test_every_ring_gives_the_same(xp, assert_close):
 def test_impossible_parameters_are_refused(options, error):
     with pytest.raises(error, match="must be an"):
         Causal(**options)
+
+
+def test_the_method_is_a_value():
+    assert Causal(leaf=np.int64(8)) == Causal(leaf=8)
+    assert hash(Causal(ValueSampling(3))) == hash(Causal(ValueSampling(3)))
+    assert Causal(leaf=8) != Causal(leaf=9)
+
+
+def test_methods_that_read_queries_need_a_permission():
+    for inner in (TopK(3), Linformer(4), Nystromformer(3)):
+        with pytest.raises(TypeError, match=f"{type(inner).__name__} reads queries.*leaks_queries=True"):
+            Causal(inner)
+        assert Causal(inner, leaks_queries=True).method == inner
+    probing = type("Probing", (ValueSampling,), {"probes": True})()
+    with pytest.raises(TypeError, match="Probing reads queries"):
+        Causal(probing)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 41, 100])
+@pytest.mark.parametrize("leaf", [1, 3, 8])
+def test_parts_cover_every_pair_below_the_diagonal_once(n, leaf):
+    covered = np.zeros((n, n), dtype=int)
+    rectangles, leaves = _parts(n, leaf)
+    for spans in rectangles:
+        assert len({(s.rows.stop - s.rows.start, s.columns.stop - s.columns.start) for s in spans}) == 1
+        assert [s.rows.start for s in spans] == sorted((s.rows.start for s in spans), reverse=True)
+        for span in spans:
+            assert span.columns.stop == span.rows.start
+            covered[span.rows, span.columns] += 1
+    for spans in leaves:
+        for span in spans:
+            assert span.rows == span.columns
+            assert 1 <= span.rows.stop - span.rows.start <= leaf
+            covered[span.rows, span.columns] += 1
+    np.testing.assert_array_equal(np.tril(covered), np.tril(np.ones((n, n), dtype=int)))
+    assert len(rectangles) <= 2 * max(1, n.bit_length())
+
+
+def test_a_rectangle_draws_the_same_whatever_was_drawn_before():
+    target, last = problem(40, 40), problem(13, 40)
+    method = Causal(ValueSampling(4), leaf=4)
+    np.testing.assert_allclose(run(method, target).output[..., -13:, :], run(method, last).output, rtol=1e-12)
+
+
+def test_normalisers_and_masses_are_placed_with_their_rows():
+    target = problem(21, 40)
+    found = run(Causal(ValueSampling(6, normalise=False), leaf=4), target)
+    # exact row sums of every rectangle add up to those of the whole
+    np.testing.assert_allclose(found.log_mass, target.weights.log_mass, rtol=1e-12)
+    # one value for all keys comes out in the mean over draws
+    ones = AttentionProblem(target.q, target.k, np.ones_like(target.v), mask=target.mask)
+    plain = run(Causal(ValueSampling(6), leaf=4), ones)
+    np.testing.assert_allclose(plain.output, 1, rtol=1e-12)

@@ -1,5 +1,7 @@
 """What a sparse method dropped comes back as one mean with its share of the mass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,12 @@ def test_the_cost_is_little_more_than_that_of_the_method():
     target = problem(n_q=4000, n_k=4000)
     inner, whole = SlidingWindow(64).cost(target).flops, MeanResidual(SlidingWindow(64)).cost(target).flops
     assert inner < whole < 2 * inner
+
+
+def test_pieces_of_another_kernel_are_refused():
+    class Other(SlidingWindow):
+        def approximate(self, problem, *, rng):
+            return replace(super().approximate(problem, rng=rng), units="another kernel")
+
+    with pytest.raises(ValueError, match="belongs to exp.* the pieces hold another kernel"):
+        MeanResidual(Other(3))(problem())

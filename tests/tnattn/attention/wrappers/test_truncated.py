@@ -154,9 +154,7 @@ def test_permuted_keys_see_another_draw():
     np.testing.assert_allclose(*(full(x, rng=np.random.default_rng(0)).output for x in (target, moved)), rtol=1e-8)
 
 
-def test_a_rank_above_the_dimension_and_a_missing_generator_are_refused():
-    with pytest.raises(ValueError, match="rank"):
-        svd(13)(problem(), rng=np.random.default_rng(0))
+def test_a_missing_generator_is_refused():
     with pytest.raises(TypeError, match="rng"):
         svd(3)(problem())
 
@@ -181,3 +179,12 @@ def test_the_cost_counts_the_passes():
     h, n_q, n_k, d, e = 4, 12, 14, 5, 3
     products = 4 * 2 * h * n_q * n_k * (d + 6)
     assert svd(4).cost(target).flops == products + 2 * h * 4 * (n_q + n_k) * (e + 1)
+
+
+@pytest.mark.parametrize("rank", [12, 13, 300, 10**6])
+def test_a_rank_beyond_the_weights_is_lowered_to_theirs(rank):
+    target = problem()
+    found = svd(rank)(target, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(found.output, target.output, atol=1e-12)
+    assert svd(rank).fitted(target).rank == 12
+    assert svd(5).fitted(target).rank == 5

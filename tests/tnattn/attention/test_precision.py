@@ -1,0 +1,48 @@
+"""Half precision is widened once and cast back once."""
+
+import numpy as np
+import pytest
+
+from tnattn.arrays import dtype_name
+from tnattn.attention.masks import Bias
+from tnattn.attention.precision import InDtype, is_half, widened_problem
+from tnattn.attention.problem import AttentionProblem
+from tnattn.structured import Dense
+
+
+def problem(dtype):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((h, 5, 3)).astype(dtype) for h in (4, 2, 2))
+    return AttentionProblem(q, k, v, mask=Bias(rng.standard_normal((5, 5))), scale=0.3, softcap=4.0)
+
+
+@pytest.mark.parametrize(("dtype", "half"), [("f2", True), ("f4", False), ("f8", False)])
+def test_halves_are_known(dtype, half):
+    assert is_half(np.zeros(3, dtype)) == half
+
+
+def test_a_problem_in_half_precision_keeps_everything_but_its_dtype():
+    given = problem("f2")
+    wide = widened_problem(given)
+    assert {x.dtype for x in (wide.q, wide.k, wide.v)} == {np.dtype("f4")}
+    assert (wide.scale, wide.softcap, wide.mask) == (given.scale, given.softcap, given.mask)
+    for name in ("q", "k", "v"):
+        np.testing.assert_array_equal(getattr(wide, name), getattr(given, name))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_other_problems_stay_as_they_are(dtype):
+    given = problem(dtype)
+    assert widened_problem(given) is given
+
+
+def test_products_are_formed_in_the_dtype_of_the_matrix():
+    matrix = InDtype(Dense(np.ones((2, 4096), "f4")), np.dtype("f2"))
+    x = np.full((4096, 1), 0.5, "f2")
+    assert matrix.shape == (2, 4096)
+    assert matrix.dtype == matrix.like.dtype == np.float16
+    assert matrix.storage == 2 * 4096
+    assert matrix.matmul_flops(3) == 2 * 2 * 4096 * 3
+    for found, expected in ((matrix @ x, 2048.0), (matrix.mT @ np.ones((2, 1), "f2"), 2.0), (matrix.to_dense(), 1.0)):
+        assert dtype_name(found.dtype) == "float16"
+        np.testing.assert_array_equal(found, expected)

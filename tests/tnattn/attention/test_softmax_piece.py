@@ -1,0 +1,32 @@
+"""Exact pieces of small problems."""
+
+import numpy as np
+import pytest
+
+from tnattn.attention import masks
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.softmax_piece import softmax_piece
+
+
+def problem(mask, size=1.0):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((h, 6, 3)) for h in (4, 2, 2))
+    return AttentionProblem(size * q, k, v, mask=mask)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+@pytest.mark.parametrize("mask", [masks.Full(), masks.Causal(), masks.Padding(4)], ids=str)
+def test_a_piece_is_exact_attention(mask, size):
+    target = problem(mask, size)
+    piece = softmax_piece(target)
+    np.testing.assert_allclose(piece.output, target.output, atol=1e-13)
+    np.testing.assert_allclose(piece.log_mass, target.weights.log_mass, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(piece.weights.to_dense(), target.weights.to_dense(), atol=1e-14)
+    assert piece.kernel.to_dense().max() == 1
+
+
+def test_a_row_without_keys_is_empty():
+    piece = softmax_piece(problem(masks.Padding(0)))
+    np.testing.assert_array_equal(piece.shift, -np.inf)
+    np.testing.assert_array_equal(piece.output, 0)
+    np.testing.assert_array_equal(piece.bad_rows, 0)

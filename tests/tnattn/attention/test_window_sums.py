@@ -1,0 +1,49 @@
+"""Sums over runs of rows are exact to the rounding of their own terms."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tnattn.attention.window_sums import window_sums
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 31, 32])
+def test_every_window_is_summed(n):
+    x = np.random.default_rng(n).integers(-9, 9, size=(2, n, 3)).astype(float)
+    windows = [(a, b) for a in range(n + 1) for b in range(n + 1)]
+    first, stop = (np.array(side) for side in zip(*windows, strict=True))
+    expected = np.stack([x[:, a:b].sum(axis=1) for a, b in windows], axis=1)
+    np.testing.assert_array_equal(window_sums(x, first, stop), expected)
+
+
+def test_windows_of_their_own_for_every_matrix():
+    x = np.arange(12.0).reshape(2, 6, 1)
+    found = window_sums(x, np.array([[0, 1], [2, 5]]), np.array([[6, 3], [4, 5]]))
+    np.testing.assert_array_equal(found[..., 0], [[15, 3], [8 + 9, 0]])
+
+
+def test_what_stands_before_a_window_does_not_matter():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 1))
+    x[::7] = 1e300
+    first = np.array([i for i in range(64) if (i % 7) and (i + 1) % 7])
+    found = window_sums(x, first, first + 2)[:, 0]
+    expected = [math.fsum(x[i : i + 2, 0]) for i in first if (i + 1) % 7]
+    np.testing.assert_allclose(found, expected, rtol=4e-16)
+
+
+def test_infinity_and_nan_stay_in_their_windows():
+    x = np.array([np.inf, 1.0, 2.0, np.nan, 4.0])[:, None]
+    found = window_sums(x, np.array([1, 4, 0, 2]), np.array([3, 5, 2, 4]))[:, 0]
+    np.testing.assert_array_equal(found, [3, 4, np.inf, np.nan])
+
+
+def test_single_precision_is_summed_in_double():
+    assert window_sums(np.full((4, 1), 2.0**127, "f4"), np.array([0]), np.array([4]))[0, 0] == 2.0**129
+
+
+def test_every_ring(xp, assert_close):
+    x = np.arange(20.0).reshape(10, 2)
+    found = window_sums(xp.asarray(x), xp.asarray([0, 3], dtype="int64"), xp.asarray([10, 6], dtype="int64"))
+    assert_close(found, xp.asarray([[90.0, 100.0], [24.0, 27.0]]), rtol=0, atol=0)
