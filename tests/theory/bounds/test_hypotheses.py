@@ -8,7 +8,7 @@ from theory.bounds import hypotheses
 from theory.bounds.attention import kernel_cur, lift, random_features
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.decomposition import cp, hooi, quantised, tt_cross
-from theory.bounds.randnla import cross, cur, nystrom_columns, structural
+from theory.bounds.randnla import cross, cur, nystrom_structural, structural
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues, with_singular_values
 from theory.compare import compare
 from theory.rounding import require_range
@@ -101,7 +101,7 @@ def test_a_nearly_dependent_part_of_a_test_matrix_gives_no_bound():
     """U_1 sees of the column e_2 only 1e-9: X has no digits, and no rank k gives a bound."""
     kernel = np.diag([1.0, 0.5])
     kernel[0, 1] = kernel[1, 0] = 5e-10
-    assert nystrom_columns.structural(kernel, np.eye(2)[:, 1:], 1) == (np.inf,) * 3
+    assert nystrom_structural.structural(kernel, np.eye(2)[:, 1:], 1) == (np.inf,) * 3
 
 
 def test_an_intersection_that_is_singular_to_rounding_gives_no_projection():
