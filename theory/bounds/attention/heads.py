@@ -1,4 +1,4 @@
-"""What heads may share: one basis for all, one key head for several."""
+"""Errors of heads that share one basis, or one key head for several."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def weights_shared_basis(method: HeadTensor, problem: AttentionProblem, result: 
 
     The heads share a basis of queries, and nothing else is truncated.
 
-    Letters: h an index of heads; W the weights of the heads; U the common basis; r its number of columns; H their
-    number.
+    Letters: h an index of heads; W the weights of the heads; U the common basis; r its number of columns; H the number
+    of heads.
     Hypotheses: the weights are not renormalised; one problem, without batch axes; the decomposition is a truncated one
     with orthonormal factors; only the mode of the queries is truncated.
     """

@@ -1,4 +1,4 @@
-"""What joint truncation of key and value weights must lose: with and without calibration."""
+"""Errors of jointly truncated key and value weights, with and without calibration."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def joint_svd_calibrated(method: JointTruncation, target: Projections, result: P
     """E |x (W - W')|^2 = sum_{j>r} s_j(L^T W)^2 over the calibration rows x, L L^T = E x^T x, E the mean.
 
     Letters: x the rows of the activations; W the key and value weights of all heads, [W_K W_V], and W' those of the
-    result; r the rank; L a factor of their second moment.
+    result; r the rank; L a factor of the second moment of the activations.
     Hypotheses: activations calibrate the truncation.
     """
     require(method.activations is not None, "activations calibrate the truncation")

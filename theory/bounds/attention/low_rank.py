@@ -1,4 +1,4 @@
-"""What no weights of low rank can do, and what the best ones can."""
+"""Upper and lower bounds on the error of weights of low rank."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProbl
 
     rho is the largest range of the scores of a row. The matrix of entries 1 / m obeys the same bound.
 
-    Letters: P_r the best weights of rank r; r the rank; n the number of queries; m the number of keys; e Euler's
-    number; e the base of natural logarithms.
+    Letters: P_r the best weights of rank r; r the rank; n the number of queries; m the number of keys; e the base of
+    natural logarithms.
     Hypotheses: the best approximation of its rank; the weights are not renormalised; every query sees every key.
     """
     if isinstance(method, Truncated):

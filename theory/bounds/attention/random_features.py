@@ -228,8 +228,8 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
 def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 <= MSE - 2 (m - 1) / (m (d + 2)) (K - e^-(|x|^2 + |y|^2)/2)^2 for m <= d orthogonal directions.
 
-    Letters: K the exact entry of the kernel and K' the approximate one; m the number of directions; d the width; e
-    Euler's number; x the scaled query; y the scaled key; e the base of natural logarithms.
+    Letters: K the exact entry of the kernel and K' the approximate one; m the number of directions; d the width; x the
+    scaled query; y the scaled key; e the base of natural logarithms.
     Hypotheses: positive features; orthogonal directions; m <= d; every query sees every key; scores are inner products;
     float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
     """

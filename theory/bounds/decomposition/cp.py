@@ -1,4 +1,4 @@
-"""When a canonical polyadic decomposition is the only one."""
+"""Uniqueness of canonical polyadic decompositions."""
 
 from __future__ import annotations
 

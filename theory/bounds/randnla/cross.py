@@ -38,7 +38,7 @@ ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020", "
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
     s = singular_values(a)
-    require(has_rank(a, method.rank, s), "rank A >= r")
+    require(has_rank(a, method.rank, s), "rank A >= r, beyond rounding")
     return s
 
 
@@ -76,9 +76,9 @@ def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
 
     e_j are the elementary symmetric polynomials of the squared singular values.
 
-    Letters: C the chosen columns; G the intersection; R the chosen rows; r the rank, or number of steps; J the columns
-    drawn.
-    Hypotheses: rank A >= r; no minor of order r is zero.
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of rows and of columns drawn; J
+    the columns drawn.
+    Hypotheses: rank A >= r, beyond rounding; no minor of order r is zero.
     """
     s = _require_rank(method, a)
     require(_every_minor_counts(dense(a), method.rank, unit_roundoff(a)), "no minor of order r is zero")
@@ -108,8 +108,8 @@ def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
 def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume.
 
-    Letters: C the chosen columns; G the intersection; R the chosen rows; r the rank, or number of steps.
-    Hypotheses: rank A >= r.
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of rows and of columns drawn.
+    Hypotheses: rank A >= r, beyond rounding.
     """
     return np.asarray((method.rank + 1) ** 2 * tail(_require_rank(method, a), method.rank) ** 2)
 
@@ -148,7 +148,7 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
 
     g(m) = (m 2^1 3^(1/2) ... m^(1/(m-1)))^(1/2); at most 4^r g(r+1) s_{r+1}.
 
-    Letters: r the rank, or number of steps; g Wilkinson's bound on the growth of elimination.
+    Letters: r the number of steps; g Wilkinson's bound on the growth of elimination.
     Hypotheses: no tolerance ends the method before its rank; r < min(m, n).
     """
     s, r = singular_values(a), method.rank
@@ -172,7 +172,7 @@ def _steep_definite(rng: np.random.Generator) -> Instance:
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps.
 
-    Letters: r the rank, or number of steps.
+    Letters: r the number of steps.
     Hypotheses: K is square; K is symmetric; K is positive semidefinite; no tolerance ends the method before its rank; r
     < n.
     """

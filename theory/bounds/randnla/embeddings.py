@@ -1,4 +1,4 @@
-"""How far a random embedding is from an isometry on a subspace."""
+"""Distortion of a subspace by a random embedding."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def embedding_gram_second_moment(method: Embedding, a: Any) -> Values:
     t = 1 for CountSketch and for any number of signs per row, t = 0 for Gaussian embeddings.
 
     Letters: t 1 for signs and 0 for normal entries; S the embedding.
-    Hypotheses: the sketch is Gaussian, a CountSketch or of sparse signs.
+    Hypotheses: the sketch is Gaussian, a CountSketch or of sparse signs; the signs per row divide the number of
+    columns.
     """
     theta = repeated_columns(method.sketch, method.size)
     dense = errors.dense(a)

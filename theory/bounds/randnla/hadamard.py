@@ -78,7 +78,7 @@ def srht_embedding_explicit(
     give M = 92.1 and 0.05 + 0.0614 + 0.2636 = 0.375, where nine vectors in ten change by less than 0.07.
 
     Letters: U an orthonormal basis of the range of A; e the distortion, a parameter; c the function stated; l the
-    number of columns of the test matrix; M the effective dimension stated.
+    number of rows of S; M the effective dimension stated.
     Hypotheses: the sketch is a subsampled Hadamard transform; 0 < e < 1 and b > 1; n is a power of two and l <= n; A is
     tall; A has full column rank, beyond rounding.
     """

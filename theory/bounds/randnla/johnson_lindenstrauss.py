@@ -236,7 +236,8 @@ def jl_variance(method: Embedding, a: Any) -> Values:
 
     Letters: x a vector; y another vector; t 1 for signs and 0 for normal entries; m the number of rows of S; S the
     embedding.
-    Hypotheses: A is two vectors; the sketch is Gaussian, a CountSketch or of sparse signs.
+    Hypotheses: A is two vectors; the sketch is Gaussian, a CountSketch or of sparse signs; the signs per row divide the
+    number of columns.
     """
     require(a.shape[-1] == 2, "A is two vectors")
     theta = repeated_columns(method.sketch, method.size)

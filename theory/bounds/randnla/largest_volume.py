@@ -98,12 +98,12 @@ def _condition(method: LargestVolumeCross, a: Any) -> Values:
 def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume.
 
-    Letters: C the chosen columns; G the intersection; R the chosen rows; r the rank, or number of steps.
-    Hypotheses: the intersection is r by r; r < min(m, n) and rank A >= r.
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of singular values in the volume.
+    Hypotheses: the intersection is r by r; r < min(m, n) and rank A >= r, beyond rounding.
     """
     require(method.extra == 0, "the intersection is r by r")
     s, r = singular_values(a), method.rank
-    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((r + 1) * s[..., r])
 
 
@@ -126,10 +126,10 @@ def _projective_small(rng: np.random.Generator) -> Instance:
 def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume.
 
-    Letters: C the chosen columns; G the intersection; r the rank, or number of steps; R the chosen rows; p the size of
-    the intersection.
-    Hypotheses: r < min(m, n) and rank A >= r.
+    Letters: C the chosen columns; G the intersection; r the number of singular values in the volume; R the chosen rows;
+    p the size of the intersection.
+    Hypotheses: r < min(m, n) and rank A >= r, beyond rounding.
     """
     s, r, size = singular_values(a), method.rank, method.rank + method.extra
-    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])

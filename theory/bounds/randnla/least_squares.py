@@ -1,4 +1,4 @@
-"""How much a sketched least squares solution loses against the best one."""
+"""Excess of sketched least squares solutions over the best one."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: flo
     Szarek 2001), and those of A N are their reciprocals: the condition of A N is at most (1 + p) / (1 - p), and a step
     takes the factor p. The start is wrong by ||(S U)^+ S r||, and S r is independent of S U.
 
-    Letters: x the solutions, x' the computed and x* the best one; d the number of columns of A; u a parameter.
+    Letters: x the solutions, x' the computed and x* the best one; d the number of columns of A; u a parameter; r the
+    residual of x*.
     Hypotheses: the sketch is Gaussian; all t steps are made (tolerance 0); the target is a least squares problem; A is
     tall; A has full column rank, beyond rounding; one right-hand side; u > 0 and sqrt d + u < sqrt m.
     """

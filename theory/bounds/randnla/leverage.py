@@ -102,7 +102,8 @@ def leverage_css_fro(
 
     c(e) = exp(e) / (1+e)^(1+e); s columns C are drawn by the leverage scores of the leading k right singular vectors.
 
-    Letters: k the number of columns of A; e the distortion, a parameter; s the number drawn; d the parameter delta.
+    Letters: k the number of leading right singular vectors; C the columns drawn; e the distortion, a parameter; s the
+    number drawn; d the parameter delta.
     Hypotheses: 0 < e, d < 1; rank A >= k, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")

@@ -130,8 +130,8 @@ def _distinct(method: SampledProduct, target: Any) -> Values:
 def product_variance(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 = (sum_k ||a_k||^2 ||b_k||^2 / p_k - ||AB||_F^2) / c for c independent draws.
 
-    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; p_k the probabilities; c the number of draws,
-    or columns of the sketch; B the second factor; C the sampled columns; R the sampled rows.
+    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; p_k the probabilities; c the number of draws;
+    B the second factor; C the sampled columns; R the sampled rows.
     Hypotheses: the target is a product of two matrices; draws are independent, with replacement; p_k > 0 where ||a_k||
     ||b_k|| > 0.
     """
@@ -176,8 +176,8 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
 def product_optimal(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 >= ((sum_k ||a_k|| ||b_k||)^2 - ||AB||_F^2) / c, an equality for p_k ~ ||a_k|| ||b_k||.
 
-    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; c the number of draws, or columns of the
-    sketch; p_k the probabilities; B the second factor; C the sampled columns; R the sampled rows.
+    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; c the number of draws; p_k the probabilities;
+    B the second factor; C the sampled columns; R the sampled rows.
     Hypotheses: the target is a product of two matrices; draws are independent, with replacement; p_k > 0 where ||a_k||
     ||b_k|| > 0.
     """
@@ -200,8 +200,8 @@ def amm_high_probability(method: SampledProduct, target: Any, *, delta: float = 
 
     M is the sum of ||a_k|| ||b_k||, and p_k >= b ||a_k|| ||b_k|| / M.
 
-    Letters: b_k the rows of B; c the number of draws, or columns of the sketch; d the failure probability, a parameter;
-    B the second factor; C the sampled columns; R the sampled rows.
+    Letters: b the least share of the ideal probabilities; a_k the columns of A; b_k the rows of B; c the number of
+    draws; d the failure probability, a parameter; B the second factor; C the sampled columns; R the sampled rows.
     Hypotheses: 0 < d < 1; the target is a product of two matrices; draws are independent, with replacement; p_k > 0
     where ||a_k|| ||b_k|| > 0; A B is not a sum of zeros.
     """
@@ -241,8 +241,7 @@ def amm_spectral_bernstein(method: SampledProduct, target: Any) -> Values:
 
     asr is the mean of the stable ranks ||A||_F^2 / ||A||^2, D the rows of A plus the columns of B.
 
-    Letters: c the number of draws, or columns of the sketch; B the second factor; C the sampled columns; R the sampled
-    rows.
+    Letters: c the number of draws; B the second factor; C the sampled columns; R the sampled rows.
     Hypotheses: independent draws by both norms; the target is a product of two matrices; A and B are not zero.
     """
     scale, asr, dimension = _both_norms(method, target)
@@ -264,8 +263,8 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
 
     ``delta`` is the probability for which the inequality is solved for e; letters as in the expectation.
 
-    Letters: e the relative error; B the second factor; D the rows of A plus the columns of B; c the number of draws, or
-    columns of the sketch; asr the mean of the stable ranks; C the sampled columns; R the sampled rows.
+    Letters: e the relative error; B the second factor; D the rows of A plus the columns of B; c the number of draws;
+    asr the mean of the stable ranks; C the sampled columns; R the sampled rows.
     Hypotheses: 0 < delta < 1; independent draws by both norms; the target is a product of two matrices; A and B are not
     zero.
     """
@@ -287,7 +286,7 @@ def product_sketch_variance(method: SketchedProduct, target: Any) -> Values:
 
     For random signs less by 2 sum_k ||a_k||^2 ||b_k||^2 / c.
 
-    Letters: W the sketch; B the second factor; c the number of draws, or columns of the sketch.
+    Letters: W the sketch; B the second factor; c the number of columns of W.
     Hypotheses: the sketch is Gaussian or of random signs; the target is a product of two matrices.
     """
     require(isinstance(method.sketch, (Gaussian, Rademacher)), "the sketch is Gaussian or of random signs")

@@ -58,8 +58,7 @@ def _rest(values: Values, k: int) -> Values:
 def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
     """E||K - K'||_* <= min_{k+p=s} (1 + k/(p-1)) sum_{j>k} l_j for s columns, untruncated.
 
-    Letters: k the rank compared with, or the columns of the sketch; p the columns beyond it; s the number of columns of
-    the test matrix.
+    Letters: k the rank compared with; p the number of columns beyond it; s the number of columns of the test matrix.
     Hypotheses: nothing is truncated; no tolerance ends the method before its rank; the test matrix is Gaussian; K is
     square; K is symmetric; K is positive semidefinite; the sketch has at most n columns; s >= 3.
     """
@@ -85,7 +84,8 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
 
     The minimum is over 2 <= p <= s - 2.
 
-    Letters: p the columns beyond it; s the number of columns of the test matrix; e the base of natural logarithms.
+    Letters: p the number of columns beyond the rank compared with; s the number of columns of the test matrix; e the
+    base of natural logarithms.
     Hypotheses: nothing is truncated; no tolerance ends the method before its rank; the test matrix is Gaussian; K is
     square; K is symmetric; K is positive semidefinite; the sketch has at most n columns; s >= 4.
     """
@@ -111,7 +111,7 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
 def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
     """E||K - [K']_r||_* <= (1 + r/(k-r-1)) sum_{j>r} l_j for a sketch of k columns.
 
-    Letters: r the rank of the truncation; k the rank compared with, or the columns of the sketch.
+    Letters: r the rank of the truncation; k the number of columns of the test matrix.
     Hypotheses: k > r + 1; no tolerance ends the method before its rank; the test matrix is Gaussian; K is square; K is
     symmetric; K is positive semidefinite; the sketch has at most n columns.
     """
@@ -133,7 +133,7 @@ def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
 def nystrom_fixed_rank_spec(method: Nystrom, a: Any) -> Values:
     """E||K - [K']_r|| <= l_{r+1} + r/(k-r-1) sum_{j>r} l_j for a sketch of k columns.
 
-    Letters: r the rank of the truncation; k the rank compared with, or the columns of the sketch.
+    Letters: r the rank of the truncation; k the number of columns of the test matrix.
     Hypotheses: k > r + 1; no tolerance ends the method before its rank; the test matrix is Gaussian; K is square; K is
     symmetric; K is positive semidefinite; the sketch has at most n columns; r < n.
     """

@@ -1,4 +1,4 @@
-"""What rank-revealing pivots leave behind: the next pivot, and all singular values of the residual."""
+"""Residuals of rank-revealing pivots: the next pivot, and all singular values."""
 
 from __future__ import annotations
 

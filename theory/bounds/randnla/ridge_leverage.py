@@ -224,8 +224,8 @@ MUSCO = Source("Musco & Musco 2017", "Theorem 3")
 def rls_musco_musco(method: RidgeNystrom, a: Any) -> tuple[Values, Values]:
     """||K - K'|| <= r, except with probability d, for columns taken with probability min(1, 16 l_i log(sum l / d)).
 
-    Letters: r the ridge, relative to the mean of the diagonal of K; d the effective dimension tr K (K + r)^-1; l the
-    ridge leverage scores.
+    Letters: r the ridge, relative to the mean of the diagonal of K; d the failure probability; l the ridge leverage
+    scores.
     Hypotheses: d < 1/8; K is square; K is symmetric; K is positive semidefinite; K is not zero; log(sum l / d) >= 1,
     below which more columns are taken.
     """
@@ -259,7 +259,7 @@ def rls_musco_musco_columns(method: RidgeNystrom, a: Any) -> tuple[Values, Value
     no p_i is cut to one this is (e/4)^S, and sum l >= 1 with d < 1/8 suffices. Without it the statement is false: for
     the unit matrix of order 64, sum l = 0.03 and d = 0.01, one run in nine takes more.
 
-    Letters: l the ridge leverage scores.
+    Letters: l the ridge leverage scores; d the failure probability; p the probabilities.
     Hypotheses: d < 1/8; K is square; K is symmetric; K is positive semidefinite; K is not zero; log(sum l / d) >= 1,
     below which more columns are taken; e^(t - S) (S / t)^t <= d.
     """

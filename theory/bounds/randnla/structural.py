@@ -1,4 +1,4 @@
-"""What a range finder captures, given its test matrix: statements without probability."""
+"""Errors of range finders given their test matrix: statements without probability."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def split(method: QB, a: Any, result: QBResult, *, power: bool) -> Split:
     """Return the split at the target rank, or raise HypothesisViolated."""
     finder = method.range_finder
     require(result.omega is not None, "the test matrix is known")
-    require(power or finder.power_iterations == 0, "no power iterations")
+    if not power:
+        require(finder.power_iterations == 0, "no power iterations")
     k = finder.rank
     require(k <= min(a.shape[-2:]), "k <= min(m, n)")
     _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
@@ -174,8 +175,8 @@ def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
     Letters: S_1 the leading k singular values and S_2 the others; q the number of power iterations; Omega_1 and Omega_2
     the test matrix in the leading k right singular vectors and in the others; Q an orthonormal basis of the range of (A
     A^T)^q A Omega.
-    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
-    full row rank, beyond rounding.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
     """
     parts = split(method, a, result, power=True)
     weighted = _weighted(parts, method.range_finder.power_iterations)
@@ -196,8 +197,8 @@ def subspace_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     Letters: S_1 the leading k singular values and S_2 the others; q the number of power iterations; Omega_1 and Omega_2
     the test matrix in the leading k right singular vectors and in the others; Q an orthonormal basis of the range of (A
     A^T)^q A Omega.
-    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
-    full row rank, beyond rounding.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
     """
     parts = split(method, a, result, power=True)
     weighted = _weighted(parts, method.range_finder.power_iterations)
@@ -231,8 +232,8 @@ def subspace_sv_structural(method: QB, a: Any, result: QBResult) -> Values:
 
     Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank; q the number of power
     iterations; Omega_1 and Omega_2 the test matrix in the leading k right singular vectors and in the others.
-    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
-    full row rank, beyond rounding.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
     """
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
@@ -272,8 +273,8 @@ def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
     Letters: u_j the left singular vectors; Q an orthonormal basis of the range of (A A^T)^q A Omega; h the bound on a
     tangent; S_1 the leading k singular values and S_2 the others; q the number of power iterations; e_j the unit
     vectors; k the target rank.
-    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
-    full row rank, beyond rounding.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
     """
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]

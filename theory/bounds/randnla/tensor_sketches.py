@@ -195,7 +195,7 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
 def kr_sketch_rademacher_moment(method: Embedding, a: Any) -> Values:
     """E(||Sx||^2 - ||x||^2)^2 = (prod_k (3 ||x_k||_2^4 - 2 ||x_k||_4^4) - ||x||^4) / m for pure tensors and signs.
 
-    Letters: x the vector; k the number of columns of A; m the number of rows of S; S the sketch.
+    Letters: x the vector; x_k its factor in mode k; m the number of rows of S; S the sketch.
     Hypotheses: the sketch is a Khatri-Rao sketch; the factors are signs; A is one vector; the modes multiply to the
     number of rows; x is a pure tensor.
     """

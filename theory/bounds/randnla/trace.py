@@ -260,7 +260,7 @@ def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
     columns and one probe. Normalised probes are uniform on a sphere, whose variance is less than that of Gaussian ones.
     tau_k^2 is the sum of s_j^2 over j > k; A is symmetric.
 
-    Letters: t the estimate; k a rank; s the number of columns of the test matrix.
+    Letters: t the estimate; k a rank; s the number of probes.
     Hypotheses: A is square; A is symmetric; 3 <= s < n.
     """
     _require_symmetric(a)

@@ -1,4 +1,4 @@
-"""What a range finder found at its target rank: the loss by truncation, and the angles of the leading vectors."""
+"""Range finders at their target rank: the loss by truncation, and the angles of the leading vectors."""
 
 from __future__ import annotations
 
