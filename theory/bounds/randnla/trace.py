@@ -156,7 +156,7 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     For m Gaussian, Rademacher or spherical probes; F is that of the symmetric part of A.
 
     Letters: t the estimate; m the number of probes.
-    Hypotheses: A is square.
+    Hypotheses: A is square; fewer products than rows.
     """
     part, n = _symmetric_part(a), a.shape[-1]
     _require_few(method.probes, a)
@@ -238,7 +238,8 @@ def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
 
     Letters: t the estimate; c the eigenvalue; d the number of eigenvalues c; Q an orthonormal basis of the range of A
     Omega.
-    Hypotheses: test matrix and probes are Gaussian; A is square; A is symmetric; eigenvalues are c or 0; s <= d.
+    Hypotheses: test matrix and probes are Gaussian; A is square; A is symmetric; fewer products than rows; eigenvalues
+    are c or 0; s <= d.
     """
     level, rank = _equal_rank(method, a)
     return np.asarray(2 * level**2 * (rank - method.size) / method.probes)
