@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from tnattn.structured.low_rank import Factored
 @dataclass(frozen=True, eq=False, repr=False)
 class TruncatedProjection(Factored):
     """The best approximation of a projection ``q q^T a`` at a lower rank, ``left right``, beside its basis."""
+
+    degrees: ClassVar[Mapping[str, float]] = {"right": 1.0}  # the matrix is scaled before it is factorised
 
     left: Array
     right: Array
