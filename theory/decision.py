@@ -194,4 +194,5 @@ def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
     """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
     with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
         quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
+    quotient = np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal
     return quotient, np.ones(quotient.shape[1:])

@@ -22,7 +22,7 @@ __all__ = ["Outcome", "over_methods", "over_targets"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one theorem says about one variant of an instance.
+    """Verdict on one theorem over one variant of an instance.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        """Whether a true theorem is refuted, or an error is raised that names no hypothesis and no argument."""
+        """True where a theorem is refuted, or an error is raised that names no hypothesis and no argument."""
         return self.verdict in (Verdict.REFUTED, Verdict.FAILED, "raised")
 
 

@@ -8,7 +8,7 @@ from theory.studies.robustness import over_methods, over_targets
 BOUNDS = catalogue.bounds()
 LENGTHY = {"kruskal": "two complete decompositions per trial"}  # seconds each: with the slow tests
 QUICK = [name for name in BOUNDS if name not in LENGTHY]
-FEW, MANY = 5, 60  # trials per variant; 60 runs refute a mean that is three times too large
+FEW, MANY = 3, 60  # trials per variant; 60 runs refute a mean that is three times too large
 
 
 def wrong(outcomes):

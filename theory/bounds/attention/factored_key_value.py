@@ -44,7 +44,7 @@ def _changes(method: FactoredKeyValue, problem: AttentionProblem) -> tuple[Value
     method=FactoredKeyValue,
     error=errors.output_rows,
     guarantee=Deterministic(),
-    source=Source("re-derived", "kv_lowrank_output"),
+    source=Source("re-derived", "from the softmax of perturbed scores"),
     extremal=_one_lossy_value,
     generic=_random,
 )
@@ -52,6 +52,8 @@ def kv_lowrank_rows(method: FactoredKeyValue, problem: AttentionProblem) -> Valu
     """||o'_i - o_i|| <= tanh(rho_i/4) diam(V) + max_j ||v_j - v'_j||, rho_i the range of the score errors of row i.
 
     For rho = 0.4, diam(V) = 2 and value errors up to 0.1: 0.2993360. A constant added to a row of scores cancels.
+
+    Hypotheses: the decomposition draws nothing, so that keys and values are known.
     """
     scores, values = _changes(method, problem)
     largest = np.linalg.norm(values, axis=-1).max(axis=-1)[..., None]
@@ -67,7 +69,7 @@ def rows_bound(spread: Any, diameter: Any, largest: Any) -> Values:
     method=FactoredKeyValue,
     error=errors.output_frobenius,
     guarantee=Deterministic(),
-    source=Source("re-derived", "kv_lowrank_output"),
+    source=Source("re-derived", "from the softmax of perturbed scores"),
     extremal=_one_lossy_value,
     generic=_random,
 )
@@ -75,6 +77,8 @@ def kv_lowrank_output(method: FactoredKeyValue, problem: AttentionProblem) -> Va
     """||O' - O||_F <= ||E||_F ||V|| / 2 + ||P'|| ||V - V'||_F, E the errors of the scores, P' the weights used.
 
     For ||E||_F = 0.2, ||V|| = 3, ||P'|| = 1 and ||V - V'||_F = 0.1: 0.4.
+
+    Hypotheses: the decomposition draws nothing, so that keys and values are known.
     """
     scores, values = _changes(method, problem)
     perturbed = errors.dense(problem.dense_scores()) + scores

@@ -1,4 +1,4 @@
-"""What heads may share: one basis for all, one key head for several."""
+"""Errors of heads that share one basis, or one key head for several."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _shared_basis(rng: np.random.Generator) -> Instance:
 @identity(
     method=HeadTensor,
     error=all_weights_squared,
-    source=Source("Eckart and Young 1936"),
+    source=Source("Eckart & Young 1936", "for the stacked weights, re-derived"),
     guarantee=Deterministic(condition=8.0),
     extremal=_shared_basis,
     generic=_shared_basis,
@@ -51,6 +51,11 @@ def weights_shared_basis(method: HeadTensor, problem: AttentionProblem, result: 
     """sum_h ||W_h - U U^T W_h||_F^2 = tau_r([W_1 ... W_H])^2 for the best common basis U of r columns.
 
     The heads share a basis of queries, and nothing else is truncated.
+
+    Letters: h an index of heads; W the weights of the heads; U the common basis; r its number of columns; H the number
+    of heads.
+    Hypotheses: the weights are not renormalised; one problem, without batch axes; the decomposition is a truncated one
+    with orthonormal factors; only the mode of the queries is truncated.
     """
     require(not method.renormalise, "the weights are not renormalised")
     require(problem.q.ndim == 3, "one problem, without batch axes")
@@ -99,13 +104,17 @@ def _random_weights(rng: np.random.Generator) -> Instance:
 @identity(
     method=GroupedQueries,
     error=pooled_weights_squared,
-    source=Source("least squares"),
+    source=Source("re-derived", "by least squares"),
     guarantee=Deterministic(condition=8.0),
     extremal=_random_weights,
     generic=_random_weights,
 )
 def gqa_mean_pooling(method: GroupedQueries, projections: Projections, result: Projections) -> tuple[Values, Values]:
-    """sum_h ||W_h - W||_F^2 = sum_h ||W_h||_F^2 - g ||mean of W_h||_F^2, the minimum over W, for g heads of a group."""
+    """sum_h ||W_h - W||_F^2 = sum_h ||W_h||_F^2 - g ||mean of W_h||_F^2, the minimum over W, for g heads of a group.
+
+    Letters: h an index of heads; W the weights of the heads; g the number of heads of a group.
+    Hypotheses: the number of key heads is a multiple of groups.
+    """
     require(projections.groups % method.groups == 0, "the number of key heads is a multiple of groups")
     right = np.zeros(method.groups)
     for weights in (projections.w_k, projections.w_v):
@@ -127,7 +136,7 @@ def _opposite_heads(rng: np.random.Generator) -> Instance:
     method=PooledKeyValue,
     error=errors.output_rows,
     guarantee=Deterministic(condition=8.0),
-    source=Source("re-derived"),
+    source=Source("re-derived", "as for keys and values of low rank"),
     extremal=_opposite_heads,
     generic=lambda rng: (PooledKeyValue(2), random_problem(rng, heads=4, groups=4, size=0.6)),
 )
@@ -135,6 +144,8 @@ def gqa_pooling_output(method: PooledKeyValue, problem: AttentionProblem) -> Val
     """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V) + max_j ||v_j - v'_j||, rho_i the range of q_i . (k'_j - k_j) over j.
 
     k' and v' are the means over the key heads of a group.
+
+    Hypotheses: scores are inner products; the number of key heads is a multiple of groups; every query sees a key.
     """
     require(problem.softcap is None, "scores are inner products")
     require(problem.groups % method.groups == 0, "the number of key heads is a multiple of groups")

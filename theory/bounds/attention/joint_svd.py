@@ -1,4 +1,4 @@
-"""What joint truncation of key and value weights must lose: with and without calibration."""
+"""Errors of jointly truncated key and value weights, with and without calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from theory.guarantee import Deterministic
 from tnattn.attention.conversion.joint_truncation import JointTruncation, joint_weights, second_moment_factor
 from tnattn.attention.projections import Projections
 
-SOURCE = Source("Eckart and Young 1936", "in the norm of the activations")
+SOURCE = Source("Eckart & Young 1936", "in the norm of the activations, re-derived")
 
 
 def _difference(target: Projections, result: Projections) -> Values:
@@ -49,7 +49,11 @@ def _calibrated(rng: np.random.Generator) -> Instance:
     extremal=_plain, generic=_plain,
 )  # fmt: skip
 def joint_svd_plain(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
-    """||W - W'||_F^2 = sum_{j>r} s_j(W)^2 for W = [W_K W_V], truncated without activations."""
+    """||W - W'||_F^2 = sum_{j>r} s_j(W)^2 for W = [W_K W_V], truncated without activations.
+
+    Letters: W the key and value weights of all heads, [W_K W_V], and W' those of the result; r the rank.
+    Hypotheses: no activations calibrate the truncation.
+    """
     require(method.activations is None, "no activations calibrate the truncation")
     s = errors.singular_values(joint_weights(target))
     return joint_weights_squared(target, result), np.asarray(errors.tail(s, method.rank) ** 2)
@@ -60,7 +64,12 @@ def joint_svd_plain(method: JointTruncation, target: Projections, result: Projec
     extremal=_calibrated, generic=_calibrated,
 )  # fmt: skip
 def joint_svd_calibrated(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
-    """E |x (W - W')|^2 = sum_{j>r} s_j(L^T W)^2 over the calibration rows x, L L^T = E x^T x, E the mean."""
+    """E |x (W - W')|^2 = sum_{j>r} s_j(L^T W)^2 over the calibration rows x, L L^T = E x^T x, E the mean.
+
+    Letters: x the rows of the activations; W the key and value weights of all heads, [W_K W_V], and W' those of the
+    result; r the rank; L a factor of the second moment of the activations.
+    Hypotheses: activations calibrate the truncation.
+    """
     require(method.activations is not None, "activations calibrate the truncation")
     x = dense(method.activations)
     observed = np.sum((x @ _difference(target, result)) ** 2) / x.shape[0]
@@ -69,10 +78,14 @@ def joint_svd_calibrated(method: JointTruncation, target: Projections, result: P
 
 
 @bound(
-    method=JointTruncation, error=joint_weights_squared, source=Source("re-derived"), side="lower",
+    method=JointTruncation, error=joint_weights_squared, side="lower", source=SOURCE,
     guarantee=Deterministic(condition=64.0), extremal=_plain, generic=_calibrated, must_fail=1 / 0.3,
 )  # fmt: skip
 def joint_svd_floor(method: JointTruncation, target: Projections) -> Values:
-    """||W - W'||_F^2 >= sum_{j>r} s_j(W)^2: calibration never fits the weights themselves better."""
+    """||W - W'||_F^2 >= sum_{j>r} s_j(W)^2: calibration never fits the weights themselves better.
+
+    Letters: W the key and value weights of all heads, [W_K W_V], and W' those of the result; r the rank.
+    Hypotheses: none; W' is any matrix of rank r.
+    """
     s = errors.singular_values(joint_weights(target))
     return np.asarray(errors.tail(s, method.rank) ** 2)

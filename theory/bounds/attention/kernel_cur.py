@@ -101,7 +101,7 @@ def _condition(method: KernelCUR, problem: AttentionProblem, result: Approximati
     method=KernelCUR,
     error=scaled_kernel,
     guarantee=Deterministic(condition=_condition),
-    source=Source("re-derived; oblique projections as in Sorensen & Embree 2016"),
+    source=Source("re-derived", "by oblique projectors as in Sorensen & Embree 2016"),
     extremal=_two_tokens,
     generic=_random,
 )
@@ -109,6 +109,10 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
     """||A - C G^-1 R|| <= ||C G^-1|| ||A - C C^+ A|| for columns C, rows R and their intersection G.
 
     A - C G^-1 R = (I - P)(A - C C^+ A) with the oblique projector P = C G^-1 E^T, E picking rows; ||I - P|| = ||P||.
+
+    Letters: A the kernel, every row in units of its largest entry; C its chosen columns; G their intersection; R its
+    chosen rows.
+    Hypotheses: no ridge; the rows and columns are known; the intersection is not singular, beyond rounding.
     """
     require(method.ridge == 0, "no ridge")
     a, columns, core, _ = _parts(problem, result)
@@ -123,7 +127,7 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
     method=KernelCUR,
     error=scaled_kernel,
     guarantee=Deterministic(condition=lambda method, problem, result: 8 + 0.5 / method.ridge),  # s_1 ||M||
-    source=Source("re-derived; the ridge in place of the inverse of an oblique projection"),
+    source=Source("re-derived", "with a ridge in place of the inverse in an oblique projector"),
     extremal=_two_damped_tokens,
     generic=lambda rng: (KernelCUR(5), random_problem(rng)),
 )
@@ -137,6 +141,9 @@ def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Appro
     By hand: A = [[1, 1/2], [1/2, 1]], the first row and column, t = 1/2. Then M = 4/5, X = [[0, -3/10], [0, 3/5]],
     ||C M|| = 2 / sqrt 5, ||E^T X|| = 3/10, and the ridge costs (1/5) (sqrt 5 / 2) (sqrt 41 / 5) = sqrt(205) / 50:
     sqrt(9/20 + (3 / (5 sqrt 5) + sqrt(205) / 50)^2) = 0.870 bounds (1 + sqrt 0.4) / 2 = 0.816.
+
+    Letters: C its chosen columns; M the damped inverse of G; G their intersection.
+    Hypotheses: a ridge of at least 0.01, for rounding is amplified by its square; the rows and columns are known.
     """
     require(method.ridge >= LEAST_RIDGE, f"a ridge of at least {LEAST_RIDGE}, for rounding is amplified by its square")
     a, columns, core, picks = _parts(problem, result)

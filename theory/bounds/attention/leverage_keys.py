@@ -123,7 +123,11 @@ def _changes(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
     generic=_random,
 )
 def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
-    """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
+    """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi.
+
+    Letters: c the number of keys drawn.
+    Hypotheses: the exact row sums are used (normalise=False); scores are inner products.
+    """
     require(not method.normalise, "the exact row sums are used (normalise=False)")
     require(problem.softcap is None, "scores are inner products")
     probability = per_head(problem, method.probabilities(problem.keys), 1)
@@ -142,6 +146,8 @@ def leverage_keys_ratio_variance(method: LeverageKeySampling, problem: Attention
     """E (d'_i / d_i)^2 ||o'_i - o_i||^2 = sum_j p_ij^2 ||v_j - o_i||^2 / (c pi_j), c keys from pi, row sums estimated.
 
     d'_i (o'_i - o_i) / d_i is a mean of c independent draws of p_ij (v_j - o_i) / pi_j, whose expectation is zero.
+
+    Hypotheses: the row sums are estimated (normalise=True); scores are inner products; every query sees a key.
     """
     return _ratio_variances(method, problem)[0]
 
@@ -162,6 +168,9 @@ def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProb
     o'_i - o_i = X + (1 - Y)(o'_i - o_i) and ||o'_i - o_i|| <= D_i, o'_i being a convex combination of values.
 
     By hand: p = (0.4, 0.6), v = (3, 1), 16 uniform draws: (0.24 + 1.2 0.05)^2 = 0.09.
+
+    Letters: D the distance of the furthest value; y the variance of Y.
+    Hypotheses: the row sums are estimated (normalise=True); scores are inner products; every query sees a key.
     """
     x, y = _ratio_variances(method, problem)
     furthest = distances(problem).max(axis=-1)
@@ -187,6 +196,11 @@ def leverage_keys_ratio_tail(
 
     By hand: p = (0.4, 0.6), v = (3, 1), 16 uniform draws, delta = 1/4: o = 1.8, x = 2 (0.16 1.44 + 0.36 0.64) / 16 =
     0.24^2 and y = (2 0.52 - 1) / 16 = 0.05^2, so that 0.24 / 0.45 = 0.533 is exceeded with probability 1/4 at most.
+
+    Letters: x the variance of X; delta the failure probability, a parameter; y the variance of Y; D the distance of the
+    furthest value.
+    Hypotheses: 0 < delta < 1; the row sums are estimated (normalise=True); scores are inner products; every query sees
+    a key.
     """
     require(0 < delta < 1, "0 < delta < 1")
     x, y = _ratio_variances(method, problem)

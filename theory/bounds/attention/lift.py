@@ -21,7 +21,7 @@ from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Diagonal, Factored
 
-OWN = Source("re-derived; lifting as in Chen et al. 2021")
+OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,7 +143,12 @@ def _random(rng: np.random.Generator) -> Instance:
     generic=_random,
 )
 def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
-    """||E_qk|| <= ||E|| / 2 for the block of queries and keys of the error E >= 0 of the lifted kernel."""
+    """||E_qk|| <= ||E|| / 2 for the block of queries and keys of the error E >= 0 of the lifted kernel.
+
+    Letters: E the error of the lifted kernel.
+    Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
+    positive semidefinite.
+    """
     return np.asarray(np.linalg.norm(_lifted_error(problem, result), ord=2, axis=(-2, -1)) / 2)
 
 
@@ -156,7 +161,12 @@ def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -
     generic=_random,
 )
 def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
-    """||E_qk||_F <= ||E||_F / sqrt(2) for the block of queries and keys of the error E >= 0 of the lifted kernel."""
+    """||E_qk||_F <= ||E||_F / sqrt(2) for the block of queries and keys of the error E >= 0 of the lifted kernel.
+
+    Letters: E the error of the lifted kernel.
+    Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
+    positive semidefinite.
+    """
     return np.asarray(np.linalg.norm(_lifted_error(problem, result), axis=(-2, -1)) / 2**0.5)
 
 
@@ -184,7 +194,12 @@ def _condition_of_entries(method: Lifted, problem: AttentionProblem, result: App
     generic=_random,
 )
 def psd_lift_entries(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
-    """|E_ij| <= sqrt(E_ii E_jj) for query i and key j and the error E >= 0 of the lifted kernel."""
+    """|E_ij| <= sqrt(E_ii E_jj) for query i and key j and the error E >= 0 of the lifted kernel.
+
+    Letters: E the error of the lifted kernel.
+    Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
+    positive semidefinite.
+    """
     diagonal = np.diagonal(_lifted_error(problem, result), axis1=-2, axis2=-1)
     root = np.sqrt(np.maximum(diagonal, 0.0))
     return np.asarray(root[..., : problem.n_q, None] * root[..., None, problem.n_q :])

@@ -19,7 +19,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
 
-OWN = Source("re-derived; lifting as in Chen et al. 2021")
+OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 def _difference(problem: AttentionProblem, result: Approximation) -> Values:
@@ -87,6 +87,9 @@ def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, res
     """|exp(S_ij) - K'_ij| <= a_i b_j sqrt(E_ii E_jj) with the outer factors a, b and the Gaussian residual E >= 0.
 
     E_ii is one minus the squared row norm of the factor at query i, E_jj that at key j.
+
+    Letters: K' the approximate kernel; a the outer factors of queries; b the outer factors of keys.
+    Hypotheses: scores are inner products; the kernel is a block of a lifted one.
     """
     require(problem.softcap is None, "scores are inner products")
     require(type(result.kernel) is Dense, "the kernel is a factor, without exact columns and not rescaled")
@@ -123,6 +126,10 @@ def lifted_nystrom_trace(method: LiftedNystrom, problem: AttentionProblem) -> Va
 
     Phi(M) = M - M^2 / tr M. A block of a semidefinite matrix has at most half of its trace: E_qk = X Y^T with
     ||X||_F^2 + ||Y||_F^2 = tr E.
+
+    Letters: r the number of pivots; G the lifted Gaussian kernel.
+    Hypotheses: scores are inner products; points are centred and balanced; no tolerance ends the method before its
+    rank; K is square; K is symmetric; K is positive semidefinite.
     """
     require(problem.softcap is None, "scores are inner products")
     require(method.centre and method.balance, "points are centred and balanced")

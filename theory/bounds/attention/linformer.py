@@ -16,7 +16,7 @@ from theory.moments import chaos_spread
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
 
-OWN = Source("re-derived")
+OWN = Source("re-derived", "from the moments of a Gaussian embedding")
 
 
 def _flat(rng: np.random.Generator) -> Instance:
@@ -63,7 +63,11 @@ def _require_projection(method: Linformer) -> None:
     generic=_random,
 )
 def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Values:
-    """E ||P R^T R V - P V||_F^2 = (||P||_F^2 ||V||_F^2 + ||P V||_F^2) / k for k Gaussian rows of R."""
+    """E ||P R^T R V - P V||_F^2 = (||P||_F^2 ||V||_F^2 + ||P V||_F^2) / k for k Gaussian rows of R.
+
+    Letters: R the random projection, with k rows of mean squared length one; k its number of rows.
+    Hypotheses: the normalised weights are projected, not the keys inside the softmax.
+    """
     _require_projection(method)
     squares = [
         np.sum(a**2, axis=(-2, -1)) for a in (exact_weights(problem), head_values(problem), exact_output(problem))
@@ -82,7 +86,12 @@ def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Va
     must_fail=0.1,
 )
 def linformer_entry(method: Linformer, problem: AttentionProblem, *, epsilon: float = 0.8) -> tuple[Values, Values]:
-    """P{|p^T R^T R v - p^T v| > eps ||p|| ||v||} <= 4 exp(-k (eps - log(1 + eps)) / 2) for every entry."""
+    """P{|p^T R^T R v - p^T v| > eps ||p|| ||v||} <= 4 exp(-k (eps - log(1 + eps)) / 2) for every entry.
+
+    Letters: R the random projection, with k rows of mean squared length one; eps the relative deviation, a parameter; k
+    its number of rows.
+    Hypotheses: the normalised weights are projected, not the keys inside the softmax; eps > 0.
+    """
     _require_projection(method)
     require(epsilon > 0, "eps > 0")
     sizes = _sizes(problem)

@@ -1,4 +1,4 @@
-"""What no weights of low rank can do, and what the best ones can."""
+"""Upper and lower bounds on the error of weights of low rank."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.randnla.truncated_svd import TruncatedSVD
 from tnattn.structured import Factored
 
-OWN = Source("re-derived")
+OWN = Source("re-derived", "by the inequalities of Weyl and Mirsky")
 
 approximate_weights_spectral = Error(
     "spectral norm of the approximate weights",
@@ -78,14 +78,18 @@ def _rank(matrix: Any) -> int:
     method=AttentionMethod,
     error=errors.weights_frobenius,
     guarantee=Deterministic(),
-    source=Source("Eckart and Young 1936; Mirsky 1960"),
+    source=Source("Eckart & Young 1936; Mirsky 1960", "Theorem 2, for the weights"),
     side="lower",
     extremal=_random_best,
     generic=_random_best,
     must_fail=1 / 0.3,
 )
 def weights_rank_floor(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||P' - P||_F >= (sum_(j > r) s_j(P)^2)^(1/2) for weights P' of rank r."""
+    """||P' - P||_F >= (sum_(j > r) s_j(P)^2)^(1/2) for weights P' of rank r.
+
+    Letters: r the rank.
+    Hypotheses: the result has weights over the keys; the weights have a rank below min(n_q, n_k).
+    """
     rank = rank_bound(result)
     require(rank < min(problem.n_q, problem.n_k), "the weights have a rank below min(n_q, n_k)")
     return tail(exact_singular_values(problem), rank)
@@ -105,6 +109,9 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
     """||P' - P||_F >= tau_r(Pi) - sqrt(2) ||delta||_2 for weights P' of rank r.
 
     Pi has a one at the largest weight of every row, 1 - delta_i; its squared singular values are its column counts.
+
+    Letters: r the rank; delta the mass beside the largest weight of every row.
+    Hypotheses: the result has weights over the keys; the weights have a rank below min(n_q, n_k).
     """
     rank = rank_bound(result)
     require(rank < min(problem.n_q, problem.n_k), "the weights have a rank below min(n_q, n_k)")
@@ -128,6 +135,10 @@ def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProbl
     """||P_r - P||_F <= sqrt(n / m) (e^rho - 1) for the best P_r of rank r >= 1 to n-by-m weights P.
 
     rho is the largest range of the scores of a row. The matrix of entries 1 / m obeys the same bound.
+
+    Letters: P_r the best weights of rank r; r the rank; n the number of queries; m the number of keys; e the base of
+    natural logarithms.
+    Hypotheses: the best approximation of its rank; the weights are not renormalised; every query sees every key.
     """
     if isinstance(method, Truncated):
         _require_best(method)
@@ -141,7 +152,7 @@ def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProbl
     method=Truncated,
     error=errors.weights_frobenius,
     guarantee=Deterministic(),
-    source=Source("re-derived; the idea is Alman and Song 2023"),
+    source=Source("re-derived", "after an idea of Alman & Song 2023"),
     extremal=_small_scores,
     generic=lambda rng: (_best(6), random_problem(rng, size=0.3, width=2)),
 )
@@ -149,6 +160,10 @@ def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= eps ||P||_F for r >= binomial(d + p, p) and scores in [-B, B].
 
     eps = min(e^B B^(p+1) / (p+1)!, 2 e^B sum_(j > p) I_j(B)), p the largest degree that the rank affords.
+
+    Letters: P_r the best weights of rank r; r the rank; d the width; B the largest absolute score.
+    Hypotheses: the best approximation of its rank; the weights are not renormalised; scores are inner products; every
+    query sees every key.
     """
     _require_best(method)
     require(problem.softcap is None, "scores are inner products")
@@ -168,14 +183,17 @@ def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
     method=(Exact, PerturbedScores),
     error=approximate_weights_spectral,
     guarantee=Deterministic(),
-    source=Source("re-derived", "Schur test"),
+    source=Source("re-derived", "by the test of Schur"),
     extremal=lambda rng: (PerturbedScores(np.zeros(())), _one_popular_key(rng)[1]),
     generic=lambda rng: (PerturbedScores(np.zeros(())), random_problem(rng)),
 )
 def attention_spectral_norm(
     method: Exact | PerturbedScores, problem: AttentionProblem, result: Approximation
 ) -> Values:
-    """||P'|| <= sqrt(max_j sum_i p'_ij) for weights P', which are not negative and have row sums one."""
+    """||P'|| <= sqrt(max_j sum_i p'_ij) for weights P', which are not negative and have row sums one.
+
+    Hypotheses: every query sees a key.
+    """
     require(problem.empty_rows == 0, "every query sees a key")
     weights = per_head(problem, dense(result.weights), 2)
     return np.asarray(np.sqrt(weights.sum(axis=-2).max(axis=-1)))

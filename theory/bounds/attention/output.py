@@ -28,7 +28,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
-OWN = Source("re-derived")
+OWN = Source("re-derived", "as a difference of two quotients")
 
 
 def _diameter(problem: AttentionProblem) -> Values:
@@ -57,6 +57,10 @@ def kernel_normalisation_identity(
     """o'_i - o_i = sum_j (a'_ij - a_ij) (v_j - o_i) / d'_i.
 
     Here a and a' are the exact and the approximate kernel, and d' the row sums of a'.
+
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive; no denominator is so small that
+    rounding shows.
     """
     require_own_values(problem, result)
     kernel, d = kernel_over_mass(problem, result), denominators_over_mass(problem, result)
@@ -77,7 +81,13 @@ def kernel_normalisation_identity(
     generic=masked_kernel,
 )
 def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, over the keys that either kernel sees."""
+    """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, over the keys that either kernel sees.
+
+    Letters: a the exact kernel and a' the approximate one; d the row sums of the exact kernel, and d' those of the
+    approximate one.
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive.
+    """
     require_own_values(problem, result)
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     seen = (weights > 0) | (kernel != 0)
@@ -97,6 +107,11 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
     """||O' - O||_F <= (||A' - A||_F ||V|| + (sum_i (d'_i - d_i)^2 ||o_i||^2)^(1/2)) / min_i d'_i.
 
     Evaluated with every row of A and A' divided by the exact row sum d_i, which changes neither output.
+
+    Letters: A the exact kernel and A' the approximate one; d the row sums of the exact kernel, and d' those of the
+    approximate one.
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive.
     """
     require_own_values(problem, result)
     change = kernel_over_mass(problem, result) - exact_weights(problem)
@@ -115,7 +130,13 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
     generic=random_kernel,
 )
 def relative_entry_propagation(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij, eta_i < 1."""
+    """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij, eta_i < 1.
+
+    Letters: eta the largest relative error of an entry of the row; a the exact kernel and a' the approximate one.
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive; the approximate kernel vanishes
+    where the exact one does; every entry of the kernel has relative error eta < 1.
+    """
     require_own_values(problem, result)
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     require(bool(np.all(kernel[weights == 0] == 0)), "the approximate kernel vanishes where the exact one does")

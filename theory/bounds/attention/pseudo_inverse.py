@@ -61,6 +61,9 @@ def pinv_iteration(method: PseudoInverse, a: Any) -> Values:
     """||A A^+ - A Z_j|| <= e_j, e_{j+1} = (3 e_j^3 + e_j^4) / 4, e_0 = 1 - s_min^2 / (||A||_1 ||A||_inf).
 
     s_min is the smallest singular value of a matrix of full rank.
+
+    Letters: A the matrix; Z the iterate; e the bound on its residual.
+    Hypotheses: A has full rank, with condition number below 1e6.
     """
     s = singular_values(a)
     require(bool(np.all(s[..., -1] > 1e-6 * s[..., 0])), "A has full rank, with condition number below 1e6")

@@ -7,8 +7,9 @@ from scipy.special import hyp1f1
 
 from theory import errors
 from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.attention.feature_pairs import Pairs
 from theory.bounds.attention.perturbed import random_problem
-from theory.bounds.attention.rows import distances, exact_weights, host, per_head
+from theory.bounds.attention.rows import distances, exact_weights
 from theory.guarantee import ExactExpectation, InExpectation, WithProbability
 from theory.moments import (
     cosine_kurtosis,
@@ -18,7 +19,6 @@ from theory.moments import (
     orthogonal_pair_spread,
     sum_spread,
 )
-from tnattn.attention.masks import Full
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import (
     Directions,
@@ -32,7 +32,7 @@ from tnattn.attention.random_features.features import (
 from tnattn.attention.random_features.performer import Performer
 
 CHOROMANSKI = Source("Choromanski et al. 2021", "Lemma 2")
-ORTHOGONAL = Source("re-derived; the inequality is Choromanski et al. 2021, Theorem 2")
+ORTHOGONAL = Source("Choromanski et al. 2021", "Theorem 2 for the inequality; exact form re-derived")
 
 
 def _instance(
@@ -43,50 +43,15 @@ def _instance(
     return Performer(features, kind=kind, directions=directions, centre=centre), problem
 
 
-LARGEST_EXPONENT = 600.0
-"""Of a moment: e^600 = 4e260 leaves room for sums over pairs."""
-
-
-class _Pairs:
-    """Lengths and inner products of the scaled queries x and keys y of every pair, (..., H, n_q, n_k).
-
-    Where the method subtracts the mean key from the keys, y is the centred key and every entry of the kernel carries
-    the factor exp(x . mean), whose square is ``gain``.
-    """
-
-    def __init__(self, method: Performer, problem: AttentionProblem) -> None:
-        require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
-        require(problem.softcap is None, "scores are inner products")
-        scale = problem.score_scale
-        x = np.sqrt(scale) * host(problem.q)
-        y = np.sqrt(scale) * per_head(problem, problem.keys, 2)
-        origin = y.mean(axis=-2, keepdims=True) if method.centre else np.zeros_like(y[..., :1, :])
-        y = y - origin
-        self.width = problem.width
-        with np.errstate(over="ignore"):  # refused below
-            self.gain = np.exp(2 * x @ np.swapaxes(origin, -1, -2))
-        self.dot = x @ np.swapaxes(y, -1, -2)
-        self.squares = np.sum(x * x, axis=-1)[..., :, None] + np.sum(y * y, axis=-1)[..., None, :]
-        self.sum = np.maximum(self.squares + 2 * self.dot, 0.0)  # ||x + y||^2
-        self.difference = np.maximum(self.squares - 2 * self.dot, 0.0)  # ||x - y||^2
-        # the moments are products of exponentials of these, and of the gain
-        largest = 4 * self.squares + np.abs(2 * x @ np.swapaxes(origin, -1, -2))
-        require(bool(np.all(largest <= LARGEST_EXPONENT)), "float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600")
-
-    def total(self, entries: Values) -> Values:
-        """Sum of the mean squared errors of all entries of the kernel, (..., H)."""
-        return np.asarray(np.sum(self.gain * entries, axis=(-2, -1)))
-
-
-def _trigonometric(pairs: _Pairs, m: int) -> Values:
+def _trigonometric(pairs: Pairs, m: int) -> Values:
     return np.asarray(np.exp(pairs.sum - 2 * pairs.dot) * np.expm1(-pairs.difference) ** 2 / (2 * m))
 
 
-def _positive(pairs: _Pairs, m: int) -> Values:
+def _positive(pairs: Pairs, m: int) -> Values:
     return np.asarray(np.exp(2 * pairs.dot) * np.expm1(pairs.sum) / m)
 
 
-def _hyperbolic(pairs: _Pairs, m: int) -> Values:
+def _hyperbolic(pairs: Pairs, m: int) -> Values:
     return np.asarray(-np.expm1(-pairs.sum) / 2 * _positive(pairs, m))
 
 
@@ -101,7 +66,7 @@ def _relative(method: Performer, problem: AttentionProblem) -> Values:
 
     Of orthogonal directions, those of two positive features are known.
     """
-    pairs, m = _Pairs(method, problem), method.kind.directions(method.features)
+    pairs, m = Pairs(method, problem), method.kind.directions(method.features)
     match method.kind:
         case Positive():
             means, kurtosis = _positive(pairs, m), lognormal_kurtosis(pairs.sum)
@@ -121,7 +86,7 @@ def _relative(method: Performer, problem: AttentionProblem) -> Values:
 
 def _largest(method: Performer, problem: AttentionProblem) -> Values:
     """Return what ||K' - K||_F^2 cannot exceed for trigonometric features: every cosine is at least -1."""
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     kernel, scale = np.exp(pairs.dot), np.exp(pairs.squares / 2)
     return pairs.total((kernel + scale) ** 2)
 
@@ -142,9 +107,15 @@ def _iid(method: Performer, kind: type[FeatureKind]) -> int:
     generic=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=True),
 )
 def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
-    """E |K' - K|^2 = e^|x+y|^2 K^-2 (1 - e^-|x-y|^2)^2 / (2 m) for K = e^(x.y) and m directions; summed over pairs."""
+    """E |K' - K|^2 = e^|x+y|^2 K^-2 (1 - e^-|x-y|^2)^2 / (2 m) for K = e^(x.y) and m directions; summed over pairs.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
+    query; y the scaled key; m the number of directions.
+    Hypotheses: trigonometric features; independent directions; every query sees every key; scores are inner products;
+    float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
+    """
     m = _iid(method, Trigonometric)
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     return pairs.total(_trigonometric(pairs, m))
 
 
@@ -157,9 +128,15 @@ def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
     generic=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=True),
 )
 def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
-    """E |K' - K|^2 = K^2 (e^|x+y|^2 - 1) / m for K = e^(x.y) and m directions; summed over pairs."""
+    """E |K' - K|^2 = K^2 (e^|x+y|^2 - 1) / m for K = e^(x.y) and m directions; summed over pairs.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
+    query; y the scaled key; m the number of directions.
+    Hypotheses: positive features; independent directions; every query sees every key; scores are inner products;
+    float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
+    """
     m = _iid(method, Positive)
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     return pairs.total(_positive(pairs, m))
 
 
@@ -172,9 +149,15 @@ def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
     generic=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=True),
 )
 def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values:
-    """E |K' - K|^2 = (1 - e^-|x+y|^2) K^2 (e^|x+y|^2 - 1) / (2 m) for m directions, 2 m features; summed over pairs."""
+    """E |K' - K|^2 = (1 - e^-|x+y|^2) K^2 (e^|x+y|^2 - 1) / (2 m) for m directions, 2 m features; summed over pairs.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
+    query; y the scaled key; m the number of directions.
+    Hypotheses: hyperbolic features; independent directions; every query sees every key; scores are inner products;
+    float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
+    """
     m = _iid(method, Hyperbolic)
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     return pairs.total(_hyperbolic(pairs, m))
 
 
@@ -191,12 +174,17 @@ def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> V
 
     MSE is that of m independent directions; the share (m - 1) / m of pairs in one block is adapted to several blocks
     of d directions. The same term serves hyperbolic features, for a block and its mirror images are alike.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
+    query; y the scaled key.
+    Hypotheses: positive or hyperbolic features; orthogonal directions; every query sees every key; scores are inner
+    products; float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
     """
     kind = method.kind
     require(isinstance(kind, (Positive, Hyperbolic)), "positive or hyperbolic features")
     require(isinstance(method.directions, Orthogonal), "orthogonal directions")
     m = kind.directions(method.features)
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     independent = _positive(pairs, m) if isinstance(kind, Positive) else _hyperbolic(pairs, m)
     return pairs.total(independent - _share(m, pairs.width) * _cross_gain(pairs))
 
@@ -214,11 +202,16 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
 
     MSE is that of m independent directions; the share (m - 1) / m of pairs in one block is adapted to several blocks
     of d directions.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
+    query; y the scaled key.
+    Hypotheses: trigonometric features; orthogonal directions; every query sees every key; scores are inner products;
+    float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
     """
     require(isinstance(method.kind, Trigonometric), "trigonometric features")
     require(isinstance(method.directions, Orthogonal), "orthogonal directions")
     m = method.kind.directions(method.features)
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     d, z = pairs.width, pairs.difference
     cross = np.exp(pairs.squares) * (hyp1f1(d, d / 2, -z / 2) - np.exp(-z))
     return pairs.total(_trigonometric(pairs, m) + _share(m, d) * cross)
@@ -233,12 +226,18 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
     generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=3, size=0.4, centre=True),
 )
 def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values:
-    """E |K' - K|^2 <= MSE - 2 (m - 1) / (m (d + 2)) (K - e^-(|x|^2 + |y|^2)/2)^2 for m <= d orthogonal directions."""
+    """E |K' - K|^2 <= MSE - 2 (m - 1) / (m (d + 2)) (K - e^-(|x|^2 + |y|^2)/2)^2 for m <= d orthogonal directions.
+
+    Letters: K the exact entry of the kernel and K' the approximate one; m the number of directions; d the width; x the
+    scaled query; y the scaled key; e the base of natural logarithms.
+    Hypotheses: positive features; orthogonal directions; m <= d; every query sees every key; scores are inner products;
+    float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
+    """
     require(isinstance(method.kind, Positive), "positive features")
     require(isinstance(method.directions, Orthogonal), "orthogonal directions")
     m, d = method.features, problem.width
     require(m <= d, "m <= d")
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     gap = (np.exp(pairs.dot) - np.exp(-pairs.squares / 2)) ** 2
     return pairs.total(_positive(pairs, m) - 2 * (m - 1) / (m * (d + 2)) * gap)
 
@@ -247,7 +246,7 @@ def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values
     method=Performer,
     error=errors.output_rows,
     guarantee=WithProbability(),
-    source=Source("re-derived"),
+    source=Source("re-derived", "by the inequalities of Cauchy-Schwarz and Markov"),
     extremal=lambda rng: _instance(rng, Positive(), Independent(), features=2000, size=0.3, centre=False),
     generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=400, size=0.2, centre=True),
     must_fail=0.005,
@@ -257,11 +256,16 @@ def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: 
 
     It fails with probability at most ``delta`` in every row; rows with eta >= 1 are left without a bound. Orthogonal
     directions have smaller errors of every entry than independent ones, so that it holds for them too.
+
+    Letters: eta the expected relative error of a row over delta; e the base of natural logarithms; x the scaled query;
+    y the scaled key; m the number of directions; delta the failure probability, a parameter.
+    Hypotheses: positive features; independent or orthogonal directions; 0 < delta < 1; every query sees every key;
+    scores are inner products; float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600; eta < 1 in some row.
     """
     require(isinstance(method.kind, Positive), "positive features")
     require(isinstance(method.directions, (Independent, Orthogonal)), "independent or orthogonal directions")
     require(0 < delta < 1, "0 < delta < 1")
-    pairs = _Pairs(method, problem)
+    pairs = Pairs(method, problem)
     relative = np.sqrt(np.expm1(pairs.sum) / method.features)
     eta = np.sum(exact_weights(problem) * relative, axis=-1) / delta
     require(bool(np.any(eta < 1)), "eta < 1 in some row")
@@ -270,7 +274,7 @@ def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: 
     return rhs, np.full_like(rhs, delta)
 
 
-def _cross_gain(pairs: _Pairs) -> Values:
+def _cross_gain(pairs: Pairs) -> Values:
     """E f(w1) E f(w2) - E f(w1) f(w2) for two orthogonal directions of positive features of every pair."""
     d, z = pairs.width, pairs.sum
     return np.asarray(np.exp(-pairs.squares) * (np.exp(z) - hyp1f1(d, d / 2, z / 2)))

@@ -102,7 +102,12 @@ def row_variances(problem: AttentionProblem, probability: Values) -> Values:
     generic=_random,
 )
 def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
-    """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi."""
+    """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi.
+
+    Letters: m the number of keys drawn.
+    Hypotheses: the exact row sums are used (normalise=False); scores are inner products; every query sees a key; keys
+    with non-zero values have positive probability.
+    """
     return row_variances(problem, _probabilities(method, problem)) / method.samples
 
 
@@ -115,7 +120,12 @@ def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: Attentio
     generic=_random,
 )
 def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
-    """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi."""
+    """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi.
+
+    Letters: c the number of keys drawn.
+    Hypotheses: the exact row sums are used (normalise=False); scores are inner products; every query sees a key; keys
+    with non-zero values have positive probability.
+    """
     return np.asarray(row_variances(problem, _probabilities(method, problem)).sum(axis=-1) / method.samples)
 
 
@@ -130,7 +140,12 @@ def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProbl
     must_fail=1 / 0.3,
 )
 def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
-    """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are."""
+    """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are.
+
+    Letters: c the number of keys drawn.
+    Hypotheses: the exact row sums are used (normalise=False); scores are inner products; every query sees a key; keys
+    with non-zero values have positive probability.
+    """
     _probabilities(method, problem)
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
     return optimal_variance(product, _squared_rows(problem).sum(axis=-1), method.samples)
@@ -153,6 +168,11 @@ def attention_amm_spectral(
     c keys are drawn; asr is the mean of the stable ranks of P and V; b is the share of the ideal probabilities,
     proportional to ||P_:j||^2 / ||P||^2 + ||v_j||^2 / ||V||^2, that every key has at least. ``delta`` is the failure
     probability, for which the inequality is solved for eps.
+
+    Letters: eps the relative error; n_q the number of queries; d_v the width of the values; c the number of keys drawn.
+    Hypotheses: 0 < delta < 1; the exact row sums are used (normalise=False); scores are inner products; every query
+    sees a key; keys with non-zero values have positive probability; V is not zero; every key that matters has positive
+    probability.
     """
     require(0 < delta < 1, "0 < delta < 1")
     probability = _probabilities(method, problem)

@@ -24,7 +24,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
-OWN = Source("re-derived")
+OWN = Source("re-derived", "by the ratio of likelihoods, largest for two groups of keys")
 LOGARITHMS = Deterministic(condition=16.0)  # the scores are read off the kernel through a logarithm
 
 
@@ -59,7 +59,13 @@ weights_log_ratio = Error(
     generic=random_scores,
 )
 def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||p' - p||_1 <= 2 tanh(rho / 4), rho the range of the error of the scores of a row."""
+    """||p' - p||_1 <= 2 tanh(rho / 4), rho the range of the error of the scores of a row.
+
+    Letters: rho the range of the score errors.
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
+    where the exact one is, else zero.
+    """
     return np.asarray(2 * np.tanh(_range(problem, result) / 4))
 
 
@@ -72,7 +78,13 @@ def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     generic=random_scores,
 )
 def softmax_linf_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """max_j |p'_j - p_j| <= tanh(rho / 4), rho the range of the error of the scores of a row."""
+    """max_j |p'_j - p_j| <= tanh(rho / 4), rho the range of the error of the scores of a row.
+
+    Letters: rho the range of the score errors.
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
+    where the exact one is, else zero.
+    """
     return np.asarray(np.tanh(_range(problem, result) / 4))
 
 
@@ -80,12 +92,18 @@ def softmax_linf_lipschitz(method: AttentionMethod, problem: AttentionProblem, r
     method=AttentionMethod,
     error=errors.weights_rows_l2,
     guarantee=LOGARITHMS,
-    source=Source("re-derived; Gao and Pavel 2017 with constant 1"),
+    source=Source("re-derived", "by the norm of the Jacobian; Gao & Pavel 2017 have the constant 1"),
     extremal=lambda rng: two_groups_of_scores(rng, distance=0.05),
     generic=random_scores,
 )
 def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||p' - p||_2 <= ||s' - s||_2 / 2, scores compared up to a shift of the row."""
+    """||p' - p||_2 <= ||s' - s||_2 / 2, scores compared up to a shift of the row.
+
+    Letters: s the scores and s' those that the approximate kernel stands for.
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
+    where the exact one is, else zero.
+    """
     return np.asarray(np.linalg.norm(_centred(problem, result), axis=-1) / 2)
 
 
@@ -98,7 +116,13 @@ def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     generic=random_scores,
 )
 def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """exp(-rho) <= p'_j / p_j <= exp(rho), rho the range of the error of the scores of a row."""
+    """exp(-rho) <= p'_j / p_j <= exp(rho), rho the range of the error of the scores of a row.
+
+    Letters: rho the range of the score errors.
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
+    where the exact one is, else zero.
+    """
     return _range(problem, result)
 
 
@@ -111,7 +135,13 @@ def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result:
     generic=random_scores,
 )
 def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V), rho_i the range of the error of the scores of row i."""
+    """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V), rho_i the range of the error of the scores of row i.
+
+    Letters: rho the range of the score errors.
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive; no exact weight underflows; the
+    approximate kernel is positive where the exact one is, else zero.
+    """
     require_own_values(problem, result)
     diameter = np.repeat(errors.value_diameter(problem), problem.heads // problem.groups, axis=-1)
     return np.asarray(np.tanh(_range(problem, result) / 4) * diameter[..., None])
@@ -126,7 +156,12 @@ def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem
     generic=random_scores,
 )
 def attention_fro_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
-    """||O' - O||_F <= ||S' - S||_F ||V|| / 2, scores compared up to a shift of every row."""
+    """||O' - O||_F <= ||S' - S||_F ||V|| / 2, scores compared up to a shift of every row.
+
+    Hypotheses: the result has weights over the keys; the output is the weights times V; the denominator is the row sum
+    of the approximate kernel; every query sees a key; every denominator is positive; no exact weight underflows; the
+    approximate kernel is positive where the exact one is, else zero.
+    """
     require_own_values(problem, result)
     error = np.linalg.norm(_centred(problem, result), axis=(-2, -1))
     return np.asarray(error * values_spectral(problem) / 2)

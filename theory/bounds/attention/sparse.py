@@ -28,7 +28,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
 
-OWN = Source("re-derived")
+OWN = Source("re-derived", "from the mass of the dropped keys")
 
 
 def _kept(problem: AttentionProblem, result: Approximation) -> npt.NDArray[np.bool_]:
@@ -83,6 +83,9 @@ def topk_identity(
     """o'_i - o_i = delta_i (mean of the values over the kept keys - mean over the dropped keys).
 
     Means are conditional ones under the exact weights, and delta_i is the weight of the dropped keys.
+
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; kept keys have their exact kernel.
     """
     kept, weights, v = _kept(problem, result), exact_weights(problem), head_values(problem)
     inside, outside = np.where(kept, weights, 0.0), np.where(kept, 0.0, weights)
@@ -103,6 +106,9 @@ def topk_error(method: TopK | SlidingWindow, problem: AttentionProblem) -> Value
     """||o'_i - o_i|| <= delta_i diam(V), delta_i the exact weight of the dropped keys.
 
     Which keys are kept is no matter of chance: the method itself is asked.
+
+    Letters: delta the exact weight of the dropped keys.
+    Hypotheses: every query sees a key.
     """
     require(problem.empty_rows == 0, "every query sees a key")
     delta = _dropped_mass(problem, method(problem))
@@ -118,7 +124,12 @@ def topk_error(method: TopK | SlidingWindow, problem: AttentionProblem) -> Value
     generic=_causal_window,
 )
 def topk_error_furthest(method: TopK | SlidingWindow, problem: AttentionProblem, result: Approximation) -> Values:
-    """||o'_i - o_i|| <= delta_i max_j ||v_j - o'_i|| over the dropped keys j that the query sees."""
+    """||o'_i - o_i|| <= delta_i max_j ||v_j - o'_i|| over the dropped keys j that the query sees.
+
+    Letters: delta the exact weight of the dropped keys.
+    Hypotheses: the result has weights over the keys; the denominator is the row sum of the approximate kernel; every
+    query sees a key; every denominator is positive; kept keys have their exact kernel.
+    """
     kept, weights = _kept(problem, result), exact_weights(problem)
     v, o = head_values(problem), host(result.output)
     centre = v.mean(axis=-2, keepdims=True)  # distances do not change, but squares cancel less
@@ -143,6 +154,10 @@ def topk_mass(method: TopK, problem: AttentionProblem) -> Values:
     """delta_i <= (n - k) e^-g / (k + (n - k) e^-g), g the gap between the k-th and the next score of the row.
 
     k of the n keys that the query sees are kept.
+
+    Letters: delta the exact weight of the dropped keys; n the number of keys that the query sees; k the number that it
+    keeps; e the base of natural logarithms; g the gap.
+    Hypotheses: every query sees a key.
     """
     require(problem.empty_rows == 0, "every query sees a key")
     scores = -np.sort(-exact_scores(problem), axis=-1)
@@ -191,6 +206,11 @@ def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Value
     """Dropped mass <= x / (1 + x), x = e^(2 B) (e^(-m w) - e^(-m n)) / (1 - e^(-m w)).
 
     A causal row sees n keys and keeps the w nearest; its scores are content in [-B, B] plus the bias -m distance.
+
+    Letters: x the quotient of dropped and kept mass; e the base of natural logarithms; B the largest absolute content
+    score; m the slope of the bias; w the width of the window; n the number of keys that the query sees.
+    Hypotheses: the mask is causal plus one bias; some query sees two keys; the slope of the bias is positive; the bias
+    is -slope times distance.
     """
     bias = [part for part in problem.mask.conjuncts if isinstance(part, Bias)]
     causal = [part for part in problem.mask.conjuncts if isinstance(part, Causal)]
@@ -224,6 +244,9 @@ def window_decay_mass(method: SlidingWindow, problem: AttentionProblem, *, decay
     """Dropped mass <= C e^(-g w) / (1 - e^(-g)) if the weight at distance D is at most C e^(-g D) in a causal row.
 
     ``decay`` is g, per token; C is the smallest constant for which the hypothesis holds in the row.
+
+    Letters: e the base of natural logarithms; g the rate of decay; w the width of the window; D the distance in tokens.
+    Hypotheses: a causal mask; decay > 0.
     """
     require(any(isinstance(part, (Causal, masks.SlidingWindow)) for part in problem.mask.conjuncts), "a causal mask")
     require(decay > 0, "decay > 0")

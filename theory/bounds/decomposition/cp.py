@@ -1,4 +1,4 @@
-"""When a canonical polyadic decomposition is the only one."""
+"""Uniqueness of canonical polyadic decompositions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def sizes_of_terms(tensor: CPTensor) -> Values:
     method=CPALS,
     error=errors.tensor_frobenius,
     guarantee=Deterministic(condition=1e4),
-    source=Source("Kruskal 1977; Sidiropoulos & Bro 2000"),
+    source=Source("Kruskal 1977; Sidiropoulos & Bro 2000", "as given in Kolda & Bader 2009, not numbered"),
     extremal=_cube,
     generic=_order_four,
 )
@@ -79,6 +79,10 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
 
     The sides are the sizes of the terms found by the method and by simultaneous diagonalisation. With Kruskal ranks
     (3, 3, 3), R = 3 is certified, 9 >= 8; R = 4 with factors of three rows is not, 9 >= 10.
+
+    Letters: R the number of terms.
+    Hypotheses: there is one tensor, no stack; the decomposition is exact; no term is zero, beyond rounding; sum_n k_n
+    >= 2 R + d - 1; the other decomposition is exact.
     """
     require(len(tensor.shape) == method.order, "there is one tensor, no stack")
     allowed = max(EXACT, 1e3 * eps(tensor)) * float(np.linalg.norm(errors.dense(tensor)))

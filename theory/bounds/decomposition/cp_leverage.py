@@ -92,6 +92,10 @@ def khatri_rao_leverage(method: KhatriRaoSampling, matrix: KhatriRao) -> Values:
     """l_i(A_1 o ... o A_N) <= prod_k l_{i_k}(A_k) for every row i = (i_1, ..., i_N).
 
     The columns of the Khatri-Rao product are among those of the Kronecker product, whose scores are the products.
+
+    Letters: l leverage scores; A the factors, A_k the k-th; o the Khatri-Rao product; N the number of factors; i a row,
+    of multi-index (i_1, ..., i_N).
+    Hypotheses: there is one matrix, no stack; factors and product have full column rank, beyond rounding.
     """
     _require_full_rank(matrix)
     return np.ones(())
@@ -112,6 +116,10 @@ def cp_arls_lev_samples(method: KhatriRaoSampling, matrix: KhatriRao, *, epsilon
     U is an orthonormal basis of the range of a Khatri-Rao product of N factors with R columns; s rows are drawn by the
     products of the factors' scores, which is leverage sampling with beta >= R^-(N-1). For R = 2, N = 2, s = 120 and
     e = 0.7 the part of the smallest eigenvalue alone is 2 (exp(-0.7) / 0.3^0.3)^(120 / 4) = 7.7047e-05.
+
+    Letters: S the sampling matrix; e the distortion, a parameter; c the function stated; s the number of rows drawn.
+    Hypotheses: 0 < e < 1; all rows are drawn; there is one matrix, no stack; factors and product have full column rank,
+    beyond rounding.
     """
     require(0 < epsilon < 1, "0 < e < 1")
     require(method.deterministic == 0, "all rows are drawn")

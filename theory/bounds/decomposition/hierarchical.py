@@ -124,6 +124,9 @@ def htucker_truncation(method: HierarchicalTruncation, tensor: Any) -> Values:
 
     Hence at most sqrt(2 d - 3) times the best error at these ranks. For d = 4 and five tails of 0.1: 0.223607. For
     X_0000 = 2, X_1111 = 1 and ranks 1 all five tails are 1: the bound is sqrt(5), the error 1.
+
+    Letters: t a node of the tree.
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     ranks = realised_ranks(method, tensor)
     x = dense(tensor)

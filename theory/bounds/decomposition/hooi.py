@@ -46,6 +46,9 @@ def hooi_monotone(method: HOOI, tensor: Any) -> Values:
     """||X - X'||_F <= ||X - S||_F, S the sequentially truncated HOSVD of the same ranks, from which the sweeps start.
 
     For X_000 = 2, X_111 = 1 and ranks 1 the error stays 1.
+
+    Letters: S the sequentially truncated tensor.
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     ranks = realised_ranks(method, tensor)
     start = STHOSVD(ranks=ranks, order=method.order)(tensor)
@@ -61,7 +64,11 @@ def hooi_monotone(method: HOOI, tensor: Any) -> Values:
     generic=_order_four,
 )
 def hooi_every_sweep(method: HOOI, tensor: Any, result: FittedTucker) -> Values:
-    """||X - X'||_F <= min_t e_t ||X||_F, e_t the relative error after sweep t: no sweep increases it."""
+    """||X - X'||_F <= min_t e_t ||X||_F, e_t the relative error after sweep t: no sweep increases it.
+
+    Letters: t the number of a sweep; e the relative error after a sweep.
+    Hypotheses: there is one tensor, no stack.
+    """
     require_one_tensor(method, tensor)
     return np.asarray(errors.dense(result.errors).min() * size(tensor))
 
@@ -78,5 +85,7 @@ def hooi(method: HOOI, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding at rank r_j.
 
     Hence at most sqrt(d) times the best error. For X_000 = 2, X_111 = 1 and ranks 1: sqrt(3), where the error is 1.
+
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     return np.asarray(np.linalg.norm(mode_tails(method, tensor)))

@@ -58,6 +58,8 @@ def hosvd(method: HOSVD, tensor: Any) -> Values:
 
     Hence at most sqrt(d) times the best error at these ranks, no tail being larger than that. For X_000 = 2,
     X_111 = 1 and ranks 1 every tail is 1: the bound is sqrt(3).
+
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     return np.asarray(np.linalg.norm(mode_tails(method, tensor)))
 
@@ -66,14 +68,18 @@ def hosvd(method: HOSVD, tensor: Any) -> Values:
     method=(HOSVD, STHOSVD, HOOI),
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
-    source=Source("Hackbusch 2012"),
+    source=Source("Hackbusch 2012", "every unfolding for itself, re-derived"),
     side="lower",
     extremal=_one_face,
     generic=_order_four,
     must_fail=1 / 0.3,
 )
 def hosvd_lower(method: Truncation, tensor: Any) -> Values:
-    """||X - B||_F >= max_j tau_j for every B of multilinear ranks at most (r_j)."""
+    """||X - B||_F >= max_j tau_j for every B of multilinear ranks at most (r_j).
+
+    Letters: B any tensor of these ranks.
+    Hypotheses: there is one tensor, no stack; the ranks are given.
+    """
     return np.asarray(mode_tails(method, tensor).max())
 
 
@@ -86,7 +92,11 @@ def hosvd_lower(method: Truncation, tensor: Any) -> Values:
     generic=_tolerance,
 )
 def tucker_tolerance(method: Truncation, tensor: Any) -> Values:
-    """||X - X'||_F <= epsilon ||X||_F if every mode discards at most epsilon ||X||_F / sqrt(d)."""
+    """||X - X'||_F <= epsilon ||X||_F if every mode discards at most epsilon ||X||_F / sqrt(d).
+
+    Letters: epsilon the relative tolerance.
+    Hypotheses: there is one tensor, no stack; a tolerance is given.
+    """
     require_one_tensor(method, tensor)
     require(method.rtol is not None, "a tolerance is given")
     return np.asarray((method.rtol or 0.0) * size(tensor))

@@ -55,7 +55,7 @@ def _random_toeplitz(rng: np.random.Generator) -> Instance:
     method=QuantisedTT,
     error=largest_rank,
     guarantee=Deterministic(),
-    source=Source("Khoromskij 2011", "in the form: an unfolding is a part of the Hankel matrix"),
+    source=Source("Khoromskij 2011", "re-derived: an unfolding is a part of the Hankel matrix"),
     extremal=_three_exponentials,
     generic=_oscillation,
 )
@@ -65,6 +65,10 @@ def qtt_ranks(method: QuantisedTT, tensor: Any) -> Values:
     Row i and column j of an unfolding meet in v at 2^m i + j, so that it is a part of the Hankel matrix. Its rank is 1
     for exponentials, 2 for cos and sin, p + 1 for polynomials of degree p and for their products with an exponential,
     and adds under sums. For n = 8, v_i = 2^-i: v = (1, 2^-4) x (1, 2^-2) x (1, 2^-1), ranks (1, 1).
+
+    Letters: v the sequence; L the number of binary digits of an index.
+    Hypotheses: the target is one sequence, v[None]; its length is a power of two, at least 4; the tolerance is far
+    below what is kept; the sequence is not zero.
     """
     v = dense(tensor)
     require(method.order == 2 and v.ndim == 2 and v.shape[0] == 1, "the target is one sequence, v[None]")
@@ -86,7 +90,7 @@ def hankel_rank(v: Values) -> int:
     method=QuantisedTTMatrix,
     error=bond_ranks,
     guarantee=Deterministic(),
-    source=Source("Kazeev, Khoromskij & Tyrtyshnikov 2013"),
+    source=Source("Kazeev, Khoromskij & Tyrtyshnikov 2013", "re-derived from the digits of a difference"),
     extremal=_distance,
     generic=_random_toeplitz,
 )
@@ -95,6 +99,10 @@ def qtt_toeplitz_ranks(method: QuantisedTTMatrix, a: Any) -> Values:
 
     A difference of low digits falls into one of two neighbouring blocks of the sequence. For exp(-|i - j|) the sequence
     has ranks 2, the matrix 3; the causal mask has 2, exp(-(i - j)) has 1, |i - j| has 3, a window at most 4.
+
+    Letters: L the number of binary digits of an index.
+    Hypotheses: there is one square matrix; its size is a power of two, at least 4; the tolerance is far below what is
+    kept; the ranks are not capped; all diagonals are constant.
     """
     x = dense(a)
     n = x.shape[-1]

@@ -49,6 +49,10 @@ def rand_tt_expected(method: RandomizedTTSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_k (1 + r_k/(p - 1)) tau_k^2, tau_k the tail of the unfolding of the first k modes at r_k.
 
     The bases keep all r_k + p columns. For squared tails (0.04, 0.01), ranks (2, 3) and p = 3: 0.105.
+
+    Letters: p the oversampling.
+    Hypotheses: the test matrices are Gaussian; no power iterations; every unfolding is sketched; the bases keep the
+    oversampling; p >= 2; there is one tensor, no stack; the ranks are given; r_k + p is no larger than the unfoldings.
     """
     require(isinstance(method.sketch, Gaussian), "the test matrices are Gaussian")
     require(method.power_iterations == 0, "no power iterations")
@@ -72,6 +76,8 @@ def rand_tt_identity(method: RandomizedTTSVD, tensor: Any, result: TruncatedTens
     """||X - X'||_F^2 = sum_k d_k^2, d_k what the projection of step k discards, whatever was drawn.
 
     For X_000 = 2, X_111 = 1 and full bases: 0 = 0 + 0.
+
+    Hypotheses: there is one tensor, no stack.
     """
     require_one_tensor(method, tensor)
     discarded = errors.dense(result.discarded)

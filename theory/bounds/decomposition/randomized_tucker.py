@@ -104,6 +104,10 @@ def rand_hosvd_expected(method: RandomizedHOSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (1 + r_j/(p-1)) tau_j^2, tau_j the tail at rank r_j of a mode that keeps r_j + p.
 
     For tails^2 (0.04, 0.01, 0.01), ranks (2, 2, 3) and p = 3: 0.125, so E||X - X'||_F <= 0.353553.
+
+    Letters: p the oversampling.
+    Hypotheses: there is one tensor, no stack; the ranks are given; the test matrices are Gaussian; no power iterations;
+    every mode is sketched; p >= 2; bases keep r + p columns; r_j + p is at most the rank of every unfolding.
     """
     ranks = _require_gaussian(method, tensor)
     require(not method.recompress, "bases keep r + p columns")
@@ -123,6 +127,10 @@ def rand_sthosvd_expected(method: RandomizedSTHOSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (1 + r_j/(p-1)) tau_j^2, tau_j the tail of X at rank r_j; modes keep r_j + p.
 
     A projection of the other modes does not increase a tail. Example as ``rand_hosvd_expected``.
+
+    Letters: p the oversampling.
+    Hypotheses: there is one tensor, no stack; the ranks are given; the test matrices are Gaussian; no power iterations;
+    every mode is sketched; p >= 2; bases keep r + p columns; r_j + p is at most the rank of every unfolding.
     """
     ranks = _require_gaussian(method, tensor)
     require(not method.recompress, "bases keep r + p columns")
@@ -143,6 +151,10 @@ def rand_tucker_recompressed_expected(method: RandomizedTruncation, tensor: Any)
 
     What the cut discards, the tail of Q^T X_(j), is at most tau_j^2 and orthogonal to what lies outside the basis. For
     tails^2 (0.04, 0.01, 0.01), ranks (2, 2, 3) and p = 3: 0.125 + 0.06 = 0.185.
+
+    Letters: p the oversampling.
+    Hypotheses: there is one tensor, no stack; the ranks are given; the test matrices are Gaussian; no power iterations;
+    every mode is sketched; p >= 2; bases are cut to r columns; r_j + p is at most the rank of every unfolding.
     """
     ranks = _require_gaussian(method, tensor)
     require(method.recompress, "bases are cut to r columns")

@@ -13,7 +13,7 @@ from theory.errors import eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic
 from tnattn.decomposition.shared_factors import SharedFactors, SharedTucker
 
-SOURCE = Source("Eckart & Young 1936", "for the stacked matrix")
+SOURCE = Source("Eckart & Young 1936", "for the stacked matrix, re-derived")
 
 
 def _different_heads(rng: np.random.Generator) -> Instance:
@@ -48,6 +48,9 @@ def head_stack_eckart_young(method: SharedFactors, tensor: Any, result: SharedTu
     """sum_h ||W_h - U U^T W_h||_F^2 = sum_{j>r} l_j(sum_h W_h W_h^T), the least that a shared basis U can leave.
 
     It is the squared tail of [W_1 W_2 ...]. For W_1 = diag(2, 0), W_2 = diag(0, 1) and r = 1: 1.
+
+    Letters: h an index of matrices; U the shared basis; l the eigenvalues.
+    Hypotheses: there is one stack of matrices; there is one shared basis, for the columns; the rank is given.
     """
     stacked, rank = _stacked(method, tensor)
     return errors.tensor_frobenius_squared(tensor, result), np.asarray(eigenvalues(stacked @ stacked.T)[rank:].sum())
@@ -67,6 +70,9 @@ def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
     """sum_h ||W_h - U U^T W_h||_F^2 >= sum_h tau_r(W_h)^2, what bases of their own would leave.
 
     For W_1 = diag(2, 0), W_2 = diag(0, 1) and r = 1: 0.
+
+    Letters: h an index of matrices; U the shared basis.
+    Hypotheses: there is one stack of matrices; there is one shared basis, for the columns; the rank is given.
     """
     _, rank = _stacked(method, tensor)
     return np.asarray(np.sum(tail(singular_values(tensor), rank) ** 2))

@@ -31,7 +31,7 @@ def _order_four(rng: np.random.Generator) -> Instance:
     method=STHOSVD,
     error=errors.tensor_frobenius,
     guarantee=Deterministic(),
-    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012"),
+    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
     extremal=_every_face,
     generic=_decaying,
 )
@@ -39,6 +39,8 @@ def sthosvd(method: STHOSVD, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding of X, in any order of the modes.
 
     A projection of the other modes does not increase a tail. For X_000 = 2, X_111 = 1 and ranks 1: sqrt(3).
+
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     return np.asarray(np.linalg.norm(mode_tails(method, tensor)))
 
@@ -46,7 +48,7 @@ def sthosvd(method: STHOSVD, tensor: Any) -> Values:
 @identity(
     method=STHOSVD,
     error=errors.tensor_frobenius_squared,
-    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012"),
+    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
     extremal=_every_face,
     generic=_order_four,
 )
@@ -54,6 +56,8 @@ def sthosvd_identity(method: STHOSVD, tensor: Any, result: TruncatedTucker) -> t
     """||X - X'||_F^2 = sum_j d_j^2, d_j what step j discards from the core of the moment.
 
     For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0 + 0.
+
+    Hypotheses: there is one tensor, no stack.
     """
     require_one_tensor(method, tensor)
     discarded = errors.dense(result.discarded)

@@ -11,7 +11,7 @@ import numpy as np
 from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import require_one_tensor
-from theory.bounds.randnla.cross import LargestVolumeCross, alike, condition_of_volume
+from theory.bounds.randnla.largest_volume import LargestVolumeCross, alike, condition_of_volume
 from theory.errors import Error, dense, singular_values
 from theory.guarantee import Deterministic
 from tnattn.arrays import Array, Rng, array_namespace, eps, to_host
@@ -119,6 +119,9 @@ def tt_cross_telescoping(method: TTCross, tensor: Any, result: CrossTrain) -> Va
     The residual of a level passes through the levels before it, with coefficients T_j of absolute row sum at most c_j,
     so that c_j <= r_j where no coefficient exceeds one. For levels with residuals 0.1 and 0.01 and c_1 = 2: 0.12. What
     the rounding of the bonds changes, in the largest entry, is added.
+
+    Letters: E the residuals of the levels.
+    Hypotheses: there is one tensor, no stack.
     """
     require_one_tensor(method, tensor)
     residuals, growth = levels(tensor, result)
@@ -154,6 +157,8 @@ def tt_cross_maximal_volume(method: LargestVolumeTTCross, tensor: Any) -> Values
     Then no coefficient exceeds one, so that c_j <= r_j, and a level leaves at most (r_k + 1) s_{r_k+1} of its own
     matrix, which is a part of the unfolding. For X_ijk = M_ij v_k, M = [1, 1-d; 1-d, 1], v = (1, 0) and ranks 1: s_2 of
     the first unfolding is d, of the second 0, the bound 2 d, the error 1 - (1-d)^2 = 2 d - d^2.
+
+    Hypotheses: there is one tensor, no stack; the ranks are given; every unfolding has at least its rank.
     """
     require_one_tensor(method, tensor)
     require(method.ranks is not None, "the ranks are given")
@@ -179,6 +184,8 @@ def tt_cross_exactness(method: TTCross, tensor: Any, result: CrossTrain) -> tupl
     """X' = X, entry by entry, if X has TT-ranks r_k and all cross matrices are non-singular.
 
     For X_ijk = u_i v_j w_k a cross at any non-zero entry: X_ij0k0 X_i0jk0 X_i0j0k / X_i0j0k0^2 = X_ijk.
+
+    Hypotheses: there is one tensor, no stack; the tensor has the ranks of the train; no cross is near singular.
     """
     require_one_tensor(method, tensor)
     x = dense(tensor)

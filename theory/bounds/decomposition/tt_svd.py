@@ -73,6 +73,8 @@ def ttsvd(method: TTSVD | TTRounding, tensor: Any) -> Values:
 
     Hence at most sqrt(d - 1) times the best error at these ranks (Corollary 2.4). For X_000 = 2, X_111 = 1 and ranks
     1 the tails are 1 and 1: the bound is sqrt(2).
+
+    Hypotheses: there is one tensor, no stack; the ranks are given.
     """
     return np.asarray(np.linalg.norm(bond_tails(_alike(method, tensor), tensor)))
 
@@ -88,7 +90,11 @@ def ttsvd(method: TTSVD | TTRounding, tensor: Any) -> Values:
     must_fail=1 / 0.3,
 )
 def ttsvd_lower(method: TTSVD | TTRounding, tensor: Any) -> Values:
-    """||X - B||_F >= max_k tau_k for every B of TT-ranks at most (r_k)."""
+    """||X - B||_F >= max_k tau_k for every B of TT-ranks at most (r_k).
+
+    Letters: B any tensor of these ranks.
+    Hypotheses: there is one tensor, no stack; the ranks are given.
+    """
     return np.asarray(bond_tails(_alike(method, tensor), tensor).max())
 
 
@@ -103,6 +109,8 @@ def ttsvd_identity(method: TTSVD | TTRounding, tensor: Any, result: TruncatedTen
     """||X - X'||_F^2 = sum_k d_k^2, d_k what step k discards.
 
     For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0.
+
+    Hypotheses: there is one tensor, no stack.
     """
     require_one_tensor(_alike(method, tensor), tensor)
     discarded = errors.dense(result.discarded)
@@ -121,6 +129,9 @@ def tt_rounding(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - X'||_F <= epsilon ||X||_F if every step discards at most delta = epsilon ||X||_F / sqrt(d - 1).
 
     For d = 4, ||X||_F = 1 and epsilon = 0.03: delta = 0.03 / sqrt(3) = 0.0173205.
+
+    Letters: epsilon the relative tolerance; delta the tolerance of one step.
+    Hypotheses: there is one tensor, no stack; a tolerance is given.
     """
     require_one_tensor(_alike(method, tensor), tensor)
     require(method.rtol is not None, "a tolerance is given")

@@ -52,7 +52,7 @@ def _spread(rng: np.random.Generator) -> Instance:
     method=UniformRows,
     error=embedding_distortion,
     guarantee=WithProbability(),
-    source=Source("Tropp 2011, 2015; Gross & Nesme 2010", "Chernoff bounds, also without replacement"),
+    source=Source("Tropp 2011, 2015; Gross & Nesme 2010", "Chernoff bounds, also without replacement, re-derived"),
     extremal=_signs,
     generic=_spread,
     must_fail=0.1,
@@ -61,6 +61,10 @@ def uniform_embedding_coherence(method: UniformRows, a: Any, *, epsilon: float =
     """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/(mu k)) + k c(e)^(s/(mu k)), mu the coherence.
 
     U is an orthonormal basis of the range of A, of dimension k; c(e) = exp(e) / (1+e)^(1+e); s uniform rows.
+
+    Letters: S the sampling or sketching matrix; e the distortion, a parameter; s the number of rows drawn; mu the
+    coherence of U, m / k times its largest squared row norm.
+    Hypotheses: 0 < e < 1; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1, "0 < e < 1")
     s, k = require_full_column_rank(a)

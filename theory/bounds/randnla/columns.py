@@ -18,7 +18,7 @@ from tnattn.randnla.strong_rrqr import StrongColumns
 from tnattn.randnla.volume_sampling import VolumeColumns
 
 GU_EISENSTAT = Source("Gu & Eisenstat 1996", "Lemma 3.1 and Theorem 3.2")
-VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012")
+VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012", "re-derived")
 
 
 def near_parallel(angle: float = 1e-2) -> Values:
@@ -67,6 +67,10 @@ def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Valu
     """E||A - P A||_F^2 = (s+1) e_{s+1}/e_s for s columns drawn by volume and the projection P onto them.
 
     e_j are the elementary symmetric polynomials of the squared singular values.
+
+    Letters: s the number of columns drawn.
+    Hypotheses: columns are drawn by their squared volume; no tolerance ends the method before its rank; rank A >= s,
+    beyond rounding.
     """
     _require_volume(method, a)
     return (method.rank + 1) * elementary_ratio(singular_values(a) ** 2, method.rank)
@@ -81,7 +85,12 @@ def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Valu
     generic=_volume,
 )
 def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
-    """E||A - P A||_F^2 <= min_{r<=s} (s+1)/(s+1-r) sum_{j>r} s_j^2 for s columns drawn by volume."""
+    """E||A - P A||_F^2 <= min_{r<=s} (s+1)/(s+1-r) sum_{j>r} s_j^2 for s columns drawn by volume.
+
+    Letters: r a rank; s the number of columns drawn.
+    Hypotheses: columns are drawn by their squared volume; no tolerance ends the method before its rank; rank A >= s,
+    beyond rounding.
+    """
     _require_volume(method, a)
     s, values = method.rank, singular_values(a)
     choices = [(s + 1) / (s + 1 - r) * tail(values, r) ** 2 for r in range(s + 1)]
@@ -118,7 +127,12 @@ def _two_columns(rng: np.random.Generator) -> Instance:
     generic=_volume_steep,
 )
 def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
-    """E||A - P A||^2 <= (s+1)(n-s) s_{s+1}^2 for s columns drawn by volume."""
+    """E||A - P A||^2 <= (s+1)(n-s) s_{s+1}^2 for s columns drawn by volume.
+
+    Letters: s the number of columns drawn.
+    Hypotheses: columns are drawn by their squared volume; no tolerance ends the method before its rank; rank A >= s,
+    beyond rounding; s < min(m, n).
+    """
     _require_volume(method, a)
     s, n, values = method.rank, a.shape[-1], singular_values(a)
     require(s < values.shape[-1], "s < min(m, n)")
@@ -157,7 +171,11 @@ def _greedy_steep(rng: np.random.Generator) -> Instance:
     generic=_greedy_steep,
 )
 def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
-    """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots."""
+    """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots.
+
+    Letters: Q orthonormal columns; R the triangular factor in the order of the pivots; k the number of columns taken.
+    Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
+    """
     k, n, s = method.rank, a.shape[-1], singular_values(a)
     require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
@@ -208,7 +226,13 @@ def _strong_kahan(rng: np.random.Generator) -> Instance:
     generic=_strong_steep,
 )
 def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> Values:
-    """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f."""
+    """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f.
+
+    Letters: A_J the columns J of A; J the columns taken; X the coefficients; f the growth parameter; k the number of
+    columns taken.
+    Hypotheses: columns come from strong rank-revealing QR; of the matrix itself, not of a sketch; no tolerance ends the
+    method before its rank; k < min(m, n); rank A >= k, beyond rounding.
+    """
     _, factor = strong_parameters(method, a)
     return np.asarray(factor * singular_values(a)[..., method.rank])
 
@@ -245,7 +269,12 @@ largest_coefficient = Error(
     must_fail=1 / 0.3,
 )
 def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
-    """min_{i<=k} s_i(A_J) / s_i(A) >= 1 / sqrt(1 + f^2 k (n-k)) for columns J by strong rank-revealing QR."""
+    """min_{i<=k} s_i(A_J) / s_i(A) >= 1 / sqrt(1 + f^2 k (n-k)) for columns J by strong rank-revealing QR.
+
+    Letters: k the number of columns taken; A_J the columns J of A; J the columns taken; f the growth parameter.
+    Hypotheses: columns come from strong rank-revealing QR; of the matrix itself, not of a sketch; no tolerance ends the
+    method before its rank; k < min(m, n); rank A >= k, beyond rounding.
+    """
     _, factor = strong_parameters(method, a)
     return np.full(a.shape[:-2], 1 / factor)
 
@@ -259,6 +288,11 @@ def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
     generic=_strong_kahan,
 )
 def strong_rrqr_coefficients(method: InterpolativeDecomposition, a: Any) -> Values:
-    """Max |X_ij| <= max(1, f) for the coefficients of columns by strong rank-revealing QR with parameter f."""
+    """Max |X_ij| <= max(1, f) for the coefficients of columns by strong rank-revealing QR with parameter f.
+
+    Letters: X the coefficients; f the growth parameter.
+    Hypotheses: columns come from strong rank-revealing QR; of the matrix itself, not of a sketch; no tolerance ends the
+    method before its rank; k < min(m, n); rank A >= k, beyond rounding.
+    """
     growth, _ = strong_parameters(method, a)
     return np.full(a.shape[:-2], max(1.0, growth))

@@ -1,10 +1,9 @@
-"""Errors of cross approximations: complete pivoting, largest volume, drawn by volume."""
+"""Errors of cross approximations: complete pivoting, and rows and columns drawn by volume."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,124 +14,12 @@ from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite, unit_roundoff
 from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
+from theory.bounds.randnla.largest_volume import alike
 from theory.errors import dense, eigenvalues, singular_values, tail
 from theory.guarantee import Deterministic, ExactExpectation, InExpectation
-from tnattn.arrays import Rng, from_host
-from tnattn.linalg import frobenius_norm
-from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.cross import CrossResult, FullPivotCross
-from tnattn.randnla.operand import require_rank
+from tnattn.randnla.cross import FullPivotCross
 from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
-from tnattn.randnla.tolerance import judged
 from tnattn.randnla.volume_sampling import VolumeCross
-from tnattn.structured.base import StructuredMatrix
-
-
-@dataclass(frozen=True)
-class LargestVolumeCross(MatrixMethod):
-    """The cross through rows and columns that maximise the projective volume, found by trying all.
-
-    Exponential: it is here to be compared with theorems.
-
-    Parameters
-    ----------
-    rank : int
-        Number r of singular values in the volume; the intersection is pseudo-inverted at that rank.
-    extra : int
-        Rows, and columns, beyond r; 0 is the largest volume itself.
-    """
-
-    rank: int = 2
-    extra: int = 0
-
-    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
-        require_rank(self.rank + self.extra, a.shape)
-        matrices = dense(a)
-        flat = [self._cross(matrix) for matrix in matrices.reshape(-1, *matrices.shape[-2:])]
-        parts = [np.reshape([f[i] for f in flat], (*a.batch, *np.shape(flat[0][i]))) for i in range(4)]
-        left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
-        rows, columns = (from_host(part, like=a.like) for part in parts[2:])
-        error, size = (frobenius_norm(x) for x in (a.to_dense() - left @ right, a.to_dense()))
-        return CrossResult(left, right, rows, columns, *judged(error, size, 0.0, f"rank {self.rank}"))
-
-    def _cross(self, matrix: Values) -> tuple[Any, ...]:
-        size, best = self.rank + self.extra, -1.0
-        chosen: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-        for rows in itertools.combinations(range(matrix.shape[0]), size):
-            for columns in itertools.combinations(range(matrix.shape[1]), size):
-                s = np.linalg.svd(matrix[np.ix_(rows, columns)], compute_uv=False)
-                volume = float(np.prod(s[: self.rank]))
-                if volume > best:
-                    best, chosen = volume, (rows, columns)
-        i, j = (np.asarray(part, dtype=np.int64) for part in chosen)
-        u, s, vt = np.linalg.svd(matrix[np.ix_(i, j)])
-        middle = (vt[: self.rank].T / s[: self.rank]) @ u[:, : self.rank].T
-        return matrix[:, j] @ middle, matrix[i], i, j
-
-
-def alike(n: int, *, difference: float = 0.02) -> Values:
-    """Return ones with a little more on the diagonal: a cross leaves about twice the second singular value."""
-    return np.asarray(np.ones((n, n)) - difference * (np.ones((n, n)) - np.eye(n)))
-
-
-# largest volume
-
-
-def _largest_entry(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(1), alike(2)
-
-
-def _small(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(2), with_singular_values(rng, steep_spectrum(6), 6, 6)
-
-
-def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
-    """Bound the condition number of an intersection of largest volume by that of the leading singular values, (...)."""
-    return np.asarray(s[..., 0] / s[..., r - 1] * ((1 + r * (m - r)) * (1 + r * (n - r))) ** 0.5)
-
-
-def _condition(method: LargestVolumeCross, a: Any) -> Values:
-    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
-
-
-@bound(
-    method=LargestVolumeCross,
-    error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=_condition),
-    source=Source("Goreinov & Tyrtyshnikov 2001"),
-    extremal=_largest_entry,
-    generic=_small,
-)
-def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
-    """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume."""
-    require(method.extra == 0, "the intersection is r by r")
-    s, r = singular_values(a), method.rank
-    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
-    return np.asarray((r + 1) * s[..., r])
-
-
-def _projective(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(1, extra=1), alike(4)
-
-
-def _projective_small(rng: np.random.Generator) -> Instance:
-    return LargestVolumeCross(2, extra=1), with_singular_values(rng, steep_spectrum(5), 5, 5)
-
-
-@bound(
-    method=LargestVolumeCross,
-    error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=_condition),
-    source=Source("Osinsky & Zamarashkin 2018"),
-    extremal=_projective,
-    generic=_projective_small,
-)
-def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
-    """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume."""
-    s, r, size = singular_values(a), method.rank, method.rank + method.extra
-    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r")
-    return np.asarray((1 + r / (size - r + 1)) * s[..., r])
-
 
 # drawn by volume
 
@@ -146,12 +33,12 @@ def _flat_volume(rng: np.random.Generator) -> Instance:
 
 
 MINORS = 100_000  # as many are looked at; of larger matrices it is not known whether one vanishes
-ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020")
+ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020", "re-derived")
 
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
     s = singular_values(a)
-    require(has_rank(a, method.rank, s), "rank A >= r")
+    require(has_rank(a, method.rank, s), "rank A >= r, beyond rounding")
     return s
 
 
@@ -188,6 +75,10 @@ def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 = (r+1)^2 e_{r+1}/e_r for rows I and columns J drawn in proportion to det(A(I, J))^2.
 
     e_j are the elementary symmetric polynomials of the squared singular values.
+
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of rows and of columns drawn; J
+    the columns drawn.
+    Hypotheses: rank A >= r, beyond rounding; no minor of order r is zero.
     """
     s = _require_rank(method, a)
     require(_every_minor_counts(dense(a), method.rank, unit_roundoff(a)), "no minor of order r is zero")
@@ -215,7 +106,11 @@ def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
     generic=_steep_volume,
 )
 def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
-    """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume."""
+    """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume.
+
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of rows and of columns drawn.
+    Hypotheses: rank A >= r, beyond rounding.
+    """
     return np.asarray((method.rank + 1) ** 2 * tail(_require_rank(method, a), method.rank) ** 2)
 
 
@@ -244,7 +139,7 @@ def _steep(rng: np.random.Generator) -> Instance:
     method=FullPivotCross,
     error=errors.matrix_maximum,
     guarantee=Deterministic(condition=100.0),
-    source=Source("Cortinovis, Kressner & Massei 2020", "with the growth bound of Wilkinson"),
+    source=Source("Cortinovis, Kressner & Massei 2020", "re-derived with the growth bound of Wilkinson"),
     extremal=_alike,
     generic=_steep,
 )
@@ -252,6 +147,9 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     """Max |A - A'| <= s_{r+1} sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3 after r completely pivoted steps.
 
     g(m) = (m 2^1 3^(1/2) ... m^(1/(m-1)))^(1/2); at most 4^r g(r+1) s_{r+1}.
+
+    Letters: r the number of steps; g Wilkinson's bound on the growth of elimination.
+    Hypotheses: no tolerance ends the method before its rank; r < min(m, n).
     """
     s, r = singular_values(a), method.rank
     require_every_step(method)
@@ -267,12 +165,17 @@ def _steep_definite(rng: np.random.Generator) -> Instance:
     method=(FullPivotCross, GreedyPivotedCholesky),
     error=errors.matrix_maximum,
     guarantee=Deterministic(condition=100.0),
-    source=Source("Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012"),
+    source=Source("Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012", "re-derived"),
     extremal=_alike,
     generic=_steep_definite,
 )
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
-    """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps."""
+    """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps.
+
+    Letters: r the number of steps.
+    Hypotheses: K is square; K is symmetric; K is positive semidefinite; no tolerance ends the method before its rank; r
+    < n.
+    """
     require_semidefinite(a)
     require_every_step(method)
     require(method.rank < a.shape[-1], "r < n")

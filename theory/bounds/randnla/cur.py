@@ -102,7 +102,13 @@ def _condition_of_space(method: CUR, a: Any) -> Values:
     generic=_steep,
 )
 def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
-    """||A - C C^+ A R^+ R|| <= (h_p + h_q) s_{k+1}, h the norms of the inverses of singular vectors at the points."""
+    """||A - C C^+ A R^+ R|| <= (h_p + h_q) s_{k+1}, h the norms of the inverses of singular vectors at the points.
+
+    Letters: C the chosen columns; R the chosen rows; h the growth, h_p of the rows and h_q of the columns; p the
+    interpolation points of the rows; q the interpolation points of the columns; k their number, the rank.
+    Hypotheses: rows and columns are points of DEIMColumns or QDEIMColumns; singular vectors are exact; no tolerance
+    ends the method before its rank; k < min(m, n); the middle matrix is C^+ A R^+.
+    """
     _require_interpolation(method, a, DEIMColumns, QDEIMColumns)
     require(method.projection, "the middle matrix is C^+ A R^+")
     rows, columns = growths(a, result)
@@ -139,7 +145,12 @@ def triangular_growth(k: int) -> float:
     generic=_slow,
 )
 def deim_growth(method: CUR, a: Any) -> Values:
-    """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors."""
+    """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors.
+
+    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank.
+    Hypotheses: rows and columns are points of DEIMColumns; singular vectors are exact; no tolerance ends the method
+    before its rank; k < min(m, n); s_k > s_{k+1}, beyond rounding.
+    """
     _require_interpolation(method, a, DEIMColumns)
     _require_gap(method, a)
     m, k = a.shape[-2], method.rank
@@ -150,12 +161,17 @@ def deim_growth(method: CUR, a: Any) -> Values:
     method=CUR,
     error=row_growth,
     guarantee=Deterministic(condition=_condition_of_space),
-    source=Source("Drmač & Gugercin 2016"),
+    source=Source("Drmač & Gugercin 2016", "re-derived"),
     extremal=_flat_q,
     generic=_slow_q,
 )
 def qdeim_growth(method: CUR, a: Any) -> Values:
-    """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors."""
+    """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors.
+
+    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank.
+    Hypotheses: rows and columns are points of QDEIMColumns; singular vectors are exact; no tolerance ends the method
+    before its rank; k < min(m, n); s_k > s_{k+1}, beyond rounding.
+    """
     _require_interpolation(method, a, QDEIMColumns)
     _require_gap(method, a)
     m, k = a.shape[-2], method.rank
@@ -175,12 +191,16 @@ def _outside(a: Values, part: Values) -> Values:
     method=CUR,
     error=errors.projection_frobenius_squared,
     guarantee=Deterministic(subtraction=True),
-    source=Source("Mahoney & Drineas 2009"),
+    source=Source("Mahoney & Drineas 2009", "re-derived"),
     extremal=_pivots,
     generic=_slow,
 )
 def cur_pythagoras(method: CUR, a: Any, result: CURResult) -> Values:
-    """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2."""
+    """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2.
+
+    Letters: C the chosen columns; R the chosen rows.
+    Hypotheses: no tolerance ends the method before its rank; the middle matrix is C^+ A R^+.
+    """
     require_every_step(method)
     require(method.projection, "the middle matrix is C^+ A R^+")
     matrix = dense(a)

@@ -43,7 +43,11 @@ def _tail(a: Any, result: Any) -> Values:
     must_fail=1 / 0.3,
 )
 def eckart_young_mirsky_spectral(method: MatrixMethod, a: Any, result: Any) -> Values:
-    """||A - B|| >= s_{r+1} for every B of rank at most r."""
+    """||A - B|| >= s_{r+1} for every B of rank at most r.
+
+    Letters: B any matrix of rank at most r; r the rank of the result.
+    Hypotheses: the rank of the result is known.
+    """
     tail = _tail(a, result)
     return np.asarray(tail.max(axis=-1, initial=0.0))
 
@@ -52,14 +56,18 @@ def eckart_young_mirsky_spectral(method: MatrixMethod, a: Any, result: Any) -> V
     method=MatrixMethod,
     error=errors.matrix_frobenius,
     guarantee=Deterministic(),
-    source=Source("Eckart & Young 1936"),
+    source=Source("Eckart & Young 1936; Mirsky 1960", "Theorem 2"),
     side="lower",
     extremal=_best,
     generic=_randomized,
     must_fail=1 / 0.3,
 )
 def eckart_young_mirsky_frobenius(method: MatrixMethod, a: Any, result: Any) -> Values:
-    """||A - B||_F >= (sum_{j>r} s_j^2)^(1/2) for every B of rank at most r."""
+    """||A - B||_F >= (sum_{j>r} s_j^2)^(1/2) for every B of rank at most r.
+
+    Letters: B any matrix of rank at most r; r the rank of the result.
+    Hypotheses: the rank of the result is known.
+    """
     return np.asarray(np.linalg.norm(_tail(a, result), axis=-1))
 
 
@@ -74,5 +82,9 @@ def eckart_young_mirsky_frobenius(method: MatrixMethod, a: Any, result: Any) -> 
     must_fail=1 / 0.3,
 )
 def eckart_young_mirsky_nuclear(method: MatrixMethod, a: Any, result: Any) -> Values:
-    """||A - B||_* >= sum_{j>r} s_j for every B of rank at most r."""
+    """||A - B||_* >= sum_{j>r} s_j for every B of rank at most r.
+
+    Letters: B any matrix of rank at most r; r the rank of the result.
+    Hypotheses: the rank of the result is known.
+    """
     return np.asarray(_tail(a, result).sum(axis=-1))

@@ -1,4 +1,4 @@
-"""How far a random embedding is from an isometry on a subspace."""
+"""Distortion of a subspace by a random embedding."""
 
 from __future__ import annotations
 
@@ -92,6 +92,10 @@ def embedding_gram_second_moment(method: Embedding, a: Any) -> Values:
 
     a_i are the rows of A, m is the number of rows of S;
     t = 1 for CountSketch and for any number of signs per row, t = 0 for Gaussian embeddings.
+
+    Letters: t 1 for signs and 0 for normal entries; S the embedding.
+    Hypotheses: the sketch is Gaussian, a CountSketch or of sparse signs; the signs per row divide the number of
+    columns.
     """
     theta = repeated_columns(method.sketch, method.size)
     dense = errors.dense(a)
@@ -110,6 +114,10 @@ def countsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) ->
     """||U^T S^T S U - I|| <= e, except with probability k (k+1) / (m e^2); U is an orthonormal basis of the range of A.
 
     k is the number of columns of A, m the number of rows of S.
+
+    Letters: U an orthonormal basis of the range of A; S the embedding; e the distortion, a parameter.
+    Hypotheses: the sketch is Gaussian, a CountSketch or of sparse signs; the signs per row divide the number of
+    columns; e > 0; A is tall; A has full column rank, beyond rounding.
     """
     repeated_columns(method.sketch, method.size)
     require(epsilon > 0, "e > 0")

@@ -17,7 +17,7 @@ from tnattn.randnla.error_estimate import SelfAssessedQB, SelfAssessedQBResult
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.probes import Rademacher
 
-LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator")
+LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator, re-derived")
 
 
 def _square(target: Any) -> Values:
@@ -70,6 +70,9 @@ def loo_error_estimate(method: SelfAssessedQB, a: Any, result: SelfAssessedQBRes
     """The mean of ||(I - Q_j Q_j^T) A w_j||^2 equals the mean of 1 / ||R^-1(j,:)||^2.
 
     A Omega = Q R for s probes w_j, and Q_j is a basis of the images of the others.
+
+    Letters: R the triangular factor of A Omega = Q R.
+    Hypotheses: none; the probes are any vectors.
     """
     y = _host(result.q) @ _host(result.r)
     residuals = []
@@ -94,6 +97,9 @@ def loo_error_expected(method: SelfAssessedQB, a: Any) -> Values:
     """E Err^2 = E||A - Q Q^T A||_F^2 with s - 1 columns <= min_{0<=k<=s-3} (1 + k/(s-k-2)) tau_k^2.
 
     Err^2 is the estimate from s Gaussian probes; tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: Q the orthonormal factor of A Omega = Q R; s the number of probes; k a rank.
+    Hypotheses: the probes are Gaussian; 3 <= s <= min(m, n).
     """
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
     require(3 <= method.size <= min(a.shape[-2:]), "3 <= s <= min(m, n)")
@@ -122,7 +128,11 @@ def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
     generic=_flat_of_low_rank,
 )
 def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
-    """E Err^2 = c^2 (d - s + 1) for s Gaussian probes of a matrix with d singular values c, the others zero."""
+    """E Err^2 = c^2 (d - s + 1) for s Gaussian probes of a matrix with d singular values c, the others zero.
+
+    Letters: c the singular value; d the number of singular values c; s the number of probes.
+    Hypotheses: the probes are Gaussian; the singular values that are not zero are equal; s <= rank A.
+    """
     c, d = _equal_values(method, a)
     return np.asarray(c**2 * (d - method.size + 1))
 
@@ -132,7 +142,7 @@ def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
     error=jackknife,
     # s times a mean of squared rows of norm at most c, with weights that add up to less than one
     guarantee=InExpectation(ceiling=lambda m, a: _equal_values(m, a)[0] ** 2 * m.size),
-    source=Source("Efron & Stein 1981", "for a uniform projector"),
+    source=Source("Efron & Stein 1981", "for a uniform projector, re-derived"),
     side="lower",
     extremal=_flat,
     generic=_flat_of_low_rank,
@@ -144,6 +154,9 @@ def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
     X_j is the approximation without probe j, X the mean of these; d singular values are c, the others zero, so that
     X_{s-1} is c times an isometry after a uniformly distributed projector of rank s - 1 in dimension d, whose mean is
     (s-1)/d times the identity. For other spectra the variance has no closed form.
+
+    Letters: s the number of probes.
+    Hypotheses: the probes are Gaussian; the singular values that are not zero are equal; s <= rank A.
     """
     c, d = _equal_values(method, a)
     k = method.size - 1
@@ -175,6 +188,9 @@ def held_out_upper(
     """||A - Q Q^T A||_F^2 <= ||R_22||_F^2 / (h t) - ||Q_2^T A||_F^2, except with probability failure / 2.
 
     A Omega = Q R; R_22 and Q_2 belong to the last h = ceil(s / 3) probes, (t e^(1 - t))^(h / 2) = failure / 2, t < 1.
+
+    Letters: R the triangular factor of A Omega = Q R; t the root below 1 of the equation below.
+    Hypotheses: the probes are Gaussian or spherical; 0 < failure < 1.
     """
     high = _interval(method, result, failure)[1]
     return high, np.full(high.shape, failure / 2)
@@ -197,6 +213,10 @@ def held_out_lower(
     """||A - Q Q^T A||_F^2 >= ||R_22||_F^2 / (h u) - ||Q_2^T A||_F^2, except with probability failure / 2.
 
     As for the upper end, with (u e^(1 - u))^(h / 2) = failure / 2, u > 1.
+
+    Letters: Q the orthonormal factor of A Omega = Q R; R the triangular factor of A Omega = Q R; h the number of
+    held-out probes; u the root above 1 of the equation below.
+    Hypotheses: the probes are Gaussian or spherical; 0 < failure < 1.
     """
     low = _interval(method, result, failure)[0]
     return low, np.full(low.shape, failure / 2)

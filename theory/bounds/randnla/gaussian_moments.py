@@ -84,7 +84,12 @@ def _halko(statement: str) -> Source:
     generic=_zero(3, 6),
 )
 def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
-    """E||G^+||_F^2 = k / (p-1) for a k-by-(k+p) Gaussian matrix."""
+    """E||G^+||_F^2 = k / (p-1) for a k-by-(k+p) Gaussian matrix.
+
+    Letters: G a k-by-(k+p) matrix of independent standard normal entries; k its number of rows; p its number of columns
+    beyond k.
+    Hypotheses: k >= 1 and p >= 2; the target is zero.
+    """
     k, p = _sizes(target, least=2)
     return np.asarray(k / (p - 1))
 
@@ -98,7 +103,12 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     generic=_zero(3, 4),
 )
 def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
-    """E||G^+|| <= e sqrt(k+p) / p for a k-by-(k+p) Gaussian matrix."""
+    """E||G^+|| <= e sqrt(k+p) / p for a k-by-(k+p) Gaussian matrix.
+
+    Letters: G a k-by-(k+p) matrix of independent standard normal entries; e the base of natural logarithms; k its
+    number of rows; p its number of columns beyond k.
+    Hypotheses: k >= 1 and p >= 1; the target is zero.
+    """
     k, p = _sizes(target, least=1)
     return np.asarray(np.e * np.sqrt(k + p) / p)
 
@@ -107,13 +117,18 @@ def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
     method=GaussianPseudoInverse,
     error=spectral_squared,
     guarantee=InExpectation(),
-    source=Source("Frangella, Tropp & Udell 2023", "from Chen & Dongarra 2005"),
+    source=Source("Frangella, Tropp & Udell 2023", "from Chen & Dongarra 2005, re-derived"),
     extremal=_zero(4, 8),
     generic=_zero(3, 5),
     must_fail=0.1,
 )
 def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
-    """E||G^+||^2 <= e^2 (k+p) / (p^2 - 1) for a k-by-(k+p) Gaussian matrix."""
+    """E||G^+||^2 <= e^2 (k+p) / (p^2 - 1) for a k-by-(k+p) Gaussian matrix.
+
+    Letters: G a k-by-(k+p) matrix of independent standard normal entries; e the base of natural logarithms; k its
+    number of rows; p its number of columns beyond k.
+    Hypotheses: k >= 1 and p >= 2; the target is zero.
+    """
     k, p = _sizes(target, least=2)
     return np.asarray(np.e**2 * (k + p) / (p**2 - 1))
 
@@ -128,7 +143,12 @@ def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
     sharpest={"t": 1.2},
 )
 def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
-    """||G^+||_F < t sqrt(3k / (p+1)), except with probability t^-p."""
+    """||G^+||_F < t sqrt(3k / (p+1)), except with probability t^-p.
+
+    Letters: G a k-by-(k+p) matrix of independent standard normal entries; t a parameter; k its number of rows; p its
+    number of columns beyond k.
+    Hypotheses: k >= 1 and p >= 4; the target is zero; t >= 1.
+    """
     k, p = _sizes(target, least=4)
     require(t >= 1, "t >= 1")
     return np.asarray(t * np.sqrt(3 * k / (p + 1))), float(t**-p)
@@ -145,7 +165,12 @@ def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: flo
     sharpest={"t": 1.1},
 )
 def gaussian_pinv_spec_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
-    """||G^+|| < t e sqrt(k+p) / (p+1), except with probability t^-(p+1)."""
+    """||G^+|| < t e sqrt(k+p) / (p+1), except with probability t^-(p+1).
+
+    Letters: G a k-by-(k+p) matrix of independent standard normal entries; t a parameter; e the base of natural
+    logarithms; k its number of rows; p its number of columns beyond k.
+    Hypotheses: k >= 1 and p >= 4; the target is zero; t >= 1.
+    """
     k, p = _sizes(target, least=4)
     require(t >= 1, "t >= 1")
     return np.asarray(t * np.e * np.sqrt(k + p) / (p + 1)), float(t ** -(p + 1))

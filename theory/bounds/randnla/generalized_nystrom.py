@@ -69,6 +69,11 @@ def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: Generali
     """E||A - B||_F^2 = (1 + l/(s-l-1)) ||A - QQ^T A||_F^2 given the range sketch.
 
     The range sketch has l columns, the corange sketch s rows.
+
+    Letters: B the approximation; l the number of columns of the range sketch; s the number of rows of the corange
+    sketch; Q the orthonormal basis of the range sketch.
+    Hypotheses: no tolerance ends the method before its rank; both test matrices are Gaussian; nothing is truncated; l
+    <= min(m, n) and s <= m; s >= l + 2.
     """
     columns, rows = _sizes(method, a)
     q, dense = errors.dense(result.u), errors.dense(a)
@@ -85,7 +90,13 @@ def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: Generali
     generic=_slow,
 )
 def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
-    """E||A - B||_F^2 <= (1 + l/(s-l-1)) min_{r<=l-2} (1 + r/(l-r-1)) sum_{j>r} s_j^2, l columns and s rows sketched."""
+    """E||A - B||_F^2 <= (1 + l/(s-l-1)) min_{r<=l-2} (1 + r/(l-r-1)) sum_{j>r} s_j^2, l columns and s rows sketched.
+
+    Letters: B the approximation; l the number of columns of the range sketch; s the number of rows of the corange
+    sketch; r a rank.
+    Hypotheses: no tolerance ends the method before its rank; both test matrices are Gaussian; nothing is truncated; l
+    <= min(m, n) and s <= m; s >= l + 2; l >= 2.
+    """
     columns, rows = _sizes(method, a)
     require(columns >= 2, "l >= 2")
     return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(singular_values(a), columns))
@@ -100,6 +111,10 @@ def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
     generic=_truncated_slow,
 )
 def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> Values:
-    """||A - [B]_k||_F <= tau_k + 2 ||A - B||_F, B the approximation before truncation, tau_k that of the best."""
+    """||A - [B]_k||_F <= tau_k + 2 ||A - B||_F, B the approximation before truncation, tau_k that of the best.
+
+    Letters: B the approximation; k the rank of the truncation.
+    Hypotheses: none; B is any matrix.
+    """
     whole = errors.matrix_frobenius(a, result.untruncated)
     return np.asarray(tail(singular_values(a), result.kept) + 2 * whole)

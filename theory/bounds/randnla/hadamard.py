@@ -76,6 +76,11 @@ def srht_embedding_explicit(
     M = (sqrt(k) + sqrt(8 log(b n)))^2 for k columns and n rows of A, n a power of two; S has l rows. Very loose: with
     64 rows the probability is above 1 for every b, e and l. Of one vector with 512 rows and l = 384, b = 20 and e = 0.9
     give M = 92.1 and 0.05 + 0.0614 + 0.2636 = 0.375, where nine vectors in ten change by less than 0.07.
+
+    Letters: U an orthonormal basis of the range of A; e the distortion, a parameter; c the function stated; l the
+    number of rows of S; M the effective dimension stated.
+    Hypotheses: the sketch is a subsampled Hadamard transform; 0 < e < 1 and b > 1; n is a power of two and l <= n; A is
+    tall; A has full column rank, beyond rounding.
     """
     require(isinstance(method.sketch, SubsampledHadamard), "the sketch is a subsampled Hadamard transform")
     require(0 < epsilon < 1 and beta > 1, "0 < e < 1 and b > 1")
@@ -114,7 +119,14 @@ HALKO = "Halko, Martinsson & Tropp 2011"
     must_fail=0.05,
 )
 def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns."""
+    """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns.
+
+    Letters: x the smallest eigenvalue of Omega_1 Omega_1^T; l the number of columns of the test matrix; k the target
+    rank; Omega_1 the part of the test matrix in the leading k right singular vectors; Q an orthonormal basis of the
+    range of A Omega.
+    Hypotheses: the test matrix is a subsampled Hadamard transform; no power iterations; n is a power of two and l <= n;
+    the test matrix is known; Omega_1 has full row rank, beyond rounding.
+    """
     factor, s = _structural_factor(method, a, result)
     return np.asarray(factor * s[..., method.range_finder.rank :].max(axis=-1, initial=0.0))
 
@@ -132,6 +144,11 @@ def srft_rangefinder_structural_fro(method: QB, a: Any, result: QBResult) -> Val
     """||A - QQ^T A||_F <= sqrt(1 + n / (x l)) tau_k, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns.
 
     tau_k^2 is the sum of s_j^2 over j > k. All of a transform has x = 1 and l = n: sqrt(2) tau_k.
+
+    Letters: x the smallest eigenvalue of Omega_1 Omega_1^T; k the target rank; Omega_1 the part of the test matrix in
+    the leading k right singular vectors; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is a subsampled Hadamard transform; no power iterations; n is a power of two and l <= n;
+    the test matrix is known; Omega_1 has full row rank, beyond rounding.
     """
     factor, s = _structural_factor(method, a, result)
     return factor * tail(s, method.range_finder.rank)
@@ -167,6 +184,11 @@ def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta:
     c(e) = exp(e) / (1+e)^(1+e), M = (sqrt(k) + sqrt(8 log(b n)))^2 for l columns of a Hadamard transform of length n.
     With k = 1, n = 64, l = 48, e = 0.9 and b = 20: 3.79 s_2, except with probability 0.05 + 0.645 = 0.695. Behind a
     large gap in a flat spectrum the error is s_2.
+
+    Letters: e the distortion, a parameter; k the target rank; b a parameter; M the effective dimension stated; Q an
+    orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is a subsampled Hadamard transform; no power iterations; 0 < e < 1 and b > 1; n is a
+    power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
     return factor * singular_values(a)[..., method.range_finder.rank], chance
@@ -188,6 +210,11 @@ def srft_rangefinder_explicit_fro(
 
     tau_k^2 is the sum of s_j^2 over j > k; see ``srft_rangefinder_explicit``. With k = 1, n = 64, l = 48, e = 0.9 and
     63 singular values 1 behind the gap: 3.786 sqrt(63) = 30.05.
+
+    Letters: e the distortion, a parameter; l the number of columns of the test matrix; k the target rank; b a
+    parameter; c the function stated; M the effective dimension stated; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is a subsampled Hadamard transform; no power iterations; 0 < e < 1 and b > 1; n is a
+    power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
     return factor * tail(singular_values(a), method.range_finder.rank), chance

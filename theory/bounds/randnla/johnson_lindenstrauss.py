@@ -145,7 +145,11 @@ def _require_gaussian(method: Embedding) -> None:
     generic=_spike,
 )
 def jl_tail(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
-    """| ||Sx||^2/||x||^2 - 1 | < e, except with probability exp(-m (e - ln(1+e)) / 2) + exp(-m (-e - ln(1-e)) / 2)."""
+    """| ||Sx||^2/||x||^2 - 1 | < e, except with probability exp(-m (e - ln(1+e)) / 2) + exp(-m (-e - ln(1-e)) / 2).
+
+    Letters: x a vector; e the distortion, a parameter; m the number of rows of S; S the embedding.
+    Hypotheses: the embedding is Gaussian; A is one vector; the vector is not zero; 0 < e < 1.
+    """
     _require_gaussian(method)
     _require_vector(method, a, epsilon)
     return np.full(a.shape[:-2], epsilon), gaussian_upper(method.size, epsilon) + gaussian_lower(method.size, epsilon)
@@ -160,7 +164,11 @@ def jl_tail(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values,
     generic=_spike,
 )
 def jl_dasgupta_gupta(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
-    """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability exp(-m (e^2/2 - e^3/3) / 2) + exp(-m e^2 / 4)."""
+    """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability exp(-m (e^2/2 - e^3/3) / 2) + exp(-m e^2 / 4).
+
+    Letters: x a vector; e the distortion, a parameter; m the number of rows of S; S the embedding.
+    Hypotheses: the embedding is Gaussian; A is one vector; the vector is not zero; 0 < e < 1.
+    """
     _require_gaussian(method)
     _require_vector(method, a, epsilon)
     chance = np.exp(-method.size / 2 * exponent(epsilon)) + np.exp(-method.size * epsilon**2 / 4)
@@ -176,7 +184,11 @@ def jl_dasgupta_gupta(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tup
     generic=_signs_generic,
 )
 def jl_achlioptas(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
-    """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability 2 exp(-m (e^2/2 - e^3/3) / 2), S of signs / sqrt(m)."""
+    """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability 2 exp(-m (e^2/2 - e^3/3) / 2), S of signs / sqrt(m).
+
+    Letters: x a vector; e the distortion, a parameter; m the number of rows of S; S the embedding.
+    Hypotheses: every entry is a sign; A is one vector; the vector is not zero; 0 < e < 1.
+    """
     sketch = method.sketch
     require(isinstance(sketch, SparseSign) and sketch.nonzeros >= method.size, "every entry is a sign")
     _require_vector(method, a, epsilon)
@@ -195,6 +207,9 @@ def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Va
     """| ||Sx - Sy||^2 / ||x - y||^2 - 1 | < e for all pairs, except with probability N^2 exp(-m (e^2/2 - e^3/3) / 2).
 
     x and y are columns of A, N in number.
+
+    Letters: e the distortion, a parameter; N the number of points; m the number of rows of S; S the embedding.
+    Hypotheses: entries are normal or signs; N >= 2 and 0 < e < 1; no two points are equal.
     """
     sketch, points = method.sketch, int(a.shape[-1])
     signs = isinstance(sketch, SparseSign) and sketch.nonzeros >= method.size
@@ -218,6 +233,11 @@ def jl_variance(method: Embedding, a: Any) -> Values:
     """E(<Sx, Sy> - <x, y>)^2 = (||x||^2 ||y||^2 + <x, y>^2 - 2 t sum_i x_i^2 y_i^2) / m, x and y the columns of A.
 
     t = 1 for CountSketch and for any number of signs per row, t = 0 for Gaussian embeddings.
+
+    Letters: x a vector; y another vector; t 1 for signs and 0 for normal entries; m the number of rows of S; S the
+    embedding.
+    Hypotheses: A is two vectors; the sketch is Gaussian, a CountSketch or of sparse signs; the signs per row divide the
+    number of columns.
     """
     require(a.shape[-1] == 2, "A is two vectors")
     theta = repeated_columns(method.sketch, method.size)
@@ -242,7 +262,11 @@ def pair_variance(a: Values, size: int, theta: float) -> Values:
     must_fail=0.15,
 )
 def jl_inner_product(method: Embedding, a: Any, *, epsilon: float = 0.3) -> tuple[Values, float]:
-    """|<Sx, Sy> - <x, y>| < e ||x|| ||y||, except with probability 4 exp(-m (e - ln(1+e)) / 2), x and y the columns."""
+    """|<Sx, Sy> - <x, y>| < e ||x|| ||y||, except with probability 4 exp(-m (e - ln(1+e)) / 2), x and y the columns.
+
+    Letters: x a vector; y another vector; e the distortion, a parameter; m the number of rows of S; S the embedding.
+    Hypotheses: the embedding is Gaussian; A is two vectors; 0 < e < 1.
+    """
     _require_gaussian(method)
     require(a.shape[-1] == 2, "A is two vectors")
     require(0 < epsilon < 1, "0 < e < 1")

@@ -47,6 +47,10 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
     """E||A - B||_F^2 <= tau_k^2 + sum_{i<=k} (s_i / T(s_i/s_{k+1}))^2 sum_{j>k} T(s_j/s_{k+1})^2 / (p-1), rank B = k.
 
     T is the Chebyshev polynomial of degree 2q+1, tau_k^2 the sum of s_j^2 over j > k.
+
+    Letters: B the approximation; k its rank; p the oversampling.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; blocks of k + p columns; p >=
+    2; k + p <= min(m, n); s_{k+1} > 0.
     """
     require_every_step(method)
     require(isinstance(method.sketch, Gaussian), "the test matrix is Gaussian")

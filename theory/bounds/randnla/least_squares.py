@@ -1,4 +1,4 @@
-"""How much a sketched least squares solution loses against the best one."""
+"""Excess of sketched least squares solutions over the best one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _columns(problem: Any) -> int:
     method=SketchAndSolve,
     error=excess_squared,
     guarantee=ExactExpectation(spread=lambda m, problem: inverse_wishart_spread(_columns(problem), m.size)),
-    source=Source("Bartan & Pilanci 2023", "inverse Wishart moment"),
+    source=Source("Bartan & Pilanci 2023", "inverse Wishart moment, re-derived"),
     extremal=lambda rng: _noisy(rng, SketchAndSolve(24, Gaussian())),
     generic=lambda rng: _coherent(rng, SketchAndSolve(40, Gaussian())),
 )
@@ -104,6 +104,11 @@ def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
     """E||A(x' - x*)||^2 = d/(m-d-1) ||r||^2, so that E||Ax' - b||^2 = (1 + d/(m-d-1)) ||r||^2; m Gaussian rows.
 
     d is the number of columns, x* the best solution and r its residual; several right-hand sides add up.
+
+    Letters: x the solutions, x' the computed and x* the best one; m the number of rows of the sketch; b the right-hand
+    side.
+    Hypotheses: the sketch is Gaussian; the target is a least squares problem; A is tall; A has full column rank, beyond
+    rounding; m >= d + 4, where the variance is finite.
     """
     require(isinstance(method.sketch, Gaussian), "the sketch is Gaussian")
     d = _columns(problem)
@@ -121,7 +126,13 @@ def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
     generic=lambda rng: _coherent(rng, SampleAndSolve(200)),
 )
 def sampled_ls_embedding(method: SampleAndSolve, problem: Any, result: LeastSquaresSolution) -> Values:
-    """||Ax' - b||^2 <= (1+e)/(1-e) ||r||^2 if S embeds the range of [A b] with eigenvalues in [1-e, 1+e]."""
+    """||Ax' - b||^2 <= (1+e)/(1-e) ||r||^2 if S embeds the range of [A b] with eigenvalues in [1-e, 1+e].
+
+    Letters: b the right-hand side; e the distortion; r the residual of x*; S the sampling matrix; x the solutions, x'
+    the computed and x* the best one.
+    Hypotheses: the target is a least squares problem; A is tall; A has full column rank, beyond rounding; S embeds the
+    range of [A b]: e < 1.
+    """
     _columns(problem)
     a, b = errors.dense(problem.a), _sides(problem)
     basis = np.linalg.svd(np.concatenate([np.broadcast_to(a, (*b.shape[:-2], *a.shape[-2:])), b], axis=-1))[0]
@@ -148,6 +159,10 @@ def sampled_ls_markov(
     """||A(x' - x*)||^2 <= d / ((1-e)^2 s g) ||r||^2, except with probability g + d c(-e)^(s/d), for s rows.
 
     c(e) = exp(e) / (1+e)^(1+e); rows are drawn by the leverage scores of A, of d columns; ``delta`` is g.
+
+    Letters: x the solutions, x' the computed and x* the best one; e the distortion; s the number of rows drawn; g the
+    parameter delta; r the residual of x*.
+    Hypotheses: 0 < e, g < 1; the target is a least squares problem; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, g < 1")
     d = _columns(problem)
@@ -172,6 +187,11 @@ def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: flo
     side. For an orthonormal basis U of the range of A, the singular values of S U lie in [1 - p, 1 + p] (Davidson &
     Szarek 2001), and those of A N are their reciprocals: the condition of A N is at most (1 + p) / (1 - p), and a step
     takes the factor p. The start is wrong by ||(S U)^+ S r||, and S r is independent of S U.
+
+    Letters: x the solutions, x' the computed and x* the best one; d the number of columns of A; u a parameter; r the
+    residual of x*.
+    Hypotheses: the sketch is Gaussian; all t steps are made (tolerance 0); the target is a least squares problem; A is
+    tall; A has full column rank, beyond rounding; one right-hand side; u > 0 and sqrt d + u < sqrt m.
     """
     require(isinstance(method.sketch, Gaussian), "the sketch is Gaussian")
     require(method.tolerance == 0, "all t steps are made (tolerance 0)")

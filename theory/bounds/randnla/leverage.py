@@ -75,6 +75,10 @@ def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: fl
     """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/k) + k c(e)^(s/k), c(e) = exp(e) / (1+e)^(1+e).
 
     U is an orthonormal basis of the range of A, of dimension k; s rows are drawn.
+
+    Letters: S the sampling or sketching matrix; e the distortion, a parameter; c the function stated; s the number
+    drawn.
+    Hypotheses: 0 < e < 1; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1, "0 < e < 1")
     s, k = require_full_column_rank(a)
@@ -97,6 +101,10 @@ def leverage_css_fro(
     """||A - C C^+ A||_F^2 <= (1 + k/((1-e)^2 s d)) sum_{j>k} s_j^2, except with probability d + k c(-e)^(s/k).
 
     c(e) = exp(e) / (1+e)^(1+e); s columns C are drawn by the leverage scores of the leading k right singular vectors.
+
+    Letters: k the number of leading right singular vectors; C the columns drawn; e the distortion, a parameter; s the
+    number drawn; d the parameter delta.
+    Hypotheses: 0 < e, d < 1; rank A >= k, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
     k, draws, s = method.subspace, method.size, singular_values(a)

@@ -128,7 +128,13 @@ def _distinct(method: SampledProduct, target: Any) -> Values:
     generic=lambda rng: _random(rng, SampledProduct(60, ColumnNorms())),
 )
 def product_variance(method: SampledProduct, target: Any) -> Values:
-    """E||AB - CR||_F^2 = (sum_k ||a_k||^2 ||b_k||^2 / p_k - ||AB||_F^2) / c for c independent draws."""
+    """E||AB - CR||_F^2 = (sum_k ||a_k||^2 ||b_k||^2 / p_k - ||AB||_F^2) / c for c independent draws.
+
+    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; p_k the probabilities; c the number of draws;
+    B the second factor; C the sampled columns; R the sampled rows.
+    Hypotheses: the target is a product of two matrices; draws are independent, with replacement; p_k > 0 where ||a_k||
+    ||b_k|| > 0.
+    """
     a, b, probability = _probability(method, target)
     return sampled_variance(term_sizes(a, b), probability, square(a @ b), method.samples)
 
@@ -145,6 +151,10 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 = (n - c) / ((n - 1) c) (n sum_k ||a_k||^2 ||b_k||^2 - ||AB||_F^2), c distinct indices of n.
 
     All sets of c indices have the same probability.
+
+    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; B the second factor; C the sampled columns; R
+    the sampled rows.
+    Hypotheses: a simple random sample; the target is a product of two matrices; c <= n and n > 1.
     """
     require(isinstance(method.probabilities, Uniform) and not method.replacement, "a simple random sample")
     a, b = product_pair(target)
@@ -164,7 +174,13 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
     must_fail=1 / 0.3,
 )
 def product_optimal(method: SampledProduct, target: Any) -> Values:
-    """E||AB - CR||_F^2 >= ((sum_k ||a_k|| ||b_k||)^2 - ||AB||_F^2) / c, an equality for p_k ~ ||a_k|| ||b_k||."""
+    """E||AB - CR||_F^2 >= ((sum_k ||a_k|| ||b_k||)^2 - ||AB||_F^2) / c, an equality for p_k ~ ||a_k|| ||b_k||.
+
+    Letters: k an index of terms; a_k the columns of A; b_k the rows of B; c the number of draws; p_k the probabilities;
+    B the second factor; C the sampled columns; R the sampled rows.
+    Hypotheses: the target is a product of two matrices; draws are independent, with replacement; p_k > 0 where ||a_k||
+    ||b_k|| > 0.
+    """
     a, b, _ = _probability(method, target)
     return optimal_variance(term_sizes(a, b), square(a @ b), method.samples)
 
@@ -183,6 +199,11 @@ def amm_high_probability(method: SampledProduct, target: Any, *, delta: float = 
     """||AB - CR||_F <= M / sqrt(b c) + (M / b) sqrt(2 log(1/d) / c), except with probability d.
 
     M is the sum of ||a_k|| ||b_k||, and p_k >= b ||a_k|| ||b_k|| / M.
+
+    Letters: b the least share of the ideal probabilities; a_k the columns of A; b_k the rows of B; c the number of
+    draws; d the failure probability, a parameter; B the second factor; C the sampled columns; R the sampled rows.
+    Hypotheses: 0 < d < 1; the target is a product of two matrices; draws are independent, with replacement; p_k > 0
+    where ||a_k|| ||b_k|| > 0; A B is not a sum of zeros.
     """
     require(0 < delta < 1, "0 < d < 1")
     a, b, probability = _probability(method, target)
@@ -219,6 +240,9 @@ def amm_spectral_bernstein(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR|| <= (sqrt(4 asr log D / c) + 2 asr log D / (3 c)) ||A|| ||B||.
 
     asr is the mean of the stable ranks ||A||_F^2 / ||A||^2, D the rows of A plus the columns of B.
+
+    Letters: c the number of draws; B the second factor; C the sampled columns; R the sampled rows.
+    Hypotheses: independent draws by both norms; the target is a product of two matrices; A and B are not zero.
     """
     scale, asr, dimension = _both_norms(method, target)
     log = asr * np.log(dimension) / method.samples
@@ -238,6 +262,11 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
     """P{||AB - CR|| >= e ||A|| ||B||} <= D exp(-c e^2 / (4 asr (1 + e/3))).
 
     ``delta`` is the probability for which the inequality is solved for e; letters as in the expectation.
+
+    Letters: e the relative error; B the second factor; D the rows of A plus the columns of B; c the number of draws;
+    asr the mean of the stable ranks; C the sampled columns; R the sampled rows.
+    Hypotheses: 0 < delta < 1; independent draws by both norms; the target is a product of two matrices; A and B are not
+    zero.
     """
     require(0 < delta < 1, "0 < delta < 1")
     scale, asr, dimension = _both_norms(method, target)
@@ -256,6 +285,9 @@ def product_sketch_variance(method: SketchedProduct, target: Any) -> Values:
     """E||AB - A W W^T B||_F^2 = (||A||_F^2 ||B||_F^2 + ||AB||_F^2) / c for a Gaussian sketch W of c columns.
 
     For random signs less by 2 sum_k ||a_k||^2 ||b_k||^2 / c.
+
+    Letters: W the sketch; B the second factor; c the number of columns of W.
+    Hypotheses: the sketch is Gaussian or of random signs; the target is a product of two matrices.
     """
     require(isinstance(method.sketch, (Gaussian, Rademacher)), "the sketch is Gaussian or of random signs")
     a, b = product_pair(target)

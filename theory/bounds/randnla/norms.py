@@ -80,7 +80,11 @@ def _frobenius_rank_one(rng: np.random.Generator) -> Instance:
     generic=_slow,
 )
 def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tuple[Values, Values]:
-    """||A|| <= alpha sqrt(2/pi) max_i ||A w_i||, except with probability alpha^-r, for r Gaussian vectors w_i."""
+    """||A|| <= alpha sqrt(2/pi) max_i ||A w_i||, except with probability alpha^-r, for r Gaussian vectors w_i.
+
+    Letters: alpha the inflation; w the probes; r the number of probes.
+    Hypotheses: none; the probes of the method are Gaussian.
+    """
     upper = np.asarray(to_host(result.upper), dtype=np.float64)
     return upper, np.full(upper.shape, method.failure)
 
@@ -89,14 +93,17 @@ def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tup
     method=SpectralNorm,
     error=spectral_norm_itself,
     guarantee=Deterministic(),
-    source=Source("Golub & Kahan 1965", "norm of a restriction"),
+    source=Source("Golub & Kahan 1965", "norm of a restriction, re-derived"),
     side="lower",
     extremal=_gap,
     generic=_slow,
     must_fail=1 / 0.3,
 )
 def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) -> Values:
-    """||A|| >= ||A K|| / ||K|| for every K, here a basis of a block Krylov space."""
+    """||A|| >= ||A K|| / ||K|| for every K, here a basis of a block Krylov space.
+
+    Hypotheses: none; K is any matrix that is not zero.
+    """
     return np.asarray(to_host(result.lower), dtype=np.float64)
 
 
@@ -110,12 +117,16 @@ def _gram_norms(a: Any) -> tuple[Values, Values]:
     method=FrobeniusNorm,
     error=mean_square,
     guarantee=ExactExpectation(spread=lambda m, a: 2 / m.probes * (_gram_norms(a)[0] / _square(a)) ** 2),
-    source=Source("Gratton & Titley-Peloquin 2018"),
+    source=Source("Gratton & Titley-Peloquin 2018", "re-derived"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,
 )
 def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
-    """E Z = ||A||_F^2 for the mean Z of ||A w||^2 over Gaussian probes."""
+    """E Z = ||A||_F^2 for the mean Z of ||A w||^2 over Gaussian probes.
+
+    Letters: Z the mean of ||A w||^2 over the probes; w the probes.
+    Hypotheses: none; the probes of the method are Gaussian.
+    """
     return _square(a)
 
 
@@ -123,12 +134,16 @@ def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
     method=FrobeniusNorm,
     error=mean_square_variance,
     guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(singular_values(a) ** 2, m.probes)),
-    source=Source("Gratton & Titley-Peloquin 2018"),
+    source=Source("Gratton & Titley-Peloquin 2018", "re-derived"),
     extremal=_frobenius_flat,
     generic=_frobenius_slow,
 )
 def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
-    """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes."""
+    """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes.
+
+    Letters: Z the mean of ||A w||^2 over the probes; m the number of probes; w the probes.
+    Hypotheses: none; the probes of the method are Gaussian.
+    """
     return 2 * _gram_norms(a)[0] ** 2 / method.probes
 
 
@@ -143,7 +158,11 @@ def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
     must_fail=1 / 0.3,
 )
 def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
-    """P{Z <= ||A||_F^2 - 2 ||A^T A||_F sqrt(x/m)} <= exp(-x)."""
+    """P{Z <= ||A||_F^2 - 2 ||A^T A||_F sqrt(x/m)} <= exp(-x).
+
+    Letters: Z the mean of ||A w||^2 over the probes; x a parameter; m the number of probes.
+    Hypotheses: x > 0.
+    """
     require(x > 0, "x > 0")
     value = _square(a) - 2 * _gram_norms(a)[0] * (x / method.probes) ** 0.5
     return np.asarray(value), np.full(value.shape, np.exp(-x))
@@ -158,7 +177,11 @@ def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.
     generic=_frobenius_slow,
 )
 def gaussian_fro_norm_upper_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
-    """P{Z >= ||A||_F^2 + 2 ||A^T A||_F sqrt(x/m) + 2 ||A||^2 x/m} <= exp(-x)."""
+    """P{Z >= ||A||_F^2 + 2 ||A^T A||_F sqrt(x/m) + 2 ||A||^2 x/m} <= exp(-x).
+
+    Letters: Z the mean of ||A w||^2 over the probes; x a parameter; m the number of probes.
+    Hypotheses: x > 0.
+    """
     require(x > 0, "x > 0")
     gram, largest = _gram_norms(a)
     value = _square(a) + 2 * gram * (x / method.probes) ** 0.5 + 2 * largest * x / method.probes
@@ -176,7 +199,11 @@ def gaussian_fro_norm_upper_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.
 def gaussian_fro_norm_posterior(
     method: FrobeniusNorm, a: Any, result: NormEstimate, *, x: float = 2.0
 ) -> tuple[Values, Values]:
-    """||A||_F^2 <= Z / (1 - 2 sqrt(x/m)), except with probability exp(-x), for m > 4x probes."""
+    """||A||_F^2 <= Z / (1 - 2 sqrt(x/m)), except with probability exp(-x), for m > 4x probes.
+
+    Letters: Z the mean of ||A w||^2 over the probes; x a parameter; m the number of probes.
+    Hypotheses: x > 0; m > 4 x.
+    """
     require(x > 0, "x > 0")
     factor = frobenius_factors(method.probes, x)[1]
     require(factor is not None, "m > 4 x")
@@ -200,6 +227,9 @@ def gaussian_fro_norm_posterior_lower(
     """||A||_F^2 >= Z / (1 + 2 sqrt(x/m) + 2 x/m), except with probability exp(-x), for m probes.
 
     From the upper tail of Z with ||A^T A||_F <= ||A||_F^2 and ||A||^2 <= ||A||_F^2.
+
+    Letters: x a parameter; m the number of probes.
+    Hypotheses: x > 0.
     """
     require(x > 0, "x > 0")
     value = _seen(result) * frobenius_factors(method.probes, x)[0]

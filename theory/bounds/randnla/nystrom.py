@@ -56,7 +56,12 @@ def _rest(values: Values, k: int) -> Values:
     generic=_slow_whole,
 )
 def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
-    """E||K - K'||_* <= min_{k+p=s} (1 + k/(p-1)) sum_{j>k} l_j for s columns, untruncated."""
+    """E||K - K'||_* <= min_{k+p=s} (1 + k/(p-1)) sum_{j>k} l_j for s columns, untruncated.
+
+    Letters: k the rank compared with; p the number of columns beyond it; s the number of columns of the test matrix.
+    Hypotheses: nothing is truncated; no tolerance ends the method before its rank; the test matrix is Gaussian; K is
+    square; K is symmetric; K is positive semidefinite; the sketch has at most n columns; s >= 3.
+    """
     require(method.oversampling == 0, "nothing is truncated")
     _require_semidefinite_gaussian(method, a)
     s, values = method.size, eigenvalues(a)
@@ -78,6 +83,11 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
     """E||K - K'|| <= min_p (1 + 2(s-p)/(p-1)) l_{s-p+1} + 2 e^2 s/(p^2-1) sum_{j>s-p} l_j for s columns, untruncated.
 
     The minimum is over 2 <= p <= s - 2.
+
+    Letters: p the number of columns beyond the rank compared with; s the number of columns of the test matrix; e the
+    base of natural logarithms.
+    Hypotheses: nothing is truncated; no tolerance ends the method before its rank; the test matrix is Gaussian; K is
+    square; K is symmetric; K is positive semidefinite; the sketch has at most n columns; s >= 4.
     """
     require(method.oversampling == 0, "nothing is truncated")
     _require_semidefinite_gaussian(method, a)
@@ -99,7 +109,12 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
     generic=_slow,
 )
 def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
-    """E||K - [K']_r||_* <= (1 + r/(k-r-1)) sum_{j>r} l_j for a sketch of k columns."""
+    """E||K - [K']_r||_* <= (1 + r/(k-r-1)) sum_{j>r} l_j for a sketch of k columns.
+
+    Letters: r the rank of the truncation; k the number of columns of the test matrix.
+    Hypotheses: k > r + 1; no tolerance ends the method before its rank; the test matrix is Gaussian; K is square; K is
+    symmetric; K is positive semidefinite; the sketch has at most n columns.
+    """
     require(method.size > method.rank + 1, "k > r + 1")
     _require_semidefinite_gaussian(method, a)
     r, k = method.rank, method.size
@@ -116,7 +131,12 @@ def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
     must_fail=0.1,
 )
 def nystrom_fixed_rank_spec(method: Nystrom, a: Any) -> Values:
-    """E||K - [K']_r|| <= l_{r+1} + r/(k-r-1) sum_{j>r} l_j for a sketch of k columns."""
+    """E||K - [K']_r|| <= l_{r+1} + r/(k-r-1) sum_{j>r} l_j for a sketch of k columns.
+
+    Letters: r the rank of the truncation; k the number of columns of the test matrix.
+    Hypotheses: k > r + 1; no tolerance ends the method before its rank; the test matrix is Gaussian; K is square; K is
+    symmetric; K is positive semidefinite; the sketch has at most n columns; r < n.
+    """
     require(method.size > method.rank + 1, "k > r + 1")
     _require_semidefinite_gaussian(method, a)
     r, k, values = method.rank, method.size, eigenvalues(a)

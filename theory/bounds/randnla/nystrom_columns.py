@@ -8,105 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite
 from theory.bounds.randnla.columns import elementary_ratio
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.bounds.randnla.leverage import chernoff_lower
 from theory.errors import dense, eigenvalues
-from theory.guarantee import Deterministic, ExactExpectation, WithProbability
-from tnattn.randnla.column_nystrom import ColumnNystrom, ColumnNystromResult
+from theory.guarantee import ExactExpectation, WithProbability
+from tnattn.randnla.column_nystrom import ColumnNystrom
 from tnattn.randnla.column_selection import UniformColumns
 from tnattn.randnla.leverage_draws import LeverageDraws
 from tnattn.randnla.volume_sampling import VolumeColumns
 
 Counts = npt.NDArray[np.int64]
-GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem")
 
 
 def flat_direction(n: int, *, level: float = 1e6) -> Values:
     """Return I + level 1 1^T / n: what columns leave of the flat direction falls on the others alike."""
     return np.asarray(np.eye(n) + level / n)
-
-
-# any columns
-
-
-SMALLEST_SINE = 1e-6
-"""Smallest singular value of U_1^T S from which X has some digits; a k with a smaller one gives no bound."""
-
-
-def structural(kernel: Values, test: Values, k: int) -> tuple[float, float, float]:
-    """Return the spectral, nuclear and Frobenius bounds for one kernel (n, n) and a test matrix (n, s); inf if void."""
-    values, vectors = np.linalg.eigh(kernel)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    inner, outer = vectors[:, :k].T @ test, vectors[:, k:].T @ test
-    if np.linalg.svd(inner, compute_uv=False)[-1] <= SMALLEST_SINE:
-        return (np.inf,) * 3
-    x = np.sqrt(values[k:, None]) * outer @ np.linalg.pinv(inner)
-    spectral, frobenius = np.linalg.norm(x, 2), np.linalg.norm(x)
-    rest = values[k:]
-    mixed = np.linalg.norm(rest) + spectral * (np.sqrt(2 * rest.sum()) + frobenius)
-    return float(rest[0] + spectral**2), float(rest.sum() + frobenius**2), float(mixed)
-
-
-def _best_structural(a: Any, result: ColumnNystromResult, which: int) -> Values:
-    """Return the smallest bound over all k, per matrix of the stack."""
-    require_semidefinite(a)
-    kernels, n = dense(a), a.shape[-1]
-    indices = np.asarray(dense(result.indices), dtype=np.int64).reshape(-1, result.indices.shape[-1])
-    made = []
-    for kernel, chosen in zip(kernels.reshape(-1, n, n), indices, strict=True):
-        test = np.eye(n)[:, np.unique(chosen[chosen >= 0])]
-        made.append(min(structural(kernel, test, k)[which] for k in range(1, min(test.shape[1], n - 1) + 1)))
-    return np.reshape(made, kernels.shape[:-2])
-
-
-def _flat_tail(rng: np.random.Generator) -> Instance:
-    return ColumnNystrom(8), with_eigenvalues(rng, gap_spectrum(2, 40))
-
-
-def _slow(rng: np.random.Generator) -> Instance:
-    return ColumnNystrom(10), with_eigenvalues(rng, slow_spectrum(40) ** 2)
-
-
-@conditional_bound(
-    method=ColumnNystrom,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
-)
-def nystrom_structural_spectral(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
-    """||K - K'|| <= min_k l_{k+1} + ||X||^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S."""
-    return _best_structural(a, result, 0)
-
-
-@conditional_bound(
-    method=ColumnNystrom,
-    error=errors.projection_nuclear,
-    guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
-)
-def nystrom_structural_nuclear(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
-    """||K - K'||_* <= min_k sum_{j>k} l_j + ||X||_F^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S."""
-    return _best_structural(a, result, 1)
-
-
-@conditional_bound(
-    method=ColumnNystrom,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
-)
-def nystrom_structural_frobenius(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
-    """||K - K'||_F <= min_k ||L_2||_F + ||X|| (sqrt(2 sum_{j>k} l_j) + ||X||_F), X = L_2^(1/2) U_2^T S (U_1^T S)^+."""
-    return _best_structural(a, result, 2)
 
 
 # uniform columns
@@ -153,7 +72,7 @@ def _uniform_generic(rng: np.random.Generator) -> Instance:
     method=ColumnNystrom,
     error=errors.projection_spectral,
     guarantee=WithProbability(),
-    source=Source("Gittens 2011; Gittens & Mahoney 2016", "uniform sampling theorem"),
+    source=Source("Gittens 2011; Gittens & Mahoney 2016", "uniform sampling theorem, re-derived"),
     extremal=_uniform_extremal,
     generic=_uniform_generic,
     sharpest={"epsilon": 0.4, "delta": 0.3},
@@ -164,6 +83,11 @@ def nystrom_uniform_spec(
     """||K - K'|| <= (1 + n/((1-e) s)) l_{k+1}, except with probability k c(-e)^(s/(mu k)) <= d, for s uniform columns.
 
     c(e) = exp(e) / (1+e)^(1+e); mu is the coherence of the leading k eigenvectors, and k the largest admissible one.
+
+    Letters: e a parameter; s the number of columns drawn; d the parameter delta.
+    Hypotheses: columns are drawn uniformly without replacement; 0 < e, d < 1; no tolerance ends the method before its
+    rank; K is square; K is symmetric; K is positive semidefinite; enough columns for the coherence of some leading
+    eigenvectors.
     """
     k, chance = _uniform(method, a, epsilon, delta)
     return spectral_factor(a.shape[-1], method.rank, epsilon) * _rest_from(a, k, single=True), chance
@@ -184,6 +108,12 @@ def nystrom_uniform_nuclear(
     """||K - K'||_* <= (1 + 1/((1-e) f)) sum_{j>k} l_j, except with probability f + k c(-e)^(s/(mu k)).
 
     See ``nystrom_uniform_spec``; f is the parameter ``markov``.
+
+    Letters: e a parameter; k the dimension of the leading eigenspace; c the function c(e) = exp(e) / (1+e)^(1+e); s the
+    number of columns drawn; mu the coherence of the leading k eigenvectors.
+    Hypotheses: 0 < f < 1; columns are drawn uniformly without replacement; 0 < e, d < 1; no tolerance ends the method
+    before its rank; K is square; K is symmetric; K is positive semidefinite; enough columns for the coherence of some
+    leading eigenvectors.
     """
     require(0 < markov < 1, "0 < f < 1")
     k, chance = _uniform(method, a, epsilon, delta)
@@ -232,6 +162,11 @@ def nystrom_leverage_nuclear(
     """||K - K'||_* <= (1 + k/((1-e)^2 s d)) sum_{j>k} l_j, except with probability d + k c(-e)^(s/k).
 
     s columns are drawn by the leverage scores of the leading k eigenvectors; c(e) = exp(e) / (1+e)^(1+e).
+
+    Letters: k the dimension of the leading eigenspace; e a parameter; s the number of columns drawn; d the parameter
+    delta.
+    Hypotheses: columns are drawn by leverage scores; 0 < e, d < 1; no tolerance ends the method before its rank; K is
+    square; K is symmetric; K is positive semidefinite; rank K >= k, beyond rounding.
     """
     rule = method.selection
     require(isinstance(rule, LeverageDraws), "columns are drawn by leverage scores")
@@ -257,7 +192,7 @@ def _determinantal_generic(rng: np.random.Generator) -> Instance:
     method=ColumnNystrom,
     error=errors.projection_nuclear,
     guarantee=ExactExpectation(),
-    source=Source("Guruswami & Sinop 2012", "for a determinantal point process"),
+    source=Source("Guruswami & Sinop 2012", "for a determinantal point process, re-derived"),
     extremal=_determinantal,
     generic=_determinantal_generic,
 )
@@ -265,6 +200,10 @@ def volume_sampling_nuclear(method: ColumnNystrom, a: Any) -> Values:
     """E||K - K'||_* = (s+1) e_{s+1}/e_s for columns J drawn with probability proportional to det K(J, J), |J| = s.
 
     e_j are the elementary symmetric polynomials of the eigenvalues.
+
+    Letters: s the number of columns drawn; J the columns drawn.
+    Hypotheses: columns are drawn by the minors of K; no tolerance ends the method before its rank; K is square; K is
+    symmetric; K is positive semidefinite; rank K >= s, beyond rounding.
     """
     rule, s = method.selection, method.rank
     require(isinstance(rule, VolumeColumns) and rule.semidefinite, "columns are drawn by the minors of K")

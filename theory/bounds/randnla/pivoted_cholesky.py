@@ -45,12 +45,16 @@ def _require_pivots(method: RandomlyPivotedCholesky | GreedyPivotedCholesky, a: 
     method=RandomlyPivotedCholesky,
     error=errors.projection_nuclear,
     guarantee=InExpectation(),
-    source=Source("Chen, Epperly, Tropp & Webber 2025", "monotone and concave expected residual"),
+    source=Source("Chen, Epperly, Tropp & Webber 2025", "monotone and concave expected residual, re-derived"),
     extremal=_one_step,
     generic=_slow,
 )
 def rpcholesky_phi(method: RandomlyPivotedCholesky, a: Any) -> Values:
-    """E tr(K - K') <= tr Phi^k(K) with Phi(M) = M - M^2 / tr M, an equality at k = 1."""
+    """E tr(K - K') <= tr Phi^k(K) with Phi(M) = M - M^2 / tr M, an equality at k = 1.
+
+    Letters: Phi one expected step; k the number of pivots; M a residual.
+    Hypotheses: no tolerance ends the method before its rank; K is square; K is symmetric; K is positive semidefinite.
+    """
     _require_pivots(method, a)
     values = eigenvalues(a)
     for _ in range(method.rank):
@@ -92,6 +96,10 @@ def rpcholesky_theorem(method: RandomlyPivotedCholesky, a: Any) -> Values:
     """E tr(K - K') <= (1 + e) sum_{j>r} l_j once k >= r/e + min(r log(1/(e h)), r + r log_+(2^r/e)), the best r and e.
 
     h is the sum over j > r relative to the trace; r runs through 1, 2, ... and e is the smallest admissible one.
+
+    Letters: r the rank compared with; k the number of pivots.
+    Hypotheses: no tolerance ends the method before its rank; K is square; K is symmetric; K is positive semidefinite; K
+    is not zero.
     """
     _require_pivots(method, a)
     values = eigenvalues(a)
@@ -115,12 +123,17 @@ def _best_over_ranks(values: Values, pivots: int) -> float:
     method=GreedyPivotedCholesky,
     error=errors.projection_nuclear,
     guarantee=Deterministic(),
-    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham"),
+    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham, re-derived"),
     extremal=_greedy_flat,
     generic=_greedy_slow,
 )
 def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
-    """tr(K - K') <= (n-k) (4^(k+1) + 6k + 5)/9 l_{k+1}."""
+    """tr(K - K') <= (n-k) (4^(k+1) + 6k + 5)/9 l_{k+1}.
+
+    Letters: k the number of pivots.
+    Hypotheses: no tolerance ends the method before its rank; K is square; K is symmetric; K is positive semidefinite; k
+    < n.
+    """
     _require_pivots(method, a)
     k, n = method.rank, a.shape[-1]
     require(k < n, "k < n")
@@ -131,7 +144,7 @@ def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
     method=GreedyPivotedCholesky,
     error=errors.matrix_maximum,
     guarantee=Deterministic(),
-    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham"),
+    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham, re-derived"),
     extremal=_greedy_flat,
     generic=_greedy_slow,
 )
@@ -139,6 +152,10 @@ def pivoted_cholesky_greedy_max(method: GreedyPivotedCholesky, a: Any) -> Values
     """Max |K - K'| = max_i (K - K')_ii <= (4^(k+1) + 6k + 5)/9 l_{k+1}.
 
     Of diag(5, 2, 1, 1) after k = 1 pivot: 2 <= 27/9 * 2 = 6.
+
+    Letters: k the number of pivots.
+    Hypotheses: no tolerance ends the method before its rank; K is square; K is symmetric; K is positive semidefinite; k
+    < n.
     """
     _require_pivots(method, a)
     k = method.rank

@@ -60,7 +60,12 @@ def _double_slow(rng: np.random.Generator) -> Instance:
     generic=_double_slow,
 )
 def rsvd_power_simple(method: QB, a: Any) -> Values:
-    """E||A - QQ^T A|| <= (1 + 4 sqrt(2 min(m, n) / (k-1)))^(1/(2q+1)) s_{k+1} with 2k columns."""
+    """E||A - QQ^T A|| <= (1 + 4 sqrt(2 min(m, n) / (k-1)))^(1/(2q+1)) s_{k+1} with 2k columns.
+
+    Letters: k the target rank; q the number of power iterations; Q an orthonormal basis of the range of (A A^T)^q A
+    Omega.
+    Hypotheses: p = k; the test matrix is Gaussian; k >= 2; p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require(finder.oversampling == finder.rank, "p = k")
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
@@ -75,12 +80,16 @@ def _root(finder: RangeFinder) -> float:
 @identity(
     method=RandomizedSVD,
     error=errors.projection_frobenius_squared,
-    source=Source("Gu 2015"),
+    source=Source("Gu 2015", "re-derived"),
     extremal=_gap,
     generic=_slow,
 )
 def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVDResult) -> tuple[Values, Values]:
-    """||A - Q [Q^T A]_k||_F^2 = ||A||_F^2 - sum_{j<=k} s_j(Q^T A)^2."""
+    """||A - Q [Q^T A]_k||_F^2 = ||A||_F^2 - sum_{j<=k} s_j(Q^T A)^2.
+
+    Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank.
+    Hypotheses: none; Q is any orthonormal basis.
+    """
     whole = np.linalg.norm(errors.dense(a), axis=(-2, -1)) ** 2
     captured = np.sum(errors.dense(result.s) ** 2, axis=-1)
     return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
@@ -95,7 +104,12 @@ def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVD
     generic=_slow,
 )
 def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
-    """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound."""
+    """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound.
+
+    Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank; p the oversampling.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; no power iterations; k >= 1;
+    p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2)
@@ -114,6 +128,10 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     """E||A - B||_F^2 <= tau_k^2 + (sum_{i<=k} s_i^-4q) (sum_{j>k} s_j^(4q+2)) / (p-1), B the projection or truncation.
 
     tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: B the approximation; k the target rank; q the number of power iterations; p the oversampling.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; k >= 1; p >= 2; k + p <=
+    min(m, n); rank A >= k, beyond rounding.
     """
     finder = method.range_finder
     require_every_step(method)
@@ -131,7 +149,7 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     method=(QB, RandomizedSVD),
     error=errors.projection_frobenius_squared,
     guarantee=InExpectation(),
-    source=Source("Saibaba 2019; Minster, Saibaba & Kilmer 2020"),
+    source=Source("Saibaba 2019; Minster, Saibaba & Kilmer 2020", "re-derived"),
     extremal=_mild_gap_power,
     generic=_slow_power,
 )
@@ -139,6 +157,10 @@ def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     """E||A - B||_F^2 <= (1 + k/(p-1) (s_{k+1}/s_k)^(4q)) tau_k^2, B the projection or truncation.
 
     tau_k^2 is the sum of s_j^2 over j > k. For singular values 8, 4, 2, ..., 1/16, k = 2, p = 3, q = 1: 5.6652832.
+
+    Letters: B the approximation; k the target rank; p the oversampling; q the number of power iterations.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; k >= 1; p >= 2; k + p <=
+    min(m, n); rank A >= k, beyond rounding; k < min(m, n).
     """
     finder = method.range_finder
     require_every_step(method)

@@ -78,7 +78,11 @@ def expected_spectral(s: Values, k: int, p: int) -> Values:
     generic=_slow,
 )
 def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
-    """E||A - QQ^T A||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2."""
+    """E||A - QQ^T A||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2.
+
+    Letters: k the target rank; p the oversampling; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 1; p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
     return expected_square(singular_values(a), finder.rank, finder.oversampling)
@@ -93,7 +97,11 @@ def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
     generic=_slow,
 )
 def rrf_fro_expected(method: QB, a: Any) -> Values:
-    """E||A - QQ^T A||_F <= (1 + k/(p-1))^(1/2) (sum_{j>k} s_j^2)^(1/2)."""
+    """E||A - QQ^T A||_F <= (1 + k/(p-1))^(1/2) (sum_{j>k} s_j^2)^(1/2).
+
+    Letters: k the target rank; p the oversampling; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 1; p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
     return np.asarray(np.sqrt(expected_square(singular_values(a), finder.rank, finder.oversampling)))
@@ -108,7 +116,12 @@ def rrf_fro_expected(method: QB, a: Any) -> Values:
     generic=_steep,
 )
 def rrf_spec_expected(method: QB, a: Any) -> Values:
-    """E||A - QQ^T A|| <= (1 + sqrt(k/(p-1))) s_{k+1} + e sqrt(k+p)/p (sum_{j>k} s_j^2)^(1/2)."""
+    """E||A - QQ^T A|| <= (1 + sqrt(k/(p-1))) s_{k+1} + e sqrt(k+p)/p (sum_{j>k} s_j^2)^(1/2).
+
+    Letters: k the target rank; p the oversampling; e the base of natural logarithms; Q an orthonormal basis of the
+    range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 2; p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2)
     return expected_spectral(singular_values(a), finder.rank, finder.oversampling)
@@ -127,6 +140,10 @@ def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> 
     """||A - QQ^T A||_F <= (1 + t sqrt(3k/(p+1))) tau_k + u t e sqrt(k+p)/(p+1) s_{k+1}.
 
     It fails with probability at most 2 t^-p + exp(-u^2 / 2); tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: t a parameter; k the target rank; p the oversampling; u a parameter; e the base of natural logarithms; Q an
+    orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 2; p >= 4; k + p <= min(m, n); t >= 1 and u >= 1.
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
@@ -150,6 +167,10 @@ def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) ->
     """||A - QQ^T A|| <= (1 + t sqrt(3k/(p+1)) + u t c) s_{k+1} + t c tau_k, with c = e sqrt(k+p)/(p+1).
 
     It fails with probability at most 2 t^-p + exp(-u^2 / 2); tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: t a parameter; k the target rank; p the oversampling; u a parameter; c the factor stated; e the base of
+    natural logarithms; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 2; p >= 4; k + p <= min(m, n); t >= 1 and u >= 1.
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
@@ -173,6 +194,10 @@ def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """||A - QQ^T A|| <= (1 + 16 sqrt(1 + k/(p+1))) s_{k+1} + 8 sqrt(k+p)/(p+1) tau_k, except with probability 3 e^-p.
 
     tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: k the target rank; p the oversampling; e the base of natural logarithms; Q an orthonormal basis of the
+    range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 2; p >= 4; k + p <= min(m, n).
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
@@ -194,6 +219,9 @@ def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """||A - QQ^T A|| <= (1 + 8 sqrt((k+p) p log p)) s_{k+1} + 3 sqrt(k+p) tau_k, except with probability 3 p^-p.
 
     tau_k^2 is the sum of s_j^2 over j > k.
+
+    Letters: k the target rank; p the oversampling; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; no power iterations; k >= 2; p >= 4; k + p <= min(m, n).
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
@@ -211,7 +239,11 @@ def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
     generic=_slow_power,
 )
 def rrf_power_spec_expected(method: QB, a: Any) -> Values:
-    """E||A - QQ^T A|| <= [right-hand side of Theorem 10.6 for the singular values s_j^(2q+1)]^(1/(2q+1))."""
+    """E||A - QQ^T A|| <= [right-hand side of Theorem 10.6 for the singular values s_j^(2q+1)]^(1/(2q+1)).
+
+    Letters: q the number of power iterations; Q an orthonormal basis of the range of A Omega.
+    Hypotheses: the test matrix is Gaussian; k >= 2; p >= 2; k + p <= min(m, n).
+    """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
     power, s = 2 * finder.power_iterations + 1, singular_values(a)
@@ -231,6 +263,10 @@ def rrf_power_spec_expected(method: QB, a: Any) -> Values:
 def randqb_residual_identity(
     method: QB | AdaptiveQB, a: Any, result: QBResult | AdaptiveQBResult
 ) -> tuple[Values, Values]:
-    """||A - QQ^T A||_F^2 = ||A||_F^2 - ||Q^T A||_F^2."""
+    """||A - QQ^T A||_F^2 = ||A||_F^2 - ||Q^T A||_F^2.
+
+    Letters: Q an orthonormal basis of the range of A Omega.
+    Hypotheses: none; Q is any orthonormal basis.
+    """
     whole, captured = (np.linalg.norm(errors.dense(x), axis=(-2, -1)) ** 2 for x in (a, result.b))
     return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)

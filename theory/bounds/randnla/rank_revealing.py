@@ -1,4 +1,4 @@
-"""What rank-revealing pivots leave behind: the next pivot, and all singular values of the residual."""
+"""Residuals of rank-revealing pivots: the next pivot, and all singular values."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ def qrcp_pivot(method: PivotedQR, a: Any) -> Values:
     """|r_{k+1,k+1}| <= sqrt((4^(k+1) + 6k + 5)/9) s_{k+1}, the pivot after the first k.
 
     Of diag(3, 2, 1, 1) after k = 2 pivots it is 1 <= sqrt(81/9) * 1 = 3.
+
+    Letters: r the triangular factor; k the number of columns taken.
+    Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
     """
     k, s = method.rank, singular_values(a)
     require_every_step(method)
@@ -94,6 +97,11 @@ def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
     """s_j(A - A_J X) <= sqrt(1 + f^2 k (n-k)) s_{k+j} for columns J by strong rank-revealing QR; one value per j.
 
     For diag(4, 2, 1), k = 1 and f = 2: at most 3 * 2, 3 * 1 and 0; the residual has 2, 1 and 0.
+
+    Letters: A_J the columns J of A; J the columns taken; X the coefficients; f the growth parameter; k the number of
+    columns taken.
+    Hypotheses: columns come from strong rank-revealing QR; of the matrix itself, not of a sketch; no tolerance ends the
+    method before its rank; k < min(m, n); rank A >= k, beyond rounding.
     """
     _, factor = strong_parameters(method, a)
     s = singular_values(a)

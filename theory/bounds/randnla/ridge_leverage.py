@@ -83,6 +83,10 @@ def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, we
     """||K - K'|| <= r/(1-t) with t = l_max((C+r)^(-1/2) (C - B^T S S^T B) (C+r)^(-1/2)), K = B B^T, C = B^T B.
 
     Holds for every r > 0 and all weights of the columns S; r is relative to the mean of the diagonal.
+
+    Letters: t the relative gap; C the Gram matrix of a root of K; B a root of K.
+    Hypotheses: the ridge and the weights are positive; K is square; K is symmetric; K is positive semidefinite; K is
+    not zero; t < 1.
     """
     return _gap(a, result, ridge, weight)[1]
 
@@ -96,7 +100,12 @@ def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, we
     generic=_recursive,
 )
 def rls_structural_nuclear(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, weight: float = 1e3) -> Values:
-    """||K - K'||_* <= r/(1-t) tr K (K + r)^-1; see ``rls_structural``."""
+    """||K - K'||_* <= r/(1-t) tr K (K + r)^-1; see ``rls_structural``.
+
+    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap.
+    Hypotheses: the ridge and the weights are positive; K is square; K is symmetric; K is positive semidefinite; K is
+    not zero; t < 1.
+    """
     absolute, factor = _gap(a, result, ridge, weight)
     return factor * effective_dimension(eigenvalues(a), absolute)
 
@@ -126,7 +135,12 @@ loewner_factor = Error("smallest c with K - K' <= c K (K + r)^-1 in the Loewner 
     generic=_recursive,
 )
 def rls_structural_loewner(method: Any, a: Any, result: Any, *, weight: float = 1e3) -> Values:
-    """0 <= K - K' <= r/(1-t) K (K + r)^-1 in the Loewner order, for definite K; see ``rls_structural``."""
+    """0 <= K - K' <= r/(1-t) K (K + r)^-1 in the Loewner order, for definite K; see ``rls_structural``.
+
+    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap.
+    Hypotheses: K is definite; K - K' >= 0 beyond rounding; the ridge and the weights are positive; K is square; K is
+    symmetric; K is positive semidefinite; K is not zero; t < 1.
+    """
     values = eigenvalues(a)
     require(bool(np.all(values[..., -1] > 1e-8 * values[..., 0])), "K is definite")
     difference = dense(a) - dense(result)
@@ -169,6 +183,11 @@ def rls_bernstein(method: ColumnNystrom, a: Any, *, t: float = 0.8) -> tuple[Val
     """||K - K'|| <= r/(1-t), except with probability 4 d (1 + r/l_1) exp(-s t^2/2 / (d + t/3)), d = tr K (K + r)^-1.
 
     s columns are drawn by their ridge leverage scores at r; sqrt(d/s) + 1/(3s) <= t < 1.
+
+    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap; d the effective dimension tr K
+    (K + r)^-1; s the number of columns drawn.
+    Hypotheses: columns are drawn by ridge leverage scores; no tolerance ends the method before its rank; K is square; K
+    is symmetric; K is positive semidefinite; K is not zero; sqrt(d/s) + 1/(3s) <= t < 1.
     """
     rule = method.selection
     require(isinstance(rule, RidgeLeverageDraws), "columns are drawn by ridge leverage scores")
@@ -203,7 +222,13 @@ MUSCO = Source("Musco & Musco 2017", "Theorem 3")
     must_fail=1e-4,  # one column of a block is enough; the error is the rest, the bound the ridge
 )
 def rls_musco_musco(method: RidgeNystrom, a: Any) -> tuple[Values, Values]:
-    """||K - K'|| <= r, except with probability d, for columns taken with probability min(1, 16 l_i log(sum l / d))."""
+    """||K - K'|| <= r, except with probability d, for columns taken with probability min(1, 16 l_i log(sum l / d)).
+
+    Letters: r the ridge, relative to the mean of the diagonal of K; d the failure probability; l the ridge leverage
+    scores.
+    Hypotheses: d < 1/8; K is square; K is symmetric; K is positive semidefinite; K is not zero; log(sum l / d) >= 1,
+    below which more columns are taken.
+    """
     return level(a, method.ridge), _failure(method, a)
 
 
@@ -233,6 +258,10 @@ def rls_musco_musco_columns(method: RidgeNystrom, a: Any) -> tuple[Values, Value
     number of the others are taken with probability e^(t - S) (S / t)^t at most, which has to be no more than d. Where
     no p_i is cut to one this is (e/4)^S, and sum l >= 1 with d < 1/8 suffices. Without it the statement is false: for
     the unit matrix of order 64, sum l = 0.03 and d = 0.01, one run in nine takes more.
+
+    Letters: l the ridge leverage scores; d the failure probability; p the probabilities.
+    Hypotheses: d < 1/8; K is square; K is symmetric; K is positive semidefinite; K is not zero; log(sum l / d) >= 1,
+    below which more columns are taken; e^(t - S) (S / t)^t <= d.
     """
     failure = _failure(method, a)
     taken = method.probabilities(dense(a))

@@ -45,7 +45,13 @@ def _sizes(method: SinglePassSVD, a: Any) -> tuple[int, int]:
     generic=_slow,
 )
 def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
-    """E||A - QCP^T||_F^2 <= (s-1)/(s-k-1) min_{r<=k-2} (k+r-1)/(k-r-1) sum_{j>r} s_j^2, k columns, a core of s."""
+    """E||A - QCP^T||_F^2 <= (s-1)/(s-k-1) min_{r<=k-2} (k+r-1)/(k-r-1) sum_{j>r} s_j^2, k columns, a core of s.
+
+    Letters: s the size of the core sketch; k the number of columns of the range sketches; r a rank; Q the basis of
+    columns; C the core.
+    Hypotheses: no tolerance ends the method before its rank; all test matrices are Gaussian; nothing is truncated; 2 <=
+    k <= min(m, n); s >= 2 k + 1.
+    """
     k, core = _sizes(method, a)
     s = singular_values(a)
     splits = [(k + r - 1) / (k - r - 1) * tail(s, r) ** 2 for r in range(k - 1)]
@@ -61,7 +67,13 @@ def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
     generic=_slow,
 )
 def tyuc19_core_expected(method: SinglePassSVD, a: Any, result: RandomizedSVDResult) -> Values:
-    """E||A - QCP^T||_F^2 <= (1 + k/(s-k-1)) ||A - QQ^T A PP^T||_F^2 given Q and P; equality for s = 2k + 1."""
+    """E||A - QCP^T||_F^2 <= (1 + k/(s-k-1)) ||A - QQ^T A PP^T||_F^2 given Q and P; equality for s = 2k + 1.
+
+    Letters: k the number of columns of the range sketches; s the size of the core sketch; Q the basis of columns; C the
+    core.
+    Hypotheses: no tolerance ends the method before its rank; all test matrices are Gaussian; nothing is truncated; 2 <=
+    k <= min(m, n); s >= 2 k + 1.
+    """
     k, core = _sizes(method, a)
     dense, q, vt = (errors.dense(x) for x in (a, result.u, result.vt))
     projected = q @ (np.swapaxes(q, -1, -2) @ dense @ np.swapaxes(vt, -1, -2)) @ vt

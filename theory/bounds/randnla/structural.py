@@ -1,4 +1,4 @@
-"""What a range finder captures, given its test matrix: statements without probability."""
+"""Errors of range finders given their test matrix: statements without probability."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def split(method: QB, a: Any, result: QBResult, *, power: bool) -> Split:
     """Return the split at the target rank, or raise HypothesisViolated."""
     finder = method.range_finder
     require(result.omega is not None, "the test matrix is known")
-    require(power or finder.power_iterations == 0, "no power iterations")
+    if not power:
+        require(finder.power_iterations == 0, "no power iterations")
     k = finder.rank
     require(k <= min(a.shape[-2:]), "k <= min(m, n)")
     _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
@@ -105,7 +106,14 @@ def _root(*squares: Values) -> Values:
     generic=_slow,
 )
 def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2 Omega_2 Omega_1^+||^2, S_2 the singular values beyond the k-th."""
+    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2 Omega_2 Omega_1^+||^2, S_2 the singular values beyond the k-th.
+
+    Letters: S_1 the leading k singular values and S_2 the others; Omega_1 and Omega_2 the test matrix in the leading k
+    right singular vectors and in the others; k the target rank; Q an orthonormal basis of the range of (A A^T)^q A
+    Omega.
+    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
+    full row rank, beyond rounding.
+    """
     parts = split(method, a, result, power=False)
     return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(_weighted(parts, 0)))
 
@@ -119,7 +127,14 @@ def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
     generic=_slow,
 )
 def rrf_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2 Omega_2 Omega_1^+||_F^2, S_2 the singular values beyond the k-th."""
+    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2 Omega_2 Omega_1^+||_F^2, S_2 the singular values beyond the k-th.
+
+    Letters: S_1 the leading k singular values and S_2 the others; Omega_1 and Omega_2 the test matrix in the leading k
+    right singular vectors and in the others; k the target rank; Q an orthonormal basis of the range of (A A^T)^q A
+    Omega.
+    Hypotheses: the test matrix is known; no power iterations; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has
+    full row rank, beyond rounding.
+    """
     parts = split(method, a, result, power=False)
     return _root(np.linalg.norm(parts.rest, axis=-1), np.linalg.norm(_weighted(parts, 0), axis=(-2, -1)))
 
@@ -133,7 +148,11 @@ def rrf_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     generic=_slow_power,
 )
 def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A|| <= ||(I - QQ^T) (A A^T)^q A||^(1/(2q+1)): a projection misses less of A than of its powers."""
+    """||A - QQ^T A|| <= ||(I - QQ^T) (A A^T)^q A||^(1/(2q+1)): a projection misses less of A than of its powers.
+
+    Letters: q the number of power iterations; Q an orthonormal basis of the range of (A A^T)^q A Omega.
+    Hypotheses: none; Q is any orthonormal basis.
+    """
     power = 2 * method.range_finder.power_iterations + 1
     u, s, _ = np.linalg.svd(errors.dense(a), full_matrices=False)
     largest = np.maximum(s[..., :1], np.finfo(np.float64).tiny)
@@ -146,12 +165,19 @@ def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
     method=QB,
     error=errors.projection_spectral,
     guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Gu 2015", "structural lemma"),
+    source=Source("Gu 2015", "structural lemma, re-derived"),
     extremal=_one_direction,
     generic=_slow_power,
 )
 def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2^(2q+1) F S_1^(-2q)||^2 with F = Omega_2 Omega_1^+ and q powers."""
+    """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2^(2q+1) F S_1^(-2q)||^2 with F = Omega_2 Omega_1^+ and q powers.
+
+    Letters: S_1 the leading k singular values and S_2 the others; q the number of power iterations; Omega_1 and Omega_2
+    the test matrix in the leading k right singular vectors and in the others; Q an orthonormal basis of the range of (A
+    A^T)^q A Omega.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
+    """
     parts = split(method, a, result, power=True)
     weighted = _weighted(parts, method.range_finder.power_iterations)
     return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(weighted))
@@ -161,12 +187,19 @@ def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
     method=QB,
     error=errors.projection_frobenius,
     guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Gu 2015", "structural lemma"),
+    source=Source("Gu 2015", "structural lemma, re-derived"),
     extremal=_one_direction,
     generic=_slow_power,
 )
 def subspace_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
-    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2^(2q+1) F S_1^(-2q)||_F^2 with F = Omega_2 Omega_1^+."""
+    """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2^(2q+1) F S_1^(-2q)||_F^2 with F = Omega_2 Omega_1^+.
+
+    Letters: S_1 the leading k singular values and S_2 the others; q the number of power iterations; Omega_1 and Omega_2
+    the test matrix in the leading k right singular vectors and in the others; Q an orthonormal basis of the range of (A
+    A^T)^q A Omega.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
+    """
     parts = split(method, a, result, power=True)
     weighted = _weighted(parts, method.range_finder.power_iterations)
     return _root(np.linalg.norm(parts.rest, axis=-1), np.linalg.norm(weighted, axis=(-2, -1)))
@@ -195,7 +228,13 @@ captured_singular_values = Error("singular values of Q^T A", _captured, _largest
     must_fail=1 / 0.3,
 )
 def subspace_sv_structural(method: QB, a: Any, result: QBResult) -> Values:
-    """s_j(Q^T A) >= s_j / sqrt(1 + (s_{k+1}/s_j)^(4q+2) ||F||^2) for j <= k, F = Omega_2 Omega_1^+; one value per j."""
+    """s_j(Q^T A) >= s_j / sqrt(1 + (s_{k+1}/s_j)^(4q+2) ||F||^2) for j <= k, F = Omega_2 Omega_1^+; one value per j.
+
+    Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank; q the number of power
+    iterations; Omega_1 and Omega_2 the test matrix in the leading k right singular vectors and in the others.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
+    """
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
     ratio = parts.rest.max(axis=-1, initial=0.0)[..., None] / parts.leading
@@ -222,7 +261,7 @@ singular_vector_sines = Error("sines of the angles of leading left singular vect
     method=QB,
     error=singular_vector_sines,
     guarantee=Deterministic(condition=_for_every_value),
-    source=Source("Saibaba 2019", "structural theorem"),
+    source=Source("Saibaba 2019", "structural theorem, re-derived"),
     extremal=_one_direction,
     generic=_slow_power,
 )
@@ -230,6 +269,12 @@ def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
     """sin(u_j, range Q) <= h_j / sqrt(1 + h_j^2), h_j = ||S_2^(2q+1) F e_j|| / s_j^(2q+1), for j <= k; one value per j.
 
     F = Omega_2 Omega_1^+. Equality for one column and one direction.
+
+    Letters: u_j the left singular vectors; Q an orthonormal basis of the range of (A A^T)^q A Omega; h the bound on a
+    tangent; S_1 the leading k singular values and S_2 the others; q the number of power iterations; e_j the unit
+    vectors; k the target rank.
+    Hypotheses: the test matrix is known; k <= min(m, n); rank A >= k, beyond rounding; Omega_1 has full row rank,
+    beyond rounding.
     """
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]

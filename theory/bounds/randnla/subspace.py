@@ -89,7 +89,13 @@ leading_sine_squared = Error(
     must_fail=1 / 0.3,
 )
 def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
-    """E s_j(Q^T A)^2 >= s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k; one value per j."""
+    """E s_j(Q^T A)^2 >= s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k; one value per j.
+
+    Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank; p the oversampling; q the
+    number of power iterations.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; k >= 1; p >= 2; k + p <=
+    min(m, n); rank A >= k, beyond rounding.
+    """
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
@@ -108,7 +114,12 @@ def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
     must_fail=0.1,
 )
 def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
-    """E sin^2(u_1, range Q) <= sum_{i>k} (s_i/s_1)^(4q+2) / (p-1)."""
+    """E sin^2(u_1, range Q) <= sum_{i>k} (s_i/s_1)^(4q+2) / (p-1).
+
+    Letters: u_1 the leading left singular vector; Q an orthonormal basis of the range of (A A^T)^q A Omega; k the
+    target rank; q the number of power iterations; p the oversampling.
+    Hypotheses: the test matrix is Gaussian; k >= 1; p >= 2; k + p <= min(m, n); A is not zero.
+    """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     s = singular_values(a)
@@ -126,7 +137,12 @@ def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
     must_fail=0.2,
 )
 def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
-    """E||A - Q [Q^T A]_k|| <= s_{k+1} + [right-hand side of Corollary 10.10]: truncation costs s_{k+1} at most."""
+    """E||A - Q [Q^T A]_k|| <= s_{k+1} + [right-hand side of Corollary 10.10]: truncation costs s_{k+1} at most.
+
+    Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank.
+    Hypotheses: no tolerance ends the method before its rank; the test matrix is Gaussian; k >= 2; p >= 2; k + p <=
+    min(m, n).
+    """
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)

@@ -71,7 +71,11 @@ def _order(sizes: int | tuple[int, ...]) -> int:
     must_fail=0.2,
 )
 def tensorsketch_moment(method: Embedding, a: Any) -> Values:
-    """E||(SA)^T SA - A^T A||_F^2 <= (3^q - 1) / m ||A||_F^4 for a TensorSketch of q modes into m dimensions."""
+    """E||(SA)^T SA - A^T A||_F^2 <= (3^q - 1) / m ||A||_F^4 for a TensorSketch of q modes into m dimensions.
+
+    Letters: q the number of modes; m the number of rows of S; S the sketch.
+    Hypotheses: the sketch is a TensorSketch.
+    """
     sketch = method.sketch
     require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
     assert isinstance(sketch, TensorSketch)
@@ -89,7 +93,12 @@ def tensorsketch_moment(method: Embedding, a: Any) -> Values:
     must_fail=0.1,
 )
 def tensorsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -> tuple[Values, Values]:
-    """||U^T S^T S U - I|| <= e, except with probability k^2 (3^q - 1) / (m e^2); U is a basis, k its columns."""
+    """||U^T S^T S U - I|| <= e, except with probability k^2 (3^q - 1) / (m e^2); U is a basis, k its columns.
+
+    Letters: U an orthonormal basis of the range of A; S the sketch; e the distortion, a parameter; k the number of
+    columns of A; q the number of modes; m the number of rows of S.
+    Hypotheses: the sketch is a TensorSketch; e > 0; A is tall; A has full column rank, beyond rounding.
+    """
     sketch = method.sketch
     require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
     assert isinstance(sketch, TensorSketch)
@@ -125,6 +134,9 @@ def kr_sketch_moment(method: Embedding, a: Any) -> Values:
     """E(||Sx||^2 - ||x||^2)^2 <= (3^N - 1) / m ||x||^4 for N modes and m dimensions.
 
     Equality for pure tensors and normal factors.
+
+    Letters: x the vector; N the number of modes; m the number of rows of S; S the sketch.
+    Hypotheses: the sketch is a Khatri-Rao sketch; A is one vector.
     """
     sketch = method.sketch
     require(isinstance(sketch, KhatriRaoSketch), "the sketch is a Khatri-Rao sketch")
@@ -181,7 +193,12 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
     generic=_flat_signs,
 )
 def kr_sketch_rademacher_moment(method: Embedding, a: Any) -> Values:
-    """E(||Sx||^2 - ||x||^2)^2 = (prod_k (3 ||x_k||_2^4 - 2 ||x_k||_4^4) - ||x||^4) / m for pure tensors and signs."""
+    """E(||Sx||^2 - ||x||^2)^2 = (prod_k (3 ||x_k||_2^4 - 2 ||x_k||_4^4) - ||x||^4) / m for pure tensors and signs.
+
+    Letters: x the vector; x_k its factor in mode k; m the number of rows of S; S the sketch.
+    Hypotheses: the sketch is a Khatri-Rao sketch; the factors are signs; A is one vector; the modes multiply to the
+    number of rows; x is a pure tensor.
+    """
     product = np.ones(a.shape[:-2])
     for x in pure_factors(method, a):
         product = product * (3 - 2 * np.sum(x**4, axis=-1))

@@ -50,6 +50,9 @@ def adaptive_tolerance(method: Adaptive, a: Any, result: AdaptiveResult) -> Valu
     """||A - B||_F <= rtol ||A||_F wherever the result says that it converged.
 
     Sharp for equal singular values, where every column of the basis takes an equal part off the residual.
+
+    Letters: B the result.
+    Hypotheses: a tolerance is given; every matrix of the stack converged.
     """
     require(bool(method.rtol), "a tolerance is given")
     assert method.rtol is not None

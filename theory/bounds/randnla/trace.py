@@ -142,7 +142,7 @@ def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
     method=GirardHutchinson,
     error=trace_squared,
     guarantee=ExactExpectation(spread=_trace_spread),
-    source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011"),
+    source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011, re-derived"),
     extremal=_uncorrelated,
     generic=_rademacher,
 )
@@ -150,6 +150,9 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     """E(t - tr A)^2 = 2 F / m, 2 (F - sum_i A_ii^2) / m or 2n/(n+2) (F - (tr A)^2/n) / m, with F = ||A||_F^2.
 
     For m Gaussian, Rademacher or spherical probes; F is that of the symmetric part of A.
+
+    Letters: t the estimate; m the number of probes.
+    Hypotheses: A is square; fewer products than rows.
     """
     part, n = _symmetric_part(a), a.shape[-1]
     _require_few(method.probes, a)
@@ -170,7 +173,7 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     method=GirardHutchinson,
     error=trace_deviation,
     guarantee=WithProbability(),
-    source=Source("Cortinovis & Kressner 2021", "Gaussian probes; from Laurent & Massart 2000"),
+    source=Source("Cortinovis & Kressner 2021", "Gaussian probes; from Laurent & Massart 2000, re-derived"),
     extremal=_uncorrelated,
     generic=_two_sided,
     must_fail=0.15,
@@ -180,6 +183,9 @@ def hutchinson_tail(method: GirardHutchinson, a: Any, *, delta: float = 0.1) -> 
     """P{|t - tr A| >= e} <= 2 exp(-m e^2 / (4 ||A||_F^2 + 4 e ||A||)) for m Gaussian probes.
 
     A stands for its symmetric part; ``delta`` is the probability for which the inequality is solved for e.
+
+    Letters: t the estimate; e the deviation; m the number of probes.
+    Hypotheses: 0 < delta < 1; the probes are Gaussian; A is square.
     """
     require(0 < delta < 1, "0 < delta < 1")
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
@@ -201,6 +207,9 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     """E(t - tr A)^2 <= 2/l min_{0<=k<=s-2} (1 + k/(s-k-1)) tau_k^2, s columns and l probes, both Gaussian.
 
     tau_k^2 is the sum of s_j^2 over j > k; A is symmetric.
+
+    Letters: t the estimate; l the number of probes; k a rank; s the number of columns of the test matrix.
+    Hypotheses: test matrix and probes are Gaussian; A is square; A is symmetric; 2 <= s < n.
     """
     gaussian = isinstance(method.sketch, Gaussian) and isinstance(method.distribution, Gaussian)
     require(gaussian, "test matrix and probes are Gaussian")
@@ -222,6 +231,11 @@ def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
 
     s columns and l probes, both Gaussian. For other spectra the mean on the right has no closed form. With c = 2, d = 7
     and s = l = 5: 2 * 4 * 2 / 5 = 3.2.
+
+    Letters: t the estimate; c the eigenvalue; d the number of eigenvalues c; Q an orthonormal basis of the range of A
+    Omega.
+    Hypotheses: test matrix and probes are Gaussian; A is square; A is symmetric; fewer products than rows; eigenvalues
+    are c or 0; s <= d.
     """
     level, rank = _equal_rank(method, a)
     return np.asarray(2 * level**2 * (rank - method.size) / method.probes)
@@ -242,6 +256,9 @@ def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
     The mean of exchangeable unbiased estimates has no more variance than one of them, which is Hutch++ with s - 1
     columns and one probe. Normalised probes are uniform on a sphere, whose variance is less than that of Gaussian ones.
     tau_k^2 is the sum of s_j^2 over j > k; A is symmetric.
+
+    Letters: t the estimate; k a rank; s the number of probes.
+    Hypotheses: A is square; A is symmetric; 3 <= s < n.
     """
     _require_symmetric(a)
     require(3 <= method.probes < a.shape[-1], "3 <= s < n")

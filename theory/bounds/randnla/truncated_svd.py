@@ -26,12 +26,16 @@ def _slow(rng: np.random.Generator) -> Instance:
     method=TruncatedSVD,
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
-    source=Source("Eckart & Young 1936"),
+    source=Source("Eckart & Young 1936; Mirsky 1960", "Theorem 2"),
     extremal=_gap,
     generic=_slow,
 )
 def truncated_svd_frobenius(method: TruncatedSVD, a: Any) -> Values:
-    """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2), with equality. For singular values 3, 2, 1 and k = 1: sqrt(5)."""
+    """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2), with equality. For singular values 3, 2, 1 and k = 1: sqrt(5).
+
+    Letters: A_k the truncated decomposition; k the rank.
+    Hypotheses: none.
+    """
     return tail(singular_values(a), method.rank)
 
 
@@ -44,5 +48,9 @@ def truncated_svd_frobenius(method: TruncatedSVD, a: Any) -> Values:
     generic=_slow,
 )
 def truncated_svd_spectral(method: TruncatedSVD, a: Any) -> Values:
-    """||A - A_k|| <= s_{k+1}, with equality. For singular values 3, 2, 1 and k = 1: 2."""
+    """||A - A_k|| <= s_{k+1}, with equality. For singular values 3, 2, 1 and k = 1: 2.
+
+    Letters: A_k the truncated decomposition; k the rank.
+    Hypotheses: none.
+    """
     return np.asarray(singular_values(a)[..., method.rank :].max(axis=-1, initial=0.0))

@@ -65,12 +65,16 @@ largest_tail_shift = Error(
     method=MatrixMethod,
     error=largest_shift,
     guarantee=Deterministic(),
-    source=Source("Weyl 1912"),
+    source=Source("Weyl 1912; Mirsky 1960", "Theorem 5, in the spectral norm"),
     extremal=_best,
     generic=_randomized,
 )
 def weyl(method: MatrixMethod, a: Any, result: Any) -> Values:
-    """max_j |s_j(A) - s_j(B)| <= ||A - B||, with equality for the truncated decomposition."""
+    """max_j |s_j(A) - s_j(B)| <= ||A - B||, with equality for the truncated decomposition.
+
+    Letters: B the result.
+    Hypotheses: none; A and B are any matrices of one shape.
+    """
     return errors.matrix_spectral(a, result)
 
 
@@ -83,7 +87,11 @@ def weyl(method: MatrixMethod, a: Any, result: Any) -> Values:
     generic=_randomized,
 )
 def weyl_mirsky(method: MatrixMethod, a: Any, result: Any) -> Values:
-    """(sum_j (s_j(A) - s_j(B))^2)^(1/2) <= ||A - B||_F, with equality for the truncated decomposition."""
+    """(sum_j (s_j(A) - s_j(B))^2)^(1/2) <= ||A - B||_F, with equality for the truncated decomposition.
+
+    Letters: B the result.
+    Hypotheses: none; A and B are any matrices of one shape.
+    """
     return errors.matrix_frobenius(a, result)
 
 
@@ -100,5 +108,8 @@ def weyl_mirsky_tail(method: MatrixMethod, a: Any, result: Any) -> Values:
 
     tau_r^2 is the sum of s_j^2 over j > r. Of diag(3, 2, 1) cut to rank 1 the tails move by sqrt(14) - 3 = 0.742,
     sqrt(5) = 2.236 and 1; the error is sqrt(5).
+
+    Letters: r a rank; B the result.
+    Hypotheses: none; A and B are any matrices of one shape.
     """
     return errors.matrix_frobenius(a, result)

@@ -16,6 +16,7 @@ from theory.bounds.randnla import (
     matrix_product,
     norms,
     nystrom_columns,
+    nystrom_structural,
     pivoted_cholesky,
     randomized_svd,
     range_finder,
@@ -277,9 +278,9 @@ def test_the_number_of_ridge_columns_by_hand():
 @pytest.mark.parametrize(
     "theorem",
     [
-        nystrom_columns.nystrom_structural_spectral,
-        nystrom_columns.nystrom_structural_nuclear,
-        nystrom_columns.nystrom_structural_frobenius,
+        nystrom_structural.nystrom_structural_spectral,
+        nystrom_structural.nystrom_structural_nuclear,
+        nystrom_structural.nystrom_structural_frobenius,
     ],
     ids=lambda x: x.name,
 )

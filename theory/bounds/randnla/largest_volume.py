@@ -1,0 +1,135 @@
+"""Errors of crosses through the intersection of largest volume."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, bound, require
+from theory.bounds.hypotheses import has_rank
+from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
+from theory.errors import dense, singular_values
+from theory.guarantee import Deterministic
+from tnattn.arrays import Rng, from_host
+from tnattn.linalg import frobenius_norm
+from tnattn.randnla.base import MatrixMethod
+from tnattn.randnla.cross import CrossResult
+from tnattn.randnla.operand import require_rank
+from tnattn.randnla.tolerance import judged
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True)
+class LargestVolumeCross(MatrixMethod):
+    """The cross through rows and columns that maximise the projective volume, found by trying all.
+
+    Exponential: it is here to be compared with theorems.
+
+    Parameters
+    ----------
+    rank : int
+        Number r of singular values in the volume; the intersection is pseudo-inverted at that rank.
+    extra : int
+        Rows, and columns, beyond r; 0 is the largest volume itself.
+    """
+
+    rank: int = 2
+    extra: int = 0
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
+        require_rank(self.rank + self.extra, a.shape)
+        matrices = dense(a)
+        flat = [self._cross(matrix) for matrix in matrices.reshape(-1, *matrices.shape[-2:])]
+        parts = [np.reshape([f[i] for f in flat], (*a.batch, *np.shape(flat[0][i]))) for i in range(4)]
+        left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
+        rows, columns = (from_host(part, like=a.like) for part in parts[2:])
+        error, size = (frobenius_norm(x) for x in (a.to_dense() - left @ right, a.to_dense()))
+        return CrossResult(left, right, rows, columns, *judged(error, size, 0.0, f"rank {self.rank}"))
+
+    def _cross(self, matrix: Values) -> tuple[Any, ...]:
+        size, best = self.rank + self.extra, -1.0
+        chosen: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        for rows in itertools.combinations(range(matrix.shape[0]), size):
+            for columns in itertools.combinations(range(matrix.shape[1]), size):
+                s = np.linalg.svd(matrix[np.ix_(rows, columns)], compute_uv=False)
+                volume = float(np.prod(s[: self.rank]))
+                if volume > best:
+                    best, chosen = volume, (rows, columns)
+        i, j = (np.asarray(part, dtype=np.int64) for part in chosen)
+        u, s, vt = np.linalg.svd(matrix[np.ix_(i, j)])
+        middle = (vt[: self.rank].T / s[: self.rank]) @ u[:, : self.rank].T
+        return matrix[:, j] @ middle, matrix[i], i, j
+
+
+def alike(n: int, *, difference: float = 0.02) -> Values:
+    """Return ones with a little more on the diagonal: a cross leaves about twice the second singular value."""
+    return np.asarray(np.ones((n, n)) - difference * (np.ones((n, n)) - np.eye(n)))
+
+
+def _largest_entry(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(1), alike(2)
+
+
+def _small(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(2), with_singular_values(rng, steep_spectrum(6), 6, 6)
+
+
+def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
+    """Bound the condition number of an intersection of largest volume by that of the leading singular values, (...)."""
+    return np.asarray(s[..., 0] / s[..., r - 1] * ((1 + r * (m - r)) * (1 + r * (n - r))) ** 0.5)
+
+
+def _condition(method: LargestVolumeCross, a: Any) -> Values:
+    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
+
+
+@bound(
+    method=LargestVolumeCross,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=_condition),
+    source=Source("Goreinov & Tyrtyshnikov 2001", "as given in Cortinovis, Kressner & Massei 2020, not numbered"),
+    extremal=_largest_entry,
+    generic=_small,
+)
+def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
+    """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume.
+
+    Letters: C the chosen columns; G the intersection; R the chosen rows; r the number of singular values in the volume.
+    Hypotheses: the intersection is r by r; r < min(m, n) and rank A >= r, beyond rounding.
+    """
+    require(method.extra == 0, "the intersection is r by r")
+    s, r = singular_values(a), method.rank
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
+    return np.asarray((r + 1) * s[..., r])
+
+
+def _projective(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(1, extra=1), alike(4)
+
+
+def _projective_small(rng: np.random.Generator) -> Instance:
+    return LargestVolumeCross(2, extra=1), with_singular_values(rng, steep_spectrum(5), 5, 5)
+
+
+@bound(
+    method=LargestVolumeCross,
+    error=errors.matrix_maximum,
+    guarantee=Deterministic(condition=_condition),
+    source=Source("Osinsky & Zamarashkin 2018", "from memory, not numbered"),
+    extremal=_projective,
+    generic=_projective_small,
+)
+def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
+    """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume.
+
+    Letters: C the chosen columns; G the intersection; r the number of singular values in the volume; R the chosen rows;
+    p the size of the intersection.
+    Hypotheses: r < min(m, n) and rank A >= r, beyond rounding.
+    """
+    s, r, size = singular_values(a), method.rank, method.rank + method.extra
+    require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
+    return np.asarray((1 + r / (size - r + 1)) * s[..., r])

@@ -1,0 +1,112 @@
+"""Errors of the Nyström approximation from given columns: structural bounds of Gittens and Mahoney."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from theory import errors
+from theory.bound import Instance, Source, Values, conditional_bound
+from theory.bounds.hypotheses import require_semidefinite
+from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
+from theory.errors import dense
+from theory.guarantee import Deterministic
+from tnattn.randnla.column_nystrom import ColumnNystrom, ColumnNystromResult
+
+GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem, not numbered; two norms re-derived")
+
+
+SMALLEST_SINE = 1e-6
+"""Smallest singular value of U_1^T S from which X has some digits; a k with a smaller one gives no bound."""
+
+
+def structural(kernel: Values, test: Values, k: int) -> tuple[float, float, float]:
+    """Return the spectral, nuclear and Frobenius bounds for one kernel (n, n) and a test matrix (n, s); inf if void."""
+    values, vectors = np.linalg.eigh(kernel)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    inner, outer = vectors[:, :k].T @ test, vectors[:, k:].T @ test
+    if np.linalg.svd(inner, compute_uv=False)[-1] <= SMALLEST_SINE:
+        return (np.inf,) * 3
+    x = np.sqrt(values[k:, None]) * outer @ np.linalg.pinv(inner)
+    spectral, frobenius = np.linalg.norm(x, 2), np.linalg.norm(x)
+    rest = values[k:]
+    mixed = np.linalg.norm(rest) + spectral * (np.sqrt(2 * rest.sum()) + frobenius)
+    return float(rest[0] + spectral**2), float(rest.sum() + frobenius**2), float(mixed)
+
+
+def _best_structural(a: Any, result: ColumnNystromResult, which: int) -> Values:
+    """Return the smallest bound over all k, per matrix of the stack."""
+    require_semidefinite(a)
+    kernels, n = dense(a), a.shape[-1]
+    indices = np.asarray(dense(result.indices), dtype=np.int64).reshape(-1, result.indices.shape[-1])
+    made = []
+    for kernel, chosen in zip(kernels.reshape(-1, n, n), indices, strict=True):
+        test = np.eye(n)[:, np.unique(chosen[chosen >= 0])]
+        made.append(min(structural(kernel, test, k)[which] for k in range(1, min(test.shape[1], n - 1) + 1)))
+    return np.reshape(made, kernels.shape[:-2])
+
+
+def _flat_tail(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(8), with_eigenvalues(rng, gap_spectrum(2, 40))
+
+
+def _slow(rng: np.random.Generator) -> Instance:
+    return ColumnNystrom(10), with_eigenvalues(rng, slow_spectrum(40) ** 2)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_spectral,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_spectral(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'|| <= min_k l_{k+1} + ||X||^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S.
+
+    Letters: k the dimension of the leading eigenspace; X the error of the columns in the leading eigenvectors; L_2 the
+    eigenvalues beyond the k-th; U_1 the leading k eigenvectors and U_2 the others; S the columns of the identity that
+    are chosen.
+    Hypotheses: K is square; K is symmetric; K is positive semidefinite.
+    """
+    return _best_structural(a, result, 0)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_nuclear,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_nuclear(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'||_* <= min_k sum_{j>k} l_j + ||X||_F^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S.
+
+    Letters: k the dimension of the leading eigenspace; X the error of the columns in the leading eigenvectors; L_2 the
+    eigenvalues beyond the k-th; U_1 the leading k eigenvectors and U_2 the others; S the columns of the identity that
+    are chosen.
+    Hypotheses: K is square; K is symmetric; K is positive semidefinite.
+    """
+    return _best_structural(a, result, 1)
+
+
+@conditional_bound(
+    method=ColumnNystrom,
+    error=errors.projection_frobenius,
+    guarantee=Deterministic(condition=1e4),
+    source=GITTENS_MAHONEY,
+    extremal=_flat_tail,
+    generic=_slow,
+)
+def nystrom_structural_frobenius(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
+    """||K - K'||_F <= min_k ||L_2||_F + ||X|| (sqrt(2 sum_{j>k} l_j) + ||X||_F), X = L_2^(1/2) U_2^T S (U_1^T S)^+.
+
+    Letters: k the dimension of the leading eigenspace; L_2 the eigenvalues beyond the k-th; X the error of the columns
+    in the leading eigenvectors; U_1 the leading k eigenvectors and U_2 the others; S the columns of the identity that
+    are chosen.
+    Hypotheses: K is square; K is symmetric; K is positive semidefinite.
+    """
+    return _best_structural(a, result, 2)
