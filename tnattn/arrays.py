@@ -95,7 +95,7 @@ def is_floating(x: Array) -> bool:
 
 
 def require_floating(x: Array, name: str) -> None:
-    """Raise TypeError unless an array holds float16, bfloat16, float32 or float64 numbers in the machine's byte order.
+    """Raise TypeError unless an array holds float16, bfloat16, float32 or float64 numbers.
 
     NumPy's long double is refused: no other library and no BLAS has it.
     """
@@ -116,8 +116,6 @@ def _refusal(dtype: Any) -> str | None:
     name = dtype_name(dtype)
     if name not in _DIGITS:
         return f"{name}, but a real floating dtype is needed; convert with x.astype(numpy.float32) or the like"
-    if not getattr(dtype, "isnative", True):
-        return f"{name} of the other byte order; convert with x.astype(x.dtype.newbyteorder('='))"
     return None
 
 
@@ -737,7 +735,7 @@ def scatter_rows(updates: Array, indices: Array, size: int) -> Array:
     -------
     Array, (..., size, c)
     """
-    xp = array_namespace(updates)
+    xp, updates = array_namespace(updates), plain_array(updates, "updates")
     *batch, m, c = updates.shape
     count = math.prod(batch)
     offset = xp.reshape(xp.arange(count, dtype=indices.dtype, device=device(indices)) * size, (count, 1))
@@ -788,6 +786,7 @@ def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Arra
             part = scatter_rows(values[:, slot, None] * y, rows, size)
             out = part if out is None else out + part
         return out
+    values, y = plain_array(values, "values"), plain_array(y, "y")  # SciPy knows one byte order only
     m, width = values.shape
     # the stored rows of the matrix are the stored columns of its transpose
     starts = np.arange(0, m * width + 1, width)

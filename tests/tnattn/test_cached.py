@@ -110,15 +110,15 @@ def test_an_exception_is_not_kept():
 
 def test_two_problems_compute_their_outputs_side_by_side(monkeypatch):
     """The outputs of two problems meet at a barrier within the first property that both compute."""
-    barrier, real = threading.Barrier(2), AttentionProblem.__dict__["output"]
+    barrier, real = threading.Barrier(2), AttentionProblem.__dict__["weights"]
 
     def compute(self):
         barrier.wait(timeout=10)
         return real._compute(self)
 
     waiting = cached_property(compute)
-    waiting.__set_name__(AttentionProblem, "output")
-    monkeypatch.setattr(AttentionProblem, "output", waiting)
+    waiting.__set_name__(AttentionProblem, "weights")
+    monkeypatch.setattr(AttentionProblem, "weights", waiting)
     draw = np.random.default_rng(0).standard_normal
     problems = [AttentionProblem(*draw((3, 1, 6, 4))) for _ in range(2)]
     outputs = []
@@ -132,9 +132,6 @@ def test_two_problems_compute_their_outputs_side_by_side(monkeypatch):
 
 @pytest.mark.parametrize("package", ["tnattn", "theory"])
 def test_no_module_takes_the_locking_property(package):
-    using = [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / package).rglob("*.py")
-        if re.search(r"from functools import .*cached_property|functools\.cached_property(?!`)", path.read_text())
-    ]
+    locking = re.compile(r"^from functools import .*cached_property|@functools\.cached_property", re.MULTILINE)
+    using = [str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py") if locking.search(path.read_text())]
     assert [path for path in using if path != "tnattn/cached.py"] == []
