@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, widened
+from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, quiet_overflow, widened
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.validation import (
@@ -212,7 +212,8 @@ class AttentionProblem(Parameters):
         Array, (..., G, R, n_q, w)
             Memory O(n_q w); O(n_q w d) per head. In float32 for half precision.
         """
-        return self.weights.blocks.gathered(indices)
+        with quiet_overflow():  # bad_rows counts what leaves the range
+            return self.weights.blocks.gathered(indices)
 
     def tile_scores(self, rows: slice, indices: Array) -> Array:
         """Return masked scores of blocks of consecutive queries, every block with a list of keys of its own.
@@ -228,7 +229,8 @@ class AttentionProblem(Parameters):
         Array, (..., G, R, p, b, s)
             O((rows.stop - rows.start) s d) per head. In float32 for half precision.
         """
-        return self.weights.blocks.tiles(rows, indices)
+        with quiet_overflow():
+            return self.weights.blocks.tiles(rows, indices)
 
     def require_range(self) -> None:
         """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it.
