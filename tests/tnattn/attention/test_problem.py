@@ -367,7 +367,7 @@ def test_two_threads_compute_at_the_same_time(monkeypatch, shared):
     def wait(self, *arguments):
         if threading.get_ident() not in met:
             met.add(threading.get_ident())
-            meeting.wait(timeout=10)  # broken if the other thread is kept from its own sweep
+            meeting.wait(timeout=3)  # broken if the other thread is kept from its own sweep
         return sweep(self, *arguments)
 
     monkeypatch.setattr(SoftmaxOperator, "_sweep", wait)
