@@ -51,10 +51,9 @@ class AttentionProblem(Parameters):
 
     Notes
     -----
-    Inside, queries have the grouped layout (..., G, R, n_q, d) with R = H / G, and keys (..., G, 1, n_k, d); see
-    ``queries``, ``keys`` and ``values``. Results are new arrays that belong to the caller. Arrays in foreign byte order
-    are converted. Not checked: that scores stay in the range of the dtype; ``bad_rows`` counts the rows where they do
-    not, and ``require_range`` refuses such a problem.
+    Inside, queries have the grouped layout (..., G, R, n_q, d) with R = H / G, and keys (..., G, 1, n_k, d). Results
+    are new arrays, the caller's own. Not checked: that scores stay in the range of the dtype; ``bad_rows`` counts the
+    rows where they do not, and ``require_range`` refuses such a problem.
 
     Examples
     --------
@@ -165,7 +164,7 @@ class AttentionProblem(Parameters):
         return self.mask.grouped(self.groups)
 
     def ungroup(self, array: Array) -> Array:
-        """Merge the axes (G, R) of an array (..., G, R, a, b) into heads, (..., H, a, b)."""
+        """Merge the axes (G, R) of an array (..., G, R, a, b), or one that broadcasts to it, into (..., H, a, b)."""
         xp = array_namespace(array)
         shape = (*self.batch, *array.shape[-2:])
         if tuple(array.shape) != shape:  # a broadcast view repeats memory, and NumPy makes it read-only
@@ -233,10 +232,7 @@ class AttentionProblem(Parameters):
             return self.weights.blocks.tiles(rows, indices)
 
     def require_range(self) -> None:
-        """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it.
-
-        Costs one pass over q and k, which the exact output needs too and shares.
-        """
+        """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it."""
         like = widened(self.q[..., :0, :])
         most, reach = float(array_namespace(like).finfo(like.dtype).max), self.weights.blocks.reach
         if not reach <= most:
@@ -249,7 +245,7 @@ class AttentionProblem(Parameters):
 
     @cached_property
     def weights(self) -> SoftmaxOperator:
-        """The exact weights as an implicit operator: products stream, no n-by-n array is formed."""
+        """The exact weights as an implicit operator."""
         return SoftmaxOperator(self)
 
     @property
