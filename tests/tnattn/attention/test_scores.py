@@ -136,3 +136,11 @@ def test_a_stack_is_read_at_the_index_that_it_broadcasts_to():
     np.testing.assert_array_equal(at(stack, (7, 1, 4)), stack[1, 0])
     np.testing.assert_array_equal(at(stack, ()), stack)
     np.testing.assert_array_equal(at(stack[0, 0], (1, 1)), stack[0, 0])
+
+
+@pytest.mark.parametrize("xp, name", [("numpy", "float16"), ("torch", "bfloat16")], indirect=["xp"])
+def test_the_largest_norm_of_half_precision_is_single(xp, name):
+    x = RNG.uniform(0.5, 1, (3, 300)) * 60_000
+    half = xp.asarray(x, "float16") if xp.name == "numpy" else xp.asarray(x, "float32").bfloat16()
+    expected = np.linalg.norm(to_host(half).astype("f8"), axis=-1).max()
+    np.testing.assert_allclose(largest_norm(half), expected, rtol=1e-5)
