@@ -138,6 +138,14 @@ def test_scores_beyond_the_range_are_refused(dtype, size):
         QKV(q, q, q, name="test")
 
 
+def test_a_narrower_dtype_is_refused_where_scores_leave_its_range():
+    q = np.full((1, 3, 2), 1e25)
+    stored = QKV(q, q, q, name="test")
+    assert not stored.problem().bad_rows.any()
+    with pytest.raises(ValueError, match="beyond the range of float32"):
+        stored.problem(dtype=np.float32)
+
+
 def softmax_attention(q, k, v, scores_changed):
     """Attention with keys repeated for the heads of their group, written out densely."""
     repeats = q.shape[0] // k.shape[0]
