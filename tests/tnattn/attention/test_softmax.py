@@ -237,3 +237,25 @@ def test_one_sweep_gives_the_output_and_the_log_mass(monkeypatch):
     for _ in range(2):
         _ = problem.output, problem.weights.log_mass, problem.empty_rows, problem.bad_rows
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+@pytest.mark.parametrize("stack", [1, 60, 200])
+def test_a_device_holds_no_more_scores_than_it_may(xp, monkeypatch, stack, size):
+    monkeypatch.setattr("tnattn.attention.softmax._STACK", stack)
+    held, block = [], Scores.block
+
+    def record(self, *given, **options):
+        scores = block(self, *given, **options)
+        held.append(scores.size if xp.name != "torch" else scores.numel())
+        return scores
+
+    monkeypatch.setattr(Scores, "block", record)
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((h, n, 3)).astype(xp.dtype) for h, n in ((4, 9), (2, 11), (2, 11)))
+    case = oracle.Case(q * np.asarray(size, xp.dtype), k, v, (("padding", 8),), None, None, tile=None)
+    problem = posed(case, xp.asarray)
+    _ = problem.output
+    if xp.name != "numpy":  # on the host one tile of one head is held by every thread
+        assert max(held) <= max(stack, problem.weights.count)
+    hold_against_oracle(case, problem, xp.asarray, xp.eps())
