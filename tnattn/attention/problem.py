@@ -233,9 +233,8 @@ class AttentionProblem(Parameters):
 
     def require_range(self) -> None:
         """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it."""
-        like = widened(self.q[..., :0, :])
-        most, reach = float(array_namespace(like).finfo(like.dtype).max), self.weights.blocks.reach
-        if not reach <= most:
+        like, reach = widened(self.q[..., :0, :]), self.weights.blocks.reach
+        if not reach <= (most := float(array_namespace(like).finfo(like.dtype).max)):
             raise ValueError(
                 f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {dtype_name(like.dtype)} ({most:.3g}), "
                 "in which scores are computed; divide q or k, reduce scale, or convert to a wider dtype"
@@ -260,8 +259,8 @@ class AttentionProblem(Parameters):
     @cached_property
     def empty_rows(self) -> int:
         """Number of rows, over all heads, that the mask leaves without a key."""
-        xp = array_namespace(self.q)
-        return int(xp.sum(xp.astype(self.weights.log_mass == -float("inf"), xp.int64)))
+        xp, empty = array_namespace(self.q), self.weights.log_mass == -float("inf")
+        return int(xp.sum(xp.astype(empty, xp.int64)))
 
     @property
     def bad_rows(self) -> Array:

@@ -1,10 +1,12 @@
 """Masked scores: their range, half precision, and blocks against the whole."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Padding
+from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import at, largest_norm
 
@@ -144,3 +146,24 @@ def test_the_largest_norm_of_half_precision_is_single(xp, name):
     half = xp.asarray(x, "float16") if xp.name == "numpy" else xp.asarray(x, "float32").bfloat16()
     expected = np.linalg.norm(to_host(half).astype("f8"), axis=-1).max()
     np.testing.assert_allclose(largest_norm(half), expected, rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class Constant(Mask):
+    """A rule of a user that adds one number to all scores, as an array that broadcasts."""
+
+    has_bias = True
+
+    def additive(self, i, j, *, n_q, n_k, like):
+        return np.full((1, 1), 2.0)
+
+
+def test_a_rule_may_return_an_array_that_broadcasts():
+    target = problem(mask=Constant())
+    plain = AttentionProblem(target.q, target.k, target.v)
+    indices = RNG.integers(0, 10, (1, 3))
+    every = RNG.integers(0, 10, (7, 3))
+    np.testing.assert_allclose(target.dense_scores(), plain.dense_scores() + 2)
+    np.testing.assert_allclose(target.gathered_scores(every), plain.gathered_scores(every) + 2)
+    np.testing.assert_allclose(target.tile_scores(slice(0, 7), indices), plain.tile_scores(slice(0, 7), indices) + 2)
+    np.testing.assert_allclose(target.output, plain.output, rtol=1e-12)
