@@ -20,7 +20,7 @@ X = np.ones((2, 3, 4))
         (X.astype(int), TypeError, "k has dtype int64"),
         (X.astype(complex), TypeError, "k has dtype complex128"),
         (X > 0, TypeError, "k has dtype bool"),
-        (X.astype(np.longdouble), TypeError, "convert it to one of bfloat16, float16, float32, float64"),
+        (X.astype(np.longdouble), TypeError, "k has dtype float128|k has dtype longdouble"),
         (np.ma.masked_array(X, X > 1), TypeError, "k is a masked array"),
         (X[0], ValueError, "add a head axis"),
     ],
