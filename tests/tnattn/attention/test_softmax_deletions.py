@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 FUNCTIONS = [
     SoftmaxOperator._sweep,
     SoftmaxOperator._judged,
-    SoftmaxOperator._rmatmul,
+    inspect.unwrap(SoftmaxOperator._rmatmul),
     SoftmaxOperator._product,
     SoftmaxOperator._chunks,
     SoftmaxOperator._tiles,
