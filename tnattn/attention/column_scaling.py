@@ -54,8 +54,6 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
     One pass over x and one synchronisation where the sum of its squares shows that no scaling is needed. Otherwise
     columns are scaled one by one, so that a small column keeps its digits beside a large one.
     """
-    if 0 in x.shape:
-        return None
     x = widened(x)
     xp = array_namespace(x)
     limits = xp.finfo(x.dtype)

@@ -24,11 +24,12 @@ def as_mask_array(array: Any, name: str, kind: str) -> Array:
     """
     if not is_array(array):
         raise TypeError(f"{name} is a {type(array).__name__}; an array is needed: convert it with numpy.asarray(...)")
+    array = plain_array(array, name)
     if not array_namespace(array).isdtype(array.dtype, kind):
         words = {"bool": "boolean", "integral": "integers", "real floating": "floating"}[kind]
         advice = "; for additive scores use Bias" if kind == "bool" else ""
         raise TypeError(f"{name} must be {words}; got {dtype_name(array.dtype)}{advice}")
-    return plain_array(array, name)
+    return array
 
 
 def require_same_place(name: str, array: Array, like: Array) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, widened
+from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, quiet_overflow, widened
 from tnattn.attention.masks import Full, Mask
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.validation import (
@@ -51,10 +51,9 @@ class AttentionProblem(Parameters):
 
     Notes
     -----
-    Inside, queries have the grouped layout (..., G, R, n_q, d) with R = H / G, and keys (..., G, 1, n_k, d); see
-    ``queries``, ``keys`` and ``values``. Results are new arrays that belong to the caller. Arrays in foreign byte order
-    are converted. Not checked: that scores stay in the range of the dtype; ``bad_rows`` counts the rows where they do
-    not, and ``require_range`` refuses such a problem.
+    Inside, queries have the grouped layout (..., G, R, n_q, d) with R = H / G, and keys (..., G, 1, n_k, d). Results
+    are new arrays, the caller's own. Not checked: that scores stay in the range of the dtype; ``bad_rows`` counts the
+    rows where they do not, and ``require_range`` refuses such a problem.
 
     Examples
     --------
@@ -165,7 +164,7 @@ class AttentionProblem(Parameters):
         return self.mask.grouped(self.groups)
 
     def ungroup(self, array: Array) -> Array:
-        """Merge the axes (G, R) of an array (..., G, R, a, b) into heads, (..., H, a, b)."""
+        """Merge the axes (G, R) of an array (..., G, R, a, b), or one that broadcasts to it, into (..., H, a, b)."""
         xp = array_namespace(array)
         shape = (*self.batch, *array.shape[-2:])
         if tuple(array.shape) != shape:  # a broadcast view repeats memory, and NumPy makes it read-only
@@ -212,7 +211,8 @@ class AttentionProblem(Parameters):
         Array, (..., G, R, n_q, w)
             Memory O(n_q w); O(n_q w d) per head. In float32 for half precision.
         """
-        return self.weights.blocks.gathered(indices)
+        with quiet_overflow():  # bad_rows counts what leaves the range
+            return self.weights.blocks.gathered(indices)
 
     def tile_scores(self, rows: slice, indices: Array) -> Array:
         """Return masked scores of blocks of consecutive queries, every block with a list of keys of its own.
@@ -228,16 +228,13 @@ class AttentionProblem(Parameters):
         Array, (..., G, R, p, b, s)
             O((rows.stop - rows.start) s d) per head. In float32 for half precision.
         """
-        return self.weights.blocks.tiles(rows, indices)
+        with quiet_overflow():
+            return self.weights.blocks.tiles(rows, indices)
 
     def require_range(self) -> None:
-        """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it.
-
-        Costs one pass over q and k, which the exact output needs too and shares.
-        """
-        like = widened(self.q[..., :0, :])
-        most, reach = float(array_namespace(like).finfo(like.dtype).max), self.weights.blocks.reach
-        if not reach <= most:
+        """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it."""
+        like, reach = widened(self.q[..., :0, :]), self.weights.blocks.reach
+        if not reach <= (most := float(array_namespace(like).finfo(like.dtype).max)):
             raise ValueError(
                 f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {dtype_name(like.dtype)} ({most:.3g}), "
                 "in which scores are computed; divide q or k, reduce scale, or convert to a wider dtype"
@@ -247,7 +244,7 @@ class AttentionProblem(Parameters):
 
     @cached_property
     def weights(self) -> SoftmaxOperator:
-        """The exact weights as an implicit operator: products stream, no n-by-n array is formed."""
+        """The exact weights as an implicit operator."""
         return SoftmaxOperator(self)
 
     @property
@@ -262,8 +259,8 @@ class AttentionProblem(Parameters):
     @cached_property
     def empty_rows(self) -> int:
         """Number of rows, over all heads, that the mask leaves without a key."""
-        xp = array_namespace(self.q)
-        return int(xp.sum(xp.astype(self.weights.log_mass == -float("inf"), xp.int64)))
+        xp, empty = array_namespace(self.q), self.weights.log_mass == -float("inf")
+        return int(xp.sum(xp.astype(empty, xp.int64)))
 
     @property
     def bad_rows(self) -> Array:

@@ -39,8 +39,9 @@ class Projections:
         for name, w in given.items():
             if w is None:
                 continue
+            w = plain_array(w, name)
             require_floating(w, name)
-            object.__setattr__(self, name, plain_array(w, name))
+            object.__setattr__(self, name, w)
             if w.ndim != 3:
                 raise ValueError(f"{name} has shape {tuple(w.shape)}; expected three axes, the first for the heads")
         q, k, v = (tuple(w.shape) for w in (self.w_q, self.w_k, self.w_v))
@@ -83,8 +84,8 @@ class LayerProblem(Parameters):
     scale: float | None = None
 
     def __post_init__(self) -> None:
-        require_floating(self.hidden, "hidden")
         object.__setattr__(self, "hidden", plain_array(self.hidden, "hidden"))
+        require_floating(self.hidden, "hidden")
 
     @cached_property
     def attention(self) -> AttentionProblem:

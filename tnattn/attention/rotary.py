@@ -50,8 +50,8 @@ class Rotary(Parameters):
         ValueError
             If ``x`` is narrower than the rotary width.
         """
-        require_floating(x, "x")
         x, first = plain_array(x, "x"), as_integer(first, "first")
+        require_floating(x, "x")
         xp = array_namespace(x)
         if x.shape[-1] < self.width:
             raise ValueError(f"x has width {x.shape[-1]}, less than the rotary width {self.width}; reduce it")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, dtype_name, plain_array, require_floating
 
-_DTYPES = ("bfloat16", "float16", "float32", "float64")
-
 
 def plain_floating(array: Array, name: str) -> Array:
     """Return an array of floating numbers (..., heads, tokens, width) in native byte order.
@@ -17,14 +15,13 @@ def plain_floating(array: Array, name: str) -> Array:
     ValueError
         If it has fewer than three axes.
     """
+    array = plain_array(array, name)
     require_floating(array, name)
-    if dtype_name(array.dtype) not in _DTYPES:
-        raise TypeError(f"{name} has dtype {dtype_name(array.dtype)}; convert it to one of {', '.join(_DTYPES)}")
     if array.ndim < 3:
         raise ValueError(
             f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
         )
-    return plain_array(array, name)
+    return array
 
 
 def require_same_kind(**arrays: Array) -> None:

@@ -126,7 +126,7 @@ class QKV(Parameters):
             mask &= Explicit(from_host(self.mask, like=self.mask if like is None else like))
         elif self.mask is not None:
             mask &= Bias(moved(self.mask))
-        return AttentionProblem(
+        problem = AttentionProblem(
             moved(self.q),
             moved(self.k),
             moved(self.v),
@@ -135,6 +135,9 @@ class QKV(Parameters):
             softcap=self.softcap,
             check_finite=dtype is not None or like is not None,  # finite here, but a narrower dtype may overflow
         )
+        if dtype is not None or like is not None:
+            problem.require_range()
+        return problem
 
 
 def _is_numpy(dtype: Any) -> bool:

@@ -1,9 +1,10 @@
-"""The one function for the impatient."""
+"""The functional interface."""
 
 import numpy as np
 import pytest
 
-from tnattn import Bias, Causal, Explicit, attend
+from tnattn import Bias, Causal, Explicit, Padding, attend
+from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 
 
@@ -43,3 +44,46 @@ def test_a_method_must_be_a_value(arrays, method):
 def test_a_mask_must_be_a_rule_or_an_array(arrays):
     with pytest.raises(TypeError, match="mask must be a rule"):
         attend(*arrays, mask="causal")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_scalars_of_numpy_do_not_change_the_dtype(arrays, dtype):
+    q, k, v = (x.astype(dtype) for x in arrays)
+    found = attend(q, k, v, scale=1 / np.sqrt(np.float64(6)), softcap=np.float64(4), mask=np.zeros((9, 9)))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, attend(q, k, v, scale=6**-0.5, softcap=4.0), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["scale", "softcap"])
+@pytest.mark.parametrize("value", ["1", True, 1j, np.ones(2)])
+def test_scalars_of_another_kind_are_refused_by_name(arrays, name, value):
+    with pytest.raises(TypeError, match=f"{name} is .* a real number is needed"):
+        attend(*arrays, **{name: value})
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_the_output_is_the_callers(xp, arrays, single):
+    q, k, v = (xp.asarray(x[0] if single else x) for x in arrays)
+    output = attend(q, k, v)
+    output += 1
+    np.testing.assert_allclose(to_host(attend(q, k, v)), to_host(output) - 1, atol=20 * xp.eps())
+
+
+def test_padded_keys_serve_more_queries_than_keys(arrays):
+    q, k, v = arrays
+    found = attend(q, k[:, :5], v[:, :5], mask=Padding(3))
+    np.testing.assert_allclose(found, attend(q, k[:, :3], v[:, :3]), atol=1e-15)
+
+
+def test_a_mask_of_another_library_is_refused_by_name(arrays):
+    torch = pytest.importorskip("torch")
+    q, k, v = (torch.as_tensor(x) for x in arrays)
+    with pytest.raises(
+        TypeError, match=r"allowed of the mask and q belong to different libraries.*numpy.ndarray, torch"
+    ):
+        attend(q, k, v, mask=np.ones((9, 9), dtype=bool))
+
+
+def test_an_empty_batch_has_an_empty_output(arrays):
+    q, k, v = (np.empty((0, *x.shape)) for x in arrays)
+    assert attend(q, k, v).shape == (0, 4, 9, 3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tnattn.arrays import to_host
 from tnattn.attention import exponentials as module
 from tnattn.attention.exponentials import exponentials
 
@@ -36,3 +37,28 @@ def test_the_arguments_are_left_alone():
     exponentials(q, k)
     np.testing.assert_array_equal(q, before[0])
     np.testing.assert_array_equal(k, before[1])
+
+
+def test_half_precision_is_computed_in_single():
+    q, k = RNG.standard_normal((2, 1, 6, 3)).astype("float16") * np.float16(100)
+    kernel, shift = exponentials(q, k)
+    expected = exponentials(q.astype("float32"), k.astype("float32"))
+    assert kernel.dtype == shift.dtype == np.float32
+    np.testing.assert_array_equal(kernel, expected[0])
+    np.testing.assert_array_equal(shift, expected[1])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rows_beyond_the_range_are_nan(xp, sign):
+    huge = 3e19 if xp.dtype == "float32" else 1.5e154
+    q, k = np.asarray([[[huge], [1.0]]]), np.full((1, 3, 1), sign * huge)
+    kernel, shift = (to_host(x) for x in exponentials(xp.asarray(q), xp.asarray(k)))
+    assert np.isnan(kernel[0, 0]).all()
+    assert np.isnan(shift[0, 0])
+    np.testing.assert_array_equal(kernel[0, 1], 1)
+
+
+def test_an_empty_batch_has_an_empty_kernel():
+    kernel, shift = exponentials(np.ones((0, 2, 3, 4)), np.ones((0, 1, 5, 4)))
+    assert kernel.shape == (0, 2, 3, 5)
+    assert shift.shape == (0, 2, 3)

@@ -1,5 +1,6 @@
-"""Exact attention against softmax written out, and what the door refuses."""
+"""Exact attention against softmax written out, and the refusals of the constructor."""
 
+import threading
 import tracemalloc
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from tnattn.arrays import to_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Full, Padding, SlidingWindow
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.softmax import SoftmaxOperator
 
 RNG = np.random.default_rng(7)
 ALLOWED = RNG.random((4, 9, 13)) > 0.4
@@ -170,3 +172,216 @@ def test_finiteness_may_be_left_unchecked():
     v[0, 0, 0, 0] = np.inf
     problem = AttentionProblem(q, k, v, check_finite=False)
     assert not np.isfinite(to_host(problem.output)).all()
+
+
+# cross-attention with more queries than keys
+
+CROSS = {
+    "padding": Padding(6),
+    "padding of every entry": Padding(np.array([4, 8])),
+    "explicit": Explicit(RNG.random((4, 13, 8)) > 0.3),
+    "bias": Bias(RNG.standard_normal((13, 8))),
+    "conjunction": Padding(7) & Explicit(RNG.random((13, 8)) > 0.3) & Bias(RNG.standard_normal((1, 8))),
+}
+
+
+@pytest.mark.parametrize("name", CROSS)
+def test_masks_without_positions_serve_more_queries_than_keys(name):
+    q, k, v = arrays(n_q=13, n_k=8)
+    allowed, bias = np.ones((2, 1, 1, 8), dtype=bool), 0.0
+    for part in CROSS[name].conjuncts:
+        match part:
+            case Padding(lengths):
+                allowed = allowed & (np.arange(8) < np.reshape(np.broadcast_to(lengths, 2), (2, 1, 1, 1)))
+            case Explicit(array):
+                allowed = allowed & array
+            case Bias(array):
+                bias = bias + array
+    found = AttentionProblem(q, k, v, mask=CROSS[name]).output
+    np.testing.assert_allclose(found, naive(q, k, v, allowed=allowed, bias=bias), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("mask", [Causal(), SlidingWindow(2), Padding(3) & Causal()])
+def test_masks_with_positions_need_as_many_keys_as_queries(mask):
+    with pytest.raises(ValueError, match="places the queries at the last positions of the keys, but 13 queries"):
+        AttentionProblem(*arrays(n_q=13, n_k=8), mask=mask)
+
+
+# dtypes and scalars
+
+DTYPES = ["float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("bias", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_dtype_of_results_is_that_of_the_queries(dtype, bias):
+    mask = Bias(np.zeros((1, 13), bias)) & Padding(np.asarray([3, 9], "uint8"))
+    q, k, v = arrays(dtype=dtype)
+    problem = AttentionProblem(q, k, v, mask=mask, scale=np.float64(0.3), softcap=np.float64(5))
+    assert type(problem.scale) is type(problem.softcap) is float
+    assert problem.output.dtype == dtype
+    assert problem.dense_weights().dtype == problem.rows(np.asarray([0])).dtype == dtype
+    assert (problem.weights @ problem.values).dtype == (problem.weights.mT @ problem.queries).dtype == dtype
+    inner = "float32" if dtype == "float16" else dtype
+    assert problem.dense_scores().dtype == problem.weights.log_mass.dtype == inner
+
+
+@pytest.mark.parametrize("name", ["scale", "softcap"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("value", [1e-60, 1e-40, 1e39, float("inf"), float("nan"), 0.0])
+def test_scalars_are_judged_in_the_dtype_of_the_scores(name, dtype, value):
+    q, k, v = arrays(dtype=dtype)
+    with pytest.raises(ValueError, match=rf"{name} must be a positive number, between 1.18e-38 and 3.4e\+38"):
+        AttentionProblem(q, k, v, **{name: value})
+    AttentionProblem(q, k, v, **{name: 1e-37})
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4"])
+def test_foreign_byte_order_gives_native_results(dtype):
+    q, k, v = arrays()
+    found = AttentionProblem(*(x.astype(dtype) for x in (q, k, v)), mask=Bias(BIAS.astype(">f8"))).output
+    assert found.dtype.isnative
+    np.testing.assert_allclose(found, AttentionProblem(q, k, v, mask=Bias(BIAS)).output, atol=1e-5)
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "negative stride": lambda x: x[..., ::-1, :].copy()[..., ::-1, :],
+    "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "read-only": lambda x: np.broadcast_to(x, x.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_in_memory_does_not_matter(layout):
+    q, k, v = arrays()
+    problem = AttentionProblem(*(LAYOUTS[layout](x) for x in (q, k, v)), mask=Bias(LAYOUTS[layout](BIAS)), tile=4)
+    np.testing.assert_allclose(problem.output, naive(q, k, v, bias=BIAS), rtol=0, atol=1e-14)
+
+
+# results belong to the caller
+
+RESULTS = {
+    "output": lambda p, as_: p.output,
+    "product with the values": lambda p, as_: p.weights @ p.values,
+    "product": lambda p, as_: p.weights @ as_(np.ones((13, 2))),
+    "adjoint product": lambda p, as_: p.weights.mT @ as_(np.ones((9, 2))),
+    "log mass": lambda p, as_: p.weights.log_mass,
+    "rows": lambda p, as_: p.rows(as_(np.asarray([1, 4]))),
+    "dense weights": lambda p, as_: p.dense_weights(),
+    "dense scores": lambda p, as_: p.dense_scores(),
+    "bad rows": lambda p, as_: p.bad_rows,
+    "one array for all heads": lambda p, as_: p.ungroup(as_(np.ones((13, 2)))),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("groups, batch", [(2, (2,)), (1, ()), (4, ())])
+def test_results_are_the_callers(xp, name, groups, batch):
+    q, k, v = arrays(groups=groups, batch=batch)
+    problem = AttentionProblem(*(xp.asarray(x) for x in (q, k, v)), mask=Causal())
+    read = RESULTS[name]
+    first = read(problem, xp.asarray)
+    before = to_host(first).copy()
+    first += 1
+    np.testing.assert_array_equal(to_host(read(problem, xp.asarray)), before)
+    np.testing.assert_array_equal(to_host(first), before + 1)
+    for given, kept in zip((problem.q, problem.k, problem.v), (q, k, v), strict=True):
+        np.testing.assert_array_equal(to_host(given), kept.astype(xp.dtype))
+
+
+# empty batches, and indices from the end
+
+
+@pytest.mark.parametrize("batch", [(0,), (3, 0), (0, 2)])
+@pytest.mark.parametrize("mask", ["full", "causal", "padding", "explicit", "bias"])
+def test_an_empty_batch_has_empty_results(xp, batch, mask):
+    masks = {
+        "full": Full(),
+        "causal": Causal(),
+        "padding": Padding(xp.asarray(np.ones(batch, dtype=int))),
+        "explicit": Explicit(xp.asarray(np.ones((*batch, 4, 9, 13), dtype=bool))),
+        "bias": Bias(xp.asarray(np.ones((*batch, 1, 9, 1)))),
+    }
+    problem = AttentionProblem(*(xp.asarray(x) for x in arrays(batch=batch)), mask=masks[mask])
+    assert problem.output.shape == (*batch, 4, 9, 3)
+    assert problem.weights.log_mass.shape == (*batch, 2, 2, 9)
+    assert problem.dense_weights().shape == problem.dense_scores().shape == (*batch, 4, 9, 13)
+    assert (problem.weights.mT @ xp.asarray(np.ones((*batch, 1, 1, 9, 2)))).shape == (*batch, 2, 2, 13, 2)
+    assert (problem.weights @ xp.asarray(np.ones((*batch, 1, 1, 13, 2)))).shape == (*batch, 2, 2, 9, 2)
+    assert problem.empty_rows == 0
+    assert problem.bad_rows.shape == (*batch, 4)
+
+
+def test_negative_indices_of_rows_count_from_the_end(xp):
+    problem = AttentionProblem(*(xp.asarray(x) for x in arrays()), mask=Causal())
+    last, first = (problem.rows(xp.asarray(np.asarray([i]))) for i in (-1, -9))
+    dense = to_host(problem.dense_weights())
+    np.testing.assert_allclose(to_host(last), dense[..., 8:, :], atol=10 * xp.eps())
+    np.testing.assert_allclose(to_host(first), dense[..., :1, :], atol=10 * xp.eps())
+
+
+@pytest.mark.parametrize("indices", [np.asarray([0.5]), np.asarray([[0, 1]]), np.asarray([True])])
+def test_rows_need_a_vector_of_integers(indices):
+    with pytest.raises(TypeError, match="indices must be a vector of integers"):
+        AttentionProblem(*arrays()).rows(indices)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (3, 1, 1), (3, 1, 2), (5, 2, 1, 1)])
+def test_factors_broadcast_against_the_heads(xp, batch):
+    problem = AttentionProblem(*(xp.asarray(x) for x in arrays(batch=(1,))), mask=Causal(), tile=4)
+    dense = to_host(problem.dense_weights()).reshape(1, 2, 2, 9, 13)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((*batch, 13, 3)), rng.standard_normal((*batch, 9, 3))
+    tolerance = {"rtol": 0, "atol": 60 * xp.eps()}
+    np.testing.assert_allclose(to_host(problem.weights @ xp.asarray(x)), dense @ x, **tolerance)
+    np.testing.assert_allclose(to_host(problem.weights.mT @ xp.asarray(y)), dense.mT @ y, **tolerance)
+
+
+# threads
+
+
+def two_threads(*jobs):
+    results = [None] * len(jobs)
+
+    def run(slot):
+        results[slot] = jobs[slot]()
+
+    threads = [threading.Thread(target=run, args=(slot,)) for slot in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    return results
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_threads_compute_at_the_same_time(monkeypatch, shared):
+    q, k, v = arrays()
+    problems = [AttentionProblem(q, k, v) for _ in range(2)]
+    if shared:
+        problems[1] = problems[0]
+    expected = AttentionProblem(q, k, v).output
+    meeting, sweep, met = threading.Barrier(2), SoftmaxOperator._sweep, set()
+
+    def wait(self, *arguments):
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            meeting.wait(timeout=3)  # broken if the other thread is kept from its own sweep
+        return sweep(self, *arguments)
+
+    monkeypatch.setattr(SoftmaxOperator, "_sweep", wait)
+    monkeypatch.setattr("tnattn.attention.softmax.parallel_map", lambda f, items, like: [f(item) for item in items])
+    for found in two_threads(lambda: problems[0].output, lambda: problems[1].output):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("mask", [Full(), Causal(), Bias(BIAS)], ids=["full", "causal", "bias"])
+def test_many_threads_may_share_a_problem(mask):
+    q, k, v = arrays()
+    expected = AttentionProblem(q, k, v, mask=mask)
+    shared = AttentionProblem(q, k, v, mask=mask)
+    jobs = [lambda: shared.output, lambda: shared.weights.log_mass, lambda: shared.dense_weights()] * 4
+    reads = [expected.output, expected.weights.log_mass, expected.dense_weights()] * 4
+    for found, right in zip(two_threads(*jobs), reads, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-14)

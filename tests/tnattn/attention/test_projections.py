@@ -34,3 +34,44 @@ def test_the_output_is_the_sum_of_the_projected_heads():
     target = layer(groups=2)
     expected = sum(target.attention.output[h] @ target.projections.w_o[h] for h in range(4))
     np.testing.assert_allclose(target.output, expected, rtol=1e-12)
+
+
+def test_the_output_is_the_callers():
+    target = layer()
+    first = target.output
+    before = first.copy()
+    first += 1
+    np.testing.assert_array_equal(target.output, before)
+
+
+def test_half_precision_layers_are_computed_in_single():
+    single = layer()
+    half = LayerProblem(
+        single.hidden.astype("float16"),
+        Projections(*(getattr(single.projections, f"w_{name}").astype("float16") for name in "qkvo")),
+    )
+    assert half.attention.q.dtype == half.output.dtype == np.float16
+    tokens, w_q = half.hidden.astype("float32"), half.projections.w_q.astype("float32")
+    # rounded once: sums in float16 would be off by several units
+    np.testing.assert_array_equal(half.attention.q, (tokens @ w_q).astype("float16"))
+    np.testing.assert_allclose(half.output, single.output, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words"),
+    [
+        (np.ones((7, 6), int), "hidden has dtype int64"),
+        (np.ma.masked_array(np.ones((7, 6))), "hidden is a masked array"),
+    ],
+)
+def test_hidden_states_are_floating_arrays(hidden, words):
+    with pytest.raises(TypeError, match=words):
+        LayerProblem(hidden, layer().projections)
+
+
+def test_foreign_byte_order_is_converted():
+    target = layer()
+    weights = [getattr(target.projections, f"w_{name}").astype(">f8") for name in "qkvo"]
+    np.testing.assert_array_equal(
+        LayerProblem(target.hidden.astype(">f8"), Projections(*weights)).output, target.output
+    )

@@ -52,3 +52,41 @@ def test_bad_parameters_are_refused(arguments, message):
         Rotary(**arguments)
     with pytest.raises(ValueError, match="rotary width"):
         Rotary(8)(np.ones((2, 6)))
+
+
+@pytest.mark.parametrize(
+    ("x", "first", "words"),
+    [
+        (np.ones((2, 4), int), 0, "x has dtype int64"),
+        (np.ones((2, 4)), 1.5, "first is 1.5; an integer is needed"),
+        (np.ones((2, 4)), True, "first is True"),
+        (np.ma.masked_array(np.ones((2, 4)), True), 0, "x is a masked array"),
+    ],
+)
+def test_integer_vectors_and_broken_positions_are_refused(x, first, words):
+    with pytest.raises(TypeError, match=words):
+        Rotary(4)(x, first=first)
+
+
+def test_the_first_position_may_be_a_scalar_of_numpy():
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
+    found = Rotary(4)(x, first=np.int64(7))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, Rotary(4)(x, first=7))
+
+
+@pytest.mark.parametrize("xp, name", [("numpy", "float16"), ("torch", "bfloat16")], indirect=["xp"])
+def test_half_precision_turns_in_single(xp, name):
+    x = np.random.default_rng(0).standard_normal((64, 8)).astype("float32")
+    half = xp.asarray(x, "float16") if xp.name == "numpy" else xp.asarray(x).bfloat16()
+    turned = Rotary(8)(half, first=5000)
+    assert turned.dtype == half.dtype
+    expected = Rotary(8)(to_host(half).astype("float32"), first=5000)
+    # one rounding of the result, none of the sines and products
+    unit = {"float16": 2.0**-11, "bfloat16": 2.0**-8}[name]
+    np.testing.assert_allclose(to_host(turned).astype("float32"), expected, rtol=unit * 1.01, atol=1e-6)
+
+
+def test_foreign_byte_order_is_converted():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    np.testing.assert_array_equal(Rotary(4)(x.astype(">f8")), Rotary(4)(x))

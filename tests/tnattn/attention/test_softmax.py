@@ -11,6 +11,8 @@ import pytest
 from tnattn.arrays import dtype_name, to_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Full, Padding, SlidingWindow
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.scores import Scores
+from tnattn.attention.softmax import SoftmaxOperator
 
 
 def load_oracle():
@@ -193,3 +195,67 @@ def test_many_half_precision_values_do_not_saturate_their_sum():
     q, k, v = (np.zeros((1, n, 2), "float16") for n in (1, 8192, 8192))
     output = AttentionProblem(q, k, v + np.float16(1)).output
     np.testing.assert_array_equal(output, 1)
+
+
+def test_the_operator_counts_what_it_stores_and_computes():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal(shape) for shape in ((2, 4, 9, 5), (2, 2, 13, 5), (2, 2, 13, 3)))
+    weights = AttentionProblem(q, k, v).weights
+    assert weights.shape == (2, 2, 2, 9, 13)
+    assert weights.like is q
+    assert weights.storage == 2 * 4 * 9 * 5 + 2 * 2 * 13 * 5
+    assert weights.matmul_flops(3) == 2 * (2 * 4) * 9 * 13 * (5 + 3)
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_only_tiles_that_the_mask_cuts_are_masked(monkeypatch, size):
+    seen, additive = [], Causal.additive
+
+    def record(self, i, j, **sizes):
+        seen.append((int(i.min()), int(j.min())))
+        return additive(self, i, j, **sizes)
+
+    q, k, v = np.random.default_rng(0).standard_normal((3, 1, 12, 4)) * size
+    monkeypatch.setattr(Causal, "additive", record)
+    problem = AttentionProblem(q, k, v, mask=Causal(), tile=4)
+    _ = problem.output
+    assert sorted(seen) == [(0, 0), (4, 4), (8, 8)]
+    blocks, block = [], Scores.block
+    monkeypatch.setattr(
+        Scores,
+        "block",
+        lambda self, q, h, r, c, spare=None: blocks.append((r.start, c.start)) or block(self, q, h, r, c, spare),
+    )
+    _ = replace(problem).output
+    assert sorted(blocks) == [(0, 0), (4, 0), (4, 4), (8, 0), (8, 4), (8, 8)]  # tiles in the future are skipped
+
+
+def test_one_sweep_gives_the_output_and_the_log_mass(monkeypatch):
+    calls, sweep = [], SoftmaxOperator._sweep
+    monkeypatch.setattr(SoftmaxOperator, "_sweep", lambda self, *given: calls.append(1) or sweep(self, *given))
+    problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 5, 4)))
+    for _ in range(2):
+        _ = problem.output, problem.weights.log_mass, problem.empty_rows, problem.bad_rows
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+@pytest.mark.parametrize("stack", [1, 60, 200])
+def test_a_device_holds_no_more_scores_than_it_may(xp, monkeypatch, stack, size):
+    monkeypatch.setattr("tnattn.attention.softmax._STACK", stack)
+    held, block = [], Scores.block
+
+    def record(self, *given, **options):
+        scores = block(self, *given, **options)
+        held.append(scores.size if xp.name != "torch" else scores.numel())
+        return scores
+
+    monkeypatch.setattr(Scores, "block", record)
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((h, n, 3)).astype(xp.dtype) for h, n in ((4, 9), (2, 11), (2, 11)))
+    case = oracle.Case(q * np.asarray(size, xp.dtype), k, v, (("padding", 8),), None, None, tile=None)
+    problem = posed(case, xp.asarray)
+    _ = problem.output
+    if xp.name != "numpy":  # on the host one tile of one head is held by every thread
+        assert max(held) <= max(stack, problem.weights.count)
+    hold_against_oracle(case, problem, xp.asarray, xp.eps())

@@ -29,3 +29,14 @@ def test_biases_are_not_looked_at():
     q, k, v = (RNG.standard_normal((1, n, 3)) for n in (7, 10, 10))
     first, stop = admissible_span(AttentionProblem(q, k, v, mask=Bias(np.full((7, 10), -np.inf))))
     assert (first.max(), stop.min()) == (0, 10)
+
+
+@pytest.mark.parametrize("mask", [Full(), Padding(6), Padding(np.array([3, 10], dtype="uint8"))], ids=repr)
+def test_spans_of_more_queries_than_keys(mask):
+    q, k, v = (RNG.standard_normal((2, 1, n, 3)) for n in (13, 10, 10))
+    problem = AttentionProblem(q, k, v, mask=mask)
+    first, stop = admissible_span(problem)
+    keys = np.arange(10)
+    inside = (keys >= first[..., None]) & (keys < stop[..., None])
+    seen = np.isfinite(problem.dense_scores())[:, :, None]
+    np.testing.assert_array_equal(np.broadcast_to(inside, seen.shape), seen)

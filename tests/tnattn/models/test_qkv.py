@@ -128,6 +128,24 @@ def test_more_queries_than_keys_are_refused_under_a_causal_mask_only():
     np.testing.assert_allclose(masked.output, QKV(q, k[:, :2], v[:, :2], name="test").problem().output, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype, size", [("float16", 60_000), ("float32", 3e19), ("float64", 1.5e154)])
+def test_scores_beyond_the_range_are_refused(dtype, size):
+    q = np.full((1, 3, 2), size, dtype)
+    if dtype == "float16":  # widened to float32
+        assert not QKV(q, q, q, name="test").problem().bad_rows.any()
+        return
+    with pytest.raises(ValueError, match=rf"largest \|q\| \|k\| scale is .* beyond the range of {dtype}"):
+        QKV(q, q, q, name="test")
+
+
+def test_a_narrower_dtype_is_refused_where_scores_leave_its_range():
+    q = np.full((1, 3, 2), 1e25)
+    stored = QKV(q, q, q, name="test")
+    assert not stored.problem().bad_rows.any()
+    with pytest.raises(ValueError, match="beyond the range of float32"):
+        stored.problem(dtype=np.float32)
+
+
 def softmax_attention(q, k, v, scores_changed):
     """Attention with keys repeated for the heads of their group, written out densely."""
     repeats = q.shape[0] // k.shape[0]

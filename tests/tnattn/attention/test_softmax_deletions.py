@@ -1,0 +1,156 @@
+"""Every statement of the streamed sweep is needed: without it, some result differs from extended precision.
+
+A statement is deleted from the source of a function, and its code object swapped in. Statements that only save time are
+named in SPARED, each with its reason.
+"""
+
+import ast
+import importlib.util
+import inspect
+import sys
+import textwrap
+from pathlib import Path
+from types import CodeType
+
+import numpy as np
+import pytest
+
+from tnattn.attention.masks import Causal, Explicit
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.scores import Scores, at
+from tnattn.attention.softmax import SoftmaxOperator, _finite
+
+pytestmark = pytest.mark.slow
+FUNCTIONS = [
+    SoftmaxOperator._sweep,
+    SoftmaxOperator._judged,
+    inspect.unwrap(SoftmaxOperator._rmatmul),
+    SoftmaxOperator._product,
+    SoftmaxOperator._chunks,
+    SoftmaxOperator._tiles,
+    SoftmaxOperator._assembled,
+    SoftmaxOperator.rows,
+    Scores.query,
+    Scores.block,
+    Scores.rows,
+    Scores.sees,
+    Scores._added,
+    Scores._finished,
+    Scores.capped,
+    _finite,
+    at,
+]
+SPARED = {
+    ("SoftmaxOperator._sweep", "assert mass is not None"): "for the type checker: a sweep has a chunk",
+    (
+        "SoftmaxOperator._judged",
+        "if not self.blocks.unsafe or not bool(xp.any(mass == 0)):",
+    ): "saves a pass over the mask",
+    ("SoftmaxOperator._judged", "return mass"): "the same",
+    ("SoftmaxOperator._tiles", "if prefers_host_tiles(self.like):"): "threads share heads on the host",
+    (
+        "SoftmaxOperator._tiles",
+        "heads, step = (list(product(*(range(size) for size in outer))), self._tile)",
+    ): "the same",
+    (
+        "Scores.block",
+        "if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == 'all':",
+    ): "saves the mask of a tile that it does not cut",
+    ("Scores.block", "return self._finished(scores, None)"): "the same",
+    ("Scores._finished", "if not self.unsafe:"): "saves two passes where no score can overflow",
+    ("Scores._finished", "return scores"): "the same",
+}
+
+
+def load(name, file):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+random = load("softmax_tests", "test_softmax.py")
+
+
+def statements(tree):
+    """Return the places (block, index) of the statements of a function, docstrings and refusals left out."""
+    places = []
+    for node in ast.walk(tree):
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
+            if not isinstance(block, list) or isinstance(node, ast.Module):
+                continue
+            for i, statement in enumerate(block):
+                text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+                refusal = isinstance(statement, ast.Raise) or (
+                    isinstance(statement, ast.If) and isinstance(statement.body[0], ast.Raise)
+                )
+                if not text and not refusal:
+                    places.append((block, i))
+    return places
+
+
+def without(function, position):
+    """Return the code of a function without one of its statements, and the first line of that statement."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    block, i = statements(tree)[position]
+    line = ast.unparse(block[i]).splitlines()[0]
+    block[i] = ast.copy_location(ast.Pass(), block[i])
+    tree.body[0].decorator_list = []
+    # under "from __future__ import annotations", as the module; names of the function stay free or global
+    module = compile(ast.fix_missing_locations(tree), function.__code__.co_filename, "exec", flags=0x1000000)
+    return next(c for c in module.co_consts if isinstance(c, CodeType)), line
+
+
+def examine():
+    """Raise where a result is wrong: random problems on two libraries, and both ends of the exponent range."""
+    strict = pytest.importorskip("array_api_strict")
+    for seed in range(60):
+        dtype = ("float32", "float64")[seed % 2]
+        case = random.oracle.random_case(seed, dtype)
+        as_ = np.asarray if seed % 6 else strict.asarray
+        random.hold_against_oracle(case, random.posed(case, as_), as_, float(np.finfo(dtype).eps))
+    q = np.asarray([[[3e19], [0.0], [1.0]]], "float32")
+    k = np.asarray([[[3e19], [0.0], [-1e19], [-3e19]]], "float32")
+    allowed = np.asarray([[True, False, True, True], [False] * 4, [True] * 4])
+    problem = AttentionProblem(q, k, k, scale=1.0, mask=Explicit(allowed), tile=2)
+    assert problem.bad_rows.tolist() == [1]
+    assert problem.empty_rows == 1
+    assert np.isnan(problem.dense_weights()[0, 0]).all()
+    lost = AttentionProblem(q[:, :1], k[:, 3:], k[:, 3:], scale=1.0, tile=2)
+    assert np.isnan(lost.output).all()
+    assert np.isnan(lost.dense_weights()).all()
+    hidden = AttentionProblem(q[:, [0, 0]], k[:, :2], k[:, :2], scale=1.0, mask=Explicit(np.asarray([[False, True]])))
+    assert not hidden.bad_rows.any()
+    most = np.full((1, 50, 1), np.finfo("float32").max)
+    for size in (1.0, 30.0):
+        q = np.linspace(-size, size, 50, dtype="float32").reshape(1, 50, 1)
+        np.testing.assert_allclose(AttentionProblem(q, q, most, tile=8).output / most, 1, rtol=1e-4)
+    empty = AttentionProblem(*(np.ones((0, 2, 3, 4)),) * 3, mask=Causal())
+    assert empty.output.shape == (0, 2, 3, 4)
+    assert (empty.weights.mT @ empty.queries).shape == (0, 2, 1, 3, 4)
+
+
+CASES = [
+    pytest.param(function, position, id=f"{function.__qualname__}-{position}")
+    for function in FUNCTIONS
+    for position in range(len(statements(ast.parse(textwrap.dedent(inspect.getsource(function))))))
+]
+
+
+def test_the_examination_passes_on_the_code_as_it_is():
+    examine()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("function, position", CASES)
+def test_a_deleted_statement_is_noticed(monkeypatch, function, position):
+    code, line = without(function, position)
+    monkeypatch.setattr(function, "__code__", code)
+    spared = (function.__qualname__, line) in SPARED
+    try:
+        examine()
+    except Exception:
+        assert not spared, f"{line!r} is needed: take it out of SPARED"
+    else:
+        assert spared, f"nothing notices that {line!r} is deleted"

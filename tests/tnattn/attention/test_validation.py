@@ -1,0 +1,72 @@
+"""Validation of queries, keys and values: each refusal names the argument and the cure."""
+
+import numpy as np
+import pytest
+
+from tnattn.attention.validation import (
+    plain_floating,
+    require_key_value_shapes,
+    require_query_shape,
+    require_same_kind,
+)
+
+X = np.ones((2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "words"),
+    [
+        ([[1.0]], TypeError, "expected an array"),
+        (X.astype(int), TypeError, "k has dtype int64"),
+        (X.astype(complex), TypeError, "k has dtype complex128"),
+        (X > 0, TypeError, "k has dtype bool"),
+        (X.astype(np.longdouble), TypeError, "k has dtype float128|k has dtype longdouble"),
+        (np.ma.masked_array(X, X > 1), TypeError, "k is a masked array"),
+        (X[0], ValueError, "add a head axis"),
+    ],
+)
+def test_arrays_are_refused_by_name(array, error, words):
+    with pytest.raises(error, match=words):
+        plain_floating(array, "k")
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f8", ">f4", ">f2"])
+def test_foreign_byte_order_is_converted(dtype):
+    found = plain_floating(X.astype(dtype), "k")
+    assert found.dtype.isnative
+    assert found.dtype.itemsize == np.dtype(dtype).itemsize
+    np.testing.assert_array_equal(found, X)
+
+
+def test_a_native_array_is_not_copied():
+    assert np.shares_memory(plain_floating(X, "k"), X)
+
+
+@pytest.mark.parametrize(
+    ("k", "v", "words"),
+    [((2, 3, 4), (2, 4, 4), "agree"), ((2, 0, 4), (2, 0, 4), "empty"), ((2, 3, 4), (2, 3, 0), "empty")],
+)
+def test_keys_and_values_must_belong_together(k, v, words):
+    with pytest.raises(ValueError, match=words):
+        require_key_value_shapes(np.ones(k), np.ones(v))
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "words"),
+    [
+        ((4, 3, 5), (2, 3, 4), "width 5 and keys 4"),
+        ((1, 4, 3, 4), (2, 2, 3, 4), "axes before the heads"),
+        ((3, 3, 4), (2, 3, 4), "3 query heads cannot be shared among 2"),
+        ((3, 3, 4), (0, 3, 4), "among 0 key heads"),
+        ((2, 0, 4), (2, 3, 4), "empty"),
+    ],
+)
+def test_queries_must_fit_the_keys(q, k, words):
+    with pytest.raises(ValueError, match=words):
+        require_query_shape(np.ones(q), np.ones(k))
+    require_query_shape(np.ones((0, 4, 3, 4)), np.ones((0, 2, 3, 4)))  # an empty batch is no error
+
+
+def test_kinds_must_agree():
+    with pytest.raises(TypeError, match="q, k and v have dtypes float64, float32, float64; convert them to one"):
+        require_same_kind(q=X, k=X.astype("float32"), v=X)
