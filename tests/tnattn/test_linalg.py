@@ -1,5 +1,7 @@
 """Factorizations, products and norms of stacks, on every ring and in both precisions."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,13 @@ def test_products_with_row_stored_sketches_are_products(xp, dtype, assert_close)
     assert transposed_product(a, x).dtype == a.dtype
 
 
+@pytest.mark.parametrize("dtype, order", [("float32", "C"), ("float64", "F")])
+def test_products_with_rows_are_stored_in_the_order_of_the_faster_product(dtype, order):
+    """Rows of ``a`` by rows of the test matrix in float64, the plain product in float32."""
+    product = product_with_rows(normal(30, 20).astype(dtype), normal(5, 20).astype(dtype))
+    assert product.flags[f"{order}_CONTIGUOUS"]
+
+
 @both
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30), (8, 8)])
 @pytest.mark.parametrize("rank", [8, 3])
@@ -91,9 +100,34 @@ def test_least_squares_of_zero_is_zero(xp):
     assert not to_host(x).any()
 
 
-def test_least_squares_refuses_shapes_that_do_not_fit():
+@pytest.mark.parametrize("shape", [(5, 2), (4,)], ids=str)
+def test_least_squares_refuses_shapes_that_do_not_fit(shape):
     with pytest.raises(ValueError, match="do not fit"):
-        pseudo_inverse_apply(np.ones((4, 3)), np.ones((5, 2)))
+        pseudo_inverse_apply(np.ones((4, 3)), np.ones(shape))
+
+
+@pytest.mark.parametrize("multiple, kept", [(20, 0.0), (60, 1.0)])
+def test_the_default_tolerance_is_the_longer_side_in_rounding_units(multiple, kept):
+    """Neither the shorter side, 2, nor the length of the stack, 100, takes part."""
+    a = np.zeros((100, 40, 2))
+    a[:, 0, 0], a[:, 1, 1] = 1.0, multiple * np.finfo(float).eps
+    projectors = pseudo_inverse_apply(a, a)
+    np.testing.assert_allclose(projectors, np.broadcast_to(np.diag([1.0, kept]), (100, 2, 2)), atol=1e-12)
+
+
+@pytest.mark.parametrize("rtol", [-0.5, -1e-9, 1.5, float("nan")])
+def test_least_squares_refuses_tolerances_that_are_no_share(rtol):
+    with pytest.raises(ValueError, match="0 <= rtol < 1 is needed"):
+        pseudo_inverse_apply(np.eye(3), np.eye(3), rtol=rtol)
+
+
+@pytest.mark.parametrize("name", linalg.__all__)
+def test_positions_are_for_arrays(name):
+    """A number or a switch out of place would be taken for another one."""
+    arrays = {"a", "b", "s", "x", "basis", "block", "omega_rows"}
+    for parameter in inspect.signature(getattr(linalg, name)).parameters.values():
+        positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        assert positional == (parameter.name in arrays), parameter
 
 
 def test_least_squares_with_tiny_singular_values_has_no_infinite_reciprocal(xp):
