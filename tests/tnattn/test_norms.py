@@ -1,5 +1,6 @@
 """Norms, tails and ranks, on every ring, in every precision, over the whole range of exponents."""
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 
@@ -123,3 +124,43 @@ def test_tails_are_found_where_their_squares_vanish(xp, dtype):
 
 def test_no_singular_value_has_the_tail_zero(xp):
     assert to_host(truncation_tails(xp.asarray(np.zeros((2, 0))))).tolist() == [[0.0], [0.0]]
+
+
+@both
+@pytest.mark.parametrize("exponent", [-7, 5, 40])
+def test_tails_of_a_multiple_are_multiples_of_the_tails(xp, dtype, exponent):
+    """Of values down to where plain squares vanish beside the largest."""
+    dtype = dtype if xp.dtype == "float64" else "float32"
+    limits = np.finfo(dtype)
+    s = np.exp2(-np.linspace(0, -(limits.minexp + limits.nmant + 8), 9).round()).astype(dtype)
+    tails, other = (to_host(truncation_tails(xp.asarray(x))) for x in (s, np.ldexp(s, exponent)))
+    np.testing.assert_allclose(np.ldexp(other, -exponent), tails, rtol=8 * limits.eps)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (2, 3, 0), (0, 4), (0, 0), (3, 1), (1,)], ids=str)
+def test_stacks_of_few_values_or_none_have_tails(xp, shape):
+    values = np.full(shape, 3.0)
+    tails = truncation_tails(xp.asarray(values))
+    expected = 3.0 * np.sqrt(np.arange(shape[-1], -1, -1))
+    assert tuple(tails.shape) == (*shape[:-1], shape[-1] + 1)
+    np.testing.assert_allclose(to_host(tails), np.broadcast_to(expected, tails.shape), rtol=4 * xp.eps())
+    assert tuple(rank_for_tolerance(xp.asarray(values), rtol=0.0).shape) == shape[:-1]
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40), (2, 5, 4), (2, 4, 5)], ids=str)
+def test_spectral_norms_come_from_the_short_side(monkeypatch, shape):
+    sizes, plain = [], np.linalg.eigvalsh
+    monkeypatch.setattr(array_api_compat.numpy.linalg, "eigvalsh", lambda a: sizes.append(a.shape[-1]) or plain(a))
+    spectral_norm(normal(*shape))
+    assert sizes == [min(shape[-2:])]
+
+
+def test_the_tolerance_of_a_rank_is_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        rank_for_tolerance(np.ones(3), 0.1)
+
+
+@pytest.mark.parametrize("function", [spectral_norm, frobenius_norm])
+def test_a_matrix_of_integers_is_named(function):
+    with pytest.raises(TypeError, match="a has dtype int64"):
+        function(np.ones((3, 3), dtype=np.int64))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from tnattn.arrays import to_host
-from tnattn.triangular import cholesky, solve_triangular
+from tnattn.arrays import array_namespace, to_host
+from tnattn.triangular import cholesky, cholesky_or_nan, solve_triangular
 
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -45,7 +45,9 @@ def test_triangular_solves_broadcast_batches(xp):
     np.testing.assert_allclose(x, expected, rtol=0, atol=50 * xp.eps())
 
 
-@pytest.mark.parametrize("shapes", [((4, 5), (4, 2)), ((5, 5), (4, 2)), ((5, 5), (5,))])
+@pytest.mark.parametrize(
+    "shapes", [((4, 5), (4, 2)), ((4, 5), (5, 2)), ((5, 4), (5, 2)), ((5, 5), (4, 2)), ((5, 5), (5,)), ((5,), (5, 2))]
+)
 def test_triangular_solves_refuse_shapes_that_do_not_fit(xp, shapes):
     a, b = (xp.asarray(np.ones(shape)) for shape in shapes)
     with pytest.raises(ValueError, match="do not fit"):
@@ -72,3 +74,60 @@ def test_cholesky_names_the_matrix_that_is_not_positive_definite(xp):
         cholesky(xp.asarray(a))
     with pytest.raises(ValueError, match="the matrix is not positive definite"):
         cholesky(xp.asarray(a[1, 0]))
+
+
+@both
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+def test_only_the_named_triangle_is_read(xp, dtype, lower, transpose):
+    """NaN in the other one does not reach the solution."""
+    full = normal(2, 5, 5) + 6 * np.eye(5)
+    triangle = np.tril(full) if lower else np.triu(full)
+    beside = np.where(np.tri(5, k=0 if lower else -1, dtype=bool) == lower, full, np.nan)
+    b = xp.asarray(normal(2, 5, 3, seed=1), dtype)
+    options = {"lower": lower, "transpose": transpose}
+    found = to_host(solve_triangular(xp.asarray(beside, dtype), b, **options))
+    expected = to_host(solve_triangular(xp.asarray(triangle, dtype), b, **options))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=50 * ring_eps(b))
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_a_zero_on_the_diagonal_gives_infinities(lower):
+    with np.errstate(all="ignore"):
+        x = solve_triangular(np.diag([1.0, 0.0, 2.0]), np.ones((3, 1)), lower=lower)
+    assert np.isinf(x[1, 0])
+
+
+def test_triangular_batches_broadcast_both_ways(xp):
+    a, b = xp.asarray(normal(3, 1, 4, 4) + 6 * np.eye(4)), xp.asarray(normal(2, 4, 5, seed=1))
+    x = to_host(solve_triangular(a, b, lower=False))
+    assert x.shape == (3, 2, 4, 5)
+    expected = np.linalg.solve(np.triu(to_host(a)), to_host(b))
+    np.testing.assert_allclose(x, expected, rtol=0, atol=50 * xp.eps())
+
+
+def test_the_triangle_is_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        solve_triangular(np.eye(3), np.eye(3), True)
+
+
+@pytest.mark.parametrize("place", [(0,), (2,)], ids=str)
+def test_cholesky_factors_of_the_other_matrices_do_not_hide_a_failure(xp, place):
+    a = np.broadcast_to(np.eye(2), (3, 2, 2)).copy()
+    a[place] = [[1, 2], [2, 1]]
+    with pytest.raises(ValueError, match=rf"matrix \({place[0]},\) of the stack .* add a ridge or use eigh"):
+        cholesky(xp.asarray(a))
+
+
+def test_factors_that_do_not_exist_are_no_numbers_and_the_others_stand(xp):
+    a = np.broadcast_to(4 * np.eye(2), (2, 3, 2, 2)).copy()
+    a[1, 2], a[0, 0] = -np.eye(2), [[1, 2], [2, 1]]
+    a = xp.asarray(a)
+    factors = to_host(cholesky_or_nan(array_namespace(a), a))
+    failed = np.zeros((2, 3), bool)
+    failed[1, 2] = failed[0, 0] = True
+    assert np.isnan(factors[failed]).all()
+    assert (np.tril(factors[~failed]) == np.broadcast_to(2 * np.eye(2), (4, 2, 2))).all()
+    alone = to_host(cholesky_or_nan(array_namespace(a), a[1, 2, ...]))
+    assert alone.shape == (2, 2)
+    assert np.isnan(alone).all()
