@@ -66,7 +66,7 @@ def test_leading_pairs_are_the_last_ones_backwards(xp, dtype, keep):
     assert residual(a, values, vectors) <= 100 * eps
 
 
-@pytest.mark.parametrize("shape", [(4, 1), (5,)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 1), (5,), (2, 3, 4)], ids=str)
 def test_all_pairs_are_the_whole_problem_backwards(xp, shape):
     a = xp.asarray(symmetric(*shape))
     for ours, whole in zip(leading_eigh(a, keep=shape[-1]), eigh(a), strict=True):
@@ -87,6 +87,11 @@ def test_an_eighth_of_the_pairs_is_found_without_the_others(monkeypatch, n, keep
     monkeypatch.setattr(eigenvalues, "eigh", lambda a: calls.append(a.shape) or plain(a))
     leading_eigh(symmetric(n), keep=keep)
     assert bool(calls) == whole
+
+
+def test_the_host_leaves_the_scaling_to_lapack(monkeypatch):
+    monkeypatch.setattr(eigenvalues, "binary_scale", None)
+    assert eigh(symmetric(3, 4))[0].shape == (3, 4)
 
 
 def test_the_number_of_pairs_is_given_by_name():

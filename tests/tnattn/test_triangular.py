@@ -1,9 +1,15 @@
 """Triangular solves and Cholesky factors, on every ring and in both precisions."""
 
+import contextlib
+import sys
+from types import SimpleNamespace
+
+import array_api_compat.numpy
 import numpy as np
 import pytest
 import scipy.linalg
 
+from tnattn import triangular
 from tnattn.arrays import array_namespace, to_host
 from tnattn.triangular import cholesky, cholesky_or_nan, solve_triangular
 
@@ -131,3 +137,51 @@ def test_factors_that_do_not_exist_are_no_numbers_and_the_others_stand(xp):
     alone = to_host(cholesky_or_nan(array_namespace(a), a[1, 2, ...]))
     assert alone.shape == (2, 2)
     assert np.isnan(alone).all()
+
+
+def test_the_first_of_several_failures_is_named(xp):
+    a = np.broadcast_to(np.eye(2), (2, 3, 2, 2)).copy()
+    a[0, 2] = a[1, 1] = -np.eye(2)
+    with pytest.raises(ValueError, match=r"matrix \(0, 2\) of the stack"):
+        cholesky(xp.asarray(a))
+
+
+def test_a_factor_of_which_one_number_is_infinite_is_refused():
+    with pytest.raises(ValueError, match="the matrix is not positive definite"):
+        cholesky(np.diag([4.0, np.inf]))
+
+
+# --- what CuPy reports, and what it does not ---
+
+ALL = SimpleNamespace(**{name: getattr(array_api_compat.numpy, name) for name in dir(array_api_compat.numpy)})
+
+
+def failed(*places):
+    """Return factors (2, 3, 4, 4) of small pivots, of which some are unsound, and the mask of these."""
+    factors = np.broadcast_to(np.tri(4) * 0.5, (2, 3, 4, 4)).copy()
+    mask = np.zeros((2, 3), bool)
+    for i, (place, pivot) in enumerate(places):
+        factors[place][i, i], mask[place] = pivot, True
+    return factors, mask
+
+
+def test_a_pivot_that_is_not_positive_is_a_failure(monkeypatch):
+    """cuSOLVER's report is not looked at: its factor is, each one of a stack."""
+    factors, mask = failed(((1, 2), 0.0), ((0, 1), -0.5), ((1, 0), np.nan))
+    monkeypatch.setattr(triangular.array_api_compat, "is_cupy_array", lambda x: True)
+    linalg = SimpleNamespace(cholesky=lambda a: factors, diagonal=array_api_compat.numpy.linalg.diagonal)
+    found = cholesky_or_nan(SimpleNamespace(**{**vars(ALL), "linalg": linalg}), np.ones((2, 3, 4, 4)))
+    assert np.isnan(found[mask]).all()
+    np.testing.assert_array_equal(found[~mask], factors[~mask])
+
+
+def test_a_reported_failure_leaves_the_factors_that_stand(monkeypatch):
+    """The factors of a stack that fails as a whole, those with a NaN replaced."""
+    factors, mask = failed(((1, 2), np.nan), ((0, 1), np.nan))
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=lambda linalg: contextlib.nullcontext()))
+    bad = np.broadcast_to(-np.eye(4), (2, 3, 4, 4))
+    found = triangular._cupy_cholesky_checked(array_api_compat.numpy, bad, factors)
+    assert np.isnan(found[mask]).all()
+    np.testing.assert_array_equal(found[~mask], factors[~mask])
+    good = triangular._cupy_cholesky_checked(array_api_compat.numpy, -4 * bad, factors)
+    np.testing.assert_array_equal(good, -2 * bad)
