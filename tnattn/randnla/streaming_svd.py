@@ -10,12 +10,12 @@ from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.error_sketch import ErrorSketch
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.operand import as_structured, require_count, require_precision, require_rank
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketch import Sketch, sketched, sketched_rows
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
-from tnattn.scalars import Parameters, as_real
+from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -94,6 +94,8 @@ class SinglePassSVD(MatrixMethod):
         like : Array
             Says the library, device and floating dtype.
         """
+        shape = tuple(as_integer(side, "each of shape", least=0) for side in shape)
+        require_precision(like, "like")
         if len(shape) < 2 or 0 in shape:
             raise ValueError(f"shape is {tuple(shape)}; at least two axes (..., m, n), none of length 0, are needed")
         require_rank(self.rank, tuple(shape))

@@ -17,7 +17,7 @@ from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.probes import Probes, Rademacher, require_probes
 from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -63,6 +63,7 @@ class TraceEstimate(Parameters):
         Asymptotic: with few samples of a skew distribution it misses more often, and XTrace, whose samples depend on
         each other, about twice as often as it says.
         """
+        failure = as_real(failure, "failure")
         if not 0 < failure < 1:
             raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
         reach = float(stdtrit(self.samples.shape[-1] - 1, 1 - failure / 2)) * self.standard_error
