@@ -86,6 +86,7 @@ class ColumnNystrom(MatrixMethod):
     indefinite is checked as far as the columns show it.
     """
 
+    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
 

@@ -10,6 +10,7 @@ from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, requ
 from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_nystrom import ColumnNystromResult, nystrom_of_columns
+from tnattn.randnla.column_selection import for_every_matrix
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
 from tnattn.randnla.ridge_leverage import relative_scores
@@ -37,6 +38,7 @@ class RecursiveNystrom(MatrixMethod):
     uniform numbers are shared by the matrices of a stack.
     """
 
+    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
 
@@ -53,7 +55,7 @@ class RecursiveNystrom(MatrixMethod):
         xp, n = array_namespace(a.like), a.shape[-1]
         order = choice(source, n, n, replace=False, like=a.like)
         sizes = _halves(n, self.rank)
-        sample = xp.broadcast_to(order[: self.rank], (*a.batch, self.rank))
+        sample = for_every_matrix(order[: self.rank], a)
         weights = xp.full((*a.batch, self.rank), sizes[0] / self.rank, dtype=a.dtype, device=device(a.like))
         for size in sizes[1:]:
             scores = self._scores(a, sample, weights)
@@ -83,10 +85,11 @@ class RecursiveNystrom(MatrixMethod):
             raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices") from error
         seen = xp.sum(xp.square(solve_triangular(lower, columns.mT, lower=True)), axis=-2)
         diagonal = a.diagonal() if isinstance(a, EntriesOperator) else xp.linalg.diagonal(a.to_dense())
-        # rounding may leave nothing of a score that is only small; nothing is never drawn
-        return xp.maximum(
-            diagonal - seen, eps(core) * xp.max(xp.abs(diagonal), axis=-1, keepdims=True) + eps(core) ** 4
-        )
+        # rounding may leave nothing of a score that is only small, and nothing is never drawn; relative to the entry
+        # itself, so that columns of zeros do not compete with those that a sample has exhausted
+        size = xp.abs(diagonal)
+        least = eps(core) * (size + eps(core) * xp.max(size, axis=-1, keepdims=True)) + eps(core) ** 4
+        return xp.maximum(diagonal - seen, least)
 
 
 def _halves(n: int, least: int) -> list[int]:
@@ -128,6 +131,7 @@ class RidgeNystrom(MatrixMethod):
     whose columns are filled up with zeros to one number.
     """
 
+    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
     exact_at_full_rank: ClassVar = False

@@ -140,11 +140,13 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
     Parameters
     ----------
     result : StructuredMatrix
-        Judged where it is factored. Zero is taken for the answer if a product of ``a`` with a vector is zero too.
+        Judged where it is factored, unless the entries of ``a`` are at hand. Zero is taken for the answer if a product
+        of ``a`` with a vector is zero too.
     a : StructuredMatrix
         An operator or entries on demand, of which no entry was looked at.
     """
-    if not isinstance(result, Factored):
+    at_hand = isinstance(a, Dense | Factored) or (isinstance(a, HostOperator) and a.sparse)
+    if at_hand or not isinstance(result, Factored):
         return
     left, right = result.factors()
     xp = array_namespace(left)
