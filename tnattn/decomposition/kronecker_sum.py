@@ -64,7 +64,6 @@ class NearestKronecker(MatrixMethod):
     """
 
     rank_is_limit: ClassVar = True
-    recovers_rank: ClassVar = False  # a number of terms is no rank
 
     terms: int = rank_budget(4)
     rtol: float | None = None

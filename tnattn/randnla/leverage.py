@@ -222,7 +222,6 @@ class LeverageColumns(MatrixMethod):
     O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
     """
 
-    recovers_rank: ClassVar = False
     rank_is_limit: ClassVar = True
     exact_at_full_rank: ClassVar = False
 

@@ -16,6 +16,7 @@ from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
 from tnattn.randnla.ridge_leverage import relative_scores
 from tnattn.randnla.submatrices import columns_at, take_rows
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scaling import smallest_normal
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -38,7 +39,6 @@ class RecursiveNystrom(MatrixMethod):
     uniform numbers are shared by the matrices of a stack.
     """
 
-    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
 
@@ -76,7 +76,8 @@ class RecursiveNystrom(MatrixMethod):
         core = (core + core.mT) / 2
         values = xp.maximum(xp.flip(eigh(core)[0], axis=-1), xp.zeros_like(root))
         k = max(1, math.ceil(self.rank / (4 * math.log(max(self.rank, 3)))))
-        floor = self.rank * eps(core) * xp.maximum(values[..., 0], xp.full_like(values[..., 0], eps(core)))
+        tiny = smallest_normal(core)  # a zero matrix has no scale of its own
+        floor = self.rank * xp.maximum(eps(core) * values[..., 0], xp.full_like(values[..., 0], tiny))
         ridge = xp.maximum(xp.sum(values[..., k:], axis=-1) / k, floor)
         identity = xp.eye(self.rank, dtype=core.dtype, device=device(core))
         try:
@@ -88,7 +89,7 @@ class RecursiveNystrom(MatrixMethod):
         # rounding may leave nothing of a score that is only small, and nothing is never drawn; relative to the entry
         # itself, so that columns of zeros do not compete with those that a sample has exhausted
         size = xp.abs(diagonal)
-        least = eps(core) * (size + eps(core) * xp.max(size, axis=-1, keepdims=True)) + eps(core) ** 4
+        least = eps(core) * (size + eps(core) * xp.max(size, axis=-1, keepdims=True)) + tiny
         return xp.maximum(diagonal - seen, least)
 
 
@@ -131,10 +132,8 @@ class RidgeNystrom(MatrixMethod):
     whose columns are filled up with zeros to one number.
     """
 
-    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
-    exact_at_full_rank: ClassVar = False
 
     ridge: float = 0.1
     failure: float = 0.1
