@@ -17,7 +17,7 @@ from tnattn.arrays import (
     to_host,
 )
 from tnattn.randnla.operand import EntriesOperator, KernelEntries, largest_entries, require_rank, require_symmetric
-from tnattn.randnla.submatrices import PrincipalEntries, take_columns, take_rows
+from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
 from tnattn.randnla.substitution import next_rows
 from tnattn.structured.base import StructuredMatrix
 
@@ -53,7 +53,9 @@ class Elimination:
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()
-        self._noise = 8 * rank * eps(a.like) * xp.max(xp.abs(diagonal), axis=-1, keepdims=True)
+        # what the entries themselves are wrong by is no part of the matrix: pivots below it would be noise
+        largest = xp.max(xp.abs(diagonal), axis=-1)
+        self._noise = ((8 * rank * eps(a.like) + entry_accuracy(self._entries)) * largest)[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
         self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
         self.tail = xp.maximum(diagonal, xp.zeros_like(diagonal))
