@@ -60,6 +60,34 @@ def test_an_exhausted_krylov_space_does_not_raise_the_value_above_the_norm(rank,
     np.testing.assert_allclose(value, 2.0, rtol=1e-12)
 
 
+def dependent_blocks():
+    """Return matrices whose Krylov blocks are soon dependent: what is orthogonalised then is rounding."""
+    n, i = 300, np.arange(300)
+    hilbert = 1.0 / (i[:, None] + i + 1)
+    column = np.zeros((n, n))
+    column[:, 0] = 0.2 * hilbert[:, 0]
+    graded = rng(1).standard_normal((60, 50)) * 2.0 ** -np.arange(0, 500, 10)
+    return {
+        "one column": column,
+        "rank one": np.outer(i + 1.0, np.cos(i)),
+        "repeated columns": np.repeat(rng(2).standard_normal((80, 2)), 20, axis=1),
+        "graded": graded,
+        "one entry": np.where(np.arange(900).reshape(30, 30) == 37, 1e-200, 0.0),
+        "Hilbert": hilbert,
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", dependent_blocks())
+def test_the_lower_limit_is_one_and_close_even_where_blocks_are_dependent(name, dtype):
+    a = dependent_blocks()[name].astype(dtype)
+    norm = np.linalg.norm(a.astype(np.float64), 2)
+    for steps in (4, 20):
+        estimate = SpectralNorm(steps=steps)(a, rng=rng(steps))
+        assert estimate.lower <= norm * (1 + 1e3 * np.finfo(dtype).eps)
+        assert estimate.lower >= norm * (1 - 1e-4)
+
+
 @pytest.mark.parametrize("shape", [(1, 7), (7, 1), (1, 1)])
 @every_method
 def test_a_single_row_or_column_is_measured(method, shape):
