@@ -11,11 +11,13 @@ from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.decomposition.base import Decomposition
 from tnattn.discovery import subclasses
+from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.sketch import Sketch
 from tnattn.testing import (
     LAWS,
     ConformanceError,
     check_decomposition,
+    check_matrix_method,
     check_method,
     check_sketch,
     conformance_table,
@@ -26,6 +28,7 @@ METHODS = {name: cls() for name, cls in subclasses("tnattn.attention", Attention
 METHODS["Causal, small leaves"] = Causal(leaf=8)
 DECOMPOSITIONS = subclasses("tnattn.decomposition", Decomposition)
 SKETCHES = subclasses("tnattn.randnla", Sketch)
+MATRIX_METHODS = subclasses("tnattn.randnla", MatrixMethod) | subclasses("tnattn.decomposition", MatrixMethod)
 
 # where the default obeys what the class waives: another instance shows that the waiver is needed
 WITNESSES = {"Chunked": Chunked(TopK())}
@@ -115,6 +118,45 @@ def test_a_decomposition_that_promises_less_than_others_needs_to(name, trait):
         check_decomposition(more(), laws=[law])
 
 
+@pytest.mark.parametrize("name", MATRIX_METHODS)
+def test_a_matrix_method_obeys_the_laws(name):
+    check_matrix_method(MATRIX_METHODS[name]())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MATRIX_METHODS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_matrix_method_obeys_the_laws_for_other_seeds(name, seed):
+    check_matrix_method(MATRIX_METHODS[name](), seed=seed)
+
+
+# a trait of a class, the promise of those that do not have it, and the law which that breaks
+MATRIX_TRAITS = {
+    "exact_at_full_rank": (True, "full rank"),
+    "recovers_rank": (True, "degenerate"),
+    "rank_is_limit": (False, "demand"),
+    "needs_full_rank": (False, "degenerate"),
+}
+
+
+@pytest.mark.parametrize("trait", MATRIX_TRAITS)
+@pytest.mark.parametrize("name", MATRIX_METHODS)
+def test_a_matrix_method_that_promises_less_than_others_needs_to(name, trait):
+    cls, (promise, law) = MATRIX_METHODS[name], MATRIX_TRAITS[trait]
+    if getattr(cls, trait) == promise:
+        return
+    more = type(name, (cls,), {trait: promise, "__module__": __name__})
+    reports = [violated_laws(more(), law, seed) for seed in range(4)]
+    assert any(reports), f"remove {trait} of {name}"
+
+
+def violated_laws(method, law, seed):
+    try:
+        return [finding.law for finding in check_matrix_method(method, laws=[law], seed=seed).of("violated")]
+    except ConformanceError as error:
+        return [finding.law for finding in error.report.of("violated")]
+
+
 @pytest.mark.parametrize("name", SKETCHES)
 def test_a_sketch_obeys_the_laws(name):
     check_sketch(SKETCHES[name]())
@@ -124,3 +166,4 @@ def test_something_of_every_kind_is_found():
     assert {"Exact", "TopK", "SlidingWindow", "Performer", "MeanValue"} <= set(METHODS)
     assert {"HOSVD", "STHOSVD", "TTSVD"} <= set(DECOMPOSITIONS)
     assert {"Gaussian", "SparseSign"} <= set(SKETCHES)
+    assert {"RandomizedSVD", "CUR", "Nystrom", "NearestKronecker"} <= set(MATRIX_METHODS)

@@ -571,6 +571,27 @@ class Thin(Sketch):
 
 
 @dataclass(frozen=True)
+class NumpyScaled(Sketch):
+    """Keeps sizes as it is given them, so that a NumPy integer makes float64 of float32."""
+
+    def draw(self, n, size, *, rng, like):
+        for number in (n, size):
+            if isinstance(number, (bool, float)):
+                raise TypeError("an integer is needed")
+        array = Gaussian().draw(n, size, rng=rng, like=like).array
+        return Dense(array * (size / int(size)))
+
+
+@dataclass(frozen=True)
+class Halving(Sketch):
+    """Draws halves."""
+
+    def draw(self, n, size, *, rng, like):
+        array = Gaussian().draw(n, size, rng=rng, like=np.zeros(0, "f4")).array
+        return Dense(array.astype(like.dtype))
+
+
+@dataclass(frozen=True)
 class BrokenAdjoint(Sketch):
     def draw(self, n, size, *, rng, like):
         array = Gaussian().draw(n, size, rng=rng, like=like).array
@@ -586,6 +607,8 @@ class BrokenAdjoint(Sketch):
         ("draw", Wide()),
         ("draw", Thin()),
         ("structure", BrokenAdjoint()),
+        ("scalars", NumpyScaled()),
+        ("half precision", Halving()),
     ],
 )
 def test_a_sketch_that_breaks_a_law_is_rejected(law, sketch):

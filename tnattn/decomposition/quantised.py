@@ -206,6 +206,8 @@ class QuantisedTTMatrix(MatrixMethod):
     """
 
     rank_is_limit: ClassVar = True
+    recovers_rank: ClassVar = False  # a rank of bonds is none of the matrix
+    residual_norm: ClassVar = "estimate"  # an upper bound
 
     rank: int = rank_budget(16)
     rtol: float | None = None

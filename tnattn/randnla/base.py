@@ -11,7 +11,6 @@ from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scaling import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
 
 
 def rank_budget(default: int) -> Any:
@@ -27,6 +26,7 @@ class MatrixMethod(Parameters, abc.ABC):
 
     domain: ClassVar[Literal["any", "symmetric", "semidefinite"]] = "any"  # matrices that it takes
     exact_at_full_rank: ClassVar[bool] = True
+    recovers_rank: ClassVar[bool] = True  # matrices of the rank asked for come back exactly, whatever they are
     rank_is_limit: ClassVar[bool] = False  # a rank beyond min(m, n) is admitted and not used up
     needs_full_rank: ClassVar[bool] = False  # matrices of a smaller rank than asked for are refused
     # what ``residual`` of the result is, relative to the same norm of the matrix; an estimate is of none exactly
@@ -64,7 +64,7 @@ class MatrixMethod(Parameters, abc.ABC):
         given = as_structured(a)
         matrix, unit = in_units(given)
         result = restored(self.factorise(matrix, rng=rng), unit)
-        if not isinstance(given, Dense):
+        if unit is None:
             require_resolved_size(result, given)
         return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
@@ -13,7 +13,7 @@ from tnattn.randnla.column_selection import ColumnSelection, UniformColumns
 from tnattn.randnla.diagonal import diagonal_at_hand
 from tnattn.randnla.interpolative import require_selection
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
-from tnattn.randnla.submatrices import columns_at, take_columns, take_rows
+from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
 from tnattn.randnla.substitution import extend_rows
 from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
@@ -86,6 +86,7 @@ class ColumnNystrom(MatrixMethod):
     indefinite is checked as far as the columns show it.
     """
 
+    recovers_rank: ClassVar = False
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
 
@@ -155,7 +156,7 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
         raw = _rows_at(a, indices[..., start:stop])
         core = _columns_at(raw, indices[..., start:stop])
         coupling = _columns_at(rows[..., :start, :], indices[..., start:stop]).mT  # (..., stop - start, start)
-        lower = _checked_cholesky(core, coupling, top, r, n)
+        lower = _checked_cholesky(core, coupling, top, (r, n), entry_accuracy(a))
         extend_rows(rows, start, xp.concat([coupling, lower], axis=-1), raw)
         gains = xp.vecdot(rows[..., start:stop, :], rows[..., start:stop, :])
         left = xp.concat([left, left[..., -1:] - xp.cumulative_sum(gains, axis=-1)], axis=-1)
@@ -181,18 +182,20 @@ def _columns_at(rows: Array, indices: Array) -> Array:
     return columns * xp.astype(real, rows.dtype)[..., None, :]
 
 
-def _checked_cholesky(core: Array, coupling: Array, top: Array | None, r: int, n: int) -> Array:
+def _checked_cholesky(core: Array, coupling: Array, top: Array | None, sizes: tuple[int, int], accuracy: Any) -> Array:
     """Return the Cholesky factors of ``core - coupling coupling^T``, shifted; check for symmetry and semidefiniteness.
 
-    ``top`` (...) is the largest diagonal entry that any of the r columns of a matrix of size n has.
+    ``top`` (...) is the largest diagonal entry that any of the r columns of a matrix of size n has, ``sizes`` are r and
+    n, and entries are wrong by ``accuracy`` (...) times that, besides rounding.
     """
-    xp = array_namespace(core)
+    xp, (r, n) = array_namespace(core), sizes
     if top is None:
         top = xp.max(xp.linalg.diagonal(core), axis=-1)
     largest = xp.max(xp.abs(core), axis=(-2, -1))
-    if bool(xp.any(xp.max(xp.abs(core - core.mT), axis=(-2, -1)) > 8 * n * eps(core) * largest)):
+    if bool(xp.any(xp.max(xp.abs(core - core.mT), axis=(-2, -1)) > (8 * n * eps(core) + accuracy) * largest)):
         raise ValueError("a is not symmetric where its columns meet; symmetrise it, or use CUR or RandomizedSVD")
-    shift = 4 * r * eps(core) * xp.where(top > 0, top, xp.ones_like(top))[..., None, None]
+    # errors of the entries of a matrix of size r perturb its eigenvalues by r times as much at most
+    shift = (r * (4 * eps(core) + accuracy) * xp.where(top > 0, top, xp.ones_like(top)))[..., None, None]
     identity = xp.eye(core.shape[-1], dtype=core.dtype, device=device(core))
     schur = (core + core.mT) / 2 + shift * identity
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.operand import require_count
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -38,10 +38,12 @@ class ColumnSelection(Parameters, abc.ABC):
         """
 
 
-def require_columns(size: int, n: int) -> None:
-    """Raise ValueError if more distinct columns are asked for than there are."""
-    if size > n:
-        raise ValueError(f"{size} distinct columns cannot be chosen from {n}; reduce the number")
+def admissible_columns(size: int, n: int) -> int:
+    """Return a number of distinct columns as a Python number; raise ValueError if there are not as many."""
+    number = as_integer(size, "size", least=1)
+    if number > n:
+        raise ValueError(f"{number} distinct columns cannot be chosen from {n}; reduce the number")
+    return number
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,11 @@ class UniformColumns(ColumnSelection):
     """Draws columns uniformly without replacement, the same for all matrices of a stack."""
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
-        require_count(size, "size", least=1)
         n = a.shape[-1]
-        require_columns(size, n)
+        size = admissible_columns(size, n)
         xp = array_namespace(a.like)
         keys = uniform(require_rng(rng, "UniformColumns"), (n,), like=a.like)
-        return xp.broadcast_to(xp.argsort(keys)[:size], (*a.batch, size))
+        return for_every_matrix(xp.argsort(keys)[:size], a)
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,18 @@ class GivenColumns(ColumnSelection):
             raise ValueError(f"indices are {self.indices}; distinct ones are needed, at least one")
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
-        require_columns(size, len(self.indices))
+        size = admissible_columns(size, len(self.indices))
         if max(self.indices[:size]) >= a.shape[-1]:
             raise ValueError(f"indices are {self.indices}; the {a.shape} stack has {a.shape[-1]} columns")
         xp = array_namespace(a.like)
         chosen = xp.asarray(self.indices[:size], dtype=xp.int64, device=device(a.like))
-        return xp.broadcast_to(chosen, (*a.batch, size))
+        return for_every_matrix(chosen, a)
+
+
+def for_every_matrix(indices: Array, a: StructuredMatrix) -> Array:
+    """Return indices (size,) as (..., size), each matrix of a stack having a copy of its own."""
+    xp = array_namespace(indices)
+    return xp.asarray(xp.broadcast_to(indices, (*a.batch, *indices.shape)), copy=True)
 
 
 def with_unused(pivots: Array, n: int) -> Array:

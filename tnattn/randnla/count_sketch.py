@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, integers, require_rng, signs
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -21,7 +21,7 @@ class CountSketch(Sketch):
     """
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a CountSketch")
         buckets = integers(source, 0, size, (n, 1), like=like)
         return Sparse(signs(source, (n, 1), like=like), buckets, size)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device, eps, from_host, scatter_rows, squared_column_norms, to_host
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    device,
+    dtype_name,
+    eps,
+    from_host,
+    quiet_overflow,
+    scatter_rows,
+    squared_column_norms,
+    to_host,
+)
 from tnattn.randnla.operand import EntriesOperator, KernelEntries, largest_entries, require_rank, require_symmetric
-from tnattn.randnla.submatrices import PrincipalEntries, take_columns, take_rows
+from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
 from tnattn.randnla.substitution import next_rows
 from tnattn.structured.base import StructuredMatrix
 
@@ -42,11 +53,15 @@ class Elimination:
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()
-        self._noise = 8 * rank * eps(a.like) * xp.max(xp.abs(diagonal), axis=-1, keepdims=True)
+        # what the entries themselves are wrong by is no part of the matrix: pivots below it would be noise
+        largest = xp.max(xp.abs(diagonal), axis=-1)
+        self._noise = ((8 * rank * eps(a.like) + entry_accuracy(self._entries)) * largest)[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
         self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
         self.tail = xp.maximum(diagonal, xp.zeros_like(diagonal))
-        self.trace = xp.sum(self.tail, axis=-1)
+        with quiet_overflow():
+            self.trace = xp.sum(self.tail, axis=-1)
+        _require_range(self.trace, a)
         self._rows = xp.zeros((*self._batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
         self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
@@ -137,6 +152,20 @@ class Elimination:
                 f"{float(xp.min(self._lowest)):.3g}; use RandomizedSVD for indefinite matrices"
             )
         return self._rows.mT, self._pivots
+
+
+def _require_range(trace: Array, a: StructuredMatrix) -> None:
+    """Raise ValueError unless traces (...) are finite, and zero or far above what the dtype can hold.
+
+    Pivots could not be drawn in proportion to a sum that has overflowed, and no proposal would ever be accepted.
+    """
+    xp = array_namespace(trace)
+    least = float(xp.finfo(trace.dtype).smallest_normal) / eps(trace) ** 2
+    if bool(xp.any(~xp.isfinite(trace) | ((trace > 0) & (trace < least)))):
+        raise ValueError(
+            f"the trace of a matrix of the {a.shape} stack leaves the range of {dtype_name(trace.dtype)}, or its "
+            f"rounding does; scale a to entries of about one"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from tnattn.randnla.leave_one_out import left_out_directions, left_out_squares
 from tnattn.randnla.operand import largest_entries, require_count, require_rank
 from tnattn.randnla.probes import Probes, Rademacher, require_probes
 from tnattn.randnla.sketch import narrow_product
+from tnattn.scalars import as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -90,11 +91,11 @@ class SelfAssessedQBResult(Factored):
         spectra, and 15 times where values fall by a third from one to the next; the lower end is often zero.
         ``failure`` is shared equally by both ends.
         """
+        failure = as_real(failure, "failure")
         if not 0 < failure < 1:
             raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
         size = int(self.r.shape[-1])
-        count = (size + 2) // 3 if held_out is None else held_out
-        require_count(count, "held_out", least=1)
+        count = (size + 2) // 3 if held_out is None else as_integer(held_out, "held_out", least=1)
         if count >= size:
             raise ValueError(f"held_out is {count}; at most {size - 1} of the {size} probes can be held out")
         if not self.rotational:

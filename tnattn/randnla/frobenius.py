@@ -73,7 +73,7 @@ def resolved_square(a: StructuredMatrix) -> Array:
         lost = lost | (small & (largest_entries(entries) > 0))
     if bool(xp.any(lost)):
         raise ValueError(
-            f"the squared Frobenius norm of a matrix of the {a.shape} stack overflows or vanishes in "
+            f"the squared Frobenius norm of a matrix of the {a.shape} stack leaves the range of "
             f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
         )
     return square

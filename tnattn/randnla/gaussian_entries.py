@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, exp_in_place
+from tnattn.arrays import Array, array_namespace, eps, exp_in_place
 from tnattn.structured.sparse import gather_rows
 
 
@@ -35,6 +35,11 @@ class GaussianEntries:
         """Return the entries (..., b, b) among indices (..., b)."""
         chosen = self._chosen(indices)
         return _kernel(chosen, chosen)
+
+    def accuracy(self) -> Array:
+        """Return what entries are wrong by (...), relative to one: the exponents are differences of inner products."""
+        largest = array_namespace(self.points).max(_half_square(self.points), axis=(-2, -1))
+        return 8 * eps(self.points) * (1 + largest)
 
     def _chosen(self, indices: Array) -> Array:
         return gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)

@@ -10,7 +10,7 @@ from operator import mul
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, normal, require_rng, signs
 from tnattn.randnla.modes import Modes, mode_sizes, require_modes
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.khatri_rao import KhatriRao
@@ -41,7 +41,7 @@ class KroneckerSketch(Sketch):
         require_modes(self.modes)
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a Kronecker sketch")
         sizes = mode_sizes(n, self.modes)
         widths = mode_sizes(size, len(sizes))
@@ -77,7 +77,7 @@ class KhatriRaoSketch(Sketch):
         require_modes(self.modes)
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a Khatri-Rao sketch")
         draw = signs if self.rademacher else normal
         factors = [draw(source, (length, size), like=like) for length in mode_sizes(n, self.modes)]

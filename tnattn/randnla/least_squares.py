@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
-from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, check_finite, device, dtype_name, eps, is_array
+from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
 from tnattn.linalg import small_svd
 from tnattn.randnla.leverage import LeverageSampling
-from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.operand import as_structured, checked_array, require_count
+from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.sketch import Sketch, sketched_rows
 from tnattn.randnla.sparse_sign import SparseSign
 from tnattn.scalars import Parameters
@@ -43,7 +44,7 @@ class LeastSquaresProblem:
             )
         if b.dtype != a.dtype:
             raise TypeError(f"b has dtype {dtype_name(b.dtype)} and a {dtype_name(a.dtype)}; convert one of them")
-        check_finite(b, "b")
+        object.__setattr__(self, "b", checked_array(b, "b"))
 
     @property
     def vector(self) -> bool:
@@ -108,12 +109,13 @@ class LeastSquaresMethod(Parameters, abc.ABC):
         TypeError
             If an argument is of another kind or dtype.
         ValueError
-            If shapes do not fit, there is an entry that is not finite, or the sketch has fewer rows than A columns.
+            If shapes do not fit, there is an entry that is not finite, the sketch has fewer rows than A columns, or the
+            solution leaves the range of the dtype.
         """
         if b is None and not isinstance(a, LeastSquaresProblem):
             raise TypeError("b is missing; pass a matrix and right-hand sides, or one LeastSquaresProblem")
         problem = a if isinstance(a, LeastSquaresProblem) else LeastSquaresProblem(a, b)
-        solution = self.solve(problem, rng=rng)
+        solution = _solved_in_units(self, problem, rng)
         if not problem.vector:
             return solution
         return LeastSquaresSolution(
@@ -127,6 +129,23 @@ class LeastSquaresMethod(Parameters, abc.ABC):
     @abc.abstractmethod
     def solve(self, problem: LeastSquaresProblem, *, rng: Rng | None) -> LeastSquaresSolution:
         """Solve a problem whose kind, shape and dtype have been checked; see ``__call__``."""
+
+
+def _solved_in_units(method: LeastSquaresMethod, problem: LeastSquaresProblem, rng: Rng | None) -> LeastSquaresSolution:
+    """Solve a problem whose matrix and right-hand sides have entries of about one, and scale the solution back."""
+    matrix, unit = in_units(problem.a)
+    sides, unit_of_sides = columns_in_units(problem.sides)
+    solution = method.solve(LeastSquaresProblem(matrix, sides), rng=rng)
+    if unit is None and unit_of_sides is None:
+        return solution
+    x, norm = solution.x, solution.residual_norm
+    exponent = array_namespace(x).zeros_like(norm)
+    if unit_of_sides is not None:
+        norm = unit_of_sides.restored(norm, name="residual_norm")
+        exponent = exponent + unit_of_sides.exponent
+    if unit is not None:
+        exponent = exponent - unit.exponent[..., None]
+    return replace(solution, x=Unit(exponent[..., None, :]).restored(x, name="x"), residual_norm=norm)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from tnattn.arrays import (
 from tnattn.linalg import orthonormalise_with_factor, small_svd, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.scaling import in_units
 from tnattn.randnla.sketch import Sketch, sketched
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import Sparse, gather_rows
@@ -48,9 +49,9 @@ def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
     -----
     O(m n min(m, n)). Through an orthonormal factorisation of the long side, never the Gram matrix.
     """
-    a = as_structured(a)
+    a = in_units(as_structured(a))[0]  # scores are ratios
     if rank is not None:
-        require_count(rank, "rank", least=1)
+        rank = as_integer(rank, "rank", least=1)
         require_rank(rank, a.shape)
     u, s, _ = small_svd(a.to_dense())
     xp = array_namespace(u)
@@ -88,7 +89,8 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
     The sketch, O(size n^2) and O(m n^2) for the rows; no decomposition of the matrix itself. Drineas, Magdon-Ismail,
     Mahoney & Woodruff 2012, Algorithm 1, without its second projection, which pays for n much larger than log m only.
     """
-    matrix = as_structured(a)
+    matrix = in_units(as_structured(a))[0]
+    size = as_integer(size, "size", least=1)
     m, n = matrix.shape[-2:]
     if not n <= size:
         raise ValueError(f"size {size} is smaller than the {n} columns of the {matrix.shape} stack; raise size")

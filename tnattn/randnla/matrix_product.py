@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng, uniform
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng, uniform
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.product_probabilities import NormOptimal, ProductProbabilities
+from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -107,7 +109,7 @@ class SampledProduct(Parameters):
         ValueError
             If the shapes do not fit, or there are too few indices to draw without replacement.
         """
-        left, right = factor_pair(a, b)
+        left, right, *units = _pair_in_units(a, b)
         n = left.shape[-1]
         if not self.replacement and self.samples > n:
             raise ValueError(
@@ -123,9 +125,8 @@ class SampledProduct(Parameters):
         drawn = expected > 0
         scale = xp.where(drawn, 1 / xp.sqrt(xp.where(drawn, expected, xp.ones_like(expected))), xp.zeros_like(expected))
         scale = xp.astype(scale, left.dtype, copy=False)
-        return SampledProductResult(
-            _columns(left, indices) * scale[..., None, :], _columns(right.mT, indices).mT * scale[..., None], indices
-        )
+        columns, rows = _columns(left, indices) * scale[..., None, :], _columns(right.mT, indices).mT * scale[..., None]
+        return SampledProductResult(*_restored_pair(columns, rows, units), indices=indices)
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,9 @@ class SketchedProduct(Parameters):
     @final
     def __call__(self, a: Any, b: Any = None, *, rng: Rng | None = None) -> SketchedProductResult:
         """Approximate the products of two stacks of matrices; arguments as for :class:`SampledProduct`."""
-        left, right = factor_pair(a, b)
+        left, right, *units = _pair_in_units(a, b)
         omega = self.sketch.draw(left.shape[-1], self.size, rng=rng, like=left.like)
-        return SketchedProductResult(sketched(left, omega), sketched(right.mT, omega).mT)
+        return SketchedProductResult(*_restored_pair(sketched(left, omega), sketched(right.mT, omega).mT, units))
 
 
 def factor_pair(a: Any, b: Any) -> tuple[StructuredMatrix, StructuredMatrix]:
@@ -167,12 +168,30 @@ def factor_pair(a: Any, b: Any) -> tuple[StructuredMatrix, StructuredMatrix]:
             raise TypeError(f"b is missing and a is a {type(a).__name__}; pass both factors, or one structured Product")
         return a.left, a.right
     left, right = as_structured(a, "a"), as_structured(b, "b")
+    if dtype_name(left.dtype) != dtype_name(right.dtype):
+        raise TypeError(
+            f"a is {dtype_name(left.dtype)} and b is {dtype_name(right.dtype)}; convert one to the dtype of the other"
+        )
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(
             f"a {left.shape} and b {right.shape} cannot be multiplied; the last axis of a must be as long as the "
             f"next-to-last of b"
         )
     return left, right
+
+
+def _pair_in_units(a: Any, b: Any) -> tuple[StructuredMatrix, StructuredMatrix, Unit | None, Unit | None]:
+    """Return two factors with entries of about one, and the unit of each."""
+    (left, first), (right, second) = (in_units(x) for x in factor_pair(a, b))
+    return left, right, first, second
+
+
+def _restored_pair(left: Array, right: Array, units: Sequence[Unit | None]) -> tuple[Array, Array]:
+    first, second = units
+    return (
+        left if first is None else first.restored(left, name="left"),
+        right if second is None else second.restored(right, name="right"),
+    )
 
 
 def _independent(weights: Array, count: int, rng: Rng) -> tuple[Array, Array]:

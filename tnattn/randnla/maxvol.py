@@ -16,6 +16,7 @@ from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.pivoted_qr import QRColumns, pivoted_qr
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
 from tnattn.randnla.tolerance import judged
+from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -41,7 +42,7 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
     O(m r^2), and O(m r) for each exchange; one synchronisation for each. Goreinov et al. 2010, started from the pivots
     of a QR factorisation.
     """
-    xp = array_namespace(a)
+    xp, tolerance = array_namespace(a), as_real(tolerance, "tolerance")
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance!r}; a positive number is needed")
     m, r = a.shape[-2:]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
-from tnattn.arrays import Array, Rng, array_namespace, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng
 from tnattn.linalg import extend_basis, orthonormalise, spectral_norm
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.pivoted_qr import largest_entry
+from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketch import narrow_product
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -31,6 +33,8 @@ class NormEstimate(Parameters):
     products : int
         Products of the matrix or its transpose with a vector that were spent.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"value": 1.0, "lower": 1.0, "upper": 1.0}
 
     value: Array
     lower: Array
@@ -85,7 +89,10 @@ class SpectralNorm(Parameters):
         rng : numpy.random.Generator or DeviceDraws
             All matrices of a stack share the probes.
         """
-        matrix = as_structured(a)
+        matrix, unit = in_units(as_structured(a))
+        return restored(self._estimate(matrix, rng), unit)
+
+    def _estimate(self, matrix: StructuredMatrix, rng: Rng | None) -> NormEstimate:
         omega = _unit_probes(self.probes, matrix, rng, "SpectralNorm")
         xp = array_namespace(omega)
         start = orthonormalise(omega[:, : min(self.probes, matrix.shape[-1])])
@@ -138,9 +145,10 @@ class FrobeniusNorm(Parameters):
 
     Notes
     -----
-    ``probes`` products with the matrix. With x = log(2 / failure), the square of the norm lies between ``Z / (1 + 2
-    sqrt(x / m) + 2 x / m)`` and ``Z / (1 - 2 sqrt(x / m))``, Z the mean: Laurent & Massart 2000, Lemma 1, with the
-    norms of A^T A bounded by the square of that of A. Wide for any matrix that is not of rank one.
+    ``probes`` products with the matrix; from ``probes >= n`` on n products give the norm itself instead. With x = log(2
+    / failure), the square of the norm lies between ``Z / (1 + 2 sqrt(x / m) + 2 x / m)`` and ``Z / (1 - 2 sqrt(x /
+    m))``, Z the mean: Laurent & Massart 2000, Lemma 1, with the norms of A^T A bounded by the square of that of A. Wide
+    for any matrix that is not of rank one.
     """
 
     probes: int = 64
@@ -161,7 +169,13 @@ class FrobeniusNorm(Parameters):
         rng : numpy.random.Generator or DeviceDraws
             All matrices of a stack share the probes.
         """
-        matrix = as_structured(a)
+        matrix, unit = in_units(as_structured(a))
+        return restored(self._estimate(matrix, rng), unit)
+
+    def _estimate(self, matrix: StructuredMatrix, rng: Rng | None) -> NormEstimate:
+        require_rng(rng, "FrobeniusNorm")
+        if self.probes >= matrix.shape[-1]:
+            return _exact(matrix, self.failure)
         image = narrow_product(matrix, _unit_probes(self.probes, matrix, rng, "FrobeniusNorm"))
         xp = array_namespace(image)
         value = _lengths(_lengths(image)[..., None])[..., 0] / self.probes**0.5
@@ -170,6 +184,20 @@ class FrobeniusNorm(Parameters):
         zero = value == 0  # only a zero matrix has no image: nothing is left to bound
         upper = xp.where(zero, value, infinite) if high is None else value * high**0.5
         return NormEstimate(value, value * low**0.5, upper, self.failure, self.probes)
+
+
+def _exact(a: StructuredMatrix, failure: float) -> NormEstimate:
+    """Return the Frobenius norm from products with all unit vectors, between limits that differ by rounding."""
+    xp, n = array_namespace(a.like), a.shape[-1]
+    image = narrow_product(a, xp.eye(n, dtype=a.dtype, device=device(a.like)))
+    value = _lengths(_lengths(image)[..., None])[..., 0]
+    rounding = _rounding_up(a)
+    return NormEstimate(value, value / rounding, value * rounding, failure, n)
+
+
+def _rounding_up(a: StructuredMatrix) -> float:
+    """Return one plus what a norm of the matrix may lose to rounding, relative to itself."""
+    return 1 + 4 * sum(a.shape[-2:]) * eps(a.like)
 
 
 def _lengths(x: Array) -> Array:

@@ -15,6 +15,7 @@ from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.pivoted_qr import largest_entry
 from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
@@ -114,9 +115,10 @@ class Nystrom(MatrixMethod):
         unit = largest_entry(y)  # squares neither overflow nor vanish
         norm = unit * frobenius_norm(y / unit)[..., None, None]
         # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
-        shift = n**0.5 * eps(a.like) * xp.where(norm > 0, norm, xp.ones_like(norm))
+        accuracy = entry_accuracy(a) + xp.zeros_like(norm[..., 0, 0])
+        shift = n**0.5 * (eps(a.like) + accuracy)[..., None, None] * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega
-        core = require_symmetric_within(omega, shifted)  # (..., l, l)
+        core = require_symmetric_within(omega, shifted, accuracy=accuracy)  # (..., l, l)
         try:
             factor = cholesky((core + core.mT) / 2)
         except ValueError as error:

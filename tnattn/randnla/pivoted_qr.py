@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.column_selection import ColumnSelection, require_columns, with_unused
+from tnattn.randnla.column_selection import ColumnSelection, admissible_columns, with_unused
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketch import Sketch, sketched
 from tnattn.randnla.submatrices import take_columns
@@ -121,7 +121,7 @@ class QRColumns(ColumnSelection):
         """
         if self.sketch is not None:
             return self.select(a, size, rng=rng)
-        require_columns(size, a.shape[-1])
+        size = admissible_columns(size, a.shape[-1])
         # a little more than asked for: the residual is known by differences, good for half of the digits
         result = pivoted_qr(a.to_dense(), size, rtol=0.99 * rtol)
         largest = max(1, int(array_namespace(result.ranks).max(result.ranks)))
@@ -129,7 +129,7 @@ class QRColumns(ColumnSelection):
 
     def factor(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> PivotedQRResult:
         """Return the factorisation whose pivots are chosen: of the matrix, or of its sketch."""
-        require_columns(size, a.shape[-1])
+        size = admissible_columns(size, a.shape[-1])
         return pivoted_qr(compressed(a, self.sketch, size + self.oversampling, rng=rng), size)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, normal, require_rng, signs
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -17,7 +17,7 @@ class Rademacher(Sketch):
     """Independent fair signs over the square root of the number of columns."""
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         return Dense((signs(require_rng(rng, "a Rademacher sketch"), (size, n), like=like) * size**-0.5).mT)
 
 
@@ -26,7 +26,7 @@ class Sphere(Sketch):
     """Independent columns, uniform on the sphere of radius sqrt(n / size)."""
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         drawn = normal(require_rng(rng, "a spherical sketch"), (size, n), like=like)
         lengths = array_namespace(drawn).linalg.vector_norm(drawn, axis=-1, keepdims=True)
         return Dense((drawn / lengths * (n / size) ** 0.5).mT)

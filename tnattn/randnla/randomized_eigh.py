@@ -15,6 +15,7 @@ from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_rank, require_symmetric
 from tnattn.randnla.range_finder import RangeFinder
 from tnattn.randnla.sketch import Sketch, narrow_product
+from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
@@ -107,7 +108,7 @@ class RandomizedEigh(MatrixMethod):
         if self.rtol is not None:
             return self._within(a, self.rtol, rng)
         q = self.range_finder.basis(a, rng=rng)
-        vectors, values = _by_magnitude(require_symmetric_within(q, narrow_product(a, q)))
+        vectors, values = _by_magnitude(require_symmetric_within(q, narrow_product(a, q), accuracy=entry_accuracy(a)))
         return RandomizedEighResult(q @ vectors[..., : self.rank], values[..., : self.rank])
 
     def _within(self, a: StructuredMatrix, rtol: float, rng: Rng | None) -> RandomizedEighResult:

@@ -10,6 +10,7 @@ from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.base import rank_budget
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.scaling import in_units
 from tnattn.randnla.sketch import Sketch, meeting, narrow_product, sketched
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -69,7 +70,7 @@ class RangeFinder(Parameters):
         Array, (..., m, min(size, m, n))
             Columns orthonormal to rounding.
         """
-        return self.basis(as_structured(a), rng=rng)
+        return self.basis(in_units(as_structured(a))[0], rng=rng)
 
     def basis(self, a: StructuredMatrix, *, rng: Rng | None) -> Array:
         """Return the basis of a matrix that has been checked; see ``__call__``."""

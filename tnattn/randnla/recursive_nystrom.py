@@ -10,11 +10,13 @@ from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, requ
 from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.column_nystrom import ColumnNystromResult, nystrom_of_columns
+from tnattn.randnla.column_selection import for_every_matrix
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
 from tnattn.randnla.ridge_leverage import relative_scores
 from tnattn.randnla.submatrices import columns_at, take_rows
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scaling import smallest_normal
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -53,7 +55,7 @@ class RecursiveNystrom(MatrixMethod):
         xp, n = array_namespace(a.like), a.shape[-1]
         order = choice(source, n, n, replace=False, like=a.like)
         sizes = _halves(n, self.rank)
-        sample = xp.broadcast_to(order[: self.rank], (*a.batch, self.rank))
+        sample = for_every_matrix(order[: self.rank], a)
         weights = xp.full((*a.batch, self.rank), sizes[0] / self.rank, dtype=a.dtype, device=device(a.like))
         for size in sizes[1:]:
             scores = self._scores(a, sample, weights)
@@ -74,7 +76,8 @@ class RecursiveNystrom(MatrixMethod):
         core = (core + core.mT) / 2
         values = xp.maximum(xp.flip(eigh(core)[0], axis=-1), xp.zeros_like(root))
         k = max(1, math.ceil(self.rank / (4 * math.log(max(self.rank, 3)))))
-        floor = self.rank * eps(core) * xp.maximum(values[..., 0], xp.full_like(values[..., 0], eps(core)))
+        tiny = smallest_normal(core)  # a zero matrix has no scale of its own
+        floor = self.rank * xp.maximum(eps(core) * values[..., 0], xp.full_like(values[..., 0], tiny))
         ridge = xp.maximum(xp.sum(values[..., k:], axis=-1) / k, floor)
         identity = xp.eye(self.rank, dtype=core.dtype, device=device(core))
         try:
@@ -83,10 +86,11 @@ class RecursiveNystrom(MatrixMethod):
             raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices") from error
         seen = xp.sum(xp.square(solve_triangular(lower, columns.mT, lower=True)), axis=-2)
         diagonal = a.diagonal() if isinstance(a, EntriesOperator) else xp.linalg.diagonal(a.to_dense())
-        # rounding may leave nothing of a score that is only small; nothing is never drawn
-        return xp.maximum(
-            diagonal - seen, eps(core) * xp.max(xp.abs(diagonal), axis=-1, keepdims=True) + eps(core) ** 4
-        )
+        # rounding may leave nothing of a score that is only small, and nothing is never drawn; relative to the entry
+        # itself, so that columns of zeros do not compete with those that a sample has exhausted
+        size = xp.abs(diagonal)
+        least = eps(core) * (size + eps(core) * xp.max(size, axis=-1, keepdims=True)) + tiny
+        return xp.maximum(diagonal - seen, least)
 
 
 def _halves(n: int, least: int) -> list[int]:
@@ -130,7 +134,6 @@ class RidgeNystrom(MatrixMethod):
 
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
-    exact_at_full_rank: ClassVar = False
 
     ridge: float = 0.1
     failure: float = 0.1

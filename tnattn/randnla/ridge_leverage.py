@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, eps, quiet_overflow, require_rng, uniform
 from tnattn.linalg import eigh, small_svd
 from tnattn.randnla.column_selection import ColumnSelection
 from tnattn.randnla.leverage import sample_indices
 from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -33,11 +35,11 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
     -----
     O(m n min(m, n)), through a singular value decomposition. Cohen, Musco & Musco 2017.
     """
-    _require_ridge(ridge)
-    u, s, _ = small_svd(as_structured(a).to_dense())
-    xp = array_namespace(u)
-    squares = s * s
-    return xp.sum(u * u * (squares / (squares + ridge))[..., None, :], axis=-1)
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(a))
+    u, s, _ = small_svd(matrix.to_dense())
+    # the root of the ridge compares with singular values themselves, whose squares could vanish
+    return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
 
 
 def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
@@ -59,10 +61,11 @@ def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
     -----
     O(n^3). Alaoui & Mahoney 2015.
     """
-    _require_ridge(ridge)
-    values, vectors = eigh(symmetric_dense(as_structured(kernel, "kernel")).array)
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(kernel, "kernel"))
+    values, vectors = eigh(symmetric_dense(matrix).array)
     _require_semidefinite(values)
-    return _smoothed_diagonal(values, vectors, ridge)
+    return array_namespace(values).sum(vectors * vectors * _smoothed(values, ridge, unit)[..., None, :], axis=-1)
 
 
 def effective_dimension(kernel: Any, *, ridge: float) -> Array:
@@ -70,13 +73,13 @@ def effective_dimension(kernel: Any, *, ridge: float) -> Array:
 
     Arguments as for :func:`kernel_ridge_leverage_scores`.
     """
-    _require_ridge(ridge)
-    dense = symmetric_dense(as_structured(kernel, "kernel")).array
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(kernel, "kernel"))
+    dense = symmetric_dense(matrix).array
     xp = array_namespace(dense)
     values = xp.linalg.eigvalsh(dense)
     _require_semidefinite(values)
-    values = xp.maximum(values, xp.zeros_like(values))
-    return xp.sum(values / (values + ridge), axis=-1)
+    return xp.sum(_smoothed(values, ridge, unit), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class RidgeLeverageDraws(ColumnSelection):
     ridge: float = 0.1
 
     def __post_init__(self) -> None:
-        _require_ridge(self.ridge)
+        _positive(self.ridge)
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         require_count(size, "size", least=1)
@@ -113,7 +116,7 @@ def relative_scores(kernel: Array, ridge: float) -> Array:
     level = xp.mean(xp.abs(xp.linalg.diagonal(kernel)), axis=-1)[..., None, None]
     values, vectors = eigh(kernel / xp.where(level > 0, level, xp.ones_like(level)))
     _require_semidefinite(values)
-    scores = _smoothed_diagonal(values, vectors, ridge)
+    scores = xp.sum(vectors * vectors * _smoothed(values, ridge, None)[..., None, :], axis=-1)
     # a zero matrix has no scores to draw by: any columns will do
     return xp.maximum(scores, xp.full_like(scores, eps(scores) ** 2))
 
@@ -126,12 +129,23 @@ def _require_semidefinite(values: Array) -> None:
         raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices")
 
 
-def _smoothed_diagonal(values: Array, vectors: Array, ridge: float) -> Array:
+def _smoothed(values: Array, ridge: float, unit: Unit | None, *, power: int = 1) -> Array:
+    """Return ``v^p / (v^p + r^p)`` (..., r) of values v in a unit, zero where v is not positive, and r the ridge.
+
+    From the ratio r / v, which may overflow: what it stands for is then zero.
+    """
     xp = array_namespace(values)
-    values = xp.maximum(values, xp.zeros_like(values))
-    return xp.sum(vectors * vectors * (values / (values + ridge))[..., None, :], axis=-1)
+    positive = values > 0
+    with quiet_overflow():
+        level = xp.full_like(values, ridge)
+        if unit is not None:
+            level = unit.divided(level)
+        ratio = (level / xp.where(positive, values, xp.ones_like(values))) ** power
+    return xp.where(positive, 1 / (1 + ratio), xp.zeros_like(values))
 
 
-def _require_ridge(ridge: float) -> None:
-    if not ridge > 0:
-        raise ValueError(f"ridge is {ridge!r}; a positive number is needed")
+def _positive(ridge: Any) -> float:
+    number = as_real(ridge, "ridge")
+    if not number > 0:
+        raise ValueError(f"ridge is {number!r}; a positive number is needed")
+    return number

@@ -16,7 +16,7 @@ from tnattn.arrays import (
     require_rng,
     to_host,
 )
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -58,7 +58,7 @@ class RowSampling(Sketch):
         object.__setattr__(self, "probabilities", weights)
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "row sampling")
         xp = array_namespace(like)
         weights = self.probabilities

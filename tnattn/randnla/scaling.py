@@ -35,6 +35,10 @@ class Unit:
 
     exponent: Array
 
+    def divided(self, x: Array) -> Array:
+        """Return ``x`` (..., any axes) over the unit; what leaves the range becomes infinite or zero."""
+        return _times_power(x, -self._aligned(x))
+
     def restored(self, x: Array, *, degree: float = 1.0, name: str) -> Array:
         """Return ``x`` (..., any axes) times the unit to a power.
 
@@ -44,9 +48,8 @@ class Unit:
             If a number that was finite and not zero leaves the range of the dtype.
         """
         xp = array_namespace(x)
-        exponent = xp.reshape(self.exponent, (*self.exponent.shape, *(1,) * (x.ndim - self.exponent.ndim)))
         with quiet_overflow():
-            made = _times_power(x, degree * exponent)
+            made = _times_power(x, degree * self._aligned(x))
         lost = (xp.isfinite(x) & ~xp.isfinite(made)) | (xp.all(made == 0) & xp.any(x != 0))
         if bool(xp.any(lost)):
             raise ValueError(
@@ -54,6 +57,10 @@ class Unit:
                 f"what is returned scales with it"
             )
         return made
+
+    def _aligned(self, x: Array) -> Array:
+        batch = self.exponent.shape
+        return array_namespace(x).reshape(self.exponent, (*batch, *(1,) * (x.ndim - len(batch))))
 
 
 def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
@@ -70,25 +77,33 @@ def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
     One pass over an array; two more and a copy where it is scaled. One synchronisation.
     """
     if isinstance(a, Dense):
-        unit = _unit_of(a.array)
-        return (a, None) if unit is None else (Dense(_divided(a.array, unit)), unit)
+        unit = unit_of(a.array)
+        return (a, None) if unit is None else (Dense(unit.divided(a.array)), unit)
     if isinstance(a, HostOperator) and a.sparse:
         data = array_namespace(a.like).asarray(a.operator.data)
-        unit = _unit_of(data[None, :]) if data.shape[0] else None
+        unit = unit_of(data[None, :]) if data.shape[0] else None
         if unit is None:
             return a, None
         scaled = a.operator.copy()
-        scaled.data = _divided(data[None, :], unit)[0, :]
+        scaled.data = unit.divided(data[None, :])[0, :]
         return HostOperator(scaled), unit
     if isinstance(a, Factored):
         left, right = a.factors()
-        units = _unit_of(left), _unit_of(right)
+        units = unit_of(left), unit_of(right)
         if units == (None, None):
             return a, None
         first, second = (u or Unit(_zero_exponents(x)) for x, u in zip((left, right), units, strict=True))
-        scaled_factors = LowRank(_divided(left, first), _divided(right, second))
+        scaled_factors = LowRank(first.divided(left), second.divided(right))
         return scaled_factors, Unit(first.exponent + second.exponent)
     return a, None
+
+
+def columns_in_units(x: Array) -> tuple[Array, Unit | None]:
+    """Return matrices (..., m, k) with columns of about one, and a unit (..., k), or the matrices and None."""
+    unit = unit_of(x.mT[..., None])
+    if unit is None:
+        return x, None
+    return Unit(unit.exponent[..., None, :]).divided(x), unit
 
 
 def restored(result: Result, unit: Unit | None) -> Result:
@@ -125,11 +140,13 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
     Parameters
     ----------
     result : StructuredMatrix
-        Judged where it is factored. Zero is taken for the answer if a product of ``a`` with a vector is zero too.
+        Judged where it is factored, unless the entries of ``a`` are at hand. Zero is taken for the answer if a product
+        of ``a`` with a vector is zero too.
     a : StructuredMatrix
         An operator or entries on demand, of which no entry was looked at.
     """
-    if not isinstance(result, Factored):
+    at_hand = isinstance(a, Dense | Factored) or (isinstance(a, HostOperator) and a.sparse)
+    if at_hand or not isinstance(result, Factored):
         return
     left, right = result.factors()
     xp = array_namespace(left)
@@ -150,7 +167,7 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
         )
 
 
-def _unit_of(x: Array) -> Unit | None:
+def unit_of(x: Array) -> Unit | None:
     """Return the unit of arrays (..., m, n), or None if all their largest entries are harmless or zero."""
     xp = array_namespace(x)
     flat = xp.reshape(x, (*x.shape[:-2], -1))
@@ -168,10 +185,6 @@ def _unit_of(x: Array) -> Unit | None:
 def _zero_exponents(x: Array) -> Array:
     xp = array_namespace(x)
     return xp.zeros(tuple(x.shape[:-2]), dtype=x.dtype, device=device(x))
-
-
-def _divided(x: Array, unit: Unit) -> Array:
-    return _times_power(x, -unit.exponent[..., None, None])
 
 
 def _times_power(x: Array, exponent: Array) -> Array:

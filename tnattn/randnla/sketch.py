@@ -6,8 +6,8 @@ import abc
 
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import product_with_rows
-from tnattn.randnla.operand import require_count
-from tnattn.scalars import Parameters
+from tnattn.randnla.operand import require_precision
+from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
@@ -39,16 +39,19 @@ class Sketch(Parameters, abc.ABC):
         Raises
         ------
         TypeError
-            If ``rng`` is no generator.
+            If ``rng`` is no generator, or ``like`` is neither float32 nor float64.
         ValueError
             If ``n`` or ``size`` is not positive.
         """
 
 
-def require_sizes(n: int, size: int) -> None:
-    """Raise unless a test matrix (n, size) has rows and columns."""
-    require_count(n, "n", least=1)
-    require_count(size, "size", least=1)
+def admissible_sizes(n: int, size: int, like: Array) -> tuple[int, int]:
+    """Return the rows and columns of a test matrix as Python numbers; raise unless both are positive.
+
+    Half precision is refused, by TypeError: products with the test matrix would be rounded to three digits.
+    """
+    require_precision(like, "like")
+    return as_integer(n, "n", least=1), as_integer(size, "size", least=1)
 
 
 class MeetingTestMatrix(StructuredMatrix):

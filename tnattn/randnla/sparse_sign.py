@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -35,7 +35,7 @@ class SparseSign(Sketch):
         require_count(self.nonzeros, "nonzeros", least=1)
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a sparse sign sketch")
         xp = array_namespace(like)
         width = min(self.nonzeros, size)

@@ -10,11 +10,12 @@ from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.error_sketch import ErrorSketch
 from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.operand import as_structured, require_count, require_precision, require_rank
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
+from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketch import Sketch, sketched, sketched_rows
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -93,6 +94,8 @@ class SinglePassSVD(MatrixMethod):
         like : Array
             Says the library, device and floating dtype.
         """
+        shape = tuple(as_integer(side, "each of shape", least=0) for side in shape)
+        require_precision(like, "like")
         if len(shape) < 2 or 0 in shape:
             raise ValueError(f"shape is {tuple(shape)}; at least two axes (..., m, n), none of length 0, are needed")
         require_rank(self.rank, tuple(shape))
@@ -161,7 +164,7 @@ class StreamingSVD(Parameters):
         forget : float
             Factor on all that came before.
         """
-        change = as_structured(h, "h")
+        change, forget = as_structured(h, "h"), as_real(forget, "forget")
         m, n = self.shape[-2:]
         span = range(m)[slice(None) if rows is None else rows]
         if tuple(change.shape[-2:]) != (len(span), n) or span.step != 1:
@@ -193,14 +196,19 @@ class StreamingSVD(Parameters):
     def result(self) -> RandomizedSVDResult:
         """Return the leading singular triples of the reconstruction ``Q C P^T``, C fitted to the core sketch."""
         xp = array_namespace(self.y)
-        q, p = orthonormalise(self.y), orthonormalise(xp.matrix_transpose(self.x))
-        half = pseudo_inverse_apply(self.phi.mT @ q, self.z)  # (..., k, s)
+        y, x = (part if (own := unit_of(part)) is None else own.divided(part) for part in (self.y, self.x))
+        unit = unit_of(self.z)
+        z = self.z if unit is None else unit.divided(self.z)
+        q, p = orthonormalise(y), orthonormalise(xp.matrix_transpose(x))
+        half = pseudo_inverse_apply(self.phi.mT @ q, z)  # (..., k, s)
         core = xp.matrix_transpose(pseudo_inverse_apply(self.psi.mT @ p, xp.matrix_transpose(half)))
         u, s, vt = svd(core)
-        if self.error_sketch is not None:
-            return self.error_sketch.smallest(q @ u, s, vt @ xp.matrix_transpose(p), self.rank)
-        kept = self.rank
-        return RandomizedSVDResult(q @ u[..., :kept], s[..., :kept], vt[..., :kept, :] @ xp.matrix_transpose(p))
+        known, kept = self.error_sketch, self.rank
+        if known is not None:
+            known = known if unit is None else replace(known, w=unit.divided(known.w))
+            return restored(known.smallest(q @ u, s, vt @ xp.matrix_transpose(p), kept), unit)
+        result = RandomizedSVDResult(q @ u[..., :kept], s[..., :kept], vt[..., :kept, :] @ xp.matrix_transpose(p))
+        return restored(result, unit)
 
 
 def _restricted(test: StructuredMatrix, rows: slice, whole: bool) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.column_selection import ColumnSelection, require_columns
+from tnattn.randnla.column_selection import ColumnSelection, admissible_columns
 from tnattn.randnla.pivoted_qr import QRColumns, compressed, largest_entry
 from tnattn.randnla.sketch import Sketch
 from tnattn.randnla.submatrices import take_columns
@@ -44,7 +44,7 @@ class StrongColumns(ColumnSelection):
         QRColumns(self.sketch, self.oversampling)
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
-        require_columns(size, a.shape[-1])
+        size = admissible_columns(size, a.shape[-1])
         dense = compressed(a, self.sketch, size + self.oversampling, rng=rng)
         dense = dense / largest_entry(dense)
         if dense.shape[-2] > dense.shape[-1]:

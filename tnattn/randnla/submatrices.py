@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.randnla.operand import EntriesOperator
@@ -20,6 +20,20 @@ class PrincipalEntries(Protocol):
 
     def principal(self, indices: Array) -> Array:
         """Return the entries (..., b, b) among integer indices (..., b), each matrix having its own."""
+
+
+@runtime_checkable
+class InexactEntries(Protocol):
+    """Entries on demand that are wrong by more than the rounding of a number of their size; see ``KernelEntries``."""
+
+    def accuracy(self) -> Array:
+        """Return bounds (...) of the errors of the entries, relative to the largest diagonal entry."""
+
+
+def entry_accuracy(a: Any) -> Any:
+    """Return the errors (...) of the entries of matrices relative to the largest diagonal entry; 0.0 where rounded."""
+    source = a.entries_on_demand if isinstance(a, EntriesOperator) else a
+    return source.accuracy() if isinstance(source, InexactEntries) else 0.0
 
 
 def take_columns(x: Array, indices: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tnattn.arrays import Array, array_namespace, eps
 from tnattn.randnla.operand import largest_entries, require_symmetric
 from tnattn.structured.base import StructuredMatrix
@@ -18,7 +20,7 @@ def symmetric_dense(a: StructuredMatrix) -> Dense:
     return dense
 
 
-def require_symmetric_within(basis: Array, image: Array) -> Array:
+def require_symmetric_within(basis: Array, image: Array, *, accuracy: Any = 0.0) -> Array:
     """Return the compression ``basis^T image`` (..., l, l) of matrices a; raise ValueError where it is not symmetric.
 
     Parameters
@@ -27,6 +29,8 @@ def require_symmetric_within(basis: Array, image: Array) -> Array:
         Orthonormal columns.
     image : Array, (..., n, l)
         ``a @ basis``.
+    accuracy : Array (...) or float
+        What entries are wrong by besides rounding, relative to the largest.
 
     Notes
     -----
@@ -38,7 +42,7 @@ def require_symmetric_within(basis: Array, image: Array) -> Array:
     difference = largest_entries(core - xp.matrix_transpose(core))
     # relative to the image: of an operator that turns its range away from itself the core is nearly zero
     size = largest_entries(image)
-    allowed = 8 * basis.shape[-2] * eps(core) * xp.maximum(size, largest_entries(core))
+    allowed = basis.shape[-2] * (8 * eps(core) + accuracy) * xp.maximum(size, largest_entries(core))
     if bool(xp.any(difference > allowed)):
         raise ValueError(
             f"a is not symmetric: within its sketched range entries differ from their mirror images by up to "

@@ -8,7 +8,7 @@ from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, integers, require_rng, scatter_products, signs, widened
 from tnattn.randnla.modes import Modes, mode_sizes, require_modes
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -36,7 +36,7 @@ class TensorSketch(Sketch):
         require_modes(self.modes)
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a TensorSketch")
         sizes = mode_sizes(n, self.modes)
         buckets = tuple(integers(source, 0, size, (length,), like=like) for length in sizes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from scipy.special import stdtrit
 
@@ -14,8 +15,9 @@ from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.leave_one_out import left_out_directions
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.probes import Probes, Rademacher, require_probes
+from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketch import Sketch, narrow_product, sketched
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_real
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -32,6 +34,8 @@ class TraceEstimate(Parameters):
     dependence : float
         What the variance of the mean is multiplied by because the samples are not independent; 1 where they are.
     """
+
+    degrees: ClassVar[Mapping[str, float]] = {"samples": 1.0}
 
     samples: Array
     products: int
@@ -59,6 +63,7 @@ class TraceEstimate(Parameters):
         Asymptotic: with few samples of a skew distribution it misses more often, and XTrace, whose samples depend on
         each other, about twice as often as it says.
         """
+        failure = as_real(failure, "failure")
         if not 0 < failure < 1:
             raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
         reach = float(stdtrit(self.samples.shape[-1] - 1, 1 - failure / 2)) * self.standard_error
@@ -84,12 +89,13 @@ class TraceMethod(Parameters, abc.ABC):
         TypeError
             If ``a`` is of another kind or not floating, or ``rng`` is no generator.
         ValueError
-            If ``a`` is not square, empty or not finite.
+            If ``a`` is not square, empty or not finite, or the trace leaves the range of the dtype.
         """
         matrix = as_structured(a)
         if matrix.shape[-1] != matrix.shape[-2]:
             raise ValueError(f"a has shape {matrix.shape}; only a square matrix has a trace")
-        return self.estimate(matrix, rng=rng)
+        scaled, unit = in_units(matrix)
+        return restored(self.estimate(scaled, rng=rng), unit)
 
     @abc.abstractmethod
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:

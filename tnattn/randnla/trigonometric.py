@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, require_rng, signs
-from tnattn.randnla.sketch import Sketch, require_sizes
+from tnattn.randnla.sketch import Sketch, admissible_sizes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.transform import Cosine, FastTransform, SubsampledTransform, WalshHadamard
 
@@ -22,7 +22,7 @@ class SubsampledCosine(Sketch):
     """
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         return _drawn(Cosine(), n, size, require_rng(rng, "a subsampled cosine transform"), like)
 
 
@@ -37,7 +37,7 @@ class SubsampledHadamard(Sketch):
     """
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
-        require_sizes(n, size)
+        n, size = admissible_sizes(n, size, like)
         return _drawn(WalshHadamard(), n, size, require_rng(rng, "a subsampled Hadamard transform"), like)
 
 

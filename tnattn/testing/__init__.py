@@ -1,7 +1,8 @@
-"""The conformance kit: laws that every structure, sketch, decomposition and attention method must obey."""
+"""The conformance kit: laws of structures, sketches, matrix methods, decompositions and attention methods."""
 
 from tnattn.testing.decompositions import check_decomposition
 from tnattn.testing.laws import LAWS, Law
+from tnattn.testing.matrix_methods import MATRIX_LAWS, check_matrix_method
 from tnattn.testing.methods import check_method
 from tnattn.testing.report import ConformanceError, Finding, Report
 from tnattn.testing.sketches import check_sketch
@@ -10,11 +11,13 @@ from tnattn.testing.table import conformance_table
 
 __all__ = [
     "LAWS",
+    "MATRIX_LAWS",
     "ConformanceError",
     "Finding",
     "Law",
     "Report",
     "check_decomposition",
+    "check_matrix_method",
     "check_method",
     "check_sketch",
     "check_structured",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from tnattn.arrays import dtype_name, to_host
 from tnattn.randnla.sketch import Sketch
 from tnattn.testing.report import ConformanceError, Finding, Report, Violation
 from tnattn.testing.structures import check_structured
+from tnattn.testing.tensor_arguments import require_refused
 
 # 2 |z| > 8 standard errors in one of a few hundred entries: below 1e-6 for entries with sub-exponential tails
 _ERRORS = 8.0
@@ -40,6 +44,8 @@ def check_sketch(sketch: Sketch, *, n: int = 20, size: int = 10, draws: int = 40
         "draw": lambda: _draws_fit(sketch, n, size, seed),
         "rng": lambda: _randomness_is_passed(sketch, n, size, seed),
         "structure": lambda: _draws_multiply(sketch, n, size, seed),
+        "scalars": lambda: _takes_sizes_of_numpy(sketch, n, size, seed),
+        "half precision": lambda: _refuses_halves(sketch, n, size, seed),
         "isotropy": lambda: _second_moment_is_identity(sketch, n, size, draws, seed),
     }
     findings = []
@@ -85,6 +91,34 @@ def _randomness_is_passed(sketch: Sketch, n: int, size: int, seed: int) -> None:
     except TypeError:
         return
     raise Violation("it draws without a generator; pass rng through require_rng")
+
+
+def _takes_sizes_of_numpy(sketch: Sketch, n: int, size: int, seed: int) -> None:
+    """Sizes of NumPy decide no dtype and change no number; other kinds and empty sizes are refused."""
+    like = np.zeros(0, dtype=np.float32)
+
+    def drawn(rows: Any, columns: Any) -> np.ndarray:
+        return to_host(sketch.draw(rows, columns, rng=np.random.default_rng(seed), like=like).to_dense())
+
+    plain = drawn(n, size)
+    for kind in (np.int64, np.int32, np.uint8):
+        found = drawn(kind(n), kind(size))
+        if found.dtype != plain.dtype or not np.array_equal(found, plain):
+            raise Violation(f"sizes as {kind.__name__} change the draw, or make it {found.dtype}; convert them")
+    for bad, error in ((True, TypeError), (2.0, TypeError), (0, ValueError), (-1, ValueError)):
+        for sizes in ((bad, size), (n, bad)):
+            require_refused(partial(drawn, *sizes), error, f"a draw of sizes {sizes}")
+
+
+def _refuses_halves(sketch: Sketch, n: int, size: int, seed: int) -> None:
+    """Half precision is refused by name: products with the draw would be rounded to three digits."""
+    likes: list[tuple[str, Any]] = [("float16", np.zeros(0, dtype=np.float16))]
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        likes += [(name, torch.zeros(0, dtype=getattr(torch, name))) for name in ("float16", "bfloat16")]
+    for name, like in likes:
+        draw = partial(sketch.draw, n, size, rng=np.random.default_rng(seed), like=like)
+        require_refused(draw, TypeError, f"a draw for {name} arrays", name)
 
 
 def _draws_multiply(sketch: Sketch, n: int, size: int, seed: int) -> None:

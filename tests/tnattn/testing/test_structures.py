@@ -24,7 +24,7 @@ class Plain(StructuredMatrix):
         return A
 
     def to_dense(self):
-        return A
+        return A.copy()
 
     def _matmul(self, x):
         return A @ x

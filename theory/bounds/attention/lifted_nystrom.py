@@ -89,7 +89,8 @@ def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, res
     E_ii is one minus the squared row norm of the factor at query i, E_jj that at key j.
 
     Letters: K' the approximate kernel; a the outer factors of queries; b the outer factors of keys.
-    Hypotheses: scores are inner products; the kernel is a block of a lifted one.
+    Hypotheses: scores are inner products; the kernel is a factor, without exact columns and not rescaled; the kernel
+    is a block of a lifted one.
     """
     require(problem.softcap is None, "scores are inner products")
     require(type(result.kernel) is Dense, "the kernel is a factor, without exact columns and not rescaled")

@@ -215,9 +215,9 @@ def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Va
     signs = isinstance(sketch, SparseSign) and sketch.nonzeros >= method.size
     require(isinstance(sketch, Gaussian) or signs, "entries are normal or signs")
     require(points >= 2 and 0 < epsilon < 1, "N >= 2 and 0 < e < 1")
-    i, j = np.triu_indices(points, 1)
     columns = errors.dense(a)
-    require(bool(np.all(np.any(columns[..., i] != columns[..., j], axis=-2))), "no two points are equal")
+    distinct = [np.unique(columns[i], axis=-1).shape[-1] == points for i in np.ndindex(*columns.shape[:-2])]
+    require(all(distinct), "no two points are equal")
     return np.full(a.shape[:-2], epsilon), float(points**2 * np.exp(-method.size / 2 * exponent(epsilon)))
 
 

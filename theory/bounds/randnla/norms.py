@@ -68,7 +68,7 @@ def _frobenius_slow(rng: np.random.Generator) -> Instance:
 
 
 def _frobenius_rank_one(rng: np.random.Generator) -> Instance:
-    return FrobeniusNorm(probes=100), with_singular_values(rng, [2.0], 12, 16)
+    return FrobeniusNorm(probes=100), with_singular_values(rng, [2.0], 12, 120)
 
 
 @conditional_bound(
@@ -142,8 +142,9 @@ def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
     """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes.
 
     Letters: Z the mean of ||A w||^2 over the probes; m the number of probes; w the probes.
-    Hypotheses: none; the probes of the method are Gaussian.
+    Hypotheses: fewer probes than columns, else the norm is exact; the probes of the method are Gaussian.
     """
+    require(method.probes < a.shape[-1], "fewer probes than columns")
     return 2 * _gram_norms(a)[0] ** 2 / method.probes
 
 

@@ -53,7 +53,7 @@ def test_worked_failure_for_rank_one():
 
 def test_worked_moments_and_tails_of_the_mean_square():
     """Eigenvalues of A^T A (4, 2, 1, 1/2), m = 10, x = 1: mean 7.5, variance 4.25, limits 4.584524 and 11.21548."""
-    method, a = FrobeniusNorm(probes=10), np.diag(ROOTS)
+    method, a = FrobeniusNorm(probes=10), np.diag(np.r_[ROOTS, np.zeros(8)])
     np.testing.assert_allclose(norms.gaussian_fro_norm_estimate(method, a).value, 7.5)
     np.testing.assert_allclose(norms.gaussian_fro_norm_variance(method, a).value, 4.25)
     lower = norms.gaussian_fro_norm_lower_tail.with_parameters(x=1.0)(method, a)
@@ -63,7 +63,7 @@ def test_worked_moments_and_tails_of_the_mean_square():
 
 
 def test_the_limits_of_the_method_are_those_of_the_theorems():
-    method, a = FrobeniusNorm(probes=50, failure=0.1), np.diag(ROOTS)
+    method, a = FrobeniusNorm(probes=50, failure=0.1), np.diag(np.r_[ROOTS, np.zeros(60)])
     result, x = method(a, rng=rng()), np.log(20)
     upper = norms.gaussian_fro_norm_posterior.with_parameters(x=x)(method, a, result)
     lower = norms.gaussian_fro_norm_posterior_lower.with_parameters(x=x)(method, a, result)
@@ -74,6 +74,7 @@ def test_the_limits_of_the_method_are_those_of_the_theorems():
 @pytest.mark.parametrize(
     "theorem, words",
     [
+        (norms.gaussian_fro_norm_variance, "fewer probes than columns"),
         (norms.gaussian_fro_norm_posterior.with_parameters(x=3.0), "m > 4 x"),
         (norms.gaussian_fro_norm_posterior_lower.with_parameters(x=0.0), "x > 0"),
         (norms.gaussian_fro_norm_lower_tail.with_parameters(x=0.0), "x > 0"),

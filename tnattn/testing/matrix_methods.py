@@ -1,0 +1,60 @@
+"""Check a matrix method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tnattn.randnla.base import MatrixMethod
+from tnattn.testing.matrix_accuracy import ACCURACY
+from tnattn.testing.matrix_arguments import ARGUMENTS
+from tnattn.testing.matrix_robustness import ROBUSTNESS
+from tnattn.testing.matrix_trial import MatrixTrial
+from tnattn.testing.report import Finding, NotApplicable, Report, Violation
+
+MATRIX_LAWS: dict[str, Callable[[MatrixTrial], None]] = {**ACCURACY, **ARGUMENTS, **ROBUSTNESS}
+
+
+def check_matrix_method(method: MatrixMethod, *, laws: Iterable[str] | None = None, seed: int = 0) -> Report:
+    """Check a matrix method on matrices of its domain.
+
+    Parameters
+    ----------
+    method : MatrixMethod
+        Its rank is replaced. The class variables ``domain``, ``exact_at_full_rank``, ``recovers_rank``,
+        ``rank_is_limit``, ``needs_full_rank`` and ``residual_norm`` say what is expected of it.
+    laws : iterable of str, optional
+        All by default.
+    seed : int
+
+    Raises
+    ------
+    ConformanceError
+        If a law is violated.
+
+    Examples
+    --------
+    >>> from tnattn.randnla.randomized_svd import RandomizedSVD
+    >>> from tnattn.testing import check_matrix_method
+    >>> check_matrix_method(RandomizedSVD(), laws=["seed", "scale"]).of("violated")
+    ()
+    """
+    if not isinstance(method, MatrixMethod):
+        raise TypeError(f"method must be an instance of MatrixMethod; got {method!r}")
+    trial = MatrixTrial(method, seed)
+    chosen = list(MATRIX_LAWS) if laws is None else list(laws)
+    if unknown := [name for name in chosen if name not in MATRIX_LAWS]:
+        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(MATRIX_LAWS)}")
+    return Report(repr(method), tuple(_find(name, trial) for name in chosen)).require_conformance()
+
+
+def _find(name: str, trial: MatrixTrial) -> Finding:
+    where = f"matrices of {' by '.join(map(str, trial.shape))}"
+    try:
+        MATRIX_LAWS[name](trial)
+    except NotApplicable as reason:
+        return Finding(name, where, "not applicable", str(reason))
+    except Violation as violation:
+        return Finding(name, where, "violated", str(violation))
+    except Exception as error:  # whatever a method raises is a finding about it
+        return Finding(name, where, "violated", f"it raised {type(error).__name__}: {error}")
+    return Finding(name, where, "holds")
