@@ -139,8 +139,10 @@ def lower_trapezoid(a: np.ndarray) -> np.ndarray:
     factorise: Any = get_lapack_funcs("getrf", (a,))
     interchange: Any = get_lapack_funcs("laswp", (a,))
     factor, pivots, _ = factorise(a)  # scipy.linalg.lu builds permutation and upper factor too, at twice this price
-    # where elimination leaves the range of the dtype, or a pivot has no finite reciprocal, the row ends in no number
-    if not np.isfinite(factor[:, -1]).all():
+    # where elimination leaves the range of the dtype, the row ends in no number, or a pivot is infinite; kernels leave
+    # the column of a denormal pivot, which has no finite reciprocal, undivided
+    sizes, limits = np.abs(factor.diagonal()), np.finfo(a.dtype)
+    if not (np.isfinite(factor[:, -1]).all() and limits.tiny <= sizes.min() and sizes.max() <= limits.max):
         factor, pivots, _ = factorise(a / binary_scale(a, axis=0) / 4)
     n = a.shape[-1]
     top = factor[:n]

@@ -64,9 +64,9 @@ def orthonormalise(a: Array) -> Array:
 def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
     """Return q as in :func:`orthonormalise` and the upper triangular r (..., n, n) with ``a = q r``.
 
-    The diagonal of r is not negative. Column by column ``a - q r`` is at most ``8 n eps`` times the length of the
-    column of ``a``, or n times the smallest denormal number; r holds infinity where a column is longer than the largest
-    number.
+    The diagonal of r is not negative. Column by column ``a - q r`` is at most ``(8 n + m / 256) eps`` times the length
+    of the column of ``a``, or n times the smallest denormal number; r holds infinity where a column is longer than the
+    largest number.
     """
     xp = array_namespace(a)
     require_floating(a, "a")
