@@ -13,6 +13,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.gaussian import Gaussian
 from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.krylov import BlockKrylov
+from tnattn.randnla.operand import as_structured
 from tnattn.randnla.qb import QB
 from tnattn.randnla.randomized_svd import RandomizedSVD
 from tnattn.randnla.range_finder import RangeFinder
@@ -183,6 +184,51 @@ def test_the_sketch_is_used():
 def test_no_more_columns_than_the_matrix_has_are_used():
     result = QB(RangeFinder(rank=5, oversampling=10))(slow(12, 8), rng=rng())
     assert result.q.shape == (12, 8)
+
+
+@pytest.mark.parametrize(
+    "finder, shape, columns",
+    [
+        (RangeFinder(), (60, 50), 26),
+        (RangeFinder(rank=1, oversampling=0, power_iterations=0), (12, 8), 1),
+        (RangeFinder(rank=3, oversampling=4, power_iterations=1), (12, 8), 7),
+        (RangeFinder(rank=3, oversampling=5), (2, 8, 12), 8),
+        (RangeFinder(rank=3, oversampling=9), (8, 12), 8),
+        (RangeFinder(rank=3, oversampling=9), (12, 8), 8),
+    ],
+    ids=str,
+)
+def test_a_basis_has_the_columns_of_the_test_matrix_and_is_orthonormal(finder, shape, columns):
+    basis = finder(rng().standard_normal(shape), rng=rng(1))
+    assert finder.size == finder.rank + finder.oversampling
+    assert basis.shape == (*shape[:-1], columns)
+    np.testing.assert_allclose(basis.mT @ basis, np.broadcast_to(np.eye(columns), (*shape[:-2], columns, columns)),
+                               atol=1e-13)  # fmt: skip
+
+
+@pytest.mark.parametrize("power_iterations", [0, 1, 3])
+def test_a_basis_spans_the_power_of_the_gram_matrix_times_the_test_matrix(power_iterations):
+    a = slow()
+    finder = RangeFinder(rank=3, oversampling=2, power_iterations=power_iterations)
+    omega = finder.test_matrix(as_structured(a), rng=rng(4)).to_dense()
+    basis = finder(a, rng=rng(4))
+    expected = np.linalg.qr(np.linalg.matrix_power(a @ a.T, power_iterations) @ a @ omega)[0]
+    assert omega.shape == (24, 5)
+    np.testing.assert_allclose(basis @ basis.T, expected @ expected.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
+def test_a_basis_does_not_depend_on_the_unit(exponent):
+    a, finder = slow(), RangeFinder(rank=4)
+    moved = finder(np.ldexp(a, exponent), rng=rng(2))
+    np.testing.assert_allclose(moved @ moved.T, (lambda q: q @ q.T)(finder(a, rng=rng(2))), atol=1e-12)
+
+
+def test_normalisation_keeps_a_small_direction_through_many_iterations():
+    """Without it the products would hold 10^-2 to the power of 20 of it, which is rounding."""
+    a = with_singular_values(rng(), [1.0, 1e-2], 20, 15)
+    basis = RangeFinder(rank=2, oversampling=0, power_iterations=10)(a, rng=rng(1))
+    assert np.linalg.norm(a - basis @ (basis.T @ a)) <= 1e-13
 
 
 @pytest.mark.parametrize("method", METHODS[:5], ids=repr)

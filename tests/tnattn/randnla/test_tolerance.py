@@ -1,16 +1,27 @@
 """Relative tolerances: their range, the honest warning, the floor of rounding."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
+from tnattn.randnla import tolerance
 from tnattn.randnla.cross import FullPivotCross, PartialPivotCross
 from tnattn.randnla.cur import CUR
 from tnattn.randnla.interpolative import InterpolativeDecomposition
 from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.tolerance import ToleranceWarning, judged, require_tolerance, warn_of_missed, within
+from tnattn.randnla.tolerance import (
+    ToleranceWarning,
+    judged,
+    require_above_rounding,
+    require_optional_tolerance,
+    require_resolved,
+    require_tolerance,
+    warn_of_missed,
+    within,
+)
 
 
 @pytest.mark.parametrize("rtol", [-0.1, 1.0, float("nan")])
@@ -62,3 +73,67 @@ def test_the_warning_points_at_the_line_outside_the_package():
     with pytest.warns(ToleranceWarning) as caught:
         warn_of_missed(np.asarray(False), np.asarray(0.5), 0.1, "rank 3")
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("rtol", [None, 1e-300, 0.5, 0.999])
+def test_an_optional_tolerance_in_range_or_none_passes(rtol):
+    require_optional_tolerance(rtol)
+
+
+@pytest.mark.parametrize("rtol", [0.0, -0.1, 1.0, 1.5, float("nan")])
+def test_an_optional_tolerance_out_of_range_is_refused(rtol):
+    with pytest.raises(ValueError, match="0 < rtol < 1 is needed, or None for the given rank"):
+        require_optional_tolerance(rtol)
+
+
+@pytest.mark.parametrize("dtype, words", [("f4", "below 0.00069, .* a float32 matrix"), ("f8", "3e-08, .* float64")])
+def test_differences_of_squares_resolve_twice_the_root_of_rounding(dtype, words):
+    like, least = np.ones(1, dtype), 2 * float(np.finfo(dtype).eps) ** 0.5
+    require_resolved(least * (1 + 1e-9), like)
+    for rtol in (least, least / 2, 0.0):
+        with pytest.raises(ValueError, match=words):
+            require_resolved(rtol, like)
+
+
+@pytest.mark.parametrize("dtype, words", [("f4", "below 7.6e-06, .* a float32 matrix"), ("f8", "1.4e-14, .* float64")])
+def test_nothing_is_resolved_below_sixty_four_units_of_rounding(dtype, words):
+    like, least = np.ones(1, dtype), 64 * float(np.finfo(dtype).eps)
+    for rtol in (0.0, least, 2 * least, 1.0):
+        require_above_rounding(rtol, like)
+    for rtol in (least * (1 - 1e-9), 1e-300):
+        with pytest.raises(ValueError, match=words):
+            require_above_rounding(rtol, like)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_tolerance_is_met_up_to_itself_or_up_to_rounding(dtype):
+    least = 64 * np.finfo(dtype).eps
+    for rtol, bound in ((0.25, 0.25), (0.0, float(least)), (float(least) / 4, float(least))):
+        errors = np.asarray([0.0, bound / 2, bound, np.nextafter(np.asarray(bound, dtype), np.inf, dtype=dtype)], dtype)
+        assert within(errors, rtol).tolist() == [True, True, True, False]
+
+
+def test_errors_of_a_stack_are_counted_over_all_its_axes():
+    errors, size = np.array([[0.5, 0.1, 0.0], [0.3, 0.0, 0.2]]), np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.25]])
+    with pytest.warns(ToleranceWarning, match="rtol 0.2 is not met at 7 columns by 3 of the 6 .* error is 0.8; raise"):
+        residual, converged = judged(errors, size, 0.2, "7 columns")
+    assert residual.tolist() == [[0.5, 0.1, 0.0], [0.3, 0.0, 0.8]]
+    assert converged.tolist() == [[False, True, True], [False, True, False]]
+
+
+def test_a_warning_passes_all_frames_of_the_package():
+    a = np.diag(0.9 ** np.arange(20.0))
+    with pytest.warns(ToleranceWarning) as caught:
+        PivotedQR(2, rtol=1e-3)(a)
+    assert [w.filename for w in caught] == [__file__]
+
+
+def test_a_frame_without_a_caller_ends_the_search():
+    """A package whose outermost frame is its own, as when it runs as a program."""
+    inner = SimpleNamespace(f_globals={"__name__": "tnattn.inner"}, f_back=None)
+    outer = SimpleNamespace(f_globals={"__name__": "outside"}, f_back=None)
+    lookalike = SimpleNamespace(f_globals={"__name__": "tnattn_other.x"}, f_back=None)
+    assert tolerance._depth(None) == 1
+    assert tolerance._depth(outer) == tolerance._depth(lookalike) == 1
+    assert tolerance._depth(inner) == 2
+    assert tolerance._depth(SimpleNamespace(f_globals={"__name__": "tnattn"}, f_back=outer)) == 2
