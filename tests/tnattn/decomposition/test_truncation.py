@@ -156,3 +156,10 @@ def test_one_rank_is_enough():
 def test_a_rank_is_lowered_for_sizes_of_any_kind_of_integer():
     assert HOSVD().with_rank(np.int32(3), np.array([2, 30, 4])) == HOSVD().with_rank(3, (2, 30, 4))
     assert all(type(rank) is int for rank in HOSVD().with_rank(3, np.array([2, 30, 4])).ranks)
+
+
+@pytest.mark.parametrize("cls", [HOSVD, STHOSVD, TTSVD])
+@pytest.mark.parametrize("order, error", [(1, ValueError), (0, ValueError), (2.5, TypeError), ("3", TypeError)])
+def test_the_order_of_what_is_truncated_is_checked(cls, order, error):
+    with pytest.raises(error, match="order"):
+        cls(order=order)
