@@ -42,7 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/randnla/range_finder.py": (),
     "tnattn/decomposition/scaling.py": (),
     "tnattn/decomposition/truncation.py": (),
-    "tnattn/decomposition/train_truncation.py": ("tests/tnattn/decomposition/test_tt_rounding.py",),
+    "tnattn/decomposition/train_truncation.py": ("tests/tnattn/decomposition/test_truncation.py",),
     "tnattn/decomposition/hosvd.py": TRUNCATIONS,
     "tnattn/decomposition/st_hosvd.py": TRUNCATIONS,
     "tnattn/decomposition/hooi.py": ("tests/tnattn/decomposition/test_hooi_sweeps.py", *TRUNCATIONS),

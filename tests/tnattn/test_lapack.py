@@ -296,6 +296,23 @@ def test_substitutions_read_one_triangle_in_either_order(lower, transpose, order
         np.testing.assert_allclose((triangle[i].T if transpose else triangle[i]) @ whole[i], b[i], atol=1e-13)
 
 
+@pytest.mark.parametrize("orders", list(itertools.product("CF", repeat=2)), ids="".join)
+@pytest.mark.parametrize("lower", [True, False])
+def test_substitutions_hand_both_orders_to_blas_without_a_copy(monkeypatch, orders, lower):
+    """BLAS reads columns: an operand stored by rows arrives as its transpose, not rearranged."""
+    arrived, plain = [], lapack.get_blas_funcs
+    monkeypatch.setattr(
+        lapack,
+        "get_blas_funcs",
+        lambda *names: lambda *a, **options: arrived.extend(a[1:]) or plain(*names)(*a, **options),
+    )
+    rng = np.random.default_rng(0)
+    a, b = (np.asarray(x, order=o) for x, o in zip((rng.random((4, 4)) + np.eye(4), rng.random((4, 3))), orders))
+    lapack._solve_triangular(a, b, lower=lower, transpose=False)
+    assert [x.flags.f_contiguous for x in arrived] == [True, True]
+    assert [np.shares_memory(x, y) for x, y in zip(arrived, (a, b))] == [True, True]
+
+
 def _other(beside, lower):
     """Return NaN in the triangle that must not be read, zero elsewhere."""
     strict = np.isnan(beside if lower else beside.T)
