@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tnattn import scaling
 from tnattn.arrays import to_host
 from tnattn.scaling import (
     binary_scale,
@@ -125,6 +126,14 @@ def test_a_norm_in_range_beside_those_out_of_it(xp, dtype):
         plain = np.sqrt((host * host).sum(axis=0))
     assert np.isinf(plain[1])
     assert plain[2] == 0
+
+
+def test_squares_in_a_wider_dtype_need_no_second_pass(monkeypatch):
+    """float64 holds every square of float32, that of zero too."""
+    monkeypatch.setattr(scaling, "binary_scale", None)
+    largest = float(np.finfo(np.float32).max)
+    x = np.array([[0.0, largest / 2, 3e-30], [0.0, 0.0, 4e-30]], np.float32)
+    np.testing.assert_allclose(euclidean_norm(x, axis=0), [0.0, largest / 2, 5e-30], rtol=1e-6)
 
 
 # --- multiplication by powers of two ---
