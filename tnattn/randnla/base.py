@@ -41,7 +41,7 @@ class MatrixMethod(Parameters, abc.ABC):
         Parameters
         ----------
         a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix, LinearOperator, or KernelEntries
-            Of float32 or float64, no axis of length 0. Arrays must be finite; operators are not checked.
+            Of float32 or float64, no axis of length 0. Arrays must be finite, and what operators return.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized methods only.
 
