@@ -56,8 +56,8 @@ class Elimination:
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()
-        # rounding is that of every entry by itself: elimination is as accurate after any scaling of rows and columns, so
-        # that one large entry does not make the others noise; what entries on demand are wrong by is of the largest
+        # rounding is relative to the entry itself, as elimination is as accurate after any scaling of rows and columns;
+        # what entries on demand are wrong by is relative to the largest
         wrong = entry_accuracy(self._entries) * xp.max(xp.abs(diagonal), axis=-1)
         self._noise = 8 * rank * eps(a.like) * xp.abs(diagonal) + wrong[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
@@ -74,10 +74,7 @@ class Elimination:
         self.unfinished = self._look()
 
     def _look(self) -> bool:
-        """Update the span; return whether a matrix lacks pivots and has a residual. One transfer.
-
-        Raises ValueError if entries on demand are not finite, or contradict each other so that no pivot is ever taken.
-        """
+        """Update the span; return whether a matrix lacks pivots and has a residual; raise if it would never end."""
         xp = self._xp
         left = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
         finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
@@ -93,8 +90,8 @@ class Elimination:
         self._progress = progress
         if self._stalled > _PATIENCE:
             raise ValueError(
-                f"none of the pivots proposed in {_PATIENCE} blocks was accepted: the columns of a contradict its "
-                "diagonal; return the same entries from diagonal(), columns() and principal()"
+                f"no pivot of {_PATIENCE} blocks was accepted: the columns of a contradict its diagonal; return "
+                "the same entries from diagonal(), columns() and principal()"
             )
         return bool(on.any())
 
