@@ -141,18 +141,14 @@ def _wrapped(a: Any, name: str) -> StructuredMatrix:
 def _check_parts(a: Any, name: str) -> None:
     """Raise ValueError if an array of which a structured matrix is made holds NaN or infinity."""
     if isinstance(a, StructuredMatrix):
-        held = vars(a).values() if isinstance(a, Transposed) else [getattr(a, f.name) for f in _fields(a)]
-        for part in held:
+        fields: Any = dataclasses.fields(a) if dataclasses.is_dataclass(a) else ()
+        for part in vars(a).values() if isinstance(a, Transposed) else [getattr(a, f.name) for f in fields]:
             _check_parts(part, name)
     elif isinstance(a, tuple):
         for part in a:
             _check_parts(part, name)
     elif is_array(a) and is_floating(a):
         check_finite(a, f"an array of {name}")
-
-
-def _fields(a: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(a) if dataclasses.is_dataclass(a) else ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
