@@ -214,7 +214,8 @@ def computed_in_single(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(*arrays: Any, **options: Any) -> Any:
-        half = next((x for x in (*arrays, *options.values()) if is_half(x)), None)
+        # a number of NumPy's is a scalar argument, whatever its dtype, and decides nothing
+        half = next((x for x in (*arrays, *options.values()) if is_half(x) and x.ndim > 0), None)
         if half is None:
             return function(*arrays, **options)
         wide = {name: widened(x) if is_half(x) else x for name, x in options.items()}

@@ -6,6 +6,7 @@ import array_api_compat
 
 from tnattn import lapack
 from tnattn.arrays import Array, array_namespace, computed_in_single
+from tnattn.scalars import as_integer
 from tnattn.scaling import binary_scale
 
 
@@ -30,6 +31,7 @@ def leading_eigh(a: Array, *, keep: int) -> tuple[Array, Array]:
     """
     xp = array_namespace(a)
     n = a.shape[-1]
+    keep = as_integer(keep, "keep")
     if not 1 <= keep <= n:
         raise ValueError(f"keep {keep} is outside 1 ... n = {n}; reduce keep")
     if not array_api_compat.is_numpy_array(a) or 8 * keep > n:

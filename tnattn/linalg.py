@@ -16,6 +16,7 @@ from tnattn.orthonormal import (
     orthonormalise,
     orthonormalise_with_factor,
 )
+from tnattn.scalars import as_real
 from tnattn.singular_values import leading_svd, singular_values, small_svd, svd
 from tnattn.triangular import cholesky, solve_triangular
 
@@ -99,6 +100,7 @@ def pseudo_inverse_apply(a: Array, b: Array, *, rtol: float | None = None) -> Ar
         )
     if rtol is None:
         rtol = max(a.shape[-2:]) * eps(a)
+    rtol = as_real(rtol, "rtol")
     if not 0 <= rtol < 1:
         raise ValueError(f"rtol is {rtol}; 0 <= rtol < 1 is needed")
     u, s, vt = small_svd(a)

@@ -19,6 +19,7 @@ from tnattn.arrays import (
     dtype_name,
     require_floating,
 )
+from tnattn.scalars import as_real
 from tnattn.scaling import binary_scale, euclidean_norm
 from tnattn.singular_values import singular_values
 
@@ -94,6 +95,7 @@ def rank_for_tolerance(s: Array, *, rtol: float) -> Array:
     rtol : float
         ``0 <= rtol``; 0 asks for every singular value that is not zero.
     """
+    rtol = as_real(rtol, "rtol")
     if not rtol >= 0:
         raise ValueError(f"rtol is {rtol}; a non-negative number is needed")
     xp = array_namespace(s)

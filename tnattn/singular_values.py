@@ -12,6 +12,7 @@ import numpy as np
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, computed_in_single, eps
 from tnattn.eigenvalues import eigh
 from tnattn.orthonormal import orthonormalise_with_factor
+from tnattn.scalars import as_integer
 from tnattn.scaling import binary_scale, in_square_range
 
 _NARROW = 96  # columns below which the price of a Gram matrix and of what repairs it is that of the small SVD
@@ -97,6 +98,7 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
+    keep = as_integer(keep, "keep")
     if not 1 <= keep <= min(m, n):
         raise ValueError(f"keep {keep} is outside 1 ... min(m, n) = {min(m, n)}; reduce keep")
     if n > m:

@@ -11,7 +11,18 @@ import tnattn
 from tnattn.scalars import Parameters, _plan, as_boolean, as_integer, as_real
 
 # values that the package makes itself, from numbers that it has converted
-INTERNAL = {"ArrayEntries", "ErrorSketch", "Field", "History", "Law", "TensorEntry", "TensorTrial", "Trial", "_Step"}
+INTERNAL = {
+    "ArrayEntries",
+    "ErrorSketch",
+    "Field",
+    "History",
+    "Law",
+    "MatrixTrial",
+    "TensorEntry",
+    "TensorTrial",
+    "Trial",
+    "_Step",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, final
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.masks import Causal as CausalMask
 from tnattn.attention.masks import Full, Mask, UnsupportedMask
 from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
@@ -73,14 +74,22 @@ class AttentionMethod(Parameters, abc.ABC):
             if not self.honours(part):
                 raise UnsupportedMask(
                     f"{type(self).__name__} does not honour {type(part).__name__} masks (it honours "
-                    f"{', '.join(mask.__name__ for mask in self.masks)}); wrap it in Causal(...) for causal attention, "
-                    "or choose another method"
+                    f"{', '.join(mask.__name__ for mask in self.masks)}); {self._cure(problem.mask)}"
                 )
         if 0 in problem.batch:
             return _nothing(problem)
         result = self._approximate(widened_problem(problem), rng=rng)
         # no sum is taken in half precision: the problem was widened once, and what the result gives is cast back
         return replace(result, dtype=problem.q.dtype) if is_half(problem.q) else result
+
+    def _cure(self, mask: Mask) -> str:
+        """Return what makes attention under a mask possible that the method does not honour."""
+        others = "choose a method that honours it, such as TopK, SlidingWindow or Exact"
+        only_causal = all(isinstance(part, (Full, CausalMask)) for part in mask.conjuncts)
+        # what the wrapper accepts: it hands later queries to no method that reads queries
+        if only_causal and isinstance(self, KeyMethod) and not self.probes:
+            return f"wrap it in Causal(...) of tnattn.attention.wrappers.causal, or {others}"
+        return others
 
     def honours(self, mask: Mask) -> bool:
         """Whether the method honours one conjunct of a mask."""

@@ -63,6 +63,7 @@ class NearestKronecker(MatrixMethod):
     Kronecker product becomes one of rank one, whose best approximation is the truncated singular value decomposition.
     """
 
+    forms_matrix: ClassVar = True
     rank_is_limit: ClassVar = True
 
     terms: int = rank_budget(4)

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from functools import reduce
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.scalars import as_integer
 
 
 def mode_sizes(tensor: Array, *, order: int) -> tuple[int, ...]:
     """Return the sizes of the modes."""
+    order = as_integer(order, "order", least=0, most=tensor.ndim, cure="the trailing axes of the array are the modes")
     return tuple(int(n) for n in tensor.shape[tensor.ndim - order :])
 
 
@@ -34,10 +36,9 @@ def unfold(tensor: Array, mode: int, *, order: int) -> Array:
         Columns in row-major order of the other modes, as in TensorLy. Kolda and Bader 2009 run through them in the
         opposite order, a permutation of the columns.
     """
-    xp = array_namespace(tensor)
-    batch, sizes = tensor.ndim - order, mode_sizes(tensor, order=order)
-    _require_mode(mode, order)
-    axes = (*range(batch), batch + mode, *(batch + j for j in range(order) if j != mode))
+    xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
+    mode, batch = _checked_mode(mode, len(sizes)), tensor.ndim - len(sizes)
+    axes = (*range(batch), batch + mode, *(batch + j for j in range(len(sizes)) if j != mode))
     columns = math.prod(sizes) // sizes[mode] if sizes[mode] else 0
     return xp.reshape(xp.permute_dims(tensor, axes), (*tensor.shape[:batch], sizes[mode], columns))
 
@@ -45,8 +46,9 @@ def unfold(tensor: Array, mode: int, *, order: int) -> Array:
 def fold(matrix: Array, mode: int, sizes: Sequence[int]) -> Array:
     """Return the tensor (..., *sizes) whose unfolding of a mode is a matrix (..., n_mode, rest)."""
     xp = array_namespace(matrix)
+    sizes = tuple(as_integer(n, "sizes", least=0) for n in sizes)
     order, batch = len(sizes), matrix.ndim - 2
-    _require_mode(mode, order)
+    mode = _checked_mode(mode, order)
     others = [j for j in range(order) if j != mode]
     moved = xp.reshape(matrix, (*matrix.shape[:-2], sizes[mode], *(sizes[j] for j in others)))
     place = {j: batch + k for k, j in enumerate([mode, *others])}
@@ -72,8 +74,8 @@ def mode_product(tensor: Array, matrix: Array, mode: int, *, order: int) -> Arra
     O(p prod(n)), no transposition of the tensor.
     """
     xp = array_namespace(tensor, matrix)
-    batch, sizes = tuple(tensor.shape[: tensor.ndim - order]), mode_sizes(tensor, order=order)
-    _require_mode(mode, order)
+    sizes = mode_sizes(tensor, order=order)
+    mode, batch = _checked_mode(mode, len(sizes)), tuple(tensor.shape[: tensor.ndim - len(sizes)])
     before, after = math.prod(sizes[:mode]), math.prod(sizes[mode + 1 :])
     if after == 1:  # (..., before, n) against the rows of the matrix: one product instead of many thin ones
         fibres = xp.reshape(tensor, (*batch, before, sizes[mode]))
@@ -91,8 +93,8 @@ def mode_gram(tensor: Array, mode: int, *, order: int) -> Array:
     O(n_mode prod(n)).
     """
     xp = array_namespace(tensor)
-    batch, sizes = tuple(tensor.shape[: tensor.ndim - order]), mode_sizes(tensor, order=order)
-    _require_mode(mode, order)
+    sizes = mode_sizes(tensor, order=order)
+    mode, batch = _checked_mode(mode, len(sizes)), tuple(tensor.shape[: tensor.ndim - len(sizes)])
     n, before, after = sizes[mode], math.prod(sizes[:mode]), math.prod(sizes[mode + 1 :])
     if after == 1:
         fibres = xp.reshape(tensor, (*batch, before, n))
@@ -130,6 +132,8 @@ def khatri_rao(factors: Sequence[Array]) -> Array:
     return reduce(pair, factors)
 
 
-def _require_mode(mode: int, order: int) -> None:
+def _checked_mode(mode: int, order: int) -> int:
+    mode = as_integer(mode, "mode")
     if not 0 <= mode < order:
         raise ValueError(f"mode {mode} is outside 0 ... {order - 1}; a tensor of order {order} has no such mode")
+    return mode

@@ -205,6 +205,7 @@ class QuantisedTTMatrix(MatrixMethod):
     Tyrtyshnikov 2013: matrices of functions of i - j have small ranks if the functions have.
     """
 
+    forms_matrix: ClassVar = True
     rank_is_limit: ClassVar = True
     recovers_rank: ClassVar = False  # a rank of bonds is none of the matrix
     residual_norm: ClassVar = "estimate"  # an upper bound
@@ -233,7 +234,7 @@ class QuantisedTTMatrix(MatrixMethod):
         if self.rtol is not None and max(train.ranks) > self.rank:
             train = _train(paired, sizes, 2 * count, self.rank, None)
         cores = [
-            xp.reshape(core, (*batch, core.shape[-3], i, j, core.shape[-1]))
+            xp.asarray(xp.reshape(core, (*batch, core.shape[-3], i, j, core.shape[-1])), copy=True)  # the caller's own
             for core, i, j in zip(train.cores, *digits, strict=False)
         ]
         if len(train.cores) > count:  # a single pair of digits: the train has an end of one entry

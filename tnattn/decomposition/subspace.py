@@ -11,6 +11,7 @@ from typing import Any
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
 from tnattn.linalg import leading_eigh, orthonormalise, small_svd
+from tnattn.scalars import as_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ def mode_subspace(
 ) -> Subspace:
     """Return the leading left singular subspace of a mode unfolding; see :func:`leading_subspace`."""
     sizes = mode_sizes(tensor, order=order)
+    mode, order = as_integer(mode, "mode", least=0, most=len(sizes) - 1), len(sizes)
+    rank = None if rank is None else as_integer(rank, "rank", least=1)
     if sizes[mode] ** 2 > math.prod(sizes):
         return leading_subspace(unfold(tensor, mode, order=order), rank=rank, energy=energy)
     if rank == sizes[mode]:
@@ -67,6 +70,7 @@ def leading_subspace(a: Array, *, rank: int | None = None, energy: Array | None 
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
+    rank = None if rank is None else as_integer(rank, "rank", least=1)
     if rank == m:
         return _whole(a.shape[:-2], m, like=a)
     if rank == n:

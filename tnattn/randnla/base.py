@@ -11,6 +11,7 @@ from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scaling import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
 
 
 def rank_budget(default: int) -> Any:
@@ -27,6 +28,7 @@ class MatrixMethod(Parameters, abc.ABC):
     domain: ClassVar[Literal["any", "symmetric", "semidefinite"]] = "any"  # matrices that it takes
     exact_at_full_rank: ClassVar[bool] = True
     recovers_rank: ClassVar[bool] = True  # matrices of the rank asked for come back exactly, whatever they are
+    forms_matrix: ClassVar[bool] = False  # every matrix is made an array first, whose entries can be scaled
     rank_is_limit: ClassVar[bool] = False  # a rank beyond min(m, n) is admitted and not used up
     needs_full_rank: ClassVar[bool] = False  # matrices of a smaller rank than asked for are refused
     # what ``residual`` of the result is, relative to the same norm of the matrix; an estimate is of none exactly
@@ -39,7 +41,7 @@ class MatrixMethod(Parameters, abc.ABC):
         Parameters
         ----------
         a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix, LinearOperator, or KernelEntries
-            Of float32 or float64, no axis of length 0. Arrays must be finite; operators are not checked.
+            Of float32 or float64, no axis of length 0. Arrays must be finite, and what operators return.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized methods only.
 
@@ -62,6 +64,8 @@ class MatrixMethod(Parameters, abc.ABC):
         and back on the way out: ``2^k a`` has the result of ``a``, scaled.
         """
         given = as_structured(a)
+        if self.forms_matrix and not isinstance(given, Dense):
+            given = Dense(given.to_dense())
         matrix, unit = in_units(given)
         result = restored(self.factorise(matrix, rng=rng), unit)
         if unit is None:

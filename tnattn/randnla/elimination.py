@@ -21,6 +21,9 @@ from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_co
 from tnattn.randnla.substitution import next_rows
 from tnattn.structured.base import StructuredMatrix
 
+_PATIENCE = 64  # blocks; of consistent entries the first proposal of every block is accepted, or spent
+_NOT_FINITE = "gives entries on demand that are NaN or infinite; check the points or the function that they come from"
+
 
 class Elimination:
     """The state of partial Cholesky factorisations: the matrices of a stack side by side, each at its own pace.
@@ -53,9 +56,10 @@ class Elimination:
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
         diagonal = self._entries.diagonal()
-        # what the entries themselves are wrong by is no part of the matrix: pivots below it would be noise
-        largest = xp.max(xp.abs(diagonal), axis=-1)
-        self._noise = ((8 * rank * eps(a.like) + entry_accuracy(self._entries)) * largest)[..., None]
+        # rounding is relative to the entry itself, as elimination is as accurate after any scaling of rows and columns;
+        # what entries on demand are wrong by is relative to the largest
+        wrong = entry_accuracy(self._entries) * xp.max(xp.abs(diagonal), axis=-1)
+        self._noise = 8 * rank * eps(a.like) * xp.abs(diagonal) + wrong[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
         self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
         self.tail = xp.maximum(diagonal, xp.zeros_like(diagonal))
@@ -66,15 +70,29 @@ class Elimination:
         self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
         self._span = (0, 0)  # fewest and most pivots of a matrix of the stack
+        self._progress, self._stalled = (-1, -1), 0  # pivots and entries left, and blocks that changed neither
         self.unfinished = self._look()
 
     def _look(self) -> bool:
-        """Update the span; return whether a matrix lacks pivots and has a residual. One transfer."""
+        """Update the span; return whether a matrix lacks pivots and has a residual; raise if it would never end."""
         xp = self._xp
+        left = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
+        finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
+        left = to_host(xp.where(finite, left, -xp.ones_like(left)))
+        if left.min(initial=0) < 0:
+            raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {_NOT_FINITE}")
         alive = xp.any(self.residual > 0, axis=-1, keepdims=True) & (self._count < self._rank)
         count, on = to_host(self._count).reshape(-1), to_host(alive).reshape(-1)
         # matrices that are done have a full or final set of rows and do not widen the window
         self._span = (int(count[on].min()) if on.any() else 0, int(count.max()))
+        progress = (int(count.sum()), int(left.sum()))
+        self._stalled = self._stalled + 1 if progress == self._progress else 0
+        self._progress = progress
+        if self._stalled > _PATIENCE:
+            raise ValueError(
+                f"no pivot of {_PATIENCE} blocks was accepted: the columns of a contradict its diagonal; return "
+                "the same entries from diagonal(), columns() and principal()"
+            )
         return bool(on.any())
 
     def advance(self, proposals: Array, uniforms: Array) -> None:
@@ -84,8 +102,9 @@ class Elimination:
         known = take_columns(self._rows, proposals)[..., :most, :]  # (..., most, b)
         if most:
             core = core - known.mT @ known
-        thresholds = xp.maximum(uniforms * xp.take_along_axis(self.residual, proposals, axis=-1), self._noise)
-        step = _accept(core, thresholds, self._noise, self._rank - self._count)
+        noise = xp.take_along_axis(self._noise, proposals, axis=-1)
+        thresholds = xp.maximum(uniforms * xp.take_along_axis(self.residual, proposals, axis=-1), noise)
+        step = _accept(core, thresholds, noise, self._rank - self._count)
         width = step.order.shape[-1]
         if width:
             chosen = xp.take_along_axis(proposals, step.order, axis=-1)
@@ -139,14 +158,14 @@ class Elimination:
         xp = self._xp
         left = xp.sum(self.tail, axis=-1, keepdims=True)
         gains = xp.sum(rows * rows, axis=-1)
-        before = left - (xp.cumulative_sum(gains, axis=-1) - gains)
+        before = left - xp.cumulative_sum(gains, axis=-1, include_initial=True)[..., :-1]
         return before > self._rtol * self.trace[..., None]
 
     def result(self) -> tuple[Array, Array]:
         """Return the factors (..., n, rank) and the pivots, having checked that no pivot made a residual indefinite."""
         xp = self._xp
         # a column that exceeds what its diagonal entry allows leaves a negative entry on the residual's diagonal
-        if bool(xp.any(self._lowest < -16 * self._noise[..., 0])):
+        if bool(xp.any(self._lowest < -16 * xp.max(self._noise, axis=-1))):
             raise ValueError(
                 f"a is not positive semidefinite: its residual has a diagonal entry of "
                 f"{float(xp.min(self._lowest)):.3g}; use RandomizedSVD for indefinite matrices"
@@ -200,8 +219,10 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     core : Array, (..., b, b)
         Residual at the proposals, before the block.
     thresholds : Array, (..., b)
-    noise, room : Array, (..., 1)
-        What counts as rounding; how many may be accepted.
+    noise : Array, (..., b) or (..., 1)
+        What counts as rounding.
+    room : Array, (..., 1)
+        How many may be accepted.
 
     Notes
     -----
@@ -210,8 +231,10 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     batch, size = tuple(core.shape[:-2]), core.shape[-1]
     work, bars, floor, left = (to_host(x) for x in (core, thresholds, noise, room))
     xp = array_namespace(work)
+    if not xp.all(xp.isfinite(work)):
+        raise ValueError(f"a {_NOT_FINITE}")
     work = xp.astype(xp.reshape(work, (-1, size, size)), xp.float64, copy=True)  # row by row overwritten by the factor
-    bars, floor, left = xp.reshape(bars, (-1, size)), xp.reshape(floor, (-1, 1)), xp.reshape(left, (-1,))
+    bars, floor, left = xp.reshape(bars, (-1, size)), xp.reshape(floor, (-1, floor.shape[-1])), xp.reshape(left, (-1,))
     remaining = xp.asarray(xp.linalg.diagonal(work), copy=True)  # (stack, b)
     accepted = xp.zeros(remaining.shape, dtype=xp.bool)
     for i in range(size):

@@ -7,7 +7,7 @@ from typing import Any
 
 import scipy.sparse as sparse
 
-from tnattn.arrays import Array, array_namespace
+from tnattn.arrays import Array, array_namespace, check_finite
 from tnattn.structured.base import StructuredMatrix
 
 _csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
@@ -50,7 +50,8 @@ class HostOperator(StructuredMatrix):
     Parameters
     ----------
     operator : scipy.sparse matrix or array, or LinearOperator
-        A sparse one is held as canonical CSR, so that its stored entries are the entries of the matrix.
+        A sparse one is held as canonical CSR, so that its stored entries are the entries of the matrix. Products of any
+        other with NaN or infinite entries raise ValueError: there are no entries to be checked before.
     """
 
     operator: Any
@@ -91,6 +92,12 @@ class HostOperator(StructuredMatrix):
             ) from error
 
     def _per_matrix(self, operator: Any, x: Array) -> Array:
+        product = self._product(operator, x)
+        if not self.sparse:  # its entries have been looked at, an operator only shows what it returns
+            check_finite(product, f"a product with the {self.shape} operator")
+        return product
+
+    def _product(self, operator: Any, x: Array) -> Array:
         # a stack of right factors becomes one wide factor
         xp = array_namespace(self.like, x)
         if x.ndim == 2:

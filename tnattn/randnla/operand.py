@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from tnattn.arrays import (
     dtype_name,
     eps,
     is_array,
+    is_floating,
     parallel_map,
     prefers_host_tiles,
     require_floating,
 )
 from tnattn.randnla.host_operator import HostOperator
 from tnattn.scalars import as_integer
-from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.base import StructuredMatrix, Transposed
 from tnattn.structured.dense import Dense
 
 _SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
@@ -61,7 +63,8 @@ def as_structured(a: Any, name: str = "a") -> StructuredMatrix:
     Parameters
     ----------
     a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix or array, LinearOperator, or KernelEntries
-        Of float32 or float64. Arrays and the entries of sparse matrices must be finite; operators are not checked.
+        Of float32 or float64. Arrays and the entries of sparse matrices must be finite, and so must be what operators
+        return.
 
     Raises
     ------
@@ -116,6 +119,7 @@ def checked_array(a: Array, name: str, *, least: int = 0) -> Array:
 
 def _wrapped(a: Any, name: str) -> StructuredMatrix:
     if isinstance(a, StructuredMatrix):
+        _check_parts(a, name)
         return a
     if _is_sparse(a):
         matrix = HostOperator(a)
@@ -134,9 +138,25 @@ def _wrapped(a: Any, name: str) -> StructuredMatrix:
     )
 
 
+def _check_parts(a: Any, name: str) -> None:
+    """Raise ValueError if an array of which a structured matrix is made holds NaN or infinity."""
+    if isinstance(a, StructuredMatrix):
+        fields: Any = dataclasses.fields(a) if dataclasses.is_dataclass(a) else ()
+        for part in vars(a).values() if isinstance(a, Transposed) else [getattr(a, f.name) for f in fields]:
+            _check_parts(part, name)
+    elif isinstance(a, tuple):
+        for part in a:
+            _check_parts(part, name)
+    elif is_array(a) and is_floating(a):
+        check_finite(a, f"an array of {name}")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class EntriesOperator(StructuredMatrix):
-    """Matrices known by their entries; a product evaluates blocks of columns and keeps none."""
+    """Matrices known by their entries; a product evaluates blocks of columns and keeps none.
+
+    Diagonals and columns with NaN or infinite entries raise ValueError.
+    """
 
     entries_on_demand: KernelEntries
 
@@ -158,11 +178,15 @@ class EntriesOperator(StructuredMatrix):
 
     def diagonal(self) -> Array:
         """Return the diagonals, (..., n)."""
-        return self.entries_on_demand.diagonal()
+        diagonal = self.entries_on_demand.diagonal()
+        check_finite(diagonal, f"the diagonal of the {self.shape} entries on demand")
+        return diagonal
 
     def columns(self, indices: Array) -> Array:
         """Return the columns (..., n, b) at indices (..., b)."""
-        return self.entries_on_demand.columns(indices)
+        columns = self.entries_on_demand.columns(indices)
+        check_finite(columns, f"a block of columns of the {self.shape} entries on demand")
+        return columns
 
     def _blocks(self) -> list[tuple[slice, Array]]:
         xp = array_namespace(self.like)

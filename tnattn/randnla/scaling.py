@@ -140,16 +140,18 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
     Parameters
     ----------
     result : StructuredMatrix
-        Judged where it is factored, unless the entries of ``a`` are at hand. Zero is taken for the answer if a product
-        of ``a`` with a vector is zero too.
+        Judged unless the entries of ``a`` are at hand. Zero is taken for the answer if a product of ``a`` with a vector
+        is zero too.
     a : StructuredMatrix
         An operator or entries on demand, of which no entry was looked at.
     """
     at_hand = isinstance(a, Dense | Factored) or (isinstance(a, HostOperator) and a.sparse)
-    if at_hand or not isinstance(result, Factored):
+    if at_hand:
         return
-    left, right = result.factors()
+    # what returns another structure has formed the matrix
+    left, right = result.factors() if isinstance(result, Factored) else (result.to_dense(), None)
     xp = array_namespace(left)
+    right = xp.ones_like(left) if right is None else right
     limit = math.floor(-math.log2(float(xp.finfo(left.dtype).smallest_normal)) / 2 + math.log2(eps(left)))
     with quiet_overflow():
         sizes = [xp.max(xp.abs(x), axis=(-2, -1)) for x in (left, right)]

@@ -2,6 +2,7 @@
 
 from tnattn.structured.base import StructuredMatrix, Transposed
 from tnattn.structured.block_sparse import BlockSparse
+from tnattn.structured.complement import Complement
 from tnattn.structured.composite import BlockDiagonal, Columns, Product, Rows, Sum
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
@@ -17,6 +18,7 @@ __all__ = [
     "BlockDiagonal",
     "BlockSparse",
     "Columns",
+    "Complement",
     "Dense",
     "Diagonal",
     "Factored",

@@ -22,7 +22,7 @@ from tnattn.arrays import (
     to_host,
     widened,
 )
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 
 
 def in_single(value: Any) -> Any:
@@ -54,6 +54,16 @@ def _computed_in_single(compute: Any) -> Any:
     return call
 
 
+def _of_an_integer(count: Any) -> Any:
+    """Let a method of a structure that counts operations take integers of any library."""
+
+    @functools.wraps(count)
+    def call(self: Any, columns: int) -> int:
+        return count(self, as_integer(columns, "columns", least=0))  # type: ignore[no-any-return]
+
+    return call
+
+
 class StructuredMatrix(Parameters, abc.ABC):
     """A stack of m-by-n matrices, immutable; the last two axes are the matrix, all others are batch.
 
@@ -67,6 +77,8 @@ class StructuredMatrix(Parameters, abc.ABC):
         for name in ("_matmul", "_rmatmul", "to_dense"):
             if name in cls.__dict__:
                 setattr(cls, name, _computed_in_single(cls.__dict__[name]))
+        if "matmul_flops" in cls.__dict__:
+            cls.matmul_flops = _of_an_integer(cls.__dict__["matmul_flops"])  # type: ignore[method-assign]
 
     @property
     @abc.abstractmethod

@@ -16,6 +16,7 @@ from tnattn.arrays import (
     require_integer,
     scatter_rows,
 )
+from tnattn.scalars import as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 
@@ -148,7 +149,7 @@ def sampled_tiles(left: Array, right: Array, indices: Array, size: int) -> Array
     Array, (..., p, b, s)
         Zero in rows of padding. O(p b s c).
     """
-    xp = array_namespace(left)
+    xp, size = array_namespace(left), as_integer(size, "size", least=1)
     left = in_blocks(left, size)
     blocks, width = indices.shape[-2:]
     batch = broadcast_shape(left.shape[:-3], right.shape[:-2], indices.shape[:-2])
@@ -188,6 +189,8 @@ def band_pattern(
     kept : Array, (..., p, b, s), bool
     """
     xp = array_namespace(first)
+    size, reach, columns = as_integer(size, "size", least=1), as_integer(reach, "reach"), as_integer(columns, "columns")
+    fixed = as_integer(fixed, "fixed", least=0)
     m = first.shape[-1]
     span = min(reach + size - 1, columns - fixed)
     blocks = math.ceil(m / size)
@@ -206,13 +209,14 @@ def band_pattern(
 
 def block_parts(blocks: int, weight: int, *, like: Array) -> list[slice]:
     """Return runs of blocks to be worked on together, of ``weight`` scalars each block."""
+    blocks, weight = as_integer(blocks, "blocks", least=0), as_integer(weight, "weight", least=0)
     step = max(1, (_HOST if prefers_host_tiles(like) else _DEVICE) // max(1, weight))
     return [slice(start, min(start + step, blocks)) for start in range(0, blocks, step)]
 
 
 def in_blocks(x: Array, size: int) -> Array:
     """Return rows (..., m, c) as blocks (..., p, size, c), the last one filled up with zeros."""
-    xp = array_namespace(x)
+    xp, size = array_namespace(x), as_integer(size, "size", least=1)
     *batch, m, c = x.shape
     blocks = math.ceil(m / size)
     if blocks * size > m:

@@ -82,7 +82,7 @@ class BlockTermTensor(StructuredTensor):
 
         Storage (t r)^2 n_mode beside the factors.
         """
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         xp = array_namespace(self.core)
         rows, columns = (j for j in range(3) if j != mode)
         bonds = "ABC"

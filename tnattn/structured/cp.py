@@ -65,7 +65,7 @@ class CPTensor(StructuredTensor):
 
     def slices(self, mode: int = 0) -> StructuredMatrix:
         """Return slice i as ``U_rows diag(w u_i) U_columns^T``, of which only the diagonal differs in i."""
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         rows, columns = (self.factors[j][..., None, :, :] for j in range(3) if j != mode)
         middle = Diagonal(self.weights[..., None, :] * self.factors[mode])
         return Product(Dense(rows), Product(middle, Dense(columns.mT)))

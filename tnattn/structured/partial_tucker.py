@@ -88,7 +88,7 @@ class PartialTuckerTensor(StructuredTensor):
         The middle C_i differs in i only; if the mode that numbers the slices has a factor, it is the slice of
         ``core x_mode U_mode``.
         """
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         factors = dict(zip(self.modes, self.factors, strict=True))
         letters, numbered = "ABC", MODES[mode]
         rest = "".join(c for j, c in enumerate(letters) if j != mode)

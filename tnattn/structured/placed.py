@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, device
+from tnattn.scalars import as_integer
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -96,7 +97,7 @@ class Placed(StructuredMatrix):
 
 def to_stack(x: Array, count: int) -> Array:
     """Cut the rows of (..., b r, c) into a stack (b, ..., r, c)."""
-    xp = array_namespace(x)
+    xp, count = array_namespace(x), as_integer(count, "count", least=1)
     *batch, n, c = x.shape
     return xp.moveaxis(xp.reshape(x, (*batch, count, n // count, c)), -3, 0)
 

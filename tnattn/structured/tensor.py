@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, final
 import opt_einsum
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating, widened
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.network import MODES as MODES
 from tnattn.structured.network import Term as Term
@@ -127,7 +127,7 @@ class StructuredTensor(Parameters, abc.ABC):
         ValueError
             If ``rows`` and ``columns`` together are not all modes, each once.
         """
-        rows, columns = tuple(rows), tuple(columns)
+        rows, columns = (tuple(as_integer(j, "a mode") for j in modes) for modes in (rows, columns))
         if sorted(rows + columns) != list(range(self.order)):
             raise ValueError(
                 f"rows {rows} and columns {columns} must split the modes 0 ... {self.order - 1}; name each mode once"
@@ -143,11 +143,14 @@ class StructuredTensor(Parameters, abc.ABC):
             raise ValueError(f"TensorLy knows no stacks; this one has batch shape {self.batch}; convert one by one")
         return self
 
-    def _require_order_three(self, mode: int) -> None:
+    def _sliced_mode(self, mode: int) -> int:
+        """Return the mode whose index numbers slices, of a tensor of order three."""
+        mode = as_integer(mode, "mode")
         if self.order != 3:
             raise ValueError(f"slices are matrices for tensors of order 3; this one has order {self.order}; as_matrix")
         if not 0 <= mode < 3:
             raise ValueError(f"mode {mode} is outside 0 ... 2; choose the mode whose index numbers the slices")
+        return mode
 
 
 @dataclass(frozen=True, eq=False, repr=False)

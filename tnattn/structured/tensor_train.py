@@ -160,7 +160,7 @@ class TensorTrain(StructuredTensor):
 
         Storage m r + n_mode r r' + n r' for the middle mode; at an end the neighbour is absorbed, n_mode m r.
         """
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         first, middle, last = self.cores
         head, tail = first[..., 0, :, :], last[..., 0]  # (..., n_0, r_1), (..., r_2, n_2)
         if mode == 0:

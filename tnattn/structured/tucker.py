@@ -69,7 +69,7 @@ class TuckerTensor(StructuredTensor):
 
         Storage n_mode r_rows r_columns + m r_rows + n r_columns; see ``StructuredTensor.slices``.
         """
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         rows, columns = (j for j in range(3) if j != mode)
         bonds, chosen = "ABC", MODES[mode] + "ABC"[mode]
         middle = contract(

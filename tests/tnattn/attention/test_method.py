@@ -1,6 +1,7 @@
 """The contract of methods: masks are honoured or refused, budgets are found in the fields, also inside."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,8 @@ from tnattn.attention import masks
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.method import AttentionMethod, JointMethod, budget, performance
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.wrappers.causal import Causal as CausalForm
+from tnattn.discovery import subclasses
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,40 @@ def test_arrays_are_no_problem():
 def test_the_contract_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         AttentionMethod()
+
+
+SIZE = PROBLEM.n_k
+MASKS = {
+    "causal": masks.Causal(),
+    "window": masks.SlidingWindow(2),
+    "padding": masks.Padding(4),
+    "explicit": masks.Explicit(np.tril(np.ones((SIZE, SIZE), dtype=bool))),
+    "bias": masks.Bias(np.zeros((SIZE, SIZE))),
+    "causal and padding": masks.Causal() & masks.Padding(4),
+}
+METHODS = subclasses("tnattn.attention", AttentionMethod)
+
+
+def attempt(method, mask):
+    return method(replace(PROBLEM, mask=mask), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", METHODS)
+def test_the_cure_for_a_refused_mask_works_for_the_method(name, mask):
+    """The message of a method that refuses a mask names methods that take it, and the wrapper just where that works."""
+    method = METHODS[name]()
+    if all(method.honours(part) for part in MASKS[mask].conjuncts):
+        return
+    with pytest.raises(masks.UnsupportedMask) as refusal:
+        attempt(method, MASKS[mask])
+    advice = str(refusal.value).partition(");")[2]
+    named = [other for other in METHODS if f"{other}" in re.findall(r"\w+", advice) and other != "Causal"]
+    assert len(named) >= 3
+    for other in named:
+        assert attempt(METHODS[other](), MASKS[mask]).output.shape == PROBLEM.q.shape
+    if "wrap it in Causal" in advice:
+        assert attempt(CausalForm(method, leaf=2), MASKS[mask]).output.shape == PROBLEM.q.shape
+    elif mask == "causal":
+        with pytest.raises(TypeError, match="reads queries"):
+            CausalForm(method)

@@ -300,3 +300,26 @@ def test_entries_among_points_are_those_of_the_columns(xp, assert_close):
     indices = xp.asarray(np.array([[3, 1, 4], [1, 5, 9]]))
     desired = np.take_along_axis(to_host(entries.columns(indices)), to_host(indices)[..., None], axis=-2)
     assert_close(entries.principal(indices), desired, rtol=0, atol=20 * xp.eps())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_method
+def test_one_huge_entry_does_not_make_the_others_rounding(method, dtype):
+    """Scaling rows and columns changes the pivots but not the accuracy: every entry is judged by its own size."""
+    large = {"float32": 1e6, "float64": 1e10}[dtype]
+    scales = np.ones(6)
+    scales[2] = large
+    a = (scales[:, None] * (kernels(n=6) + np.eye(6)) * scales).astype(dtype)
+    result = method(a, rng=rng())
+    assert sorted(result.pivots.tolist()) == list(range(6))
+    found = result.to_dense() / scales[:, None] / scales
+    np.testing.assert_allclose(found, a / scales[:, None] / scales, atol=100 * np.finfo(dtype).eps)
+
+
+@every_method
+def test_a_huge_block_of_low_rank_beside_a_small_one_stays_of_low_rank(method):
+    tall = rng().standard_normal((20, 2))
+    a = scipy.linalg.block_diag(1e12 * tall @ tall.T, np.eye(3))
+    result = method(a, rng=rng())
+    assert np.count_nonzero((result.pivots >= 0) & (result.pivots < 20)) <= 2
+    np.testing.assert_allclose(result.to_dense(), a, atol=1e-2)

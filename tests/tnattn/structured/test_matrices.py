@@ -13,6 +13,7 @@ from tnattn.structured import (
     BlockDiagonal,
     BlockSparse,
     Columns,
+    Complement,
     Dense,
     Diagonal,
     LowRank,
@@ -76,6 +77,28 @@ MADE = {
         (*BATCH, 5, 4),
         72,
         120,
+    ),
+    # one level of pairs, 5 rows of one slot each and 2 additions, leaves 2 sums: 10 + 2 + 20
+    "complement": Made(
+        lambda xp: Complement(Sparse(_random(xp, *BATCH, 5, 1), _indices(xp, 4, *BATCH, 5, 1), 4)),
+        (*BATCH, 5, 4),
+        30,
+        6 * (10 + 2 + 20),
+    ),
+    # sums over the 4 columns for 3 blocks, 24, the tiles of 2 x 2 once more, 24, and 5 additions
+    "complement of tiles": Made(
+        lambda xp: Complement(
+            BlockSparse(
+                _random(xp, *BATCH, 3, 2, 2),
+                xp.asarray(np.array([[0, 1], [1, 2], [3, 0]])),
+                5,
+                4,
+                xp.asarray(np.random.default_rng(1).integers(2, size=(*BATCH, 3, 2, 2)) > 0),
+            )
+        ),
+        (*BATCH, 5, 4),
+        6 + 72,
+        6 * (24 + 24 + 5),
     ),
     "selection": Made(lambda xp: Selection(_indices(xp, 4, 5), 4, _random(xp, 1)), (5, 4), 5, 0),
     "stacked selection": Made(

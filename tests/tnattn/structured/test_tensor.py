@@ -31,7 +31,7 @@ class Outer(StructuredTensor):
         return [(letter, v) for letter, v in zip("abc", self.vectors, strict=True)]
 
     def slices(self, mode=0):
-        self._require_order_three(mode)
+        mode = self._sliced_mode(mode)
         return Dense(np.moveaxis(self.to_dense(), mode, 0))
 
     def __iter__(self):

@@ -11,7 +11,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import BlockSparse, Columns, Dense, Rows, Selection, Sparse
+from tnattn.structured import BlockSparse, Complement, Diagonal, Product, Selection, Sparse
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class MeanResidual(JointMethod):
 
     Notes
     -----
-    The dropped part of the kernel is c_i times a matrix of ones without the kept places: one column more than the
-    sparse kernel has. The mean score comes from the sum of all keys minus the kept scores. By Jensen's inequality the
-    dropped mass is at least its estimate, and at most exp(R^2 / 8) times it when the dropped scores of the row span R;
-    exact where they are equal. O(n_k (d + d_v)) beyond the sparse method, and its kept scores a second time.
+    The dropped part of the kernel is c_i times a matrix of ones without the kept places. Dropped keys and values are
+    added up by themselves (see ``Complement``): a difference of the sum of all and the kept ones would lose them beside
+    one large kept key or value. By Jensen's inequality the dropped mass is at least its estimate, and at most
+    exp(R^2 / 8) times it when the dropped scores of the row span R; exact where they are equal. Beyond the sparse
+    method O(n_k (d + d_v)), its tiles once more, and for a pattern of w keys that each query has to itself
+    O(n_q w (d + d_v) log(n_k / w)).
     """
 
     method: AttentionMethod = field(default_factory=SlidingWindow)
@@ -53,41 +55,34 @@ class MeanResidual(JointMethod):
         if near.units != SOFTMAX:
             raise ValueError(f"the mean dropped score belongs to exp(scores), and the pieces hold {near.units}")
         xp = array_namespace(problem.q)
-        mean, some = _mean_dropped_score(problem, near.kernel)
-        shift = xp.where(some, xp.maximum(near.shift, mean), near.shift)
-        level = xp.where(some, xp.exp(mean - shift), xp.zeros_like(shift))[..., None]  # (..., G, R, n_q, 1)
-        factor = near.kernel.per_row(xp.exp(near.shift - shift))
-        corrected = near.kernel.values * factor - near.kernel.per_row(level[..., 0])
-        one = xp.ones((1, problem.n_k), dtype=problem.q.dtype, device=device(problem.q))
+        dropped = Complement(near.kernel)
+        shift = _mean_dropped_score(problem, near.kernel, dropped)
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-        total = xp.sum(problem.values, axis=-2, keepdims=True)
-        mass = xp.ones_like(problem.values[..., 0])
-        return Approximation(
-            kernel=Columns((near.kernel.with_values(corrected), Dense(level))),
+        far = Approximation(
+            kernel=Product(Diagonal(xp.ones_like(shift)), dropped),
             shift=shift,
-            values=xp.concat([problem.values, total], axis=-2),
-            mass=xp.concat([mass, xp.full_like(mass[..., :1], float(problem.n_k))], axis=-1),
-            expand=Rows((Selection(every, problem.n_k, problem.q), Dense(one))),
+            values=problem.values,
+            expand=Selection(every, problem.n_k, problem.q),
         )
+        return near + far
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """The sparse method, sums of keys and values, and the kept scores once more (at most the method's cost)."""
+        """The sparse method, sums of keys and values in pairs, and the sparse products once more for the dropped part.
+
+        A block of queries is taken to share its keys; see Notes for queries with keys of their own.
+        """
         inner = self.method.cost(problem)
         n_q, n_k, d, e = problem.n_q, problem.n_k, problem.width, problem.value_width
         sums = float(problem.groups * n_k * (d + e) + 2 * problem.heads * n_q * (d + e + 1))
-        again = inner.flops * d / (d + e + 1)
+        again = inner.flops * (d + e) / (d + e + 1)
         return inner + Cost(sums + again, float(problem.groups * n_k * (d + e)), inner.peak_scalars, 0.0)
 
 
-def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse | BlockSparse) -> tuple[Array, Array]:
-    """Mean score over the keys that a row does not keep, (..., G, R, n_q), and whether there are any."""
+def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse | BlockSparse, dropped: Complement) -> Array:
+    """Mean score over the keys that a row does not keep, (..., G, R, n_q); minus infinity where it keeps all."""
     xp = array_namespace(problem.q)
-    dropped = problem.n_k - kernel.kept_per_row()
-    # keys are taken around their mean, which gives the same scores and cancels less
-    centre = xp.mean(problem.keys, axis=-2, keepdims=True)
-    centred = problem.keys - centre
     queries = problem.scaled_queries
-    total = (queries @ xp.sum(centred, axis=-2, keepdims=True).mT)[..., 0]
-    rest = total - kernel.row_sums(kernel.sampled(queries, centred))
-    mean = (queries @ centre.mT)[..., 0] + rest / xp.maximum(dropped, xp.ones_like(dropped))
-    return mean, xp.broadcast_to(dropped > 0, mean.shape)
+    count = problem.n_k - kernel.kept_per_row()
+    mean_key = (dropped @ problem.keys) / xp.maximum(count, xp.ones_like(count))[..., None]
+    mean = xp.vecdot(queries, xp.broadcast_to(mean_key, queries.shape))
+    return xp.where(count > 0, mean, -float("inf"))

@@ -37,7 +37,9 @@ class SparsePlus(JointMethod):
 
     Notes
     -----
-    Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns.
+    Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns. The far
+    field is a product, from which kept places are subtracted, not left out: what is small beside its entries there,
+    times their values, is lost to rounding. ``MeanResidual`` has a far field that leaves them out.
     """
 
     method: AttentionMethod = field(default_factory=SlidingWindow)

@@ -11,7 +11,8 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.mean_residual import MeanResidual
+from tnattn.attention.wrappers.mean_residual import MeanResidual, _mean_dropped_score
+from tnattn.structured import Complement
 
 
 def problem(*, n_q=30, n_k=40, size=1.0, dtype="float64", as_=np.asarray, **options):
@@ -105,6 +106,36 @@ def test_every_ring_gives_the_same(xp, assert_close):
 def test_a_method_that_is_not_sparse_is_refused():
     with pytest.raises(TypeError, match="gives no sparse kernel"):
         MeanResidual(ValueSampling(3))(problem(), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("sinks", [0, 1], ids=["block", "sink"])
+@pytest.mark.parametrize("size", [1e8, 1e17, 1e30])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_huge_kept_value_leaves_the_dropped_ones_as_they_are(dtype, size, sinks):
+    """A kept key of weight zero, whose value is huge, takes no digit of the mean of the others."""
+    n = 50
+    q, k, v = np.ones((1, 1, n, 1), dtype), np.zeros((1, 1, n, 1), dtype), np.ones((1, 1, n, 1), dtype)
+    k[..., 20, 0], v[..., 20, 0] = -2000.0, size  # exp(-2000) is zero
+    target = AttentionProblem(q, k, v, scale=1.0)
+    output = MeanResidual(SlidingWindow(3, sinks=sinks))(target).output[0, 0, :, 0]
+    np.testing.assert_allclose(output[[19, 20, 21]], 1.0, rtol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("inner", [SlidingWindow(3), TopK(49)], ids=repr)
+def test_a_huge_kept_key_leaves_the_mean_dropped_score_as_it_is(inner):
+    target = problem(n_k=50, n_q=50)
+    k = target.k.copy()
+    k[..., 20, :] *= 1e17
+    loud = AttentionProblem(target.q, k, target.v)
+    kept = inner(loud).kernel
+    pattern = kept.with_values(np.ones_like(kept.values)).to_dense() > 0
+    scores = loud.dense_scores().reshape(pattern.shape)
+    quiet = pattern[..., 20]
+    mean = np.where(pattern, 0, scores).sum(-1) / (~pattern).sum(-1)
+    found = MeanResidual(inner)(loud)
+    shift = _mean_dropped_score(loud, kept, Complement(kept))
+    np.testing.assert_allclose(shift[quiet], mean[quiet], rtol=1e-9, atol=1e-12)
+    assert found.bad_rows.sum() == 0
 
 
 def test_masks_and_softcaps_are_refused():

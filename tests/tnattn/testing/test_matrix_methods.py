@@ -16,8 +16,11 @@ from tnattn.randnla.qb import QBResult
 from tnattn.randnla.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.scaling import Unit
 from tnattn.structured.low_rank import LowRank
-from tnattn.testing import MATRIX_LAWS, ConformanceError, check_matrix_method, matrix_accuracy
-from tnattn.testing.matrix_robustness import sparse_forms
+from tnattn.testing import ConformanceError
+from tnattn.testing.matrix_accuracy import ACCURACY
+from tnattn.testing.matrix_arguments import ARGUMENTS
+from tnattn.testing.matrix_methods import MATRIX_LAWS, check_matrix_method
+from tnattn.testing.matrix_robustness import ROBUSTNESS, sparse_forms
 from tnattn.testing.matrix_trial import MatrixTrial
 
 
@@ -318,7 +321,8 @@ def test_a_law_that_does_not_exist_is_named():
         check_matrix_method(Honest(), laws=["P1"])
     with pytest.raises(TypeError, match="must be an instance of MatrixMethod"):
         check_matrix_method(Honest)
-    assert set(matrix_accuracy.ACCURACY) <= set(MATRIX_LAWS)
+    assert MATRIX_LAWS == ACCURACY | ARGUMENTS | ROBUSTNESS
+    assert set(BREAKERS) == set(MATRIX_LAWS)
 
 
 @pytest.mark.parametrize("domain", ["any", "symmetric", "semidefinite"])
