@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/singular_values.py": (),
     "tnattn/eigenvalues.py": ("tests/tnattn/test_singular_values.py",),
     "tnattn/linalg.py": (),
-    "tnattn/randnla/scaling.py": ("tests/tnattn/randnla/test_base.py",),
+    "tnattn/randnla/scaling.py": ("tests/tnattn/randnla/test_units.py",),
     "tnattn/randnla/tolerance.py": (),
     "tnattn/randnla/range_finder.py": (),
     "tnattn/decomposition/scaling.py": (),
