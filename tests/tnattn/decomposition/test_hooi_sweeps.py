@@ -160,6 +160,16 @@ def test_the_mode_that_shrinks_most_is_projected_first(monkeypatch, others, mode
     np.testing.assert_array_equal(result, x[:, *(slice(r if j in others else None) for j, r in enumerate((3, 1, 2)))])
 
 
+def test_a_long_mode_that_keeps_most_of_its_length_is_projected_last(monkeypatch):
+    seen, plain = [], hooi.mode_product
+    monkeypatch.setattr(
+        hooi, "mode_product", lambda t, a, mode, order: seen.append(mode) or plain(t, a, mode, order=order)
+    )
+    bases = [np.stack([np.eye(n)[:, :r]] * 2) for n, r in ((4, 1), (8, 7), (6, 3))]
+    projected_on(drawn((2, 4, 8, 6)), bases, (0, 1, 2))
+    assert seen == [0, 2, 1]
+
+
 def test_two_projections_of_the_whole_tensor_make_a_sweep(monkeypatch):
     sizes, plain = [], hooi.mode_product
     monkeypatch.setattr(
