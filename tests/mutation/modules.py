@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/norms.py": (),
     "tnattn/lapack.py": ("tests/tnattn/test_lapack_elimination.py",),
     "tnattn/triangular.py": (),
-    "tnattn/orthonormal.py": (),
+    "tnattn/orthonormal.py": ("tests/tnattn/test_orthonormal_device.py",),
     "tnattn/singular_values.py": (),
     "tnattn/eigenvalues.py": ("tests/tnattn/test_singular_values.py",),
     "tnattn/linalg.py": (),

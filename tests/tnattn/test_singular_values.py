@@ -228,7 +228,7 @@ def test_a_gram_matrix_decides_down_to_the_root_of_the_root_of_rounding(monkeypa
     spectrum[keep - 1 :] = share * np.finfo(float).eps ** 0.25 if keep > 1 else 1.0
     made = calls(monkeypatch, "small_svd")
     stack = np.stack([prescribed(120, 100, np.ones(100)), prescribed(120, 100, spectrum, seed=7)]).astype(dtype)
-    leading_svd(stack, keep=keep)
+    leading_svd(16 * stack, keep=keep)
     assert bool(made) == (whole and keep > 1)
 
 
@@ -257,6 +257,22 @@ def test_leading_triples_of_wide_matrices_are_those_of_the_whole_decomposition(x
     assert max(departure(u), departure(to_host(vt).mT)) <= 200 * eps
     best = (left[..., :6] * values[:, None, :6]) @ right[:, :6]
     assert np.abs(dense(u, s, vt) - best).max() <= 5e3 * eps * 4
+
+
+def test_left_vectors_down_to_the_guard_are_orthonormal_to_rounding():
+    """Quotients by values s would lose (s_1 / s)^2 eps: eight digits at the last of these."""
+    spectrum = np.concatenate([[1.0, 1e-2, 3e-4], np.full(97, 1e-9)])
+    u, s, vt = leading_svd(prescribed(120, 100, spectrum), keep=3)
+    np.testing.assert_allclose(s, spectrum[:3], rtol=1e-10)
+    assert max(departure(u), departure(vt.T)) <= 200 * np.finfo(float).eps
+
+
+def test_a_zero_column_does_not_spend_the_whole_decomposition(monkeypatch):
+    made = calls(monkeypatch, "small_svd")
+    a = prescribed(120, 100, np.ones(100))
+    a[:, 7] = 0
+    leading_svd(a, keep=2)
+    assert made == []
 
 
 def test_the_number_of_triples_is_given_by_name():
