@@ -201,6 +201,7 @@ def test_no_more_columns_than_the_matrix_has_are_used():
 def test_a_basis_has_the_columns_of_the_test_matrix_and_is_orthonormal(finder, shape, columns):
     basis = finder(rng().standard_normal(shape), rng=rng(1))
     assert finder.size == finder.rank + finder.oversampling
+    assert RangeFinder() == RangeFinder(rank=16, oversampling=10, power_iterations=2, sketch=Gaussian())
     assert basis.shape == (*shape[:-1], columns)
     np.testing.assert_allclose(basis.mT @ basis, np.broadcast_to(np.eye(columns), (*shape[:-2], columns, columns)),
                                atol=1e-13)  # fmt: skip

@@ -89,6 +89,13 @@ def test_one_large_matrix_of_a_stack_is_found_whatever_the_others_are():
     assert unit_of(np.zeros((3, 2, 2))) is None
 
 
+def test_a_matrix_is_judged_by_its_own_entries_and_not_by_their_number_or_by_its_neighbours():
+    small = np.ldexp(np.ones((4, 4)), -31)
+    assert unit_of(small[None]).exponent.tolist() == [-32.0]
+    assert unit_of(np.stack([small, np.ones((4, 4))])).exponent.tolist() == [-32.0, 0.0]
+    assert unit_of(np.stack([np.ldexp(small, -9), np.ones((4, 4))])[:, None]).exponent.tolist() == [[-40.0], [0.0]]
+
+
 def test_sparse_matrices_are_copied_and_those_without_entries_have_no_unit():
     a = scipy.sparse.csr_array(np.ldexp(np.array([[0.0, 3.0], [1.0, 0.0]]), 100))
     before = a.toarray()
@@ -195,5 +202,9 @@ def test_zero_is_the_answer_for_an_operator_that_gives_zero(side):
     factors = [np.ones((3, 1)), np.ones((1, 3))]
     factors[side] = factors[side] * 0
     require_resolved_size(LowRank(*factors), column(np.zeros((3, 1))))
-    with pytest.raises(ValueError, match="outside"):
-        require_resolved_size(LowRank(*factors), column(np.full((3, 1), 1e-200)))
+    for row in range(3):  # one row that is not zero is enough
+        with pytest.raises(ValueError, match="outside"):
+            require_resolved_size(LowRank(*factors), column(1e-200 * np.eye(3)[:, row : row + 1]))
+    wide = Sparse(np.full((3, 1), 1e-200), np.zeros((3, 1), int), 5)
+    with pytest.raises(ValueError, match=r"the \(3, 5\) operator has a norm outside"):
+        require_resolved_size(LowRank(np.zeros((3, 1)), np.ones((1, 5))), wide)
