@@ -177,6 +177,18 @@ def test_a_block_that_keeps_a_tenth_of_the_basis_is_factorised_with_it(monkeypat
     assert np.abs(basis.T @ new).max() <= 1e-14
 
 
+def test_a_new_block_is_projected_twice_and_factorised_alone(monkeypatch):
+    """In whatever direction it starts: most of it may lie in the basis."""
+    basis = bases(40, 3)
+    made = counted(monkeypatch, orthonormal, "orthonormalise")
+    for block in (normal(40, 2, seed=1), basis @ normal(3, 2) + 0.01 * normal(40, 2, seed=1)):
+        made.clear()
+        new = extend_basis(basis, block)
+        assert [arguments[0].shape for arguments, _ in made] == [(40, 2)]
+        joined = np.concatenate([basis, new], axis=-1)
+        assert np.linalg.norm(block - joined @ (joined.T @ block)) <= 1e-14 * np.linalg.norm(block) * 10
+
+
 def test_a_full_basis_has_room_for_nothing():
     assert extend_basis(np.eye(3), np.zeros((3, 0))).shape == (3, 0)
     with pytest.raises(ValueError, match="no room for 1 more columns in dimension 3; give a block of at most 0"):
