@@ -195,3 +195,5 @@ def test_a_full_basis_has_room_for_nothing():
         extend_basis(np.eye(3), np.ones((3, 1)))
     with pytest.raises(ValueError, match=r"a \(2, 3, 4\) has more columns than rows; 4 columns .* dimension 3"):
         orthonormalise(np.ones((2, 3, 4)))
+    with pytest.raises(ValueError, match=r"a \(2, 3, 4\) has more columns than rows"):
+        near_orthonormal(np.ones((2, 3, 4)))
