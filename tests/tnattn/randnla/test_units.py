@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 from typing import ClassVar
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 import scipy.sparse
@@ -96,6 +97,12 @@ def test_a_matrix_is_judged_by_its_own_entries_and_not_by_their_number_or_by_its
     assert unit_of(np.stack([np.ldexp(small, -9), np.ones((4, 4))])[:, None]).exponent.tolist() == [[-40.0], [0.0]]
 
 
+@pytest.mark.parametrize("power", [-28, -14, 0, 14, 25])
+def test_one_pass_settles_what_is_harmless(monkeypatch, power):
+    monkeypatch.setattr(array_api_compat.numpy, "max", None)
+    assert unit_of(np.ldexp(np.ones((2, 4, 4)), power)) is None
+
+
 def test_sparse_matrices_are_copied_and_those_without_entries_have_no_unit():
     a = scipy.sparse.csr_array(np.ldexp(np.array([[0.0, 3.0], [1.0, 0.0]]), 100))
     before = a.toarray()
@@ -145,8 +152,8 @@ class Train:
 
 def test_fields_scale_with_their_degrees_and_the_last_core_carries_the_scale():
     one = np.ones((1, 2))
-    made = restored(Train((one, one, one), one, None, one), Unit(np.asarray(6.0)))
-    assert [float(core[0, 0]) for core in made.cores] == [1.0, 1.0, 64.0]
+    made = restored(Train((one, 2 * one, 3 * one), one, None, one), Unit(np.asarray(6.0)))
+    assert [float(core[0, 0]) for core in made.cores] == [1.0, 2.0, 192.0]
     assert (made.energy == 4096).all()
     assert made.error is None
     assert made.ratio is one
