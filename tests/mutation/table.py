@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "mutants.md"
-HEAD = "| module | tests | killed | survived | share killed |\n|---|---|---|---|---|"
+HEAD = "| module | tests | tried | killed | survived | share killed |\n|---|---|---|---|---|---|"
+NOT_SAMPLED = "not sampled"  # what a session notes beside a mutation that a sample left out
 COLUMNS = "| line | in | original | mutant | reason |\n|---|---|---|---|---|"
 
 
@@ -31,18 +32,26 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A module, its tests, the number of mutants that these notice, and the others."""
+    """A module, its tests, the number of mutants that these notice, the others, and those that no run tried."""
 
     module: str
     tests: tuple[str, ...]
     killed: int
     survivors: tuple[Survivor, ...]
+    untried: int = 0
+
+    @property
+    def tried(self) -> str:
+        """All mutants of the module, or how many of how many."""
+        tried = self.killed + len(self.survivors)
+        return f"{tried} of {tried + self.untried}, sampled" if self.untried else f"all {tried}"
 
 
 def outcome(module: str, tests: Iterable[str], completed: Iterable[tuple[Any, Any]]) -> Outcome:
     """Return the outcome of a session; mutations that were not tried do not count."""
-    killed, survivors = 0, []
+    killed, untried, survivors = 0, 0, []
     for item, result in completed:
+        untried += result.output == NOT_SAMPLED
         verdict = str(getattr(result.test_outcome, "value", result.test_outcome))
         if verdict in ("killed", "incompetent"):
             killed += 1
@@ -50,7 +59,7 @@ def outcome(module: str, tests: Iterable[str], completed: Iterable[tuple[Any, An
             mutation = item.mutations[0]
             original, mutant = _lines(result.diff or "")
             survivors.append(Survivor(mutation.start_pos[0], mutation.definition_name or "module", original, mutant))
-    return Outcome(module, tuple(tests), killed, tuple(sorted(survivors)))
+    return Outcome(module, tuple(tests), killed, tuple(sorted(survivors)), untried)
 
 
 def _lines(diff: str) -> tuple[str, str]:
@@ -61,24 +70,24 @@ def _lines(diff: str) -> tuple[str, str]:
     return " ".join(before), " ".join(after)
 
 
-def write(new: Outcome, path: Path = RESULTS) -> None:
+def write(new: Outcome, machine: str, path: Path = RESULTS) -> None:
     """Put a module's outcome into the table; the other modules stay, and so do the reasons that were written there."""
     known = read(path)
     reasons = (
         {survivor.name: survivor.reason for survivor in known[new.module].survivors} if new.module in known else {}
     )
     kept = tuple(Survivor(s.line, s.place, s.original, s.mutant, reasons.get(s.name, "")) for s in new.survivors)
-    known[new.module] = Outcome(new.module, new.tests, new.killed, kept)
+    known[new.module] = Outcome(new.module, new.tests, new.killed, kept, new.untried)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(known.values()), encoding="utf-8")
+    path.write_text(render(known.values(), machine), encoding="utf-8")
 
 
-def render(outcomes: Iterable[Outcome]) -> str:
-    """Return the page."""
+def render(outcomes: Iterable[Outcome], machine: str) -> str:
+    """Return the page; the machine is that of the last run."""
     found = sorted(outcomes, key=lambda o: o.module)
-    rows = [_row(o.module, ", ".join(o.tests), o.killed, len(o.survivors)) for o in found]
-    total = _row("all", "", sum(o.killed for o in found), sum(len(o.survivors) for o in found))
-    parts = ["# Mutants\n", "\n".join([HEAD, *rows, total])]
+    rows = [_row(o.module, ", ".join(o.tests), o.tried, o.killed, len(o.survivors)) for o in found]
+    total = _row("all", "", "", sum(o.killed for o in found), sum(len(o.survivors) for o in found))
+    parts = ["# Mutants\n", f"{machine}\n", "\n".join([HEAD, *rows, total])]
     for o in found:
         if o.survivors:
             lines = [
@@ -89,9 +98,9 @@ def render(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(parts)
 
 
-def _row(module: str, tests: str, killed: int, survived: int) -> str:
+def _row(module: str, tests: str, tried: str, killed: int, survived: int) -> str:
     share = f"{killed / (killed + survived):.1%}" if killed + survived else "-"
-    return f"| {module} | {tests} | {killed} | {survived} | {share} |"
+    return f"| {module} | {tests} | {tried} | {killed} | {survived} | {share} |"
 
 
 def _code(text: str) -> str:
@@ -111,9 +120,11 @@ def read(path: Path = RESULTS) -> dict[str, Outcome]:
     found = {}
     for line in text.split("\n## ")[0].splitlines():
         cells_of = _cells(line)
-        if len(cells_of) == 5 and cells_of[2].isdigit() and cells_of[0] != "all":
-            module, tests = cells_of[0], tuple(filter(None, cells_of[1].split(", ")))
-            found[module] = Outcome(module, tests, int(cells_of[2]), tuple(survivors.get(module, ())))
+        if len(cells_of) == 6 and cells_of[3].isdigit() and cells_of[0] != "all":
+            module, tests, tried, killed = cells_of[0], tuple(filter(None, cells_of[1].split(", "))), *cells_of[2:4]
+            sampled = re.match(r"(\d+) of (\d+)", tried)
+            untried = int(sampled[2]) - int(sampled[1]) if sampled else 0
+            found[module] = Outcome(module, tests, int(killed), tuple(survivors.get(module, ())), untried)
     return found
 
 

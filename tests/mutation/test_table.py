@@ -33,7 +33,12 @@ def completed(*verdicts):
     """Sessions as the library gives them: an item with its mutation, and a result."""
     mutation = SimpleNamespace(start_pos=(4, 12), definition_name="f")
     item = SimpleNamespace(mutations=(mutation,))
-    return [(item, SimpleNamespace(test_outcome=SimpleNamespace(value=v), diff=DIFF)) for v in verdicts]
+    return [(item, SimpleNamespace(test_outcome=SimpleNamespace(value=v), diff=DIFF, output="")) for v in verdicts]
+
+
+def left_out(reason):
+    """A mutation that was not tried."""
+    return None, SimpleNamespace(test_outcome=None, diff=None, output=reason)
 
 
 def test_killed_and_surviving_mutants_are_counted_and_skipped_ones_are_not(table):
@@ -45,17 +50,27 @@ def test_killed_and_surviving_mutants_are_counted_and_skipped_ones_are_not(table
 
 def test_a_page_is_read_back(table, tmp_path):
     made = table.outcome("tnattn/linalg.py", ["t.py", "u.py"], completed("killed", "survived"))
-    table.write(made, tmp_path / "mutants.md")
+    table.write(made, "a machine", tmp_path / "mutants.md")
+    assert "\na machine\n" in (tmp_path / "mutants.md").read_text()
+    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg.py": made}
+
+
+def test_a_sample_is_said_to_be_one(table, tmp_path):
+    tried = [*completed("killed", "survived"), left_out("not sampled"), left_out("not chosen")]
+    made = table.outcome("tnattn/linalg.py", ["t.py"], tried)
+    assert (made.tried, made.untried) == ("2 of 3, sampled", 1)
+    assert table.outcome("tnattn/linalg.py", ["t.py"], tried[:2]).tried == "all 2"
+    table.write(made, "a machine", tmp_path / "mutants.md")
     assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg.py": made}
 
 
 def test_reasons_and_other_modules_survive_the_next_run(table, tmp_path):
     page = tmp_path / "mutants.md"
     made = table.outcome("tnattn/linalg.py", ["t.py"], completed("killed", "survived"))
-    table.write(made, page)
+    table.write(made, "a machine", page)
     page.write_text(page.read_text().replace("`return a & b` |  |", "`return a & b` | the same |"))
-    table.write(table.outcome("theory/verdict.py", ["v.py"], completed("killed")), page)
-    table.write(made, page)
+    table.write(table.outcome("theory/verdict.py", ["v.py"], completed("killed")), "a machine", page)
+    table.write(made, "a machine", page)
     found = table.read(page)
     assert set(found) == {"tnattn/linalg.py", "theory/verdict.py"}
     assert found["tnattn/linalg.py"].survivors[0].reason == "the same"

@@ -265,7 +265,7 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     return _Step(back(order, width), back(lower, width, width), back(gained, 1), back(spent, size), bool(xp.all(used)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _ArrayEntries:
     """The entries of a stack of symmetric matrices held as one array."""
 
