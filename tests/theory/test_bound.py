@@ -83,6 +83,11 @@ def test_scaling_changes_the_right_hand_side_and_not_the_left() -> None:
     assert (prediction.observed, prediction.value) == (2.0, 0.75)
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 2.0])
+def test_a_prediction_is_scaled_by_any_factor(factor: float) -> None:
+    assert prior(Method(), np.eye(4)).scaled(factor).value == 4.0 * factor
+
+
 def test_another_class_violates_the_first_hypothesis() -> None:
     with pytest.raises(HypothesisViolated, match="the method is a Method"):
         prior("method", np.eye(4))

@@ -32,9 +32,10 @@ def test_verdicts_read_as_the_vocabulary():
     assert f"{Verdict.NOT_CONTRADICTED}" == "not contradicted"
 
 
-def test_a_p_value_outside_the_unit_interval_is_refused():
+@pytest.mark.parametrize("p_value", [-0.5, 1.5, float("nan")])
+def test_a_p_value_outside_the_unit_interval_is_refused(p_value):
     with pytest.raises(ValueError, match="p_value"):
-        Judgement(Verdict.REFUTED, 1.5, "")
+        Judgement(Verdict.REFUTED, p_value, "")
 
 
 def test_vacuous_is_decided_per_problem():

@@ -46,3 +46,28 @@ def test_products_are_formed_in_the_dtype_of_the_matrix():
     for found, expected in ((matrix @ x, 2048.0), (matrix.mT @ np.ones((2, 1), "f2"), 2.0), (matrix.to_dense(), 1.0)):
         assert dtype_name(found.dtype) == "float16"
         np.testing.assert_array_equal(found, expected)
+
+
+def test_entries_are_not_checked_again():
+    given = problem("f2")
+    q = np.full_like(given.q, np.inf)
+    wide = widened_problem(AttentionProblem(q, given.k, given.v, check_finite=False))
+    assert np.isinf(wide.q).all()
+
+
+def test_arrays_of_the_dtype_that_is_asked_for_are_not_copied():
+    entries, asked = np.ones((2, 3), "f4"), []
+
+    class Recording(Dense):
+        def _matmul(self, x):
+            asked.append(x)
+            return super()._matmul(x)
+
+    matrix, x = InDtype(Recording(entries), np.dtype("f4")), np.ones((3, 1), "f4")
+    assert np.shares_memory(matrix.like, entries)
+    assert (matrix @ x).dtype == np.float32
+    assert np.shares_memory(asked[0], x)
+
+
+def test_a_matrix_is_shown_by_its_class_and_shape():
+    assert repr(InDtype(Dense(np.ones((2, 3), "f4")), np.dtype("f2"))) == "InDtype(2, 3)"
