@@ -1,5 +1,7 @@
 """Validation of queries, keys and values: each refusal names the argument and the cure."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -123,9 +125,8 @@ def test_queries_that_fit(q, k):
     ],
 )
 def test_queries_that_do_not_fit(q, k, words):
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         require_query_shape(np.ones(q), np.ones(k))
-    assert str(refused.value) == words
 
 
 @pytest.mark.parametrize("other", ["q", "k", "v"])
