@@ -48,3 +48,10 @@ def test_rounding_of_a_perfect_power_law_is_no_evidence(rate):
     assert judged.verdict is Verdict.CONSISTENT
     assert judged.p_value > 0.1
     assert judge_rate(SIZES, SIZES**rate, rate + 1e-9, LEVEL).verdict is Verdict.INCONSISTENT
+
+
+@pytest.mark.parametrize("rate", [1e-13, -1e-12, 0.5, 4.0])
+def test_equal_errors_are_told_from_a_rate_by_a_thousand_rounding_units(rate):
+    t = abs(rate) / (1000 * 2.0**-52 * max(1.0, abs(rate)))
+    judged = judge_rate(SIZES, np.full((2, 4), 2.0), rate, LEVEL)
+    assert judged.p_value == pytest.approx(2 * float(stats.t.sf(t, 6)), rel=1e-9)
