@@ -205,3 +205,9 @@ def test_the_detail_of_an_identity():
     x = np.random.default_rng(44).gamma(100.0, 0.01, (500, 2))
     assert judge_exact_expectation(x, 1.0, LEVEL, margin=0.06).detail.endswith("asymptotically equal within 6%")
     assert judge_exact_expectation(x, [1.0, 1.2], LEVEL, spread=9.0).detail.endswith("not yet equal within 5%")
+
+
+def test_one_undecided_problem_keeps_a_lower_bound_from_support():
+    x = np.random.default_rng(46).uniform(0.5, 1.5, (300, 2))
+    assert judge_lower_expectation(x, [0.3, 0.3], None, LEVEL).verdict is Verdict.SUPPORTED
+    assert judge_lower_expectation(x, [0.3, 1.0], None, LEVEL).verdict is Verdict.NOT_CONTRADICTED
