@@ -18,9 +18,9 @@ LEVEL = 1e-3
 
 
 def test_the_largest_violation_is_shown_and_not_the_largest_ratio():
-    judged = judge_deterministic([10.0, 0.0, 3.5], [7.0, 0.0, 1.0], 0.5)
+    judged = judge_deterministic([10.0, 3.5, 0.02, 0.0], [9.4, 1.0, 0.001, 0.0], 0.5)
     assert judged.p_value == 0
-    assert judged.detail == "2 of 3 instances violate it: left 10, right 7, slack 0.5 at (0,)"
+    assert judged.detail == "2 of 4 instances violate it: left 3.5, right 1, slack 0.5 at (1,)"
 
 
 @pytest.mark.parametrize(
@@ -211,3 +211,9 @@ def test_one_undecided_problem_keeps_a_lower_bound_from_support():
     x = np.random.default_rng(46).uniform(0.5, 1.5, (300, 2))
     assert judge_lower_expectation(x, [0.3, 0.3], None, LEVEL).verdict is Verdict.SUPPORTED
     assert judge_lower_expectation(x, [0.3, 1.0], None, LEVEL).verdict is Verdict.NOT_CONTRADICTED
+
+
+def test_a_p_value_at_the_level_refutes():
+    """One failure in one trial has probability 1/2 if the claim of 1/2 is true."""
+    judged = judge_probability(np.array([True]), 0.5, 0.5)
+    assert (judged.verdict, judged.p_value) == (Verdict.REFUTED, 0.5)
