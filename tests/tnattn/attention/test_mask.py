@@ -165,3 +165,8 @@ def test_biases_may_add_up_to_the_end_of_the_range():
     both.validate((), 1, 2, 3)
     with pytest.raises(ValueError, match="add up to as much as"):
         (both & Bias(np.full((2, 3), most / 4))).validate((), 1, 2, 3, like=np.ones(1))
+
+
+def test_a_conjunction_leaves_alignment_to_its_parts():
+    assert not Conjunction.aligned
+    (Padding(3) & Bias(np.zeros((5, 3)))).validate((), 1, 5, 3)
