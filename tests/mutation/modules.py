@@ -22,7 +22,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{ATTENTION}/key_relations.py": (),
     f"{ATTENTION}/mask_arrays.py": (),
     f"{ATTENTION}/mask.py": (),
-    f"{ATTENTION}/masks.py": (),
+    f"{ATTENTION}/masks.py": (f"{TESTS}/test_mask.py",),
     f"{ATTENTION}/window_sums.py": (),
     f"{ATTENTION}/validation.py": (),
     f"{ATTENTION}/problem.py": (),

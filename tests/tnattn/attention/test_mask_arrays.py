@@ -147,3 +147,11 @@ def test_batched_heads_split_into_groups():
 
 def test_places_agree_on_the_host():
     require_same_place("bias", np.zeros(1), np.zeros(1))
+
+
+def test_two_queries_pick_entries_of_their_own():
+    array = np.arange(14.0).reshape(2, 7)
+    i, j = np.array([[0], [1]]), np.array([[6, 0, 2], [1, 5, 3]])
+    np.testing.assert_array_equal(pick(array, i, j), [[6, 0, 2], [8, 12, 10]])
+    np.testing.assert_array_equal(pick(array, i, j[:1]), [[6, 0, 2], [13, 7, 9]])
+    np.testing.assert_array_equal(pick(array[:, :2], i, np.array([[1, 0]])), [[1, 0], [8, 7]])

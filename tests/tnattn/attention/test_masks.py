@@ -166,3 +166,17 @@ def test_grouped_entries_have_an_axis_of_groups():
     assert Causal().grouped(2) == Causal()
     both = (Bias(np.zeros((6, 2, 3))) & Causal()).grouped(2)
     assert both.parts[0].bias.shape == (2, 3, 2, 3)
+
+
+def test_masks_may_be_validated_without_scores():
+    for mask in (Bias(np.zeros((N_Q, N_K))), Explicit(np.ones((N_Q, N_K), bool)), Padding(np.array([1, 2]))):
+        mask.validate((2,), 4, N_Q, N_K)
+
+
+@pytest.mark.parametrize("name", ["bias", "allowed", "lengths"])
+def test_with_scores_a_mask_must_be_of_their_library(name):
+    strict = pytest.importorskip("array_api_strict")
+    masks = {"bias": Bias(np.zeros((N_Q, N_K))), "allowed": Explicit(np.ones((N_Q, N_K), bool))}
+    masks["lengths"] = Padding(np.array([1, 2]))
+    with pytest.raises(TypeError, match=f"{name} of the mask and q belong to different libraries"):
+        masks[name].validate((2,), 4, N_Q, N_K, like=strict.zeros(1))
