@@ -4,6 +4,7 @@
     python tests/mutation/run.py tnattn/linalg.py      one module, the others' lines of the table stay
     python tests/mutation/run.py --jobs 2 --sample 40  two at a time, 40 mutants of each module at random
     python tests/mutation/run.py --survivors MODULE    after tests were added: only what survived is tried again
+    ... --survivors --rings strict,cupy-standin MODULE code that NumPy arrays never reach, by the tests that reach it
 
 Nothing in this folder is changed: every worker mutates a copy. Sessions are kept in .mutants/, so that an interrupted
 run continues, and a sample grows; a session begins anew when the module or one of its tests has changed. With
@@ -49,9 +50,9 @@ SESSIONS = ROOT / ".mutants"
 COPIED = ("tnattn", "theory", "tests", "examples", "pyproject.toml", "README.md")
 
 
-def command(tests: list[str]) -> str:
-    """Return the test command: one process, the first failure ends it, the ring of NumPy only."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--rings", "numpy"]
+def command(tests: list[str], rings: str = "numpy") -> str:
+    """Return the test command: one process, the first failure ends it, the ring of NumPy unless others are named."""
+    words = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--rings", rings]
     return shlex.join([*words, "-m", "not gpu and not slow", *tests])
 
 
@@ -145,21 +146,21 @@ def _try(task: tuple[WorkItem, str, float]) -> tuple[str, WorkResult]:
     return item.job_id, cosmic_ray.mutating.mutate_and_test(item.mutations, tests, timeout)
 
 
-def baseline(folder: Path, tests: list[str]) -> float:
+def baseline(folder: Path, tests: list[str], rings: str) -> float:
     """Run the tests of an unchanged module and return the seconds; they must pass, and leave compiled files behind."""
     for _ in range(2):
         start = time.monotonic()
-        words = shlex.split(command(tests))
+        words = shlex.split(command(tests, rings))
         done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"the tests fail without any mutation:\n{done.stdout[-2000:]}")
     return time.monotonic() - start
 
 
-def mutate(module: str, copies: list[Path], sample: int | None, survivors: bool) -> table.Outcome:
+def mutate(module: str, copies: list[Path], sample: int | None, survivors: bool, rings: str = "numpy") -> table.Outcome:
     """Try the mutations of a module that its session has not tried yet."""
     tests = tests_of(module, ROOT)
-    seconds = baseline(copies[0], tests)
+    seconds = baseline(copies[0], tests, rings)
     path = session_of(module, tests)
     path.parent.mkdir(exist_ok=True)
     again = set(inherit(path)) if survivors else set()
@@ -171,7 +172,7 @@ def mutate(module: str, copies: list[Path], sample: int | None, survivors: bool)
         pending = [*db.pending_work_items, *(item for item in db.work_items if item.job_id in again)]
         print(f"{module}: {len(pending)} mutants, about {seconds:.1f} s each at most", flush=True)
         start = time.monotonic()
-        for job, result in _results(pending, command(tests), 5 * seconds + 10, copies):
+        for job, result in _results(pending, command(tests, rings), 5 * seconds + 10, copies):
             db.set_result(job, result)
         spent = (time.monotonic() - start) / max(1, len(pending))
         made = table.outcome(module, tests, db.completed_work_items)
@@ -213,6 +214,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("modules", nargs="*", default=[], help="paths such as tnattn/linalg.py")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--survivors", action="store_true", help="try only what survived before tests were added")
+    parser.add_argument("--rings", default="numpy", help="array libraries whose tests run, as pytest names them")
     parser.add_argument("--sample", type=int, help="mutants per module, at random; all by default")
     given = parser.parse_args(words)
     if unknown := [module for module in given.modules if module not in MODULES]:
@@ -222,7 +224,7 @@ def main(words: list[str]) -> int:
     copies = [copy_tree() for _ in range(max(1, given.jobs))]
     try:
         for module in given.modules or MODULES:
-            made = mutate(module, copies, given.sample, given.survivors)
+            made = mutate(module, copies, given.sample, given.survivors, given.rings)
             table.write(made, machine())  # after every module, since a run takes hours
     finally:
         for folder in copies:

@@ -155,3 +155,15 @@ def test_two_queries_pick_entries_of_their_own():
     np.testing.assert_array_equal(pick(array, i, j), [[6, 0, 2], [8, 12, 10]])
     np.testing.assert_array_equal(pick(array, i, j[:1]), [[6, 0, 2], [13, 7, 9]])
     np.testing.assert_array_equal(pick(array[:, :2], i, np.array([[1, 0]])), [[1, 0], [8, 7]])
+
+
+def test_entries_of_a_list_of_pairs():
+    array = np.arange(14.0).reshape(2, 7)
+    np.testing.assert_array_equal(pick(array, np.array([[0, 1, 1]]), np.array([[6, 0, 2]])), [[6, 7, 9]])
+    np.testing.assert_array_equal(pick(array, np.array([[1, 0], [0, 1]]), np.array([[3, 4]])), [[10, 4], [3, 11]])
+
+
+def test_arrays_of_two_libraries_have_no_place_in_common():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="bias of the mask and q belong to different libraries"):
+        require_same_place("bias", np.zeros(1), strict.zeros(1))
