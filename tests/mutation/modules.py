@@ -25,7 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{ATTENTION}/masks.py": (f"{TESTS}/test_mask.py",),
     f"{ATTENTION}/window_sums.py": (),
     f"{ATTENTION}/validation.py": (),
-    f"{ATTENTION}/problem.py": (),
+    f"{ATTENTION}/problem.py": (f"{TESTS}/test_problem_parts.py",),
     f"{ATTENTION}/cost.py": (),
     f"{ATTENTION}/summary.py": (),
     f"{ATTENTION}/wrappers/causal.py": (),
