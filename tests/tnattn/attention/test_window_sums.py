@@ -60,8 +60,9 @@ def test_an_empty_list_of_windows():
 
 
 def test_windows_of_their_own_in_a_stack_of_stacks():
-    x = np.arange(72.0).reshape(2, 3, 6, 2)
+    x = np.arange(180.0).reshape(2, 3, 6, 5)
     first = np.arange(6).reshape(2, 3, 1)
     found = window_sums(x, first, np.full((2, 3, 1), 6))
     expected = [[x[a, b, first[a, b, 0] :].sum(axis=0) for b in range(3)] for a in range(2)]
+    assert found.shape == (2, 3, 1, 5)
     np.testing.assert_array_equal(found[..., 0, :], expected)
