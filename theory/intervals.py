@@ -220,7 +220,8 @@ def rate_slope(sizes: ArrayLike, errors: ArrayLike, level: float) -> Slope:
     if not (x > 0).all() or not ((y > 0) & np.isfinite(y)).all():
         raise ValueError("sizes and errors must be positive and finite; drop sizes where the method is exact")
     fit = stats.linregress(np.log(np.broadcast_to(x, y.shape)).ravel(), np.log(y).ravel())
-    reach = float(stats.t.isf(_fraction("level", level) / 2.0, y.size - 2) * fit.stderr)
+    spread = 0.0 if y.min() == y.max() else fit.stderr  # equal errors lie on their line; linregress gives NaN
+    reach = float(stats.t.isf(_fraction("level", level) / 2.0, y.size - 2) * spread)
     slope = float(fit.slope)
     return Slope(slope, slope - reach, slope + reach)
 

@@ -22,10 +22,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{ATTENTION}/key_relations.py": (),
     f"{ATTENTION}/mask_arrays.py": (),
     f"{ATTENTION}/mask.py": (),
-    f"{ATTENTION}/masks.py": (),
+    f"{ATTENTION}/masks.py": (f"{TESTS}/test_mask.py",),
     f"{ATTENTION}/window_sums.py": (),
     f"{ATTENTION}/validation.py": (),
-    f"{ATTENTION}/problem.py": (),
+    f"{ATTENTION}/problem.py": (f"{TESTS}/test_problem_parts.py",),
     f"{ATTENTION}/cost.py": (),
     f"{ATTENTION}/summary.py": (),
     f"{ATTENTION}/wrappers/causal.py": (),
@@ -49,16 +49,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/decomposition/tt_svd.py": TRUNCATIONS,
     "theory/vocabulary.py": ("tests/theory/test_verdict.py",),
     "theory/prediction.py": ("tests/theory/test_bound.py",),
-    "theory/rates.py": ("tests/theory/test_verdict.py",),
-    "theory/decision.py": (),
-    "theory/verdict.py": (),
-    "theory/betting.py": (),
-    "theory/intervals.py": (),
+    "theory/rates.py": (),
+    "theory/decision.py": ("tests/theory/test_decision_values.py",),
+    "theory/verdict.py": ("tests/theory/test_verdict_evidence.py",),
+    "theory/betting.py": ("tests/theory/test_betting_values.py",),
+    "theory/intervals.py": ("tests/theory/test_intervals_values.py",),
 }
 
 
 def tests_of(module: str, root: Path) -> list[str]:
-    """Return the test files of a module: its own where there is one, those named beside it, and the scans.
+    """Return the test files of a module: those named beside it, its own where there is one, and the scans.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def tests_of(module: str, root: Path) -> list[str]:
     """
     path = Path(module)
     own = Path("tests") / path.parent / f"test_{path.stem}.py"
-    found = [*([str(own)] if (root / own).is_file() else []), *MODULES.get(module, ())]
+    found = [*MODULES.get(module, ()), *([str(own)] if (root / own).is_file() else [])]
     if not found:
         raise ValueError(f"{module} has no test file {own}; write it first")
     if missing := [test for test in (*found, *SCANS) if not (root / test).is_file()]:

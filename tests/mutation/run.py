@@ -7,8 +7,9 @@
     ... --survivors --rings strict,cupy-standin MODULE code that NumPy arrays never reach, by the tests that reach it
 
 Nothing in this folder is changed: every worker mutates a copy. Sessions are kept in .mutants/, so that an interrupted
-run continues; a session begins anew when the module or one of its tests has changed. With ``--survivors`` the killed
-of an earlier session of the same module stay killed, which is right where tests were added and none was weakened.
+run continues, and a sample grows; a session begins anew when the module or one of its tests has changed. With
+``--survivors`` the killed of an earlier session of the same module stay killed, which is right where tests were added
+and none was weakened.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def prepare(db: WorkDB, module: str, sample: int | None) -> None:
     every = list(db.work_items)
     wanted = [item.job_id for item in every if _is_chosen(item.mutations[0], places)]
     tried = wanted if sample is None else random.Random(0).sample(wanted, min(sample, len(wanted)))
-    _skip(db, {item.job_id for item in every} - set(wanted), "not chosen")
+    _skip(db, {item.job_id for item in every} - set(wanted), table.NOT_CHOSEN)
     _skip(db, set(wanted) - set(tried), table.NOT_SAMPLED)
 
 
@@ -110,6 +111,15 @@ def _is_chosen(mutation: Any, places: list[Any]) -> bool:
 
 def _skip(db: WorkDB, jobs: set[str], reason: str) -> None:
     db.set_multiple_results(sorted(jobs), WorkResult(output=reason, worker_outcome=WorkerOutcome.SKIPPED))
+
+
+def more(db: WorkDB, sample: int | None) -> set[str]:
+    """Return the jobs that a smaller sample left out and this one, or a complete run, does not."""
+    waiting = sorted(job for job, result in db.results if result.output == table.NOT_SAMPLED)
+    tried = sum(result.output not in (table.NOT_SAMPLED, table.NOT_CHOSEN) for _, result in db.results)
+    tried += len(db.pending_work_items)
+    missing = len(waiting) if sample is None else max(0, sample - tried)
+    return set(random.Random(0).sample(waiting, min(missing, len(waiting))))
 
 
 _copy = Path()
@@ -158,6 +168,7 @@ def mutate(module: str, copies: list[Path], sample: int | None, survivors: bool,
     with use_db(str(path)) as db:
         if fresh:
             prepare(db, module, sample)
+        again |= more(db, sample)
         pending = [*db.pending_work_items, *(item for item in db.work_items if item.job_id in again)]
         print(f"{module}: {len(pending)} mutants, about {seconds:.1f} s each at most", flush=True)
         start = time.monotonic()
@@ -204,7 +215,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--survivors", action="store_true", help="try only what survived before tests were added")
     parser.add_argument("--rings", default="numpy", help="array libraries whose tests run, as pytest names them")
-    parser.add_argument("--sample", type=int, help="mutants per module, at random; a session that exists stays whole")
+    parser.add_argument("--sample", type=int, help="mutants per module, at random; all by default")
     given = parser.parse_args(words)
     if unknown := [module for module in given.modules if module not in MODULES]:
         parser.error(f"no module {', '.join(unknown)}; there are {', '.join(MODULES)}")

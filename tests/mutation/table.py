@@ -10,7 +10,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "mutants.md"
 HEAD = "| module | tests | tried | killed | survived | share killed |\n|---|---|---|---|---|---|"
-NOT_SAMPLED = "not sampled"  # what a session notes beside a mutation that a sample left out
+# what a session notes beside a mutation that a sample left out, or that no run tries
+NOT_SAMPLED, NOT_CHOSEN = "not sampled", "not chosen"
 COLUMNS = "| line | in | original | mutant | reason |\n|---|---|---|---|---|"
 
 

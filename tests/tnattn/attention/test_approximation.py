@@ -448,3 +448,18 @@ def test_pieces_are_compared_by_identity_and_stay_as_they_are():
     assert hash(a) == hash(a)
     with pytest.raises(FrozenInstanceError):
         a.units = "another kernel"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"values": np.ones((2, 1, 4, 2))}, "the kernel has 5 columns and values 4 rows; they must agree"),
+        ({"mass": np.ones((2, 1, 4))}, "the kernel has 5 columns and mass length 4; they must agree"),
+        ({"shift": np.zeros((2, 1, 7))}, "shift has length 7; the kernel has 3 rows"),
+    ],
+)
+def test_parts_of_other_lengths_are_refused(change, words):
+    parts = {"kernel": Dense(np.ones((2, 1, 3, 5))), "shift": np.zeros((2, 1, 3)), "values": np.ones((2, 1, 5, 2))}
+    Approximation(**parts)
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        Approximation(**(parts | change))

@@ -15,6 +15,24 @@ def test_ordinary_numbers_need_no_scaling(xp, size):
     assert column_scaling(xp.asarray(size * X), growth=1e6) is None
 
 
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [
+        (np.ldexp(2 - 2.0**-52, 521), None),
+        (np.ldexp(1.0, 522), 521),
+        (np.ldexp(1.0, -470), None),
+        (np.ldexp(2 - 2.0**-52, -471), 521),
+    ],
+)
+def test_the_ends_of_the_range_that_needs_no_scaling(size, target):
+    """Growth 2^500: up to max / 2^501, and down to 2^(-1022 + 52 + 500), one rounding unit of which is normal."""
+    scaling = column_scaling(np.array([[size]]), growth=2.0**500)
+    if target is None:
+        assert scaling is None
+    else:
+        assert 2.0**target <= scaling.scaled < 2.0 ** (target + 1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("end", ["denormal", "small", "large"])
 def test_scaled_columns_have_room_for_growth_and_come_back(dtype, end):

@@ -132,3 +132,17 @@ def test_a_cost_is_a_value():
     assert {type(x) for x in dataclasses.astuple(cost)} == {float}
     with pytest.raises(dataclasses.FrozenInstanceError):
         cost.flops = 5.0
+
+
+def test_no_build_and_no_state_by_default():
+    assert columns_cost(problem(5, 20), 7).flops == 2 * H * 5 * 7 * (D + E + 1)
+    assert columns_cost(problem(5, 20), 7, build=1.0).state_per_token == 0
+
+
+def test_a_most_of_zero_counts_none_and_one_counts_one():
+    assert admissible_pairs(problem(), most=1) == 20
+
+
+def test_pairs_are_counted_in_double_for_single_precision():
+    x = np.zeros((1, 5000, 1), "f4")
+    assert admissible_pairs(AttentionProblem(x, x, x, mask=masks.Causal())) == 5000 * 5001 // 2

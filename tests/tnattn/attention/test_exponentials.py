@@ -24,6 +24,21 @@ def test_tiles_join_to_the_whole(xp, assert_close, monkeypatch, tile, shared, so
     assert_close(kernel, np.exp(scores - scores.max(-1, keepdims=True)), rtol=0, atol=100 * xp.eps())
 
 
+@pytest.mark.parametrize(("tile", "expected"), [(1, 6 * 9), (10, 6 * 5), (45, 6), (90, 3), (10**6, 1)])
+def test_tiles_are_as_large_as_they_may_be(monkeypatch, tile, expected):
+    """Six heads of 9 queries and 5 keys: single rows, pairs of rows, one head, two heads, all at once."""
+    tiles = []
+    monkeypatch.setattr(module, "_TILE", tile)
+    monkeypatch.setattr(
+        module, "parallel_map", lambda work, places, like: tiles.extend(places) or list(map(work, places))
+    )
+    q, k = RNG.standard_normal((2, 3, 9, 4)), RNG.standard_normal((2, 3, 5, 4))
+    kernel, _ = exponentials(q, k)
+    assert len(tiles) == expected
+    assert all(heads.stop <= 6 and rows.stop <= 9 for heads, rows in tiles)
+    np.testing.assert_allclose(kernel, np.exp(q @ k.mT - (q @ k.mT).max(-1, keepdims=True)), atol=1e-14)
+
+
 def test_huge_scores_do_not_overflow():
     q = np.full((1, 3, 2), 1e18, dtype=np.float32)
     kernel, _ = exponentials(q, np.asarray([[[1.0, 0], [0, -1.0]]], dtype=np.float32))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.mask_arrays import as_mask_array, barrier, pick, require_same_place, split_heads
+from tnattn.attention.mask_arrays import (
+    as_mask_array,
+    barrier,
+    pick,
+    require_broadcastable,
+    require_same_place,
+    split_heads,
+)
 from tnattn.attention.masks import Bias, Explicit, Padding
 from tnattn.attention.problem import AttentionProblem
 
@@ -104,3 +111,59 @@ def test_entries_are_picked_with_broadcasting(xp, shape, listed):
         expected = full[..., [1, 4], :][..., [6, 0, 2]]
     found = to_host(pick(xp.asarray(array), xp.asarray(i), xp.asarray(j)))
     np.testing.assert_array_equal(np.broadcast_to(found, expected.shape), expected.astype(found.dtype))
+
+
+FULL = (2, 3, 6, 5, 7)
+
+
+@pytest.mark.parametrize(
+    "shape", [FULL, FULL[1:], FULL[2:], (5, 7), (1, 7), (5, 1), (1, 1), (1, 1, 1, 1, 1), (3, 1, 5, 7)]
+)
+def test_arrays_that_broadcast_fit(shape):
+    require_broadcastable("bias", np.zeros(shape), (2, 3), 6, 5, 7)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (7,), (1,), (7, 5), (2, 7), (6, 7), (5, 6), (2, 5, 7), (2, 1, 5, 7), (1, *FULL), (2, 2, *FULL)]
+)
+def test_arrays_that_do_not_broadcast_are_refused(shape):
+    with pytest.raises(ValueError, match=r"bias has shape \(.*\), which does not broadcast to .* = \(2, 3, 6, 5, 7\)"):
+        require_broadcastable("bias", np.zeros(shape), (2, 3), 6, 5, 7)
+
+
+def test_words_of_the_kinds():
+    for kind, words in (("bool", "boolean"), ("integral", "integers"), ("real floating", "floating")):
+        given = np.zeros(2, complex)
+        with pytest.raises(TypeError, match=rf"^x must be {words}; got complex128") as refused:
+            as_mask_array(given, "x", kind)
+        assert str(refused.value).endswith("Bias") is (kind == "bool")
+
+
+def test_batched_heads_split_into_groups():
+    array = np.arange(2.0 * 6 * 5).reshape(2, 6, 1, 5)
+    np.testing.assert_array_equal(split_heads(array, 2), array.reshape(2, 2, 3, 1, 5))
+    assert split_heads(array[:, :1], 2).shape == (2, 1, 1, 1, 5)
+
+
+def test_places_agree_on_the_host():
+    require_same_place("bias", np.zeros(1), np.zeros(1))
+
+
+def test_two_queries_pick_entries_of_their_own():
+    array = np.arange(14.0).reshape(2, 7)
+    i, j = np.array([[0], [1]]), np.array([[6, 0, 2], [1, 5, 3]])
+    np.testing.assert_array_equal(pick(array, i, j), [[6, 0, 2], [8, 12, 10]])
+    np.testing.assert_array_equal(pick(array, i, j[:1]), [[6, 0, 2], [13, 7, 9]])
+    np.testing.assert_array_equal(pick(array[:, :2], i, np.array([[1, 0]])), [[1, 0], [8, 7]])
+
+
+def test_entries_of_a_list_of_pairs():
+    array = np.arange(14.0).reshape(2, 7)
+    np.testing.assert_array_equal(pick(array, np.array([[0, 1, 1]]), np.array([[6, 0, 2]])), [[6, 7, 9]])
+    np.testing.assert_array_equal(pick(array, np.array([[1, 0], [0, 1]]), np.array([[3, 4]])), [[10, 4], [3, 11]])
+
+
+def test_arrays_of_two_libraries_have_no_place_in_common():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="bias of the mask and q belong to different libraries"):
+        require_same_place("bias", np.zeros(1), strict.zeros(1))

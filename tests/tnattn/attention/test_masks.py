@@ -92,3 +92,91 @@ def test_a_window_needs_non_negative_integers(value, error):
 def test_masks_that_do_not_fit_are_refused(make, error, words):
     with pytest.raises(error, match=words):
         make().validate((2,), 4, N_Q, N_K)
+
+
+@pytest.mark.parametrize("n_q", [1, 4, 6])
+@pytest.mark.parametrize(
+    "mask", [Causal(), SlidingWindow(2, 1), SlidingWindow(0), SlidingWindow(3, 2), Padding(4)], ids=repr
+)
+def test_positional_masks_know_every_block(mask, n_q):
+    i, j = np.arange(n_q)[:, None], np.arange(6)[None, :]
+    seen = np.broadcast_to(mask.additive(i, j, n_q=n_q, n_k=6, like=np.zeros(1)) == 0, (n_q, 6))
+    blocks = [
+        (slice(a, b), slice(c, d))
+        for a in range(n_q)
+        for b in range(a + 1, n_q + 1)
+        for c in range(6)
+        for d in range(c + 1, 7)
+    ]
+    truth = ["all" if seen[block].all() else "some" if seen[block].any() else "none" for block in blocks]
+    assert [mask.coverage(*block, n_q=n_q, n_k=6) for block in blocks] == truth
+
+
+def test_masks_of_entries_know_no_block():
+    block = slice(0, 2), slice(0, 2)
+    for mask in (Explicit(np.ones((2, 2), bool)), Bias(np.zeros((2, 2))), Padding(np.array([2]))):
+        assert mask.coverage(*block, n_q=2, n_k=2) == "some"
+    assert Full().coverage(*block, n_q=2, n_k=2) == "all"
+
+
+@pytest.mark.parametrize("lengths", [0, N_K, np.array([0, N_K])])
+def test_lengths_may_lie_at_both_ends(lengths):
+    Padding(lengths).validate((2,), 4, N_Q, N_K, like=np.zeros(1))
+
+
+@pytest.mark.parametrize("lengths", [-1, N_K + 1, np.array([0, N_K + 1]), np.array([-1, 1])])
+def test_lengths_beyond_the_ends_are_refused(lengths):
+    with pytest.raises(ValueError, match=f"lengths .*must lie between 0 and the number of keys, {N_K}"):
+        Padding(lengths).validate((2,), 4, N_Q, N_K)
+
+
+def test_a_padded_batch_sees_its_own_keys():
+    i, j = np.arange(2)[:, None], np.arange(4)[None, :]
+    found = Padding(np.array([1, 3])).additive(i, j, n_q=2, n_k=4, like=np.zeros(1))
+    assert found.shape == (2, 1, 1, 2, 4)
+    assert (found == 0).sum(axis=(1, 2, 4)).tolist() == [[1, 1], [3, 3]]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_bias_within_the_range_of_the_scores_is_accepted(dtype):
+    most = float(np.finfo(dtype).max)
+    for entries in ([[most, -most, -np.inf]], [[1.0, 2.0, 3.0]]):
+        Bias(np.array(entries)).validate((), 1, 2, 3, like=np.zeros(1, dtype))
+        Bias(np.array(entries, dtype)).validate((), 1, 2, 3, like=np.zeros(1, "f4" if dtype == "f4" else "f8"))
+    Bias(np.ones((2, 3), "f4")).validate((), 1, 2, 3, like=np.zeros(1))
+
+
+def test_the_largest_entry_of_a_bias_is_a_finite_magnitude():
+    assert Bias(np.array([[1.0, -3.0, -np.inf]])).largest() == 3
+    assert Bias(np.full((2, 2), -np.inf)).largest() == 0
+    assert Bias(np.zeros((0, 3))).largest() == 0
+    assert Bias(np.zeros((2, 2))).has_bias
+
+
+def test_entries_have_the_dtype_of_the_scores():
+    i, j = np.arange(2)[:, None], np.arange(3)[None, :]
+    bias, allowed = Bias(np.arange(6.0).reshape(2, 3)), Explicit(np.arange(6).reshape(2, 3) > 2)
+    for mask in (bias, allowed, bias.grouped(2), allowed.grouped(2)):
+        assert mask.additive(i, j, n_q=2, n_k=3, like=np.zeros(1, "f4")).dtype == np.float32
+
+
+def test_grouped_entries_have_an_axis_of_groups():
+    assert Bias(np.zeros((6, 2, 3))).grouped(2).bias.shape == (2, 3, 2, 3)
+    assert Explicit(np.ones((6, 2, 3), bool)).grouped(2).allowed.shape == (2, 3, 2, 3)
+    assert Causal().grouped(2) == Causal()
+    both = (Bias(np.zeros((6, 2, 3))) & Causal()).grouped(2)
+    assert both.parts[0].bias.shape == (2, 3, 2, 3)
+
+
+def test_masks_may_be_validated_without_scores():
+    for mask in (Bias(np.zeros((N_Q, N_K))), Explicit(np.ones((N_Q, N_K), bool)), Padding(np.array([1, 2]))):
+        mask.validate((2,), 4, N_Q, N_K)
+
+
+@pytest.mark.parametrize("name", ["bias", "allowed", "lengths"])
+def test_with_scores_a_mask_must_be_of_their_library(name):
+    strict = pytest.importorskip("array_api_strict")
+    masks = {"bias": Bias(np.zeros((N_Q, N_K))), "allowed": Explicit(np.ones((N_Q, N_K), bool))}
+    masks["lengths"] = Padding(np.array([1, 2]))
+    with pytest.raises(TypeError, match=f"{name} of the mask and q belong to different libraries"):
+        masks[name].validate((2,), 4, N_Q, N_K, like=strict.zeros(1))

@@ -28,5 +28,6 @@ def test_a_piece_is_exact_attention(mask, size):
 def test_a_row_without_keys_is_empty():
     piece = softmax_piece(problem(masks.Padding(0)))
     np.testing.assert_array_equal(piece.shift, -np.inf)
+    np.testing.assert_array_equal(piece.kernel.to_dense(), 0)
     np.testing.assert_array_equal(piece.output, 0)
     np.testing.assert_array_equal(piece.bad_rows, 0)

@@ -243,3 +243,15 @@ def test_key_sets_are_compared_by_identity_and_stay_as_they_are():
     assert hash(keys) == hash(keys)
     with pytest.raises(FrozenInstanceError):
         keys.scale = 2.0
+
+
+def test_a_stack_of_stacks_is_answered():
+    k, v = arrays(batch=(3, 2))
+    found = summary(batch=(3, 2)).attend(queries(batch=(3, 2)))
+    expected = AttentionProblem(queries(batch=(3, 2)), k, v, scale=0.5).output
+    np.testing.assert_allclose(found.output, expected, atol=1e-14)
+
+
+def test_the_heads_of_further_keys_are_counted():
+    with pytest.raises(ValueError, match="k has 1 heads and the summary 2; they must agree"):
+        summary().extend(*(x[:1] for x in arrays(3)))

@@ -1,5 +1,7 @@
 """Validation of queries, keys and values: each refusal names the argument and the cure."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,66 @@ def test_queries_must_fit_the_keys(q, k, words):
 def test_kinds_must_agree():
     with pytest.raises(TypeError, match="q, k and v have dtypes float64, float32, float64; convert them to one"):
         require_same_kind(q=X, k=X.astype("float32"), v=X)
+
+
+def test_three_axes_suffice():
+    assert plain_floating(X, "k").shape == X.shape
+    with pytest.raises(ValueError, match=r"k has shape \(3, 4\); expected \(..., heads, tokens, width\)"):
+        plain_floating(X[0], "k")
+
+
+@pytest.mark.parametrize(("k", "v"), [((2, 3, 4), (2, 3, 5)), ((0, 3, 4), (0, 3, 4)), ((0, 2, 3, 4), (0, 2, 3, 1))])
+def test_keys_and_values_that_belong_together(k, v):
+    require_key_value_shapes(np.ones(k), np.ones(v))
+
+
+@pytest.mark.parametrize(("k", "v"), [((2, 3, 0), (2, 3, 4)), ((2, 0, 4), (2, 0, 4)), ((2, 3, 4), (2, 3, 0))])
+def test_no_axis_of_tokens_or_width_is_empty(k, v):
+    with pytest.raises(ValueError, match=r"^k \(.*\), v \(.*\): no axis of tokens or width may be empty"):
+        require_key_value_shapes(np.ones(k), np.ones(v))
+
+
+@pytest.mark.parametrize(("k", "v"), [((2, 3, 4), (1, 3, 4)), ((5, 2, 3, 4), (2, 3, 4)), ((2, 2, 4), (2, 3, 4))])
+def test_keys_and_values_agree_in_every_axis_but_the_last(k, v):
+    with pytest.raises(ValueError, match=r"^k \(.*\) and v \(.*\) must agree in every axis but the last"):
+        require_key_value_shapes(np.ones(k), np.ones(v))
+
+
+@pytest.mark.parametrize(
+    ("q", "k"),
+    [
+        ((4, 5, 4), (2, 3, 4)),
+        ((2, 5, 4), (2, 3, 4)),
+        ((6, 1, 1), (1, 2, 1)),
+        ((0, 5, 4), (2, 3, 4)),
+        ((7, 4, 5, 4), (7, 2, 3, 4)),
+    ],
+)
+def test_queries_that_fit(q, k):
+    require_query_shape(np.ones(q), np.ones(k))
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "words"),
+    [
+        ((4, 3, 5), (2, 3, 4), "queries have width 5 and keys 4; they must agree"),
+        ((3, 5, 4), (2, 3, 4), "3 query heads cannot be shared among 2 key heads; the first must be a multiple"),
+        ((1, 5, 4), (2, 3, 4), "1 query heads cannot be shared among 2 key heads; the first must be a multiple"),
+        ((0, 5, 4), (0, 3, 4), "0 query heads cannot be shared among 0 key heads; the first must be a multiple"),
+        ((7, 2, 5, 4), (6, 2, 3, 4), "q (7, 2, 5, 4) and k (6, 2, 3, 4) must agree in the axes before the heads"),
+        ((2, 5, 4), (6, 2, 3, 4), "q (2, 5, 4) and k (6, 2, 3, 4) must agree in the axes before the heads"),
+        ((2, 0, 4), (2, 3, 4), "q (2, 0, 4): no axis of tokens or width may be empty"),
+        ((2, 5, 0), (2, 3, 0), "q (2, 5, 0): no axis of tokens or width may be empty"),
+    ],
+)
+def test_queries_that_do_not_fit(q, k, words):
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        require_query_shape(np.ones(q), np.ones(k))
+
+
+@pytest.mark.parametrize("other", ["q", "k", "v"])
+def test_one_other_dtype_is_refused(other):
+    arrays = dict.fromkeys("qkv", X) | {other: X.astype("float32")}
+    with pytest.raises(TypeError, match="^q, k and v have dtypes"):
+        require_same_kind(**arrays)
+    require_same_kind(**dict.fromkeys("qkv", X))

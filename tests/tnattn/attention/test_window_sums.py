@@ -47,3 +47,22 @@ def test_every_ring(xp, assert_close):
     x = np.arange(20.0).reshape(10, 2)
     found = window_sums(xp.asarray(x), xp.asarray([0, 3], dtype="int64"), xp.asarray([10, 6], dtype="int64"))
     assert_close(found, xp.asarray([[90.0, 100.0], [24.0, 27.0]]), rtol=0, atol=0)
+
+
+def test_windows_of_many_matrices_broadcast():
+    x = np.arange(24.0).reshape(2, 2, 6, 1)
+    found = window_sums(x, np.array([0, 5]), np.array([6, 6]))
+    np.testing.assert_array_equal(found[..., 0], np.stack([x[..., 0].sum(-1), x[..., 5, 0]], axis=-1))
+
+
+def test_an_empty_list_of_windows():
+    assert window_sums(np.ones((3, 2)), np.zeros(0, int), np.zeros(0, int)).shape == (0, 2)
+
+
+def test_windows_of_their_own_in_a_stack_of_stacks():
+    x = np.arange(180.0).reshape(2, 3, 6, 5)
+    first = np.arange(6).reshape(2, 3, 1)
+    found = window_sums(x, first, np.full((2, 3, 1), 6))
+    expected = [[x[a, b, first[a, b, 0] :].sum(axis=0) for b in range(3)] for a in range(2)]
+    assert found.shape == (2, 3, 1, 5)
+    np.testing.assert_array_equal(found[..., 0, :], expected)
