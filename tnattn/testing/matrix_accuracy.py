@@ -47,15 +47,15 @@ def _stops(trial: MatrixTrial) -> bool:
 
 
 def improves_with_rank(trial: MatrixTrial) -> None:
-    """Mean errors fall with the rank, and lie below the norm of the matrix."""
+    """Mean errors fall with the rank, at last below the norm of the matrix: interpolation at few pivots may exceed it."""
     if not trial.ranked:
         raise NotApplicable("the method has no rank")
     a = trial.matrix()
     errors = [
         np.mean([relative_error(trial.dense(a, rank, seed=seed), a) for seed in range(_SEEDS)]) for rank in (2, 4, 8)
     ]
-    if not errors[2] < errors[1] < errors[0] <= 1:
-        raise Violation(f"relative errors {[f'{e:.3g}' for e in errors]} at ranks 2, 4 and 8 do not fall from 1")
+    if not (errors[2] < errors[1] < errors[0] and errors[2] < 1):
+        raise Violation(f"relative errors {[f'{e:.3g}' for e in errors]} at ranks 2, 4 and 8 do not fall below 1")
 
 
 def residual_is_honest(trial: MatrixTrial) -> None:
