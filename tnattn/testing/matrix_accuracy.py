@@ -47,7 +47,7 @@ def _stops(trial: MatrixTrial) -> bool:
 
 
 def improves_with_rank(trial: MatrixTrial) -> None:
-    """Mean errors fall with the rank, at last below the norm of the matrix: interpolation at few pivots may exceed it."""
+    """Mean errors fall with the rank, at last below the norm of the matrix; at few pivots a cross may exceed it."""
     if not trial.ranked:
         raise NotApplicable("the method has no rank")
     a = trial.matrix()

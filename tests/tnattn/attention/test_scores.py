@@ -167,3 +167,24 @@ def test_a_rule_may_return_an_array_that_broadcasts():
     np.testing.assert_allclose(target.gathered_scores(every), plain.gathered_scores(every) + 2)
     np.testing.assert_allclose(target.tile_scores(slice(0, 7), indices), plain.tile_scores(slice(0, 7), indices) + 2)
     np.testing.assert_allclose(target.output, plain.output, rtol=1e-12)
+
+
+def test_rows_of_given_queries_are_rows_of_the_whole():
+    target = problem(mask=Causal())
+    whole = target.block_scores(slice(0, 7), slice(0, 10))
+    np.testing.assert_allclose(target.weights.blocks.rows(np.array([2, 0, 2])), whole[..., [2, 0, 2], :], rtol=1e-12)
+
+
+@pytest.mark.parametrize("chunks", [[slice(0, 10)], [slice(0, 4), slice(4, 10)], [slice(0, 3), slice(5, 7)]])
+def test_queries_see_what_some_chunk_admits(chunks):
+    allowed = np.zeros((7, 10), dtype=bool)
+    allowed[1, 2] = allowed[3, 6] = allowed[5, 9] = True
+    found = problem(mask=Explicit(allowed)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
+    expected = np.any([allowed[[1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
+    np.testing.assert_array_equal(np.broadcast_to(found, (2, 2, 2, 4, 1))[0, 0, 0, :, 0], expected)
+    assert problem().weights.blocks.sees((), np.arange(7), chunks).all()
+
+
+def test_a_stack_of_two_is_read_at_its_index():
+    stack = RNG.standard_normal((2, 1, 3, 3))
+    np.testing.assert_array_equal(at(stack, (1, 4)), stack[1, 0])
