@@ -68,7 +68,7 @@ def _frobenius_slow(rng: np.random.Generator) -> Instance:
 
 
 def _frobenius_rank_one(rng: np.random.Generator) -> Instance:
-    return FrobeniusNorm(probes=100), with_singular_values(rng, [2.0], 12, 120)
+    return FrobeniusNorm(probes=60), with_singular_values(rng, [2.0], 12, 64)
 
 
 @conditional_bound(
