@@ -85,7 +85,7 @@ def test_blocks_are_taken_from_what_the_basis_leaves(power_iterations):
     assert needed(s, 1e-6) == 132
     assert deflated.converged
     assert deflated.ranks <= 136
-    assert plain.ranks > 150  # 164 to 209, by rounding
+    assert plain.ranks > 136  # what the deflated one is held to fails without deflation: 146 to 209, by the kernel
 
 
 @every_method
