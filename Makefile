@@ -58,7 +58,7 @@ kernels: $(VENV)/.test ## the numerical tests under other BLAS kernels than this
 	.ci/kernels
 
 strict: $(VENV)/.test ## the slow tests with warnings as errors
-	$(PYTEST) -m "slow and not gpu" -W error -p no:cacheprovider
+	$(PYTEST) -m "slow and not gpu" -W error -W "ignore:assertions not in test modules" -p no:cacheprovider
 
 # a variable and no -O, since the workers of pytest inherit it; pytest keeps the assertions of the tests
 optimised: $(VENV)/.test ## the slow tests without the packages' assertions, as under python -O
