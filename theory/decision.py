@@ -28,7 +28,7 @@ RESOLUTION = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a verdict is made of, one column per entry of the stack.
+    """Evidence for a verdict, one column per entry of the stack.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a theorem says about one case.
+    """Right-hand side of a theorem for one case.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ class Records:
             self._floors[b].append(floor)
 
     def decided(self, target: Any, level: float) -> bool:
-        """Whether more trials cannot be needed: only tests that stay valid under optional stopping may decide early."""
+        """Return whether no more trials are needed; only tests that are valid under optional stopping decide early."""
         for b in self._bounds:
             if isinstance(b.guarantee, Deterministic) and self.count >= 10:
                 continue

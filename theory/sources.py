@@ -68,12 +68,12 @@ def source_hash(*objects: Any) -> str:
 
 
 def is_foreign(method: Any) -> bool:
-    """Whether code outside the two packages takes part in a method, such as a user's file inside a wrapper."""
+    """Return whether code outside the two packages takes part in a method, such as a user's file inside a wrapper."""
     return bool(_modules_of(method))
 
 
 def _matches(path: Path, name: str) -> bool:
-    """Whether a module's dotted name is that of its place in a folder."""
+    """Return whether a module's dotted name is that of its place in a folder."""
     parts = name.split(".")
     place = path.parent if path.name == "__init__.py" else path.with_suffix("")
     return list(place.parts[-len(parts) :]) == parts

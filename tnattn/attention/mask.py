@@ -53,7 +53,7 @@ class Mask(Parameters, abc.ABC):
 
     @property
     def has_bias(self) -> bool:
-        """Whether finite values other than zero are added somewhere."""
+        """True if finite values other than zero are added somewhere."""
         return False
 
     def largest(self) -> float:

@@ -37,7 +37,7 @@ class Scores:
 
     @cached_property
     def bounded(self) -> bool:
-        """Whether exp of the scores needs no shift."""
+        """True if exp of the scores needs no shift."""
         cap = self._problem.softcap
         if self._problem.mask.has_bias:
             return False
@@ -45,7 +45,7 @@ class Scores:
 
     @cached_property
     def unsafe(self) -> bool:
-        """Whether a score may overflow, alone or with a bias."""
+        """True if a score may overflow, alone or with a bias."""
         xp = array_namespace(self._problem.q)
         limits = xp.finfo(widened(self._problem.q[..., :0, :]).dtype)
         # a score below a quarter of the last digit of the largest number does not change it when it is added

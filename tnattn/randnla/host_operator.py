@@ -65,7 +65,7 @@ class HostOperator(StructuredMatrix):
 
     @property
     def sparse(self) -> bool:
-        """Whether the entries are stored."""
+        """True if the entries are stored."""
         return bool(sparse.issparse(self.operator))
 
     @property

@@ -42,7 +42,7 @@ def is_exact_at_full_rank(trial: MatrixTrial) -> None:
 
 
 def _stops(trial: MatrixTrial) -> bool:
-    """Whether the method stops at a tolerance unless told otherwise."""
+    """Return whether the method stops at a tolerance unless told otherwise."""
     return bool(getattr(trial.method, "rtol", None))
 
 

@@ -35,7 +35,7 @@ class MatrixTrial:
 
     @property
     def ranked(self) -> bool:
-        """Whether the method has a rank."""
+        """True if the method has a rank."""
         try:
             return self.method.budget > 0
         except ValueError:
@@ -55,7 +55,7 @@ class MatrixTrial:
 
     @property
     def tolerant(self) -> bool:
-        """Whether the method has a tolerance."""
+        """True if the method has a tolerance."""
         return "rtol" in field_names(self.method)
 
     def run(self, a: Any, rank: int = RANK, *, rtol: float | None = None, seed: int | None = None) -> StructuredMatrix:
