@@ -10,8 +10,8 @@ import numpy as np
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.wrappers.head_tensor import HeadTensor
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.linalg import small_svd
 from tnattn.models import load_sample
 from tnattn.structured.tensor import StructuredTensor

@@ -10,7 +10,7 @@ from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.models import load_sample
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 # %% Queries, keys and values of all-MiniLM-L6-v2 on 512 tokens of real text; any arrays of this shape will do.
 sample = load_sample()

@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from theory.sources import blas_kernels
+from theory.records.sources import blas_kernels
 from tnattn.arrays import device, dtype_name, to_host
 
 

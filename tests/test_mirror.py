@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from theory.bound import Bound
+from theory.statement.bound import Bound
 from tnattn import discovery
 
 ROOT = Path(__file__).parents[1]

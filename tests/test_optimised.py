@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SAMPLE = """
 import dis
-from tnattn.randnla import randomized_svd
-from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank import randomized_svd
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 
 def asserts(code):
     inner = [constant for constant in code.co_consts if hasattr(constant, "co_code")]
@@ -77,7 +77,11 @@ def test_the_rings_asked_for_are_the_rings_that_run():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "--rings", "numpy"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     said = subprocess.run(
-        [*command, "tests/tnattn/test_fast_transforms.py"], env=environment, cwd=ROOT, capture_output=True, text=True
+        [*command, "tests/tnattn/linalg/test_fast_transforms.py"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     ).stdout
     assert "[numpy" in said
     assert "[strict" not in said

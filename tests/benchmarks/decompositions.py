@@ -17,16 +17,16 @@ from paired import markdown, measure  # noqa: E402
 from tensorly.cp_tensor import CPTensor  # noqa: E402
 from tensorly.decomposition import parafac, randomised_parafac, tensor_train, tucker  # noqa: E402
 
-from tnattn.decomposition.cp_als import CPALS  # noqa: E402
-from tnattn.decomposition.cp_core_start import CoreStart  # noqa: E402
-from tnattn.decomposition.cp_leverage import CPLeverage  # noqa: E402
-from tnattn.decomposition.cp_start import GivenStart  # noqa: E402
-from tnattn.decomposition.hooi import HOOI  # noqa: E402
-from tnattn.decomposition.hosvd import HOSVD  # noqa: E402
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD  # noqa: E402
-from tnattn.decomposition.randomized_tucker import RandomizedSTHOSVD  # noqa: E402
-from tnattn.decomposition.st_hosvd import STHOSVD  # noqa: E402
-from tnattn.decomposition.tt_svd import TTSVD  # noqa: E402
+from tnattn.decomposition.cp.als import CPALS  # noqa: E402
+from tnattn.decomposition.cp.core_start import CoreStart  # noqa: E402
+from tnattn.decomposition.cp.leverage import CPLeverage  # noqa: E402
+from tnattn.decomposition.cp.start import GivenStart  # noqa: E402
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD  # noqa: E402
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD  # noqa: E402
+from tnattn.decomposition.tucker.hooi import HOOI  # noqa: E402
+from tnattn.decomposition.tucker.hosvd import HOSVD  # noqa: E402
+from tnattn.decomposition.tucker.randomized_tucker import RandomizedSTHOSVD  # noqa: E402
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD  # noqa: E402
 
 # sizes, multilinear ranks, ranks of the bonds
 TENSORS = (

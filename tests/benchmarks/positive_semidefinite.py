@@ -24,8 +24,8 @@ from paired import markdown, measure  # noqa: E402
 from sklearn.kernel_approximation import Nystroem  # noqa: E402
 
 from tnattn.cached import cached_property  # noqa: E402
-from tnattn.randnla.column_nystrom import ColumnNystrom  # noqa: E402
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom  # noqa: E402
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky  # noqa: E402
 
 BANDWIDTH = 2.0
 Run = Callable[[int], np.ndarray]  # from a seed to a factor (n, r)

@@ -21,11 +21,11 @@ from paired import markdown, measure  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
 from tnattn.attention.problem import AttentionProblem  # noqa: E402
-from tnattn.randnla.generalized_nystrom import GeneralizedNystrom  # noqa: E402
-from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
-from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
-from tnattn.randnla.row_start import RowStart  # noqa: E402
-from tnattn.randnla.truncated_svd import TruncatedSVD  # noqa: E402
+from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom  # noqa: E402
+from tnattn.randnla.low_rank.krylov import BlockKrylov  # noqa: E402
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD  # noqa: E402
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD  # noqa: E402
+from tnattn.randnla.sketches.adaptive import RowStart  # noqa: E402
 
 Run = Callable[[], Any]
 

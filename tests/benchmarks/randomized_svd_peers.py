@@ -21,9 +21,9 @@ from scipy.sparse.linalg import svds  # noqa: E402
 from sklearn.utils.extmath import randomized_svd  # noqa: E402
 
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum  # noqa: E402
-from tnattn.randnla.krylov import BlockKrylov  # noqa: E402
-from tnattn.randnla.randomized_svd import RandomizedSVD  # noqa: E402
-from tnattn.randnla.row_start import RowStart  # noqa: E402
+from tnattn.randnla.low_rank.krylov import BlockKrylov  # noqa: E402
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD  # noqa: E402
+from tnattn.randnla.sketches.adaptive import RowStart  # noqa: E402
 
 torch.set_num_threads(1)
 RANK = 64

@@ -20,9 +20,9 @@ from paired import Times, markdown, measure
 from sklearn.utils.extmath import randomized_svd
 
 from tnattn.arrays import host_threads
-from tnattn.randnla.krylov import BlockKrylov
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.row_start import RowStart
+from tnattn.randnla.low_rank.krylov import BlockKrylov
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.sketches.adaptive import RowStart
 
 RANK, EXTRA, POWER = 64, 10, 2
 PRODUCTS, CALLS = "products alone", "bare calls of BLAS and LAPACK"

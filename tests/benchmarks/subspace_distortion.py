@@ -20,7 +20,6 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from paired import markdown  # noqa: E402
 
-from theory.bound import Bound, HypothesisViolated  # noqa: E402
 from theory.bounds.randnla.embeddings import (  # noqa: E402
     countsketch_embedding,
     embedding_gram_second_moment,
@@ -28,15 +27,16 @@ from theory.bounds.randnla.embeddings import (  # noqa: E402
 from theory.bounds.randnla.hadamard import srht_embedding_explicit  # noqa: E402
 from theory.bounds.randnla.leverage import leverage_embedding_chernoff  # noqa: E402
 from theory.bounds.randnla.tensor_sketches import tensorsketch_embedding, tensorsketch_moment  # noqa: E402
-from tnattn.randnla.count_sketch import CountSketch  # noqa: E402
-from tnattn.randnla.embedding import Embedding  # noqa: E402
-from tnattn.randnla.gaussian import Gaussian  # noqa: E402
-from tnattn.randnla.kronecker_sketch import KhatriRaoSketch, KroneckerSketch  # noqa: E402
-from tnattn.randnla.leverage import LeverageSampling  # noqa: E402
-from tnattn.randnla.row_sampling import RowSampling  # noqa: E402
-from tnattn.randnla.sparse_sign import SparseSign  # noqa: E402
-from tnattn.randnla.tensor_sketch import TensorSketch  # noqa: E402
-from tnattn.randnla.trigonometric import SubsampledCosine, SubsampledHadamard  # noqa: E402
+from theory.statement.bound import Bound, HypothesisViolated  # noqa: E402
+from tnattn.randnla.scores.leverage import LeverageSampling  # noqa: E402
+from tnattn.randnla.sketches.count_sketch import CountSketch  # noqa: E402
+from tnattn.randnla.sketches.embedding import Embedding  # noqa: E402
+from tnattn.randnla.sketches.gaussian import Gaussian  # noqa: E402
+from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch, KroneckerSketch  # noqa: E402
+from tnattn.randnla.sketches.row_sampling import RowSampling  # noqa: E402
+from tnattn.randnla.sketches.sparse_sign import SparseSign  # noqa: E402
+from tnattn.randnla.sketches.tensor_sketch import TensorSketch  # noqa: E402
+from tnattn.randnla.sketches.trigonometric import SubsampledCosine, SubsampledHadamard  # noqa: E402
 
 FAILURE = 0.1
 MOMENTS: list[Bound] = [embedding_gram_second_moment, tensorsketch_moment]

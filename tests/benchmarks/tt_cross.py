@@ -26,10 +26,10 @@ from paired import markdown  # noqa: E402
 
 from tnattn.attention.problem import AttentionProblem  # noqa: E402
 from tnattn.attention.tensor.weight_entries import WeightEntries  # noqa: E402
-from tnattn.decomposition.cross_train import CrossTrain  # noqa: E402
 from tnattn.decomposition.entries import EntryTensor  # noqa: E402
-from tnattn.decomposition.tt_cross import TTCross  # noqa: E402
-from tnattn.decomposition.tt_svd import TTSVD  # noqa: E402
+from tnattn.decomposition.tensor_train.cross_train import CrossTrain  # noqa: E402
+from tnattn.decomposition.tensor_train.tt_cross import TTCross  # noqa: E402
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD  # noqa: E402
 from tnattn.models.sample import load_sample, sample_layers  # noqa: E402
 from tnattn.randnla.tolerance import ToleranceWarning  # noqa: E402
 

@@ -16,13 +16,13 @@ import numpy as np
 import threadpoolctl
 from paired import markdown
 
-from theory import catalogue
-from theory.bound import Bound
-from theory.compare import LEVEL, compare
-from theory.guarantee import Deterministic, WithProbability
-from theory.runner import process_pool
-from theory.store import generator, trial_key
-from theory.verdict import Verdict
+from theory.comparison import catalogue
+from theory.comparison.compare import LEVEL, compare
+from theory.records.runner import process_pool
+from theory.records.store import generator, trial_key
+from theory.statement.bound import Bound
+from theory.statement.guarantee import Deterministic, WithProbability
+from theory.statistics.verdict import Verdict
 
 FACTORS = (1.0, 0.9, 0.7, 0.5, 0.3)
 RECIPROCALS = (1 / 0.9, 1 / 0.7, 1 / 0.5, 1 / 0.3)

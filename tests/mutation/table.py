@@ -95,7 +95,7 @@ def render(outcomes: Iterable[Outcome], machine: str) -> str:
                 f"| {s.line} | {s.place} | {_code(s.original)} | {_code(s.mutant)} | {s.reason} |" for s in o.survivors
             ]
             parts.append("\n".join([f"\n## {o.module}\n", COLUMNS, *lines]))
-    parts.append("\nRegenerate: `make mutants`, or `make mutants MODULES=tnattn/linalg.py`; reasons are kept.\n")
+    parts.append("\nRegenerate: `make mutants`, or `make mutants MODULES=tnattn/linalg/norms.py`; reasons are kept.\n")
     return "\n".join(parts)
 
 

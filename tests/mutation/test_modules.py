@@ -30,9 +30,9 @@ def test_a_module_without_tests_is_refused():
 
 
 def test_a_test_that_is_gone_is_refused(monkeypatch):
-    monkeypatch.setitem(modules.MODULES, "tnattn/linalg.py", ("tests/gone.py",))
-    with pytest.raises(ValueError, match=r"tnattn/linalg.py: tests/gone.py does not exist"):
-        modules.tests_of("tnattn/linalg.py", ROOT)
+    monkeypatch.setitem(modules.MODULES, "tnattn/linalg/products.py", ("tests/gone.py",))
+    with pytest.raises(ValueError, match=r"tnattn/linalg/products.py: tests/gone.py does not exist"):
+        modules.tests_of("tnattn/linalg/products.py", ROOT)
 
 
 SOURCE = """

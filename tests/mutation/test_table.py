@@ -42,35 +42,35 @@ def left_out(reason):
 
 
 def test_killed_and_surviving_mutants_are_counted_and_skipped_ones_are_not(table):
-    made = table.outcome("tnattn/linalg.py", ["t.py"], completed("killed", "incompetent", "survived", None))
+    made = table.outcome("tnattn/linalg/products.py", ["t.py"], completed("killed", "incompetent", "survived", None))
     assert (made.killed, len(made.survivors)) == (2, 1)
     (survivor,) = made.survivors
     assert (survivor.line, survivor.original, survivor.mutant) == (4, "return a | b", "return a & b")
 
 
 def test_a_page_is_read_back(table, tmp_path):
-    made = table.outcome("tnattn/linalg.py", ["t.py", "u.py"], completed("killed", "survived"))
+    made = table.outcome("tnattn/linalg/products.py", ["t.py", "u.py"], completed("killed", "survived"))
     table.write(made, "a machine", tmp_path / "mutants.md")
     assert "\na machine\n" in (tmp_path / "mutants.md").read_text()
-    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg.py": made}
+    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg/products.py": made}
 
 
 def test_a_sample_is_said_to_be_one(table, tmp_path):
     tried = [*completed("killed", "survived"), left_out("not sampled"), left_out("not chosen")]
-    made = table.outcome("tnattn/linalg.py", ["t.py"], tried)
+    made = table.outcome("tnattn/linalg/products.py", ["t.py"], tried)
     assert (made.tried, made.untried) == ("2 of 3, sampled", 1)
-    assert table.outcome("tnattn/linalg.py", ["t.py"], tried[:2]).tried == "all 2"
+    assert table.outcome("tnattn/linalg/products.py", ["t.py"], tried[:2]).tried == "all 2"
     table.write(made, "a machine", tmp_path / "mutants.md")
-    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg.py": made}
+    assert table.read(tmp_path / "mutants.md") == {"tnattn/linalg/products.py": made}
 
 
 def test_reasons_and_other_modules_survive_the_next_run(table, tmp_path):
     page = tmp_path / "mutants.md"
-    made = table.outcome("tnattn/linalg.py", ["t.py"], completed("killed", "survived"))
+    made = table.outcome("tnattn/linalg/products.py", ["t.py"], completed("killed", "survived"))
     table.write(made, "a machine", page)
     page.write_text(page.read_text().replace("`return a & b` |  |", "`return a & b` | the same |"))
-    table.write(table.outcome("theory/verdict.py", ["v.py"], completed("killed")), "a machine", page)
+    table.write(table.outcome("theory/statistics/verdict.py", ["v.py"], completed("killed")), "a machine", page)
     table.write(made, "a machine", page)
     found = table.read(page)
-    assert set(found) == {"tnattn/linalg.py", "theory/verdict.py"}
-    assert found["tnattn/linalg.py"].survivors[0].reason == "the same"
+    assert set(found) == {"tnattn/linalg/products.py", "theory/statistics/verdict.py"}
+    assert found["tnattn/linalg/products.py"].survivors[0].reason == "the same"

@@ -6,7 +6,7 @@ import numpy as np
 
 from tnattn.arrays import contract
 from tnattn.decomposition import multilinear
-from tnattn.decomposition.thin_products import thin_product
+from tnattn.decomposition.cp.thin_products import thin_product
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.partial_tucker import PartialTuckerTensor
 from tnattn.structured.tensor_train import TensorTrain

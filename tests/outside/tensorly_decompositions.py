@@ -9,17 +9,17 @@ from tensorly.tt_tensor import TTTensor
 from tensorly.tucker_tensor import TuckerTensor as TheirTucker
 
 from tnattn.arrays import to_host
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.cp_leverage import CPLeverage
-from tnattn.decomposition.cp_start import GaussianStart, SingularVectorStart
-from tnattn.decomposition.hooi import HOOI
-from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
-from tnattn.decomposition.partial_tucker import PartialTucker
-from tnattn.decomposition.tt_cross import TTCross
-from tnattn.decomposition.tt_svd import TTSVD
-from tnattn.randnla.leverage import leverage_scores
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
+from tnattn.decomposition.cp.leverage import CPLeverage
+from tnattn.decomposition.cp.start import GaussianStart, SingularVectorStart
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hooi import HOOI
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.scores.leverage import leverage_scores
 
 
 def generator(state):

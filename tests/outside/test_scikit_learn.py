@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.randnla.qb import QB
-from tnattn.randnla.randomized_eigh import RandomizedEigh
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 
 cases = pytest.importorskip("sklearn.utils.tests.test_extmath", reason="scikit-learn is not installed")
 extmath = pytest.importorskip("sklearn.utils.extmath")

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.randnla.column_nystrom import ColumnNystrom
-from tnattn.randnla.count_sketch import CountSketch
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.probes import Rademacher, Sphere
-from tnattn.randnla.sparse_sign import SparseSign
-from tnattn.randnla.tensor_sketch import TensorSketch
-from tnattn.randnla.trigonometric import SubsampledCosine, SubsampledHadamard
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
+from tnattn.randnla.sketches.count_sketch import CountSketch
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.probes import Rademacher, Sphere
+from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.randnla.sketches.tensor_sketch import TensorSketch
+from tnattn.randnla.sketches.trigonometric import SubsampledCosine, SubsampledHadamard
 
 projections = pytest.importorskip("sklearn.tests.test_random_projection", reason="scikit-learn is not installed")
 kernels = pytest.importorskip("sklearn.tests.test_kernel_approximation")

@@ -14,13 +14,13 @@ from scipy.linalg import hilbert
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
-from tnattn.randnla.count_sketch import CountSketch
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.norms import SpectralNorm
-from tnattn.randnla.pivoted_qr import QRColumns
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import QRColumns
+from tnattn.randnla.estimates.norms import SpectralNorm
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.sketches.count_sketch import CountSketch
+from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.low_rank import LowRank
 
 interpolative = pytest.importorskip("scipy.linalg.tests.test_interpolative", reason="SciPy ships no tests here")

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from theory import catalogue, cli
+from theory import cli
 from theory.commands import verify as verify_command
 from theory.commands import writing
 from theory.commands.app import app
-from theory.keys import encode
-from theory.report import write_report
+from theory.comparison import catalogue
+from theory.records.keys import encode
+from theory.reports.report import write_report
 from theory.studies.attention import load
 
 SMALL = ["needle", "--n", "32", "--d", "8", "--heads", "2", "--budgets", "4,8", "--trials", "2", "--workers", "0"]

@@ -12,8 +12,8 @@ import pytest
 
 from theory import cli
 from theory.commands import app as commands
-from theory.runner import GRACE
-from theory.store import Ledger
+from theory.records.runner import GRACE
+from theory.records.store import Ledger
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
 
@@ -21,7 +21,7 @@ COMPARE = ["needle", "--n", "32", "--d", "8", "--heads", "2", "--budgets", "4,8"
 COMPARE += ["--methods", "Performer", "--workers", "2"]
 POOL = """
 import os, sys, time
-from theory.runner import process_pool
+from theory.records.runner import process_pool
 
 if __name__ == "__main__":
     with process_pool(2) as pool:

@@ -12,7 +12,7 @@ from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.decomposition.base import Decomposition
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.testing import (
     LAWS,
     ConformanceError,

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from theory.bound import Bound
+from theory.statement.bound import Bound
 from tnattn import discovery
 from tnattn.attention.method import AttentionMethod
 

@@ -18,9 +18,9 @@ from tnattn.attention.method import JointMethod, KeyMethod, budget, performance
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import Summary
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.sketch import Sketch
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured import Dense, Selection
 from tnattn.structured.tucker import TuckerTensor
 from tnattn.testing import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Values, require
-from theory.errors import dense, singular_values
+from theory.statement.bound import Values, require
+from theory.statement.errors import dense, singular_values
 from tnattn.arrays import eps
 
 

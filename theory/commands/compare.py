@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from theory.commands.console import number, print_json, progress, say, show, table, warn
 from theory.commands.options import RESULTS, Causal, Device, Dtype, Heads, Json, Out, Problem, Seed, Tokens, Width
 from theory.commands.writing import write
-from theory.console import number, print_json, progress, say, show, table, warn
-from theory.manifest import finished, manifest, write_manifest
-from theory.runner import process_pool
+from theory.records.manifest import finished, manifest, write_manifest
+from theory.records.runner import process_pool
 from theory.studies.attention import AttentionStudy, Settings, remaining, run_study
 from theory.studies.candidates import select
 from theory.studies.folder import LEDGER, load

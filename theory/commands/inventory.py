@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from theory import catalogue
-from theory.bound import Bound
+from theory.commands.console import number, print_json, say, show, table
 from theory.commands.options import Json
-from theory.console import number, print_json, say, show, table
+from theory.comparison import catalogue
+from theory.statement.bound import Bound
 from theory.studies import candidates
 from tnattn import discovery
 from tnattn.arrays import library_info

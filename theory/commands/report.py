@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from theory.commands.console import say
 from theory.commands.writing import write
-from theory.console import say
 from theory.studies.folder import load
 
 HELP = """

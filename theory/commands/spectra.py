@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from theory.commands.console import print_json, say, show, table
 from theory.commands.options import RESULTS, Causal, Dtype, Heads, Json, Out, Problem, Seed, Tokens, Width
-from theory.console import print_json, say, show, table
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.spectra import study
 from theory.studies.tensor_spectra import MODES, TensorSpectra

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from theory import catalogue
-from theory.bound import Bound
+from theory.commands.console import print_json, progress, say, show, table, warn
 from theory.commands.options import Json, Seed
-from theory.console import print_json, progress, say, show, table, warn
-from theory.runner import process_pool
+from theory.comparison import catalogue
+from theory.records.runner import process_pool
+from theory.statement.bound import Bound
 from theory.studies.instances import cases
 from theory.studies.problems import nearest
 from theory.studies.verification import FAILED, LEVEL, Finding, Verification, verify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from theory.report import write_report
+from theory.reports.report import write_report
 from theory.studies.folder import write_tables
 
 

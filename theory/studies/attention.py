@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from theory.catalogue import bounds_about
-from theory.runner import Task, run
-from theory.sources import environment, package_hash, source_hash
-from theory.store import Ledger, trial_key
+from theory.comparison.catalogue import bounds_about
+from theory.records.runner import Task, run
+from theory.records.sources import environment, package_hash, source_hash
+from theory.records.store import Ledger, trial_key
 from theory.studies.candidates import Candidate, Refusal, fit
 from theory.studies.conformance import BrokenLaw, broken_laws, in_words
 from theory.studies.folder import LEDGER, load, write_plan

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from theory.sources import is_foreign
+from theory.records.sources import is_foreign
 from tnattn.attention.method import AttentionMethod
 from tnattn.testing import LAWS, ConformanceError, check_method
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theory.keys import encode
-from theory.runner import Task
-from theory.store import Ledger, export
+from theory.records.keys import encode
+from theory.records.runner import Task
+from theory.records.store import Ledger, export
 from theory.studies.candidates import Refusal
 from theory.studies.conformance import BrokenLaw
 

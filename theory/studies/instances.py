@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Bound, Instance
+from theory.statement.bound import Bound, Instance
 from theory.studies import candidates
 from tnattn import gallery
 

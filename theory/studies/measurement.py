@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Bound
-from theory.catalogue import bounds_about
-from theory.chain import best_prediction
-from theory.compare import Comparison, compare
-from theory.runner import Task
-from theory.sources import source_hash
-from theory.store import generator
+from theory.comparison.catalogue import bounds_about
+from theory.comparison.chain import best_prediction
+from theory.comparison.compare import Comparison, compare
+from theory.records.runner import Task
+from theory.records.sources import source_hash
+from theory.records.store import generator
+from theory.statement import errors
+from theory.statement.bound import Bound
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
 from tnattn import discovery
 from tnattn.arrays import to_host
@@ -49,7 +49,7 @@ class Job:
     file : str
         A user's file that defines the method, imported first.
     stream : str
-        Names the draws, see `theory.keys.generator`.
+        Names the draws, see `theory.records.keys.generator`.
     sources, problem : str
         Hashes of the method's code outside the packages and of the problem, as they were when the trial was named.
     trials, level : int, float

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.store import content_hash
+from theory.records.store import content_hash
 from tnattn import gallery
 from tnattn.arrays import to_host
 from tnattn.attention import masks

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Bound
-from theory.compare import LEVEL, compare
-from theory.store import generator, trial_key
+from theory.comparison.compare import LEVEL, compare
+from theory.records.store import generator, trial_key
+from theory.statement.bound import Bound
+from theory.statistics.verdict import Verdict
 from theory.studies.varied_methods import varied_methods
 from theory.studies.varied_targets import varied_targets
-from theory.verdict import Verdict
 
 __all__ = ["Outcome", "over_methods", "over_targets"]
 

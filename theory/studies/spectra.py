@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from theory.store import export
+from theory.records.store import export
 from theory.studies.problems import problem_hash
 from theory.studies.tensor_spectra import MODES, TensorSpectra, mode_spectra
 from tnattn.arrays import array_namespace, device, to_host
 from tnattn.attention.problem import AttentionProblem
 
 try:
-    from theory.figures import corner, spectra, tensor_spectra
+    from theory.reports.figures import corner, spectra, tensor_spectra
 except ModuleNotFoundError as error:  # Matplotlib is an extra
     if "theory" in str(error.name):
         raise

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.intervals import median_interval
-from theory.verdict import Verdict
+from theory.statistics.intervals import median_interval
+from theory.statistics.verdict import Verdict
 
 __all__ = ["Line", "lines"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.store import generator
+from theory.records.store import generator
 from theory.studies.measurement import Job, problem_of, revive
 from tnattn.arrays import blas_threads, synchronize
 from tnattn.attention.problem import AttentionProblem

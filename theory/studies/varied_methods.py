@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Bound
+from theory.statement.bound import Bound
 from tnattn import discovery
 from tnattn.attention.method import AttentionMethod
 from tnattn.randnla.base import MatrixMethod

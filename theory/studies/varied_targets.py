@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tnattn.attention.masks import Causal, Full
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
-from tnattn.randnla.least_squares import LeastSquaresProblem
+from tnattn.randnla.solvers.least_squares import LeastSquaresProblem
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.khatri_rao import KhatriRao

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import catalogue
-from theory.bound import Bound
-from theory.compare import compare, controls
-from theory.guarantee import Deterministic
-from theory.intervals import holm
-from theory.store import generator, trial_key
+from theory.comparison import catalogue
+from theory.comparison.compare import compare, controls
+from theory.records.store import generator, trial_key
+from theory.statement.bound import Bound
+from theory.statement.guarantee import Deterministic
+from theory.statistics.intervals import holm
+from theory.statistics.verdict import Verdict
 from theory.studies.instances import OWN, cases, make
-from theory.verdict import Verdict
 from tnattn.attention.masks import UnsupportedMask
 
 __all__ = ["LEVEL", "Finding", "Verification", "cases", "verify"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
 from tnattn.linalg import frobenius_norm
-from tnattn.randnla.column_selection import with_unused
+from tnattn.randnla.columns.pivoted_qr import largest_entry, pivoted_qr
+from tnattn.randnla.columns.selection import with_unused
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.operand import worth_forming
-from tnattn.randnla.pivoted_qr import largest_entry, pivoted_qr
 from tnattn.randnla.submatrices import take_columns
 from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix

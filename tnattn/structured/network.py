@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, contract
 from tnattn.linalg import orthonormalise_with_factor
-from tnattn.scaling import binary_scale, euclidean_norm, exponent_of, times_power_of_two
+from tnattn.linalg.scaling import binary_scale, euclidean_norm, exponent_of, times_power_of_two
 
 MODES = string.ascii_lowercase  # one letter for each mode in a network; bonds are upper case
 

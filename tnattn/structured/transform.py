@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, device, parallel_map, require_floating, require_integer, scatter_rows
-from tnattn.fast_transforms import cosine_transform, hadamard_transform
+from tnattn.linalg.fast_transforms import cosine_transform, hadamard_transform
 from tnattn.structured.base import StructuredMatrix
 
 _BLOCK = 1 << 20  # scalars transformed at a time: 8 MB of float64, and a copy of them

@@ -33,7 +33,7 @@ def check_matrix_method(method: MatrixMethod, *, laws: Iterable[str] | None = No
 
     Examples
     --------
-    >>> from tnattn.randnla.randomized_svd import RandomizedSVD
+    >>> from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
     >>> from tnattn.testing import check_matrix_method
     >>> check_matrix_method(RandomizedSVD(), laws=["seed", "scale"]).of("violated")
     ()

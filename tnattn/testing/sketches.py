@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tnattn.arrays import dtype_name, to_host
-from tnattn.randnla.sketch import Sketch
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.testing.report import ConformanceError, Finding, Report, Violation
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import require_refused

@@ -7,11 +7,11 @@ import zlib
 import numpy as np
 import pytest
 
-from theory import catalogue
-from theory.bound import Bound
-from theory.compare import Comparison, compare, controls
-from theory.rounding import sizes_and_precision
-from theory.verdict import Verdict
+from theory.comparison import catalogue
+from theory.comparison.compare import Comparison, compare, controls
+from theory.comparison.rounding import sizes_and_precision
+from theory.statement.bound import Bound
+from theory.statistics.verdict import Verdict
 
 BOUNDS = catalogue.bounds()
 CONTROLLED = [(name, factor) for name, b in BOUNDS.items() for factor in b.controls]

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-import theory.bound
-from theory import catalogue
-from theory.bound import HypothesisViolated
+import theory.statement.bound
+from theory.comparison import catalogue
+from theory.statement.bound import HypothesisViolated
 
 BOUNDS = catalogue.bounds()
 GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "eps", "eta", "rho", "tau", "sigma", "mu", "phi", "Phi", "Omega"}
@@ -36,7 +36,7 @@ def part(b, title):
 def checked(monkeypatch):
     """Record the hypotheses that theorems require, in their order."""
     seen = []
-    require = theory.bound.require
+    require = theory.statement.bound.require
 
     def recorded(condition, hypothesis):
         if hypothesis not in seen:

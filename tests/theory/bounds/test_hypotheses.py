@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds import hypotheses
 from theory.bounds.attention import kernel_cur, lift, random_features
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.decomposition import cp, hooi, quantised, tt_cross
 from theory.bounds.randnla import cross, cur, generalized_nystrom, nystrom_structural, structural
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues, with_singular_values
-from theory.compare import compare
-from theory.rounding import require_range
-from theory.verdict import Verdict
+from theory.comparison.compare import compare
+from theory.comparison.rounding import require_range
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Independent, Positive
 from tnattn.attention.random_features.performer import Performer
-from tnattn.randnla.cur import CUR
-from tnattn.randnla.deim import DEIMColumns
-from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.qb import QB
-from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.deim import DEIMColumns
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 
 
 def verdict(theorem, method, target, trials=10):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from theory import catalogue
+from theory.comparison import catalogue
 from theory.studies.robustness import over_methods, over_targets
 
 BOUNDS = catalogue.bounds()

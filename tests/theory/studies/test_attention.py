@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from theory.keys import encode
-from theory.runner import process_pool
+from theory.records.keys import encode
+from theory.records.runner import process_pool
 from theory.studies.attention import AttentionStudy, Settings, load, remaining, run_study
 from theory.studies.candidates import Candidate, Refusal, controls, fit, methods, representatives, select
 from theory.studies.problems import ProblemSource, load_problem

@@ -7,8 +7,8 @@ import pytest
 
 from theory import cli
 from theory.commands import writing
-from theory.results import read
-from theory.sections import ranking
+from theory.reports.results import read
+from theory.reports.sections import ranking
 from theory.studies import conformance
 from theory.studies.attention import AttentionStudy, Settings, load, run_study
 from theory.studies.candidates import Candidate, methods, select

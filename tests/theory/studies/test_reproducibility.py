@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.keys import encode
+from theory.records.keys import encode
 from theory.studies import attention, measurement
 from theory.studies.attention import AttentionStudy, Settings, load, remaining, run_study
 from theory.studies.candidates import Candidate, select

@@ -5,18 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory import errors
-from theory.bound import Source, bound, require
 from theory.bounds.randnla import columns, cross, johnson_lindenstrauss, pivoted_cholesky, ridge_leverage
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
-from theory.compare import compare
-from theory.errors import eigenvalues, singular_values, tail
-from theory.guarantee import Deterministic, InExpectation
+from theory.comparison.compare import compare
+from theory.statement import errors
+from theory.statement.bound import Source, bound, require
+from theory.statement.errors import eigenvalues, singular_values, tail
+from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statistics.verdict import Verdict
 from theory.studies.robustness import Outcome, over_methods, over_targets
-from theory.verdict import Verdict
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.randnla.recursive_nystrom import RidgeNystrom
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.recursive_nystrom import RidgeNystrom
 
 
 def without_hypotheses(theorem, value):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from theory.studies.tensor_spectra import BONDS, MODES, TOLERANCES, TensorSpectra, mode_spectra
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.gallery.tensors import tensor_train_tensor, tensor_with_spectrum, tucker_tensor
 
 SIGMA = 10.0 ** -np.arange(7.0)

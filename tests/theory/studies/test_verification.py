@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.catalogue import bounds
-from theory.compare import compare
-from theory.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
+from theory.comparison.catalogue import bounds
+from theory.comparison.compare import compare
+from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
 from theory.studies.instances import OWN, cases
 from theory.studies.verification import LEAST, verify
 from tnattn import gallery

@@ -5,7 +5,7 @@ import pytest
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.block_term import BlockTerm
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.block_term import BlockTermTensor
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import to_host
 from tnattn.decomposition.block_term import BlockTerm
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.cp_diagonalisation import DiagonalisationStart
-from tnattn.decomposition.cp_leverage import CPLeverage
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
+from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.cp import CPTensor

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.hooi import HOOI
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.partial_tucker import PartialTucker
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hooi import HOOI
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.discovery import subclasses
 from tnattn.structured.cp import CPTensor
 

@@ -5,19 +5,19 @@ import pytest
 
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.block_term import BlockTerm
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.cp_leverage import CPLeverage
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.entries import ArrayEntries
-from tnattn.decomposition.hooi import HOOI
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.partial_tucker import PartialTucker
-from tnattn.decomposition.quantised import QuantisedTT
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD
-from tnattn.decomposition.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD
-from tnattn.decomposition.shared_factors import SharedFactors
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_cross import TTCross
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.quantised import QuantisedTT
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hooi import HOOI
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker
+from tnattn.decomposition.tucker.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD
+from tnattn.decomposition.tucker.shared_factors import SharedFactors
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.discovery import subclasses
 
 TUCKER = [HOSVD, STHOSVD, HOOI, PartialTucker, SharedFactors, RandomizedHOSVD, RandomizedSTHOSVD]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain, TruncatedTucker, true_storage
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 EPS = np.finfo(np.float64).eps
 

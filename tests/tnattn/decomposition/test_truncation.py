@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 @pytest.mark.parametrize(

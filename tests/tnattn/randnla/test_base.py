@@ -14,8 +14,8 @@ from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.gaussian_entries import GaussianEntries
-from tnattn.randnla.qb import QB
-from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 

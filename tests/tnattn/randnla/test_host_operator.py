@@ -9,13 +9,13 @@ import scipy.sparse as sparse
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.diagonal import trace_at_hand
+from tnattn.randnla.estimates.trace import HutchPlusPlus
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.host_operator import HostOperator, canonical_csr
-from tnattn.randnla.leverage import leverage_scores
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
-from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.scores.leverage import leverage_scores
 from tnattn.randnla.tolerance import ToleranceWarning
-from tnattn.randnla.trace import HutchPlusPlus
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 N = 12

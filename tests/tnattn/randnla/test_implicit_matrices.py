@@ -14,8 +14,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
-from tnattn.randnla.qb import QB
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.structured import Dense, LowRank, Product, Transposed
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)

@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.columns.volume_sampling import VolumeCross
+from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
 from tnattn.randnla.host_operator import HostOperator
-from tnattn.randnla.least_squares import SampleAndSolve, SketchAndSolve
-from tnattn.randnla.leverage import LeverageSampling, coherence, leverage_scores, sketched_leverage_scores
-from tnattn.randnla.matrix_product import SampledProduct, SketchedProduct
-from tnattn.randnla.product_probabilities import BothNorms, Leverage
-from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.ridge_leverage import effective_dimension, kernel_ridge_leverage_scores, ridge_leverage_scores
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
-from tnattn.randnla.sketch_preconditioned import SketchPreconditioned
-from tnattn.randnla.streaming_svd import SinglePassSVD
-from tnattn.randnla.trace import GirardHutchinson, HutchPlusPlus, XTrace
-from tnattn.randnla.volume_sampling import VolumeCross
+from tnattn.randnla.scores.leverage import LeverageSampling, coherence, leverage_scores, sketched_leverage_scores
+from tnattn.randnla.scores.product_probabilities import BothNorms, Leverage
+from tnattn.randnla.scores.ridge_leverage import (
+    effective_dimension,
+    kernel_ridge_leverage_scores,
+    ridge_leverage_scores,
+)
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.solvers.least_squares import SampleAndSolve, SketchAndSolve
+from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
+from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
 from tnattn.structured.low_rank import LowRank

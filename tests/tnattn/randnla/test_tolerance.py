@@ -8,10 +8,10 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.randnla import tolerance
-from tnattn.randnla.cross import FullPivotCross, PartialPivotCross
-from tnattn.randnla.cur import CUR
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.pivoted_qr import PivotedQR
+from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.tolerance import (
     ToleranceWarning,
     judged,

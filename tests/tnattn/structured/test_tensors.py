@@ -6,7 +6,7 @@ import pytest
 import tensorly
 
 from tnattn.arrays import dtype_name, to_host
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor

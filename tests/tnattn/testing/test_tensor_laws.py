@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tnattn.decomposition import base
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.hooi import HOOI, FittedTucker
-from tnattn.decomposition.partial_tucker import TruncatedPartialTucker
-from tnattn.decomposition.shared_factors import SharedFactors, SharedTucker
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hooi import HOOI, FittedTucker
+from tnattn.decomposition.tucker.partial_tucker import TruncatedPartialTucker
+from tnattn.decomposition.tucker.shared_factors import SharedFactors, SharedTucker
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.tucker import TuckerTensor
 from tnattn.testing import tensor_robustness
 from tnattn.testing.report import NotApplicable, Violation

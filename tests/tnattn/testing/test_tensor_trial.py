@@ -1,6 +1,6 @@
 import numpy as np
 
-from tnattn.decomposition.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
 from tnattn.testing.tensor_robustness import layouts
 from tnattn.testing.tensor_trial import SHAPE, arrays_of
 

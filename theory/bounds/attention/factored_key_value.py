@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import HypothesisViolated, Instance, Source, Values, bound
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import head_values, per_head, values_spectral
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import HypothesisViolated, Instance, Source, Values, bound
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue

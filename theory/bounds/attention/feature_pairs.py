@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.bound import Values, require
 from theory.bounds.attention.rows import host, per_head
+from theory.statement.bound import Values, require
 from tnattn.attention.masks import Full
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer

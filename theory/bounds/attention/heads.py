@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, exact_weights, head_values, host, per_head
-from theory.errors import Error, dense
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.errors import Error, dense
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
@@ -19,7 +19,7 @@ from tnattn.attention.conversion.substituted import mean_pooled
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
 from tnattn.attention.wrappers.head_tensor import HeadTensor
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 def _total(problem: AttentionProblem) -> Values:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
-from theory.errors import Error, dense
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.errors import Error, dense
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.conversion.joint_truncation import JointTruncation, joint_weights, second_moment_factor
 from tnattn.attention.projections import Projections
 

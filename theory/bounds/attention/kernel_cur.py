@@ -11,11 +11,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, once, per_head
-from theory.errors import Error, dense
-from theory.guarantee import Deterministic
+from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.errors import Error, dense
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import (
     denominators_over_mass,
@@ -18,9 +16,11 @@ from theory.bounds.attention.rows import (
 )
 from theory.bounds.attention.sampling import output_rows_squared, row_variances
 from theory.bounds.randnla.matrix_product import drawn_gram, sampled_variance
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import sampled_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import sampled_spread
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling

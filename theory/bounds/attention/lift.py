@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
-from theory.errors import Error, dense, unshifted_kernel
-from theory.guarantee import Deterministic
-from theory.intervals import deterministic_slack
+from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.errors import Error, dense, unshifted_kernel
+from theory.statement.guarantee import Deterministic
+from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Diagonal, Factored
 
 OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.attention.lift import condition_of_root
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.bounds.randnla.pivoted_cholesky import rpcholesky_phi
-from theory.errors import Error, dense, unshifted_kernel
-from theory.guarantee import Deterministic, InExpectation
-from theory.intervals import deterministic_slack
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, dense, unshifted_kernel
+from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
 
 OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")

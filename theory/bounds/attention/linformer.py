@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, host
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, WithProbability
-from theory.moments import chaos_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statistics.moments import chaos_spread
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ive
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.attention.perturbed import PerturbedScores, random_problem
 from theory.bounds.attention.rows import exact_scores, exact_singular_values, exact_weights, per_head
-from theory.errors import Error, dense, tail
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, dense, tail
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -21,7 +21,7 @@ from tnattn.attention.masks import Full
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured import Factored
 
 OWN = Source("re-derived", "by the inequalities of Weyl and Mirsky")

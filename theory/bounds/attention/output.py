@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Source, Values, conditional_bound, identity, require
 from theory.bounds.attention.perturbed import (
     masked_kernel,
     random_kernel,
@@ -22,8 +20,10 @@ from theory.bounds.attention.rows import (
     require_own_values,
     values_spectral,
 )
-from theory.errors import Error
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Source, Values, conditional_bound, identity, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem

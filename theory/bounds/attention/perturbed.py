@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from theory.bound import Instance
+from theory.statement.bound import Instance
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, bound, require
-from theory.errors import Error, dense, singular_values
-from theory.guarantee import Deterministic
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, dense, singular_values
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import hyp1f1
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.feature_pairs import Pairs
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import distances, exact_weights
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import (
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import (
     cosine_kurtosis,
     hyperbolic_kurtosis,
     lognormal_kurtosis,

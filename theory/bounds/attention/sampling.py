@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
 from theory.bounds.randnla.matrix_product import bernstein_error, drawn_gram, optimal_variance
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import sampled_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import sampled_spread
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling

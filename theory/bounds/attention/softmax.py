@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Source, Values, conditional_bound, require
 from theory.bounds.attention.perturbed import random_scores, two_groups_of_scores
 from theory.bounds.attention.rows import (
     exact_scores,
@@ -18,8 +16,10 @@ from theory.bounds.attention.rows import (
     score_errors,
     values_spectral,
 )
-from theory.errors import Error
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Source, Values, conditional_bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.attention.output import output_entries
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import (
@@ -18,8 +16,10 @@ from theory.bounds.attention.rows import (
     kernel_over_mass,
     per_head,
 )
-from theory.errors import Error, dense, value_diameter
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
+from theory.statement.errors import Error, dense, value_diameter
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import eps
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation

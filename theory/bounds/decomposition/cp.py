@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import HypothesisViolated, Instance, Source, Values, identity, require
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import HypothesisViolated, Instance, Source, Values, identity, require
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import eps
-from tnattn.decomposition.cp_als import CPALS, FittedCP
-from tnattn.decomposition.cp_diagonalisation import DiagonalisationStart
-from tnattn.decomposition.cp_start import GaussianStart
+from tnattn.decomposition.cp.als import CPALS, FittedCP
+from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
+from tnattn.decomposition.cp.start import GaussianStart
 from tnattn.structured.cp import CPTensor
 
 EXACT = 1e-9  # relative residual up to which a fit counts as a decomposition

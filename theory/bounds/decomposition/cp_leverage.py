@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
-from theory.errors import Error
-from theory.guarantee import Deterministic, WithProbability
-from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import Deterministic, WithProbability
+from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
 from tnattn.structured.khatri_rao import KhatriRao
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import realised_ranks
-from theory.errors import dense, singular_values, tail
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound
+from theory.statement.errors import dense, singular_values, tail
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import Array, Rng, from_host
 from tnattn.decomposition.truncation import Truncation
 from tnattn.structured.tucker import TuckerTensor

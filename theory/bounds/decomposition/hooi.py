@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, realised_ranks, require_one_tensor, size
-from theory.guarantee import Deterministic
-from tnattn.decomposition.hooi import HOOI, FittedTucker
-from tnattn.decomposition.st_hosvd import STHOSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound
+from theory.statement.guarantee import Deterministic
+from tnattn.decomposition.tucker.hooi import HOOI, FittedTucker
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 SOURCE = Source("De Lathauwer, De Moor & Vandewalle 2000b", "Section 3")
 

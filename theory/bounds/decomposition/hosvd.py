@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor, size
-from theory.guarantee import Deterministic
-from tnattn.decomposition.hooi import HOOI
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.st_hosvd import STHOSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.guarantee import Deterministic
 from tnattn.decomposition.truncation import Truncation
+from tnattn.decomposition.tucker.hooi import HOOI
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 TOLERANCE = 0.05
 

@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, bound, require
-from theory.errors import Error, dense
-from theory.guarantee import Deterministic
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, dense
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import to_host
-from tnattn.decomposition.quantised import QuantisedMatrix, QuantisedTensor, QuantisedTT, QuantisedTTMatrix, levels
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.quantised import (
+    QuantisedMatrix,
+    QuantisedTensor,
+    QuantisedTT,
+    QuantisedTTMatrix,
+    levels,
+)
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
 TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what the theorems speak about
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import bond_tails, realised_ranks, require_one_tensor
-from theory.guarantee import InExpectation
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.guarantee import InExpectation
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain
-from tnattn.randnla.gaussian import Gaussian
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 # every step is an orthogonal projection: nothing is worse than discarding all of the tensor
 projected = dataclasses.replace(errors.tensor_frobenius_squared, ceiling=errors.tensor_frobenius_squared.norm)

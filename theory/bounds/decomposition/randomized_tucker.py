@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.decomposition.instances import decaying, with_slabs
 from theory.bounds.decomposition.unfoldings import mode_tails, realised_ranks
-from theory.errors import Error
-from theory.guarantee import InExpectation
-from tnattn.decomposition.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD, RandomizedTruncation
-from tnattn.randnla.gaussian import Gaussian
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import InExpectation
+from tnattn.decomposition.tucker.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD, RandomizedTruncation
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 
 def _energy(target: Any) -> Values:

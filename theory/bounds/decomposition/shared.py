@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.decomposition.instances import decaying
-from theory.errors import eigenvalues, singular_values, tail
-from theory.guarantee import Deterministic
-from tnattn.decomposition.shared_factors import SharedFactors, SharedTucker
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.errors import eigenvalues, singular_values, tail
+from theory.statement.guarantee import Deterministic
+from tnattn.decomposition.tucker.shared_factors import SharedFactors, SharedTucker
 
 SOURCE = Source("Eckart & Young 1936", "for the stacked matrix, re-derived")
 

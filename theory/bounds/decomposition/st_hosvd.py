@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor
-from theory.guarantee import Deterministic
-from tnattn.decomposition.st_hosvd import STHOSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity
+from theory.statement.guarantee import Deterministic
 from tnattn.decomposition.truncated import TruncatedTucker
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 def _every_face(rng: np.random.Generator) -> Instance:

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import require_one_tensor
 from theory.bounds.randnla.largest_volume import LargestVolumeCross, alike, condition_of_volume
-from theory.errors import Error, dense, singular_values
-from theory.guarantee import Deterministic
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
+from theory.statement.errors import Error, dense, singular_values
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import Array, Rng, array_namespace, eps, to_host
-from tnattn.decomposition.cross_train import CrossTrain
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.train_truncation import TrainTruncation
-from tnattn.decomposition.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.cross_train import CrossTrain
+from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
 from tnattn.structured.dense import Dense
 from tnattn.structured.tensor_train import TensorTrain
 

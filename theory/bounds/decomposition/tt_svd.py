@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import bond_tails, require_one_tensor, size
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.guarantee import Deterministic
+from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain
-from tnattn.decomposition.tt_rounding import TTRounding
-from tnattn.decomposition.tt_svd import TTSVD
 from tnattn.structured.tensor_train import TensorTrain
 
 TOLERANCE = 0.05

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Values, require
-from theory.errors import dense, singular_values, tail
+from theory.statement.bound import Values, require
+from theory.statement.errors import dense, singular_values, tail
 from tnattn.decomposition.multilinear import unfold
 from tnattn.decomposition.truncation import Truncation
 

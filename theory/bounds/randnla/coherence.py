@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
-from theory.errors import dense
-from theory.guarantee import WithProbability
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import dense
+from theory.statement.guarantee import WithProbability
 from tnattn.arrays import Rng
 from tnattn.randnla.operand import as_structured
-from tnattn.randnla.row_sampling import RowSampling
+from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.structured.base import StructuredMatrix
 
 

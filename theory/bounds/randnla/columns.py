@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
-from theory.errors import Error, dense, singular_values, tail
-from theory.guarantee import Deterministic, ExactExpectation, InExpectation
-from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
-from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.strong_rrqr import StrongColumns
-from tnattn.randnla.volume_sampling import VolumeColumns
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, dense, singular_values, tail
+from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition, InterpolativeResult
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.columns.strong_rrqr import StrongColumns
+from tnattn.randnla.columns.volume_sampling import VolumeColumns
 
 GU_EISENSTAT = Source("Gu & Eisenstat 1996", "Lemma 3.1 and Theorem 3.2")
 VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012", "re-derived")

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from scipy.linalg import hadamard
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite, unit_roundoff
 from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
 from theory.bounds.randnla.largest_volume import alike
-from theory.errors import dense, eigenvalues, singular_values, tail
-from theory.guarantee import Deterministic, ExactExpectation, InExpectation
-from tnattn.randnla.cross import FullPivotCross
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
-from tnattn.randnla.volume_sampling import VolumeCross
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import dense, eigenvalues, singular_values, tail
+from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
+from tnattn.randnla.columns.cross import FullPivotCross
+from tnattn.randnla.columns.volume_sampling import VolumeCross
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
 
 # drawn by volume
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import require_every_step, unit_roundoff
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
-from theory.errors import Error, dense, singular_values
-from theory.guarantee import Deterministic
-from tnattn.randnla.cur import CUR, CURResult
-from tnattn.randnla.deim import DEIMColumns, QDEIMColumns
-from tnattn.randnla.pivoted_qr import QRColumns
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, dense, singular_values
+from theory.statement.guarantee import Deterministic
+from tnattn.randnla.columns.cur import CUR, CURResult
+from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns
+from tnattn.randnla.columns.pivoted_qr import QRColumns
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
 def _nearly_flat(rng: np.random.Generator) -> Instance:

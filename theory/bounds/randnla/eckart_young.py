@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.guarantee import Deterministic
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured.low_rank import Factored
 
 

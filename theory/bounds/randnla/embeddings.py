@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import embedding_distortion
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, WithProbability
-from theory.moments import chaos_spread
-from tnattn.randnla.count_sketch import CountSketch
-from tnattn.randnla.embedding import Embedding
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.sketch import Sketch
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statistics.moments import chaos_spread
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.sketches.count_sketch import CountSketch
+from tnattn.randnla.sketches.embedding import Embedding
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 
 
 def _flat(rng: np.random.Generator) -> Instance:

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, identity, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.trace import expected_tail
-from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
 from tnattn.arrays import to_host
-from tnattn.randnla.error_estimate import SelfAssessedQB, SelfAssessedQBResult
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.probes import Rademacher
+from tnattn.randnla.estimates.error_estimate import SelfAssessedQB, SelfAssessedQBResult
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.probes import Rademacher
 
 LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator, re-derived")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
 from tnattn.arrays import Rng, normal, require_rng
 from tnattn.structured.dense import Dense
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import embedding_distortion
 from theory.bounds.randnla.structural import condition_of_sketch, require_full_row_rank
-from theory.errors import singular_values, tail
-from theory.guarantee import Deterministic, WithProbability
-from tnattn.randnla.embedding import Embedding
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.trigonometric import SubsampledHadamard
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import singular_values, tail
+from theory.statement.guarantee import Deterministic, WithProbability
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.sketches.embedding import Embedding
+from tnattn.randnla.sketches.trigonometric import SubsampledHadamard
 
 
 def _hadamard_vector(rng: np.random.Generator) -> Instance:

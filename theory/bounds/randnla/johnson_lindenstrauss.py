@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.embeddings import embedding_spread, repeated_columns
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, WithProbability
-from tnattn.randnla.count_sketch import CountSketch
-from tnattn.randnla.embedding import Embedding
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, WithProbability
+from tnattn.randnla.sketches.count_sketch import CountSketch
+from tnattn.randnla.sketches.embedding import Embedding
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 
 
 def _vector(rng: np.random.Generator) -> Instance:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import singular_values, tail
-from theory.guarantee import InExpectation
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.krylov import BlockKrylov
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import singular_values, tail
+from theory.statement.guarantee import InExpectation
+from tnattn.randnla.low_rank.krylov import BlockKrylov
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 
 def _gap(rng: np.random.Generator) -> Instance:

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
-from theory.errors import dense, singular_values
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import dense, singular_values
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.cross import CrossResult
+from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix

@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import chernoff_lower
-from theory.errors import Error
-from theory.guarantee import Deterministic, ExactExpectation, WithProbability
-from theory.moments import inverse_wishart_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.statistics.moments import inverse_wishart_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
-from tnattn.randnla.sketch_preconditioned import SketchPreconditioned
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.solvers.least_squares import (
+    LeastSquaresProblem,
+    LeastSquaresSolution,
+    SampleAndSolve,
+    SketchAndSolve,
+)
+from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 
 
 def _sides(problem: LeastSquaresProblem) -> Values:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import Error, singular_values, tail
-from theory.guarantee import WithProbability
-from tnattn.randnla.leverage import LeverageColumns, LeverageSampling
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, singular_values, tail
+from theory.statement.guarantee import WithProbability
+from tnattn.randnla.scores.leverage import LeverageColumns, LeverageSampling
 
 
 def _distortion(target: Any, result: Any) -> Values:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import chaos_spread, distinct_spread, sampled_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import chaos_spread, distinct_spread, sampled_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.matrix_product import SampledProduct, SketchedProduct
-from tnattn.randnla.probes import Rademacher
-from tnattn.randnla.product_probabilities import BothNorms, ColumnNorms, Uniform
+from tnattn.randnla.scores.product_probabilities import BothNorms, ColumnNorms, Uniform
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.probes import Rademacher
+from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 

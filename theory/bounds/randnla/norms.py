@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic, ExactExpectation, WithProbability
-from theory.moments import quadratic_form_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.statistics.moments import quadratic_form_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
+from tnattn.randnla.estimates.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
 
 LAURENT_MASSART = Source("Laurent & Massart 2000", "Lemma 1")
 

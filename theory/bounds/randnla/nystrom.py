@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
-from theory.errors import eigenvalues
-from theory.guarantee import InExpectation
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.nystrom import Nystrom
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import eigenvalues
+from theory.statement.guarantee import InExpectation
+from tnattn.randnla.semidefinite.nystrom import Nystrom
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 
 def _gap_whole(rng: np.random.Generator) -> Instance:

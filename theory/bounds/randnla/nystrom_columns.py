@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step, require_semidefinite
 from theory.bounds.randnla.columns import elementary_ratio
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.bounds.randnla.leverage import chernoff_lower
-from theory.errors import dense, eigenvalues
-from theory.guarantee import ExactExpectation, WithProbability
-from tnattn.randnla.column_nystrom import ColumnNystrom
-from tnattn.randnla.column_selection import UniformColumns
-from tnattn.randnla.leverage_draws import LeverageDraws
-from tnattn.randnla.volume_sampling import VolumeColumns
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import dense, eigenvalues
+from theory.statement.guarantee import ExactExpectation, WithProbability
+from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.selection import UniformColumns
+from tnattn.randnla.columns.volume_sampling import VolumeColumns
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
 
 Counts = npt.NDArray[np.int64]
 

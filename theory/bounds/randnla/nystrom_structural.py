@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, conditional_bound
 from theory.bounds.hypotheses import require_semidefinite
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
-from theory.errors import dense
-from theory.guarantee import Deterministic
-from tnattn.randnla.column_nystrom import ColumnNystrom, ColumnNystromResult
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, conditional_bound
+from theory.statement.errors import dense
+from theory.statement.guarantee import Deterministic
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
 
 GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem, not numbered; two norms re-derived")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
-from theory.errors import eigenvalues
-from theory.guarantee import Deterministic, InExpectation
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import eigenvalues
+from theory.statement.guarantee import Deterministic, InExpectation
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 
 
 def _one_step(rng: np.random.Generator) -> Instance:

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, identity, require
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
-from theory.errors import singular_values, tail
-from theory.guarantee import InExpectation, WithProbability
-from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.range_finder import RangeFinder
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.errors import singular_values, tail
+from theory.statement.guarantee import InExpectation, WithProbability
+from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 
 def _halko(statement: str) -> Source:

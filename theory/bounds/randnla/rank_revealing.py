@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.columns import GU_EISENSTAT, greedy_growth, kahan, near_parallel, strong_parameters
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
-from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.strong_rrqr import StrongColumns
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import Deterministic
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.columns.strong_rrqr import StrongColumns
 
 
 def _greedy(rng: np.random.Generator) -> Instance:

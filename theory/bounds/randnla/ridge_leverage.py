@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
-from theory.errors import Error, dense, eigenvalues
-from theory.guarantee import Deterministic, WithProbability
-from tnattn.randnla.column_nystrom import ColumnNystrom, ColumnNystromResult
-from tnattn.randnla.recursive_nystrom import RecursiveNystrom, RidgeNystrom
-from tnattn.randnla.ridge_leverage import RidgeLeverageDraws
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, dense, eigenvalues
+from theory.statement.guarantee import Deterministic, WithProbability
+from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
+from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 
 BACH = Source("Bach 2013; Alaoui & Mahoney 2015", "re-derived")
 RIDGE = 0.05  # of the structural statements, relative to the mean of the diagonal

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import singular_values, tail
-from theory.guarantee import InExpectation
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.randomized_svd import RandomizedSVDResult
-from tnattn.randnla.streaming_svd import SinglePassSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import singular_values, tail
+from theory.statement.guarantee import InExpectation
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
+from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
+from tnattn.randnla.sketches.gaussian import Gaussian
 
 
 def _gap(rng: np.random.Generator) -> Instance:

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.hypotheses import has_rank, unit_roundoff
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import Error
-from theory.guarantee import Deterministic
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.range_finder import RangeFinder
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import Deterministic
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 
 
 def _gap(rng: np.random.Generator) -> Instance:

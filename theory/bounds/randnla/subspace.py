@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import expected_spectral, require_gaussian
-from theory.errors import Error, singular_values
-from theory.guarantee import InExpectation
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
-from tnattn.randnla.range_finder import RangeFinder
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import InExpectation
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 
 
 def _gap(rng: np.random.Generator) -> Instance:

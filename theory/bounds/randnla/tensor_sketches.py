@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.embeddings import gram_frobenius_squared
 from theory.bounds.randnla.leverage import embedding_distortion
-from theory.errors import Error
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import mean_spread
-from tnattn.randnla.embedding import Embedding
-from tnattn.randnla.kronecker_sketch import KhatriRaoSketch
-from tnattn.randnla.modes import mode_sizes
-from tnattn.randnla.tensor_sketch import TensorSketch
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import mean_spread
+from tnattn.randnla.sketches.embedding import Embedding
+from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch
+from tnattn.randnla.sketches.modes import mode_sizes
+from tnattn.randnla.sketches.tensor_sketch import TensorSketch
 
 
 def _flat(rng: np.random.Generator) -> Instance:

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, conditional_bound, require
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.guarantee import Deterministic
 from tnattn.arrays import to_host
-from tnattn.randnla.adaptive_qb import AdaptiveQB, AdaptiveQBResult
-from tnattn.randnla.cur import CUR, CURResult
-from tnattn.randnla.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
-from tnattn.randnla.interpolative import InterpolativeDecomposition, InterpolativeResult
-from tnattn.randnla.krylov import BlockKrylov
-from tnattn.randnla.pivoted_qr import PivotedQR, PivotedQRResult
-from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.columns.cur import CUR, CURResult
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition, InterpolativeResult
+from tnattn.randnla.columns.pivoted_qr import PivotedQR, PivotedQRResult
+from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
+from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
+from tnattn.randnla.low_rank.krylov import BlockKrylov
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
 
 Adaptive = AdaptiveQB | RandomizedSVD | BlockKrylov | GeneralizedNystrom | InterpolativeDecomposition | CUR | PivotedQR
 AdaptiveResult = (

@@ -7,16 +7,16 @@ from typing import Any, assert_never
 import numpy as np
 from scipy.linalg import hadamard
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, require
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
-from theory.errors import Error, singular_values, tail
-from theory.guarantee import ExactExpectation, InExpectation, WithProbability
-from theory.moments import chaos_spread, mean_spread, quadratic_form_spread
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.errors import Error, singular_values, tail
+from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statistics.moments import chaos_spread, mean_spread, quadratic_form_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.probes import Rademacher, Sphere
-from tnattn.randnla.trace import GirardHutchinson, HutchPlusPlus, XTrace
+from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.probes import Rademacher, Sphere
 
 
 def _trace(target: Any) -> Values:

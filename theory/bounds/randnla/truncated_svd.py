@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import singular_values, tail
-from theory.guarantee import Deterministic
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound
+from theory.statement.errors import singular_values, tail
+from theory.statement.guarantee import Deterministic
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
 def _gap(rng: np.random.Generator) -> Instance:

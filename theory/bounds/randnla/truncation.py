@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import require_gaussian
 from theory.bounds.randnla.subspace import angle_expected
-from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic, InExpectation
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import Deterministic, InExpectation
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import small_svd
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.qb import QB
-from tnattn.randnla.range_finder import RangeFinder
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

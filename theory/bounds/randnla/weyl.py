@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import errors
-from theory.bound import Instance, Source, Values, conditional_bound
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.errors import Error, singular_values
-from theory.guarantee import Deterministic
+from theory.statement import errors
+from theory.statement.bound import Instance, Source, Values, conditional_bound
+from theory.statement.errors import Error, singular_values
+from theory.statement.guarantee import Deterministic
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
 def _best(rng: np.random.Generator) -> Instance:

@@ -19,7 +19,7 @@ from tnattn.attention.summary import KeySet, Summary
 from tnattn.linalg import solve_triangular
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 

@@ -13,7 +13,7 @@ from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
 
 _SMALL = 2.0**-60  # numbers below leave products that single precision does not hold

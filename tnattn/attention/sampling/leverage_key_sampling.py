@@ -12,7 +12,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, shares
 from tnattn.attention.sampling.value_sampling import SampledKeys
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.randnla.ridge_leverage import ridge_leverage_scores
+from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores
 
 
 @dataclass(frozen=True)

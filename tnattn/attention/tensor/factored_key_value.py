@@ -14,7 +14,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Dense
 
 _BLOCK = 1 << 22  # scores held at a time

@@ -14,7 +14,7 @@ from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.tensor.weight_entries import WeightEntries
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Selection, StructuredMatrix
 
 

@@ -13,7 +13,7 @@ from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, Slidin
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.structured import Selection
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention import factored_key_value as about
-from theory.compare import compare
-from theory.verdict import Verdict
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
 BOUNDS = [about.kv_lowrank_rows, about.kv_lowrank_output]
 

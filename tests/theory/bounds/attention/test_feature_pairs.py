@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.feature_pairs import LARGEST_EXPONENT, Pairs
+from theory.statement.bound import HypothesisViolated
 from tnattn.attention.masks import Causal
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer

@@ -5,16 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from theory import errors
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.heads import gqa_mean_pooling, gqa_pooling_output, weights_shared_basis
 from theory.bounds.attention.perturbed import random_problem
+from theory.statement import errors
+from theory.statement.bound import HypothesisViolated
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
 from tnattn.attention.wrappers.head_tensor import HeadTensor
-from tnattn.decomposition.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 def test_the_pooled_weights_of_the_worked_example() -> None:

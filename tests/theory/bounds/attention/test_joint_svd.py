@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.joint_svd import joint_svd_calibrated, joint_svd_floor, joint_svd_plain
+from theory.statement.bound import HypothesisViolated
 from tnattn.attention.conversion.joint_truncation import JointTruncation
 from tnattn.attention.projections import Projections
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.kernel_cur import (
     LEAST_RIDGE,
     kernel_cur_projection,
@@ -19,9 +18,10 @@ from theory.bounds.attention.leverage_keys import (
 )
 from theory.bounds.attention.lifted_nystrom import lifted_nystrom_entries, lifted_nystrom_trace
 from theory.bounds.attention.perturbed import random_problem
-from theory.catalogue import bounds_about
-from theory.compare import compare
-from theory.verdict import Verdict
+from theory.comparison.catalogue import bounds_about
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
 from tnattn.attention.low_rank.kernel_cur import KernelCUR
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem

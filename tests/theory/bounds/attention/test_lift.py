@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention.lift import Lifted, psd_lift, psd_lift_entries, psd_lift_frobenius
 from theory.bounds.attention.perturbed import random_problem
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.randnla.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 
 ALL = [psd_lift, psd_lift_frobenius, psd_lift_entries]
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention.linformer import linformer_entry, linformer_projection_mse
 from theory.bounds.attention.perturbed import random_problem
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
 

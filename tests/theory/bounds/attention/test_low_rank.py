@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention.low_rank import (
     attention_spectral_norm,
     high_temperature_rank,
@@ -15,14 +14,15 @@ from theory.bounds.attention.low_rank import (
     weights_rank_floor,
 )
 from theory.bounds.attention.perturbed import PerturbedScores, one_dimensional_problem, random_problem
-from theory.errors import singular_values, tail, weights_frobenius
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.errors import singular_values, tail, weights_frobenius
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.masks import Causal, Explicit
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.wrappers.truncated import Truncated
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
 def _best(rank: int) -> Truncated:

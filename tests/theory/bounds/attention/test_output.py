@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory import errors
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention.output import (
     kernel_normalisation_fro,
     kernel_normalisation_identity,
@@ -20,6 +18,8 @@ from theory.bounds.attention.perturbed import (
     random_problem,
     two_keys_out_of_balance,
 )
+from theory.statement import errors
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.masks import Explicit
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling

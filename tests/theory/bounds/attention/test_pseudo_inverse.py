@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.pseudo_inverse import PseudoInverse, pinv_iteration, pseudo_inverse_residual
+from theory.statement.bound import HypothesisViolated
 
 
 def _half(iterations: int) -> float:

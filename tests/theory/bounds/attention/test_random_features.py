@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import hyp1f1
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention import random_features as theorems
 from theory.bounds.attention.perturbed import random_problem
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import (
     Hyperbolic,

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.sampling import (
     amm_optimal,
@@ -11,6 +10,7 @@ from theory.bounds.attention.sampling import (
     attention_amm_spectral,
     value_sampling_mse,
 )
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling

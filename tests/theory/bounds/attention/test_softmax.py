@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from theory import errors
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.attention import softmax
 from theory.bounds.attention.perturbed import PerturbedScores, random_problem, two_groups_of_scores
 from theory.bounds.attention.rows import score_errors
+from theory.statement import errors
+from theory.statement.bound import Bound, HypothesisViolated
 from tnattn.attention.masks import Causal
 from tnattn.attention.sparse.top_k import TopK
 

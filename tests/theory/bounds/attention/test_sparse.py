@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.attention.perturbed import one_dimensional_problem, random_problem
 from theory.bounds.attention.sparse import (
     dropped_mass,
@@ -16,6 +15,7 @@ from theory.bounds.attention.sparse import (
     window_alibi_mass,
     window_decay_mass,
 )
+from theory.statement.bound import HypothesisViolated
 from tnattn.attention.masks import Bias, Causal
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import cp as about
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.cp_diagonalisation import DiagonalisationStart
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
 from tnattn.structured.cp import CPTensor
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import cp_leverage as about
 from theory.bounds.randnla.leverage import chernoff_lower
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.khatri_rao_sampling import KhatriRaoSampling
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
 from tnattn.structured.khatri_rao import KhatriRao
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import hierarchical as about
 from theory.bounds.decomposition.instances import decaying
-from theory.compare import compare, control
-from theory.verdict import Verdict
-from tnattn.decomposition.hosvd import HOSVD
+from theory.comparison.compare import compare, control
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tucker.hosvd import HOSVD
 
 bound = about.htucker_truncation
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import hooi as about
 from theory.bounds.decomposition.hosvd import hosvd_lower
 from theory.bounds.decomposition.instances import decaying, diagonal_example
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.hooi import HOOI
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tucker.hooi import HOOI
 
 BOUNDS = [about.hooi_monotone, about.hooi_every_sweep, about.hooi]
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import quantised as about
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.quantised import QuantisedTT, QuantisedTTMatrix
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tensor_train.quantised import QuantisedTT, QuantisedTTMatrix
 
 EXACT = QuantisedTTMatrix(rank=64, rtol=1e-10)
 i = np.arange(64)

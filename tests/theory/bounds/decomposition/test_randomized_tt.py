@@ -3,16 +3,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import randomized_tt as about
 from theory.bounds.decomposition import tt_svd
 from theory.bounds.decomposition.instances import decaying, diagonal_example
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD
-from tnattn.decomposition.tt_rounding import TTRounding
-from tnattn.decomposition.tt_svd import TTSVD
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
+from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 
 
 def test_worked_example_of_the_catalogue():

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import randomized_tucker as about
 from theory.bounds.decomposition.instances import with_slabs
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tucker.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 
 BOUNDS = [about.rand_hosvd_expected, about.rand_sthosvd_expected, about.rand_tucker_recompressed_expected]
 

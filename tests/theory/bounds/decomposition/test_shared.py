@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import shared as about
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.shared_factors import SharedFactors
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tucker.shared_factors import SharedFactors
 
 EXAMPLE = np.array([np.diag([2.0, 0.0]), np.diag([0.0, 1.0])])
 BOUNDS = [about.head_stack_eckart_young, about.head_stack_floor]

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import st_hosvd as about
 from theory.bounds.decomposition.instances import decaying, diagonal_example
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.st_hosvd import STHOSVD
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 BOUNDS = [about.sthosvd, about.sthosvd_identity]
 

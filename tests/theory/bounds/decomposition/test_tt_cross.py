@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import tt_cross as about
 from theory.bounds.decomposition.instances import decaying
-from theory.compare import compare, control
-from theory.verdict import Verdict
-from tnattn.decomposition.tt_cross import TTCross
+from theory.comparison.compare import compare, control
+from theory.statement.bound import HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
 
 
 def test_worked_example_of_two_levels():

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition import tt_svd as about
 from theory.bounds.decomposition.instances import decaying, diagonal_example
-from theory.compare import compare
-from theory.errors import dense
-from theory.verdict import Verdict
-from tnattn.decomposition.tt_svd import TTSVD
+from theory.comparison.compare import compare
+from theory.statement.bound import HypothesisViolated
+from theory.statement.errors import dense
+from theory.statistics.verdict import Verdict
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
 BOUNDS = [about.ttsvd, about.ttsvd_lower, about.ttsvd_identity, about.tt_rounding]
 

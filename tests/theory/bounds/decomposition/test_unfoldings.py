@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from theory.bound import HypothesisViolated
 from theory.bounds.decomposition.unfoldings import bond_tails, mode_tails, realised_ranks, size
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from theory.statement.bound import HypothesisViolated
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 @pytest.fixture

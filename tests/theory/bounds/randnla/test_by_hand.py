@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from theory.bound import HypothesisViolated
 from theory.bounds.randnla import (
     columns,
     cur,
@@ -30,26 +29,27 @@ from theory.bounds.randnla import (
     weyl,
 )
 from theory.bounds.randnla.instances import slow_spectrum
-from tnattn.randnla.column_nystrom import ColumnNystrom, nystrom_of_columns
-from tnattn.randnla.cur import CUR
-from tnattn.randnla.deim import QDEIMColumns
-from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.matrix_product import SampledProduct
-from tnattn.randnla.norms import SpectralNorm
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
-from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.product_probabilities import BothNorms
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.randomized_svd import RandomizedSVD, RandomizedSVDResult
-from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.recursive_nystrom import RidgeNystrom
-from tnattn.randnla.streaming_svd import SinglePassSVD
-from tnattn.randnla.strong_rrqr import StrongColumns
-from tnattn.randnla.trace import HutchPlusPlus
-from tnattn.randnla.trigonometric import SubsampledHadamard
-from tnattn.randnla.truncated_svd import TruncatedSVD
-from tnattn.randnla.volume_sampling import VolumeColumns
+from theory.statement.bound import HypothesisViolated
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.deim import QDEIMColumns
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.columns.strong_rrqr import StrongColumns
+from tnattn.randnla.columns.volume_sampling import VolumeColumns
+from tnattn.randnla.estimates.norms import SpectralNorm
+from tnattn.randnla.estimates.trace import HutchPlusPlus
+from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.scores.product_probabilities import BothNorms
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
+from tnattn.randnla.semidefinite.recursive_nystrom import RidgeNystrom
+from tnattn.randnla.sketches.trigonometric import SubsampledHadamard
+from tnattn.randnla.solvers.matrix_product import SampledProduct
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 

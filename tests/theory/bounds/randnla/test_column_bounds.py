@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import (
     coherence,
     columns,
@@ -19,22 +18,23 @@ from theory.bounds.randnla import (
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
 from theory.bounds.randnla.largest_volume import LargestVolumeCross
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper
-from theory.compare import compare, control
-from theory.verdict import Verdict
-from tnattn.randnla.column_nystrom import ColumnNystrom, nystrom_of_columns
-from tnattn.randnla.cross import FullPivotCross
-from tnattn.randnla.cur import CUR
-from tnattn.randnla.deim import DEIMColumns
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.leverage_draws import LeverageDraws
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky
-from tnattn.randnla.pivoted_qr import PivotedQR, QRColumns
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.recursive_nystrom import RidgeNystrom
-from tnattn.randnla.ridge_leverage import RidgeLeverageDraws
-from tnattn.randnla.strong_rrqr import StrongColumns
-from tnattn.randnla.volume_sampling import VolumeColumns, VolumeCross
+from theory.comparison.compare import compare, control
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.columns.cross import FullPivotCross
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.deim import DEIMColumns
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns
+from tnattn.randnla.columns.strong_rrqr import StrongColumns
+from tnattn.randnla.columns.volume_sampling import VolumeColumns, VolumeCross
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws
+from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
+from tnattn.randnla.semidefinite.recursive_nystrom import RidgeNystrom
+from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.dense import Dense
 
 MODULES = [coherence, columns, cross, cur, nystrom_columns, ridge_leverage]

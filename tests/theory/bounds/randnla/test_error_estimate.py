@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import error_estimate
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.error_estimate import SelfAssessedQB, SelfAssessedQBResult
-from tnattn.randnla.leave_one_out import left_out_squares
-from tnattn.randnla.probes import Rademacher
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.estimates.error_estimate import SelfAssessedQB, SelfAssessedQBResult
+from tnattn.randnla.estimates.leave_one_out import left_out_squares
+from tnattn.randnla.sketches.probes import Rademacher
 
 BOUNDS = [b for b in vars(error_estimate).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)

@@ -5,13 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import least_squares
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.least_squares import LeastSquaresProblem, LeastSquaresSolution, SampleAndSolve, SketchAndSolve
-from tnattn.randnla.sketch_preconditioned import SketchPreconditioned
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.solvers.least_squares import (
+    LeastSquaresProblem,
+    LeastSquaresSolution,
+    SampleAndSolve,
+    SketchAndSolve,
+)
+from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.sparse import Sparse
 
 BOUNDS = [b for b in vars(least_squares).values() if isinstance(b, Bound)]

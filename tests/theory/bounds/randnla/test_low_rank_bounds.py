@@ -6,7 +6,6 @@ import importlib
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import (
     embeddings,
     gaussian_moments,
@@ -22,28 +21,29 @@ from theory.bounds.randnla import (
     weyl,
 )
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.adaptive_qb import AdaptiveQB
-from tnattn.randnla.count_sketch import CountSketch
-from tnattn.randnla.cur import CUR
-from tnattn.randnla.embedding import Embedding
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.generalized_nystrom import GeneralizedNystrom
-from tnattn.randnla.interpolative import InterpolativeDecomposition
-from tnattn.randnla.kronecker_sketch import KhatriRaoSketch
-from tnattn.randnla.krylov import BlockKrylov
-from tnattn.randnla.pivoted_qr import PivotedQR
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.row_start import RowStart
-from tnattn.randnla.sketch import Sketch
-from tnattn.randnla.sparse_sign import SparseSign
-from tnattn.randnla.streaming_svd import SinglePassSVD
-from tnattn.randnla.tensor_sketch import TensorSketch
-from tnattn.randnla.trigonometric import SubsampledHadamard
-from tnattn.randnla.truncated_svd import TruncatedSVD
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
+from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
+from tnattn.randnla.low_rank.krylov import BlockKrylov
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.sketches.adaptive import RowStart
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.sketches.count_sketch import CountSketch
+from tnattn.randnla.sketches.embedding import Embedding
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch
+from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.randnla.sketches.tensor_sketch import TensorSketch
+from tnattn.randnla.sketches.trigonometric import SubsampledHadamard
 from tnattn.structured.dense import Dense
 
 LOW_RANK = ["structural", "hadamard", "subspace", "krylov", "generalized_nystrom", "streaming_svd", "weyl", "tolerance"]

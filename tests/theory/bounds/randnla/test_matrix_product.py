@@ -5,14 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import matrix_product
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.matrix_product import SampledProduct, SketchedProduct
-from tnattn.randnla.probes import Rademacher
-from tnattn.randnla.product_probabilities import BothNorms, ColumnNorms, NormOptimal, ProductProbabilities, Uniform
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.scores.product_probabilities import (
+    BothNorms,
+    ColumnNorms,
+    NormOptimal,
+    ProductProbabilities,
+    Uniform,
+)
+from tnattn.randnla.sketches.probes import Rademacher
+from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import norms
 from theory.bounds.randnla.instances import with_singular_values
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.norms import FrobeniusNorm, SpectralNorm
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.estimates.norms import FrobeniusNorm, SpectralNorm
 
 BOUNDS = [b for b in vars(norms).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)

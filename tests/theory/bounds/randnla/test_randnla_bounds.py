@@ -6,19 +6,19 @@ import importlib
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import leverage, nystrom, pivoted_cholesky, randomized_svd, range_finder
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues, with_singular_values
-from theory.compare import compare, control
-from theory.guarantee import WithProbability
-from theory.verdict import Verdict
-from tnattn.randnla.leverage import LeverageColumns, LeverageSampling
-from tnattn.randnla.nystrom import Nystrom
-from tnattn.randnla.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
-from tnattn.randnla.qb import QB, QBResult
-from tnattn.randnla.randomized_svd import RandomizedSVD
-from tnattn.randnla.range_finder import RangeFinder
-from tnattn.randnla.sparse_sign import SparseSign
+from theory.comparison.compare import compare, control
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.guarantee import WithProbability
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.low_rank.qb import QB, QBResult
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.scores.leverage import LeverageColumns, LeverageSampling
+from tnattn.randnla.semidefinite.nystrom import Nystrom
+from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.structured.dense import Dense
 
 MODULES = ["eckart_young", "range_finder", "randomized_svd", "nystrom", "pivoted_cholesky", "leverage"]

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bound import Bound, HypothesisViolated
 from theory.bounds.randnla import trace
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
-from theory.compare import compare
-from theory.verdict import Verdict
-from tnattn.randnla.gaussian import Gaussian
-from tnattn.randnla.probes import Rademacher, Sphere
-from tnattn.randnla.sparse_sign import SparseSign
-from tnattn.randnla.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, XTrace
+from theory.comparison.compare import compare
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statistics.verdict import Verdict
+from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, XTrace
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches.probes import Rademacher, Sphere
+from tnattn.randnla.sketches.sparse_sign import SparseSign
 
 BOUNDS = [b for b in vars(trace).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)

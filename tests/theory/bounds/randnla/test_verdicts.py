@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from theory.bound import Bound
 from theory.bounds.randnla import error_estimate, least_squares, matrix_product, norms, trace
-from theory.compare import compare, control
-from theory.verdict import Verdict
+from theory.comparison.compare import compare, control
+from theory.statement.bound import Bound
+from theory.statistics.verdict import Verdict
 
 MODULES = (error_estimate, least_squares, matrix_product, norms, trace)
 BOUNDS = [b for module in MODULES for b in vars(module).values() if isinstance(b, Bound)]

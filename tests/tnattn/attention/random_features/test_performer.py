@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import hyp1f1
 
-from theory.errors import exact_kernel, unshifted_kernel
+from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.masks import Causal, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem

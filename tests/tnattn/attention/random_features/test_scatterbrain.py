@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.errors import exact_kernel, unshifted_kernel
+from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.masks import Causal, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem

@@ -9,14 +9,14 @@ from tnattn.attention.tensor.factored_key_value import FactoredKeyValue, tokens_
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.attention.wrappers.causal import Causal as CausalWrapper
 from tnattn.decomposition.block_term import BlockTerm
-from tnattn.decomposition.cp_als import CPALS
-from tnattn.decomposition.hosvd import HOSVD
-from tnattn.decomposition.partial_tucker import PartialTucker
-from tnattn.decomposition.quantised import QuantisedTT
-from tnattn.decomposition.randomized_tt import RandomizedTTSVD
-from tnattn.decomposition.shared_factors import SharedFactors
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_svd import TTSVD
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.tensor_train.quantised import QuantisedTT
+from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
+from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.hosvd import HOSVD
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker
+from tnattn.decomposition.tucker.shared_factors import SharedFactors
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.tensor import StructuredTensor
 from tnattn.testing import check_method
 

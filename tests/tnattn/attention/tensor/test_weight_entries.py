@@ -4,7 +4,7 @@ import pytest
 from tnattn.attention import masks
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.tensor.weight_entries import WeightEntries
-from tnattn.decomposition.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
 
 
 def drawn(n_q=9, n_k=11, batch=(2,), convert=lambda x: x, **fields):

@@ -10,8 +10,8 @@ from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindo
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.wrappers.head_tensor import Grouped, HeadTensor
-from tnattn.decomposition.st_hosvd import STHOSVD
-from tnattn.decomposition.tt_cross import TTCross
+from tnattn.decomposition.tensor_train.tt_cross import TTCross
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Dense
 
 

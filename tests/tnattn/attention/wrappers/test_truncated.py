@@ -9,8 +9,8 @@ from tnattn.arrays import to_host
 from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
-from tnattn.randnla.qb import QB
-from tnattn.randnla.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.qb import QB
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 
 
 def problem(seed=0, *, n_q=12, n_k=14, heads=4, groups=2, size=1.0, dtype="float64", as_=np.asarray, mask=None):

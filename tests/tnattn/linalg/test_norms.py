@@ -1,0 +1,166 @@
+"""Norms, tails and ranks, on every ring, in every precision, over the whole range of exponents."""
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+
+from tnattn.arrays import to_host
+from tnattn.linalg.norms import frobenius_norm, nuclear_norm, rank_for_tolerance, spectral_norm, truncation_tails
+from tnattn.linalg.singular_values import singular_values
+
+only_standin = pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
+with_float64 = pytest.mark.parametrize("xp", ["numpy", "strict", "torch", "cupy-standin"], indirect=True)
+both = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def prescribed(m, n, spectrum, seed=0):
+    """Return an m-by-n matrix with the singular values given."""
+    u, v = (np.linalg.qr(normal(rows, len(spectrum), seed=seed + i))[0] for i, rows in enumerate((m, n)))
+    return (u * spectrum) @ v.T
+
+
+def smooth_kernel(m, n):
+    """Return n columns of a Gaussian kernel matrix of m points on the line: numerical rank about 12 in float32."""
+    x, y = np.linspace(0, 1, m), np.linspace(0, 1, n)
+    return np.exp(-2 * (x[:, None] - y[None, :]) ** 2)
+
+
+def ring_eps(x):
+    return float(np.finfo(to_host(x).dtype).eps)
+
+
+def departure(q):
+    """Return max |q^T q - I| over a stack, computed in float64."""
+    host = to_host(q).astype(np.float64)
+    return np.abs(host.mT @ host - np.eye(host.shape[-1])).max(initial=0)
+
+
+def dense(*factors):
+    """Return a product of factors in float64; a vector stands for a diagonal."""
+    result = to_host(factors[0]).astype(np.float64)
+    for factor in factors[1:]:
+        host = to_host(factor).astype(np.float64)
+        result = result * host[..., None, :] if host.shape[:-1] == result.shape[:-2] else result @ host
+    return result
+
+
+@both
+@pytest.mark.parametrize("shape", [(2, 3, 7, 5), (5, 30), (2, 30, 5)])
+def test_norms_are_those_of_the_singular_values(xp, dtype, shape, assert_close):
+    a = xp.asarray(normal(*shape), dtype)
+    s = np.linalg.svd(to_host(a).astype(np.float64), compute_uv=False)
+    rtol = 30 * ring_eps(a)
+    assert_close(singular_values(a), s, rtol=100 * rtol)
+    assert_close(spectral_norm(a), s[..., 0], rtol=rtol)
+    assert_close(frobenius_norm(a), np.sqrt((s**2).sum(-1)), rtol=rtol)
+    assert_close(nuclear_norm(a), s.sum(-1), rtol=rtol)
+    assert frobenius_norm(a).dtype == spectral_norm(a).dtype == a.dtype
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 0.0])
+def test_spectral_norms_neither_overflow_nor_vanish(xp, scale):
+    a = xp.asarray(scale * prescribed(12, 6, np.arange(6, 0, -1.0)), "float32")
+    np.testing.assert_allclose(float(to_host(spectral_norm(a))), 6 * scale, rtol=1e-5)
+
+
+def test_norms_of_empty_matrices_are_zero(xp):
+    a = xp.asarray(np.zeros((2, 0, 3)))
+    assert to_host(spectral_norm(a)).tolist() == to_host(frobenius_norm(a)).tolist() == [0.0, 0.0]
+
+
+@with_float64
+def test_frobenius_norms_of_float32_are_summed_in_float64(xp):
+    a = np.full((2000, 2000), 0.1, np.float32)
+    a[0, 0] = 3000.0
+    expected = np.sqrt((a.astype(np.float64) ** 2).sum())
+    assert abs(float(to_host(frobenius_norm(xp.asarray(a)))) / expected - 1) <= np.finfo(np.float32).eps
+
+
+def test_tails_are_the_errors_of_the_best_approximations(xp, assert_close):
+    s = np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1e-3, 1e-6, 1e-9]])
+    expected = np.stack([np.linalg.norm(s[:, r:], axis=-1) for r in range(5)], axis=-1)
+    assert_close(truncation_tails(xp.asarray(s)), expected, rtol=4 * xp.eps())
+
+
+@pytest.mark.parametrize(
+    "rtol, ranks",
+    [(0.0, [3, 4, 0]), (0.3, [2, 1, 0]), (1e-4, [3, 2, 0]), (1.0, [0, 0, 0]), (5.0, [0, 0, 0])],
+)
+def test_ranks_are_the_smallest_that_meet_the_tolerance(xp, rtol, ranks):
+    s = xp.asarray(np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1e-3, 1e-6, 1e-9], [0.0, 0.0, 0.0, 0.0]]))
+    found = to_host(rank_for_tolerance(s, rtol=rtol))
+    assert found.dtype == np.int64
+    assert found.tolist() == ranks
+
+
+@pytest.mark.parametrize("rtol", [-1e-3, float("nan")])
+def test_tolerances_are_non_negative(rtol):
+    with pytest.raises(ValueError, match="rtol"):
+        rank_for_tolerance(np.ones(3), rtol=rtol)
+
+
+@pytest.mark.parametrize("function", [frobenius_norm, spectral_norm, truncation_tails])
+def test_integers_are_refused_rather_than_truncated(xp, function):
+    with pytest.raises(TypeError, match="int64"):
+        function(xp.asarray(np.ones((3, 3)), "int64"))
+
+
+@both
+def test_tails_are_found_where_their_squares_vanish(xp, dtype):
+    """Values from 1 to the smallest normal number; squares of the last ones are zero, as the control shows."""
+    dtype = dtype if xp.dtype == "float64" else "float32"
+    s = np.logspace(0, np.log10(np.finfo(dtype).tiny), 12).astype(dtype)
+    expected = np.sqrt(np.cumsum((s[::-1].astype(np.longdouble)) ** 2))[::-1]
+    tails = to_host(truncation_tails(xp.asarray(s)))
+    np.testing.assert_allclose(tails[:-1], expected.astype(dtype), rtol=20 * np.finfo(dtype).eps)
+    assert tails[-1] == 0
+    assert (s[-3:] ** 2 == 0).all()
+    assert to_host(rank_for_tolerance(xp.asarray(s), rtol=0.0)) == 12
+
+
+def test_no_singular_value_has_the_tail_zero(xp):
+    assert to_host(truncation_tails(xp.asarray(np.zeros((2, 0))))).tolist() == [[0.0], [0.0]]
+
+
+@both
+@pytest.mark.parametrize("exponent", [-7, 5, 40])
+def test_tails_of_a_multiple_are_multiples_of_the_tails(xp, dtype, exponent):
+    """Of values down to where plain squares vanish beside the largest."""
+    dtype = dtype if xp.dtype == "float64" else "float32"
+    limits = np.finfo(dtype)
+    s = np.exp2(-np.linspace(0, -(limits.minexp + limits.nmant + 8), 9).round()).astype(dtype)
+    tails, other = (to_host(truncation_tails(xp.asarray(x))) for x in (s, np.ldexp(s, exponent)))
+    np.testing.assert_allclose(np.ldexp(other, -exponent), tails, rtol=8 * limits.eps)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (2, 3, 0), (0, 4), (0, 0), (3, 1), (1,)], ids=str)
+def test_stacks_of_few_values_or_none_have_tails(xp, shape):
+    values = np.full(shape, 3.0)
+    tails = truncation_tails(xp.asarray(values))
+    expected = 3.0 * np.sqrt(np.arange(shape[-1], -1, -1))
+    assert tuple(tails.shape) == (*shape[:-1], shape[-1] + 1)
+    np.testing.assert_allclose(to_host(tails), np.broadcast_to(expected, tails.shape), rtol=4 * xp.eps())
+    assert tuple(rank_for_tolerance(xp.asarray(values), rtol=0.0).shape) == shape[:-1]
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40), (2, 5, 4), (2, 4, 5)], ids=str)
+def test_spectral_norms_come_from_the_short_side(monkeypatch, shape):
+    sizes, plain = [], np.linalg.eigvalsh
+    monkeypatch.setattr(array_api_compat.numpy.linalg, "eigvalsh", lambda a: sizes.append(a.shape[-1]) or plain(a))
+    spectral_norm(normal(*shape))
+    assert sizes == [min(shape[-2:])]
+
+
+def test_the_tolerance_of_a_rank_is_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        rank_for_tolerance(np.ones(3), 0.1)
+
+
+@pytest.mark.parametrize("function", [spectral_norm, frobenius_norm])
+def test_a_matrix_of_integers_is_named(function):
+    with pytest.raises(TypeError, match="a has dtype int64"):
+        function(np.ones((3, 3), dtype=np.int64))

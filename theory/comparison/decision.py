@@ -1,0 +1,198 @@
+"""Verdict on one theorem from its predictions and the errors measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from theory.comparison.rounding import rounding_slack
+from theory.statement.bound import Bound, Prediction, Values
+from theory.statement.guarantee import Asymptotic, Deterministic, ExactExpectation, InExpectation, WithProbability
+from theory.statistics.verdict import (
+    Judgement,
+    Verdict,
+    judge_deterministic,
+    judge_exact_expectation,
+    judge_expectation,
+    judge_lower_expectation,
+    judge_probability,
+)
+
+__all__ = ["Evidence", "decide", "evidence"]
+
+RESOLUTION = 0.1
+"""Largest share of the right-hand side that rounding may be where a theorem is called supported."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Evidence for a verdict, one column per entry of the stack.
+
+    Parameters
+    ----------
+    errors : ndarray, (trials, entries)
+    value : ndarray, (1, entries) or (trials, entries)
+        Right-hand sides; one per trial for statements about a realised result.
+    slack : ndarray, like value
+        Rounding allowance.
+    failure : ndarray, (entries,)
+    ceiling, spread : ndarray, (entries,), or None
+        Largest possible error, and bound on its relative variance.
+    left_out : int
+        Entries whose error is not finite in some trial, which are not among the columns.
+    """
+
+    errors: Values
+    value: Values
+    slack: Values
+    failure: Values
+    ceiling: Values | None
+    spread: Values | None
+    left_out: int
+
+
+def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level: float) -> Judgement:
+    """Judge a theorem; entries with an error that is not finite are counted and left out, the others are judged.
+
+    Parameters
+    ----------
+    b : Bound
+    target : Any
+    prediction : Prediction
+        Before the run, (...), or stacked over the trials, (trials, ...).
+    errors : ndarray, (trials, ...)
+    level : float
+        Probability of a wrong "refuted".
+    """
+    total = int(np.prod(errors.shape[1:]))
+    found = evidence(b, target, prediction, errors)
+    if found.left_out == total:
+        return Judgement(Verdict.NOT_APPLICABLE, None, f"all {total} errors are not finite: the result has bad rows")
+    complaint = _complaint(b, found)
+    if complaint:
+        return Judgement(Verdict.FAILED, None, complaint)
+    judged = _resolved(b, found, _judge(b, found, level))
+    if found.left_out:
+        note = f"{judged.detail}; {found.left_out} of {total} errors are not finite and left out"
+        judged = replace(judged, detail=note)
+    return judged
+
+
+def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> Evidence:
+    """Return errors, right-hand sides and allowances with the entries of the stack on one axis."""
+    trials, shape = errors.shape[0], errors.shape[1:]
+    finite = np.isfinite(errors).all(axis=0)
+    if prediction.left_out is not None:
+        finite &= ~np.broadcast_to(prediction.left_out, errors.shape).any(axis=0)
+    finite = finite.ravel()
+    rounded = rounding_slack(b, target, prediction.value, prediction.condition)
+
+    def flat(array: Values, rows: int) -> Values:
+        return np.asarray(np.broadcast_to(array, (rows, *shape)).reshape(rows, -1)[:, finite])
+
+    rows = trials if b.kind != "prior" else 1
+    chance = prediction.failure if b.kind == "prior" else prediction.failure.max(axis=0)
+    spread = prediction.spread
+    if spread is not None and b.kind != "prior":
+        spread = spread.max(axis=0)
+    return Evidence(
+        errors.reshape(trials, -1)[:, finite],
+        flat(prediction.value, rows),
+        flat(rounded, rows),
+        flat(chance, 1)[0],
+        _ceiling(b, target, prediction, errors, flat),
+        None if spread is None else flat(spread, 1)[0],
+        int(np.sum(~finite)),
+    )
+
+
+def _ceiling(b: Bound, target: Any, prediction: Prediction, errors: Values, flat: Any) -> Values | None:
+    """Return what the error cannot exceed; None where there is no such value, or where the data exceed it."""
+    if b.kind != "prior":
+        return None  # the judged quantity is the quotient of both sides
+    stated = prediction.ceiling
+    if stated is None and b.error.ceiling is not None:
+        stated = b.error.ceiling(target)
+    if stated is None:
+        return None
+    ceiling: Values = flat(stated, 1)[0] + flat(rounding_slack(b, target, stated), 1)[0]
+    seen = flat(errors, errors.shape[0]).max(axis=0, initial=0.0)
+    return None if np.any(seen > ceiling) else ceiling
+
+
+def _complaint(b: Bound, found: Evidence) -> str:
+    """Return why the evaluated right-hand side cannot be one; empty where it can."""
+    for name, array in (("right-hand side", found.value), ("rounding allowance", found.slack)):
+        if np.isnan(array).any():
+            return f"the {name} is NaN for {int(np.isnan(array).any(axis=0).sum())} of {array.shape[-1]} entries"
+    if np.isnan(found.failure).any() or (found.failure < 0).any():
+        return f"the stated failure probability is {float(np.min(found.failure)):.3g}; it is not negative"
+    if b.kind == "identity":
+        return ""
+    if (found.errors < 0).any():
+        return f"an error is negative, {float(found.errors.min()):.3g}"
+    if b.side == "upper" and (found.value < -found.slack).any():
+        return f"the bound on an error is negative, {float(found.value.min()):.3g}"
+    return ""
+
+
+def _resolved(b: Bound, found: Evidence, judged: Judgement) -> Judgement:
+    """Withdraw "supported" where rounding is more than a tenth of the right-hand side.
+
+    There a right-hand side of zero would pass as well. Entries where both sides are exactly zero count as resolved as
+    long as another entry is.
+    """
+    if judged.verdict is not Verdict.SUPPORTED:
+        return judged
+    fine = found.slack <= RESOLUTION * np.abs(found.value)
+    fine &= found.value != 0
+    exact = (found.value == 0) & (found.errors == 0)
+    if np.any(fine) and np.all(fine | exact):
+        return judged
+    coarse = int(np.sum(~(fine | exact).all(axis=0))) or fine.shape[-1]
+    note = f"{judged.detail}; rounding exceeds a tenth of the right-hand side for {coarse} of {fine.shape[-1]} entries"
+    return Judgement(Verdict.NOT_CONTRADICTED, judged.p_value, note)
+
+
+def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
+    errors, slack = found.errors, found.slack
+    value = found.value if b.kind == "identity" else np.maximum(found.value, 0.0)
+    match b.guarantee:
+        case Deterministic():
+            if b.kind == "identity":
+                return judge_deterministic(np.abs(errors - value), 0.0, slack)
+            if b.side == "lower":
+                return judge_deterministic(value, errors, slack)
+            return judge_deterministic(errors, value, slack)
+        case InExpectation() if b.side == "lower":
+            if b.kind == "conditional":
+                return judge_lower_expectation(*_quotient(errors, value - slack), None, level, spread=found.spread)
+            least = np.maximum(value - slack, 0.0)[0]
+            return judge_lower_expectation(errors, least, found.ceiling, level, spread=found.spread)
+        case InExpectation():
+            if b.kind == "conditional":
+                return judge_expectation(*_quotient(errors, value + slack), None, level)
+            return judge_expectation(errors, value[0], found.ceiling, level, slack=slack[0])
+        case ExactExpectation(margin=margin):
+            if b.kind == "conditional":
+                quotient, one = _quotient(errors, value)
+                room = (slack / np.maximum(value, np.finfo(np.float64).tiny)).max(axis=0)
+                return judge_exact_expectation(quotient, one, level, spread=found.spread, margin=margin, slack=room)
+            return judge_exact_expectation(
+                errors, value[0], level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack[0]
+            )
+        case WithProbability():
+            failed = errors < value - slack if b.side == "lower" else errors > value + slack
+            return judge_probability(failed, found.failure, level)
+        case Asymptotic():
+            return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
+
+
+def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
+    """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
+    with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
+        quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
+    quotient = np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal
+    return quotient, np.ones(quotient.shape[1:])

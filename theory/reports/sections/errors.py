@@ -1,0 +1,86 @@
+"""How the error falls with the budget, and what the budget costs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from theory.reports import html
+from theory.reports.curves import Curve, best_rank
+from theory.reports.figures import error_budget, frontier, style
+from theory.reports.results import Results
+
+__all__ = ["against_budget", "against_cost"]
+
+
+def against_budget(results: Results, name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
+    """Return the figure of error against budget with its numbers."""
+    floor = best_rank(results.of("floor", name))
+    figure = error_budget.draw(found, look, floor)
+    figure.savefig(results.folder / "error_against_budget.png", dpi=100, metadata={"Software": None})
+    drawing = style.svg(
+        figure,
+        name=html.identifier("error", name),
+        label=f"Relative output error against budget for {len(found)} methods on {name}; numbers in the table below",
+    )
+    caption = (
+        "One panel per family. Line: median over heads and trials; band: 10 to 90 %. Dashed in the same colour: "
+        "what the "
+        "best applicable theorem predicts for the median head; a cross marks predictions "
+        "above 1, which say nothing. The lines in grey and black are the controls; a method above them "
+        "is not worth its cost. What lies outside the axes is drawn on their edge."
+    )
+    rows = [
+        (
+            curve.method, int(budget) or None, *(float(x) for x in point[:4]),
+            bool(vacuous) if np.isfinite(point[3]) else None, float(point[4]), float(point[5]),
+        )
+        for curve in found
+        for budget, vacuous, *point in zip(
+            curve.budgets, curve.vacuous, curve.median, curve.low, curve.high, curve.predicted, curve.flops, curve.time,
+            strict=True,
+        )
+    ]  # fmt: skip
+    headers = ("method", "budget", "median", "10 %", "90 %", "predicted", "vacuous", "flops", "time")
+    floors = [(str(m), *(float(x) for x in q)) for m, q in zip(*floor, strict=True)]
+    missing = [
+        html.paragraph("No theorem speaks about these methods on this problem, so nothing is predicted.", missing=True)
+        if not results.of("prediction", name)
+        else "",
+        html.paragraph("The best rank-m errors were not computed (too many tokens, or interrupted).", missing=True)
+        if not floors
+        else "",
+    ]
+    tables = html.table(headers, rows) + (
+        html.table(("budget", "median", "10 %", "90 %"), floors, caption="Best rank-m relative error of the weights")
+        if floors
+        else ""
+    )
+    return html.section(
+        "Error against budget",
+        html.figure(drawing, caption),
+        *missing,
+        html.details("the numbers of this figure", tables),
+    )
+
+
+def against_cost(name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
+    """Return the figure of error against time and operations."""
+    timed = any(np.isfinite(curve.time).any() for curve in found)
+    drawing = style.svg(
+        frontier.draw(found, look),
+        name=html.identifier("frontier", name),
+        label=f"Median relative output error against time and flops relative to exact attention on {name}",
+    )
+    caption = (
+        "Each path is one method over its budgets. Left: time measured beside exact attention in the same run; right: "
+        "operations counted. Oracles (open marks) are no part of the frontier; a cost of zero is drawn at the "
+        "left edge. "
+        "Below some thousand tokens times measure the overhead of calls more than the methods."
+    )
+    missing = html.paragraph("No times were measured (they come last; was the run interrupted?).", missing=True)
+    return html.section(
+        "Error against cost",
+        html.figure(drawing, caption if timed else caption.replace("Left: time", "Not here: time")),
+        "" if timed else missing,
+        html.paragraph("The numbers are in the table of the previous figure (columns median, flops, time)."),
+    )

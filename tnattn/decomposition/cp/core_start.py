@@ -1,0 +1,65 @@
+"""A start for canonical polyadic fits from a fit to the core of a Tucker decomposition."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.start import CPStart, SingularVectorStart
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.truncation import TuckerTruncation
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+
+
+@dataclass(frozen=True)
+class CoreStart(CPStart):
+    """Compress the tensor, fit its core by alternating least squares, and start from that fit.
+
+    A fit of rank r lies in subspaces of at most r dimensions in every mode, which leading singular vectors come close
+    to; the iteration in them costs next to nothing. A sweep or two on the whole tensor then take what lies outside.
+
+    Parameters
+    ----------
+    oversampling : int
+        Dimensions kept in every mode beyond the rank of the fit.
+    sweeps : int
+        Largest number of sweeps on the core.
+    tolerance : float
+        See ``CPALS``; of the relative error on the core.
+    start : CPStart
+        First factors of the iteration on the core.
+    truncation : TuckerTruncation
+        How the tensor is compressed; its ranks, tolerance and order are replaced.
+
+    Notes
+    -----
+    The truncation and O(rank (rank + oversampling)^d) for each sweep. Bro and Andersson 1998; with bases that span the
+    factors, Carroll, Pruzansky and Kruskal 1980 (CANDELINC), the fit to the core is the fit to the tensor.
+    """
+
+    oversampling: int = 8
+    sweeps: int = 50
+    tolerance: float = 1e-6
+    start: CPStart = dataclasses.field(default_factory=SingularVectorStart)
+    truncation: TuckerTruncation = dataclasses.field(default_factory=STHOSVD)
+
+    def __post_init__(self) -> None:
+        require_integer("oversampling", self.oversampling, low=0, cure="0 keeps as many dimensions as terms")
+        if not isinstance(self.truncation, TuckerTruncation):
+            raise TypeError(
+                f"truncation must be a TuckerTruncation, such as STHOSVD(); got {type(self.truncation).__name__}"
+            )
+        self._fit(1, 2, self.start)  # checks the fields that it takes
+
+    def _fit(self, rank: int, order: int, start: CPStart) -> CPALS:
+        return CPALS(rank=rank, sweeps=self.sweeps, tolerance=self.tolerance, start=start, order=order)
+
+    def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
+        xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
+        truncation = dataclasses.replace(self.truncation, order=order).with_rank(rank + self.oversampling, sizes)
+        core, bases = truncation.decompose(tensor, rng=rng)
+        fit = self._fit(rank, order, self.start.within(tuple(bases))).decompose(core, rng=rng)
+        return tuple(xp.matmul(basis, factor) for basis, factor in zip(bases, fit.factors, strict=True))

@@ -1,0 +1,51 @@
+"""Replacement of the terms of a canonical polyadic fit that have vanished, from which least squares cannot recover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tnattn.arrays import Array, array_namespace, eps
+from tnattn.decomposition.multilinear import mode_product
+from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tucker.sequential import truncated_modes
+from tnattn.structured.cp import CPTensor
+
+
+def revived(tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, *, active: Array) -> list[Array]:
+    """Return factors in which terms without weight point along what the others leave of a tensor.
+
+    Parameters
+    ----------
+    tensor : Array, (..., n_0, ..., n_{d-1})
+    weights : Array, (..., r)
+    factors : sequence of Array, (..., n_j, r)
+    captured : Array, (...)
+        Inner product of the fit with the tensor.
+    active : Array, (...), bool
+        Tensors of the stack that are still fitted.
+
+    Notes
+    -----
+    Starting columns that are orthogonal to a tensor with many zeros or ties, or rows sampled where it is zero, give
+    the least-squares solution zero; the column is then zero in every later sweep. Where more than rounding is left to
+    fit, such a term gets the leading vectors of the residual by ST-HOSVD, whose inner product with it is not zero. One
+    synchronisation; nothing else unless a term has vanished.
+    """
+    xp, order = array_namespace(tensor), len(factors)
+    unfinished = active & (captured < (1 - math.sqrt(eps(tensor))) * energy(tensor, order=order))
+    vanished = (weights == 0) & unfinished[..., None]
+    rank = xp.cumulative_sum(xp.astype(vanished, xp.int64), axis=-1)  # the first, second, ... that has vanished
+    found = list(factors)
+    count = int(xp.max(rank))
+    if count == 0:
+        return found
+    residual = tensor - CPTensor(weights, tuple(factors)).to_dense()
+    for place in range(1, count + 1):
+        core, steps = truncated_modes(residual, range(order), order=order, ranks=(1,) * order, allowed=None)
+        chosen = (vanished & (rank == place))[..., None, :]
+        for mode in range(order):
+            found[mode] = xp.where(chosen, steps[mode].basis, found[mode])
+            core = mode_product(core, steps[mode].basis, mode, order=order)
+        residual = residual - core
+    return found

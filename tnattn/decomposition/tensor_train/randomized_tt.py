@@ -1,0 +1,121 @@
+"""The tensor-train decomposition by successive randomized range finders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
+from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.subspace import Subspace, leading_subspace
+from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
+from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
+from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.operand import as_structured
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.sketches.gaussian import Gaussian
+
+
+@dataclass(frozen=True)
+class RandomizedTTSVD(TrainTruncation):
+    """Split one mode after the other off a tensor, each by a randomized range finder instead of an SVD.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Ranks of the inner bonds.
+    rtol : float, optional
+        Bound on the relative error; the range finder grows until what it misses is below ``rtol^2 / (d - 1)`` of the
+        energy.
+    oversampling : int
+        Further columns of every test matrix.
+    power_iterations : int
+        Of every range finder; each costs two more products with what is left of the tensor.
+    truncate : bool
+        Cut the oversampled bases to the ranks. Without it bonds have rank + oversampling, as the theorem on the
+        expected error says.
+    sketch : Sketch
+    order : int
+        Number of modes.
+    exact_below : float
+        An unfolding whose shorter side is at most this many times rank plus oversampling is truncated without a
+        sketch, which would cost more than its Gram matrix. 0 sketches all.
+
+    Notes
+    -----
+    O(prod(n) (r + p) (1 + power_iterations)) in products. Huber, Schneider & Wolf 2017. Every step projects what is
+    left of the tensor orthogonally, so that the discarded energies add up to the square of the error as in ``TTSVD``.
+    All tensors of a stack share the test matrices. For short unfoldings, and where rank and oversampling reach the size
+    of an unfolding, nothing is drawn: the leading subspace is taken as in ``TTSVD``.
+    """
+
+    oversampling: int = 12
+    power_iterations: int = 1
+    truncate: bool = True
+    sketch: Sketch = field(default_factory=Gaussian)
+    exact_below: float = 6.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_integer("oversampling", self.oversampling, low=0, cure="0 draws as many columns as the rank")
+        require_integer("power_iterations", self.power_iterations, low=0, cure="0 is the plain range finder")
+        if not self.exact_below >= 0:
+            raise ValueError(f"exact_below is {self.exact_below}; a number that is not negative is needed")
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
+        generator = require_rng(rng, type(self).__name__)
+        xp = array_namespace(tensor)
+        sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
+        ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
+        rest = tensor
+        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
+        cores, steps, bond = [], [], 1
+        for size, rank in zip(sizes, ranks, strict=False):
+            rest = xp.reshape(rest, (*batch, bond * size, -1))
+            step, rest = self._step(rest, rank, allowed, generator)
+            steps.append(step)
+            cores.append(xp.reshape(step.basis, (*batch, bond, size, step.basis.shape[-1])))
+            bond = step.basis.shape[-1]
+        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+        return TruncatedTensorTrain(
+            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
+            discarded=discarded,
+            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+        )
+
+    def _step(self, a: Array, rank: int | None, allowed: Array | None, rng: Rng) -> tuple[Subspace, Array]:
+        """Return a subspace of the columns of a (..., m, n) and the coefficients (..., r, n) of its projection."""
+        xp = array_namespace(a)
+        limit = min(a.shape[-2:])
+        columns = (rank or FIRST_RANK) + self.oversampling
+        short = limit <= self.exact_below * columns
+        if short or (rank is not None and columns >= limit):  # a draw could only find what is there anyway
+            keep = rank if self.truncate or rank is None else min(columns, limit)
+            kept = leading_subspace(a, rank=keep, energy=allowed)
+            return kept, xp.matmul(xp.matrix_transpose(kept.basis), a)
+        basis, rows, missed = self._range(a, min(rank or self.oversampling + 1, limit), rng)
+        if allowed is not None:
+            while basis.shape[-1] < limit and bool(xp.any(missed > allowed / 2)):
+                basis, rows, missed = self._range(a, min(2 * basis.shape[-1], limit), rng)
+            inner = leading_subspace(rows, energy=xp.maximum(allowed - missed, xp.zeros_like(allowed)))
+        elif self.truncate:
+            inner = leading_subspace(rows, rank=min(rank or limit, rows.shape[-2]))
+        else:
+            inner = leading_subspace(rows, rank=rows.shape[-2])
+        coefficients = xp.matmul(xp.matrix_transpose(inner.basis), rows)
+        return Subspace(xp.matmul(basis, inner.basis), missed + inner.discarded, inner.ranks), coefficients
+
+    def _range(self, a: Array, rank: int, rng: Rng) -> tuple[Array, Array, Array]:
+        """Return an orthonormal basis, the coefficients and the energy (...) that the projection misses."""
+        xp = array_namespace(a)
+        finder = RangeFinder(rank, self.oversampling, self.power_iterations, self.sketch)
+        basis = finder.basis(as_structured(a, "tensor"), rng=rng)
+        rows = xp.matmul(xp.matrix_transpose(basis), a)
+        total = energy(a, order=2)
+        missed = total - energy(rows, order=2)
+        # a difference of squares knows nothing below the rounding of the total: then the residual itself is formed
+        if bool(xp.any(missed < 1e4 * eps(a) * total)):
+            missed = energy(a - xp.matmul(basis, rows), order=2)
+        return basis, rows, missed

@@ -1,0 +1,265 @@
+"""Tensor trains from few entries: cross approximation with alternating sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import (
+    Array,
+    Rng,
+    array_namespace,
+    device,
+    eps,
+    is_array,
+    require_rng,
+)
+from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.entries import (
+    ArrayEntries,
+    CountedEntries,
+    EntryTensor,
+    LargerEntry,
+    prefixed,
+    suffixed,
+    united,
+)
+from tnattn.decomposition.scaling import restored
+from tnattn.decomposition.tensor_train.cross_train import CrossFit, CrossTrain, solved
+from tnattn.decomposition.tensor_train.pivoting import every_row, fitted, interpolation
+from tnattn.decomposition.tensor_train.sampled_fibres import SampledFibres, sample_fibres
+from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
+from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
+from tnattn.linalg import rank_for_tolerance, small_svd
+from tnattn.randnla.tolerance import warn_of_missed, within
+from tnattn.structured.tensor_train import TensorTrain
+
+FIRST_RANK = 8  # of a tolerance: what the first sweep may find
+SWEEPS = (2, 6)  # for given ranks, where a third pass gains a few percent; for a tolerance, whose ranks must grow
+JUDGES = 48  # fibres of each mode, at least, on which the result is judged
+FIT = 0.8  # of a tolerance: what the fit may spend
+MARGIN = 0.7  # of the rest: what the rounding may, for the estimate of the sum has an interval too
+
+
+@dataclass(frozen=True)
+class TTCross(TrainTruncation):
+    """Fit a train to the entries of few fibres of a tensor, found by alternating sweeps.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Ranks of the inner bonds.
+    rtol : float, optional
+        Relative error at which sweeps end, by the upper end of the interval from sampled fibres. A goal, not a
+        guarantee: a miss is a ``ToleranceWarning``, and ``CrossTrain.converged`` says of which tensors. Ranks at most
+        double from one sweep to the next.
+    sweeps : int, optional
+        Passes from the left, at most; 2 for given ranks and 6 for a tolerance by default.
+    enrichment : float
+        At least 1: the bonds of the cross are this many times the given ranks; rounding removes the rest.
+    rows_per_column : float
+        At least 1: a bond is fitted by least squares to this many times as many rows as it has columns; 1 interpolates.
+    oversampling : int
+        Further columns that each step looks at: at random first, then where the last train was worst.
+    samples : int
+        Entries, about, on which a train is checked after each sweep and at the end: 16 fibres of each mode at least,
+        and 48 at the end.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    With bonds of c = enrichment r + oversampling columns and s = rows_per_column c rows: O(sweeps d n s c) entries,
+    O(sweeps d n s c^2) operations, memory O(n s c); the tensor is never formed. Oseledets & Tyrtyshnikov 2010, with
+    left-nested rows. Deviations: a bond that r columns and r rows determine alone loses a factor sqrt(r n) to the
+    pivots in the worst case, and 2 to 10 in practice; more rows and columns, fitted and rounded, come near to the best
+    train. Columns are added where sampled residuals are large. A bond that can hold all rows reads nothing. A stack
+    shares its ranks, the largest that one of its tensors needs.
+    """
+
+    sweeps: int | None = None
+    enrichment: float = 2.0
+    rows_per_column: float = 1.5
+    oversampling: int = 4
+    samples: int = 1024
+
+    reads_entries: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sweeps is not None:
+            require_integer("sweeps", self.sweeps, low=1, cure="one pass makes a train")
+        require_integer("oversampling", self.oversampling, low=0, cure="0 looks at no more columns than the bonds have")
+        require_integer("samples", self.samples, low=1, cure="a train without a check says nothing about its error")
+        for name, value in (("enrichment", self.enrichment), ("rows_per_column", self.rows_per_column)):
+            if not 1 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}; a number of at least 1 is needed: 1 adds nothing")
+
+    def decompose(self, tensor: Array | EntryTensor, *, rng: Rng | None) -> CrossTrain:
+        generator = require_rng(rng, type(self).__name__)
+        source = CountedEntries(ArrayEntries(tensor, self.order) if is_array(tensor) else tensor, self.order)
+        while True:
+            try:
+                return restored(self._crossed(source, generator), source.exponent)
+            except LargerEntry:  # each time by more than half of the range of the dtype, so that it ends soon
+                continue
+
+    def _crossed(self, source: CountedEntries, generator: Rng) -> CrossTrain:
+        """Fit a train to the entries in their unit."""
+        ranks = self.ranks_for(source.sizes)
+        bonds = self._bonds(source, ranks)
+        columns, most = self._first_columns(source, bonds, generator), self.sweeps or SWEEPS[ranks is None]
+        for sweep in range(1, most + 1):
+            fit = self._forward(source, columns, self._share(sweep))
+            if sweep == most and ranks is not None:
+                rounding = TTRounding(ranks=ranks)
+                break
+            check = sample_fibres(source, fit.train, entries=self.samples, rng=generator)
+            if sweep == most or self._suffices(check):
+                rounding = TTRounding(ranks=ranks) if ranks is not None else self._rest(check, max(source.sizes))
+                break
+            columns = self._next_columns(source, bonds, fit, columns, check, self._share(sweep))
+        return self._judged(source, fit, rounding, sweep, generator)
+
+    def _judged(self, source: CountedEntries, fit: CrossFit, rounding: TTRounding, sweeps: int, rng: Rng) -> CrossTrain:
+        """Round a train and look at its error on new fibres."""
+        xp = array_namespace(source.like)
+        ranks = rounding.ranks
+        if isinstance(ranks, tuple) and all(r <= wanted for r, wanted in zip(fit.train.ranks, ranks, strict=True)):
+            found = [xp.full(source.batch, r, dtype=xp.int64, device=device(source.like)) for r in fit.train.ranks]
+            train, bond_ranks = fit.train, xp.stack(found, axis=-1)
+        else:
+            rounded = rounding(fit.train)
+            train, bond_ranks = rounded, rounded.bond_ranks
+        final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=JUDGES)
+        interval = final.interval()
+        converged = within(interval[1], self.rtol or 0.0)
+        if self.rtol is not None:
+            spent = f"ranks {train.ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
+            warn_of_missed(converged, interval[1], self.rtol, spent)
+        return CrossTrain(
+            train.cores,
+            bond_ranks=bond_ranks,
+            fit=fit,
+            evaluations=source.evaluations,
+            residual=final.relative_error,
+            interval=interval,
+            converged=converged,
+            sampled_fibres=final.count,
+            sweeps=sweeps,
+        )
+
+    def _suffices(self, check: SampledFibres) -> bool:
+        """Whether another sweep is not worth its entries."""
+        xp = array_namespace(check.residual)
+        return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else FIT * self.rtol)))
+
+    def _rest(self, check: SampledFibres, longest: int) -> TTRounding:
+        """Return the rounding that may spend what a fit has left of a tolerance: their errors are nearly orthogonal."""
+        xp, rtol = array_namespace(check.residual), self.rtol or 0.0
+        spent = min(FIT, float(xp.max(check.interval()[1])) / rtol)
+        floor = longest * eps(check.residual)
+        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, floor))
+
+    def _share(self, sweep: int) -> float:
+        """Return what a step may discard of its columns: less from sweep to sweep, for the fit amplifies it."""
+        allowed = (self.rtol or 0.0) / math.sqrt(self.order - 1)
+        return math.ldexp(allowed, -sweep - 1)
+
+    def _bonds(self, source: CountedEntries, ranks: tuple[int, ...] | None) -> list[int] | None:
+        """Return how many columns of each bond a backward pass chooses; None where the tolerance decides."""
+        if ranks is None:
+            return None
+        limits = self.rank_limits(source.sizes)
+        return [min(limit, math.ceil(self.enrichment * rank)) for rank, limit in zip(ranks, limits, strict=True)]
+
+    def _first_columns(self, source: CountedEntries, bonds: list[int] | None, rng: Rng) -> list[Array]:
+        """Return random multi-indices (..., c, d - k - 1) of the modes to the right of each bond, or all of them."""
+        limits = self.rank_limits(source.sizes)
+        wanted = [FIRST_RANK] * len(limits) if bonds is None else bonds
+        counts = [min(limit, count + self.oversampling) for limit, count in zip(limits, wanted, strict=True)]
+        return [source.right_of(k, count, rng) for k, count in enumerate(counts)]
+
+    def _forward(self, source: CountedEntries, columns: Sequence[Array], share: float) -> CrossFit:
+        """Choose rows from the left, and return the train that is fitted to them."""
+        left = source.no_index()
+        inverse: Array | None = None
+        cores: list[Array] = []
+        rows: list[Array] = []
+        inverses: list[Array] = []
+        for k, n in enumerate(source.sizes[:-1]):
+            count = left.shape[-2]
+            if columns[k].shape[-2] >= count * n:
+                chosen, coefficients, solve = every_row(source.like, source.batch, count * n)
+            else:
+                basis = self._basis(source.block(left, k, columns[k]), share)
+                r = basis.shape[-1]
+                chosen, coefficients, solve = fitted(basis, min(count * n, math.ceil(self.rows_per_column * r)))
+            cores.append(solved(inverse, coefficients, n))
+            left, inverse = suffixed(left, chosen, n), solve
+            rows.append(left)
+            inverses.append(solve)
+        xp, last = array_namespace(source.like), len(source.sizes) - 1
+        entries = source.block(left, last, source.no_index())  # (..., s, n, 1)
+        n = source.sizes[last]
+        cores.append(solved(inverse, xp.reshape(entries, (*source.batch, left.shape[-2] * n, 1)), n))
+        return CrossFit(TensorTrain(tuple(cores)), tuple(rows), tuple(inverses))
+
+    def _next_columns(
+        self,
+        source: CountedEntries,
+        bonds: list[int] | None,
+        fit: CrossFit,
+        columns: Sequence[Array],
+        check: SampledFibres,
+        share: float,
+    ) -> list[Array]:
+        """Return columns for every bond, chosen from the right against the rows and where the train was worst."""
+        extra = self._extra(source, fit.train)
+        worst = check.worst(max(extra))
+        right, found = source.no_index(), list(columns)
+        for k in range(len(source.sizes) - 1, 0, -1):
+            n, count, bond = source.sizes[k], right.shape[-2], k - 1
+            if math.prod(source.sizes[:k]) <= columns[bond].shape[-2]:
+                break  # this bond and all before it hold every row
+            if bonds is not None and bonds[bond] >= n * count:
+                chosen, _, _ = every_row(source.like, source.batch, n * count)
+            else:
+                # the rows that interpolate come first, and are enough to tell columns by
+                rows = fit.rows[bond][..., : fit.inverses[bond].shape[-2], :]
+                block = source.block(united(rows, worst[..., : extra[bond], :k]), k, right)  # (..., s, n, c)
+                basis = self._basis(_moved(block), share, None if bonds is None else bonds[bond])
+                chosen, _ = interpolation(basis)
+            right = prefixed(right, chosen)
+            found[bond] = united(right, worst[..., : extra[bond], k:])
+        return found
+
+    def _extra(self, source: CountedEntries, train: TensorTrain) -> list[int]:
+        """Return how many further rows and columns the next sweep looks at for each bond."""
+        if self.ranks is not None:
+            return [self.oversampling] * len(train.ranks)
+        room = zip(train.ranks, self.rank_limits(source.sizes), strict=True)
+        return [self.oversampling + max(0, min(rank, limit - rank)) for rank, limit in room]
+
+    def _basis(self, block: Array, share: float, most: int | None = None) -> Array:
+        """Return the leading left singular vectors (..., l n, r) of a block (..., l, n, c) as a matrix (..., l n, c).
+
+        All of them that are not rounding, or that a tolerance asks for; ``most`` at most.
+        """
+        xp = array_namespace(block)
+        m, c = block.shape[-3] * block.shape[-2], block.shape[-1]
+        u, s, _ = small_svd(xp.reshape(block, (*block.shape[:-3], m, c)))
+        if self.rtol is None:
+            # not max(m, c) eps: a percent of s_1 in float32 for long sequences, where weights have most of their ranks
+            ranks = xp.sum(xp.astype(s > c * eps(s) * s[..., :1], xp.int64), axis=-1)
+        else:
+            ranks = rank_for_tolerance(s, rtol=share)
+        return u[..., : min(max(1, int(xp.max(ranks))), most or c)]
+
+
+def _moved(block: Array) -> Array:
+    """Return a block (..., n, c, l) from (..., l, n, c)."""
+    first = block.ndim - 3
+    return array_namespace(block).permute_dims(block, (*range(first), first + 1, first + 2, first))

@@ -1,0 +1,54 @@
+"""The tensor-train decomposition by successive singular value decompositions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
+from tnattn.decomposition.truncated import TruncatedTensorTrain
+
+
+@dataclass(frozen=True)
+class TTSVD(TrainTruncation):
+    """Split one mode after the other off a tensor, from the left.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Ranks of the ``order - 1`` inner bonds, one for all or one for each.
+    rtol : float, optional
+        Bound on the relative error; every step may discard ``rtol^2 / (d - 1)`` of the energy.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(prod(n) max_k min(r_k n_k, rest)). Oseledets 2011, Algorithm 1; the discarded energies add up to the square of
+    the error. Deviation: singular subspaces as in ``STHOSVD``.
+    """
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
+        xp = array_namespace(tensor)
+        sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
+        ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
+        rest = tensor
+        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
+        cores, steps, bond = [], [], 1
+        for size, rank in zip(sizes, ranks, strict=False):
+            rest = xp.reshape(rest, (*batch, bond * size, -1))
+            steps.append(leading_subspace(rest, rank=rank, energy=allowed))
+            basis = steps[-1].basis
+            cores.append(xp.reshape(basis, (*batch, bond, size, basis.shape[-1])))
+            if rank != bond * size:  # else the basis is the identity
+                rest = xp.matmul(xp.matrix_transpose(basis), rest)
+            bond = basis.shape[-1]
+        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+        return TruncatedTensorTrain(
+            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
+            discarded=discarded,
+            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+        )

@@ -1,0 +1,131 @@
+"""Tucker decompositions that compress some modes and keep the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, to_host
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy, norm
+from tnattn.decomposition.truncation import Truncation
+from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+from tnattn.structured.partial_tucker import PartialTuckerTensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TruncatedPartialTucker(PartialTuckerTensor):
+    """A partial Tucker tensor with orthonormal factors; columns beyond the rank of a tensor of the stack are zero.
+
+    Parameters
+    ----------
+    core, factors, modes, mode_count
+        See ``PartialTuckerTensor``.
+    discarded : Array, (..., factors)
+        Frobenius norm of what was discarded in each of ``modes``, from what the modes before had left.
+    mode_ranks : Array, (..., factors), integer
+        Ranks of each tensor of the stack; the core has the largest.
+    mode_order : tuple of int
+        Order in which the modes were truncated.
+    """
+
+    discarded: Array
+    mode_ranks: Array
+    mode_order: tuple[int, ...]
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*PartialTuckerTensor.homogeneous, "discarded")
+
+    @property
+    def error_certificate(self) -> Array:
+        """Frobenius error (...), exact: the root of the sum of the squares of what was discarded."""
+        return norm(self.discarded, order=1)
+
+    @property
+    def storage(self) -> int:
+        """Scalars that the true ranks need, without the zeros that pad a stack."""
+        ranks = to_host(self.mode_ranks).reshape(-1, len(self.modes))
+        kept = math.prod(n for j, n in enumerate(self.sizes) if j not in self.modes)
+        lengths = [self.sizes[j] for j in self.modes]
+        return int(kept * ranks.prod(axis=-1).sum() + (ranks * lengths).sum())
+
+    def norm(self) -> Array:
+        """Return the Frobenius norms (...): those of the core, for the factors are orthonormal."""
+        return norm(self.core, order=self.order)
+
+
+@dataclass(frozen=True)
+class PartialTucker(Truncation):
+    """Truncate some modes one after the other and keep the others: Tucker-1, Tucker-2 and the like.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        One for all compressed modes, or one for each.
+    rtol : float, optional
+        Bound on the relative error; every compressed mode may discard an equal part of the energy.
+    modes : tuple of int, optional
+        The modes that are compressed; all but the first if None.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    As ``STHOSVD`` with full rank in the other modes, of which it stores no factor. With one mode the result is the best
+    one (Eckart and Young). Kolda and Bader 2009, Section 4, Tucker1 and Tucker2.
+    """
+
+    modes: tuple[int, ...] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.modes is not None:
+            object.__setattr__(self, "modes", tuple(self.modes))
+            if list(self.modes) != sorted({j for j in self.modes if 0 <= j < self.order}) or not self.modes:
+                raise ValueError(f"modes are {self.modes}; name some of 0 ... {self.order - 1}, ascending, each once")
+        super().__post_init__()
+
+    @property
+    def compressed(self) -> tuple[int, ...]:
+        """The modes that are compressed."""
+        return self.modes or tuple(range(1, self.order))
+
+    @property
+    def _rank_count(self) -> int:
+        return len(self.compressed)
+
+    def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return tuple(min(sizes[j], math.prod(sizes) // sizes[j]) for j in self.compressed)
+
+    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
+        left = self._core_sizes(sizes, ranks)
+        for mode, rank in zip(self.compressed, ranks, strict=True):
+            product = math.prod(left) // rank
+            if rank > product:
+                raise ValueError(
+                    f"rank {rank} of mode {mode} exceeds {product}, the product of the other sizes of the core {left}: "
+                    "no core has such ranks; reduce it, or raise another"
+                )
+
+    def _core_sizes(self, sizes: Sequence[int], ranks: Sequence[int]) -> tuple[int, ...]:
+        chosen = dict(zip(self.compressed, ranks, strict=True))
+        return tuple(chosen.get(j, n) for j, n in enumerate(sizes))
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedPartialTucker:
+        xp, order, compressed = array_namespace(tensor), self.order, self.compressed
+        sizes = mode_sizes(tensor, order=order)
+        ranks = self.ranks_for(sizes)
+        wanted = None if ranks is None else self._core_sizes(sizes, ranks)
+        allowed = None if self.rtol is None else self.rtol**2 / len(compressed) * energy(tensor, order=order)
+        modes = cheapest_order(sizes, wanted, compressed)
+        core, found = truncated_modes(tensor, modes, order=order, ranks=wanted, allowed=allowed)
+        discarded = xp.sqrt(xp.stack([found[j].discarded for j in compressed], axis=-1))
+        return TruncatedPartialTucker(
+            core=core,
+            factors=tuple(found[j].basis for j in compressed),
+            modes=compressed,
+            mode_count=order,
+            discarded=discarded,
+            mode_ranks=xp.stack([found[j].ranks for j in compressed], axis=-1),
+            mode_order=modes,
+        )

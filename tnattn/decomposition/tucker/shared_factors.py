@@ -1,0 +1,92 @@
+"""One basis for all matrices of a stack: the heads of a layer, the layers of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng
+from tnattn.decomposition.multilinear import mode_product
+from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.truncation import Truncation
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker, TruncatedPartialTucker
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SharedTucker(TruncatedPartialTucker):
+    """A stack of matrices or tensors, the index of mode 0, that share their factors.
+
+    Parameters
+    ----------
+    core, factors, modes, mode_count, discarded, mode_ranks, mode_order
+        See ``TruncatedPartialTucker``. Slice i of the core belongs to member i; ``slices()`` multiplies as the stack.
+    member_errors : Array, (..., n_0)
+        Frobenius error of each member of the stack: sharing is paid for by those that differ from the others.
+    """
+
+    member_errors: Array
+
+    homogeneous: ClassVar[tuple[str, ...]] = (*TruncatedPartialTucker.homogeneous, "member_errors")
+
+
+@dataclass(frozen=True)
+class SharedFactors(Truncation):
+    """Find factors that all members of a stack, the index of mode 0, have in common.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Columns of the shared factors, one for all or one for each of ``modes``.
+    rtol : float, optional
+        Bound on the relative error of the stack as a whole.
+    modes : tuple of int
+        Modes that get a shared factor, ascending, without 0: (1,) a basis for the columns of all matrices, (1, 2) one
+        for columns and one for rows.
+    order : int
+        Number of modes, that of the stack included.
+
+    Notes
+    -----
+    As ``PartialTucker``. One shared basis is the best one: the leading left singular vectors of ``[W_1 W_2 ...]``
+    (Eckart and Young); several are within the root of their number of the best.
+    """
+
+    modes: tuple[int, ...] = field(default=(1,), kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modes", tuple(self.modes))
+        if 0 in self.modes:
+            raise ValueError(f"modes are {self.modes}; mode 0 numbers the members of the stack and has no factor")
+        super().__post_init__()
+        self._inner()  # checks modes
+
+    def _inner(self, ranks: tuple[int, ...] | None = None) -> PartialTucker:
+        return PartialTucker(ranks, None if ranks else self.rtol, modes=self.modes, order=self.order)
+
+    @property
+    def _rank_count(self) -> int:
+        return len(self.modes)
+
+    def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return self._inner().rank_limits(sizes)
+
+    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
+        self._inner(ranks).ranks_for(sizes)
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> SharedTucker:
+        ranks = self.ranks_for(tuple(tensor.shape[tensor.ndim - self.order :]))
+        found = self._inner(ranks).decompose(tensor, rng=None)
+        fitted = found.core
+        for mode, factor in zip(found.modes, found.factors, strict=True):
+            fitted = mode_product(fitted, factor, mode, order=self.order)
+        return SharedTucker(
+            core=found.core,
+            factors=found.factors,
+            modes=found.modes,
+            mode_count=found.mode_count,
+            discarded=found.discarded,
+            mode_ranks=found.mode_ranks,
+            mode_order=found.mode_order,
+            member_errors=norm(tensor - fitted, order=self.order - 1),
+        )

@@ -1,0 +1,57 @@
+"""The sequentially truncated higher-order singular value decomposition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng
+from tnattn.decomposition.multilinear import mode_sizes
+from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.truncation import TuckerTruncation
+from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+
+
+@dataclass(frozen=True)
+class STHOSVD(TuckerTruncation):
+    """Truncate one mode after the other, each time in the core that the modes before have left.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, optional
+        Multilinear ranks, one for all modes or one for each.
+    rtol : float, optional
+        Bound on the relative error; every mode may discard ``rtol^2 / d`` of the energy.
+    mode_order : tuple of int, optional
+        Order in which the modes are processed; if None the one that costs least, or by increasing size if the tolerance
+        decides the ranks.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(n_0 prod(n)) for the first mode, less for each that follows. Vannieuwenhoven, Vandebril and Meerbergen 2012: the
+    discarded energies add up to the square of the error. Deviation: singular subspaces come from Gram matrices where
+    the energy to be discarded stands above their rounding, and a mode kept whole is left as it is.
+    """
+
+    mode_order: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode_order is not None and sorted(self.mode_order) != list(range(self.order)):
+            raise ValueError(
+                f"mode_order is {self.mode_order}; it must name each of the modes 0 ... {self.order - 1} once"
+            )
+
+    def modes(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Return the order in which the modes of a tensor of the given sizes are processed."""
+        return self.mode_order or cheapest_order(sizes, self.ranks_for(sizes), range(self.order))
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
+        sizes = mode_sizes(tensor, order=self.order)
+        ranks, modes = self.ranks_for(sizes), self.modes(sizes)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
+        core, found = truncated_modes(tensor, modes, order=self.order, ranks=ranks, allowed=allowed)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)

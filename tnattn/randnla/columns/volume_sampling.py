@@ -1,0 +1,157 @@
+"""Column subsets drawn in proportion to their squared volume: determinantal sampling of a fixed size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
+from tnattn.linalg import frobenius_norm, small_svd
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.columns.cross import CrossResult
+from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
+from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.scores.leverage import sample_indices
+from tnattn.randnla.submatrices import take_columns, take_rows
+from tnattn.randnla.tolerance import judged
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+
+@dataclass(frozen=True)
+class VolumeColumns(ColumnSelection):
+    """Draws subsets J of columns with probability proportional to det(A_J^T A_J), exactly.
+
+    Parameters
+    ----------
+    semidefinite : bool
+        Take the matrix for a positive semidefinite K (not checked) and draw with probability proportional to det
+        K(J, J) instead: a determinantal point process of fixed size.
+
+    Notes
+    -----
+    O(m n min(m, n)) for the singular value decomposition, O(r size) for the choice of singular vectors and O(n size^2)
+    for that of the columns. Deshpande et al. 2006; sampling as in Kulesza & Taskar 2012, Algorithms 1 and 8, with
+    the elementary symmetric polynomials in logarithms, since they span hundreds of orders of magnitude. The uniform
+    numbers are shared by the matrices of a stack.
+    """
+
+    semidefinite: bool = False
+
+    def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
+        require_count(size, "size", least=1)
+        require_rank(size, a.shape)
+        source = require_rng(rng, "VolumeColumns")
+        dense = a.to_dense()
+        xp = array_namespace(dense)
+        _, s, vt = small_svd(dense)
+        s = xp.where(s > max(a.shape[-2:]) * eps(s) * s[..., :1], s, xp.zeros_like(s))
+        s = s / xp.where(s[..., :1] > 0, s[..., :1], xp.ones_like(s[..., :1]))
+        if bool(xp.any(s[..., size - 1] == 0)):
+            raise ValueError(f"a matrix of the {a.shape} stack has rank below {size}: no {size} columns have a volume")
+        vectors = _chosen_vectors(
+            s if self.semidefinite else s * s, size, uniform(source, (s.shape[-1],), like=s)
+        )  # (..., r), boolean
+        # the chosen vectors to the front, the others zeroed: every matrix has exactly ``size`` of them
+        order = xp.argsort(xp.astype(~vectors, xp.int64), axis=-1, stable=True)[..., :size]
+        return _projection_sample(take_rows(vt, order).mT, uniform(source, (size,), like=s))
+
+
+@dataclass(frozen=True)
+class VolumeCross(MatrixMethod):
+    """The cross approximation through rows I and columns J drawn with probability proportional to det(A(I, J))^2.
+
+    Parameters
+    ----------
+    rank : int
+        Number of rows and of columns, positive, at most the rank of the matrix.
+
+    Notes
+    -----
+    Columns by their volume, then rows of these columns by theirs: by the formula of Cauchy and Binet the pair has the
+    law stated. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error over
+    that of the matrix.
+    """
+
+    needs_full_rank: ClassVar = True
+
+    rank: int = rank_budget(16)
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
+        dense = Dense(a.to_dense())
+        j = VolumeColumns().select(dense, self.rank, rng=rng)
+        columns = take_columns(dense.array, j)
+        i = VolumeColumns().select(Dense(columns.mT), self.rank, rng=rng)
+        u, inverse, vt, _ = numerical_svd(take_rows(columns, i))
+        left, right = (columns @ vt.mT) * inverse[..., None, :] @ u.mT, take_rows(dense.array, i)
+        error, size = frobenius_norm(dense.array - left @ right), frobenius_norm(dense.array)
+        return CrossResult(left, right, i, j, *judged(error, size, 0.0, f"rank {self.rank}"))
+
+
+def elementary_symmetric(logs: Array, size: int) -> Array:
+    """Return the logarithms of the elementary symmetric polynomials of all prefixes of numbers.
+
+    Parameters
+    ----------
+    logs : Array, (..., r)
+        Logarithms of non-negative numbers.
+    size : int
+
+    Returns
+    -------
+    Array, (..., r + 1, size + 1)
+        Entry (i, k): the logarithm of e_k of the first i numbers; O(r size), r steps.
+    """
+    xp = array_namespace(logs)
+    batch, place = tuple(logs.shape[:-1]), device(logs)
+    nothing = xp.full((*batch, size), -float("inf"), dtype=logs.dtype, device=place)
+    one = xp.zeros((*batch, 1), dtype=logs.dtype, device=place)
+    tables = [xp.concat([one, nothing], axis=-1)]
+    for i in range(logs.shape[-1]):
+        before = tables[-1]
+        more = xp.logaddexp(before[..., 1:], before[..., :-1] + logs[..., i, None])
+        tables.append(xp.concat([one, more], axis=-1))
+    return xp.stack(tables, axis=-2)
+
+
+def _chosen_vectors(s: Array, size: int, uniforms: Array) -> Array:
+    """Draw subsets of ``size`` indices with probability proportional to the product of their numbers s (..., r)."""
+    xp = array_namespace(s)
+    positive = s > 0
+    logs = xp.where(positive, xp.log(xp.where(positive, s, xp.ones_like(s))), xp.full_like(s, -float("inf")))
+    table = elementary_symmetric(logs, size)
+    missing = xp.full((*s.shape[:-1], 1), size, dtype=xp.int64, device=device(s))
+    flags = []
+    for i in range(s.shape[-1] - 1, -1, -1):
+        left = xp.maximum(missing, xp.ones_like(missing))
+        whole = xp.take_along_axis(table[..., i + 1, :], left, axis=-1)
+        with_it = logs[..., i, None] + xp.take_along_axis(table[..., i, :], left - 1, axis=-1)
+        finite = with_it > -float("inf")
+        chance = xp.where(finite, xp.exp(xp.where(finite, with_it - whole, xp.zeros_like(whole))), xp.zeros_like(whole))
+        # as many as are missing are left: the quotient is one up to rounding
+        taken = (missing > 0) & ((uniforms[i] < chance) | (missing == i + 1))
+        missing = missing - xp.astype(taken, xp.int64)
+        flags.append(taken[..., 0])
+    return xp.flip(xp.stack(flags, axis=-1), axis=-1)
+
+
+def _projection_sample(v: Array, uniforms: Array) -> Array:
+    """Draw as many rows as orthonormal columns v (..., n, k) has, with probability det(v_J)^2."""
+    xp = array_namespace(v)
+    n = v.shape[-2]
+    free = xp.ones(v.shape[:-1], dtype=xp.bool, device=device(v))
+    drawn = []
+    for step in range(v.shape[-1]):
+        squares = xp.where(free, xp.sum(v * v, axis=-1), xp.zeros_like(v[..., 0]))
+        index = sample_indices(squares, uniforms[step : step + 1])  # (..., 1)
+        drawn.append(index)
+        free = free & (xp.arange(n, device=device(v)) != index)
+        row = take_rows(v, index)  # (..., 1, k)
+        length = xp.linalg.vector_norm(row, axis=-1, keepdims=True)
+        row = row / xp.where(length > 0, length, xp.ones_like(length))
+        v = v - (v @ row.mT) @ row  # what is left is orthogonal to the row drawn
+    return xp.concat(drawn, axis=-1)

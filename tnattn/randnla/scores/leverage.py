@@ -1,0 +1,246 @@
+"""Leverage scores, and the samples drawn by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tnattn.arrays import (
+    Array,
+    Rng,
+    accumulator_dtype,
+    array_namespace,
+    device,
+    eps,
+    require_rng,
+    uniform,
+)
+from tnattn.linalg import orthonormalise_with_factor, small_svd, solve_triangular
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.scaling import in_units
+from tnattn.randnla.sketches.base import Sketch, sketched
+from tnattn.scalars import Parameters, as_integer
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+from tnattn.structured.sparse import Sparse, gather_rows
+
+_FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
+
+
+def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
+    """Return the leverage scores of the rows of matrices.
+
+    Parameters
+    ----------
+    a : as for a MatrixMethod, (..., m, n)
+        Of any rank.
+    rank : int, optional
+        Use the leading ``rank`` left singular vectors only; all that are not zero to rounding if None.
+
+    Returns
+    -------
+    Array, (..., m)
+        Squared row norms of an orthonormal basis of the range, in [0, 1]; they add up to the rank.
+
+    Notes
+    -----
+    O(m n min(m, n)). Through an orthonormal factorisation of the long side, never the Gram matrix.
+    """
+    a = in_units(as_structured(a))[0]  # scores are ratios
+    if rank is not None:
+        rank = as_integer(rank, "rank", least=1)
+        require_rank(rank, a.shape)
+    u, s, _ = small_svd(a.to_dense())
+    xp = array_namespace(u)
+    kept = (s > max(a.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
+    u = xp.where(kept[..., None, :], u, xp.zeros_like(u))
+    return xp.sum(xp.square(u[..., : a.shape[-1] if rank is None else rank]), axis=-1)
+
+
+def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | None = None) -> Array:
+    """Return approximate leverage scores of the rows of tall matrices of full column rank.
+
+    Parameters
+    ----------
+    a : Array (..., m, n), or what a MatrixMethod takes
+        ``m >= n``.
+    sketch : Sketch
+        Distribution of the test matrix that compresses the rows: the triangular factor of the sketch makes the columns
+        of ``a`` nearly orthonormal.
+    size : int
+        Rows of the sketch, n <= size. Scores are wrong by a factor of 1 + e at most for a subspace embedding of the
+        range with distortion e.
+    rng : numpy.random.Generator or DeviceDraws
+
+    Returns
+    -------
+    Array, (..., m)
+
+    Raises
+    ------
+    ValueError
+        If ``size`` is out of range, or the sketch is singular.
+
+    Notes
+    -----
+    The sketch, O(size n^2) and O(m n^2) for the rows; no decomposition of the matrix itself. Drineas, Magdon-Ismail,
+    Mahoney & Woodruff 2012, Algorithm 1, without its second projection, which pays for n much larger than log m only.
+    """
+    matrix = in_units(as_structured(a))[0]
+    size = as_integer(size, "size", least=1)
+    m, n = matrix.shape[-2:]
+    if not n <= size:
+        raise ValueError(f"size {size} is smaller than the {n} columns of the {matrix.shape} stack; raise size")
+    if size >= m:
+        return leverage_scores(matrix.to_dense())
+    compressed = sketched(matrix.mT, sketch.draw(m, size, rng=rng, like=matrix.like)).mT  # (..., size, n)
+    _, r = orthonormalise_with_factor(compressed)
+    xp = array_namespace(r)
+    diagonal = xp.abs(xp.linalg.diagonal(r))
+    if bool(xp.any(xp.min(diagonal, axis=-1) <= size * eps(r) * xp.max(diagonal, axis=-1))):
+        raise ValueError(f"the sketch of a {matrix.shape} stack is singular: a lacks full rank, or raise size")
+    rows = solve_triangular(r, matrix.to_dense().mT, lower=False, transpose=True)  # r^-T a^T
+    return xp.sum(rows * rows, axis=-2)
+
+
+def coherence(a: Any, *, rank: int | None = None) -> Array:
+    """Return m / k times the largest leverage score, (...), of matrices (..., m, n) of rank k, or of leading subspaces.
+
+    From 1, where all rows count alike, to m / k, where one row is a direction of its own; 0 for zero matrices. See
+    ``leverage_scores``.
+    """
+    scores = leverage_scores(a, rank=rank)
+    xp = array_namespace(scores)
+    total = xp.sum(scores, axis=-1)
+    return xp.max(scores, axis=-1) * scores.shape[-1] / xp.where(total > 0, total, xp.ones_like(total))
+
+
+def sample_indices(weights: Array, uniforms: Array) -> Array:
+    """Return independent draws with replacement, (..., s), with probabilities proportional to weights (..., n).
+
+    Parameters
+    ----------
+    weights : Array, (..., n)
+        Non-negative. Where all are zero every index is the last.
+    uniforms : Array, (s,)
+        Uniform on [0, 1), shared by all rows of weights: the draws of one do not depend on the others.
+    """
+    xp = array_namespace(weights, uniforms)
+    wide = accumulator_dtype(weights)
+    cumulative = xp.cumulative_sum(xp.astype(weights, wide, copy=False), axis=-1)
+    aim = xp.astype(uniforms, wide, copy=False) * cumulative[..., -1:]  # (..., s)
+    n, last = weights.shape[-1], cumulative[..., -1:]
+    if cumulative.ndim == 1:
+        below = xp.searchsorted(cumulative, aim, side="right")
+    elif eps(cumulative) < _FINE:  # one search for the whole stack: row i is brought to between i and i + 1
+        row = xp.reshape(xp.arange(math.prod(last.shape), device=device(last)), last.shape)
+        start = xp.astype(row, wide)
+        scaled = cumulative / xp.where(last > 0, last, xp.ones_like(last)) + start
+        aim = xp.astype(uniforms, wide, copy=False) + start
+        found = xp.searchsorted(xp.reshape(scaled, (-1,)), xp.reshape(aim, (-1,)), side="right")
+        below = xp.reshape(found, aim.shape) - row * n
+    else:
+        below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
+    return xp.minimum(below, xp.full_like(below, n - 1))
+
+
+@dataclass(frozen=True)
+class LeverageSampling(Parameters):
+    """Draws rows of a tall matrix with replacement, by their leverage scores, rescaled to preserve lengths.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+
+    Notes
+    -----
+    The result S has rows ``e_j^T / sqrt(size p_j)``, ``p_j`` proportional to the scores, so that ``E[S^T S]`` is the
+    identity on the range of the matrix. Drineas, Mahoney & Muthukrishnan 2006.
+    """
+
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        require_count(self.size, "size", least=1)
+
+    def __call__(self, a: Any, *, rng: Rng | None = None) -> Sparse:
+        """Return the sampling matrices S, (..., size, m), of a stack of matrices (..., m, n)."""
+        matrix = as_structured(a)
+        scores = leverage_scores(matrix.to_dense())
+        drawn = uniform(require_rng(rng, "LeverageSampling"), (self.size,), like=scores)
+        indices = sample_indices(scores, drawn)
+        xp = array_namespace(scores)
+        picked = gather_rows(scores[..., None], indices[..., None])[..., 0, :]  # (..., size, 1)
+        total = xp.sum(scores, axis=-1)[..., None, None]
+        # nothing can be drawn from a zero matrix, whose range is empty: rows of zeros are exact
+        positive = picked > 0
+        scale = xp.sqrt(total / (self.size * xp.where(positive, picked, xp.ones_like(picked))))
+        return Sparse(xp.where(positive, scale, xp.zeros_like(scale)), indices[..., None], scores.shape[-1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LeverageColumnsResult(Factored):
+    """The projection of a matrix onto some of its columns.
+
+    Parameters
+    ----------
+    q : Array, (..., m, r)
+        Orthonormal basis of the span of the columns drawn, zero columns where they are dependent.
+    b : Array, (..., r, n)
+        ``q^T a``.
+    indices : Array, (..., size), integer
+        The columns drawn, repetitions included.
+    """
+
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
+
+    q: Array
+    b: Array
+    indices: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.q, self.b
+
+
+@dataclass(frozen=True)
+class LeverageColumns(MatrixMethod):
+    """Projects a matrix onto columns drawn with replacement by the leverage scores of its leading singular subspace.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+    subspace : int
+        Dimension of the leading right singular subspace whose leverage scores are used, positive.
+
+    Notes
+    -----
+    O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
+    """
+
+    rank_is_limit: ClassVar = True
+    exact_at_full_rank: ClassVar = False
+
+    size: int = rank_budget(32)
+    subspace: int = 8
+
+    def __post_init__(self) -> None:
+        require_count(self.size, "size", least=1)
+        require_count(self.subspace, "subspace", least=1)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> LeverageColumnsResult:
+        if self.subspace > min(a.shape[-2:]):
+            raise ValueError(f"subspace {self.subspace} exceeds min(m, n) of the {a.shape} stack; reduce subspace")
+        dense = a.to_dense()
+        xp = array_namespace(dense)
+        scores = leverage_scores(dense.mT, rank=self.subspace)
+        indices = sample_indices(scores, uniform(require_rng(rng, "LeverageColumns"), (self.size,), like=scores))
+        columns = gather_rows(dense.mT, indices[..., None])[..., 0, :].mT  # (..., m, size)
+        u, s, _ = small_svd(columns)
+        kept = (s > max(columns.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
+        q = xp.where(kept[..., None, :], u, xp.zeros_like(u))
+        return LeverageColumnsResult(q, (dense.mT @ q).mT, indices)

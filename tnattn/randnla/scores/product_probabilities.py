@@ -1,0 +1,111 @@
+"""Probabilities by which an approximate matrix product draws columns of the left and rows of the right factor."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, array_namespace, broadcast_shape, device, eps, quiet_overflow
+from tnattn.linalg import spectral_norm
+from tnattn.randnla.columns.pivoted_qr import largest_entry
+from tnattn.randnla.scores.leverage import leverage_scores
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+_BLOCK = 1 << 22  # entries of an implicit matrix held at a time
+
+
+class ProductProbabilities(abc.ABC):
+    """A rule for the probabilities. A subclass is a frozen dataclass; ``cls()`` must work."""
+
+    @abc.abstractmethod
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        """Return non-negative weights (..., n), proportional to the probabilities, for (..., m, n) and (..., n, p)."""
+
+
+@dataclass(frozen=True)
+class Uniform(ProductProbabilities):
+    """All indices alike: nothing is read."""
+
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        xp = array_namespace(a.like)
+        batch = broadcast_shape(a.batch, b.batch)
+        return xp.ones((*batch, a.shape[-1]), dtype=a.dtype, device=device(a.like))
+
+
+@dataclass(frozen=True)
+class NormOptimal(ProductProbabilities):
+    """Proportional to ``||a_k|| ||b_k||``: the least variance of all. O((m + p) n)."""
+
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        return _over_longest(column_lengths(a)) * _over_longest(column_lengths(b.mT))
+
+
+@dataclass(frozen=True)
+class ColumnNorms(ProductProbabilities):
+    """Proportional to ``||a_k||^2``: the right factor is not read. O(m n)."""
+
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        xp = array_namespace(a.like)
+        return xp.broadcast_to(_over_longest(column_lengths(a)) ** 2, (*broadcast_shape(a.batch, b.batch), a.shape[-1]))
+
+
+@dataclass(frozen=True)
+class BothNorms(ProductProbabilities):
+    """Proportional to ``||a_k||^2 / ||A||^2 + ||b_k||^2 / ||B||^2``, for small errors in the spectral norm.
+
+    Reads the spectral norms of both: O((m + n) n min(m, n)) and the same for the right factor, dense forms in memory.
+    """
+
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        return _relative_squares(a) + _relative_squares(b.mT)
+
+
+@dataclass(frozen=True)
+class Leverage(ProductProbabilities):
+    """Proportional to the sum of the leverage scores of the columns of A and of the rows of B.
+
+    O(m n min(m, n) + n p min(n, p)), dense forms in memory. For factors whose lengths differ by much in scale but not
+    in importance.
+    """
+
+    def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
+        return leverage_scores(a.to_dense().mT) + leverage_scores(b.to_dense())
+
+
+def column_lengths(a: StructuredMatrix) -> Array:
+    """Return the Euclidean norms (..., n) of the columns of matrices (..., m, n), a block of columns at a time."""
+    xp = array_namespace(a.like)
+    if isinstance(a, Dense):
+        return _lengths(a.array)
+    n = a.shape[-1]
+    step = max(1, _BLOCK // (a.shape[-2] * a.count))
+    unit = xp.eye(n, dtype=a.dtype, device=device(a.like))
+    blocks = [_lengths(a @ unit[:, start : min(start + step, n)]) for start in range(0, n, step)]
+    return xp.concat(blocks, axis=-1)
+
+
+def _lengths(x: Array) -> Array:
+    """Return the lengths (..., c) of the columns of matrices (..., m, c), once more where squares leave the range."""
+    xp = array_namespace(x)
+    with quiet_overflow():
+        lengths = xp.linalg.vector_norm(x, axis=-2)
+    longest = xp.max(lengths, axis=-1)
+    least = (float(xp.finfo(x.dtype).smallest_normal) ** 0.5) / eps(x)
+    if not bool(xp.any(xp.isinf(longest) | (longest < least))):
+        return lengths
+    unit = largest_entry(x)
+    return unit[..., 0] * xp.linalg.vector_norm(x / unit, axis=-2)
+
+
+def _over_longest(lengths: Array) -> Array:
+    """Return lengths (..., n) over the longest, whose products and squares stay in range."""
+    xp = array_namespace(lengths)
+    longest = xp.max(lengths, axis=-1, keepdims=True)
+    return lengths / xp.where(longest > 0, longest, xp.ones_like(longest))
+
+
+def _relative_squares(a: StructuredMatrix) -> Array:
+    xp = array_namespace(a.like)
+    norm = spectral_norm(a.to_dense())[..., None]
+    return (column_lengths(a) / xp.where(norm > 0, norm, xp.ones_like(norm))) ** 2

@@ -1,0 +1,151 @@
+"""Ridge leverage scores: how much a row or a kernel column counts at a given level of regularisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tnattn.arrays import Array, Rng, array_namespace, eps, quiet_overflow, require_rng, uniform
+from tnattn.linalg import eigh, small_svd
+from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.scaling import Unit, in_units
+from tnattn.randnla.scores.leverage import sample_indices
+from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import as_real
+from tnattn.structured.base import StructuredMatrix
+
+
+def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
+    """Return the ridge leverage scores of the rows of matrices, the diagonal of ``a (a^T a + ridge)^-1 a^T``.
+
+    Parameters
+    ----------
+    a : as for a MatrixMethod, (..., m, n)
+        Of any rank.
+    ridge : float
+        Positive, in units of the square of ``a``.
+
+    Returns
+    -------
+    Array, (..., m)
+        In [0, 1); they add up to the effective dimension.
+
+    Notes
+    -----
+    O(m n min(m, n)), through a singular value decomposition. Cohen, Musco & Musco 2017.
+    """
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(a))
+    u, s, _ = small_svd(matrix.to_dense())
+    # the root of the ridge compares with singular values themselves, whose squares could vanish
+    return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
+
+
+def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
+    """Return the diagonals of ``K (K + ridge)^-1`` of positive semidefinite matrices.
+
+    Parameters
+    ----------
+    kernel : as for a MatrixMethod, (..., n, n)
+        Symmetric and positive semidefinite.
+    ridge : float
+        Positive, in units of the kernel.
+
+    Returns
+    -------
+    Array, (..., n)
+        In [0, 1]; they add up to the effective dimension.
+
+    Notes
+    -----
+    O(n^3). Alaoui & Mahoney 2015.
+    """
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(kernel, "kernel"))
+    values, vectors = eigh(symmetric_dense(matrix).array)
+    _require_semidefinite(values)
+    return array_namespace(values).sum(vectors * vectors * _smoothed(values, ridge, unit)[..., None, :], axis=-1)
+
+
+def effective_dimension(kernel: Any, *, ridge: float) -> Array:
+    """Return the traces (...) of ``K (K + ridge)^-1`` of positive semidefinite matrices (..., n, n); O(n^3).
+
+    Arguments as for :func:`kernel_ridge_leverage_scores`.
+    """
+    ridge = _positive(ridge)
+    matrix, unit = in_units(as_structured(kernel, "kernel"))
+    dense = symmetric_dense(matrix).array
+    xp = array_namespace(dense)
+    values = xp.linalg.eigvalsh(dense)
+    _require_semidefinite(values)
+    return xp.sum(_smoothed(values, ridge, unit), axis=-1)
+
+
+@dataclass(frozen=True)
+class RidgeLeverageDraws(ColumnSelection):
+    """Draws columns of a positive semidefinite matrix with replacement, by their exact ridge leverage scores.
+
+    Parameters
+    ----------
+    ridge : float
+        Positive, relative to the mean of the diagonal: a number of the kernel's own scale.
+
+    Notes
+    -----
+    O(n^3) and the dense matrix: a reference. ``RecursiveNystrom`` does without both. Alaoui & Mahoney 2015.
+    """
+
+    ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        _positive(self.ridge)
+
+    def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
+        require_count(size, "size", least=1)
+        scores = relative_scores(symmetric_dense(a).array, self.ridge)
+        return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))
+
+
+def relative_scores(kernel: Array, ridge: float) -> Array:
+    """Return the ridge leverage scores (..., n) at a ridge relative to the mean of the diagonal, all positive.
+
+    Raises ValueError if a kernel is not positive semidefinite.
+    """
+    xp = array_namespace(kernel)
+    level = xp.mean(xp.abs(xp.linalg.diagonal(kernel)), axis=-1)[..., None, None]
+    values, vectors = eigh(kernel / xp.where(level > 0, level, xp.ones_like(level)))
+    _require_semidefinite(values)
+    scores = xp.sum(vectors * vectors * _smoothed(values, ridge, None)[..., None, :], axis=-1)
+    # a zero matrix has no scores to draw by: any columns will do
+    return xp.maximum(scores, xp.full_like(scores, eps(scores) ** 2))
+
+
+def _require_semidefinite(values: Array) -> None:
+    """Raise ValueError if ascending eigenvalues (..., n) are negative beyond rounding."""
+    xp = array_namespace(values)
+    noise = 8 * values.shape[-1] * eps(values) * xp.max(xp.abs(values), axis=-1)
+    if bool(xp.any(values[..., 0] < -noise)):
+        raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices")
+
+
+def _smoothed(values: Array, ridge: float, unit: Unit | None, *, power: int = 1) -> Array:
+    """Return ``v^p / (v^p + r^p)`` (..., r) of values v in a unit, zero where v is not positive, and r the ridge.
+
+    From the ratio r / v, which may overflow: what it stands for is then zero.
+    """
+    xp = array_namespace(values)
+    positive = values > 0
+    with quiet_overflow():
+        level = xp.full_like(values, ridge)
+        if unit is not None:
+            level = unit.divided(level)
+        ratio = (level / xp.where(positive, values, xp.ones_like(values))) ** power
+    return xp.where(positive, 1 / (1 + ratio), xp.zeros_like(values))
+
+
+def _positive(ridge: Any) -> float:
+    number = as_real(ridge, "ridge")
+    if not number > 0:
+        raise ValueError(f"ridge is {number!r}; a positive number is needed")
+    return number

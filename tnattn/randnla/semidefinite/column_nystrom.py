@@ -1,0 +1,207 @@
+"""The Nyström approximation of positive semidefinite matrices from some of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
+from tnattn.linalg import cholesky
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.columns.interpolative import require_selection
+from tnattn.randnla.columns.selection import ColumnSelection, UniformColumns
+from tnattn.randnla.diagonal import diagonal_at_hand
+from tnattn.randnla.operand import require_count, require_rank, require_symmetric
+from tnattn.randnla.semidefinite.substitution import extend_rows
+from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+from tnattn.structured.low_rank import Factored
+
+_BLOCK = (
+    100  # columns at a time on the host; with a tolerance the first block, each later one as large as all before it
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnNystromResult(Factored):
+    """Positive semidefinite matrices ``factor factor^T``, C W^+ C^T for columns C and their intersection W.
+
+    Parameters
+    ----------
+    factor : Array, (..., n, rank)
+        Zero columns where a matrix took fewer.
+    indices : Array, (..., rank), integer
+        The columns, in the order of the selection, with repetitions if it draws with replacement; -1 fills up stacks
+        whose matrices took different numbers of columns.
+    residual_trace : Array, (...)
+        Trace of the matrix minus the approximation: its nuclear error. NaN where the diagonal is not at hand.
+    residual : Array, (...)
+        That over the trace of the matrix; NaN where the diagonal is not at hand.
+    converged : Array, (...), boolean
+        Whether the residual is within the tolerance; without one, whether it is rounding.
+    """
+
+    degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
+
+    factor: Array
+    indices: Array
+    residual_trace: Array
+    residual: Array
+    converged: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.factor, self.factor.mT
+
+    @property
+    def ranks(self) -> Array:
+        """Number of columns taken, (...), integer."""
+        xp = array_namespace(self.indices)
+        return xp.sum(xp.astype(self.indices >= 0, xp.int64), axis=-1)
+
+
+@dataclass(frozen=True)
+class ColumnNystrom(MatrixMethod):
+    """Approximates a positive semidefinite matrix from chosen columns.
+
+    Parameters
+    ----------
+    rank : int
+        Number of columns, at most if there is a tolerance, positive.
+    selection : ColumnSelection
+        The rule that chooses them: ``UniformColumns()``, ``GivenColumns(...)``, ``LeverageDraws()``,
+        ``RidgeLeverageDraws()``, ``VolumeColumns()``.
+    rtol : float, optional
+        Every matrix takes the fewest leading columns of its selection that bring the trace of the residual to ``rtol``
+        times its trace, and columns are read in growing blocks until all have them; None takes all columns. Needs
+        the diagonal: an array, a sparse matrix, or entries on demand.
+
+    Notes
+    -----
+    The selection, ``rank`` columns of the matrix, and O(n rank^2); memory O(n rank) if the selection does with as much
+    and the entries come on demand. Williams & Seeger 2001. Deviation: the intersection is shifted by a rounding error's
+    worth instead of being pseudo-inverted, as Tropp et al. 2017 do for sketches. That the matrix is symmetric and not
+    indefinite is checked as far as the columns show it.
+    """
+
+    recovers_rank: ClassVar = False
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
+
+    rank: int = rank_budget(16)
+    selection: ColumnSelection = field(default_factory=UniformColumns)
+    rtol: float | None = None
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_selection(self.selection)
+        require_optional_tolerance(self.rtol)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
+        require_symmetric(a)
+        require_rank(self.rank, a.shape)
+        require_above_rounding(self.rtol or 0.0, a.like)
+        if self.rtol is not None and diagonal_at_hand(a) is None:
+            raise ValueError(
+                f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array, a "
+                f"sparse matrix or entries on demand, or leave rtol out"
+            )
+        return nystrom_of_columns(a, self.selection.select(a, self.rank, rng=rng), rtol=self.rtol)
+
+
+def nystrom_of_columns(a: StructuredMatrix, indices: Array, *, rtol: float | None = None) -> ColumnNystromResult:
+    """Return the Nyström approximation of matrices (..., n, n) from their columns at indices (..., r).
+
+    An index of -1 stands for no column. With a tolerance, which needs the diagonal, from as many leading ones of them
+    as it takes; see ``ColumnNystrom``.
+    """
+    xp = array_namespace(a.like)
+    goal, spent = 0.0 if rtol is None else rtol, f"rank {indices.shape[-1]}"
+    rows, left = _enough_rows(a, indices, goal)
+    most = rows.shape[-2]
+    whole = left[..., :1]
+    ranks = xp.full(left.shape[:-1], most, dtype=xp.int64, device=device(left))
+    if goal > 0:
+        missed = xp.sum(xp.astype(left > goal * whole, xp.int64), axis=-1)
+        ranks = xp.minimum(missed, ranks)  # traces decrease: the first that is small enough
+        most = max(1, int(xp.max(ranks)))
+        kept = xp.arange(most, device=device(left)) < ranks[..., None]  # (..., most)
+        rows = xp.where(kept[..., None], rows[..., :most, :], xp.zeros_like(rows[..., :most, :]))
+        indices = xp.where(kept, indices[..., :most], xp.full_like(indices[..., :most], -1))
+    trace = xp.take_along_axis(left, ranks[..., None], axis=-1)[..., 0]
+    return ColumnNystromResult(rows.mT, indices, trace, *judged(trace, whole[..., 0], goal, spent))
+
+
+def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Array, Array]:
+    """Return the transposed factors (..., k, n) of leading columns, and what traces the first 0, 1, ..., k leave.
+
+    Of all columns, or those read in growing blocks until a tolerance is met by all matrices of the stack. NaN for
+    traces that are not at hand.
+    """
+    xp = array_namespace(a.like)
+    (*batch, n), r, diagonal = a.shape[:-1], indices.shape[-1], diagonal_at_hand(a)
+    if diagonal is None:
+        step, top = r, None
+        left = xp.full((*batch, 1), float("nan"), dtype=a.dtype, device=device(a.like))
+    else:
+        step = r if rtol == 0 and not prefers_host_tiles(a.like) else _BLOCK
+        top = xp.max(_columns_at(diagonal[..., None, :], indices)[..., 0, :], axis=-1)
+        left = xp.sum(diagonal, axis=-1, keepdims=True)
+    whole, start = left, 0
+    rows = xp.zeros((*batch, r, n), dtype=a.dtype, device=device(a.like))
+    while start < r and (rtol == 0 or bool(xp.any(left[..., -1:] > rtol * whole))):
+        stop = min(start + step, r)
+        raw = _rows_at(a, indices[..., start:stop])
+        core = _columns_at(raw, indices[..., start:stop])
+        coupling = _columns_at(rows[..., :start, :], indices[..., start:stop]).mT  # (..., stop - start, start)
+        lower = _checked_cholesky(core, coupling, top, (r, n), entry_accuracy(a))
+        extend_rows(rows, start, xp.concat([coupling, lower], axis=-1), raw)
+        gains = xp.vecdot(rows[..., start:stop, :], rows[..., start:stop, :])
+        left = xp.concat([left, left[..., -1:] - xp.cumulative_sum(gains, axis=-1)], axis=-1)
+        start, step = stop, stop if rtol > 0 else step
+    return rows[..., : max(1, start), :], left
+
+
+def _rows_at(a: StructuredMatrix, indices: Array) -> Array:
+    """Return the columns at indices (..., r), zero for -1, as rows (..., r, n)."""
+    xp = array_namespace(indices)
+    real = indices >= 0
+    whole = bool(xp.all(real))
+    places = indices if whole else xp.where(real, indices, xp.zeros_like(indices))
+    rows = take_rows(a.array, places) if isinstance(a, Dense) else columns_at(a, places).mT  # symmetric
+    return rows if whole else rows * xp.astype(real, rows.dtype)[..., None]
+
+
+def _columns_at(rows: Array, indices: Array) -> Array:
+    """Return the columns (..., k, r) of rows (..., k, n) at indices (..., r), zero for -1."""
+    xp = array_namespace(rows)
+    real = indices >= 0
+    columns = take_columns(rows, xp.where(real, indices, xp.zeros_like(indices)))
+    return columns * xp.astype(real, rows.dtype)[..., None, :]
+
+
+def _checked_cholesky(core: Array, coupling: Array, top: Array | None, sizes: tuple[int, int], accuracy: Any) -> Array:
+    """Return the Cholesky factors of ``core - coupling coupling^T``, shifted; check for symmetry and semidefiniteness.
+
+    ``top`` (...) is the largest diagonal entry that any of the r columns of a matrix of size n has, ``sizes`` are r and
+    n, and entries are wrong by ``accuracy`` (...) times that, besides rounding.
+    """
+    xp, (r, n) = array_namespace(core), sizes
+    if top is None:
+        top = xp.max(xp.linalg.diagonal(core), axis=-1)
+    largest = xp.max(xp.abs(core), axis=(-2, -1))
+    if bool(xp.any(xp.max(xp.abs(core - core.mT), axis=(-2, -1)) > (8 * n * eps(core) + accuracy) * largest)):
+        raise ValueError("a is not symmetric where its columns meet; symmetrise it, or use CUR or RandomizedSVD")
+    # errors of the entries of a matrix of size r perturb its eigenvalues by r times as much at most
+    shift = (r * (4 * eps(core) + accuracy) * xp.where(top > 0, top, xp.ones_like(top)))[..., None, None]
+    identity = xp.eye(core.shape[-1], dtype=core.dtype, device=device(core))
+    schur = (core + core.mT) / 2 + shift * identity
+    try:
+        return cholesky(schur - coupling @ coupling.mT if coupling.shape[-1] else schur)
+    except ValueError as error:
+        raise ValueError(
+            f"a is not positive semidefinite: the {r} columns chosen meet in a matrix with a negative eigenvalue; "
+            f"use RandomizedSVD for indefinite matrices"
+        ) from error

@@ -1,0 +1,299 @@
+"""Elimination of blocks of pivots from stacks of positive semidefinite matrices, with rejection of proposals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    device,
+    dtype_name,
+    eps,
+    from_host,
+    quiet_overflow,
+    scatter_rows,
+    squared_column_norms,
+    to_host,
+)
+from tnattn.randnla.operand import EntriesOperator, KernelEntries, largest_entries, require_rank, require_symmetric
+from tnattn.randnla.semidefinite.substitution import next_rows
+from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
+from tnattn.structured.base import StructuredMatrix
+
+_PATIENCE = 64  # blocks; of consistent entries the first proposal of every block is accepted, or spent
+_NOT_FINITE = "gives entries on demand that are NaN or infinite; check the points or the function that they come from"
+
+
+class Elimination:
+    """The state of partial Cholesky factorisations: the matrices of a stack side by side, each at its own pace.
+
+    Parameters
+    ----------
+    a : StructuredMatrix, (..., n, n)
+        Symmetric; whatever does not give its entries on demand is made dense.
+    rank : int
+        Number of pivots at most.
+    rtol : float
+        A matrix is done with the first pivot that brings the trace of its residual to ``rtol`` times its trace.
+
+    Attributes
+    ----------
+    residual : Array, (..., n)
+        Diagonal of the residual, zero where no pivot may be taken: at pivots, at rounding errors, of matrices done.
+    tail : Array, (..., n)
+        Diagonal of the residual.
+    trace : Array, (...)
+    unfinished : bool
+        Whether a matrix lacks pivots and has a residual.
+    """
+
+    def __init__(self, a: StructuredMatrix, rank: int, rtol: float) -> None:
+        require_symmetric(a)
+        require_rank(rank, a.shape)
+        self._xp = xp = array_namespace(a.like)
+        self._entries = _entries_of(a)
+        self._rank, self._rtol, self._place = rank, rtol, device(a.like)
+        self._batch, n = a.batch, a.shape[-1]
+        diagonal = self._entries.diagonal()
+        # rounding is relative to the entry itself, as elimination is as accurate after any scaling of rows and columns;
+        # what entries on demand are wrong by is relative to the largest
+        wrong = entry_accuracy(self._entries) * xp.max(xp.abs(diagonal), axis=-1)
+        self._noise = 8 * rank * eps(a.like) * xp.abs(diagonal) + wrong[..., None]
+        self._lowest = xp.min(diagonal, axis=-1)
+        self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
+        self.tail = xp.maximum(diagonal, xp.zeros_like(diagonal))
+        with quiet_overflow():
+            self.trace = xp.sum(self.tail, axis=-1)
+        _require_range(self.trace, a)
+        self._rows = xp.zeros((*self._batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
+        self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
+        self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
+        self._span = (0, 0)  # fewest and most pivots of a matrix of the stack
+        self._progress, self._stalled = (-1, -1), 0  # pivots and entries left, and blocks that changed neither
+        self.unfinished = self._look()
+
+    def _look(self) -> bool:
+        """Update the span; return whether a matrix lacks pivots and has a residual; raise if it would never end."""
+        xp = self._xp
+        left = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
+        finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
+        left = to_host(xp.where(finite, left, -xp.ones_like(left)))
+        if left.min(initial=0) < 0:
+            raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {_NOT_FINITE}")
+        alive = xp.any(self.residual > 0, axis=-1, keepdims=True) & (self._count < self._rank)
+        count, on = to_host(self._count).reshape(-1), to_host(alive).reshape(-1)
+        # matrices that are done have a full or final set of rows and do not widen the window
+        self._span = (int(count[on].min()) if on.any() else 0, int(count.max()))
+        progress = (int(count.sum()), int(left.sum()))
+        self._stalled = self._stalled + 1 if progress == self._progress else 0
+        self._progress = progress
+        if self._stalled > _PATIENCE:
+            raise ValueError(
+                f"no pivot of {_PATIENCE} blocks was accepted: the columns of a contradict its diagonal; return "
+                "the same entries from diagonal(), columns() and principal()"
+            )
+        return bool(on.any())
+
+    def advance(self, proposals: Array, uniforms: Array) -> None:
+        """Eliminate those of the proposed pivots (..., b) that are accepted at the given uniform numbers (b,)."""
+        xp, most = self._xp, self._span[1]
+        core, columns = self._core(proposals)
+        known = take_columns(self._rows, proposals)[..., :most, :]  # (..., most, b)
+        if most:
+            core = core - known.mT @ known
+        noise = xp.take_along_axis(self._noise, proposals, axis=-1)
+        thresholds = xp.maximum(uniforms * xp.take_along_axis(self.residual, proposals, axis=-1), noise)
+        step = _accept(core, thresholds, noise, self._rank - self._count)
+        width = step.order.shape[-1]
+        if width:
+            chosen = xp.take_along_axis(proposals, step.order, axis=-1)
+            raw = self._entries.columns(chosen).mT if columns is None else take_rows(columns.mT, step.order)
+            self._append(step, raw, chosen, take_columns(known, step.order).mT)
+        spent = scatter_rows(xp.astype(step.spent, core.dtype)[..., None], proposals, self.tail.shape[-1])[..., 0] > 0
+        done = xp.sum(self.tail, axis=-1) <= self._rtol * self.trace
+        blocked = spent | (self.tail <= self._noise) | (self.residual <= 0) | done[..., None]
+        self.residual = xp.where(blocked, xp.zeros_like(self.tail), self.tail)
+        self.unfinished = self._look()
+
+    def _core(self, proposals: Array) -> tuple[Array, Array | None]:
+        """Return the entries (..., b, b) among proposals, and their columns if it takes those to know them."""
+        if isinstance(self._entries, PrincipalEntries):
+            return self._entries.principal(proposals), None
+        columns = self._entries.columns(proposals)
+        return take_columns(columns.mT, proposals), columns
+
+    def _append(self, step: _Step, raw: Array, pivots: Array, coupling: Array) -> None:
+        """Eliminate the accepted pivots (..., w), whose columns are ``raw`` (..., w, n), and store their rows."""
+        xp, (least, most), width = self._xp, self._span, raw.shape[-2]
+        taken = xp.arange(width, device=self._place) < step.gained  # (..., w)
+        if not step.even:  # matrices that gain fewer than w: the place of a pivot holds one that adds nothing
+            raw = xp.where(taken[..., None], raw, xp.zeros_like(raw))
+            coupling = xp.where(taken[..., None], coupling, xp.zeros_like(coupling))
+        together = least == most  # all matrices at one position: what is beyond the gain of one is zero
+        window = slice(least, min(most + width, self._rank))
+        target = self._rows[..., window, :] if together else None
+        rows = next_rows(step.lower, raw, coupling, self._rows[..., :most, :], out=target)
+        if self._rtol > 0:
+            taken = taken & self._needed(rows)
+            rows = xp.where(taken[..., None], rows, xp.zeros_like(rows))
+        if not together:
+            slots = xp.arange(window.start, window.stop, device=self._place)
+            position = self._count + xp.arange(width, device=self._place)
+            goes = (position[..., None, :] == slots[:, None]) & taken[..., None, :]  # (..., window, w)
+            self._rows[..., window, :] += xp.astype(goes, rows.dtype) @ rows
+            named = xp.where(goes, pivots[..., None, :] + 1, xp.zeros_like(pivots[..., None, :]))
+            self._pivots[..., window] += xp.sum(named, axis=-1)
+        else:
+            if rows is not target:
+                self._rows[..., window, :] = rows
+            self._pivots[..., window] = xp.where(taken, pivots, xp.full_like(pivots, -1))
+        self._count = self._count + xp.sum(xp.astype(taken, xp.int64), axis=-1, keepdims=True)
+        tail = self.tail - squared_column_norms(rows)
+        self._lowest = xp.minimum(self._lowest, xp.min(tail, axis=-1))
+        self.tail = xp.maximum(tail, xp.zeros_like(tail))
+
+    def _needed(self, rows: Array) -> Array:
+        """Return which of the next rows (..., w, n) come before the tolerance is met, (..., w)."""
+        xp = self._xp
+        left = xp.sum(self.tail, axis=-1, keepdims=True)
+        gains = xp.sum(rows * rows, axis=-1)
+        before = left - xp.cumulative_sum(gains, axis=-1, include_initial=True)[..., :-1]
+        return before > self._rtol * self.trace[..., None]
+
+    def result(self) -> tuple[Array, Array]:
+        """Return the factors (..., n, rank) and the pivots, having checked that no pivot made a residual indefinite."""
+        xp = self._xp
+        # a column that exceeds what its diagonal entry allows leaves a negative entry on the residual's diagonal
+        if bool(xp.any(self._lowest < -16 * xp.max(self._noise, axis=-1))):
+            raise ValueError(
+                f"a is not positive semidefinite: its residual has a diagonal entry of "
+                f"{float(xp.min(self._lowest)):.3g}; use RandomizedSVD for indefinite matrices"
+            )
+        return self._rows.mT, self._pivots
+
+
+def _require_range(trace: Array, a: StructuredMatrix) -> None:
+    """Raise ValueError unless traces (...) are finite, and zero or far above what the dtype can hold.
+
+    Pivots could not be drawn in proportion to a sum that has overflowed, and no proposal would ever be accepted.
+    """
+    xp = array_namespace(trace)
+    least = float(xp.finfo(trace.dtype).smallest_normal) / eps(trace) ** 2
+    if bool(xp.any(~xp.isfinite(trace) | ((trace > 0) & (trace < least)))):
+        raise ValueError(
+            f"the trace of a matrix of the {a.shape} stack leaves the range of {dtype_name(trace.dtype)}, or its "
+            f"rounding does; scale a to entries of about one"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """What is accepted of a block of b proposals, w at most in a matrix of the stack.
+
+    Parameters
+    ----------
+    order : Array, (..., w), integer
+        Places of the accepted proposals in the block, in their order; places of others fill up.
+    lower : Array, (..., w, w)
+        Cholesky factors of the residual at them; the identity where others fill up.
+    gained : Array, (..., 1), integer
+    spent : Array, (..., b), boolean
+        Proposals that are accepted, or whose residual was rounding at their turn.
+    even : bool
+        Whether every matrix has gained w.
+    """
+
+    order: Array
+    lower: Array
+    gained: Array
+    spent: Array
+    even: bool
+
+
+def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
+    """Accept pivots one after the other where what earlier ones of the block have left exceeds a threshold.
+
+    Parameters
+    ----------
+    core : Array, (..., b, b)
+        Residual at the proposals, before the block.
+    thresholds : Array, (..., b)
+    noise : Array, (..., b) or (..., 1)
+        What counts as rounding.
+    room : Array, (..., 1)
+        How many may be accepted.
+
+    Notes
+    -----
+    On the host, whatever the library: the order is sequential, and the blocks are small.
+    """
+    batch, size = tuple(core.shape[:-2]), core.shape[-1]
+    work, bars, floor, left = (to_host(x) for x in (core, thresholds, noise, room))
+    xp = array_namespace(work)
+    if not xp.all(xp.isfinite(work)):
+        raise ValueError(f"a {_NOT_FINITE}")
+    work = xp.astype(xp.reshape(work, (-1, size, size)), xp.float64, copy=True)  # row by row overwritten by the factor
+    bars, floor, left = xp.reshape(bars, (-1, size)), xp.reshape(floor, (-1, floor.shape[-1])), xp.reshape(left, (-1,))
+    remaining = xp.asarray(xp.linalg.diagonal(work), copy=True)  # (stack, b)
+    accepted = xp.zeros(remaining.shape, dtype=xp.bool)
+    for i in range(size):
+        pivot, row = remaining[:, i], work[:, i, i + 1 :]
+        yes = (pivot > bars[:, i]) & (left > 0)
+        if not yes.any():
+            row[...] = 0.0
+            continue
+        accepted[:, i] = yes
+        left = left - yes
+        if i:
+            row -= (xp.asarray(work[:, :i, i], copy=True)[:, None, :] @ work[:, :i, i + 1 :])[:, 0, :]
+        row *= (xp.where(yes, pivot, xp.inf) ** -0.5)[:, None]
+        remaining[:, i + 1 :] -= row * row
+    gained = xp.sum(accepted, axis=-1, keepdims=True)
+    width = int(xp.max(gained))
+    order = xp.argsort(~accepted, axis=-1, stable=True)[:, :width]
+    used = xp.arange(width) < gained  # (stack, w)
+    upper = xp.take_along_axis(xp.take_along_axis(work, order[:, :, None], axis=1), order[:, None, :], axis=2)
+    upper = xp.where(used[:, :, None] & used[:, None, :], xp.triu(upper, k=1), 0.0)
+    diagonal = xp.where(used, xp.take_along_axis(remaining, order, axis=-1), 1.0) ** 0.5
+    lower = upper.mT + diagonal[:, :, None] * xp.eye(width)
+
+    def back(x: Array, *axes: int) -> Array:
+        return from_host(xp.reshape(x, (*batch, *axes)), like=core)
+
+    spent = accepted | (remaining <= floor)
+    return _Step(back(order, width), back(lower, width, width), back(gained, 1), back(spent, size), bool(xp.all(used)))
+
+
+@dataclass(frozen=True, eq=False)
+class _ArrayEntries:
+    """The entries of a stack of symmetric matrices held as one array."""
+
+    like: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.like.shape)
+
+    def diagonal(self) -> Array:
+        return array_namespace(self.like).linalg.diagonal(self.like)
+
+    def columns(self, indices: Array) -> Array:
+        return take_rows(self.like, indices).mT  # symmetric: rows are columns
+
+
+def _entries_of(a: StructuredMatrix) -> KernelEntries:
+    """Return the entries of a matrix; whatever does not give them on demand is made dense."""
+    if isinstance(a, EntriesOperator):
+        return a.entries_on_demand
+    if isinstance(a, KernelEntries):
+        return a
+    dense = a.to_dense()
+    xp = array_namespace(dense)
+    largest, diagonal = largest_entries(dense), xp.max(xp.linalg.diagonal(dense), axis=-1)
+    if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense)))):
+        raise ValueError(
+            "a is not positive semidefinite: its largest entry is not on the diagonal; "
+            "use RandomizedSVD for indefinite matrices"
+        )
+    return _ArrayEntries(dense)

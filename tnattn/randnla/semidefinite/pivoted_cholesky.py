@@ -1,0 +1,141 @@
+"""Partial Cholesky factorisations of positive semidefinite matrices, with random or greedy pivots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.operand import require_count
+from tnattn.randnla.scores.leverage import sample_indices
+from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PivotedCholeskyResult(Factored):
+    """Partial Cholesky factorisations ``factor factor^T``, which agree with the matrix in the pivot columns.
+
+    Parameters
+    ----------
+    factor : Array, (..., n, rank)
+        Zero columns where the residual was exhausted before the rank was reached.
+    pivots : Array, (..., rank), integer
+        In the order of elimination, distinct; -1 for the zero columns.
+    residual_trace : Array, (...)
+        Trace of the matrix minus the approximation: its nuclear error.
+    residual : Array, (...)
+        That over the trace of the matrix.
+    converged : Array, (...), boolean
+        Whether the residual is within the tolerance; without one, whether it is rounding.
+    """
+
+    degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
+
+    factor: Array
+    pivots: Array
+    residual_trace: Array
+    residual: Array
+    converged: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.factor, self.factor.mT
+
+    @property
+    def ranks(self) -> Array:
+        """Number of columns that are not zero, (...), integer."""
+        xp = array_namespace(self.pivots)
+        return xp.sum(xp.astype(self.pivots >= 0, xp.int64), axis=-1)
+
+
+@dataclass(frozen=True)
+class RandomlyPivotedCholesky(MatrixMethod):
+    """Draws each pivot with probability proportional to the diagonal of the residual.
+
+    Parameters
+    ----------
+    rank : int
+        Number of pivots at most, positive.
+    block : int
+        Pivots proposed at a time, positive. It changes the draws, not their distribution.
+    rtol : float
+        A matrix takes no pivot after the one that brings the trace of its residual to ``rtol`` times its trace; 0 takes
+        all pivots.
+
+    Notes
+    -----
+    O(n rank^2). Reads the diagonal, the entries among the proposals and the columns of the pivots; of entries on demand
+    without ``principal`` (see ``PrincipalEntries``) the columns of rejected proposals too. Chen, Epperly, Tropp &
+    Webber 2025, Algorithm 1, with the rejection sampling of Epperly, Tropp & Webber 2024: pivots proposed from the
+    residual at the start of a block are accepted with the probability that makes them draws from the current one, and
+    the block is eliminated at once. Deviation: residual entries below the rounding error of the elimination count as
+    zero.
+    """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
+
+    rank: int = rank_budget(16)
+    block: int = 150
+    rtol: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
+        require_count(self.block, "block", least=1)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
+        source = require_rng(rng, "RandomlyPivotedCholesky")
+        require_above_rounding(self.rtol, a.like)
+        elimination = Elimination(a, self.rank, self.rtol)
+        size = min(self.block, self.rank)
+        while elimination.unfinished:
+            drawn = uniform(source, (2, size), like=a.like)
+            elimination.advance(sample_indices(elimination.residual, drawn[0, :]), drawn[1, :])
+        return _result(elimination, self.rank, self.rtol)
+
+
+@dataclass(frozen=True)
+class GreedyPivotedCholesky(MatrixMethod):
+    """Takes the largest entry of the diagonal of the residual as each pivot; deterministic.
+
+    Parameters
+    ----------
+    rank : int
+        Number of pivots at most, positive.
+    rtol : float
+        Stop as soon as the trace of the residual is at most ``rtol`` times that of the matrix; 0 takes all pivots.
+
+    Notes
+    -----
+    O(n rank^2), one column at a time. Harbrecht, Peters & Schneider 2012. Ties go to the first index.
+    """
+
+    domain: ClassVar = "semidefinite"
+    residual_norm: ClassVar = "trace"
+
+    rank: int = rank_budget(16)
+    rtol: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_count(self.rank, "rank", least=1)
+        require_tolerance(self.rtol)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
+        require_above_rounding(self.rtol, a.like)
+        elimination = Elimination(a, self.rank, self.rtol)
+        xp = array_namespace(a.like)
+        certain = xp.zeros((1,), dtype=a.dtype, device=device(a.like))
+        while elimination.unfinished:
+            elimination.advance(xp.argmax(elimination.residual, axis=-1)[..., None], certain)
+        return _result(elimination, self.rank, self.rtol)
+
+
+def _result(elimination: Elimination, rank: int, rtol: float) -> PivotedCholeskyResult:
+    factor, pivots = elimination.result()
+    trace = array_namespace(factor).sum(elimination.tail, axis=-1)
+    return PivotedCholeskyResult(factor, pivots, trace, *judged(trace, elimination.trace, rtol, f"rank {rank}"))

@@ -1,0 +1,88 @@
+"""Test matrices that lean towards the row space of the matrix they meet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
+from tnattn.randnla.operand import require_count
+from tnattn.randnla.sketches.base import MeetingTestMatrix, Sketch
+from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+_SHARE = 3.0  # Frobenius norm of the rows over that of the random part
+
+
+@dataclass(frozen=True)
+class RowStart(Sketch):
+    """Random test matrices to which range finders add signed sums of rows of the matrix.
+
+    ``Omega + c A^T S`` for a sparse random S: the product with A^T is a gather, so that a subspace iteration starts
+    half a power iteration ahead. The random part keeps what the rows miss: given them, a Gaussian Omega added to any
+    fixed matrix is no closer to singular than Omega alone, up to a constant (Sankar, Spielman & Teng 2006, Theorem
+    3.3), where the rows alone could be orthogonal to a leading direction. Theorems that want a Gaussian test matrix do
+    not speak of the sum. ``RangeFinder`` and what is built on it, and ``BlockKrylov``, add the rows; for everything
+    else the test matrix is the random part.
+
+    Parameters
+    ----------
+    rows : int
+        Rows in the sum that is added to a column, positive.
+    sketch : Sketch
+        Distribution of the random part.
+    """
+
+    rows: int = 4
+    sketch: Sketch = field(default_factory=Gaussian)
+
+    def __post_init__(self) -> None:
+        require_count(self.rows, "rows", least=1)
+
+    def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
+        source = require_rng(rng, "a start from rows")
+        omega = self.sketch.draw(n, size, rng=source, like=like).to_dense()
+        places = uniform(source, (size, self.rows), like=like)
+        return RowStarted(omega, places, signs(source, (size, self.rows), like=like))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RowStarted(Dense, MeetingTestMatrix):
+    """A random test matrix, and the rows of a matrix yet unknown to be added to it.
+
+    Parameters
+    ----------
+    array : Array, (n, size)
+        The random part, which is all that the products see.
+    places : Array, (size, rows)
+        Rows of a matrix with m rows, as fractions of m in [0, 1); drawn with replacement.
+    signs : Array, (size, rows)
+    """
+
+    places: Array
+    signs: Array
+
+    @property
+    def storage(self) -> int:
+        return math.prod(self.shape) + 2 * int(math.prod(self.places.shape))
+
+    def meeting(self, a: StructuredMatrix) -> Dense:
+        xp = array_namespace(self.array)
+        sums = self._sums(a)
+        length = xp.linalg.vector_norm(sums, axis=(-2, -1), keepdims=True)
+        scale = _SHARE * xp.linalg.vector_norm(self.array) / xp.where(length > 0, length, xp.ones_like(length))
+        return Dense(xp.matrix_transpose(scale * sums) + self.array)
+
+    def _sums(self, a: StructuredMatrix) -> Array:
+        """Return the signed sums of rows, (..., size, n); a gather from an array, else a product."""
+        xp = array_namespace(self.signs)
+        m, (size, rows) = a.shape[-2], self.signs.shape
+        indices = xp.astype(xp.floor(self.places * m), xp.int64)
+        indices = xp.reshape(xp.minimum(indices, xp.full_like(indices, m - 1)), (-1,))
+        if isinstance(a, Dense):
+            chosen = xp.reshape(xp.take(a.array, indices, axis=-2), (*a.batch, size, rows, a.shape[-1]))
+            return (self.signs[:, None, :] @ chosen)[..., 0, :]
+        flat = xp.reshape(self.signs, (-1,))
+        units = xp.astype(xp.arange(m, device=device(flat))[:, None] == indices, flat.dtype) * flat
+        return (a.mT @ xp.sum(xp.reshape(units, (m, size, rows)), axis=-1)).mT
