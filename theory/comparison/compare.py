@@ -13,7 +13,6 @@ from theory.comparison.comparison import Comparison, Records, failure, shared
 from theory.comparison.floor import Floors
 from theory.comparison.rounding import require_range
 from theory.statement.bound import Bound, HypothesisViolated, Prediction
-from theory.statement.guarantee import Deterministic
 from theory.statistics.verdict import Verdict
 
 __all__ = ["LEVEL", "Comparison", "compare", "control", "controls"]
@@ -62,7 +61,7 @@ def compare(
     speaking = [b for b in chosen if b not in answered]
     if not speaking:
         return [answered[b] for b in chosen]
-    if all(isinstance(b.guarantee, Deterministic) for b in speaking):
+    if all(b.guarantee.always for b in speaking):
         trials = min(trials, 10)
     records = Records(speaking, Floors(target), prior)
     draws = "rng" in inspect.signature(method).parameters

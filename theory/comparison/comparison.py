@@ -12,7 +12,6 @@ from theory.comparison.decision import decide
 from theory.comparison.floor import Floors
 from theory.comparison.heads import evaluate
 from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
-from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
 from theory.statistics.verdict import Judgement, Verdict, is_vacuous
 
 __all__ = ["Comparison", "Records", "failure"]
@@ -68,7 +67,7 @@ class Comparison:
         """
         if self.predicted is None or self.errors is None or self.errors.shape[0] == 0:
             return float("nan")
-        averaged = isinstance(self.bound.guarantee, (InExpectation, ExactExpectation))
+        averaged = self.bound.guarantee.averaged
         observed = self.errors.mean(axis=0) if averaged else self.errors
         above, below = (observed, self.predicted) if self.bound.side == "lower" else (self.predicted, observed)
         # a ratio to zero is no measure of looseness: an exact result, or a floor that says nothing
@@ -150,9 +149,9 @@ class Records:
     def decided(self, target: Any, level: float) -> bool:
         """Return whether no more trials are needed; only tests that are valid under optional stopping decide early."""
         for b in self._bounds:
-            if isinstance(b.guarantee, Deterministic) and self.count >= 10:
+            if b.guarantee.always and self.count >= 10:
                 continue
-            if not isinstance(b.guarantee, InExpectation) or (b.error.ceiling or b.guarantee.ceiling) is None:
+            if not b.guarantee.decides_early(b.error.ceiling):
                 return False
             verdict = self.judge(b, target, level).verdict
             if verdict not in (Verdict.REFUTED, Verdict.SUPPORTED, Verdict.VACUOUS, Verdict.FAILED):

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from theory.statement.errors import Error
-from theory.statement.guarantee import Deterministic, ExactExpectation, Guarantee, WithProbability
+from theory.statement.guarantee import Deterministic, Guarantee
 from theory.statement.prediction import Prediction as Prediction
 from theory.statement.prediction import Values as Values
 
@@ -109,7 +109,7 @@ class Bound:
     @property
     def two_sided(self) -> bool:
         """Whether the statement is an equality, which a right-hand side that is too large violates as well."""
-        return self.kind == "identity" or isinstance(self.guarantee, ExactExpectation)
+        return self.kind == "identity" or self.guarantee.equality
 
     @property
     def controls(self) -> tuple[float, ...]:
@@ -146,7 +146,7 @@ class Bound:
         if self.kind == "identity":
             left, answer = answer
             observed = np.asarray(left, dtype=np.float64)
-        elif isinstance(self.guarantee, WithProbability):
+        elif self.guarantee.chance:
             answer, chance = answer
             failure = np.asarray(chance, dtype=np.float64)
         value = np.asarray(answer, dtype=np.float64)

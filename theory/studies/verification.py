@@ -16,7 +16,6 @@ from theory.comparison import catalogue
 from theory.comparison.compare import compare, controls
 from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
-from theory.statement.guarantee import Deterministic
 from theory.statistics.intervals import holm
 from theory.statistics.verdict import Verdict
 from theory.studies.instances import OWN, cases, make
@@ -176,7 +175,7 @@ def verify(
     chosen = list(catalogue.bounds().values()) if bounds is None else list(bounds)
     grid = cases(chosen, thorough=thorough)
     # what holds for every realisation needs 10 runs only, so the others share most of the time
-    random = sum(not isinstance(b.guarantee, Deterministic) for b, _, _ in grid)
+    random = sum(not b.guarantee.always for b, _, _ in grid)
     share = 0.7 * seconds * (workers if executor is not None else 1) / max(1, random)
     known = catalogue.bounds()
     planned = [
@@ -249,7 +248,7 @@ def _examined(case: Case) -> Finding:
     draws, pilot, runs, _ = generator(case.seed, key).spawn(4)
     method, target = make(b, case.kind)(draws)
     trials = case.trials
-    if not isinstance(b.guarantee, Deterministic) and trials > LEAST:
+    if not b.guarantee.always and trials > LEAST:
         trials = _affordable(b, method, target, pilot, case)
     # the false theorems are judged on the same runs: one test, which has to tell them from the true one
     false = controls(b) if case.kind == "extremal" else []

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from theory.comparison.decision import RESOLUTION, Evidence, decide, evidence
+from theory.comparison.decision import RESOLUTION, decide, evidence
 from theory.comparison.rounding import rounding_slack
 from theory.statement import errors
 from theory.statement.bound import Bound, Source, bound, conditional_bound, identity
+from theory.statement.evidence import Evidence
 from theory.statement.guarantee import (
     Asymptotic,
     Deterministic,
