@@ -1,4 +1,4 @@
-"""Where on the attention map do approximations err?"""
+"""Errors of approximate weights, entry by entry, on one head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 
-__all__ = ["DENSE", "ErrorMap", "pooled", "study"]
+__all__ = ["DENSE", "ErrorMap", "entrywise_errors", "pooled"]
 
 Values = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class ErrorMap:
         return norm / size if size > 0 else (np.nan if norm > 0 else 0.0)
 
 
-def study(
+def entrywise_errors(
     problem: AttentionProblem, approximations: Mapping[str, Approximation], *, head: int | None = None
 ) -> ErrorMap:
     """Compare approximate weights with the exact ones, entry by entry, on one head.

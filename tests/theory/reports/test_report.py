@@ -252,6 +252,6 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path, monkeypatch)
 
 
 def test_the_module_is_imported_without_matplotlib():
-    code = "import sys; sys.modules['matplotlib'] = None; import theory.reports.report, theory.studies.spectra"
+    code = "import sys; sys.modules['matplotlib'] = None; import theory.reports.report, theory.reports.saved_spectra"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

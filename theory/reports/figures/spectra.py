@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from theory.reports.figures.style import INK, SOFT, heading, new_figure, save, styled
 
 if TYPE_CHECKING:
-    from theory.studies.spectra import SpectraResult
+    from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["ATTENTION", "INPUTS", "draw", "save", "seen"]
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from theory.reports.figures.style import SOFT, heading, new_figure, plain_log, styled
 
 if TYPE_CHECKING:
-    from theory.studies.spectra import SpectraResult
+    from theory.studies.spectra_result import SpectraResult
     from theory.studies.tensor_spectra import TensorSpectra
 
 __all__ = ["draw", "seen", "tolerances"]

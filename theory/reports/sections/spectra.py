@@ -7,8 +7,10 @@ import numpy as np
 from theory.reports import html
 from theory.reports.figures import corner, spectra, style, tensor_spectra
 from theory.reports.results import Results, attempt
+from theory.reports.saved_spectra import save_spectra
 from theory.studies.problems import problem_hash
-from theory.studies.spectra import SpectraResult, study
+from theory.studies.head_spectra import head_spectra
+from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["section"]
 
@@ -77,6 +79,6 @@ def _saved_spectra(results: Results, name: str) -> SpectraResult | None:
             raise ValueError(reason)
         return saved
     if saved is None or saved.content != problem_hash(problem):
-        saved = study(problem, name)
-        saved.save(results.folder / "spectra")
+        saved = head_spectra(problem, name)
+        save_spectra(saved, results.folder / "spectra")
     return saved
