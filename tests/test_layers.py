@@ -44,7 +44,7 @@ OPTIONAL = {
     *("pandas", "pyarrow", "matplotlib", "rich", "typer"),
 }
 # the entry point says which extra is missing before it imports what needs it
-LATE = {"theory.cli": "theory.commands.app.app"}
+LATE = {"theory.cli": "theory.commands.application.app"}
 LIBRARIES = {"numpy", "cupy", "torch"}
 
 

@@ -26,8 +26,6 @@ from theory.studies.ranking import Ranking, rankings
 from theory.studies.summary import Line, lines
 
 HELP = """
-Compare attention approximations on one problem: error, prediction, verdict, cost; tables, rankings and report.html.
-
 Without arguments: 12 heads of a trained model on 512 tokens, one method of each family beside the controls (exact,
 mean(V), exact top keys, window only, best rank).
 

@@ -14,9 +14,8 @@ from theory.studies.head_spectra import head_spectra
 from theory.studies.tensor_spectra import MODES, TensorSpectra
 
 HELP = """
-Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, peak.
-Then the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and tensor-train ranks
-that a relative tolerance asks for.
+The weights of all heads are also seen as one tensor (head, query, key): its mode spectra, and the Tucker and
+tensor-train ranks that a relative tolerance asks for.
 
   tnattn spectra
 

@@ -22,8 +22,6 @@ from theory.studies.problems import nearest
 from theory.studies.verification import FAILED, LEVEL, Finding, Verification, verify
 
 HELP = """
-Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
-
 The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or
 the test proves nothing. Exit status 1 if a theorem is refuted or fails, or if a control is not refuted, unless the
 theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / floor says how

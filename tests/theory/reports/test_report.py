@@ -236,7 +236,7 @@ def test_a_recorded_problem_gets_its_spectra_once(tmp_path, monkeypatch):
     assert "ranks of the tensor (head, query, key) of the weights" in text
     assert "tucker storage" in text
     assert (folder / "spectra" / "toy.npz").is_file()
-    monkeypatch.setattr("theory.reports.sections.spectra.study", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("theory.reports.sections.spectra.head_spectra", lambda *_: pytest.fail("computed again"))
     assert write_report(folder).read_text(encoding="utf-8") == text
 
 
