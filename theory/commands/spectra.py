@@ -9,8 +9,8 @@ import numpy as np
 from theory.commands.console import print_json, say, show, table
 from theory.commands.options import RESULTS, Causal, Dtype, Heads, Json, Out, Problem, Seed, Tokens, Width
 from theory.reports.saved_spectra import save_spectra
-from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.head_spectra import head_spectra
+from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.tensor_spectra import MODES, TensorSpectra
 
 HELP = """

@@ -12,7 +12,8 @@ from theory.comparison.decision import decide
 from theory.comparison.floor import Floors
 from theory.comparison.heads import evaluate
 from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
-from theory.statistics.verdict import Judgement, Verdict, is_vacuous
+from theory.statistics.judge import is_vacuous
+from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["Comparison", "Records", "failure"]
 

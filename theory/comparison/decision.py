@@ -10,7 +10,7 @@ import numpy as np
 from theory.comparison.rounding import rounding_slack
 from theory.statement.bound import Bound, Prediction, Values
 from theory.statement.evidence import Evidence
-from theory.statistics.vocabulary import Judgement, Verdict
+from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["decide", "evidence"]
 

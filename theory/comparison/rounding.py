@@ -46,7 +46,9 @@ def rounding_slack(b: Bound, target: Any, predicted: Values, condition: ArrayLik
         rounded = deterministic_slack(shape, precision, size, condition=factor)
         measured = deterministic_slack(shape, np.finfo(np.float64).eps, size) * size
         return np.asarray(2 * root * rounded + rounded**2 + measured)
-    return deterministic_slack(shape, precision, b.error.norm(target), condition=factor, subtraction=b.guarantee.subtraction)
+    return deterministic_slack(
+        shape, precision, b.error.norm(target), condition=factor, subtraction=b.guarantee.subtraction
+    )
 
 
 def sizes_and_precision(target: Any) -> tuple[tuple[int, int], float]:

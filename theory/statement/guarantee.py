@@ -10,14 +10,14 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from theory.statement.evidence import Evidence
-from theory.statistics.verdict import (
+from theory.statistics.judge import (
     judge_deterministic,
     judge_exact_expectation,
     judge_expectation,
     judge_lower_expectation,
     judge_probability,
 )
-from theory.statistics.vocabulary import Judgement, Verdict
+from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = [
     "Asymptotic",

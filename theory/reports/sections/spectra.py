@@ -8,8 +8,8 @@ from theory.reports import html
 from theory.reports.figures import corner, spectra, style, tensor_spectra
 from theory.reports.results import Results, attempt
 from theory.reports.saved_spectra import save_spectra
-from theory.studies.problems import problem_hash
 from theory.studies.head_spectra import head_spectra
+from theory.studies.problems import problem_hash
 from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["section"]
