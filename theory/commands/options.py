@@ -24,6 +24,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Tokens = Annotated[int | None, typer.Option("--n", help="Tokens of a generated problem.", show_default=False)]
 Width = Annotated[int | None, typer.Option("--d", help="Width of a head of a generated problem.", show_default=False)]
 Heads = Annotated[int | None, typer.Option("--heads", help="Heads of a generated problem.", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
+]
 Causal = Annotated[bool, typer.Option("--causal", help="Forbid later keys.")]
 
 RESULTS = Path("tnattn-results")

@@ -13,13 +13,14 @@ import typer
 from rich.text import Text
 
 from theory.commands.console import print_json, progress, say, show, table, warn
-from theory.commands.options import Json, Seed
+from theory.commands.options import Json, Seed, Workers
 from theory.comparison import catalogue
 from theory.records.runner import process_pool
 from theory.statement.bound import Bound
+from theory.studies.finding import FAILED, Finding, Verification
 from theory.studies.instances import cases
 from theory.studies.problems import nearest
-from theory.studies.verification import FAILED, LEVEL, Finding, Verification, verify
+from theory.studies.verification import LEVEL, verify
 
 HELP = """
 The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or
@@ -38,24 +39,23 @@ SECONDS = {False: 40.0, True: 3600.0}
 """Time for runs beyond the least number."""
 
 
+Bounds = Annotated[str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")]
+Trials = Annotated[
+    int, typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event.")
+]
+Level = Annotated[float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="All methods on all generated problems, and five draws; up to an hour.")
+]
+
+
 def command(
-    bounds: Annotated[
-        str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")
-    ] = None,
-    trials: Annotated[
-        int,
-        typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event."),
-    ] = 400,
-    level: Annotated[
-        float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")
-    ] = LEVEL,
+    bounds: Bounds = None,
+    trials: Trials = 400,
+    level: Level = LEVEL,
     seed: Seed = 0,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="All methods on all generated problems, and five draws; up to an hour.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
-    ] = None,
+    thorough: Thorough = False,
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Verify theorems."""

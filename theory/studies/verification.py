@@ -18,10 +18,11 @@ from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
 from theory.statistics.intervals import holm
 from theory.statistics.verdict import Verdict
+from theory.studies.finding import DECLARED, DETECTED, FAILED, NOT_TRIED, Finding, Verification
 from theory.studies.instances import OWN, cases, make
 from tnattn.attention.masks import UnsupportedMask
 
-__all__ = ["LEVEL", "Finding", "Verification", "cases", "verify"]
+__all__ = ["LEVEL", "verify"]
 
 LEVEL = 1e-3
 """Probability with which any true theorem is refuted, all together."""
@@ -29,87 +30,6 @@ LEVEL = 1e-3
 PILOT = 4
 LEAST = 200
 """Runs of every theorem and control, however long they take: what a busy machine cuts short proves nothing."""
-
-FAILED = str(Verdict.FAILED)
-"""Stands for a verdict where the instance, the method or the theorem raised an error."""
-
-DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
-"""What is said of a control; any other verdict on a false theorem means that the test cannot tell it from the true."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the data say about a theorem on one instance.
-
-    Parameters
-    ----------
-    bound, about, guarantee, source : str
-    instance : str
-        "extremal" or "generic", with the number of the draw where there are several, or "METHOD on PROBLEM".
-    verdict : str
-        Holm's correction over all theorems is in it; "failed" where an error was raised.
-    slack : float
-    detail : str
-    trials : int
-    p_value : float or None
-    control : str
-        Verdict on the false theorem, "refuted" as it must be, and for an equality the weaker one of both sides; "not
-        tried" on generic instances, "declared blunt" where the theorem says that no instance shows a wrong constant.
-    no_control : str
-        The reason that it gives.
-    seconds : float
-    above_floor : float or None
-        Error over the least one at the ranks of the result, where the error has such a floor.
-    """
-
-    bound: str
-    about: str
-    guarantee: str
-    source: str
-    instance: str
-    verdict: str
-    slack: float
-    detail: str
-    trials: int = 0
-    p_value: float | None = None
-    control: str = NOT_TRIED
-    no_control: str = ""
-    seconds: float = 0.0
-    above_floor: float | None = None
-
-    @property
-    def undetected(self) -> bool:
-        """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
-        return self.control not in (DETECTED, NOT_TRIED, DECLARED)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """All findings, and the theorems that name no extremal instance."""
-
-    findings: tuple[Finding, ...]
-    without_extremal: tuple[str, ...]
-    level: float
-
-    @property
-    def failed(self) -> tuple[Finding, ...]:
-        """Findings that are errors."""
-        return tuple(finding for finding in self.findings if finding.verdict == FAILED)
-
-    @property
-    def undetected(self) -> tuple[Finding, ...]:
-        """Findings whose false theorem was not refuted."""
-        return tuple(finding for finding in self.findings if finding.undetected)
-
-    @property
-    def declared(self) -> tuple[Finding, ...]:
-        """Findings of theorems that declare why no instance shows a wrong constant."""
-        return tuple(finding for finding in self.findings if finding.control == DECLARED)
-
-    @property
-    def refuted(self) -> tuple[Finding, ...]:
-        """Findings that contradict a theorem."""
-        return tuple(finding for finding in self.findings if finding.verdict == Verdict.REFUTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,21 +94,10 @@ def verify(
         raise ValueError(f"trials is {trials} and seed {seed}; trials must be positive and seed not negative")
     chosen = list(catalogue.bounds().values()) if bounds is None else list(bounds)
     grid = cases(chosen, thorough=thorough)
-    # what holds for every realisation needs 10 runs only, so the others share most of the time
-    random = sum(not b.guarantee.always for b, _, _ in grid)
-    share = 0.7 * seconds * (workers if executor is not None else 1) / max(1, random)
-    known = catalogue.bounds()
+    share, each = _share(grid, seconds * (workers if executor is not None else 1)), level / max(1, len(grid))
+    known = catalogue.bounds() if executor is not None else {}
     planned = [
-        Case(
-            b.name if executor is not None and known.get(b.name) is b else b,
-            kind,
-            draw,
-            seed,
-            trials,
-            level / max(1, len(grid)),
-            share,
-        )
-        for b, kind, draw in grid
+        Case(b.name if known.get(b.name) is b else b, kind, draw, seed, trials, each, share) for b, kind, draw in grid
     ]
     findings = []
     for finding in _results(planned, executor):
@@ -198,6 +107,11 @@ def verify(
     order = {(b.name, _named(kind, draw)): index for index, (b, kind, draw) in enumerate(grid)}
     findings.sort(key=lambda f: order[f.bound, f.instance])
     return Verification(tuple(_corrected(findings, level)), tuple(b.name for b in chosen if b.extremal is None), level)
+
+
+def _share(grid: Sequence[tuple[Bound, str, int]], seconds: float) -> float:
+    """Return the seconds of each case: what holds for every realisation needs 10 runs only, the others share most."""
+    return 0.7 * seconds / max(1, sum(not b.guarantee.always for b, _, _ in grid))
 
 
 def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
-"""How the error falls with the budget, and what the budget costs."""
+"""Figures of error against budget and against cost, with their numbers."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.reports import html
 from theory.reports.curves import Curve, best_rank
@@ -10,6 +11,16 @@ from theory.reports.figures import error_budget, frontier, style
 from theory.reports.results import Results
 
 __all__ = ["against_budget", "against_cost"]
+
+Budgets = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+BUDGET_CAPTION = (
+    "One panel per family. Line: median over heads and trials; band: 10 to 90 %. Dashed in the same colour: what the "
+    "best applicable theorem predicts for the median head; a cross marks predictions above 1, which say nothing. The "
+    "lines in grey and black are the controls; a method above them is not worth its cost. What lies outside the axes "
+    "is drawn on their edge."
+)
 
 
 def against_budget(results: Results, name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
@@ -22,13 +33,24 @@ def against_budget(results: Results, name: str, found: list[Curve], look: dict[s
         name=html.identifier("error", name),
         label=f"Relative output error against budget for {len(found)} methods on {name}; numbers in the table below",
     )
-    caption = (
-        "One panel per family. Line: median over heads and trials; band: 10 to 90 %. Dashed in the same colour: "
-        "what the "
-        "best applicable theorem predicts for the median head; a cross marks predictions "
-        "above 1, which say nothing. The lines in grey and black are the controls; a method above them "
-        "is not worth its cost. What lies outside the axes is drawn on their edge."
+    missing = [
+        html.paragraph("No theorem speaks about these methods on this problem, so nothing is predicted.", missing=True)
+        if not results.of("prediction", name)
+        else "",
+        html.paragraph("The best rank-m errors were not computed (too many tokens, or interrupted).", missing=True)
+        if not len(floor[0])
+        else "",
+    ]
+    return html.section(
+        "Error against budget",
+        html.figure(drawing, BUDGET_CAPTION),
+        *missing,
+        html.details("the numbers of this figure", _numbers(found, floor)),
     )
+
+
+def _numbers(found: list[Curve], floor: tuple[Budgets, Values]) -> str:
+    """Return the table of the curves, and that of the best rank-m errors where they are known."""
     rows = [
         (
             curve.method, int(budget) or None, *(float(x) for x in point[:4]),
@@ -42,25 +64,10 @@ def against_budget(results: Results, name: str, found: list[Curve], look: dict[s
     ]  # fmt: skip
     headers = ("method", "budget", "median", "10 %", "90 %", "predicted", "vacuous", "flops", "time")
     floors = [(str(m), *(float(x) for x in q)) for m, q in zip(*floor, strict=True)]
-    missing = [
-        html.paragraph("No theorem speaks about these methods on this problem, so nothing is predicted.", missing=True)
-        if not results.of("prediction", name)
-        else "",
-        html.paragraph("The best rank-m errors were not computed (too many tokens, or interrupted).", missing=True)
-        if not floors
-        else "",
-    ]
-    tables = html.table(headers, rows) + (
-        html.table(("budget", "median", "10 %", "90 %"), floors, caption="Best rank-m relative error of the weights")
-        if floors
-        else ""
-    )
-    return html.section(
-        "Error against budget",
-        html.figure(drawing, caption),
-        *missing,
-        html.details("the numbers of this figure", tables),
-    )
+    if not floors:
+        return html.table(headers, rows)
+    caption = "Best rank-m relative error of the weights"
+    return html.table(headers, rows) + html.table(("budget", "median", "10 %", "90 %"), floors, caption=caption)
 
 
 def against_cost(name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:

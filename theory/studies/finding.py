@@ -1,0 +1,90 @@
+"""Verdicts of a verification: one per theorem and instance, and all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from theory.statistics.verdict import Verdict
+
+__all__ = ["DECLARED", "DETECTED", "FAILED", "NOT_TRIED", "Finding", "Verification"]
+
+FAILED = str(Verdict.FAILED)
+"""Stands for a verdict where the instance, the method or the theorem raised an error."""
+
+DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
+"""What is said of a control; any other verdict on a false theorem means that the test cannot tell it from the true."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the data say about a theorem on one instance.
+
+    Parameters
+    ----------
+    bound, about, guarantee, source : str
+    instance : str
+        "extremal" or "generic", with the number of the draw where there are several, or "METHOD on PROBLEM".
+    verdict : str
+        Holm's correction over all theorems is in it; "failed" where an error was raised.
+    slack : float
+    detail : str
+    trials : int
+    p_value : float or None
+    control : str
+        Verdict on the false theorem, "refuted" as it must be, and for an equality the weaker one of both sides; "not
+        tried" on generic instances, "declared blunt" where the theorem says that no instance shows a wrong constant.
+    no_control : str
+        The reason that it gives.
+    seconds : float
+    above_floor : float or None
+        Error over the least one at the ranks of the result, where the error has such a floor.
+    """
+
+    bound: str
+    about: str
+    guarantee: str
+    source: str
+    instance: str
+    verdict: str
+    slack: float
+    detail: str
+    trials: int = 0
+    p_value: float | None = None
+    control: str = NOT_TRIED
+    no_control: str = ""
+    seconds: float = 0.0
+    above_floor: float | None = None
+
+    @property
+    def undetected(self) -> bool:
+        """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
+        return self.control not in (DETECTED, NOT_TRIED, DECLARED)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All findings, and the theorems that name no extremal instance."""
+
+    findings: tuple[Finding, ...]
+    without_extremal: tuple[str, ...]
+    level: float
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Findings that are errors."""
+        return tuple(finding for finding in self.findings if finding.verdict == FAILED)
+
+    @property
+    def undetected(self) -> tuple[Finding, ...]:
+        """Findings whose false theorem was not refuted."""
+        return tuple(finding for finding in self.findings if finding.undetected)
+
+    @property
+    def declared(self) -> tuple[Finding, ...]:
+        """Findings of theorems that declare why no instance shows a wrong constant."""
+        return tuple(finding for finding in self.findings if finding.control == DECLARED)
+
+    @property
+    def refuted(self) -> tuple[Finding, ...]:
+        """Findings that contradict a theorem."""
+        return tuple(finding for finding in self.findings if finding.verdict == Verdict.REFUTED)
