@@ -13,9 +13,11 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_s
 from theory.bounds.randnla.range_finder import require_gaussian
 from theory.bounds.randnla.subspace import angle_expected
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, singular_values
-from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import small_svd
 from tnattn.randnla.base import MatrixMethod
@@ -69,14 +71,10 @@ def _slow(rng: np.random.Generator) -> Instance:
     )
 
 
-@conditional_bound(
-    method=TruncatedQB,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.3"),
-    extremal=_gap,
-    generic=_slow,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=TruncatedQB, instances=(_gap, _slow))
+
+
+@halko("Theorem 9.3", error=errors.projection_spectral)
 def rsvd_truncation_structural(method: TruncatedQB, a: Any, result: TruncatedProjection) -> Values:
     """||A - Q [Q^T A]_k|| <= s_{k+1} + ||A - Q Q^T A||, whatever the basis.
 
@@ -119,15 +117,10 @@ def _steep(rng: np.random.Generator) -> Instance:
     return TruncatedQB(finder), with_singular_values(rng, steep_spectrum(30, ratio=0.6), 40, 30)
 
 
-@bound(
-    method=TruncatedQB,
-    error=leading_sines_squared,
-    guarantee=InExpectation(),
-    source=Source("Saibaba 2019", "re-derived"),
-    extremal=_apart,
-    generic=_steep,
-    must_fail=0.1,
-)
+saibaba = Paper("Saibaba 2019", method=TruncatedQB, instances=(_apart, _steep))
+
+
+@saibaba("re-derived", error=leading_sines_squared, guarantee=InExpectation(), must_fail=0.1)
 def subspace_vector_angles_expected(method: TruncatedQB, a: Any) -> Values:
     """E sin^2(u_j, range Q) <= sum_{i>k} (s_i/s_j)^(4q+2) / (p-1) for j <= k; one value per j.
 
