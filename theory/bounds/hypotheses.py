@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Values, require
+from theory.statement.bound import require
 from theory.statement.errors import dense, singular_values
+from theory.statement.prediction import Values
 from tnattn.arrays import eps
 
 

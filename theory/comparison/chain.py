@@ -21,9 +21,10 @@ from theory.bounds.attention.sparse import dropped_mass
 from theory.comparison.catalogue import bounds_about
 from theory.comparison.heads import evaluate, finite_heads
 from theory.statement import errors
-from theory.statement.bound import Bound, Prediction, Values
+from theory.statement.bound import Bound
 from theory.statement.errors import Error
 from theory.statement.guarantee import Guarantee
+from theory.statement.prediction import Prediction, Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem

@@ -12,7 +12,8 @@ from theory.comparison.catalogue import bounds_about
 from theory.comparison.comparison import Comparison, Records, failure, shared
 from theory.comparison.floor import Floors
 from theory.comparison.rounding import require_range
-from theory.statement.bound import Bound, HypothesisViolated, Prediction
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.prediction import Prediction
 from theory.statistics.verdict import Verdict
 
 __all__ = ["LEVEL", "Comparison", "compare", "control", "controls"]

@@ -11,7 +11,8 @@ import numpy as np
 from theory.comparison.decision import decide
 from theory.comparison.floor import Floors
 from theory.comparison.heads import evaluate
-from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.prediction import Prediction, Values
 from theory.statistics.judge import is_vacuous
 from theory.statistics.verdict import Judgement, Verdict
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from theory.comparison.rounding import rounding_slack
-from theory.statement.bound import Bound, Prediction, Values
+from theory.statement.bound import Bound
 from theory.statement.evidence import Evidence
+from theory.statement.prediction import Prediction, Values
 from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["decide", "evidence"]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.statement.bound import Bound, Values, require
+from theory.statement.bound import Bound, require
+from theory.statement.prediction import Values
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 

@@ -8,8 +8,10 @@ from theory.bounds.attention.sampling import output_rows_squared
 from theory.comparison import chain
 from theory.comparison.chain import OutputPrediction, best_prediction, output_predictions
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, Values, bound
+from theory.statement.bound import Bound, bound
 from theory.statement.guarantee import Deterministic, InExpectation, WithProbability
+from theory.statement.prediction import Values
+from theory.statement.source import Source
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.masks import Causal

@@ -9,9 +9,10 @@ from theory.bounds.randnla import columns, cross, johnson_lindenstrauss, pivoted
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
 from theory.comparison.compare import compare
 from theory.statement import errors
-from theory.statement.bound import Source, bound, require
+from theory.statement.bound import bound, require
 from theory.statement.errors import eigenvalues, singular_values, tail
 from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import Outcome, over_methods, over_targets
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -112,7 +113,7 @@ def kernels(rng):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def not_homogeneous(method, a):
     """||A - A_k||_F <= tau_k^2, which holds for the instance times two and no smaller multiple."""
@@ -124,7 +125,7 @@ def not_homogeneous(method, a):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def divides_by_zero(method, a):
     """||A - A_k||_F <= tau_k, computed as NaN for the zero matrix."""
@@ -137,7 +138,7 @@ def divides_by_zero(method, a):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def out_of_range(method, a):
     """||A - A_k||_F <= sqrt(n - k) s_{k+1}, for all k that are smaller than min(m, n), which is not required."""
@@ -150,7 +151,7 @@ def out_of_range(method, a):
     error=errors.projection_nuclear,
     guarantee=InExpectation(),
     source=SOURCE,
-    extremal=kernels,
+    instances=(kernels, None),
 )
 def needs_a_kernel(method, a):
     """E tr(K - K') <= tr K, for which the method itself refuses what is not semidefinite."""

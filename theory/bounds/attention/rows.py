@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import Values, require
+from theory.statement.bound import require
 from theory.statement.errors import dense
+from theory.statement.prediction import Values
 from tnattn.arrays import eps, to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem

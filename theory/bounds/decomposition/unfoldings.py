@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Values, require
+from theory.statement.bound import require
 from theory.statement.errors import dense, singular_values, tail
+from theory.statement.prediction import Values
 from tnattn.decomposition.multilinear import unfold
 from tnattn.decomposition.truncation import Truncation
 
