@@ -25,9 +25,9 @@ from theory.studies.verification import LEVEL, verify
 HELP = """
 The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or
 the test proves nothing. Exit status 1 if a theorem is refuted or fails, or if a control is not refuted, unless the
-theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / floor says how
-far a result is from the least error at its ranks, for every unfolding of a tensor: the part of the distance to the best
-that is the method's, where slack is the theorem's.
+theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / optimal says
+how far a result is from the least error at its ranks, for every unfolding of a tensor: the part of the distance to the
+best that is the method's, where slack is the theorem's.
 
   tnattn verify
 
@@ -105,7 +105,7 @@ def _pool(workers: int) -> AbstractContextManager[Executor | None]:
 
 
 def _print(result: Verification) -> None:
-    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "error / floor", "trials", "control")
+    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "error / optimal", "trials", "control")
     own = [f for f in result.findings if " on " not in f.instance]
     show(table("Theorems against data", columns, [_row(finding) for finding in own]))
     if len(own) < len(result.findings):

@@ -10,7 +10,7 @@ import numpy as np
 
 from theory.comparison.catalogue import bounds_about
 from theory.comparison.comparison import Comparison, Records, failure, shared
-from theory.comparison.floor import Floors
+from theory.comparison.optimal import OptimalErrors
 from theory.comparison.rounding import require_range
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statement.prediction import Prediction
@@ -64,7 +64,7 @@ def compare(
         return [answered[b] for b in chosen]
     if all(b.guarantee.always for b in speaking):
         trials = min(trials, 10)
-    records = Records(speaking, Floors(target), prior)
+    records = Records(speaking, OptimalErrors(target), prior)
     draws = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
         records.add(method, target, method(target, rng=child) if draws else method(target))

@@ -122,13 +122,13 @@ def _or_nan(value: Any) -> float:
 
 def best_rank(rows: Iterable[Row]) -> tuple[npt.NDArray[np.int64], Values]:
     """Return budgets m, ascending, and the quantiles 0.5, 0.1, 0.9 over heads of the best rank-m error, (b, 3)."""
-    floors = {
+    optimal = {
         int(row["budget"]): quantiles(row["best_rank_relative"], (0.5, *BAND))
         for row in rows
         if row.get("status") == "done" and row["kind"] == "floor"
     }
-    budgets = sorted(floors)
-    return np.asarray(budgets, dtype=np.int64), np.asarray([floors[m] for m in budgets]).reshape(-1, 3)
+    budgets = sorted(optimal)
+    return np.asarray(budgets, dtype=np.int64), np.asarray([optimal[m] for m in budgets]).reshape(-1, 3)
 
 
 def head_errors(rows: Iterable[Row], budget: int) -> dict[str, Values]:

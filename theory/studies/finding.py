@@ -37,7 +37,7 @@ class Finding:
         The reason that it gives.
     seconds : float
     above_floor : float or None
-        Error over the least one at the ranks of the result, where the error has such a floor.
+        Error over the optimal (Eckart-Young) one at the ranks of the result, where there is one.
     """
 
     bound: str

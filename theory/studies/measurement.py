@@ -45,7 +45,7 @@ class Job:
     names : tuple
         Pairs that are copied into the row: problem, method, family, budget, ...
     method : bytes
-        Pickled with its budget; empty for a floor.
+        Pickled with its budget; empty for the best rank-m errors, kind "floor".
     file : str
         A user's file that defines the method, imported first.
     stream : str
@@ -57,7 +57,7 @@ class Job:
     theorems : tuple of str
         Names of the theorems to be judged.
     budgets : tuple of int
-        Of the floor.
+        Of the best rank-m errors.
     """
 
     kind: str
@@ -86,7 +86,7 @@ def _measured(task: Task) -> Row:
     problem = problem_of(job)
     row: Row = {"kind": job.kind, **dict(job.names)}
     if job.kind == "floor":
-        return row | {"floors": _floors(job, problem)}
+        return row | {"floors": _optimal_errors(job, problem)}
     rng = generator(job.seed, job.stream)
     match job.kind:
         case "trial":
@@ -238,7 +238,7 @@ def about_every_method(b: Bound) -> bool:
     return AttentionMethod in (b.method if isinstance(b.method, tuple) else (b.method,))
 
 
-def _floors(job: Job, problem: AttentionProblem) -> list[Row]:
+def _optimal_errors(job: Job, problem: AttentionProblem) -> list[Row]:
     """Return the best rank-m relative error of the weights, Frobenius norm, at every budget (Eckart and Young)."""
     spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source, job.problem), dtype=np.float64), compute_uv=False)
     total = np.linalg.norm(spectrum, axis=-1)

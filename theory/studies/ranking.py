@@ -146,8 +146,8 @@ def interpolated(costs: Values, errors: Values, level: float) -> Values:
     if costs[left] == level or costs[left] == 0:
         return np.asarray(errors[left])
     share = np.log(level / costs[left]) / np.log(costs[right] / costs[left])
-    floor = np.finfo(np.float64).tiny
-    pair = np.log(np.maximum(errors[[left, right]], floor))
+    tiny = np.finfo(np.float64).tiny
+    pair = np.log(np.maximum(errors[[left, right]], tiny))
     # an infinite error (a bad row) stays infinite until it is left behind
     bad = ~np.isfinite(errors[left]) | ~np.isfinite(errors[right])
     mixed = np.exp((1 - share) * np.where(bad, 0.0, pair[0]) + share * np.where(bad, 0.0, pair[1]))

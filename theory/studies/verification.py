@@ -175,7 +175,7 @@ def _examined(case: Case) -> Finding:
         **_common(case),
         verdict=str(verdict),
         slack=found.slack,
-        above_floor=None if math.isnan(found.above_floor) else found.above_floor,
+        above_floor=None if math.isnan(found.above_optimal) else found.above_optimal,
         trials=found.trials,
         p_value=found.p_value,
         detail=detail,

@@ -111,8 +111,8 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
     first = np.argmax(weights, axis=-1)[..., None]
     counts = -np.sort(-np.sum(first == np.arange(problem.n_k), axis=-2), axis=-1)
     others = np.where(first == np.arange(problem.n_k), 0.0, weights).sum(axis=-1)
-    floor = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
-    return np.asarray(np.maximum(floor, 0.0))
+    least = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
+    return np.asarray(np.maximum(least, 0.0))
 
 
 own_small_scores = replace(

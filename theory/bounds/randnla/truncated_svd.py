@@ -1,4 +1,4 @@
-"""The truncated singular value decomposition attains the floor of Eckart, Young and Mirsky."""
+"""The truncated singular value decomposition attains the optimal errors of Eckart, Young and Mirsky."""
 
 from __future__ import annotations
 

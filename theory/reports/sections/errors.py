@@ -25,8 +25,8 @@ BUDGET_CAPTION = (
 
 def against_budget(results: Results, name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
     """Return the figure of error against budget with its numbers."""
-    floor = best_rank(results.of("floor", name))
-    figure = error_budget.draw(found, look, floor)
+    best = best_rank(results.of("floor", name))
+    figure = error_budget.draw(found, look, best)
     figure.savefig(results.folder / "error_against_budget.png", dpi=100, metadata={"Software": None})
     drawing = style.svg(
         figure,
@@ -38,18 +38,18 @@ def against_budget(results: Results, name: str, found: list[Curve], look: dict[s
         if not results.of("prediction", name)
         else "",
         html.paragraph("The best rank-m errors were not computed (too many tokens, or interrupted).", missing=True)
-        if not len(floor[0])
+        if not len(best[0])
         else "",
     ]
     return html.section(
         "Error against budget",
         html.figure(drawing, BUDGET_CAPTION),
         *missing,
-        html.details("the numbers of this figure", _numbers(found, floor)),
+        html.details("the numbers of this figure", _numbers(found, best)),
     )
 
 
-def _numbers(found: list[Curve], floor: tuple[Budgets, Values]) -> str:
+def _numbers(found: list[Curve], best: tuple[Budgets, Values]) -> str:
     """Return the table of the curves, and that of the best rank-m errors where they are known."""
     rows = [
         (
@@ -63,11 +63,11 @@ def _numbers(found: list[Curve], floor: tuple[Budgets, Values]) -> str:
         )
     ]  # fmt: skip
     headers = ("method", "budget", "median", "10 %", "90 %", "predicted", "vacuous", "flops", "time")
-    floors = [(str(m), *(float(x) for x in q)) for m, q in zip(*floor, strict=True)]
-    if not floors:
+    optimal = [(str(m), *(float(x) for x in q)) for m, q in zip(*best, strict=True)]
+    if not optimal:
         return html.table(headers, rows)
     caption = "Best rank-m relative error of the weights"
-    return html.table(headers, rows) + html.table(("budget", "median", "10 %", "90 %"), floors, caption=caption)
+    return html.table(headers, rows) + html.table(("budget", "median", "10 %", "90 %"), optimal, caption=caption)
 
 
 def against_cost(name: str, found: list[Curve], look: dict[str, style.Look]) -> tuple[str, str]:
