@@ -23,6 +23,7 @@ Inside
 - ``decision``: verdict from predictions and errors
 - ``heads``: predictions for the heads without bad rows
 - ``rounding``: allowance for rounding in the units of an error
+- ``table``: tables in HTML, for notebooks and reports
 """
 
 from theory.comparison import catalogue

@@ -59,6 +59,11 @@ class OutputPrediction:
         """The theorems of the chain in one string."""
         return " > ".join(self.names)
 
+    def __repr__(self) -> str:
+        known = "before" if self.prior else "after"
+        low, high = np.nanmin(self.value), np.nanmax(self.value)
+        return f"<{self.name}: {low:.3g} to {high:.3g} over {self.value.size} heads, {self.guarantee}, {known} the run>"
+
 
 def output_predictions(
     method: AttentionMethod, problem: AttentionProblem, result: Approximation | None = None

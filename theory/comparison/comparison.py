@@ -11,6 +11,7 @@ import numpy as np
 from theory.comparison.decision import decide
 from theory.comparison.heads import evaluate
 from theory.comparison.optimal import OptimalErrors
+from theory.comparison.table import shortened, table
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statement.prediction import Prediction, Values
 from theory.statistics.judge import is_vacuous
@@ -80,7 +81,22 @@ class Comparison:
         return float(np.exp(np.mean(np.log(ratio[known])))) if np.any(known) else float("nan")
 
     def __repr__(self) -> str:
-        return f"<{self.bound.name}: {self.verdict}, slack {self.slack:.3g}, {self.detail}>"
+        return f"<{self.bound.name}: {self.verdict}, slack {self.slack:.3g}, {shortened(self.detail)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of one line, for notebooks."""
+        columns = ("theorem", "verdict", "slack", "error / optimal", "trials", "p-value", "source", "detail")
+        row = (
+            self.bound.name,
+            str(self.verdict),
+            self.slack,
+            self.above_optimal,
+            self.trials,
+            self.p_value,
+            str(self.bound.source),
+            self.detail,
+        )
+        return table(columns, [row], caption=self.bound.statement)
 
 
 def failure(b: Bound, error: Exception) -> Comparison:

@@ -55,6 +55,10 @@ class Curve:
     flops: Values
     time: Values
 
+    def __repr__(self) -> str:
+        points = ", ".join(f"{m}: {error:.3g}" for m, error in zip(self.budgets, self.median, strict=True))
+        return f"<{self.method}, median error by budget: {points}>"
+
     @property
     def budgeted(self) -> bool:
         """Whether the method has a budget."""

@@ -45,6 +45,11 @@ class Evidence:
     side: Side = "upper"
     kind: Kind = "prior"
 
+    def __repr__(self) -> str:
+        trials, entries = self.errors.shape[0], self.errors.shape[-1]
+        left = f", {self.left_out} left out" if self.left_out else ""
+        return f"<evidence on a {self.kind} {self.side} bound: {trials} trials of {entries} entries{left}>"
+
     @property
     def right(self) -> Values:
         """Right-hand sides; those of a bound on an error that rounding made negative count as zero."""

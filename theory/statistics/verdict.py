@@ -41,6 +41,10 @@ class Judgement:
     p_value: float | None
     detail: str
 
+    def __repr__(self) -> str:
+        chance = "" if self.p_value is None else f", p = {self.p_value:.3g}"
+        return f"<{self.verdict}{chance}: {self.detail}>"
+
     def __post_init__(self) -> None:
         if self.p_value is not None and not 0.0 <= self.p_value <= 1.0:
             raise ValueError(f"p_value is {self.p_value}; expected a probability in [0, 1] or None")

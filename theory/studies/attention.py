@@ -63,6 +63,11 @@ class AttentionStudy:
                 f"{in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
             )
 
+    def __repr__(self) -> str:
+        methods = len({candidate.label for candidate, _ in self.entrants})
+        budgets = ", ".join(map(str, self.settings.budgets))
+        return f"<study of {methods} methods at budgets {budgets} on {self.settings.source.label}>"
+
     @property
     def problem(self) -> AttentionProblem:
         """The problem, loaded once per process."""

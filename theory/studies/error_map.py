@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from theory.comparison.table import shortened, table
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
@@ -38,6 +39,16 @@ class ErrorMap:
     head: int
     weights: Values
     errors: Mapping[str, Values]
+
+    def __repr__(self) -> str:
+        n_q, n_k = self.weights.shape
+        errors = ", ".join(f"{label} {self.relative(label):.3g}" for label in self.errors)
+        return f"<error map of head {self.head}, {n_q} x {n_k}: {shortened(errors)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the relative errors as a table, for notebooks."""
+        rows = [(label, self.relative(label), float(np.nanmax(found))) for label, found in self.errors.items()]
+        return table(("method", "relative error", "largest entry"), rows, caption=f"Weights of head {self.head}")
 
     def relative(self, label: str) -> float:
         """Return ||P' - P||_F / ||P||_F."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from theory.comparison.table import table
 from theory.statistics.verdict import Verdict
 
 __all__ = ["DECLARED", "DETECTED", "FAILED", "NOT_TRIED", "Finding", "Verification"]
@@ -55,6 +56,9 @@ class Finding:
     seconds: float = 0.0
     above_floor: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<{self.bound}, {self.instance}: {self.verdict}, slack {self.slack:.3g}, control {self.control}>"
+
     @property
     def undetected(self) -> bool:
         """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
@@ -68,6 +72,31 @@ class Verification:
     findings: tuple[Finding, ...]
     without_extremal: tuple[str, ...]
     level: float
+
+    def __repr__(self) -> str:
+        theorems = len({finding.bound for finding in self.findings})
+        groups = {"refuted": self.refuted, "failed": self.failed, "undetected": self.undetected}
+        counted = ", ".join(f"{len({f.bound for f in found})} {name}" for name, found in groups.items())
+        return f"<verification of {theorems} theorems at family level {self.level:g}: {counted}>"
+
+    def _repr_html_(self) -> str:
+        """Return the findings as a table, for notebooks."""
+        columns = (
+            "theorem",
+            "about",
+            "guarantee",
+            "instance",
+            "verdict",
+            "slack",
+            "error / optimal",
+            "trials",
+            "control",
+        )
+        rows = [
+            (f.bound, f.about, f.guarantee, f.instance, f.verdict, f.slack, f.above_floor, f.trials, f.control)
+            for f in self.findings
+        ]
+        return table(columns, rows, caption=repr(self).strip("<>"))
 
     @property
     def failed(self) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from theory.comparison.compare import LEVEL, compare
+from theory.comparison.table import shortened
 from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
@@ -37,6 +38,9 @@ class Outcome:
     variant: str
     verdict: str
     detail: str
+
+    def __repr__(self) -> str:
+        return f"<{self.bound}, {self.instance}, {self.variant}: {self.verdict}, {shortened(self.detail)}>"
 
     @property
     def wrong(self) -> bool:

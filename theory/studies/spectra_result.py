@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from theory.comparison.table import table
 from theory.records.store import export
 from theory.studies.tensor_spectra import MODES, TensorSpectra
 
@@ -68,6 +69,20 @@ class SpectraResult:
     column_mass: Values
     corner: Values
     empty_rows: npt.NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        ranks = ", ".join(f"{m} {np.median(self.numerical_rank(m, 1e-2)):g}" for m in self.singular_values)
+        return (
+            f"<spectra of {self.name}: {self.heads} heads, {self.n_q} x {self.n_k} tokens\n"
+            f" median number of singular values above 1 % of the largest: {ranks}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the weights head by head as a table, for notebooks."""
+        rows = [row for row in self.table() if row["matrix"] == "weights"]
+        columns = [name for name in rows[0] if name not in ("problem", "matrix")]
+        caption = f"Weights of {self.name}, head by head"
+        return table(columns, [[row[name] for name in columns] for row in rows], caption=caption)
 
     @property
     def heads(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from theory.comparison.table import shortened
 from theory.statistics.intervals import median_interval
 from theory.statistics.verdict import Verdict
 
@@ -69,6 +70,11 @@ class Line:
     time: float | None
     marks: tuple[str, ...]
     trials: int
+
+    def __repr__(self) -> str:
+        budget = f" at {self.budget}" if self.budget else ""
+        known = "" if self.predicted is None else f", predicted {self.predicted:.3g} {self.sense}"
+        return f"<{self.method}{budget}: error {self.error:.3g}{known}; {shortened(self.verdict) or 'no theorem'}>"
 
 
 def lines(rows: Iterable[Row]) -> list[Line]:
