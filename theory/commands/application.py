@@ -69,7 +69,7 @@ COMMANDS = {
         "METHODS",
     ),
     "bounds": Command(
-        "List the theorems: statement, the method they speak about, guarantee, norm, source.",
+        "List the theorems: statement, the method they are about, guarantee, norm, source.",
         "inventory",
         "bounds",
         "BOUNDS",

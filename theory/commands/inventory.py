@@ -1,4 +1,4 @@
-"""What exists: methods, theorems, versions."""
+"""Lists of methods and theorems, and the versions of the libraries."""
 
 from __future__ import annotations
 

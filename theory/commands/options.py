@@ -17,7 +17,7 @@ Problem = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|float64", help="Precision of the arrays.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where methods run; cuda needs CuPy.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

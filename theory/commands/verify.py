@@ -45,7 +45,7 @@ Trials = Annotated[
 ]
 Level = Annotated[float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")]
 Thorough = Annotated[
-    bool, typer.Option("--thorough", help="All methods on all generated problems, and five draws; up to an hour.")
+    bool, typer.Option("--thorough", help="All methods on all generated problems, and five samples; up to an hour.")
 ]
 
 

@@ -1,4 +1,4 @@
-"""From theorems about a method, or about the step inside it, to bounds on the Frobenius norm of its output error."""
+"""Bounds on the Frobenius norm of an output error, from theorems about a method or about the step inside it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def output_predictions(
     method : AttentionMethod
     problem : AttentionProblem
     result : Approximation, optional
-        With it, theorems that speak about a realised result take part.
+        With it, theorems about a realised result take part.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def output_predictions(
 def best_prediction(
     method: AttentionMethod, problem: AttentionProblem, result: Approximation | None = None
 ) -> OutputPrediction | None:
-    """Return the smallest bound on the output error, None where no theorem speaks.
+    """Return the smallest bound on the output error, None where no theorem applies.
 
     What was known before the run is preferred to what reads the result, unless it is nowhere below the norm of the
     output; smallest is meant in the geometric mean over the heads.

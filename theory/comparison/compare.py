@@ -65,9 +65,9 @@ def compare(
     if all(b.guarantee.always for b in speaking):
         trials = min(trials, 10)
     records = Records(speaking, OptimalErrors(target), prior)
-    draws = "rng" in inspect.signature(method).parameters
+    random = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
-        records.add(method, target, method(target, rng=child) if draws else method(target))
+        records.add(method, target, method(target, rng=child) if random else method(target))
         if records.count % 20 == 0 and records.decided(target, level):
             break
     for b in speaking:
@@ -83,8 +83,8 @@ def _before_the_run(
     answered: dict[Bound, Comparison] = {}
     evaluated: dict[Any, Prediction | Exception] = {}
     for b in bounds:
-        if not b.speaks_of(method):
-            detail = f"it does not speak about {type(method).__name__}"
+        if not b.is_about(method):
+            detail = f"it is not about {type(method).__name__}"
             answered[b] = Comparison(b, Verdict.NOT_APPLICABLE, detail)
         else:
             try:

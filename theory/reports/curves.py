@@ -1,4 +1,4 @@
-"""What the rows of a comparison say about each method: error against budget, with the spread over heads and trials."""
+"""Curves of error against budget, with the spread over heads and trials, from the rows of a comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Curve:
     median, low, high : (b,)
         Quantiles 0.5, 0.1 and 0.9 of the relative output error over heads and trials; a bad row counts as infinite.
     predicted : (b,)
-        Median over the heads of the best bound on the same error; NaN where no theorem speaks.
+        Median over the heads of the best bound on the same error; NaN where no theorem applies.
     vacuous : (b,), boolean
         Whether that prediction is at least 1, the error of answering zero.
     flops, time : (b,)
@@ -61,12 +61,12 @@ class Curve:
 
     @property
     def budgeted(self) -> bool:
-        """Whether the method has a budget."""
+        """True where the method has a budget."""
         return bool(self.budgets[-1] > 0)
 
     @property
     def errs(self) -> bool:
-        """Whether some median error is more than rounding; exact attention has nothing to show on a log axis."""
+        """True where some median error is more than rounding; exact attention has no place on a log axis."""
         return bool(np.any(self.median > ROUNDING))
 
 

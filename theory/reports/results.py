@@ -1,4 +1,4 @@
-"""What a results folder holds, read back: rows, specification, manifest; its problem; approximations made again."""
+"""Contents of a results folder: rows, specification, manifest; its problem and approximations, made again."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Results:
         Returns
         -------
         dict from method to Approximation
-            The same draws as in the study. Methods that the package no longer has in that form are left out.
+            The same samples as in the study. Methods that the package no longer has in that form are left out.
         """
         problem, seed = self.problem(name), self.run.get("seed")
         found: dict[str, Approximation] = {}

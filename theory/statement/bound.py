@@ -103,7 +103,7 @@ class Bound:
 
     @property
     def two_sided(self) -> bool:
-        """Whether the statement is an equality, which a right-hand side that is too large violates as well."""
+        """True for an equality, which a right-hand side that is too large violates as well."""
         return self.kind == "identity" or self.guarantee.equality
 
     @property
@@ -113,8 +113,8 @@ class Bound:
             return ()
         return (self.must_fail, 1 / self.must_fail) if self.two_sided else (self.must_fail,)
 
-    def speaks_of(self, method: Any) -> bool:
-        """Whether the theorem is about methods of this class."""
+    def is_about(self, method: Any) -> bool:
+        """Return whether the theorem is about methods of this class."""
         return isinstance(method, self.method)
 
     def __call__(self, method: Any, target: Any, result: Any = None) -> Prediction:
@@ -131,7 +131,7 @@ class Bound:
 
     def evaluated(self, method: Any, target: Any, result: Any = None) -> Prediction:
         """Evaluate the theorem itself, whatever ``factor`` is; controls share this evaluation."""
-        if not self.speaks_of(method):
+        if not self.is_about(method):
             raise HypothesisViolated(f"the method is a {_names(self.method)}")
         if self.kind != "prior" and result is None:
             raise TypeError(f"{self.name} is evaluated on a result; pass the result of the method as third argument")

@@ -1,4 +1,4 @@
-"""The errors that theorems speak about: float64 on the host, one value per matrix of the stack."""
+"""Errors that theorems bound: float64 on the host, one value per matrix of the stack."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class ExactExpectation(Guarantee):
     Parameters
     ----------
     margin : float
-        Relative deviation that the detail of the verdict speaks about.
+        Relative deviation that the detail of the verdict reports.
     ceiling : callable, optional
         As in ``InExpectation``.
     spread : callable, optional

@@ -9,7 +9,7 @@ __all__ = ["Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a statement is found.
+    """Reference and number of a statement.
 
     Parameters
     ----------

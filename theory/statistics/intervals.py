@@ -1,6 +1,6 @@
 """Tests and confidence bounds that are not bets: counts, quantiles, equivalence, rates, several tests, rounding.
 
-``level`` is always the probability of a wrong statement, and one-sided where a pair of limits is returned.
+``level`` is always the probability of a wrong statement, and one-sided where a pair of confidence bounds is returned.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _counts(failures: ArrayLike, trials: int) -> Floats:
 
 
 def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Floats, Floats]:
-    """Return the one-sided lower and upper confidence limits of a failure probability, each wrong with prob. <= level.
+    """Return one-sided lower and upper confidence bounds of a failure probability, each wrong with prob. <= level.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Flo
     trials : int
         Number of independent trials behind each count.
     level : float
-        Error probability of *each* limit; both together hold with probability 1 - 2 level.
+        Error probability of *each* bound; both together hold with probability 1 - 2 level.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def binomial_p_value(failures: ArrayLike, trials: int, delta: ArrayLike) -> Floa
 
     Notes
     -----
-    Exact. It is at most ``level`` precisely where the lower limit of ``clopper_pearson`` is at least ``delta``.
+    Exact. It is at most ``level`` precisely where the lower bound of ``clopper_pearson`` is at least ``delta``.
     """
     x = _counts(failures, trials)
     delta = np.clip(np.asarray(delta, dtype=np.float64), 0.0, 1.0)  # a delta above 1 claims no more than 1 does
@@ -194,7 +194,7 @@ def quantile_interval(x: ArrayLike, probability: float, confidence: float = 0.95
     Returns
     -------
     lower, upper : float
-        Infinite where n is too small for a limit on that side (for the median at 95 %: n < 6).
+        Infinite where n is too small for a bound on that side (for the median at 95 %: n < 6).
     """
     ordered = np.sort(np.asarray(x, dtype=np.float64).ravel())
     n, miss = len(ordered), (1.0 - proper_probability("confidence", confidence)) / 2.0

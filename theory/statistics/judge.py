@@ -109,17 +109,17 @@ def judge_expectation(
     -------
     Judgement
     """
-    x, limit = np.asarray(x, dtype=np.float64), np.asarray(bound, dtype=np.float64) + np.asarray(slack)
-    p_value = _familywise(expectation_p_value(x, limit))
-    detail = f"{x.shape[0]} trials, mean / bound at most {float(np.max(_mean_ratio(x, limit))):.4g}"
+    x, allowed = np.asarray(x, dtype=np.float64), np.asarray(bound, dtype=np.float64) + np.asarray(slack)
+    p_value = _familywise(expectation_p_value(x, allowed))
+    detail = f"{x.shape[0]} trials, mean / bound at most {float(np.max(_mean_ratio(x, allowed))):.4g}"
     if p_value <= level:
         return Judgement(Verdict.REFUTED, p_value, detail)
     if upper is not None:
-        against = float(np.max(support_p_value(x, limit, upper)))
+        against = float(np.max(support_p_value(x, allowed, upper)))
         if against <= level:
             return Judgement(Verdict.SUPPORTED, p_value, f"{detail}; a larger mean is excluded at p = {against:.2g}")
         return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; too few trials to exclude a larger mean")
-    shifted = bennett_lower_p_value(x, limit)
+    shifted = bennett_lower_p_value(x, allowed)
     if float(np.max(shifted)) <= level:
         return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; asymptotically supported, X is unbounded")
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; X is unbounded, a rare larger value may be unseen")
@@ -181,9 +181,9 @@ def judge_probability(failed: ArrayLike, delta: ArrayLike, level: float) -> Judg
     p_value = _familywise(binomial_p_value(counts, trials, claim))
     lower, upper = clopper_pearson(counts, trials, level)
     worst = int(np.argmax(counts))
-    limits = f"[{lower.flat[worst]:.3g}, {upper.flat[worst]:.3g}]"
+    interval = f"[{lower.flat[worst]:.3g}, {upper.flat[worst]:.3g}]"
     claims = f"{float(claim.flat[worst]):.3g}"
-    detail = f"{int(counts.flat[worst])} failures in {trials} trials, rate in {limits}, claim {claims}"
+    detail = f"{int(counts.flat[worst])} failures in {trials} trials, rate in {interval}, claim {claims}"
     if p_value <= level:
         return Judgement(Verdict.REFUTED, p_value, detail)
     if (upper <= claim).all():

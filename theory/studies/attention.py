@@ -1,4 +1,4 @@
-"""How do attention approximations err on one problem, what was predicted, and do the data refute it?"""
+"""Study of attention approximations on one problem: errors, predictions, verdicts, cost."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class AttentionStudy:
 
     @cached_property
     def timed(self) -> list[Task]:
-        """What is timed in this process, one after the other, when the pool has drained."""
+        """Tasks that are timed in this process, one after the other, when the pool has drained."""
         return [self._task_of(c, "time", self._names(c, budget)) for c, budget in self.entrants]
 
     def specification(self) -> Row:
@@ -224,7 +224,7 @@ class AttentionStudy:
         )
 
     def _is_randomized(self, candidate: Candidate) -> bool:
-        """Whether the method asks for a generator, found out on the last tokens of the problem."""
+        """Return whether the method asks for a generator, by a run on the last tokens of the problem."""
         problem = self.problem
         m = min(problem.n_q, problem.n_k, max(64, self.settings.budgets[0]))
         causal = any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts)

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: methods by name, representatives of the families, controls, a user's own file."""
+"""Candidates of a comparison: methods by name, representatives of the families, controls, a user's own file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Candidate:
     method : AttentionMethod
         With its default budget.
     control : bool
-        Whether it stands in the table as a yardstick.
+        Whether it stands in the table as a baseline.
     file : str
         The file that defines it, where it is a user's own.
     """
@@ -61,7 +61,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """What tables call the method."""
+        """Name of the method in tables."""
         return label(self.method)
 
     @property
@@ -74,13 +74,13 @@ class Candidate:
 
     @property
     def oracle(self) -> bool:
-        """Whether the method reads all exact weights."""
+        """True where the method reads all exact weights."""
         inner = getattr(self.method, "method", None)
         return self.method.reads_weights or bool(getattr(inner, "reads_weights", False))
 
     @property
     def leaks(self) -> bool:
-        """Whether the method lets later queries influence earlier outputs."""
+        """True where the method lets later queries influence earlier outputs."""
         return bool(getattr(self.method, "leaks_queries", False))
 
     def pickled(self) -> bytes:
@@ -110,7 +110,7 @@ def methods() -> dict[str, type[AttentionMethod]]:
 
 
 def controls() -> list[Candidate]:
-    """Return the yardsticks: exact, mean(V), exact top keys, window only, best rank."""
+    """Return the baselines: exact, mean(V), exact top keys, window only, best rank."""
     found = [Candidate(methods()[name](), control=True) for name in CONTROLS if name in methods()]
     truncated, best = BEST_RANK
     matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
@@ -139,14 +139,14 @@ def select(names: Sequence[str]) -> list[Candidate]:
     ValueError
         If a name is unknown; the message suggests the nearest.
     """
-    yardsticks = controls()
-    seen = {candidate.label for candidate in yardsticks}
+    baselines = controls()
+    seen = {candidate.label for candidate in baselines}
     chosen: list[Candidate] = []
     for candidate in _meant(names):
         if candidate.label not in seen:
             seen.add(candidate.label)
             chosen.append(candidate)
-    return [*yardsticks, *chosen]
+    return [*baselines, *chosen]
 
 
 def _meant(names: Sequence[str]) -> Iterable[Candidate]:
@@ -185,7 +185,7 @@ def _matrix_methods() -> dict[str, type[MatrixMethod]]:
 
 
 def _takes_weights(cls: type[MatrixMethod]) -> bool:
-    """Whether a matrix method has a rank and accepts a matrix that is not symmetric, as weights are not."""
+    """Return whether a matrix method has a rank and accepts a matrix that is not symmetric, as weights are not."""
     rng = np.random.default_rng(0)
     try:
         with warnings.catch_warnings():

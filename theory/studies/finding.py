@@ -18,13 +18,13 @@ DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
 
 @dataclass(frozen=True)
 class Finding:
-    """What the data say about a theorem on one instance.
+    """Verdict on a theorem on one instance.
 
     Parameters
     ----------
     bound, about, guarantee, source : str
     instance : str
-        "extremal" or "generic", with the number of the draw where there are several, or "METHOD on PROBLEM".
+        "extremal" or "generic", with the number of the sample where there are several, or "METHOD on PROBLEM".
     verdict : str
         Holm's correction over all theorems is in it; "failed" where an error was raised.
     slack : float
@@ -61,7 +61,7 @@ class Finding:
 
     @property
     def undetected(self) -> bool:
-        """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
+        """True where the false theorem was not refuted, so that the test could not have refuted the true one either."""
         return self.control not in (DETECTED, NOT_TRIED, DECLARED)
 
 

@@ -1,4 +1,4 @@
-"""Who errs least at equal cost: error against cost, interpolated in log-log, head by head."""
+"""Rankings at equal cost: error against cost, interpolated in log-log, head by head."""
 
 from __future__ import annotations
 

@@ -96,9 +96,9 @@ def _judged(
 def _verdict(
     b: Bound, method: Any, target: Any, trials: int, level: float, rng: np.random.Generator
 ) -> tuple[str, str]:
-    draws = "rng" in inspect.signature(method).parameters
+    random = "rng" in inspect.signature(method).parameters
     try:
-        method(target, rng=rng) if draws else method(target)
+        method(target, rng=rng) if random else method(target)
     except np.linalg.LinAlgError as error:
         return "raised", f"{type(method).__name__} raises LinAlgError: {error}"
     except (ValueError, TypeError) as error:

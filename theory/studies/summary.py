@@ -1,4 +1,4 @@
-"""From the rows of a comparison to one line per method and budget."""
+"""Summary of a comparison: one line per method and budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """What a method did at a budget.
+    """Results of a method at a budget.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Line:
         In which sense it bounds: "always", "in expectation" (then a single error may be larger) or "with probability";
         ", after the run" where the theorem reads the result. Empty where nothing is predicted.
     verdict : str
-        What the data say about the theorems on the method.
+        Verdicts on the theorems about the method.
     flops, storage, state : float
         Relative to exact attention.
     time : float or None
@@ -91,8 +91,8 @@ def lines(rows: Iterable[Row]) -> list[Line]:
             kinds = grouped.setdefault((row["method"], row["budget"]), {})
             kinds.setdefault(row["kind"], []).append(row)
     made = [_line(kinds) for kinds in grouped.values() if "trial" in kinds]
-    yardsticks = {(line.method, line.budget): line.error for line in made if line.control}
-    marked = [_marked(line, yardsticks) for line in made]
+    baselines = {(line.method, line.budget): line.error for line in made if line.control}
+    marked = [_marked(line, baselines) for line in made]
     return sorted(marked, key=lambda line: not line.control)
 
 
@@ -154,15 +154,15 @@ def in_words(verdicts: Sequence[str]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
 
 
-def _marked(line: Line, yardsticks: dict[tuple[str, int], float]) -> Line:
+def _marked(line: Line, baselines: dict[tuple[str, int], float]) -> Line:
     if line.control:
         return line
-    mean = yardsticks.get(("MeanValue", 0))
-    window = yardsticks.get(("SlidingWindow", line.budget))
+    mean = baselines.get(("MeanValue", 0))
+    window = baselines.get(("SlidingWindow", line.budget))
     lost = [name for name, error in (("mean(V)", mean), ("window", window)) if _worse(line.error, error)]
     marks = (*((f"loses to {' and '.join(lost)}",) if lost else ()), *line.marks)
     return replace(line, marks=marks)
 
 
-def _worse(error: float, yardstick: float | None) -> bool:
-    return yardstick is not None and error > yardstick
+def _worse(error: float, baseline: float | None) -> bool:
+    return baseline is not None and error > baseline

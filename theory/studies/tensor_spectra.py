@@ -1,4 +1,4 @@
-"""Which ranks does the tensor of all heads' weights need, mode by mode and bond by bond?"""
+"""Mode spectra of the tensor of all heads' weights, and the ranks that follow, mode by mode and bond by bond."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _named(kind: str, draw: int) -> str:
 
 
 def examine(case: Case) -> Finding:
-    """Return what the data say about one theorem on one instance."""
+    """Return the verdict on one theorem on one instance."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         try:
             return _examined(case)

@@ -169,7 +169,7 @@ def test_other_errors_give_other_bytes(tmp_path, page):
 
 @pytest.mark.parametrize(
     ("left_out", "words"),
-    [("time", "No times were measured"), ("prediction", "No theorem speaks"), ("verdict", "No theorem about these"),
+    [("time", "No times were measured"), ("prediction", "No theorem is about"), ("verdict", "No theorem about these"),
      ("floor", "best rank-m errors were not computed"), ("trial", "No trial has finished")],
 )  # fmt: skip
 def test_what_is_missing_is_said(tmp_path, page, left_out, words):

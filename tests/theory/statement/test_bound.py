@@ -140,7 +140,7 @@ def test_another_class_violates_the_first_hypothesis() -> None:
 
 
 def test_a_subclass_is_spoken_of() -> None:
-    assert prior.speaks_of(type("Special", (Method,), {})())
+    assert prior.is_about(type("Special", (Method,), {})())
 
 
 def test_require_names_the_hypothesis() -> None:

@@ -47,7 +47,7 @@ def _equal_ratios(rng: np.random.Generator) -> Instance:
 
 
 def _uniform_draws(rng: np.random.Generator) -> Instance:
-    """Equal weights, uniform draws, and values 1 and -1: the row sums are exact, the error is a mean of signs."""
+    """Equal weights, uniform samples, and values 1 and -1: the row sums are exact, the error is a mean of signs."""
     values = np.where(np.arange(12) % 4, 1.0, -1.0)[None, :, None]
     return LeverageKeySampling(200, uniform=1.0), AttentionProblem(
         np.zeros((1, 2, 2)), rng.standard_normal((1, 12, 2)), values

@@ -1,4 +1,4 @@
-"""From the error of a kernel to the error of the normalised output."""
+"""Error of the normalised output in terms of the error of a kernel."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from tnattn.attention.random_features.performer import Performer
 def _instance(
     rng: np.random.Generator, kind: FeatureKind, directions: Directions, *, features: int, size: float, centre: bool
 ) -> Instance:
-    """Queries and keys so short that the squared errors have moments which 200 draws can see."""
+    """Queries and keys so short that the squared errors have moments which 200 samples can see."""
     problem = random_problem(rng, heads=2, groups=1, n_q=4, n_k=5, width=4, size=size)
     return Performer(features, kind=kind, directions=directions, centre=centre), problem
 

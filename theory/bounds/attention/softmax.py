@@ -1,6 +1,6 @@
 """The softmax Lipschitz chain: from the error of scores to the error of weights and output.
 
-The theorems speak about every method whose kernel over the keys is positive: then its logarithm is a score.
+The theorems are about every method whose kernel over the keys is positive: then its logarithm is a score.
 """
 
 from __future__ import annotations

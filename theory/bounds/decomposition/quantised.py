@@ -20,7 +20,7 @@ from tnattn.decomposition.tensor_train.quantised import (
 )
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
-TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what the theorems speak about
+TOLERANCE = 1e-9  # below it a rank counts as exact: the theorems are about exact arithmetic
 
 
 def _bonds(result: Any) -> Values:

@@ -27,7 +27,7 @@ class UniformRows:
     Parameters
     ----------
     size : int
-        Number of draws, positive.
+        Number of samples, positive.
     replace : bool
     """
 

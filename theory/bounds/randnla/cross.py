@@ -23,7 +23,7 @@ from tnattn.randnla.columns.cross import FullPivotCross
 from tnattn.randnla.columns.volume_sampling import VolumeCross
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
 
-# drawn by volume
+# sampled by volume
 
 
 def _steep_volume(rng: np.random.Generator) -> Instance:

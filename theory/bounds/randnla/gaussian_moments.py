@@ -26,7 +26,7 @@ class GaussianPseudoInverse:
     """
 
     def __call__(self, target: Any, *, rng: Rng | None = None) -> Dense:
-        """Return one draw of the pseudo-inverse, (k + p, k)."""
+        """Return one sample of the pseudo-inverse, (k + p, k)."""
         columns, k = target.shape[-2:]
         drawn = normal(require_rng(rng, "GaussianPseudoInverse"), (k, columns), like=target)
         return Dense(np.linalg.pinv(drawn))

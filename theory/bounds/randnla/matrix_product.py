@@ -34,12 +34,12 @@ def _random(rng: np.random.Generator, method: Any) -> Instance:
 
 
 def _one_term(rng: np.random.Generator, method: Any) -> Instance:
-    """Orthogonal outer products of one size: every draw has the same error, and the product is small."""
+    """Orthogonal outer products of one size: every sample has the same error, and the product is small."""
     return method, _product(np.eye(24), np.eye(24))
 
 
 def _common_part(rng: np.random.Generator, method: Any) -> Instance:
-    """Outer products of one size with a common part: every draw has nearly the same error, and the product is large."""
+    """Outer products of one size with a common part: all samples have nearly the same error, the product is large."""
     a = np.concatenate([np.ones((1, 24)), np.eye(24)])
     return method, _product(a, a.T)
 
@@ -91,7 +91,7 @@ def bernstein_error(
 
 
 def _probability(method: SampledProduct, target: Any) -> tuple[Values, Values, Values]:
-    """Return the factors and the probabilities of independent draws."""
+    """Return the factors and the probabilities of independent samples."""
     a, b = product_pair(target)
     require(method.replacement, "draws are independent, with replacement")
     weights = np.asarray(to_host(method.probabilities.weights(target.left, target.right)), dtype=np.float64)

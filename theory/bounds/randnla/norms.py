@@ -1,4 +1,4 @@
-"""Norms seen by Gaussian probes: tails, exact moments and limits computed from the probes alone."""
+"""Norms seen by Gaussian probes: tails, exact moments and bounds computed from the probes alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tnattn.randnla.estimates.norms import FrobeniusNorm, NormEstimate, Spectral
 
 
 def _nothing(target: Any) -> Values:
-    """Return infinity: no limit of a norm is known without the probes."""
+    """Return infinity: no bound of a norm is known without the probes."""
     return np.full(target.shape[:-2], np.inf)
 
 

@@ -1,4 +1,4 @@
-"""Where the error sits: the weights of one head beside the entry-wise errors of approximations."""
+"""Maps of the weights of one head and of the entry-wise errors of approximations."""
 
 from __future__ import annotations
 

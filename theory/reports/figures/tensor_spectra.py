@@ -1,4 +1,4 @@
-"""How the tensor (head, query, key) of the weights decays along its modes, and which ranks a tolerance asks for."""
+"""Mode spectra of the tensor (head, query, key) of the weights, and its ranks by tolerance."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def against_budget(results: Results, name: str, found: list[Curve], look: dict[s
         label=f"Relative output error against budget for {len(found)} methods on {name}; numbers in the table below",
     )
     missing = [
-        html.paragraph("No theorem speaks about these methods on this problem, so nothing is predicted.", missing=True)
+        html.paragraph("No theorem is about these methods on this problem, so nothing is predicted.", missing=True)
         if not results.of("prediction", name)
         else "",
         html.paragraph("The best rank-m errors were not computed (too many tokens, or interrupted).", missing=True)

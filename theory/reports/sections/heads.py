@@ -1,4 +1,4 @@
-"""On which head, and where on its attention map, the methods err."""
+"""Errors of every head, and of one head entry by entry on its attention map."""
 
 from __future__ import annotations
 
