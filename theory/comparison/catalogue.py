@@ -17,4 +17,4 @@ def bounds() -> dict[str, Bound]:
 
 def bounds_about(method: Any) -> list[Bound]:
     """Return the theorems about a method's class."""
-    return [b for b in bounds().values() if b.speaks_of(method)]
+    return [b for b in bounds().values() if b.is_about(method)]
