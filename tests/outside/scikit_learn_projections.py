@@ -1,6 +1,7 @@
 """Our sketches, feature maps and Nystroem approximations behind the interfaces of scikit-learn's estimators.
 
-Every adapter says which convention differs. Ours draw the transpose of a projection, as a structured matrix and not as CSR. Integers become float64.
+Every adapter says which convention differs. Ours draw the transpose of a projection, as a structured matrix and not as
+CSR. Integers become float64.
 """
 
 import functools
@@ -125,29 +126,20 @@ class Polynomial:
 class RBF:
     """Features of exp(2 gamma x . y) over exp(gamma (|x|^2 + |y|^2)); sines come with cosines, not with offsets."""
 
-    def __init__(
-        self, *, gamma=1.0, n_components=100, random_state=None, kind=Trigonometric(), directions=Independent()
-    ):
-        self.gamma, self.size, self.seed, self.kind, self.directions = (
-            gamma,
-            n_components,
-            random_state,
-            kind,
-            directions,
-        )
+    def __init__(self, *, gamma=1.0, n_components=100, random_state=None, directions=Independent()):
+        self.gamma, self.size, self.seed, self.directions = gamma, n_components, random_state, directions
 
     def fit(self, x):
-        count, rng = self.kind.directions(self.size), np.random.default_rng(self.seed)
-        drawn = self.directions.draw(count, x.shape[1], rng=rng, like=x)
-        self.map = FeatureMap(self.kind, self.size, drawn, 2 * self.gamma, None)
+        kind, rng = Trigonometric(), np.random.default_rng(self.seed)
+        drawn = self.directions.draw(kind.directions(self.size), x.shape[1], rng=rng, like=x)
+        self.map = FeatureMap(kind, self.size, drawn, 2 * self.gamma, None)
         self.random_weights_ = self.random_offset_ = drawn
         return self
 
     def transform(self, x):
         exponents, factors = self.map.of_queries(x)
         half_squares = self.gamma * np.sum(x * x, axis=-1, keepdims=True)
-        features = np.exp(exponents - half_squares + self.map.offset(x) / 2)
-        return features if factors is None else features * factors
+        return factors * np.exp(exponents - half_squares + self.map.offset(x) / 2)
 
     def fit_transform(self, x):
         return self.fit(x).transform(x)
