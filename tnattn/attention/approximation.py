@@ -205,8 +205,8 @@ class Approximation:
 
     def _rescaled(self, shift: Array, sign: float) -> Approximation:
         xp = array_namespace(self.values)
-        # a row that sees no key has minus infinity less a finite number, of which exp is zero; plus infinity and NaN stay
-        # in the shift of the result, whose row is bad
+        # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
+        # or NaN stays in the result, whose row is bad
         common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
         factor = sign * xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
         normaliser = None if self.normaliser is None else factor * self.normaliser
