@@ -15,7 +15,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal, _parts
+from tnattn.attention.wrappers.causal import Causal, _parts, _with_queries
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.Causal(), size=1.0, dtype="float64", as_=np.asarray):
@@ -43,6 +43,19 @@ def test_an_exact_method_inside_gives_exact_causal_attention(n_q, n_k, leaf):
 def test_a_sequence_within_one_leaf_is_exact_without_a_draw(leaf):
     target = problem()
     np.testing.assert_allclose(Causal(leaf=leaf)(target).output, target.output, atol=1e-13)
+
+
+def test_the_default_leaf_is_64():
+    target, longer = problem(64, 64), problem(65, 65)
+    np.testing.assert_allclose(run(Causal(), target).output, target.output, atol=1e-13)
+    assert np.abs(run(Causal(), longer).output - longer.output).max() > 1e-3
+    assert Causal(leaf=63) != Causal() == Causal(leaf=64)
+
+
+@pytest.mark.parametrize("n_q, starts", [(40, [30, 20, 10, 0]), (21, [30, 20, 10]), (20, [30, 20]), (1, [30])])
+def test_only_parts_at_whose_positions_a_query_stands_are_computed(n_q, starts):
+    _, (leaves,) = _parts(40, 10)
+    assert [span.rows.start for span in _with_queries(problem(n_q, 40), leaves)] == starts
 
 
 def test_more_samples_err_less():
