@@ -22,6 +22,7 @@ def problem(n_q=7, n_k=10, *, as_=np.asarray, **options):
 @pytest.mark.parametrize("exponent", [-1060, -540, 0, 400, 1015])
 def test_the_largest_norm_is_right_over_the_whole_range(exponent):
     x = RNG.standard_normal((3, 5, 4))
+    x[..., 1] = 0
     expected = np.linalg.norm(x, axis=-1).max()
     rtol = 1e-14 if exponent > -1000 else 1e-3  # denormal numbers have few digits
     np.testing.assert_allclose(largest_norm(np.ldexp(x, exponent)), np.ldexp(expected, exponent), rtol=rtol)
@@ -68,6 +69,23 @@ def test_scores_are_unsafe_where_they_may_overflow(reach, unsafe):
     np.testing.assert_allclose(blocks.reach, reach, rtol=1e-6)
     assert blocks.unsafe is unsafe
     assert blocks.bounded is (reach < 40)
+
+
+def test_the_limits_themselves_are_bounded_and_safe():
+    one, limits = np.ones((1, 1, 1)), np.finfo("float64")
+    assert AttentionProblem(40 * one, one, one, scale=1.0).weights.blocks.bounded
+    safe = AttentionProblem(limits.max * limits.eps / 4 * one, one, one, scale=1.0).weights.blocks
+    assert safe.reach == limits.max * limits.eps / 4
+    assert not safe.unsafe
+
+
+@pytest.mark.parametrize("cap", [0.5, 3.0])
+def test_a_softcap_is_a_hyperbolic_tangent(cap):
+    given = np.linspace(-10, 10, 7)
+    np.testing.assert_allclose(
+        problem(softcap=cap).weights.blocks.capped(given), cap * np.tanh(given / cap), rtol=1e-15
+    )
+    np.testing.assert_array_equal(problem().weights.blocks.capped(given), given)
 
 
 def test_what_is_not_finite_is_unsafe():

@@ -15,7 +15,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal, _parts, _with_queries
+from tnattn.attention.wrappers.causal import Causal, _parts, _queries, _with_queries
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.Causal(), size=1.0, dtype="float64", as_=np.asarray):
@@ -56,6 +56,23 @@ def test_the_default_leaf_is_64():
 def test_only_parts_at_whose_positions_a_query_stands_are_computed(n_q, starts):
     _, (leaves,) = _parts(40, 10)
     assert [span.rows.start for span in _with_queries(problem(n_q, 40), leaves)] == starts
+
+
+def test_queries_at_positions_of_earlier_keys_do_not_exist():
+    target = problem(3, 40)
+    assert _queries(target, 0, 10) == slice(0, 0)
+    assert _queries(target, 30, 38) == slice(0, 1)
+    assert _queries(target, 38, 40) == slice(1, 3)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 1, 2)])
+@pytest.mark.parametrize("n_q", [13, 40])
+def test_batch_axes_are_those_of_the_problem(batch, n_q):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((*batch, h, n, 3)) for h, n in ((4, n_q), (2, 40), (2, 40)))
+    target = AttentionProblem(q, k, v, mask=masks.Causal())
+    found = Causal(TopK(40), leaf=4, leaks_queries=True)(target)
+    np.testing.assert_allclose(found.output, target.output, atol=1e-13)
 
 
 def test_more_samples_err_less():
