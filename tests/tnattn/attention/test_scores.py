@@ -217,7 +217,9 @@ def test_a_stack_of_two_is_read_at_its_index():
 
 
 @pytest.mark.parametrize("mask", [Full(), Causal()], ids=["full", "causal"])
-@pytest.mark.parametrize("budget, rows", [(1, [1] * 7), (96, [1] * 7), (191, [1] * 7), (192, [2, 2, 2, 1]), (672, [7])])
+@pytest.mark.parametrize(
+    "budget, rows", [(1, [1] * 7), (96, [1] * 7), (191, [1] * 7), (192, [2, 2, 2, 1]), (672, [7]), (None, [7])]
+)
 def test_gathered_keys_are_held_in_blocks_of_queries(monkeypatch, mask, budget, rows):
     seen, gather = [], scores.gather_rows
 
@@ -226,7 +228,8 @@ def test_gathered_keys_are_held_in_blocks_of_queries(monkeypatch, mask, budget, 
         return gather(keys, indices)
 
     monkeypatch.setattr(scores, "gather_rows", record)
-    monkeypatch.setattr(scores, "_BLOCK", budget)
+    if budget is not None:
+        monkeypatch.setattr(scores, "_BLOCK", budget)
     target = problem(mask=mask)  # eight heads of width 4
     indices = RNG.integers(0, 10, (2, 2, 2, 7, 3))
     whole = target.block_scores(slice(0, 7), slice(0, 10))
