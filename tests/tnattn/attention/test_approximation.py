@@ -385,10 +385,15 @@ def test_rows_of_shift_minus_infinity_take_nothing_from_a_merger(shift, mass):
 
 
 def test_two_pieces_that_see_nothing_see_nothing_together():
-    merged = single(shift=-np.inf, keys=slice(0, 1)) + single(shift=-np.inf, keys=slice(1, 2))
+    lift = Dense(np.ones((1, 1)))
+    merged = single(shift=-np.inf, keys=slice(0, 1), expand=lift) + single(shift=-np.inf, keys=slice(1, 2), expand=lift)
     assert merged.shift.tolist() == [[[-np.inf]]]
     assert merged.output.tolist() == [[[0.0]]]
     assert merged.bad_rows.tolist() == [0]
+    assert merged.numerators.tolist() == [[[[0.0]]]]
+    assert merged.denominators.tolist() == [[[0.0]]]
+    assert merged.weights.to_dense().tolist() == [[[[0.0]]]]
+    assert (merged + single(values=3.0, keys=slice(2, 3))).output.tolist() == [[[3.0]]]
 
 
 @pytest.mark.parametrize("shift", [np.inf, np.nan])
