@@ -1,6 +1,7 @@
 """The causal form: exact leaves, no look into the future, prefill and decoding agree."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,25 @@ def test_batch_axes_are_those_of_the_problem(batch, n_q):
     target = AttentionProblem(q, k, v, mask=masks.Causal())
     found = Causal(TopK(40), leaf=4, leaks_queries=True)(target)
     np.testing.assert_allclose(found.output, target.output, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_q", [13, 40])
+def test_samples_of_every_rectangle_are_lifted_to_its_own_keys(n_q):
+    target = problem(n_q, 40)
+    found = run(Causal(ValueSampling(3), leaf=4), target)
+    weights = target.ungroup(found.weights.to_dense())
+    np.testing.assert_allclose(weights @ np.repeat(target.v, 2, axis=-3), found.output, atol=1e-13)
+    later = np.arange(40) > np.arange(n_q)[:, None] + 40 - n_q
+    assert not weights[..., later].any()
+
+
+@pytest.mark.filterwarnings("ignore:invalid")
+def test_finiteness_is_not_checked_again_in_parts():
+    target = problem()
+    v = target.v.copy()
+    v[..., 39, 0] = np.inf
+    found = run(Causal(ValueSampling(3), leaf=4), replace(target, v=v, check_finite=False))
+    assert not np.isfinite(found.output[..., 39, :]).any()
 
 
 def test_more_samples_err_less():
