@@ -236,3 +236,36 @@ def test_slack_is_its_formula():
     for shape in ((), (3,)):
         with pytest.raises(ValueError, match="pass the shape of a matrix"):
             deterministic_slack(shape, 1e-16, 1.0)
+
+
+# --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_a_power_that_is_just_reached_suffices():
+    """At delta = 0.1 one failure in one trial has chance 0.1, two in three 0.028: refuted at 0.2, each with power 1/2.
+
+    Every other number of trials has a larger power at the rate 1/2.
+    """
+    assert required_trials_for_refutation(0.1, 0.5, 0.2, 0.5) == 1
+
+
+@pytest.mark.parametrize("unit", [2.0**-1074, 2.0**-1022, 1.0, 2.0**1021])
+def test_scores_reach_from_the_smallest_to_the_largest_number(unit):
+    """Of 1, 3 and 1, 3 against 1: mean 2, standard error 1 / sqrt(3)."""
+    x = np.array([1.0, 3.0, 1.0, 3.0]) * unit
+    assert z_p_value(x, unit) == pytest.approx(2 * stats.norm.sf(np.sqrt(3)), rel=1e-12)
+    assert tost(x, 2 * unit, 0.5, 0.1) == (stats.norm.isf(0.1) / np.sqrt(3) < 1)
+    assert not tost(x, 2 * unit, 0.2, 0.1)
+
+
+def test_scores_of_the_largest_number_do_not_overflow():
+    largest = np.finfo(np.float64).max
+    with np.errstate(all="raise", under="ignore"):
+        assert z_p_value([largest, largest], largest) == 1
+        assert z_p_value([largest, -largest], 0.0) == 1
+        assert tost([largest, largest], largest, 0.1, 0.1)
+
+
+def test_constant_samples_divide_by_no_zero_aloud():
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_array_equal(z_p_value([[2.0, 0.0, 2.0]] * 2, [2.0, 0.0, 1.0]), [1, 1, 0])
