@@ -166,20 +166,22 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
             return judge_deterministic(errors, value, slack)
         case InExpectation() if b.side == "lower":
             if b.kind == "conditional":
-                return judge_lower_expectation(*_quotient(errors, value - slack), None, level, spread=found.spread)
-            least = np.maximum(value - slack, 0.0)[0]
+                return judge_lower_expectation(_quotient(errors, value - slack), 1.0, None, level, spread=found.spread)
+            (least,) = np.maximum(value - slack, 0.0)
             return judge_lower_expectation(errors, least, found.ceiling, level, spread=found.spread)
         case InExpectation():
             if b.kind == "conditional":
-                return judge_expectation(*_quotient(errors, value + slack), None, level)
-            return judge_expectation(errors, value[0], found.ceiling, level, slack=slack[0])
+                return judge_expectation(_quotient(errors, value + slack), 1.0, None, level)
+            (value,), (slack,) = value, slack
+            return judge_expectation(errors, value, found.ceiling, level, slack=slack)
         case ExactExpectation(margin=margin):
             if b.kind == "conditional":
-                quotient, one = _quotient(errors, value)
+                quotient = _quotient(errors, value)
                 room = (slack / np.maximum(value, np.finfo(np.float64).tiny)).max(axis=0)
-                return judge_exact_expectation(quotient, one, level, spread=found.spread, margin=margin, slack=room)
+                return judge_exact_expectation(quotient, 1.0, level, spread=found.spread, margin=margin, slack=room)
+            (value,), (slack,) = value, slack
             return judge_exact_expectation(
-                errors, value[0], level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack[0]
+                errors, value, level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack
             )
         case WithProbability():
             failed = errors < value - slack if b.side == "lower" else errors > value + slack
@@ -188,9 +190,8 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
             return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
 
 
-def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
-    """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
+def _quotient(errors: Values, value: Values) -> Values:
+    """Return left over right: given the result the mean of their quotient is at most, or equal to, one."""
     with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
         quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
-    quotient = np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal
-    return quotient, np.ones(quotient.shape[1:])
+    return np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal

@@ -136,10 +136,10 @@ def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats, Fl
     largest = np.maximum(np.abs(x).max(axis=0), np.abs(target))
     # the power of two up to the largest, so that scaling is exact and no scale overflows or vanishes; without it the
     # squares of tiny numbers vanish and all are "equal"
-    scale = np.ldexp(1.0, np.frexp(largest)[1] - 1)
+    scale: Floats = np.asarray(np.ldexp(1.0, np.frexp(largest)[1] - 1))
     x = x / scale
     error = x.std(axis=0, ddof=1) / np.sqrt(x.shape[0])
-    return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), np.asarray(scale)
+    return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), scale
 
 
 def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:

@@ -368,9 +368,13 @@ def test_columns_of_a_stack_of_stacks_are_in_the_order_of_memory() -> None:
 def test_entries_are_counted_and_trials_are_not() -> None:
     """Three entries and five trials."""
     b = statement("conditional", Deterministic())
-    judged = judge(b, np.ones((5, 3)), prediction(np.where(np.arange(3) == 1, np.nan, np.ones((5, 3)))))
+    value = np.ones((5, 3))
+    value[2, 1] = np.nan
+    judged = judge(b, np.ones((5, 3)), prediction(value))
     assert judged.detail == "the right-hand side is NaN for 1 of 3 entries"
-    given = prediction(np.ones((5, 3)), condition=np.broadcast_to(condition_for(b, [0.01, 0.2, 0.01]), (5, 3)))
+    condition = np.tile(condition_for(b, np.full(3, 0.01)), (5, 1))
+    condition[2, 1] *= 20  # in a single trial
+    given = prediction(np.ones((5, 3)), condition=condition)
     assert judge(b, np.full((5, 3), 0.5), given).detail.endswith("for 1 of 3 entries")
     judged = judge(b, np.zeros((5, 3)), prediction(np.zeros((5, 3))))
     assert judged.detail.endswith("for 3 of 3 entries")
@@ -390,11 +394,44 @@ def test_an_error_at_the_right_hand_side_is_no_failure(side: str) -> None:
     assert judge(b, np.full((100, 3), beyond), given).verdict is Verdict.REFUTED
 
 
-@pytest.mark.parametrize(("room", "expected"), [(0.2, Verdict.NOT_CONTRADICTED), (0.05, Verdict.REFUTED)])
-def test_the_largest_allowance_of_all_trials_counts_for_quotients(room: float, expected: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("value", "room", "expected"),
+    [
+        (1.0, 0.2, Verdict.NOT_CONTRADICTED),
+        (1.0, 0.05, Verdict.REFUTED),
+        (2.0, 0.4, Verdict.NOT_CONTRADICTED),
+        (2.0, 0.15, Verdict.REFUTED),
+    ],
+)
+def test_the_largest_allowance_of_all_trials_counts_for_quotients(value: float, room: float, expected: Verdict) -> None:
     """Of quotients of 0.9 a single one may be off by the allowance; the relative variance is next to nothing."""
     b = statement("conditional", ExactExpectation(), error=errors.matrix_frobenius)
     condition = np.zeros((100, 3))
     condition[7] = condition_for(b, room)
-    given = prediction(np.ones((100, 3)), condition=condition, spread=np.full((100, 3), 1e-6))
-    assert judge(b, np.full((100, 3), 0.9), given).verdict is expected
+    given = prediction(np.full((100, 3), value), condition=condition, spread=np.full((100, 3), 1e-6))
+    assert judge(b, np.full((100, 3), 0.9 * value), given).verdict is expected
+
+
+def test_rounding_of_a_tenth_of_the_right_hand_side_is_resolved() -> None:
+    """The allowance is 8 * 3 * 2^-52 * 5, exactly a tenth of ten times itself."""
+    b = statement("prior", Deterministic())
+    room = 120 * 2.0**-52
+    np.testing.assert_array_equal(slack(b, np.ones(3)), room)
+    assert judge(b, np.full((1, 3), room), prediction(np.full(3, 10 * room))).verdict is Verdict.SUPPORTED
+    below = np.full(3, np.nextafter(10 * room, 0))
+    assert judge(b, np.full((1, 3), room), prediction(below)).verdict is Verdict.NOT_CONTRADICTED
+
+
+def test_zeros_on_both_sides_and_no_rounding_support_nothing() -> None:
+    judged = judge(
+        statement("prior", Deterministic()), np.zeros((1, 3)), prediction(np.zeros(3), condition=np.zeros(3))
+    )
+    assert judged.verdict is Verdict.NOT_CONTRADICTED
+    assert judged.detail.endswith("for 3 of 3 entries")
+
+
+def test_a_lower_bound_on_a_mean_is_not_below_zero_with_its_allowance() -> None:
+    b = statement("prior", InExpectation(), "lower", errors.matrix_frobenius)
+    judged = judge(b, np.ones((4, 3)), prediction([0.0, -0.5, 0.0], condition=condition_for(b, np.full(3, 0.3))))
+    assert judged.verdict is Verdict.NOT_CONTRADICTED
+    assert "mean / bound at least inf; a smaller mean is excluded at p = 0; rounding" in judged.detail
