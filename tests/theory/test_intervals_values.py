@@ -89,7 +89,8 @@ def weak_from(delta, rate, level, power, last):
 
 
 @pytest.mark.parametrize(
-    ("delta", "rate", "level", "power"), [(0.1, 0.5, 0.05, 0.9), (0.2, 0.9, 0.01, 0.8), (0.5, 0.99, 0.4, 0.3)]
+    ("delta", "rate", "level", "power"),
+    [(0.1, 0.5, 0.05, 0.9), (0.2, 0.9, 0.01, 0.8), (0.5, 0.99, 0.4, 0.3), (0.1, 0.9, 0.2, 0.95)],
 )
 def test_refutation_is_planned_as_trying_every_number_does(delta, rate, level, power):
     expected = weak_from(delta, rate, level, power, 120) + 1
@@ -239,6 +240,11 @@ def test_slack_is_its_formula():
 
 
 # --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_one_trial_too_few_is_found():
+    """Level 0.2 at delta = 0.1: one failure of one or two refutes, with power 0.9 and 0.99 at the rate 0.9."""
+    assert required_trials_for_refutation(0.1, 0.9, 0.2, 0.95) == 2
 
 
 def test_a_power_that_is_just_reached_suffices():
