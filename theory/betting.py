@@ -254,7 +254,6 @@ def bennett_lower_p_value(
         ratio = np.where(low, ratio, 1.0)
         share = np.mean((np.concatenate([ratio, 2.0 * ratio.max(axis=0, keepdims=True)]) - 1.0) ** 2, axis=0)
     known = np.isfinite(share)
-    share = np.where(known, share, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         u = shortfall / share
         exponent = x.shape[0] * share * ((1.0 + u) * np.log1p(u) - u)

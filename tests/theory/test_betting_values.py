@@ -159,3 +159,9 @@ def test_bounds_without_a_scale_divide_by_no_zero(known):
         assert support(np.zeros((2, 2)), [0.0, 0.5], [0.0, 1.0])[0] == 0
     np.testing.assert_array_equal(found[[0, 1, 3]], 1)
     assert found[2] == bennett_lower_p_value(x[:, 2], 1.0, **known) < 1
+
+
+def test_an_exceeded_maximum_is_shown_beside_the_largest_trial():
+    for test in (lambda x, m: support(x, 0.5, m), lambda x, m: empirical_bernstein_upper(x, m, 0.1)):
+        with pytest.raises(ValueError, match="x reaches 3 but its almost sure upper bound is stated as 2;"):
+            test([[0.5, 1.0], [1.0, 3.0]], [1.5, 2.0])
