@@ -275,3 +275,10 @@ def test_scores_of_the_largest_number_do_not_overflow():
 def test_constant_samples_divide_by_no_zero_aloud():
     with np.errstate(all="raise", under="ignore"):
         np.testing.assert_array_equal(z_p_value([[2.0, 0.0, 2.0]] * 2, [2.0, 0.0, 1.0]), [1, 1, 0])
+
+
+def test_constant_samples_of_the_smallest_number_are_told_apart():
+    smallest = 2.0**-1074
+    assert z_p_value([smallest, smallest], smallest) == 1
+    assert z_p_value([smallest, smallest], 0.0) == 0
+    assert tost([smallest, smallest], smallest, 0.1, 0.1)
