@@ -258,4 +258,4 @@ def bennett_lower_p_value(
         u = shortfall / share
         exponent = x.shape[0] * share * ((1.0 + u) * np.log1p(u) - u)
     exponent = np.where(share > 0, exponent, np.inf)  # a variance of zero admits no shortfall at all
-    return np.where(low & known, np.exp(-np.maximum(exponent, 0.0)), 1.0)
+    return np.where(low & known, np.exp(-exponent), 1.0)
