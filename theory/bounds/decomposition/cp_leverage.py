@@ -21,7 +21,8 @@ def _orthogonal(rng: np.random.Generator) -> Instance:
 
     Three columns: of two the probability stated for half the distortion is refuted in 70 % of the runs only.
     """
-    factors = tuple(np.kron(np.eye(3), np.ones((3, 1))) * rng.standard_normal((9, 1)) for _ in range(2))
+    support = np.kron(np.eye(3), np.ones((3, 1)))[:8]
+    factors = tuple(support * rng.standard_normal((8, 1)) for _ in range(2))
     return KhatriRaoSampling(samples=540), KhatriRao(factors)
 
 
