@@ -282,3 +282,9 @@ def test_constant_samples_of_the_smallest_number_are_told_apart():
     assert z_p_value([smallest, smallest], smallest) == 1
     assert z_p_value([smallest, smallest], 0.0) == 0
     assert tost([smallest, smallest], smallest, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 1.0, 2.0**1000])
+def test_the_largest_trial_is_the_scale_and_not_the_smallest(unit):
+    """Of 0 and u against 0: mean u / 2, standard error u / 2."""
+    assert z_p_value([0.0, unit], 0.0) == pytest.approx(2 * stats.norm.sf(1.0), rel=1e-12)
