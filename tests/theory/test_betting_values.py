@@ -165,3 +165,7 @@ def test_an_exceeded_maximum_is_shown_beside_the_largest_trial():
     for test in (lambda x, m: support(x, 0.5, m), lambda x, m: empirical_bernstein_upper(x, m, 0.1)):
         with pytest.raises(ValueError, match="x reaches 3 but its almost sure upper bound is stated as 2;"):
             test([[0.5, 1.0], [1.0, 3.0]], [1.5, 2.0])
+
+
+def test_processes_are_compared_by_identity():
+    assert EProcess(np.ones(2)) != EProcess(np.ones(2))
