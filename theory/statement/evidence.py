@@ -55,9 +55,8 @@ class Evidence:
         """Right-hand sides; those of a bound on an error that rounding made negative count as zero."""
         return self.value if self.kind == "identity" else np.maximum(self.value, 0.0)
 
-    def quotient(self, right: Values) -> tuple[Values, Values]:
-        """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
+    def quotient(self, right: Values) -> Values:
+        """Return left over right: given the result the mean of their quotient is at most, or equal to, one."""
         with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
             quotient = self.errors / np.maximum(right, np.finfo(np.float64).tiny)
-        quotient = np.where((self.errors == 0) & (right == 0), 1.0, quotient)  # both sides vanish: they are equal
-        return quotient, np.ones(quotient.shape[1:])
+        return np.where((self.errors == 0) & (right == 0), 1.0, quotient)  # both sides vanish: they are equal

@@ -147,12 +147,13 @@ class InExpectation(Guarantee):
         if evidence.side == "lower":
             spread = evidence.spread
             if given:
-                return judge_lower_expectation(*evidence.quotient(right - slack), None, level, spread=spread)
-            least = np.maximum(right - slack, 0.0)[0]
+                return judge_lower_expectation(evidence.quotient(right - slack), 1.0, None, level, spread=spread)
+            (least,) = np.maximum(right - slack, 0.0)
             return judge_lower_expectation(errors, least, evidence.ceiling, level, spread=spread)
         if given:
-            return judge_expectation(*evidence.quotient(right + slack), None, level)
-        return judge_expectation(errors, right[0], evidence.ceiling, level, slack=slack[0])
+            return judge_expectation(evidence.quotient(right + slack), 1.0, None, level)
+        (right,), (slack,) = right, slack
+        return judge_expectation(errors, right, evidence.ceiling, level, slack=slack)
 
     def decides_early(self, ceiling: Any) -> bool:
         """Return whether the error has a ceiling, without which no sample supports a bound on the mean."""
@@ -196,12 +197,12 @@ class ExactExpectation(Guarantee):
         """Bet against the mean from above, and from below where a spread or a ceiling is known."""
         right, slack, spread, margin = evidence.right, evidence.slack, evidence.spread, self.margin
         if evidence.kind == "conditional":
-            quotient, one = evidence.quotient(right)
+            quotient = evidence.quotient(right)
             room = (slack / np.maximum(right, np.finfo(np.float64).tiny)).max(axis=0)
-            return judge_exact_expectation(quotient, one, level, spread=spread, margin=margin, slack=room)
-        upper = evidence.ceiling
+            return judge_exact_expectation(quotient, 1.0, level, spread=spread, margin=margin, slack=room)
+        (right,), (slack,), upper = right, slack, evidence.ceiling
         return judge_exact_expectation(
-            evidence.errors, right[0], level, spread=spread, upper=upper, margin=margin, slack=slack[0]
+            evidence.errors, right, level, spread=spread, upper=upper, margin=margin, slack=slack
         )
 
     def of_a_bound(self) -> Guarantee:

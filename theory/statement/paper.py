@@ -34,9 +34,18 @@ class Paper:
 
     Examples
     --------
-    >>> halko = Paper("Halko, Martinsson & Tropp 2011", method=QB, instances=(_gap, _slow))  # doctest: +SKIP
-    >>> @halko("Theorem 10.6", error=errors.projection_spectral, guarantee=InExpectation())  # doctest: +SKIP
-    ... def expected_spectral_error(method, a): ...
+    >>> import numpy as np
+    >>> from theory.statement import errors
+    >>> from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+    >>> eckart = Paper("Eckart & Young 1936", method=TruncatedSVD)
+    >>> @eckart("Theorem 1", error=errors.matrix_spectral)
+    ... def spectral_error(method, a):
+    ...     "||A - A_k|| <= s_{k+1}."
+    ...     return errors.singular_values(a)[..., method.rank]
+    >>> spectral_error.kind, str(spectral_error.source)
+    ('prior', 'Eckart & Young 1936, Theorem 1')
+    >>> float(spectral_error(TruncatedSVD(rank=1), np.diag([3.0, 2.0])).value)
+    2.0
     """
 
     reference: str

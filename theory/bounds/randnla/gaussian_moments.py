@@ -94,7 +94,7 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     return np.asarray(k / (p - 1))
 
 
-@halko("Proposition 10.2", error=spectral, guarantee=InExpectation())
+@halko("Proposition 10.2", error=spectral, guarantee=InExpectation(), instances=(_zero(40, 24), _zero(3, 4)))
 def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
     """E||G^+|| <= e sqrt(k+p) / p for a k-by-(k+p) Gaussian matrix.
 
