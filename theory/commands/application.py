@@ -33,7 +33,7 @@ class Command(NamedTuple):
     Parameters
     ----------
     summary : str
-        First sentence of its help.
+        First paragraph of its help.
     module : str
         In ``theory.commands``.
     function : str
@@ -58,7 +58,8 @@ COMMANDS = {
     ),
     "spectra": Command(
         "Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, "
-        "peak; mode spectra and ranks of the tensor of weights.",
+        "peak.\nThen the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and "
+        "tensor-train ranks\nthat a relative tolerance asks for.",
         "spectra",
     ),
     "report": Command("Build report.html again from the results in a folder.", "report"),

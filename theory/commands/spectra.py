@@ -14,9 +14,6 @@ from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.tensor_spectra import MODES, TensorSpectra
 
 HELP = """
-The weights of all heads are also seen as one tensor (head, query, key): its mode spectra, and the Tucker and
-tensor-train ranks that a relative tolerance asks for.
-
   tnattn spectra
 
   tnattn spectra heads.npz --out results

@@ -15,7 +15,7 @@ from theory.statement.guarantee import Deterministic, Guarantee
 from theory.statement.prediction import Prediction, Values
 from theory.statement.source import Source
 
-__all__ = ["MUST_FAIL", "Bound", "HypothesisViolated", "Instance", "Instances", "bound", "require"]
+__all__ = ["MUST_FAIL", "Bound", "HypothesisViolated", "Instance", "Instances", "Maker", "bound", "require"]
 
 Instance: TypeAlias = tuple[Any, Any]
 """A method and its target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, require
+from theory.statement.bound import Instance, Maker, require
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -47,6 +48,11 @@ def _common_part(rng: np.random.Generator, method: Any) -> Instance:
 def _both_signs(rng: np.random.Generator, method: Any) -> Instance:
     """Outer products of one size and both signs, of rank one: the stable ranks are as small as they can be."""
     return method, _product(np.ones((1, 24)), np.where(np.arange(24) % 3, 1.0, -1.0)[:, None])
+
+
+def _on(matrices: Callable[[np.random.Generator, Any], Instance], method: Any) -> Maker:
+    """Return the maker of an instance of a method."""
+    return lambda rng: matrices(rng, method)
 
 
 def product_pair(target: Any) -> tuple[Values, Values]:
@@ -122,10 +128,7 @@ def _distinct(method: SampledProduct, target: Any) -> Values:
 drineas = Paper(
     "Drineas, Kannan & Mahoney 2006",
     method=SampledProduct,
-    instances=(
-        lambda rng: _one_term(rng, SampledProduct(40, Uniform())),
-        lambda rng: _random(rng, SampledProduct(60, ColumnNorms())),
-    ),
+    instances=(_on(_one_term, SampledProduct(40, Uniform())), _on(_random, SampledProduct(60, ColumnNorms()))),
     statement="Lemmas 3 and 4",
 )
 
@@ -147,8 +150,8 @@ cochran = Paper(
     "Cochran 1977",
     method=SampledProduct,
     instances=(
-        lambda rng: _common_part(rng, SampledProduct(4, Uniform(), replacement=False)),
-        lambda rng: _random(rng, SampledProduct(12, Uniform(), replacement=False)),
+        _on(_common_part, SampledProduct(4, Uniform(), replacement=False)),
+        _on(_random, SampledProduct(12, Uniform(), replacement=False)),
     ),
 )
 
@@ -172,10 +175,7 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
 
 drineas_optimal = replace(
     drineas,
-    instances=(
-        lambda rng: _one_term(rng, SampledProduct(40)),
-        lambda rng: _random(rng, SampledProduct(60, BothNorms())),
-    ),
+    instances=(_on(_one_term, SampledProduct(40)), _on(_random, SampledProduct(60, BothNorms()))),
     guarantee=InExpectation(spread=_spread),
 )
 
@@ -197,7 +197,7 @@ drineas_tail = replace(
     drineas,
     instances=(
         lambda rng: (SampledProduct(2000), _product(np.eye(64), np.eye(64))),
-        lambda rng: _random(rng, SampledProduct(200)),
+        _on(_random, SampledProduct(200)),
     ),
     must_fail=0.1,
     guarantee=WithProbability(),
@@ -241,10 +241,7 @@ def _both_norms(method: SampledProduct, target: Any) -> tuple[Values, Values, in
 tropp = Paper(
     "Tropp 2015",
     method=SampledProduct,
-    instances=(
-        lambda rng: _both_signs(rng, SampledProduct(200, BothNorms())),
-        lambda rng: _random(rng, SampledProduct(400, BothNorms())),
-    ),
+    instances=(_on(_both_signs, SampledProduct(200, BothNorms())), _on(_random, SampledProduct(400, BothNorms()))),
     must_fail=0.1,
     statement="Corollary 6.2.1; constants re-derived",
 )
@@ -283,10 +280,7 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
 achlioptas = Paper(
     "Achlioptas 2003",
     method=SketchedProduct,
-    instances=(
-        lambda rng: _one_term(rng, SketchedProduct(120)),
-        lambda rng: _random(rng, SketchedProduct(20, Rademacher())),
-    ),
+    instances=(_on(_one_term, SketchedProduct(120)), _on(_random, SketchedProduct(20, Rademacher()))),
     guarantee=ExactExpectation(spread=lambda method, target: chaos_spread(method.size)),
 )
 
