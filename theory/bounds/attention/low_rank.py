@@ -24,7 +24,7 @@ from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.structured import Factored
+from tnattn.structured import LowRankMatrix
 
 approximate_weights_spectral = Error(
     "spectral norm of the approximate weights",
@@ -71,7 +71,7 @@ def rank_bound(result: Approximation) -> int:
 
 def _rank(matrix: Any) -> int:
     sizes = min(int(n) for n in matrix.shape[-2:])
-    return min(sizes, matrix.rank) if isinstance(matrix, Factored) else sizes
+    return min(sizes, matrix.rank) if isinstance(matrix, LowRankMatrix) else sizes
 
 
 eckart = Paper("Eckart & Young 1936; Mirsky 1960", method=AttentionMethod, instances=(_random_best, _random_best))

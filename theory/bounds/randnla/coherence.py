@@ -15,9 +15,9 @@ from theory.statement.guarantee import WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.arrays import Rng
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)

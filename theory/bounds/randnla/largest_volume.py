@@ -18,9 +18,9 @@ from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.arguments import require_rank
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.cross import CrossResult
-from tnattn.randnla.operand import require_rank
 from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 
