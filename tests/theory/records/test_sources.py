@@ -9,7 +9,7 @@ import threadpoolctl
 
 import theory
 import tnattn
-from theory.comparison.comparison import keys, sources
+from theory.records import keys, sources
 from theory.records.sources import blas_kernels, environment, package_hash, source_hash
 from tnattn import discovery
 from tnattn.attention.baseline.exact import Exact
