@@ -19,7 +19,7 @@ from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.decomposition.base import Decomposition
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 __all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
 

@@ -14,7 +14,7 @@ from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 

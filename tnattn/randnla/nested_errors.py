@@ -9,7 +9,7 @@ from tnattn.randnla.columns.selection import with_unused
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.tolerance import require_above_rounding, require_resolved
+from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 
 

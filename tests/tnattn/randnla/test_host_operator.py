@@ -15,12 +15,12 @@ from tnattn.randnla.host_operator import HostOperator, canonical_csr
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 N = 12
 
-pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
 
 
 def semidefinite():

@@ -16,7 +16,7 @@ from tnattn.randnla.columns.selection import GivenColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.nested_errors import in_greedy_order
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 
 def rng(seed=0):

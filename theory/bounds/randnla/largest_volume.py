@@ -19,7 +19,7 @@ from tnattn.linalg import frobenius_norm
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.operand import require_rank
-from tnattn.randnla.tolerance import judged
+from tnattn.randnla.accuracy import judged
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -18,7 +18,7 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, unit
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
 

@@ -14,7 +14,7 @@ from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -15,7 +15,7 @@ from tnattn.randnla.columns.selection import ColumnSelection, with_unused
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.tolerance import judged
+from tnattn.randnla.accuracy import judged
 from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
 

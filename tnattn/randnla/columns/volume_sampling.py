@@ -14,7 +14,7 @@ from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.submatrices import take_columns, take_rows
-from tnattn.randnla.tolerance import judged
+from tnattn.randnla.accuracy import judged
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 

@@ -13,7 +13,7 @@ from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches.base import Sketch, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_resolved, warn_of_missed
+from tnattn.randnla.accuracy import require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

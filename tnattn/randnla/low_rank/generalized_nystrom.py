@@ -14,7 +14,7 @@ from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.accuracy import require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

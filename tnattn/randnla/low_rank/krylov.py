@@ -13,7 +13,7 @@ from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
 from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
+from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -17,7 +17,7 @@ from tnattn.randnla.sketches.base import Sketch, narrow_product
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
+from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -16,7 +16,7 @@ from tnattn.randnla.nested_errors import kept_ranks
 from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.sketches.base import Sketch, meeting
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import warn_of_missed
+from tnattn.randnla.accuracy import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored

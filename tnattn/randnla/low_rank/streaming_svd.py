@@ -14,7 +14,7 @@ from tnattn.randnla.operand import as_structured, require_count, require_precisi
 from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 

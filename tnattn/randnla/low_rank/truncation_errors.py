@@ -9,7 +9,7 @@ from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.nested_errors import relative_errors
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.sketches.base import narrow_product
-from tnattn.randnla.tolerance import require_above_rounding, require_resolved
+from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 
 

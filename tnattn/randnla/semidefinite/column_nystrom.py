@@ -15,7 +15,7 @@ from tnattn.randnla.diagonal import diagonal_at_hand
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.semidefinite.substitution import extend_rows
 from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored

@@ -17,7 +17,7 @@ from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -19,7 +19,7 @@ from tnattn.randnla.columns.volume_sampling import VolumeColumns, elementary_sym
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 DISTINCT = [

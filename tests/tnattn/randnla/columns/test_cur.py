@@ -24,7 +24,7 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 METHODS = [

@@ -10,7 +10,7 @@ from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.count_sketch import CountSketch
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 
 def rng(seed=0):

@@ -11,7 +11,7 @@ from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.trigonometric import SubsampledCosine
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 

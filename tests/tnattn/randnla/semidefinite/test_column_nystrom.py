@@ -23,7 +23,7 @@ from tnattn.randnla.scores.ridge_leverage import (
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
 

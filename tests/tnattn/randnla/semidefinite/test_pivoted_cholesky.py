@@ -16,7 +16,7 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import KernelEntries
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.submatrices import PrincipalEntries
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 METHODS = [
     RandomlyPivotedCholesky(rank=6),

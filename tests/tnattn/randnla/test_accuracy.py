@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.randnla import tolerance
+from tnattn.randnla import accuracy
 from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
-from tnattn.randnla.tolerance import (
+from tnattn.randnla.accuracy import (
     ToleranceWarning,
     judged,
     require_above_rounding,
@@ -133,7 +133,7 @@ def test_a_frame_without_a_caller_ends_the_search():
     inner = SimpleNamespace(f_globals={"__name__": "tnattn.inner"}, f_back=None)
     outer = SimpleNamespace(f_globals={"__name__": "outside"}, f_back=None)
     lookalike = SimpleNamespace(f_globals={"__name__": "tnattn_other.x"}, f_back=None)
-    assert tolerance._depth(None) == 1
-    assert tolerance._depth(outer) == tolerance._depth(lookalike) == 1
-    assert tolerance._depth(inner) == 2
-    assert tolerance._depth(SimpleNamespace(f_globals={"__name__": "tnattn"}, f_back=outer)) == 2
+    assert accuracy._depth(None) == 1
+    assert accuracy._depth(outer) == accuracy._depth(lookalike) == 1
+    assert accuracy._depth(inner) == 2
+    assert accuracy._depth(SimpleNamespace(f_globals={"__name__": "tnattn"}, f_back=outer)) == 2
