@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.randnla.columns.pivoted_qr import largest_entry, pivoted_qr
 from tnattn.randnla.columns.selection import with_unused
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 
 

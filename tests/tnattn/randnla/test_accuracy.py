@@ -8,10 +8,6 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.randnla import accuracy
-from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
-from tnattn.randnla.columns.cur import CUR
-from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
-from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.accuracy import (
     ToleranceWarning,
     judged,
@@ -22,6 +18,10 @@ from tnattn.randnla.accuracy import (
     warn_of_missed,
     within,
 )
+from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
 
 
 @pytest.mark.parametrize("rtol", [-0.1, 1.0, float("nan")])

@@ -12,11 +12,11 @@ from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.discovery import subclasses
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 FOUND = subclasses("tnattn.randnla", MatrixMethod)

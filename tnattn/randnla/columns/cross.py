@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import orthonormalise_with_factor
+from tnattn.randnla.accuracy import require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
 from tnattn.randnla.columns.interpolative import require_selection
@@ -18,7 +19,6 @@ from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
-from tnattn.randnla.accuracy import require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

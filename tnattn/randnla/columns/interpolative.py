@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.pivoted_qr import QRColumns, largest_entry
 from tnattn.randnla.columns.selection import ColumnSelection
@@ -14,7 +15,6 @@ from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.submatrices import columns_at
-from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise
+from tnattn.randnla.accuracy import judged
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.interpolative import require_selection
@@ -15,7 +16,6 @@ from tnattn.randnla.columns.selection import ColumnSelection, with_unused
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.accuracy import judged
 from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
 

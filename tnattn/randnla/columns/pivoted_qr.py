@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.randnla.accuracy import require_above_rounding, require_tolerance, warn_of_missed, within
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns, with_unused
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.base import Sketch, sketched
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.accuracy import require_above_rounding, require_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.linalg import extend_basis, orthonormalise
+from tnattn.randnla.accuracy import require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches.base import Sketch, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.accuracy import require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.randnla.columns.pivoted_qr import largest_entry
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, padded
 from tnattn.randnla.low_rank.truncation_errors import squared_truncation_errors
 from tnattn.randnla.nested_errors import kept_ranks
-from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 
 

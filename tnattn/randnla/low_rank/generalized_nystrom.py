@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
+from tnattn.randnla.accuracy import require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
 from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.accuracy import require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

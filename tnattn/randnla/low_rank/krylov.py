@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
+from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, smallest_truncation
@@ -13,7 +14,6 @@ from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
 from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 
 

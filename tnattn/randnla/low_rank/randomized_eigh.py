@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
+from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
@@ -17,7 +18,6 @@ from tnattn.randnla.sketches.base import Sketch, narrow_product
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.accuracy import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

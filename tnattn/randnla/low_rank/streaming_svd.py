@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
@@ -14,7 +15,6 @@ from tnattn.randnla.operand import as_structured, require_count, require_precisi
 from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 

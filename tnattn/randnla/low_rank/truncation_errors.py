@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.randnla.columns.pivoted_qr import largest_entry
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.nested_errors import relative_errors
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.sketches.base import narrow_product
-from tnattn.randnla.accuracy import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.interpolative import require_selection
 from tnattn.randnla.columns.selection import ColumnSelection, UniformColumns
@@ -15,7 +16,6 @@ from tnattn.randnla.diagonal import diagonal_at_hand
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.semidefinite.substitution import extend_rows
 from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored

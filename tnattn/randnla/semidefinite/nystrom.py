@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.pivoted_qr import largest_entry
 from tnattn.randnla.diagonal import trace_at_hand
@@ -17,7 +18,6 @@ from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 

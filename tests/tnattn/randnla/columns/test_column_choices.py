@@ -9,6 +9,7 @@ from scipy import stats
 
 from theory.bounds.randnla.instances import with_singular_values
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns, deim, qdeim
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns, pivoted_qr
@@ -19,7 +20,6 @@ from tnattn.randnla.columns.volume_sampling import VolumeColumns, elementary_sym
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 DISTINCT = [
