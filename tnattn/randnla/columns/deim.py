@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.linalg import host_row_pivots
-from tnattn.randnla.columns.pivoted_qr import pivoted_qr
-from tnattn.randnla.columns.selection import with_unused
+from tnattn.linalg import host_row_pivots, pivoted_qr, with_unused
 from tnattn.randnla.columns.subspace_selection import SubspaceSelection
 from tnattn.randnla.submatrices import take_rows
 
@@ -82,4 +80,4 @@ def deim(u: Array) -> Array:
 
 def qdeim(u: Array) -> Array:
     """Return the pivots (..., k) of a column-pivoted QR factorisation of ``u^T``, u (..., n, k); O(n k^2)."""
-    return with_unused(pivoted_qr(u.mT, u.shape[-1]).pivots, u.shape[-2])
+    return with_unused(pivoted_qr(u.mT, u.shape[-1])[2], u.shape[-2])

@@ -89,15 +89,3 @@ def for_every_matrix(indices: Array, a: StructuredMatrix) -> Array:
     """Return indices (size,) as (..., size), each matrix of a stack having a copy of its own."""
     xp = array_namespace(indices)
     return xp.asarray(xp.broadcast_to(indices, (*a.batch, *indices.shape)), copy=True)
-
-
-def with_unused(pivots: Array, n: int) -> Array:
-    """Return pivots (..., size) with every -1 replaced by an index below n that is not among them, in order."""
-    xp = array_namespace(pivots)
-    place = device(pivots)
-    used = xp.any(pivots[..., None] == xp.arange(n, device=place), axis=-2)  # (..., n)
-    unused = xp.argsort(xp.astype(used, xp.int64), axis=-1, stable=True)
-    missing = pivots < 0
-    position = xp.cumulative_sum(xp.astype(missing, xp.int64), axis=-1) - 1
-    position = xp.where(missing, position, xp.zeros_like(position))
-    return xp.where(missing, xp.take_along_axis(unused, position, axis=-1), pivots)

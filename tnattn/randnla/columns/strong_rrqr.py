@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed, largest_entry
+from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_triangular
+from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.submatrices import take_columns

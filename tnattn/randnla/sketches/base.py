@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import product_with_rows
@@ -43,6 +44,12 @@ class Sketch(Parameters, abc.ABC):
         ValueError
             If ``n`` or ``size`` is not positive.
         """
+
+
+def require_sketch(sketch: Any) -> None:
+    """Raise TypeError unless something is a distribution of test matrices."""
+    if not isinstance(sketch, Sketch):
+        raise TypeError(f"sketch is {sketch!r}; a Sketch such as Gaussian() is needed")
 
 
 def admissible_sizes(n: int, size: int, like: Array) -> tuple[int, int]:

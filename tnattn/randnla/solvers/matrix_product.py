@@ -11,7 +11,7 @@ from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.scores.product_probabilities import NormOptimal, ProductProbabilities
-from tnattn.randnla.sketches.base import Sketch, sketched
+from tnattn.randnla.sketches.base import Sketch, require_sketch, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -150,8 +150,7 @@ class SketchedProduct(Parameters):
 
     def __post_init__(self) -> None:
         require_count(self.size, "size", least=1)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     @final
     def __call__(self, a: Any, b: Any = None, *, rng: Rng | None = None) -> SketchedProductResult:
