@@ -18,7 +18,7 @@ from tnattn.linalg.orthonormal import (
 )
 from tnattn.linalg.pivoted_qr import pivoted_qr, with_unused
 from tnattn.linalg.products import product_with_rows, transposed_product
-from tnattn.linalg.pseudo_inverse import pseudo_inverse_apply
+from tnattn.linalg.pseudo_inverse import numerical_svd, pseudo_inverse_apply
 from tnattn.linalg.scaling import largest_entry
 from tnattn.linalg.singular_values import leading_svd, singular_values, small_svd, svd
 from tnattn.linalg.triangular import cholesky, solve_triangular
@@ -37,6 +37,7 @@ __all__ = [
     "lu_normalise",
     "near_orthonormal",
     "nuclear_norm",
+    "numerical_svd",
     "orthonormalise",
     "orthonormalise_with_factor",
     "pivoted_qr",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.linalg import largest_entry, orthonormalise_with_factor
+from tnattn.linalg import largest_entry, numerical_svd, orthonormalise_with_factor
 from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
@@ -15,7 +15,6 @@ from tnattn.randnla.columns.interpolative import require_selection
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.columns.subspace_selection import SubspaceSelection
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
 from tnattn.structured.base import StructuredMatrix

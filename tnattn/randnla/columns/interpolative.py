@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.linalg import largest_entry
+from tnattn.linalg import largest_entry, numerical_svd
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at
 from tnattn.structured.base import StructuredMatrix
