@@ -11,10 +11,8 @@ from tnattn.linalg import largest_entry, numerical_svd, orthonormalise_with_fact
 from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
-from tnattn.randnla.columns.interpolative import require_selection
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
-from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.columns.subspace_selection import SubspaceSelection
+from tnattn.randnla.columns.selection import ColumnSelection, SubspaceSelection, require_selection
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
 from tnattn.structured.base import StructuredMatrix

@@ -12,7 +12,7 @@ from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_ter
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.pivoted_qr import QRColumns
-from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.randnla.columns.selection import ColumnSelection, require_selection
 from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at
 from tnattn.structured.base import StructuredMatrix
@@ -115,9 +115,3 @@ def _with_identity(coefficients: Array, indices: Array) -> Array:
     first = chosen & (xp.cumulative_sum(xp.astype(chosen, xp.int64), axis=-2) == 1)
     anywhere = xp.any(chosen, axis=-2, keepdims=True)
     return xp.where(anywhere, xp.astype(first, coefficients.dtype), coefficients)
-
-
-def require_selection(selection: ColumnSelection) -> None:
-    """Raise TypeError unless something is a rule that chooses columns."""
-    if not isinstance(selection, ColumnSelection):
-        raise TypeError(f"selection is {selection!r}; a ColumnSelection such as QRColumns() is needed")

@@ -10,9 +10,8 @@ from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import counted, judged
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
-from tnattn.randnla.columns.interpolative import require_selection
 from tnattn.randnla.columns.pivoted_qr import QRColumns
-from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.randnla.columns.selection import ColumnSelection, require_selection
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows

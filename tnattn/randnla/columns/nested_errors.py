@@ -10,6 +10,8 @@ from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
 
+__all__: list[str] = []  # parts of other modules
+
 
 def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
     """Sort chosen columns so that each is the farthest from the span of those before; O(m r^2).

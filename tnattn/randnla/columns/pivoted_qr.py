@@ -23,6 +23,8 @@ from tnattn.randnla.sketches.base import Sketch, sketched
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
+__all__ = ["PivotedQR", "PivotedQRResult", "QRColumns"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PivotedQRResult(Accuracy, Factored):

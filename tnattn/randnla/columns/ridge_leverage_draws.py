@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, require_rng, uniform
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.scores.ridge_leverage import relative_scores, require_ridge
+from tnattn.randnla.scores import relative_scores, require_ridge, sample_indices
 from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.structured.base import StructuredMatrix
 

@@ -13,6 +13,8 @@ from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
+__all__ = ["StrongColumns"]
+
 
 @dataclass(frozen=True)
 class StrongColumns(ColumnSelection):

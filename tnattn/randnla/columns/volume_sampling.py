@@ -17,6 +17,8 @@ from tnattn.randnla.submatrices import take_columns, take_rows
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
+__all__ = ["VolumeColumns", "VolumeCross"]
+
 
 @dataclass(frozen=True)
 class VolumeColumns(ColumnSelection):

@@ -11,6 +11,8 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, trimmed
 from tnattn.randnla.low_rank.truncation_errors import squared_truncation_errors
 from tnattn.structured.base import StructuredMatrix
 
+__all__: list[str] = []  # parts of other modules
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorSketch:

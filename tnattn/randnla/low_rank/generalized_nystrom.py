@@ -12,8 +12,7 @@ from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_ter
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
 from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, require_sketch, sketched, sketched_rows
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
 from tnattn.structured.base import StructuredMatrix
 
 

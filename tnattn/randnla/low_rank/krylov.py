@@ -12,9 +12,11 @@ from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, projection_errors, trimmed
 from tnattn.randnla.low_rank.range_finder import require_iteration
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.base import StructuredMatrix
+
+__all__ = ["BlockKrylov"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
 
 
 def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
-    return KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a))))
+    return KrylovSpace(a, orthonormalise(sketched(a, adapted_to(omega, a))))
 
 
 class KrylovSpace:

@@ -13,8 +13,7 @@ from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder, require_iteration
 from tnattn.randnla.operand import require_rank, require_symmetric
-from tnattn.randnla.sketches.base import Sketch, narrow_product
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, narrow_product
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.structured.base import StructuredMatrix

@@ -17,6 +17,8 @@ from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.base import StructuredMatrix
 
+__all__ = ["RandomizedSVD", "RandomizedSVDResult"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomizedSVDResult(TrimmedFactors):

@@ -10,11 +10,13 @@ from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.base import rank_budget
 from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.scaling import in_units
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, require_sketch, sketched
+from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, require_sketch, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+
+__all__ = ["RangeFinder"]
 
 _LARGE = 1 << 16  # entries from which the conversion to float32 pays
 
@@ -87,7 +89,7 @@ class RangeFinder(Parameters):
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
-        y = sketched(a, meeting(omega, a))
+        y = sketched(a, adapted_to(omega, a))
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
@@ -97,7 +99,7 @@ class RangeFinder(Parameters):
     def sample_in_float32(self, narrow: Dense, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return what ``sample`` does, in the dtype of ``a``, from products with its copy in float32."""
         xp = array_namespace(narrow.array)
-        y = self.sample(narrow, Dense(xp.astype(meeting(omega, a).to_dense(), narrow.dtype)))
+        y = self.sample(narrow, Dense(xp.astype(adapted_to(omega, a).to_dense(), narrow.dtype)))
         return xp.astype(y, a.dtype)
 
 

@@ -13,8 +13,7 @@ from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.operand import as_structured, require_count, require_precision, require_rank
 from tnattn.randnla.scaling import restored, unit_of
-from tnattn.randnla.sketches.base import Sketch, require_sketch, sketched, sketched_rows
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
 from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 

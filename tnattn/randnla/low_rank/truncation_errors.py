@@ -10,6 +10,8 @@ from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.sketches.base import narrow_product
 from tnattn.structured.base import StructuredMatrix
 
+__all__: list[str] = []  # parts of other modules
+
 
 def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: float) -> Array:
     """Return ``||a - left_k vt_k||_F / ||a||_F`` (..., 1 + r) for the first k = 0, 1, ..., r columns and rows.

@@ -10,8 +10,7 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host
 from tnattn.linalg import cholesky
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, leading_terms, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.columns.interpolative import require_selection
-from tnattn.randnla.columns.selection import ColumnSelection, UniformColumns
+from tnattn.randnla.columns import ColumnSelection, UniformColumns, require_selection
 from tnattn.randnla.diagonal import diagonal_at_hand
 from tnattn.randnla.operand import require_rank, require_symmetric
 from tnattn.randnla.semidefinite.substitution import extend_rows
@@ -19,6 +18,8 @@ from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns,
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
+
+__all__ = ["ColumnNystrom", "ColumnNystromResult"]
 
 _BLOCK = (
     100  # columns at a time on the host; with a tolerance the first block, each later one as large as all before it

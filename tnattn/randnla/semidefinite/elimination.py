@@ -21,6 +21,8 @@ from tnattn.randnla.semidefinite.substitution import next_rows
 from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
 from tnattn.structured.base import StructuredMatrix
 
+__all__: list[str] = []  # parts of other modules
+
 _PATIENCE = 64  # blocks; of consistent entries the first proposal of every block is accepted, or spent
 _NOT_FINITE = "gives entries on demand that are NaN or infinite; check the points or the function that they come from"
 

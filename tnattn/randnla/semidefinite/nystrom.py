@@ -12,8 +12,7 @@ from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_ter
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.diagonal import trace_at_hand
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
-from tnattn.randnla.sketches.base import Sketch, require_sketch
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
 from tnattn.structured.base import StructuredMatrix

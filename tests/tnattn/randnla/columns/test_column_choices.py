@@ -13,9 +13,8 @@ from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns, deim, qdeim
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns
-from tnattn.randnla.columns.selection import GivenColumns, UniformColumns
+from tnattn.randnla.columns.selection import GivenColumns, SubspaceSelection, UniformColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns, volume_gains
-from tnattn.randnla.columns.subspace_selection import SubspaceSelection
 from tnattn.randnla.columns.volume_sampling import VolumeColumns, elementary_symmetric
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
