@@ -67,21 +67,21 @@ class FullPivotCross(MatrixMethod, RankOrTolerance):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
         require_above_rounding(self.rtol, a.like)
-        left = a.to_dense()
-        xp, n = array_namespace(left), a.shape[-1]
-        largest = xp.max(xp.abs(left), axis=(-2, -1))
+        residual = a.to_dense()
+        xp, n = array_namespace(residual), a.shape[-1]
+        largest = xp.max(xp.abs(residual), axis=(-2, -1))
         crosses = _Crosses(a, self.rank)
         for _ in range(self.rank):
-            flat = xp.reshape(xp.abs(left), (*a.batch, -1))
+            flat = xp.reshape(xp.abs(residual), (*a.batch, -1))
             best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
             size = xp.take_along_axis(flat, best, axis=-1)
-            alive = size > max(self.rank * eps(left), self.rtol) * largest[..., None]
+            alive = size > max(self.rank * eps(residual), self.rtol) * largest[..., None]
             if not bool(xp.any(alive)):
                 break
-            column, row = take_columns(left, best % n)[..., 0], take_rows(left, best // n)[..., 0, :]
+            column, row = take_columns(residual, best % n)[..., 0], take_rows(residual, best // n)[..., 0, :]
             u, v = crosses.put(column, row, best // n, best % n, alive)
-            left = left - u[..., None] * v[..., None, :]
-        error = xp.max(xp.abs(left), axis=(-2, -1))
+            residual = residual - u[..., None] * v[..., None, :]
+        error = xp.max(xp.abs(residual), axis=(-2, -1))
         return crosses.result(*judged(error, largest, self.rtol, f"rank {self.rank}"))
 
 

@@ -63,20 +63,20 @@ def deim(u: Array) -> Array:
         return fast
     xp = array_namespace(u)
     n, k = u.shape[-2:]
-    left = xp.asarray(u, copy=True)
+    residual = xp.asarray(u, copy=True)
     rows = xp.arange(n, device=device(u))
     free = xp.ones(u.shape[:-1], dtype=xp.bool, device=device(u))
     points = []
     for j in range(k):
-        column = xp.where(free, xp.abs(left[..., j]), -xp.ones_like(left[..., j]))
+        column = xp.where(free, xp.abs(residual[..., j]), -xp.ones_like(residual[..., j]))
         point = xp.argmax(column, axis=-1)[..., None]  # (..., 1)
         points.append(point)
         free = free & (rows != point)
-        pivot = take_rows(left, point)  # (..., 1, k)
+        pivot = take_rows(residual, point)  # (..., 1, k)
         value = pivot[..., j, None]
-        factor = left[..., j, None] / xp.where(value == 0, xp.ones_like(value), value)
+        factor = residual[..., j, None] / xp.where(value == 0, xp.ones_like(value), value)
         if j + 1 < k:
-            left[..., j + 1 :] = left[..., j + 1 :] - factor * pivot[..., j + 1 :]
+            residual[..., j + 1 :] = residual[..., j + 1 :] - factor * pivot[..., j + 1 :]
     return xp.concat(points, axis=-1)
 
 

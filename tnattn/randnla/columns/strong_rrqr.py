@@ -99,7 +99,7 @@ def volume_gains(a: Array, chosen: Array) -> Array:
     identity = xp.broadcast_to(xp.eye(r.shape[-1], dtype=r.dtype, device=device(r)), r.shape)
     inverse = solve_triangular(xp.where(sound, r, identity), identity, lower=False)
     inside = q.mT @ a
-    left = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
-    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * left[..., None, :])
+    distance = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
+    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * distance[..., None, :])
     taken = xp.any(chosen[..., None] == xp.arange(n, device=device(a)), axis=-2)
     return xp.where(sound & ~taken[..., None, :], gains, xp.zeros_like(gains))

@@ -239,16 +239,15 @@ class XTrace(TraceMethod):
         s = left_out_directions(r)
         inside = xp.sum(xp.linalg.diagonal(h), axis=-1)[..., None] - _column_products(s, h @ s)
         w = q.mT @ omega
-        kept = w - s * xp.sum(s * w, axis=-2, keepdims=True)  # coordinates of the projected probes
-        outside = omega - q @ kept
-        rest = _column_products(outside, y - z @ kept)
+        projected = w - s * xp.sum(s * w, axis=-2, keepdims=True)  # coordinates of the projected probes
+        outside = omega - q @ projected
+        residual = _column_products(outside, y - z @ projected)
         if self.normalise:
             length = xp.sum(xp.square(outside), axis=-2)
-            positive = length > 0
-            rest = xp.where(
-                positive, rest * (n - count + 1) / xp.where(positive, length, xp.ones_like(length)), xp.zeros_like(rest)
-            )
-        return TraceEstimate(inside + rest, 2 * count, n / (n - count + 1))
+            positive, zero = length > 0, xp.zeros_like(residual)
+            scaled = residual * (n - count + 1) / xp.where(positive, length, xp.ones_like(length))
+            residual = xp.where(positive, scaled, zero)
+        return TraceEstimate(inside + residual, 2 * count, n / (n - count + 1))
 
 
 def _exact(a: StructuredMatrix) -> TraceEstimate:

@@ -42,13 +42,13 @@ class ErrorSketch:
         xp, wide = array_namespace(s), accumulator_dtype(s)
         # a unit for squares; where A is zero, so are all others
         unit = xp.maximum(largest_entry(self.w), s[..., :1, None])
-        w, left = self.w / unit, (self.theta.mT @ u) * (s[..., None, :] / unit)
+        w, sketched = self.w / unit, (self.theta.mT @ u) * (s[..., None, :] / unit)
         images = w @ xp.matrix_transpose(vt)
         residual_squared = xp.astype(frobenius_norm(w - images @ vt), wide, copy=False) ** 2
-        squares = squared_truncation_errors(images, left, residual_squared)
+        squares = squared_truncation_errors(images, sketched, residual_squared)
         # ||theta^T A||^2 errs by what ||theta^T B||^2 errs by, which is known, if B is near A
         norm_squared = xp.sum(xp.astype(s / unit[..., 0], wide, copy=False) ** 2, axis=-1)
-        sketched_squared = xp.sum(xp.astype(left, wide, copy=False) ** 2, axis=(-2, -1))
+        sketched_squared = xp.sum(xp.astype(sketched, wide, copy=False) ** 2, axis=(-2, -1))
         known = (norm_squared > 0) & (sketched_squared > 0)
         scale, sketched_scale = (xp.where(known, x, xp.ones_like(x)) for x in (norm_squared, sketched_squared))
         size = squares[..., :1] * (scale / sketched_scale)[..., None]

@@ -97,11 +97,11 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
             residual_squared = _residual_squared(space.image, norm_squared)
             last = steps == 0 or space.size == min(a.shape[-2:])
             if last or bool(xp.all(residual_squared <= rtol**2 / 2)):
-                whole = space.truncated(space.size)
-                errors = projection_errors(whole.s, residual_squared)[..., : self.rank + 1]
-                terms = leading_terms(errors, rtol, like=whole.s)
+                full = space.truncated(space.size)
+                errors = projection_errors(full.s, residual_squared)[..., : self.rank + 1]
+                terms = leading_terms(errors, rtol, like=full.s)
                 if last or bool(xp.all(terms.converged)):
-                    return trimmed(whole.u, whole.s, whole.vt, terms, terms.accuracy(rtol, f"rank {self.rank}"))
+                    return trimmed(full.u, full.s, full.vt, terms, terms.accuracy(rtol, f"rank {self.rank}"))
             space.extend()
             steps -= 1
 
