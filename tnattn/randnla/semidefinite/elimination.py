@@ -158,11 +158,8 @@ class Elimination:
     def _needed(self, rows: Array) -> Array:
         """Return which of the next rows (..., w, n) come before the tolerance is met, (..., w)."""
         xp = self._xp
-        gains = xp.sum(rows * rows, axis=-1)
-        before = (
-            xp.sum(self.tail, axis=-1, keepdims=True)
-            - xp.cumulative_sum(gains, axis=-1, include_initial=True)[..., :-1]
-        )
+        gains = xp.cumulative_sum(xp.sum(rows * rows, axis=-1), axis=-1, include_initial=True)
+        before = xp.sum(self.tail, axis=-1, keepdims=True) - gains[..., :-1]
         return before > self._rtol * self.trace[..., None]
 
     def result(self) -> tuple[Array, Array]:
