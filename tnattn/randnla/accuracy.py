@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps
 from tnattn.scalars import Parameters, as_integer
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 class ToleranceWarning(UserWarning):
@@ -65,7 +65,7 @@ class IterationAccuracy(Accuracy):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TrimmedFactors(Accuracy, Factored):
+class TrimmedFactors(Accuracy, LowRankMatrix):
     """Products of two factors, trimmed to the ranks that a tolerance asks for."""
 
     @property

@@ -33,16 +33,7 @@ block of few columns), ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices 
 """
 
 from tnattn.randnla.sketches.adaptive import RowStart, RowStarted
-from tnattn.randnla.sketches.base import (
-    AdaptiveTestMatrix,
-    Sketch,
-    adapted_to,
-    admissible_sizes,
-    narrow_product,
-    require_sketch,
-    sketched,
-    sketched_rows,
-)
+from tnattn.randnla.sketches.base import AdaptiveTestMatrix, Sketch, adapted_to, admissible_sizes, require_sketch
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.gaussian import Gaussian
