@@ -27,9 +27,9 @@ coordinates and l columns a product with the test matrix costs
 ``Embedding``
     The transposed test matrix as a map of the columns of a tall matrix.
 
-Products and checks for algorithms: ``sketched`` (``A Omega``), ``sketched_rows`` (``Psi^T A``), ``narrow_product`` (a
-block of few columns), ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on A), ``admissible_sizes``,
-``require_sketch``, ``require_probes``.
+For algorithms: ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on A), ``admissible_sizes``,
+``require_sketch``, ``require_probes``. The products themselves, ``A Omega`` and ``Psi^T A``, are the methods ``sketch`` and
+``sketch_rows`` of the matrix.
 """
 
 from tnattn.randnla.sketches.adaptive import RowStart, RowStarted
@@ -67,10 +67,7 @@ __all__ = [
     "adapted_to",
     "admissible_sizes",
     "mode_sizes",
-    "narrow_product",
     "require_probes",
     "require_sketch",
-    "sketched",
-    "sketched_rows",
     "sketched_tensor_products",
 ]
