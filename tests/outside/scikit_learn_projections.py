@@ -14,11 +14,7 @@ from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.random_features.features import Independent, Trigonometric
 from tnattn.attention.random_features.summary import FeatureMap
-<<<<<<< HEAD
-=======
 from tnattn.linalg import numerical_svd
-from tnattn.randnla.operand import as_structured
->>>>>>> accuracy
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian

@@ -28,8 +28,8 @@ coordinates and l columns a product with the test matrix costs
     The transposed test matrix as a map of the columns of a tall matrix.
 
 For algorithms: ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on A), ``admissible_sizes``,
-``require_sketch``, ``require_probes``. The products themselves, ``A Omega`` and ``Psi^T A``, are the methods ``sketch`` and
-``sketch_rows`` of the matrix.
+``require_sketch``, ``require_probes``. The products themselves, ``A Omega`` and ``Psi^T A``, are the methods ``sketch``
+and ``sketch_rows`` of the matrix.
 """
 
 from tnattn.randnla.sketches.adaptive import RowStart, RowStarted
