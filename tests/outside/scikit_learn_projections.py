@@ -9,7 +9,6 @@ import functools
 import numpy as np
 from sklearn.metrics import pairwise
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 
 from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.random_features.features import Independent, Trigonometric
