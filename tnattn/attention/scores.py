@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tnattn.arrays import Array, array_namespace, device, matmul_into, quiet_overflow, widened
 from tnattn.attention.masks import Full
 from tnattn.cached import cached_property
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem

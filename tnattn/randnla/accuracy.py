@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps
 from tnattn.scalars import Parameters, as_integer
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 class ToleranceWarning(UserWarning):
@@ -65,7 +65,7 @@ class IterationAccuracy(Accuracy):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TrimmedFactors(Accuracy, Factored):
+class TrimmedFactors(Accuracy, LowRankMatrix):
     """Products of two factors, trimmed to the ranks that a tolerance asks for."""
 
     @property
@@ -187,6 +187,13 @@ def counted(indices: Array) -> Array:
     """Return the numbers (...) of the indices (..., r) that are not -1: the ranks of factorisations by selection."""
     xp = array_namespace(indices)
     return xp.sum(xp.astype(indices >= 0, xp.int64), axis=-1)
+
+
+def require_rank(rank: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a rank exceeds the smaller side of the matrices of a stack."""
+    limit = min(shape[-2:])
+    if rank > limit:
+        raise ValueError(f"rank {rank} exceeds min(m, n) = {limit} of the {tuple(shape)} stack; reduce rank")
 
 
 def require_tolerance(rtol: float) -> None:

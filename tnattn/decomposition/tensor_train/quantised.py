@@ -17,7 +17,7 @@ from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
 from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain

@@ -8,11 +8,11 @@ from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_triangular
 from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches.base import Sketch
-from tnattn.randnla.submatrices import take_columns
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns
 
 __all__ = ["StrongColumns"]
 
