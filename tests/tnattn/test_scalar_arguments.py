@@ -80,9 +80,7 @@ CASES = {
 }
 
 # whose functions are all in the table
-SCOPE = (
-    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear|structured\.(block_sparse|placed))"
-)
+SCOPE = r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear|structured\.(block_sparse|placed))"
 
 
 def plain(result):
