@@ -104,6 +104,16 @@ def chapter_violation(module: str, name: str) -> str | None:
     return f"the chapter {own[2] or own[0]} imports {other[2]}, which is not below it"
 
 
+def arrows(package: str, module: str, source: str) -> set[tuple[str, str]]:
+    """Return the pairs of a module and what it imports names from in another chapter of its package."""
+    own, found = chapter(module), set()
+    for name, _, _ in imports(source):
+        other = chapter(name)
+        if own and other and own[0] == other[0] == package and own[2] and other[2] and own[2] != other[2]:
+            found.add((module, name.rpartition(".")[0]))
+    return found
+
+
 def violations(module: str, source: str) -> list[str]:
     """Return what a module does against the order, one sentence each."""
     found = []
@@ -146,6 +156,19 @@ def test_a_module_imports_from_below_only(module):
 def test_every_module_of_tnattn_has_a_layer():
     without = [name for name in MODULES if name.startswith("tnattn.") and layer(name) is None]
     assert without == []
+
+
+@pytest.mark.parametrize("package", CHAPTERS)
+def test_chapters_are_tied_by_few_imports(package):
+    files = {name: path for name, path in MODULES.items() if path.name != "__init__.py"}
+    found = {arrow for name, path in files.items() for arrow in arrows(package, name, path.read_text())}
+    assert 0 < len(found) <= 40
+
+
+def test_an_import_from_another_chapter_is_an_arrow():
+    source = "from tnattn.randnla.sketches import Sketch, Gaussian\nfrom tnattn.randnla.base import MatrixMethod\n"
+    assert len(arrows("tnattn.randnla", "tnattn.randnla.columns.cur", source)) == 1
+    assert not arrows("tnattn.randnla", "tnattn.randnla.sketches.probes", source)
 
 
 @pytest.mark.parametrize("package", CHAPTERS)

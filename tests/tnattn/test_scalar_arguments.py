@@ -83,8 +83,8 @@ CASES = {
 
 # whose functions are all in the table
 SCOPE = (
-    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear)"
-    r"|tnattn\.structured\.(block_sparse|shifted_blocks)"
+    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear"
+    r"|structured\.(block_sparse|shifted_blocks))"
 )
 
 

@@ -11,8 +11,8 @@ from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.kronecker import KroneckerSum
 

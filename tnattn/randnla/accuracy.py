@@ -189,6 +189,13 @@ def counted(indices: Array) -> Array:
     return xp.sum(xp.astype(indices >= 0, xp.int64), axis=-1)
 
 
+def require_rank(rank: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a rank exceeds the smaller side of the matrices of a stack."""
+    limit = min(shape[-2:])
+    if rank > limit:
+        raise ValueError(f"rank {rank} exceeds min(m, n) = {limit} of the {tuple(shape)} stack; reduce rank")
+
+
 def require_tolerance(rtol: float) -> None:
     """Raise ValueError unless a relative tolerance is in [0, 1); 0 stands for none."""
     if not 0 <= rtol < 1:

@@ -15,6 +15,7 @@ from operator import add
 from typing import Any, TypeVar
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, quiet_overflow, to_host
+from tnattn.linalg import largest_entries
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRank
 
@@ -155,6 +156,26 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
             f"the {a.shape} operator has a norm outside 2^-{limit} ... 2^{limit}, where squares leave the range of "
             f"{dtype_name(left.dtype)}; scale it to a norm of about one: what is returned scales with it"
         )
+
+
+def resolved_square(a: StructuredMatrix) -> Array:
+    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or vanished. One synchronisation."""
+    with quiet_overflow():
+        square = a.squared_norm()
+    xp = array_namespace(square)
+    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
+    lost = ~xp.isfinite(square)
+    small = square < least
+    if bool(xp.any(small)):
+        # of implicit matrices there are no entries to look at: a square that has vanished stands for a zero matrix
+        entries = a.dense_view() if a.explicit else square[..., None, None]
+        lost = lost | (small & (largest_entries(entries) > 0))
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the squared Frobenius norm of a matrix of the {a.shape} stack leaves the range of "
+            f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
+        )
+    return square
 
 
 def unit_of(x: Array) -> Unit | None:

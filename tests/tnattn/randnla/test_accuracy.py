@@ -22,6 +22,7 @@ from tnattn.randnla.accuracy import (
     relative_errors,
     require_above_rounding,
     require_optional_tolerance,
+    require_rank,
     require_resolved,
     require_tolerance,
     warn_of_missed,
@@ -266,3 +267,9 @@ def test_iterations_add_whether_they_became_stationary():
     names = [field.name for field in fields(IterationAccuracy)]
     assert names == ["ranks", "residual", "converged", "stationary"]
     assert IterationAccuracy().stationary is None
+
+
+def test_a_rank_beyond_the_smaller_side_is_refused():
+    require_rank(4, (2, 4, 9))
+    with pytest.raises(ValueError, match=r"rank 5 exceeds min\(m, n\) = 4 of the \(2, 4, 9\) stack"):
+        require_rank(5, (2, 4, 9))

@@ -16,8 +16,8 @@ from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
 from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain

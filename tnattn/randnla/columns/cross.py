@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import take_columns, take_rows

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import largest_entry, numerical_svd, orthonormalise_with_factor
-from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors

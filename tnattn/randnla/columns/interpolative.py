@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import largest_entry, numerical_svd
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.pivoted_qr import QRColumns
@@ -19,7 +18,7 @@ from tnattn.structured.base import StructuredMatrix
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InterpolativeResult(TrimmedFactors):
-    """Matrices ``columns coefficients``, which agree with the original in the chosen columns.
+    """Matrices ``skeleton coefficients``, which agree with the original in the chosen columns.
 
     Parameters
     ----------

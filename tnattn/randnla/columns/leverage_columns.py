@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, require_rng, uniform
 from tnattn.linalg import numerical_svd
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import gather_rows
 from tnattn.structured.low_rank import LowRankMatrix

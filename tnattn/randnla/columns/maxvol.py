@@ -7,14 +7,13 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
-from tnattn.randnla.accuracy import counted, judged
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import ColumnSelection, require_selection
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.scalars import as_real
+from tnattn.scalars import as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import take_columns, take_rows
 

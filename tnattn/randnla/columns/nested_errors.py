@@ -5,8 +5,8 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entry, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
-from tnattn.randnla.arguments import worth_forming
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import worth_forming
 from tnattn.structured.gather import take_columns
 
 __all__: list[str] = []  # parts of other modules

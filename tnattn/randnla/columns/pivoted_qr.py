@@ -13,13 +13,14 @@ from tnattn.randnla.accuracy import (
     RankOrTolerance,
     counted,
     require_above_rounding,
+    require_rank,
     warn_of_missed,
     within,
 )
-from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
 

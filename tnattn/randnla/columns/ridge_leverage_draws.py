@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, require_rng, uniform
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.scores import relative_scores, require_ridge, sample_indices
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.gather import take_columns

@@ -9,10 +9,9 @@ from typing import Any, ClassVar, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng
 from tnattn.linalg import extend_basis, largest_entry, orthonormalise, spectral_norm
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketches import Gaussian
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured
 

@@ -9,11 +9,11 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
 from tnattn.linalg import extend_basis, orthonormalise
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_resolved, warn_of_missed
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import resolved_square
+from tnattn.randnla.scaling import resolved_square
 from tnattn.randnla.sketches.base import Sketch, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
-from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_resolved
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_rank, require_resolved
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, projection_errors, trimmed
 from tnattn.randnla.low_rank.range_finder import require_iteration
+from tnattn.randnla.scaling import resolved_square
 from tnattn.randnla.sketches.base import Sketch, adapted_to
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 

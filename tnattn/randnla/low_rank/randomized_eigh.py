@@ -8,8 +8,14 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, relative_errors, require_resolved
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import (
+    RankOrTolerance,
+    TrimmedFactors,
+    leading_terms,
+    relative_errors,
+    require_rank,
+    require_resolved,
+)
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder, require_iteration

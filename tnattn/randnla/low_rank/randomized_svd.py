@@ -8,8 +8,7 @@ from typing import ClassVar, assert_never
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
-from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.range_finder import RangeFinder, narrowed, require_iteration, survives

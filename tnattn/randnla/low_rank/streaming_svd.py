@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
-from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
-from tnattn.scalars import Parameters, as_integer, as_real
+from tnattn.scalars import Parameters, as_integer, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured, require_precision
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entry
 from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
-from tnattn.randnla.arguments import worth_forming
-from tnattn.randnla.frobenius import resolved_square
+from tnattn.randnla.scaling import resolved_square
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import worth_forming
 
 __all__: list[str] = []  # parts of other modules
 

@@ -8,8 +8,15 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
-from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, leading_terms, require_above_rounding
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import (
+    Accuracy,
+    RankOrTolerance,
+    counted,
+    judged,
+    leading_terms,
+    require_above_rounding,
+    require_rank,
+)
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns import ColumnSelection, UniformColumns, require_selection
 from tnattn.randnla.semidefinite.substitution import extend_rows

@@ -17,7 +17,7 @@ from tnattn.arrays import (
     to_host,
 )
 from tnattn.linalg import largest_entries
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.semidefinite.substitution import next_rows
 from tnattn.randnla.symmetry import require_symmetric
 from tnattn.structured.base import StructuredMatrix

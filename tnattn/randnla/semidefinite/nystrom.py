@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, largest_entry, orthonormalise, small_svd, solve_triangular
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
 from tnattn.randnla.symmetry import require_symmetric, require_symmetric_within
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
 

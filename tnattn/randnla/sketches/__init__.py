@@ -27,13 +27,18 @@ coordinates and l columns a product with the test matrix costs
 ``Embedding``
     The transposed test matrix as a map of the columns of a tall matrix.
 
-For algorithms: ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on A), ``admissible_sizes``,
-``require_sketch``, ``require_probes``. The products themselves, ``A Omega`` and ``Psi^T A``, are the methods ``sketch``
-and ``sketch_rows`` of the matrix.
+For algorithms: ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on the matrix), and checks:
+``admissible_sizes``, ``require_sketch`` and ``require_probes``. Products are methods: ``a.sketch(omega)``.
 """
 
 from tnattn.randnla.sketches.adaptive import RowStart, RowStarted
-from tnattn.randnla.sketches.base import AdaptiveTestMatrix, Sketch, adapted_to, admissible_sizes, require_sketch
+from tnattn.randnla.sketches.base import (
+    AdaptiveTestMatrix,
+    Sketch,
+    adapted_to,
+    admissible_sizes,
+    require_sketch,
+)
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.gaussian import Gaussian

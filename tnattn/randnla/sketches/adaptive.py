@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.sketches.base import AdaptiveTestMatrix, Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 

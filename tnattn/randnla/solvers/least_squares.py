@@ -8,11 +8,10 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
 from tnattn.linalg import small_svd
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.scores.leverage import LeverageSampling
 from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.conversion import as_structured, checked_array
 from tnattn.structured.sparse import Sparse
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng, uniform
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.scores import NormOptimal, ProductProbabilities, sample_indices
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.conversion import as_structured
