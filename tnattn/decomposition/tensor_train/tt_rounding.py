@@ -16,11 +16,12 @@ from tnattn.arrays import (
     require_rng,
 )
 from tnattn.decomposition.base import require_integer, require_single_or_double
-from tnattn.decomposition.scaling import energy, norm, restored, times_power, unit
+from tnattn.decomposition.scaling import energy, norm, restored, unit
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
+from tnattn.linalg.scaling import times_power_of_two
 from tnattn.scalars import Parameters
 from tnattn.structured.tensor_train import TensorTrain
 
@@ -164,7 +165,7 @@ class RandomizedTTRounding(Parameters):
         rounded = TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
         certificate = xp.full_like(rounded.error_certificate, xp.nan)
         if missed:
-            parts = [times_power(lost, place - exponent) for lost, place in missed]
+            parts = [times_power_of_two(lost, place - exponent, stack=True) for lost, place in missed]
             certificate = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
         found = SketchedTensorTrain(rounded.cores, bond_ranks=rounded.bond_ranks, error_certificate=certificate)
         return restored(found, exponent)
@@ -205,7 +206,7 @@ def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:
             product = contract("...anb,...bd,...cnd->...ac", core, found[-1][0], core)
             exponent = exponent + found[-1][1]
         half = xp.floor(unit(product, order=2)[1] / 2)
-        found.append((times_power(product, -2 * half), exponent + half))
+        found.append((times_power_of_two(product, -2 * half, stack=True), exponent + half))
     return found[::-1]
 
 
