@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -43,7 +43,7 @@ class FittedBlockTerms(BlockTermTensor):
     converged: Array
     residual: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*BlockTermTensor.homogeneous, "error_certificate")
+    degrees: ClassVar[Mapping[str, float]] = {**BlockTermTensor.degrees, "error_certificate": 1.0}
 
 
 @dataclass(frozen=True)

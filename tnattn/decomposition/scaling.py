@@ -81,8 +81,8 @@ def restored(result: Result, exponent: Array | None) -> Result:
     Parameters
     ----------
     result : dataclass
-        The names in its class variable ``homogeneous`` are the fields that a factor of the tensor multiplies: arrays,
-        tuples of arrays of which it multiplies the last, and dataclasses of this kind.
+        Its class variable ``degrees`` names the fields that are proportional to a whole power of the tensor, and the
+        power: arrays, tuples of arrays of which the last carries the scale, and dataclasses of this kind (power 1).
     exponent : Array, (...), or None
         None copies only.
 
@@ -97,9 +97,9 @@ def restored(result: Result, exponent: Array | None) -> Result:
     ValueError
         If a number that is finite for the scaled tensor is not when it is scaled back.
     """
-    homogeneous = getattr(result, "homogeneous", ()) if exponent is not None else ()
+    degrees = getattr(result, "degrees", {}) if exponent is not None else {}
     changes: dict[str, Any] = {
-        f.name: _restored(getattr(result, f.name), exponent if f.name in homogeneous else None, f.name)
+        f.name: _restored(getattr(result, f.name), exponent * degrees[f.name] if f.name in degrees else None, f.name)
         for f in dataclasses.fields(result)  # type: ignore[arg-type]
         if f.init
     }

@@ -22,7 +22,7 @@ from tnattn.linalg.scaling import times_power_of_two
 class Inner:
     part: np.ndarray
     other: np.ndarray
-    homogeneous: ClassVar = ("part",)
+    degrees: ClassVar = {"part": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Found:
     ratio: np.ndarray
     inner: Inner
     count: int
-    homogeneous: ClassVar = ("core", "factors", "inner")
+    degrees: ClassVar = {"core": 1.0, "factors": 1.0, "inner": 1.0}
 
 
 def found(seed=0, batch=(2,)):
@@ -153,7 +153,7 @@ def test_exponents_are_those_of_the_largest_magnitudes(values, expected):
 # --- restoring ----------------------------------------------------------------------------------------------------
 
 
-def test_homogeneous_fields_are_multiplied_and_the_others_copied():
+def test_fields_with_a_degree_are_multiplied_and_the_others_copied():
     before = found()
     after = restored(before, np.array([40.0, -40.0]))
     factor = np.array([2.0**40, 2.0**-40]).reshape(2, 1, 1)

@@ -44,7 +44,7 @@ class QuantisedTensor(StructuredTensor):
     digits: TruncatedTensorTrain
     unpadded: tuple[int, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("digits",)
+    degrees: ClassVar[Mapping[str, float]] = {"digits": 1.0}
 
     @property
     def order(self) -> int:
