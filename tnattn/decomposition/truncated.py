@@ -1,36 +1,37 @@
-"""What truncations return: a structured tensor with the realised ranks and the energies that were discarded."""
+"""Result types of truncated Tucker and tensor-train decompositions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, array_namespace, to_host
+from tnattn.arrays import Array, array_namespace, eps, to_host
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import Subspace
+from tnattn.randnla.accuracy import Accuracy, within
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OrthonormalTucker(TuckerTensor):
+class OrthonormalTucker(Accuracy, TuckerTensor):
     """A Tucker tensor with orthonormal factors; columns beyond the rank of a tensor of the stack are zero.
 
     Parameters
     ----------
     core, factors
         See ``TuckerTensor``.
-    mode_ranks : Array, (..., d), integer
-        Ranks of each tensor of the stack; the core has the largest.
+    ranks : Array, (..., d), integer
+        Multilinear ranks of each tensor of the stack; the core has the largest.
+    residual, converged
+        See ``Accuracy``.
     """
-
-    mode_ranks: Array
 
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        ranks = to_host(self.mode_ranks).reshape(-1, self.order)
+        ranks = to_host(self.ranks).reshape(-1, self.order)
         return int(ranks.prod(axis=-1).sum() + (ranks * self.sizes).sum())
 
     def norm(self) -> Array:
@@ -44,8 +45,8 @@ class TruncatedTucker(OrthonormalTucker):
 
     Parameters
     ----------
-    core, factors, mode_ranks
-        See ``OrthonormalTucker``.
+    core, factors, ranks, residual, converged
+        See ``OrthonormalTucker``; the residual is that of the ``error_certificate``.
     discarded : Array, (..., d)
         Frobenius norm of what was discarded in each mode: from the core that the modes before had left, or from the
         whole tensor if modes were truncated at once.
@@ -68,23 +69,23 @@ class TruncatedTucker(OrthonormalTucker):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OrthonormalTensorTrain(TensorTrain):
+class OrthonormalTensorTrain(Accuracy, TensorTrain):
     """A tensor train whose cores, but for the last, have orthonormal columns; a stack is padded with zeros.
 
     Parameters
     ----------
     cores
         See ``TensorTrain``.
-    bond_ranks : Array, (..., d - 1), integer
-        Ranks of each tensor of the stack; the cores have the largest.
+    ranks : Array, (..., d - 1), integer
+        Ranks of the inner bonds of each tensor of the stack; the cores have the largest.
+    residual, converged
+        See ``Accuracy``.
     """
-
-    bond_ranks: Array
 
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        return true_storage(self.bond_ranks, self.sizes)
+        return true_storage(self.ranks, self.sizes)
 
     def norm(self) -> Array:
         """Return the Frobenius norms (...): those of the last core, for the others are orthonormal."""
@@ -97,8 +98,8 @@ class TruncatedTensorTrain(OrthonormalTensorTrain):
 
     Parameters
     ----------
-    cores, bond_ranks
-        See ``OrthonormalTensorTrain``.
+    cores, ranks, residual, converged
+        See ``OrthonormalTensorTrain``; the residual is that of the ``error_certificate``.
     discarded : Array, (..., d - 1)
         Frobenius norm of what each step discarded.
     """
@@ -119,8 +120,8 @@ class SketchedTensorTrain(OrthonormalTensorTrain):
 
     Parameters
     ----------
-    cores, bond_ranks
-        See ``OrthonormalTensorTrain``.
+    cores, ranks, residual, converged
+        See ``OrthonormalTensorTrain``; the residual is that of the ``error_certificate``, None where that is NaN.
     error_certificate : Array, (...)
         Bound on the Frobenius error: what the sketch misses, measured, plus what the truncation discards; NaN where the
         sketch was not measured.
@@ -131,22 +132,57 @@ class SketchedTensorTrain(OrthonormalTensorTrain):
     degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTensorTrain.degrees, "error_certificate": 1.0}
 
 
-def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:
+def true_storage(ranks: Array, sizes: Sequence[int]) -> int:
     """Return the scalars of a stack of trains of the given sizes with ranks (..., d - 1), without any padding."""
-    ranks = to_host(bond_ranks).reshape(-1, len(sizes) - 1)
-    bonds = [1, *ranks.T, 1]
+    bonds = [1, *to_host(ranks).reshape(-1, len(sizes) - 1).T, 1]
     total = sum(left * n * right for left, n, right in zip(bonds, sizes, bonds[1:], strict=False))
     return int(total.sum())
 
 
-def truncated_tucker(core: Array, steps: Sequence[Subspace], *, mode_order: tuple[int, ...] | None) -> TruncatedTucker:
-    """Return the result of a truncation, given the subspaces in the order of the modes."""
-    xp = array_namespace(core)
-    discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+def truncated_tucker(
+    core: Array,
+    steps: Sequence[Subspace],
+    *,
+    mode_order: tuple[int, ...] | None,
+    rtol: float | None,
+    size: Array | None = None,
+) -> TruncatedTucker:
+    """Return the result of a truncation, given the subspaces in the order of the modes; see ``truncation_record``."""
     return TruncatedTucker(
         core=core,
         factors=tuple(step.basis for step in steps),
-        discarded=discarded,
-        mode_ranks=xp.stack([step.ranks for step in steps], axis=-1),
         mode_order=mode_order,
+        **truncation_record(steps, norm(core, order=len(steps)), rtol, size=size),
     )
+
+
+def truncation_record(
+    steps: Sequence[Subspace], approximation: Array, rtol: float | None, *, size: Array | None = None
+) -> dict[str, Any]:
+    """Return the field ``discarded`` and those of an ``Accuracy`` by name, for a truncation in several steps.
+
+    Parameters
+    ----------
+    steps : sequence of Subspace
+        In the order of modes or bonds.
+    approximation : Array, (...)
+        Norms of the results.
+    rtol : float, optional
+    size : Array, (...), optional
+        Norms of the tensors. By default the steps are orthogonal projections, one after the other, so that the squares
+        of what they discard and of the result add up to that of the norm.
+    """
+    xp = array_namespace(approximation)
+    discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+    error = norm(discarded, order=1)
+    size = norm(xp.stack([error, approximation], axis=-1), order=1) if size is None else size
+    ranks = xp.stack([step.ranks for step in steps], axis=-1)
+    return {"discarded": discarded, **relative_accuracy(error, size, ranks, rtol)}
+
+
+def relative_accuracy(error: Array, size: Array, ranks: Array, rtol: float | None) -> dict[str, Any]:
+    """Return the fields of an ``Accuracy`` by name, for an error (...) that ranks were chosen to keep small enough."""
+    xp = array_namespace(error)
+    residual = error / xp.where(size > 0, size, xp.ones_like(size))
+    # the sums of squares by which ranks are chosen are rounded: a residual may exceed the tolerance by as much
+    return {"ranks": ranks, "residual": residual, "converged": within(residual, (rtol or 0.0) * (1 + 64 * eps(error)))}

@@ -146,7 +146,7 @@ def test_a_hundredth_is_kept_where_nothing_is_given():
 
 
 def test_one_rank_is_enough():
-    assert HOSVD(ranks=1)(np.ones((3, 4, 5))).ranks == (1, 1, 1)
+    assert HOSVD(ranks=1)(np.ones((3, 4, 5))).largest_ranks == (1, 1, 1)
     with pytest.raises(ValueError, match="rank is 0; rank >= 1 is needed; keep at least one"):
         HOSVD(ranks=(1, 0, 1))
     with pytest.raises(ValueError, match="rank is 0; rank >= 1 is needed; keep at least one"):

@@ -15,7 +15,7 @@ from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import Accuracy, judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
 from tnattn.structured.base import StructuredMatrix
@@ -56,9 +56,9 @@ class QuantisedTensor(StructuredTensor):
         return tuple(2 ** levels(n) for n in self.unpadded)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the bonds between digits: the largest in the stack."""
-        return self.digits.ranks
+        return self.digits.largest_ranks
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,6 +72,21 @@ class QuantisedTensor(StructuredTensor):
     def error_certificate(self) -> Array:
         """Bound on the Frobenius error (...): the exact error with the padding, and without where there is none."""
         return self.digits.error_certificate
+
+    @property
+    def ranks(self) -> Array:
+        """Ranks of the bonds between digits of each tensor (..., digits - 1), integer."""
+        return self.digits.ranks
+
+    @property
+    def residual(self) -> Array:
+        """The certificate, relative to the norm of each tensor (...)."""
+        return self.digits.residual
+
+    @property
+    def converged(self) -> Array:
+        """Whether the residual (...) is within the tolerance, or rounding."""
+        return self.digits.converged
 
     def merged(self) -> TensorTrain:
         """Return the train over the modes, O(n r r') scalars each, without the padding."""
@@ -161,7 +176,7 @@ class QuantisedTT(Decomposition):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class QuantisedMatrix(TTMatrix):
+class QuantisedMatrix(Accuracy, TTMatrix):
     """A matrix in tensor-train form over pairs of binary digits.
 
     Parameters
@@ -170,20 +185,15 @@ class QuantisedMatrix(TTMatrix):
         See ``TTMatrix``.
     error_certificate : Array, (...)
         Frobenius error with the padding; without it no more, and the same where there is none.
-    bond_ranks : Array, (..., L - 1), integer
-        Ranks of each matrix of the stack.
-    residual : Array, (...)
-        The certificate, relative to the norm of the matrix.
-    converged : Array, (...), bool
-        Whether it is within the tolerance, or rounding where none was given.
+    ranks : Array, (..., L - 1), integer
+        Ranks of the bonds of each matrix of the stack.
+    residual, converged
+        See ``Accuracy``; the residual is that of the certificate.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0, "error_certificate": 1.0}
 
     error_certificate: Array
-    bond_ranks: Array
-    residual: Array
-    converged: Array
 
 
 @dataclass(frozen=True)
@@ -231,7 +241,7 @@ class QuantisedTTMatrix(MatrixMethod):
         paired = xp.permute_dims(split, (*range(len(batch)), *pairs))
         sizes = [i * j for i, j in zip(*digits, strict=True)]
         train = _train(paired, sizes, 2 * count, None if self.rtol else self.rank, self.rtol)
-        if self.rtol is not None and max(train.ranks) > self.rank:
+        if self.rtol is not None and max(train.largest_ranks) > self.rank:
             train = _train(paired, sizes, 2 * count, self.rank, None)
         cores = [
             xp.asarray(xp.reshape(core, (*batch, core.shape[-3], i, j, core.shape[-1])), copy=True)  # the caller's own
@@ -246,7 +256,7 @@ class QuantisedTTMatrix(MatrixMethod):
             m,
             n,
             error_certificate=error,
-            bond_ranks=train.bond_ranks,
+            ranks=train.ranks,
             residual=residual,
             converged=converged,
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import Subspace, leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.truncated import TruncatedTensorTrain, truncation_record
 from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.operand import as_structured
@@ -78,11 +78,9 @@ class RandomizedTTSVD(TrainTruncation):
             steps.append(step)
             cores.append(xp.reshape(step.basis, (*batch, bond, size, step.basis.shape[-1])))
             bond = step.basis.shape[-1]
-        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
             cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
-            discarded=discarded,
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            **truncation_record(steps, norm(rest, order=2), self.rtol),
         )
 
     def _step(self, a: Array, rank: int | None, allowed: Array | None, rng: Rng) -> tuple[Subspace, Array]:

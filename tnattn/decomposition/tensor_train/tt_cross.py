@@ -126,22 +126,22 @@ class TTCross(TrainTruncation):
     def _judged(self, source: CountedEntries, fit: CrossFit, rounding: TTRounding, sweeps: int, rng: Rng) -> CrossTrain:
         """Round a train and look at its error on new fibres."""
         xp = array_namespace(source.like)
-        ranks = rounding.ranks
-        if isinstance(ranks, tuple) and all(r <= wanted for r, wanted in zip(fit.train.ranks, ranks, strict=True)):
-            found = [xp.full(source.batch, r, dtype=xp.int64, device=device(source.like)) for r in fit.train.ranks]
-            train, bond_ranks = fit.train, xp.stack(found, axis=-1)
+        ranks, bonds = rounding.ranks, fit.train.largest_ranks
+        if isinstance(ranks, tuple) and all(bond <= rank for bond, rank in zip(bonds, ranks, strict=True)):
+            equal = [xp.full(source.batch, bond, dtype=xp.int64, device=device(source.like)) for bond in bonds]
+            train, true_ranks = fit.train, xp.stack(equal, axis=-1)
         else:
             rounded = rounding(fit.train)
-            train, bond_ranks = rounded, rounded.bond_ranks
+            train, true_ranks = rounded, rounded.ranks
         final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=JUDGES)
         interval = final.interval()
         converged = within(interval[1], self.rtol or 0.0)
         if self.rtol is not None:
-            spent = f"ranks {train.ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
+            spent = f"ranks {train.largest_ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
             warn_of_missed(converged, interval[1], self.rtol, spent)
         return CrossTrain(
             train.cores,
-            bond_ranks=bond_ranks,
+            ranks=true_ranks,
             fit=fit,
             evaluations=source.evaluations,
             residual=final.relative_error,
@@ -239,8 +239,8 @@ class TTCross(TrainTruncation):
     def _extra(self, source: CountedEntries, train: TensorTrain) -> list[int]:
         """Return how many further rows and columns the next sweep looks at for each bond."""
         if self.ranks is not None:
-            return [self.oversampling] * len(train.ranks)
-        room = zip(train.ranks, self.rank_limits(source.sizes), strict=True)
+            return [self.oversampling] * len(train.largest_ranks)
+        room = zip(train.largest_ranks, self.rank_limits(source.sizes), strict=True)
         return [self.oversampling + max(0, min(rank, limit - rank)) for rank, limit in room]
 
     def _basis(self, block: Array, share: float, most: int | None = None) -> Array:

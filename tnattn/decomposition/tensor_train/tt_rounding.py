@@ -19,7 +19,12 @@ from tnattn.decomposition.base import require_integer, require_single_or_double
 from tnattn.decomposition.scaling import energy, norm, restored, unit
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
+from tnattn.decomposition.truncated import (
+    SketchedTensorTrain,
+    TruncatedTensorTrain,
+    relative_accuracy,
+    truncation_record,
+)
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.linalg.scaling import times_power_of_two
 from tnattn.scalars import Parameters
@@ -92,9 +97,7 @@ class TTRounding(Parameters):
             done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)
         found = TruncatedTensorTrain(
-            cores=(*done, cores[-1]),
-            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)),
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            cores=(*done, cores[-1]), **truncation_record(steps, norm(cores[-1], order=3), self.rtol)
         )
         return restored(found, exponent)
 
@@ -142,7 +145,7 @@ class RandomizedTTRounding(Parameters):
         train = admitted(train)
         wanted = bounded_ranks(self.ranks, train)
         assert wanted is not None
-        sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.ranks, strict=True)]
+        sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.largest_ranks, strict=True)]
         sketches = self._sketches(train, sizes, generator)
         grams = right_grams(train) if self.certify else [None] * len(sketches)
         xp = array_namespace(*train.cores)
@@ -163,12 +166,16 @@ class RandomizedTTRounding(Parameters):
             current, growth = unit(contract("...ab,...bnc->...anc", rest, scaled), order=3)
             exponent = exponent + further + growth
         rounded = TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
-        certificate = xp.full_like(rounded.error_certificate, xp.nan)
-        if missed:
-            parts = [times_power_of_two(lost, place - exponent, stack=True) for lost, place in missed]
-            certificate = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
-        found = SketchedTensorTrain(rounded.cores, bond_ranks=rounded.bond_ranks, error_certificate=certificate)
-        return restored(found, exponent)
+        if not missed:
+            unknown = xp.full_like(rounded.error_certificate, xp.nan)
+            found = SketchedTensorTrain(rounded.cores, ranks=rounded.ranks, error_certificate=unknown)
+            return restored(found, exponent)
+        parts = [times_power_of_two(lost, place - exponent, stack=True) for lost, place in missed]
+        # bond by bond the sketch projects, as the rounding does: the squares add up to that of the norm of the train
+        size = norm(xp.stack([*parts, rounded.error_certificate, rounded.norm()], axis=-1), order=1)
+        error = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
+        accuracy = relative_accuracy(error, size, rounded.ranks, None)
+        return restored(SketchedTensorTrain(rounded.cores, error_certificate=error, **accuracy), exponent)
 
     @staticmethod
     def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:
@@ -249,7 +256,7 @@ def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tu
     wanted = ranks if isinstance(ranks, tuple) else (ranks,) * (train.order - 1)
     if len(wanted) != train.order - 1:
         raise ValueError(f"ranks {wanted} are {len(wanted)} numbers; a train of {train.order} cores has one bond less")
-    return tuple(min(rank, bond) for rank, bond in zip(wanted, train.ranks, strict=True))
+    return tuple(min(rank, bond) for rank, bond in zip(wanted, train.largest_ranks, strict=True))
 
 
 def admitted(train: TensorTrain) -> TensorTrain:

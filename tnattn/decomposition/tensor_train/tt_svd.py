@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.truncated import TruncatedTensorTrain, truncation_record
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class TTSVD(TrainTruncation):
             if rank != bond * size:  # else the basis is the identity
                 rest = xp.matmul(xp.matrix_transpose(basis), rest)
             bond = basis.shape[-1]
-        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
             cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
-            discarded=discarded,
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            **truncation_record(steps, norm(rest, order=2), self.rtol),
         )

@@ -35,11 +35,12 @@ class HOSVD(TuckerTruncation):
         xp = array_namespace(tensor)
         sizes = mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
+        norm_squared = energy(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * norm_squared
         steps = [
             mode_subspace(tensor, mode, order=self.order, rank=rank, energy=allowed) for mode, rank in enumerate(ranks)
         ]
         core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None, rtol=self.rtol, size=xp.sqrt(norm_squared))

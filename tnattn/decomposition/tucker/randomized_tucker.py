@@ -141,7 +141,7 @@ class RandomizedSTHOSVD(RandomizedTruncation):
         for mode in modes:
             rank = None if ranks is None else ranks[mode]
             found[mode], core = self._projected(core, mode, rank=rank, allowed=allowed, rng=rng)
-        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes, rtol=self.rtol)
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,15 @@ class RandomizedHOSVD(RandomizedTruncation):
         rng = require_rng(rng, "RandomizedHOSVD")
         xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy_of(tensor, order=self.order)
+        norm_squared = energy_of(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * norm_squared
         steps = [
             self._projected(tensor, mode, rank=rank, allowed=allowed, rng=rng)[0] for mode, rank in enumerate(ranks)
         ]
         core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None, rtol=self.rtol, size=xp.sqrt(norm_squared))
 
 
 def _captured(a: Array, basis: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
@@ -19,7 +19,7 @@ class SharedTucker(TruncatedPartialTucker):
 
     Parameters
     ----------
-    core, factors, modes, mode_count, discarded, mode_ranks, mode_order
+    core, factors, modes, mode_count, discarded, ranks, residual, converged, mode_order
         See ``TruncatedPartialTucker``. Slice i of the core belongs to member i; ``slices()`` multiplies as the stack.
     member_errors : Array, (..., n_0)
         Frobenius error of each member of the stack: sharing is paid for by those that differ from the others.
@@ -80,13 +80,5 @@ class SharedFactors(Truncation):
         fitted = found.core
         for mode, factor in zip(found.modes, found.factors, strict=True):
             fitted = mode_product(fitted, factor, mode, order=self.order)
-        return SharedTucker(
-            core=found.core,
-            factors=found.factors,
-            modes=found.modes,
-            mode_count=found.mode_count,
-            discarded=found.discarded,
-            mode_ranks=found.mode_ranks,
-            mode_order=found.mode_order,
-            member_errors=norm(tensor - fitted, order=self.order - 1),
-        )
+        common = {f.name: getattr(found, f.name) for f in fields(found)}
+        return SharedTucker(**common, member_errors=norm(tensor - fitted, order=self.order - 1))

@@ -54,4 +54,4 @@ class STHOSVD(TuckerTruncation):
         ranks, modes = self.ranks_for(sizes), self.modes(sizes)
         allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
         core, found = truncated_modes(tensor, modes, order=self.order, ranks=ranks, allowed=allowed)
-        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes, rtol=self.rtol)
