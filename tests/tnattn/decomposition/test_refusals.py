@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.entries import ArrayEntries
@@ -12,6 +11,7 @@ from tnattn.decomposition.tensor_train.quantised import QuantisedTT
 from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
 from tnattn.decomposition.tensor_train.tt_cross import TTCross
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.decomposition.tucker.hooi import HOOI
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.partial_tucker import PartialTucker

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name
-from tnattn.decomposition.block_term import BlockTerm
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.block_term import BlockTermTensor
 
