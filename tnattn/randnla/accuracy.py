@@ -226,9 +226,9 @@ def judged(error: Array, size: Array, rtol: float, spent: str) -> tuple[Array, A
     error, size : Array, (...)
         In the same norm; where the size is zero, so is the error.
     rtol : float
-        0 asks for nothing: no warning, and ``converged`` says which errors are rounding.
+        0 stands for none: no warning, and ``converged`` states which errors are rounding.
     spent : str
-        What was spent, for the warning, such as "rank 16".
+        Rank or number of terms for the warning, such as "rank 16".
 
     Returns
     -------
@@ -243,7 +243,7 @@ def judged(error: Array, size: Array, rtol: float, spent: str) -> tuple[Array, A
 
 
 def within(residual: Array, rtol: float) -> Array:
-    """Return whether relative errors (...) are at most ``rtol``, or rounding: nobody can do better than that."""
+    """Return whether relative errors (...) are at most ``rtol``, or rounding, below which no method gets."""
     return residual <= max(rtol, 64 * eps(residual))
 
 
@@ -255,9 +255,9 @@ def warn_of_missed(converged: Array, residual: Array, rtol: float, spent: str) -
     xp = array_namespace(residual)
     if bool(xp.all(converged)):
         return
-    missed = int(xp.sum(xp.astype(~converged, xp.int64)))
+    count = int(xp.sum(xp.astype(~converged, xp.int64)))
     warnings.warn(
-        f"rtol {rtol:g} is not met at {spent} by {missed} of the {math.prod(residual.shape)} matrices: the largest "
+        f"rtol {rtol:g} is not met at {spent} by {count} of the {math.prod(residual.shape)} matrices: the largest "
         f"relative error is {float(xp.max(residual)):.3g}; raise rank or rtol",
         ToleranceWarning,
         stacklevel=_depth(sys._getframe()),

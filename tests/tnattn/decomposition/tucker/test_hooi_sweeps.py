@@ -196,7 +196,5 @@ def test_fields_are_checked_as_those_of_all_truncations():
 def test_the_least_fields():
     assert HOOI(stagnation=0, sweeps=1).sweeps == 1
     assert (HOOI().sweeps, HOOI().stagnation) == (10, 1e-6)
-    with pytest.raises(
-        ValueError, match="sweeps is 0; sweeps >= 1 is needed; use STHOSVD for the initial guess"
-    ):
+    with pytest.raises(ValueError, match="sweeps is 0; sweeps >= 1 is needed; use STHOSVD for the initial guess"):
         HOOI(sweeps=0)

@@ -11,12 +11,12 @@ from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.columns.selection import GivenColumns, UniformColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.ridge_leverage import (
-    RidgeLeverageDraws,
     effective_dimension,
     kernel_ridge_leverage_scores,
     ridge_leverage_scores,

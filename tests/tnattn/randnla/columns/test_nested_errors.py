@@ -12,10 +12,10 @@ from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.nested_errors import in_greedy_order
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import GivenColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
-from tnattn.randnla.nested_errors import in_greedy_order
 from tnattn.randnla.sketches.gaussian import Gaussian
 
 
