@@ -10,6 +10,7 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
+from tnattn.decomposition.scaling import energy as energy_of
 from tnattn.linalg import leading_eigh, orthonormalise, small_svd
 from tnattn.scalars import as_integer
 
@@ -122,6 +123,18 @@ def _directly(a: Array, *, rank: int | None, energy: Array | None) -> Subspace:
     if energy is None:
         return Subspace(u[..., :rank], xp.sum(s[..., rank:] ** 2, axis=-1), _equal(rank, like=s))
     return cut_to_energy(s * s, u, energy=energy, margin=xp.zeros_like(energy))
+
+
+def energy_outside(a: Array, basis: Array, coefficients: Array) -> Array:
+    """Return the energy (...) of matrices outside an orthonormal basis, given their coefficients in it.
+
+    A difference of energies, or where that loses all but a few digits the energy of the difference.
+    """
+    xp, norm_squared = array_namespace(a), energy_of(a, order=2)
+    outside = norm_squared - energy_of(coefficients, order=2)
+    if bool(xp.all(outside >= 1e4 * eps(a) * norm_squared)):
+        return outside
+    return energy_of(a - xp.matmul(basis, coefficients), order=2)
 
 
 def column_signs(vectors: Array) -> Array:

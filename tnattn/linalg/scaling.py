@@ -76,8 +76,7 @@ def _mantissa(xp: Any, x: Array) -> Array:
 
 def largest_entry(a: Array) -> Array:
     """Return the largest absolute entries (..., 1, 1) of matrices, or 1 for a zero matrix: a unit for squares."""
-    xp = array_namespace(a)
-    largest = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
+    xp, largest = array_namespace(a), largest_magnitude(a, axis=(-2, -1), keepdims=True)
     return xp.where(largest > 0, largest, xp.ones_like(largest))
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 CLASSES = [HOSVD, STHOSVD, TTSVD]
 every_class = pytest.mark.parametrize("cls", CLASSES)

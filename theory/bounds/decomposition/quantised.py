@@ -10,13 +10,9 @@ from theory.statement.bound import Instance, Source, Values, bound, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
 from tnattn.arrays import to_host
-from tnattn.decomposition.tensor_train.quantised import (
-    QuantisedMatrix,
-    QuantisedTensor,
-    QuantisedTT,
-    QuantisedTTMatrix,
-    levels,
-)
+from tnattn.decomposition.tensor_train.binary_digits import levels
+from tnattn.decomposition.tensor_train.quantised import QuantisedTensor, QuantisedTT
+from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedMatrix, QuantisedTTMatrix
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
 TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what the theorems speak about

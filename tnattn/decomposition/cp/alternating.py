@@ -18,6 +18,8 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import unit
 from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding
 
+__all__ = ["AlternatingLeastSquares"]
+
 
 class AlternatingLeastSquares(RankOrTolerance, Decomposition):
     """Base of fits that solve for one factor at a time, the others fixed.

@@ -12,8 +12,8 @@ from tnattn.decomposition.cp.alternating import require_start
 from tnattn.decomposition.cp.start import CPStart, SingularVectorStart
 from tnattn.decomposition.history import require_stagnation
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from tnattn.decomposition.history import History
 from tnattn.randnla.accuracy import IterationAccuracy
 from tnattn.structured.cp import CPTensor
 
+__all__ = ["FittedCP"]
+
 DEGENERATE = -0.85  # cosine of two terms; a convention of the literature on swamps
 
 

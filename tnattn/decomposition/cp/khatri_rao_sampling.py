@@ -13,6 +13,8 @@ from tnattn.scalars import Parameters
 from tnattn.structured.khatri_rao import KhatriRao
 from tnattn.structured.sparse import Sparse, gather_rows
 
+__all__ = ["KhatriRaoSampling"]
+
 
 @dataclass(frozen=True)
 class KhatriRaoSampling(Parameters):

@@ -20,6 +20,8 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.randnla.scores.leverage import leverage_scores
 
+__all__ = ["CPLeverage"]
+
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
 
 

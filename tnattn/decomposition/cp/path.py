@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace
 
+__all__: list[str] = []
+
 GROWTH, SHRINKAGE = 1.5, 0.5  # of the length of a step that was taken, or was not
 
 

@@ -11,6 +11,8 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.scalars import Parameters
 
+__all__ = ["CPStart", "GaussianStart", "GivenStart", "SingularVectorStart"]
+
 
 class CPStart(Parameters, abc.ABC):
     """A rule that gives first factors; frozen, compared by value."""

@@ -12,6 +12,8 @@ from tnattn.decomposition.multilinear import khatri_rao, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.linalg import eigh
 
+__all__: list[str] = []
+
 BLOCK = 2**18  # entries that stay in the cache of a core
 ROUNDING = 64.0  # times eps: relative differences of inner products that mean nothing
 

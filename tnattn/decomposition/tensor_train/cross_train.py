@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, array_namespace, contract
-from tnattn.decomposition.truncated import true_storage
+from tnattn.decomposition.tensor_train.truncated_train import true_storage
 from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.tensor_train import TensorTrain
+
+__all__ = ["CrossFit", "CrossTrain"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

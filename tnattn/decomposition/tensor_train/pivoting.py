@@ -8,6 +8,8 @@ from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
 from tnattn.structured.sparse import gather_rows
 
+__all__: list[str] = []
+
 DOMINANCE = 1.1  # coefficients up to this size are not worth another exchange of rows
 
 

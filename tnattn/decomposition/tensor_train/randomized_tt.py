@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, norm
-from tnattn.decomposition.subspace import Subspace, leading_subspace
+from tnattn.decomposition.subspace import Subspace, energy_outside, leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain, truncation_record
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.truncation import truncation_record
 from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.operand import as_structured
@@ -111,9 +112,4 @@ class RandomizedTTSVD(TrainTruncation):
         finder = RangeFinder(rank, self.oversampling, self.power_iterations, self.sketch)
         basis = finder.basis(as_structured(a, "tensor"), rng=rng)
         rows = xp.matmul(xp.matrix_transpose(basis), a)
-        total = energy(a, order=2)
-        missed = total - energy(rows, order=2)
-        # a difference of squares knows nothing below the rounding of the total: then the residual itself is formed
-        if bool(xp.any(missed < 1e4 * eps(a) * total)):
-            missed = energy(a - xp.matmul(basis, rows), order=2)
-        return basis, rows, missed
+        return basis, rows, energy_outside(a, basis, rows)

@@ -10,6 +10,8 @@ from tnattn.decomposition.entries import CountedEntries
 from tnattn.structured.sparse import gather_rows
 from tnattn.structured.tensor_train import TensorTrain
 
+__all__ = ["SampledFibres"]
+
 FEWEST = 16  # fibres of a mode, however long they are: fewer have no variance to speak of
 
 

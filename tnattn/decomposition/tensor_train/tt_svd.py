@@ -9,7 +9,8 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain, truncation_record
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.truncation import truncation_record
 
 
 @dataclass(frozen=True)

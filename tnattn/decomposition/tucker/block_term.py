@@ -13,10 +13,13 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
+
+__all__ = ["BlockTerm", "FittedBlockTerms"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +83,7 @@ class BlockTerm(Decomposition):
         if not self.stagnation >= 0:
             raise ValueError(f"stagnation is {self.stagnation}; 0 or a positive number is needed")
         require_optional_tolerance(self.rtol)
-        object.__setattr__(self, "ranks", self._term.ranks)
+        require_ranks(self.ranks, count=self.order, order=self.order)
 
     @property
     def _term(self) -> STHOSVD:

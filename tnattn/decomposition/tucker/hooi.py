@@ -13,10 +13,12 @@ from tnattn.decomposition.history import History, require_stagnation
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import masked_columns, mode_subspace
-from tnattn.decomposition.truncated import OrthonormalTucker
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 from tnattn.randnla.accuracy import IterationAccuracy, within
+
+__all__ = ["HOOI", "FittedTucker"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

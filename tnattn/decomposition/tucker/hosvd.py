@@ -8,8 +8,8 @@ from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import mode_subspace
-from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
-from tnattn.decomposition.truncation import TuckerTruncation
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, to_host
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, norm
-from tnattn.decomposition.truncated import truncation_record
-from tnattn.decomposition.truncation import Truncation
+from tnattn.decomposition.truncation import Truncation, truncation_record
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
 from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.partial_tucker import PartialTuckerTensor
+
+__all__ = ["PartialTucker", "TruncatedPartialTucker"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,8 +85,7 @@ class PartialTucker(Truncation):
     def __post_init__(self) -> None:
         if self.modes is not None:
             object.__setattr__(self, "modes", tuple(self.modes))
-            if list(self.modes) != sorted({j for j in self.modes if 0 <= j < self.order}) or not self.modes:
-                raise ValueError(f"modes are {self.modes}; name some of 0 ... {self.order - 1}, ascending, each once")
+            require_modes(self.modes, self.order)
         super().__post_init__()
 
     @property
@@ -130,3 +130,9 @@ class PartialTucker(Truncation):
             mode_order=modes,
             **truncation_record([found[j] for j in compressed], norm(core, order=order), self.rtol),
         )
+
+
+def require_modes(modes: tuple[int, ...], order: int) -> None:
+    """Raise ValueError unless some modes are named, in ascending order."""
+    if list(modes) != sorted({j for j in modes if 0 <= j < order}) or not modes:
+        raise ValueError(f"modes are {modes}; name some of 0 ... {order - 1}, ascending, each once")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
 from tnattn.decomposition.scaling import energy as energy_of
-from tnattn.decomposition.subspace import Subspace, column_signs, leading_subspace, mode_subspace
-from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
-from tnattn.decomposition.truncation import TuckerTruncation
-from tnattn.decomposition.tucker.sequential import cheapest_order
+from tnattn.decomposition.subspace import Subspace, column_signs, energy_outside, leading_subspace, mode_subspace
+from tnattn.decomposition.tucker.sequential import cheapest_order, require_mode_order
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 from tnattn.linalg import transposed_product
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.base import Sketch
@@ -79,7 +79,7 @@ class RandomizedTruncation(TuckerTruncation):
     def _of_rank(self, a: Array, rank: int, *, rng: Rng) -> tuple[Subspace, Array]:
         basis = self.range_finder(rank).basis(Dense(a), rng=rng)
         captured = _captured(a, basis)
-        outside = _outside(a, basis, captured)
+        outside = energy_outside(a, basis, captured)
         kept = rank if self.recompress else captured.shape[-2]
         return _cut_down(basis, captured, outside, leading_subspace(captured, rank=kept))
 
@@ -91,7 +91,7 @@ class RandomizedTruncation(TuckerTruncation):
         while (rank + self.oversampling) * max(self.exact_below, 1.0) < min(a.shape[-2:]):
             basis = self.range_finder(rank).basis(Dense(a), rng=rng)
             captured = _captured(a, basis)
-            outside = _outside(a, basis, captured)
+            outside = energy_outside(a, basis, captured)
             if bool(xp.all(outside <= allowed / 2)):
                 return _cut_down(basis, captured, outside, leading_subspace(captured, energy=allowed - outside))
             rank *= 2
@@ -122,10 +122,7 @@ class RandomizedSTHOSVD(RandomizedTruncation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode_order is not None and sorted(self.mode_order) != list(range(self.order)):
-            raise ValueError(
-                f"mode_order is {self.mode_order}; it must name each of the modes 0 ... {self.order - 1} once"
-            )
+        require_mode_order(self.mode_order, self.order)
 
     def modes(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Return the order in which the modes of a tensor of the given sizes are processed."""
@@ -176,16 +173,6 @@ class RandomizedHOSVD(RandomizedTruncation):
 def _captured(a: Array, basis: Array) -> Array:
     """Return ``basis^T a`` (..., s, n)."""
     return array_namespace(a).matrix_transpose(transposed_product(a, basis))
-
-
-def _outside(a: Array, basis: Array, captured: Array) -> Array:
-    """Return the energy (...) outside a basis: a difference of energies, or where that cancels that of a difference."""
-    xp = array_namespace(a)
-    whole = energy_of(a, order=2)
-    outside = whole - energy_of(captured, order=2)
-    if bool(xp.all(outside >= 1e4 * eps(a) * whole)):
-        return outside
-    return energy_of(a - xp.matmul(basis, captured), order=2)
 
 
 def _cut_down(basis: Array, captured: Array, outside: Array, inner: Subspace) -> tuple[Subspace, Array]:

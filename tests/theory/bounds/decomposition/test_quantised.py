@@ -5,7 +5,8 @@ from theory.bounds.decomposition import quantised as about
 from theory.comparison.compare import compare
 from theory.statement.bound import HypothesisViolated
 from theory.statistics.verdict import Verdict
-from tnattn.decomposition.tensor_train.quantised import QuantisedTT, QuantisedTTMatrix
+from tnattn.decomposition.tensor_train.quantised import QuantisedTT
+from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedTTMatrix
 
 EXACT = QuantisedTTMatrix(rank=64, rtol=1e-10)
 i = np.arange(64)

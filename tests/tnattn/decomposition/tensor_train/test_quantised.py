@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
-from tnattn.decomposition.tensor_train.quantised import QuantisedTT, QuantisedTTMatrix, levels
+from tnattn.decomposition.tensor_train.binary_digits import levels
+from tnattn.decomposition.tensor_train.quantised import QuantisedTT
+from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedTTMatrix
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.testing.structures import check_structured
 

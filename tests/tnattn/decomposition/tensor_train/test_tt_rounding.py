@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
+from tnattn.decomposition.tensor_train.randomized_tt_rounding import RandomizedTTRounding
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.tensor_train.tt_rounding import RandomizedTTRounding, TTRounding
+from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.structured.tensor_train import TensorTrain
 

@@ -5,12 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tnattn.decomposition.tensor_train.tt_rounding import (
-    RandomizedTTRounding,
-    TTRounding,
-    orthogonalised_from_right,
-    right_grams,
-)
+from tnattn.decomposition.tensor_train.randomized_tt_rounding import RandomizedTTRounding, right_grams
+from tnattn.decomposition.tensor_train.tt_rounding import TTRounding, orthogonalised_from_right
 from tnattn.structured.tensor_train import TensorTrain
 
 EVERY = [
