@@ -1,4 +1,4 @@
-"""Tensors known by their entries, evaluated on demand."""
+"""Implicit tensors, known by their entries."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ class NearestKronecker(MatrixMethod):
     terms : int
         At most; no more are used than the rearranged matrix has rows or columns.
     rtol : float, optional
-        Fewer terms are used where they leave a relative error of at most this; where ``terms`` do not, a
-        ``ToleranceWarning`` says so.
+        Fewer terms are used where they leave a relative error of at most this; a
+        ``ToleranceWarning`` reports that ``terms`` do not suffice.
     rows, columns : int, optional
         Sizes of the left factors, divisors of those of the matrix; by default the ones nearest to the square root.
 

@@ -66,7 +66,7 @@ def unit(tensor: Array, *, order: int) -> tuple[Array, Array]:
 
 
 def exponents(tensor: Array, *, order: int) -> Array:
-    """Return the whole logarithms (...) to base 2 of the largest entries of a stack, 0 where all entries are."""
+    """Return the exponents (...) of the largest powers of two below the largest entries; 0 where all entries are 0."""
     return exponent_of(power_of_two_below(largest_entries(tensor, order=order)))
 
 

@@ -32,7 +32,7 @@ class CPALS(AlternatingLeastSquares):
     start : CPStart
         Rule of the initial guess. On a large tensor ``CoreStart`` saves nearly all sweeps.
     extrapolate : bool
-        Whether each sweep starts further along the step of the one before, where that captures no less.
+        Whether each sweep begins further along the step of the one before, where that captures no less.
     rtol : float, optional
         Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
@@ -40,7 +40,7 @@ class CPALS(AlternatingLeastSquares):
 
     Notes
     -----
-    Two products with the whole tensor a sweep, O(rank prod(n)) each, whatever the order: the modes are split in two
+    Two products with the tensor a sweep, O(rank prod(n)) each, whatever the order: the modes are split in two
     halves, and all of a half share one product (Phan, Tichavsky and Cichocki 2013, the two-level tree). Least squares
     through a pseudo-inverse of the Hadamard product of Gram matrices (Kolda and Bader 2009, Figure 3.3), which squares
     the condition number of the Khatri-Rao product. Errors come from the last of these problems, without another pass.

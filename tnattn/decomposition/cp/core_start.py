@@ -18,7 +18,7 @@ from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 @dataclass(frozen=True)
 class CoreStart(CPStart):
-    """Compress the tensor, fit its core by alternating least squares, and start from that fit.
+    """Compress the tensor, fit its core by alternating least squares, and take that fit.
 
     A fit of rank r lies in subspaces of at most r dimensions in every mode, which leading singular vectors come close
     to; the iteration in them costs next to nothing. A sweep or two on the whole tensor then take what lies outside.

@@ -29,15 +29,15 @@ PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it beg
 class CPLeverage(AlternatingLeastSquares):
     """Solve every least-squares problem of the alternating iteration on sampled rows only.
 
-    The rows of the Khatri-Rao product of the other factors are drawn by the products of the factors' leverage scores,
-    which bound its own; it is never formed. A draw takes one fibre of the tensor.
+    Rows of the Khatri-Rao product of the other factors are sampled by the products of the factors' leverage scores,
+    which bound its own; it is never formed. A sample takes one fibre of the tensor.
 
     Parameters
     ----------
     rank : int
         Number of terms; at most, if there is a tolerance on the error.
     samples : int
-        Rows drawn for each least-squares problem, with replacement.
+        Rows sampled for each least-squares problem, with replacement.
     deterministic : int
         Rows of the largest probability that are taken besides, for certain and with weight one.
     epochs : int
@@ -59,7 +59,7 @@ class CPLeverage(AlternatingLeastSquares):
     -----
     O(samples (r^2 + r n_j + n_j)) for mode j, whatever the size of the tensor, and one product with it in an epoch,
     O(rank prod(n)). Larsen and Kolda 2022, CP-ARLS-LEV. Deviations: the rows taken for certain are a fixed number, not
-    those above a threshold, and what is drawn of them again has weight zero, which leaves the Gram matrix unbiased;
+    those above a threshold, and samples that repeat them have weight zero, which leaves the Gram matrix unbiased;
     repeated rows are not merged; sampled problems are solved by their normal equations; errors are measured, not
     estimated from a sample, and the product that this takes is used for exact updates. Drawn rows are shared by no two
     modes; a stack shares its uniform numbers.

@@ -26,7 +26,7 @@ class Extrapolation:
         """Return extrapolated factors, the last of which carries the weights; None until two sweeps have been made."""
         xp = array_namespace(weights)
         self._points.append([*factors[:-1], factors[-1] * weights[..., None, :]])
-        if len(self._points) < 3:  # the first point is the start, whose scale means nothing
+        if len(self._points) < 3:  # the first point is the initial guess, whose scale means nothing
             return None
         _, old, new = self._points
         self._points = self._points[1:]

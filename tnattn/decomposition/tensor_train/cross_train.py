@@ -29,8 +29,8 @@ class CrossTrain(Accuracy, TensorTrain):
     evaluations : int
         Entries that were computed, over the whole stack, those of the checks included.
     residual : Array, (...)
-        Estimated relative error, on fibres that were drawn after the train was made: an unbiased look at it. An error
-        in few entries that no fibre meets stays unseen.
+        Estimated relative error, on fibres sampled after the train was made, which makes it unbiased. An error in few
+        entries that no fibre meets is not detected.
     interval : tuple of Array, (...) each
         Lowest and highest relative error that agree with these fibres; see ``SampledFibres.interval``.
     converged : Array, (...), bool

@@ -10,7 +10,7 @@ from tnattn.structured.sparse import gather_rows
 
 __all__: list[str] = []
 
-DOMINANCE = 1.1  # coefficients up to this size are not worth another exchange of rows
+DOMINANCE = 1.1  # larger coefficients are removed by an exchange of rows; a bound of 1 may take many more
 
 
 def interpolation(basis: Array) -> tuple[Array, Array]:

@@ -46,8 +46,8 @@ class QuantisedTTMatrix(MatrixMethod, RankOrTolerance):
     rank : int
         Of every bond at most, lowered where the sizes admit less.
     rtol : float, optional
-        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken. Where
-        the rank does not suffice, a ``ToleranceWarning`` says so.
+        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken. A
+        ``ToleranceWarning`` reports that the rank does not suffice.
 
     Notes
     -----

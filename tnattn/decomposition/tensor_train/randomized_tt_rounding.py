@@ -63,33 +63,16 @@ class RandomizedTTRounding(Parameters):
         assert wanted is not None
         sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.largest_ranks, strict=True)]
         sketches = self._sketches(train, sizes, generator)
-        grams = right_grams(train) if self.certify else [None] * len(sketches)
-        xp = array_namespace(*train.cores)
-        current, exponent = unit(train.cores[0], order=3)
-        done, missed = [], []
-        for sketch, gram, following in zip(sketches, grams, train.cores[1:], strict=True):
-            batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
-            matrix = xp.reshape(current, (*batch, left * n, right))
-            sample = xp.matmul(matrix, sketch)  # (..., left n, size)
-            basis = orthonormalise(sample[..., : min(left * n, sample.shape[-1])])
-            done.append(xp.reshape(basis, (*basis.shape[:-2], left, n, basis.shape[-1])))
-            rest = xp.matmul(xp.matrix_transpose(basis), matrix)
-            if gram is not None:
-                outside = matrix - xp.matmul(basis, rest)
-                lost = xp.sum(xp.matmul(outside, gram[0]) * outside, axis=(-2, -1))
-                missed.append((xp.sqrt(xp.maximum(lost, xp.zeros_like(lost))), exponent + gram[1]))
-            scaled, further = unit(following, order=3)
-            current, growth = unit(contract("...ab,...bnc->...anc", rest, scaled), order=3)
-            exponent = exponent + further + growth
-        rounded = TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
-        if not missed:
+        cores, exponent, residuals = _projected(train, sketches, right_grams(train) if self.certify else None)
+        xp = array_namespace(*cores)
+        rounded = TTRounding(ranks=self.ranks)(TensorTrain(cores))
+        if not residuals:
             unknown = xp.full_like(rounded.error_certificate, xp.nan)
             found = SketchedTensorTrain(rounded.cores, ranks=rounded.ranks, error_certificate=unknown)
             return restored(found, exponent)
-        parts = [times_power_of_two(lost, place - exponent, stack=True) for lost, place in missed]
         # bond by bond the sketch projects, as the rounding does: the squares add up to that of the norm of the train
-        size = norm(xp.stack([*parts, rounded.error_certificate, rounded.norm()], axis=-1), order=1)
-        error = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
+        size = norm(xp.stack([*residuals, rounded.error_certificate, rounded.norm()], axis=-1), order=1)
+        error = rounded.error_certificate + norm(xp.stack(residuals, axis=-1), order=1)
         accuracy = relative_accuracy(error, size, rounded.ranks, None)
         return restored(SketchedTensorTrain(rounded.cores, error_certificate=error, **accuracy), exponent)
 
@@ -112,6 +95,42 @@ class RandomizedTTRounding(Parameters):
             sketch = unit(sketch, order=2)[0]
             found.append(sketch)
         return found[::-1]
+
+
+def _projected(
+    train: TensorTrain, sketches: list[Array], grams: list[tuple[Array, Array]] | None
+) -> tuple[tuple[Array, ...], Array, list[Array]]:
+    """Return cores of the train projected on the ranges of sketches, bond by bond, up to powers of two.
+
+    Returns
+    -------
+    cores : tuple of Array
+        Orthonormal but for the last.
+    exponent : Array, (...)
+        Of the powers of two that restore the train.
+    residuals : list of Array, (...)
+        Frobenius norm of what each bond loses, in the unit of the cores; empty without ``grams``.
+    """
+    xp = array_namespace(*train.cores)
+    current, exponent = unit(train.cores[0], order=3)
+    done, residuals = [], []
+    for place, (sketch, following) in enumerate(zip(sketches, train.cores[1:], strict=True)):
+        batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
+        matrix = xp.reshape(current, (*batch, left * n, right))
+        sample = xp.matmul(matrix, sketch)  # (..., left n, size)
+        basis = orthonormalise(sample[..., : min(left * n, sample.shape[-1])])
+        done.append(xp.reshape(basis, (*basis.shape[:-2], left, n, basis.shape[-1])))
+        coefficients = xp.matmul(xp.matrix_transpose(basis), matrix)
+        if grams is not None:
+            gram, gram_exponent = grams[place]
+            outside = matrix - xp.matmul(basis, coefficients)
+            squared = xp.sum(xp.matmul(outside, gram) * outside, axis=(-2, -1))
+            residuals.append((xp.sqrt(xp.maximum(squared, xp.zeros_like(squared))), exponent + gram_exponent))
+        scaled, further = unit(following, order=3)
+        current, growth = unit(contract("...ab,...bnc->...anc", coefficients, scaled), order=3)
+        exponent = exponent + further + growth
+    in_unit = [times_power_of_two(residual, e - exponent, stack=True) for residual, e in residuals]
+    return (*done, current), exponent, in_unit
 
 
 def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:

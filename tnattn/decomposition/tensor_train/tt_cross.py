@@ -53,7 +53,7 @@ class TTCross(TrainTruncation):
         Ranks of the inner bonds.
     rtol : float, optional
         Relative error at which sweeps end, by the upper end of the interval from sampled fibres. A goal, not a
-        guarantee: a miss is a ``ToleranceWarning``, and ``CrossTrain.converged`` says of which tensors. Ranks at most
+        guarantee: a ``ToleranceWarning`` reports a miss, ``CrossTrain.converged`` for which tensors. Ranks at most
         double from one sweep to the next.
     sweeps : int, optional
         Passes from the left, at most; 2 for given ranks and 6 for a tolerance by default.
@@ -92,7 +92,7 @@ class TTCross(TrainTruncation):
         if self.sweeps is not None:
             require_integer("sweeps", self.sweeps, low=1, cure="one pass makes a train")
         require_integer("oversampling", self.oversampling, low=0, cure="0 looks at no more columns than the bonds have")
-        require_integer("samples", self.samples, low=1, cure="a train without a check says nothing about its error")
+        require_integer("samples", self.samples, low=1, cure="a train without a check has no error estimate")
         for name, value in (("enrichment", self.enrichment), ("rows_per_column", self.rows_per_column)):
             if not 1 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; a number of at least 1 is needed: 1 adds nothing")
@@ -152,7 +152,7 @@ class TTCross(TrainTruncation):
         )
 
     def _suffices(self, check: SampledFibres) -> bool:
-        """Whether another sweep is not worth its entries."""
+        """Return whether the train is near enough, so that another sweep would gain too little for its entries."""
         xp = array_namespace(check.residual)
         return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else FIT * self.rtol)))
 
@@ -160,8 +160,8 @@ class TTCross(TrainTruncation):
         """Return the rounding that may spend what a fit has left of a tolerance: their errors are nearly orthogonal."""
         xp, rtol = array_namespace(check.residual), self.rtol or 0.0
         spent = min(FIT, float(xp.max(check.interval()[1])) / rtol)
-        floor = longest * eps(check.residual)
-        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, floor))
+        least = longest * eps(check.residual)  # a smaller tolerance cannot be resolved
+        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, least))
 
     def _share(self, sweep: int) -> float:
         """Return what a step may discard of its columns: less from sweep to sweep, for the fit amplifies it."""

@@ -68,8 +68,8 @@ class TTRounding(Parameters):
         ranks = bounded_ranks(self.ranks, train)
         xp = array_namespace(*train.cores)
         cores, exponent = orthogonalised_from_right(train)
-        total = energy(cores[0], order=3)
-        allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * total
+        norm_squared = energy(cores[0], order=3)
+        allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * norm_squared
         done, steps = [], []
         for place in range(train.order - 1):
             core = cores[place]
@@ -80,8 +80,8 @@ class TTRounding(Parameters):
             tall = left * n > right
             basis, short = orthonormalise_with_factor(matrix) if tall else (None, matrix)
             step = leading_subspace(short, rank=rank, energy=allowed)
-            rest = xp.matmul(xp.matrix_transpose(step.basis), short)  # (..., rank, right)
-            cores[place + 1] = contract("...ab,...bnc->...anc", rest, cores[place + 1])
+            remainder = xp.matmul(xp.matrix_transpose(step.basis), short)  # (..., rank, right)
+            cores[place + 1] = contract("...ab,...bnc->...anc", remainder, cores[place + 1])
             kept = step.basis if basis is None else xp.matmul(basis, step.basis)  # (..., left n, rank)
             done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)

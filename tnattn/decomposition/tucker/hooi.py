@@ -67,7 +67,7 @@ class HOOI(TuckerTruncation):
 
     Notes
     -----
-    Two projections of the whole tensor a sweep, O(r prod(n)) each: the modes are split in two halves, and all of a
+    Two projections of the tensor a sweep, O(r prod(n)) each: the modes are split in two halves, and all of a
     half share the projection of the other. De Lathauwer, De Moor and Vandewalle 2000b: no sweep increases the error.
     """
 

@@ -27,8 +27,8 @@ class HOSVD(TuckerTruncation):
 
     Notes
     -----
-    O(sum_j n_j prod(n)): every mode pays for the whole tensor, where ``STHOSVD`` pays for what is left. De Lathauwer,
-    De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in ``STHOSVD``.
+    O(sum_j n_j prod(n)): every mode passes over the tensor, where ``STHOSVD`` passes over the core that is left. De
+    Lathauwer, De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in ``STHOSVD``.
     """
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:

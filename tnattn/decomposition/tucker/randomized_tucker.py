@@ -36,7 +36,7 @@ class RandomizedTruncation(TuckerTruncation):
         Distribution of the test matrices.
     recompress : bool
         Whether the basis found is cut to the rank, by the singular vectors of what it captures. Without, every mode
-        keeps rank plus oversampling, of which the published theorems speak; a tolerance always cuts.
+        keeps rank plus oversampling, as in the published theorems; a tolerance always cuts.
     exact_below : float
         An unfolding whose shorter side is at most this many times rank plus oversampling is truncated without a
         sketch, which would cost more than its Gram matrix. 0 sketches all.
@@ -79,21 +79,22 @@ class RandomizedTruncation(TuckerTruncation):
     def _of_rank(self, a: Array, rank: int, *, rng: Rng) -> tuple[Subspace, Array]:
         basis = self.range_finder(rank).basis(Dense(a), rng=rng)
         captured = _captured(a, basis)
-        outside = energy_outside(a, basis, captured)
+        residual_squared = energy_outside(a, basis, captured)
         kept = rank if self.recompress else captured.shape[-2]
-        return _cut_down(basis, captured, outside, leading_subspace(captured, rank=kept))
+        return _cut_down(basis, captured, residual_squared, leading_subspace(captured, rank=kept))
 
     def _within(self, a: Array, allowed: Array, *, rng: Rng) -> tuple[Subspace, Array] | None:
-        """Double the sketch until it leaves out half of what may be discarded; None if a sketch is not worth while."""
+        """Double the sketch until it leaves out half of what may be discarded; None if a sketch costs too much."""
         xp, rank = array_namespace(a), FIRST_RANK
         if not bool(xp.all(allowed >= 64 * max(a.shape[-2:]) * eps(a) * energy_of(a, order=2))):
             return None  # the tolerance is close to the rounding of the energies, by which it is judged
         while (rank + self.oversampling) * max(self.exact_below, 1.0) < min(a.shape[-2:]):
             basis = self.range_finder(rank).basis(Dense(a), rng=rng)
             captured = _captured(a, basis)
-            outside = energy_outside(a, basis, captured)
-            if bool(xp.all(outside <= allowed / 2)):
-                return _cut_down(basis, captured, outside, leading_subspace(captured, energy=allowed - outside))
+            residual_squared = energy_outside(a, basis, captured)
+            if bool(xp.all(residual_squared <= allowed / 2)):
+                inner = leading_subspace(captured, energy=allowed - residual_squared)
+                return _cut_down(basis, captured, residual_squared, inner)
             rank *= 2
         return None
 
@@ -143,7 +144,7 @@ class RandomizedSTHOSVD(RandomizedTruncation):
 
 @dataclass(frozen=True)
 class RandomizedHOSVD(RandomizedTruncation):
-    """Project every mode on a basis that a range finder gives for the unfolding of the whole tensor.
+    """Project every mode on a basis that a range finder gives for its unfolding of the tensor.
 
     Parameters
     ----------
@@ -175,10 +176,10 @@ def _captured(a: Array, basis: Array) -> Array:
     return array_namespace(a).matrix_transpose(transposed_product(a, basis))
 
 
-def _cut_down(basis: Array, captured: Array, outside: Array, inner: Subspace) -> tuple[Subspace, Array]:
-    """Keep of a basis what an inner subspace says; return it with the projection onto it."""
+def _cut_down(basis: Array, captured: Array, residual_squared: Array, inner: Subspace) -> tuple[Subspace, Array]:
+    """Restrict a basis to an inner subspace of its coefficients; return it with the projection onto it."""
     xp = array_namespace(basis)
     cut = xp.matmul(basis, inner.basis)
     signs = column_signs(cut)
     projected = xp.matmul(xp.matrix_transpose(inner.basis * signs), captured)
-    return Subspace(cut * signs, outside + inner.discarded, inner.ranks), projected
+    return Subspace(cut * signs, residual_squared + inner.discarded, inner.ranks), projected
