@@ -152,7 +152,7 @@ class LeadingTerms:
         return array_namespace(x).astype(self.chosen, x.dtype)
 
 
-def leading_terms(errors: Array, rtol: float, *, like: Array) -> LeadingTerms:
+def leading_terms(errors: Array, rtol: float, *, like: Array, most: int | None = None) -> LeadingTerms:
     """Return the fewest leading terms whose relative error is within a tolerance, or all there are.
 
     Parameters
@@ -163,8 +163,11 @@ def leading_terms(errors: Array, rtol: float, *, like: Array) -> LeadingTerms:
         At least ``64 eps``.
     like : Array
         Of the dtype that residuals are to have.
+    most : int, optional
+        Largest rank admitted, where that is fewer than r.
     """
     xp = array_namespace(errors)
+    errors = errors if most is None else errors[..., : min(most + 1, errors.shape[-1])]
     steps = xp.arange(errors.shape[-1], dtype=xp.int64, device=device(errors))
     ranks = xp.min(xp.where(errors <= rtol, steps, xp.full_like(steps, errors.shape[-1] - 1)), axis=-1)
     residual = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]

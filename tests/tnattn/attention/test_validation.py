@@ -135,3 +135,9 @@ def test_one_other_dtype_is_refused(other):
     with pytest.raises(TypeError, match="^q, k and v have dtypes"):
         require_same_kind(**arrays)
     require_same_kind(**dict.fromkeys("qkv", X))
+
+
+def test_another_library_is_refused_before_its_dtype():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="(?i)namespace|librar"):
+        require_same_kind(q=X, k=strict.ones(3), v=X)

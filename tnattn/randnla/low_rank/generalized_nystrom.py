@@ -121,5 +121,5 @@ class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
         if self.rtol is None:
             return GeneralizedNystromResult(u, s, vt, min(self.rank, size))
         errors = truncation_errors(a, u * s[..., None, :], vt, rtol=self.rtol)
-        terms = leading_terms(errors[..., : self.rank + 1], self.rtol, like=s)
+        terms = leading_terms(errors, self.rtol, like=s, most=self.rank)
         return GeneralizedNystromResult(u, s, vt, terms.size, **terms.accuracy(self.rtol, f"rank {self.rank}"))

@@ -98,8 +98,8 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
             last = steps == 0 or space.size == min(a.shape[-2:])
             if last or bool(xp.all(residual_squared <= rtol**2 / 2)):
                 full = space.truncated(space.size)
-                errors = projection_errors(full.s, residual_squared)[..., : self.rank + 1]
-                terms = leading_terms(errors, rtol, like=full.s)
+                errors = projection_errors(full.s, residual_squared)
+                terms = leading_terms(errors, rtol, like=full.s, most=self.rank)
                 if last or bool(xp.all(terms.converged)):
                     return trimmed(full.u, full.s, full.vt, terms, terms.accuracy(rtol, f"rank {self.rank}"))
             space.extend()

@@ -103,7 +103,7 @@ class RandomizedEigh(MatrixMethod, RankOrTolerance):
         projection = basis.extended(a, rng=rng)
         xp = array_namespace(projection.q)
         vectors, values = _by_magnitude(require_symmetric_within(projection.q, xp.matrix_transpose(projection.b)))
-        terms = leading_terms(_errors(values, projection)[..., : self.rank + 1], rtol, like=values)
+        terms = leading_terms(_errors(values, projection), rtol, like=values, most=self.rank)
         accuracy = terms.accuracy(rtol, f"rank {self.rank}")
         u = terms.columns(projection.q @ vectors[..., : terms.size])
         return RandomizedEighResult(u, terms.values(values), **accuracy)

@@ -104,8 +104,7 @@ class RandomizedSVD(MatrixMethod, RankOrTolerance):
                 projection = basis.extended(a, rng=rng)
                 v, s, wt = small_svd(projection.b.mT)
                 residual = array_namespace(s).astype(projection.residual, accumulator_dtype(s), copy=False)
-                errors = projection_errors(s, residual**2)[..., : self.rank + 1]
-                terms = leading_terms(errors, basis.rtol, like=s)
+                terms = leading_terms(projection_errors(s, residual**2), basis.rtol, like=s, most=self.rank)
                 return trimmed(projection.q @ wt.mT, s, v.mT, terms, terms.accuracy(basis.rtol, f"rank {self.rank}"))
             case _ as never:
                 assert_never(never)
