@@ -32,8 +32,8 @@ class KhatriRaoSampling(Parameters):
     -----
     O(n r^2 + samples log n) for factors of n rows; the deterministic rows take deterministic^N comparisons. The
     products bound the leverage scores of the Khatri-Rao product (Cheng, Peng, Liu and Perros 2016), to which they add
-    up within a factor ``r^(N-1)`` for N factors of full column rank. Larsen and Kolda 2022. Deviation: samples that repeat
-    a deterministic row have weight zero, where they sample anew.
+    up within a factor ``r^(N-1)`` for N factors of full column rank. Larsen and Kolda 2022. Deviation: samples that
+    repeat a deterministic row have weight zero, where they sample anew.
     """
 
     samples: int = 64

@@ -28,7 +28,8 @@ class HOSVD(TuckerTruncation):
     Notes
     -----
     O(sum_j n_j prod(n)): every mode passes over the tensor, where ``STHOSVD`` passes over the core that is left. De
-    Lathauwer, De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in ``STHOSVD``.
+    Lathauwer, De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in
+    ``STHOSVD``.
     """
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
