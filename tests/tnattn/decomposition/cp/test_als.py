@@ -158,7 +158,7 @@ def test_a_zero_tensor_is_exact():
 
 
 def test_a_random_start_needs_a_generator():
-    with pytest.raises(TypeError, match="CPALS with a Gaussian start is randomized"):
+    with pytest.raises(TypeError, match="CPALS with a Gaussian initial guess is randomized"):
         CPALS(rank=2, start=GaussianStart())(noise())
 
 
