@@ -43,6 +43,7 @@ CHAPTERS = {
         ("columns",),
         ("semidefinite", "solvers"),
     ),
+    "tnattn.decomposition": (("tucker",), ("cp", "tensor_train")),
 }
 FAMILIES = sorted(
     path.name for path in (ROOT / "tnattn/attention").iterdir() if path.is_dir() and path.name not in ("__pycache__",)
@@ -185,6 +186,9 @@ def test_every_folder_of_a_package_has_its_place_among_the_chapters(package):
         ("tnattn.randnla.scores.leverage", "from tnattn.randnla.columns.cur import CUR", "imports columns"),
         ("tnattn.randnla.scores.leverage", "from tnattn.randnla.estimates import XTrace", "imports estimates"),
         ("tnattn.randnla.base", "from tnattn.randnla.sketches.base import Sketch", "tnattn.randnla imports sketches"),
+        ("tnattn.decomposition.tucker.hooi", "from tnattn.decomposition.cp.als import CPALS", "imports cp"),
+        ("tnattn.decomposition.cp.als", "from tnattn.decomposition.tensor_train import TTSVD", "imports tensor_train"),
+        ("tnattn.decomposition.base", "from tnattn.decomposition.tucker import HOSVD", "decomposition imports tucker"),
         ("tnattn.attention.sparse.top_k", "from theory.statement.bound import bound", "imports theory"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.low_rank.linformer import Linformer", "the family"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.wrappers.causal import Causal", "the family"),
@@ -205,6 +209,7 @@ def test_a_planted_violation_is_found(module, source, complaint):
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.low_rank import RandomizedSVD"),
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.columns.deim import QDEIMColumns"),
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.base import MatrixMethod"),
+        ("tnattn.decomposition.cp.core_start", "from tnattn.decomposition.tucker import STHOSVD"),
         ("tnattn.attention.wrappers.causal", "from tnattn.attention.sampling.value_sampling import ValueSampling"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.sparse.support import kept_keys"),
         ("tnattn.attention.cost", "if TYPE_CHECKING:\n    from tnattn.testing import x"),

@@ -42,6 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/randnla/low_rank/range_finder.py": (),
     "tnattn/decomposition/scaling.py": (),
     "tnattn/decomposition/truncation.py": (),
+    "tnattn/decomposition/tucker/tucker_truncation.py": ("tests/tnattn/decomposition/test_truncation.py",),
     "tnattn/decomposition/tensor_train/train_truncation.py": ("tests/tnattn/decomposition/test_truncation.py",),
     "tnattn/decomposition/tucker/hosvd.py": TRUNCATIONS,
     "tnattn/decomposition/tucker/st_hosvd.py": TRUNCATIONS,

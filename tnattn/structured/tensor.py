@@ -28,7 +28,7 @@ class StructuredTensor(Parameters, abc.ABC):
     being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
 
-    degrees: ClassVar[Mapping[str, float]] = {}  # powers of the tensor that fields scale with; of tuples the last entry
+    degrees: ClassVar[Mapping[str, float]] = {}  # fields proportional to a power of the tensor; of tuples the last
 
     @property
     @abc.abstractmethod

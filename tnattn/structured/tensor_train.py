@@ -59,7 +59,7 @@ class TensorTrain(StructuredTensor):
         return len(self.cores)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the inner bonds, one fewer than modes: the largest in the stack."""
         return tuple(int(core.shape[-1]) for core in self.cores[:-1])
 

@@ -8,11 +8,11 @@ from tnattn.attention.summary import KeySet
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue, tokens_first
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.attention.wrappers.causal import Causal as CausalWrapper
-from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.tensor_train.quantised import QuantisedTT
 from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.partial_tucker import PartialTucker
 from tnattn.decomposition.tucker.shared_factors import SharedFactors
