@@ -8,7 +8,16 @@ from tnattn.arrays import DeviceDraws
 from tnattn.attention.approximation import Approximation, stack_queries
 from tnattn.attention.attend import attend
 from tnattn.attention.cost import Cost, exact_cost
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask, Padding, SlidingWindow, UnsupportedMask
+from tnattn.attention.masks import (
+    BiasMask,
+    CausalMask,
+    ExplicitMask,
+    FullMask,
+    Mask,
+    PaddingMask,
+    SlidingWindowMask,
+    UnsupportedMask,
+)
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod, budget, performance
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
@@ -32,26 +41,26 @@ __all__ = [
     "Approximation",
     "AttentionMethod",
     "AttentionProblem",
-    "Bias",
+    "BiasMask",
     "BlockDiagonal",
-    "Causal",
+    "CausalMask",
     "Columns",
     "Cost",
     "Dense",
     "DeviceDraws",
     "Diagonal",
-    "Explicit",
-    "Full",
+    "ExplicitMask",
+    "FullMask",
     "JointMethod",
     "KeyMethod",
     "KeySet",
     "LowRank",
     "Mask",
-    "Padding",
+    "PaddingMask",
     "Product",
     "Rows",
     "Selection",
-    "SlidingWindow",
+    "SlidingWindowMask",
     "Sparse",
     "StructuredMatrix",
     "Sum",

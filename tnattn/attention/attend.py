@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tnattn.arrays import Array, Rng, is_array, is_floating
-from tnattn.attention.masks import Bias, Explicit, Full, Mask
+from tnattn.attention.masks import BiasMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
@@ -71,9 +71,9 @@ def attend(
 
 def _rule(mask: Mask | Array | None) -> Mask:
     if mask is None:
-        return Full()
+        return FullMask()
     if isinstance(mask, Mask):
         return mask
     if not is_array(mask):
         raise TypeError(f"mask must be a rule of tnattn.attention.masks or an array; got {type(mask).__name__}")
-    return Bias(mask) if is_floating(mask) else Explicit(mask)
+    return BiasMask(mask) if is_floating(mask) else ExplicitMask(mask)

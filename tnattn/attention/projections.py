@@ -6,7 +6,7 @@ import abc
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, array_namespace, plain_array, require_floating, widened
-from tnattn.attention.masks import Full, Mask
+from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
 from tnattn.cached import cached_property
@@ -80,7 +80,7 @@ class LayerProblem(Parameters):
 
     hidden: Array
     projections: Projections
-    mask: Mask = field(default_factory=Full)
+    mask: Mask = field(default_factory=FullMask)
     scale: float | None = None
 
     def __post_init__(self) -> None:

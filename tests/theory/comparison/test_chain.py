@@ -12,7 +12,7 @@ from theory.statement.bound import Bound, Source, Values, bound
 from theory.statement.guarantee import Deterministic, InExpectation, WithProbability
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.kernel.linear_attention import LinearAttention
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Independent
@@ -27,7 +27,7 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 PROBLEM = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5)
-CAUSAL = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5, mask=Causal())
+CAUSAL = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5, mask=CausalMask())
 
 METHODS = [
     (Truncated(TruncatedSVD(4), renormalise=False), PROBLEM),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn import Bias, Causal, Explicit, Padding, attend
+from tnattn import BiasMask, CausalMask, ExplicitMask, PaddingMask, attend
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 
@@ -25,13 +25,13 @@ def test_a_single_head_needs_no_head_axis():
 
 def test_a_boolean_array_is_a_rule_of_admissible_keys(arrays):
     allowed = np.tril(np.ones((9, 9), dtype=bool))
-    np.testing.assert_allclose(attend(*arrays, mask=allowed), attend(*arrays, mask=Causal()))
-    np.testing.assert_allclose(attend(*arrays, mask=Explicit(allowed)), attend(*arrays, mask=Causal()))
+    np.testing.assert_allclose(attend(*arrays, mask=allowed), attend(*arrays, mask=CausalMask()))
+    np.testing.assert_allclose(attend(*arrays, mask=ExplicitMask(allowed)), attend(*arrays, mask=CausalMask()))
 
 
 def test_a_floating_array_is_added_to_the_scores(arrays):
     bias = np.random.default_rng(2).standard_normal((4, 9, 9))
-    np.testing.assert_allclose(attend(*arrays, mask=bias), attend(*arrays, mask=Bias(bias)))
+    np.testing.assert_allclose(attend(*arrays, mask=bias), attend(*arrays, mask=BiasMask(bias)))
     assert np.abs(attend(*arrays, mask=bias) - attend(*arrays)).max() > 1e-3
 
 
@@ -71,7 +71,7 @@ def test_the_output_is_the_callers(xp, arrays, single):
 
 def test_padded_keys_serve_more_queries_than_keys(arrays):
     q, k, v = arrays
-    found = attend(q, k[:, :5], v[:, :5], mask=Padding(3))
+    found = attend(q, k[:, :5], v[:, :5], mask=PaddingMask(3))
     np.testing.assert_allclose(found, attend(q, k[:, :3], v[:, :3]), atol=1e-15)
 
 

@@ -17,7 +17,7 @@ from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import FullMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
@@ -167,7 +167,7 @@ def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
     """
     _require_best(method)
     require(problem.softcap is None, "scores are inner products")
-    require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
+    require(all(isinstance(part, FullMask) for part in problem.mask.conjuncts), "every query sees every key")
     d, p = problem.width, 0
     while math.comb(d + p + 1, p + 1) <= method.method.budget:
         p += 1

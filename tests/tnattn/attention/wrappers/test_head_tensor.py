@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.wrappers.head_tensor import Grouped, HeadTensor
@@ -24,12 +24,12 @@ def problem(seed=0, *, n_q=8, n_k=10, heads=4, groups=2, batch=(), dtype="float6
 
 MASKS = [
     None,
-    Causal(),
-    SlidingWindow(4, 1),
-    Padding(7),
-    Explicit(np.random.default_rng(5).random((4, 8, 10)) > 0.3),
-    Bias(np.random.default_rng(6).standard_normal((8, 10))),
-    Causal() & Padding(9),
+    CausalMask(),
+    SlidingWindowMask(4, 1),
+    PaddingMask(7),
+    ExplicitMask(np.random.default_rng(5).random((4, 8, 10)) > 0.3),
+    BiasMask(np.random.default_rng(6).standard_normal((8, 10))),
+    CausalMask() & PaddingMask(9),
 ]
 
 
@@ -160,7 +160,7 @@ def test_a_single_key_or_row_works(n_q, n_k):
 
 def test_later_rows_reach_earlier_ones():
     """The waiver of P2 is needed."""
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     changed = np.array(target.q)
     changed[:, -1] += 3.0
     outputs = [HeadTensor(rank=3)(x).output[:, :-1] for x in (target, dataclasses.replace(target, q=changed))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.truncated import Truncated
 from tnattn.randnla.low_rank.qb import QB
@@ -25,12 +25,12 @@ def svd(rank, power_iterations=1):
 
 
 MASKS = [
-    Causal(),
-    SlidingWindow(4, 1),
-    Padding(9),
-    Explicit(np.random.default_rng(5).random((4, 12, 14)) > 0.3),
-    Bias(np.random.default_rng(6).standard_normal((12, 14))),
-    Causal() & Padding(11),
+    CausalMask(),
+    SlidingWindowMask(4, 1),
+    PaddingMask(9),
+    ExplicitMask(np.random.default_rng(5).random((4, 12, 14)) > 0.3),
+    BiasMask(np.random.default_rng(6).standard_normal((12, 14))),
+    CausalMask() & PaddingMask(11),
 ]
 
 
@@ -98,7 +98,7 @@ def test_halves_merge_with_their_true_mass():
 def test_rows_without_keys_are_zero():
     allowed = np.ones((12, 14), dtype=bool)
     allowed[3] = False
-    target = problem(mask=Explicit(allowed))
+    target = problem(mask=ExplicitMask(allowed))
     piece = svd(4)(target, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(piece.output[:, 3], 0)
     assert np.isfinite(piece.output).all()
@@ -134,7 +134,7 @@ def test_the_budget_is_the_rank_of_the_inner_method(inner):
 
 def test_later_rows_reach_earlier_ones():
     """The waiver of P2 is needed."""
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     changed = np.array(target.q)
     changed[:, -1] += 3.0
     outputs = [
