@@ -21,12 +21,12 @@ from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
-def _best(rank: int) -> Truncated:
-    return Truncated(TruncatedSVD(rank), renormalise=False)
+def _best(rank: int) -> LowRankWeights:
+    return LowRankWeights(TruncatedSVD(rank), renormalise=False)
 
 
 def test_the_floor_of_the_worked_example() -> None:
@@ -91,7 +91,7 @@ def test_weights_of_full_rank_have_no_floor(b: Bound) -> None:
 @pytest.mark.parametrize("b", [high_temperature_rank, softmax_poly_rank], ids=lambda b: b.name)
 def test_renormalised_weights_are_outside_the_hypotheses(b: Bound) -> None:
     with pytest.raises(HypothesisViolated, match="not renormalised"):
-        b(Truncated(TruncatedSVD(3)), random_problem(np.random.default_rng(0)))
+        b(LowRankWeights(TruncatedSVD(3)), random_problem(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("b", [high_temperature_rank, softmax_poly_rank], ids=lambda b: b.name)

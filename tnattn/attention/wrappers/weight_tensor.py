@@ -19,7 +19,7 @@ from tnattn.structured import Selection, StructuredMatrix
 
 
 @dataclass(frozen=True)
-class HeadTensor(JointMethod):
+class WeightTensor(JointMethod):
     """Decompose the tensor (head, query, key) of the exact weights, and use its slices as weights.
 
     An oracle that forms all weights: O(H n_q n_k) memory. It shows what heads have in common. A decomposition that

@@ -23,7 +23,7 @@ def _with_power_iteration() -> MatrixMethod:
 
 
 @dataclass(frozen=True)
-class Truncated(JointMethod):
+class LowRankWeights(JointMethod):
     """Approximate the exact weights of every head by a matrix method, and use the result as weights.
 
     An oracle: it reads all weights, in blocks, through products with the implicit operator.
