@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tnattn import BiasMask, CausalMask, ExplicitMask, PaddingMask, attend
+from tnattn import BiasMask, CausalMask, ExplicitMask, PaddingMask
 from tnattn.arrays import to_host
+from tnattn.attention.attend import attend
 from tnattn.attention.problem import AttentionProblem
 
 
