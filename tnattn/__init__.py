@@ -24,7 +24,6 @@ from tnattn.namespace import HOME, listed, resolved
 if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them against those that are found
     from tnattn.arrays import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
-    from tnattn.attention.approximation import stack_queries as stack_queries
     from tnattn.attention.attend import attend as attend
     from tnattn.attention.baseline.exact import Exact as Exact
     from tnattn.attention.baseline.mean_value import MeanValue as MeanValue
@@ -66,6 +65,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.attention.sampling.value_sampling import ValueSampling as ValueSampling
     from tnattn.attention.sparse.sliding_window import SlidingWindow as SlidingWindow
     from tnattn.attention.sparse.top_k import TopK as TopK
+    from tnattn.attention.stack_queries import stack_queries as stack_queries
     from tnattn.attention.summary import KeySet as KeySet
     from tnattn.attention.summary import Summary as Summary
     from tnattn.attention.tensor.factored_key_value import FactoredKeyValue as FactoredKeyValue

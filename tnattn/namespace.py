@@ -16,7 +16,7 @@ from typing import Any
 
 HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.arrays": ("DeviceDraws",),
-    "tnattn.attention.approximation": ("Approximation", "stack_queries"),
+    "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),
     "tnattn.attention.baseline.mean_value": ("MeanValue",),
@@ -44,6 +44,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.sampling.value_sampling": ("ValueSampling",),
     "tnattn.attention.sparse.sliding_window": ("SlidingWindow",),
     "tnattn.attention.sparse.top_k": ("TopK",),
+    "tnattn.attention.stack_queries": ("stack_queries",),
     "tnattn.attention.summary": ("KeySet", "Summary"),
     "tnattn.attention.tensor.factored_key_value": ("FactoredKeyValue",),
     "tnattn.attention.wrappers.causal": ("Causal",),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from tnattn.arrays import Array, array_namespace, dtype_name
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 Coverage = Literal["all", "some", "none"]
@@ -16,7 +17,7 @@ class UnsupportedMask(ValueError):
     """A method was given a mask that it does not honour."""
 
 
-class Mask(Parameters, abc.ABC):
+class Mask(Parameters, Displayed, abc.ABC):
     """A rule that adds 0, a finite bias or minus infinity to every score.
 
     ``aligned`` says that the rule uses positions of queries, which have a meaning only for n_q <= n_k.
@@ -91,7 +92,7 @@ class Mask(Parameters, abc.ABC):
         return parts[0] if len(parts) == 1 else ConjunctionMask(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FullMask(Mask):
     """Every query sees every key."""
 
@@ -104,7 +105,7 @@ class FullMask(Mask):
         return "all"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConjunctionMask(Mask):
     """Several rules at once; made by ``&``."""
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CausalMask(Mask):
     """A query sees the keys up to its own position."""
 
@@ -51,7 +51,7 @@ class CausalMask(Mask):
         return "none" if columns.start > rows.stop - 1 + shift else "some"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SlidingWindowMask(Mask):
     """A query at position t sees the keys from t - left to t + right.
 
@@ -81,7 +81,7 @@ class SlidingWindowMask(Mask):
         return "all" if columns.start >= last - self.left and columns.stop - 1 <= first + self.right else "some"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PaddingMask(Mask):
     """Keys from ``lengths`` on are padding that no query sees.
 
@@ -150,7 +150,7 @@ class PaddingMask(Mask):
             raise ValueError(f"lengths must lie between 0 and the number of keys, {n_k}; got {lengths}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExplicitMask(Mask):
     """The keys that a boolean array admits.
 
@@ -179,7 +179,7 @@ class ExplicitMask(Mask):
         require_broadcastable("allowed", self.allowed, batch, heads, n_q, n_k)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BiasMask(Mask):
     """An array is added to the scores; minus infinity forbids a key.
 

@@ -87,7 +87,7 @@ class AttentionMethod(Parameters, abc.ABC):
         only_causal = all(isinstance(part, (FullMask, CausalMask)) for part in mask.conjuncts)
         # what the wrapper accepts: it hands later queries to no method that reads queries
         if only_causal and isinstance(self, KeyMethod) and not self.probes:
-            return f"wrap it in Causal(...) of tnattn.attention.wrappers.causal, or {others}"
+            return f"wrap it in Causal(...), from tnattn import Causal, or {others}"
         return others
 
     def honours(self, mask: Mask) -> bool:

@@ -15,11 +15,12 @@ from tnattn.attention.validation import (
     require_same_kind,
 )
 from tnattn.cached import cached_property
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 
-@dataclass(frozen=True, eq=False)
-class AttentionProblem(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionProblem(Parameters, Displayed):
     """softmax(scale Q K^T + mask) V for a stack of heads.
 
     Parameters
@@ -77,7 +78,8 @@ class AttentionProblem(Parameters):
             object.__setattr__(self, name, plain_floating(getattr(self, name), name))
         if not isinstance(self.mask, Mask):
             raise TypeError(
-                f"mask must be a rule of tnattn.attention.masks, such as CausalMask(); got {type(self.mask).__name__}"
+                f"mask must be a rule such as CausalMask(); got {type(self.mask).__name__}; "
+                "from tnattn import CausalMask"
             )
         require_same_kind(q=self.q, k=self.k, v=self.v)
         require_query_shape(self.q, self.k)
@@ -294,7 +296,3 @@ class AttentionProblem(Parameters):
             scale=self.score_scale,
             check_finite=False,
         )
-
-    def __repr__(self) -> str:
-        q, k, v = (tuple(x.shape) for x in (self.q, self.k, self.v))
-        return f"AttentionProblem(q={q}, k={k}, v={v}, {self.q.dtype}, mask={type(self.mask).__name__})"

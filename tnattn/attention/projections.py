@@ -10,11 +10,12 @@ from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
 from tnattn.cached import cached_property
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 
-@dataclass(frozen=True, eq=False)
-class Projections:
+@dataclass(frozen=True, eq=False, repr=False)
+class Projections(Displayed):
     """Weights of a layer, head by head; rows of the hidden states are tokens.
 
     Parameters
@@ -64,8 +65,8 @@ class Projections:
         return int(self.w_k.shape[0])
 
 
-@dataclass(frozen=True, eq=False)
-class LayerProblem(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerProblem(Parameters, Displayed):
     """A layer applied to hidden states.
 
     Parameters

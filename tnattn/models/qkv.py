@@ -13,6 +13,7 @@ from tnattn.arrays import Array, from_host
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import largest_norm
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 __all__ = ["QKV", "Floats"]
@@ -20,8 +21,8 @@ __all__ = ["QKV", "Floats"]
 Floats = npt.NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class QKV(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class QKV(Parameters, Displayed):
     """Queries, keys and values of a stack of heads on the host, with what is known of where they come from.
 
     Attributes

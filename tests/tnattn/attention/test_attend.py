@@ -30,6 +30,31 @@ def test_a_boolean_array_is_a_rule_of_admissible_keys(arrays):
     np.testing.assert_allclose(attend(*arrays, mask=ExplicitMask(allowed)), attend(*arrays, mask=CausalMask()))
 
 
+def test_is_causal_is_the_causal_mask(arrays):
+    np.testing.assert_array_equal(attend(*arrays, is_causal=True), attend(*arrays, mask=CausalMask()))
+    assert np.abs(attend(*arrays, is_causal=True) - attend(*arrays)).max() > 1e-3
+    np.testing.assert_array_equal(attend(*arrays, is_causal=False, mask=CausalMask()), attend(*arrays, is_causal=True))
+
+
+@pytest.mark.parametrize("mask", [CausalMask(), PaddingMask(3), np.ones((9, 9), bool), np.zeros((9, 9))], ids=str)
+def test_is_causal_beside_a_mask_is_refused(arrays, mask):
+    with pytest.raises(ValueError, match="is_causal=True and mask are both given"):
+        attend(*arrays, mask=mask, is_causal=True)
+
+
+def test_is_causal_needs_as_many_queries_as_keys(arrays):
+    q, k, v = arrays
+    with pytest.raises(ValueError, match=r"with 2 queries and 9 keys .* from tnattn import CausalMask"):
+        attend(q[:, :2], k, v, is_causal=True)
+
+
+def test_is_causal_agrees_with_pytorch(arrays):
+    torch = pytest.importorskip("torch")
+    q, k, v = (torch.as_tensor(x) for x in (arrays[0][:2], *arrays[1:]))
+    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    np.testing.assert_allclose(attend(q, k, v, is_causal=True), theirs, atol=1e-14)
+
+
 def test_a_floating_array_is_added_to_the_scores(arrays):
     bias = np.random.default_rng(2).standard_normal((4, 9, 9))
     np.testing.assert_allclose(attend(*arrays, mask=bias), attend(*arrays, mask=BiasMask(bias)))

@@ -122,5 +122,6 @@ def test_the_default_scale_of_a_rectangle_is_that_of_the_problem():
 
 
 def test_a_problem_is_shown_by_shapes_dtype_and_mask():
-    shown = "AttentionProblem(q=(2, 6, 3, 4), k=(2, 2, 5, 4), v=(2, 2, 5, 7), float64, mask=CausalMask)"
+    q, k, v = ("float64 (2, 6, 3, 4)", "float64 (2, 2, 5, 4)", "float64 (2, 2, 5, 7)")
+    shown = f"AttentionProblem(q={q}, k={k}, v={v}, mask=CausalMask())"
     assert repr(AttentionProblem(*arrays(), mask=CausalMask())) == shown

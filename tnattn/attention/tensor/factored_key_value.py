@@ -99,7 +99,7 @@ class FactoredKeyValue(KeyMethod):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactoredCache(Summary):
     """Compressed keys and values.
 
