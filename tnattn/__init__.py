@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.attention.conversion.joint_truncation import JointTruncation as JointTruncation
     from tnattn.attention.conversion.pooled_key_value import PooledKeyValue as PooledKeyValue
     from tnattn.attention.cost import Cost as Cost
+    from tnattn.attention.cost import columns_cost as columns_cost
     from tnattn.attention.cost import exact_cost as exact_cost
     from tnattn.attention.kernel.linear_attention import LinearAttention as LinearAttention
     from tnattn.attention.low_rank.kernel_cur import KernelCUR as KernelCUR

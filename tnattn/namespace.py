@@ -25,7 +25,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.conversion.grouped_queries": ("GroupedQueries",),
     "tnattn.attention.conversion.joint_truncation": ("JointTruncation",),
     "tnattn.attention.conversion.pooled_key_value": ("PooledKeyValue",),
-    "tnattn.attention.cost": ("Cost", "exact_cost"),
+    "tnattn.attention.cost": ("Cost", "columns_cost", "exact_cost"),
     "tnattn.attention.kernel.linear_attention": ("LinearAttention",),
     "tnattn.attention.low_rank.kernel_cur": ("KernelCUR",),
     "tnattn.attention.low_rank.lifted_nystrom": ("LiftedNystrom",),

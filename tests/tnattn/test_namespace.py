@@ -61,6 +61,11 @@ def test_type_checkers_see_the_names_that_are_found():
     assert typed_names() == namespace.HOME
 
 
+def test_the_contents_of_attention_are_importable_from_the_package():
+    home = {name for name, module in namespace.HOME.items() if module.rpartition(".")[0] == "tnattn.attention"}
+    assert set(tnattn.attention.__all__) == home
+
+
 def test_completion_offers_names_and_chapters():
     assert set(namespace.HOME) | {"attention", "randnla", "gallery", "testing"} <= set(dir(tnattn))
     assert tnattn.__all__ == sorted(namespace.HOME)

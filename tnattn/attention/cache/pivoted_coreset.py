@@ -23,6 +23,8 @@ from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 
+__all__ = ["Coreset", "PivotedCoreset"]
+
 
 @dataclass(frozen=True)
 class PivotedCoreset(KeyMethod):

@@ -9,6 +9,8 @@ from tnattn.attention.projections import ProjectionConversion, Projections
 from tnattn.display import Displayed
 from tnattn.linalg import cholesky, small_svd, solve_triangular
 
+__all__ = ["JointTruncation"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JointTruncation(ProjectionConversion, Displayed):
