@@ -7,15 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tnattn import STHOSVD, TTSVD, Decomposition, StructuredTensor, TuckerTensor, WeightTensor, load_sample
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.attention.wrappers.weight_tensor import WeightTensor
-from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.linalg import small_svd
-from tnattn.models import load_sample
-from tnattn.structured.tensor import StructuredTensor
-from tnattn.structured.tucker import TuckerTensor
 
 
 @dataclass(frozen=True)

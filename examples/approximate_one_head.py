@@ -4,13 +4,17 @@
 # %%
 import numpy as np
 
-from tnattn import AttentionProblem, attend, exact_cost
-from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
-from tnattn.models import load_sample
-from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn import (
+    AttentionProblem,
+    LowRankWeights,
+    Performer,
+    SlidingWindow,
+    TopK,
+    TruncatedSVD,
+    attend,
+    exact_cost,
+    load_sample,
+)
 
 # %% Queries, keys and values of all-MiniLM-L6-v2 on 512 tokens of real text; any arrays of this shape will do.
 sample = load_sample()
