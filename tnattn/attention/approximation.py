@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device
-from tnattn.attention.broadcasting import concat_broadcast, copied, largest
+from tnattn.attention.broadcasting import concat_broadcast, copied, entrywise_maximum
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
 from tnattn.display import Displayed
@@ -251,7 +251,7 @@ def merge_all(pieces: list[Approximation]) -> Approximation:
 
 def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
     xp = array_namespace(pieces[0].values)
-    shift = largest([piece.shift for piece in pieces])
+    shift = entrywise_maximum([piece.shift for piece in pieces])
     parts = [piece._rescaled(shift, sign) for piece, sign in zip(pieces, signs, strict=True)]
     masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
     own = any(part.normaliser is not None for part in parts)

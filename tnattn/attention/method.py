@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self, final
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, device, is_half
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
-from tnattn.attention.precision import is_half, widened_problem
+from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax_piece import softmax_piece
 from tnattn.attention.summary import KeySet, Summary

@@ -19,8 +19,8 @@ from tnattn.arrays import (
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
+from tnattn.attention.masked_scores import SAFE, Scores, at, span
 from tnattn.attention.masks import FullMask
-from tnattn.attention.scores import SAFE, Scores, at, span
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
 

@@ -7,9 +7,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
-from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, widened
+from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.precision import is_half
 from tnattn.attention.validation import (
     plain_floating,
     require_grouped,

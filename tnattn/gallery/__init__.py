@@ -1,6 +1,6 @@
 """Generated matrices, tensors and attention problems with declared, tested properties."""
 
-from tnattn.gallery.attention import problems
+from tnattn.gallery.attention_problems import problems
 from tnattn.gallery.family import ProblemFamily, Property
 from tnattn.gallery.matrices import (
     coherent_orthonormal,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
+from tnattn.attention.masked_scores import at, largest_norm
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import at, largest_norm
 
 RNG = np.random.default_rng(0)
 
