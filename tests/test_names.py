@@ -11,7 +11,7 @@ Modules
     A module has a name of its own within its package, also beside the chapters; two chapters may be about one thing
     (``low_rank`` of matrices and of attention), and a chapter may have the name of its main module. ``base`` is the
     contract of the chapter it lies in; a format in ``tnattn.structured`` bears the name of the factorisation that gives
-    it; a theorem's module that of the algorithm; a command, a section and a figure that of the study which they present.
+    it; a theorem's module that of the algorithm; a command, a section and a figure that of the study they present.
 """
 
 import ast

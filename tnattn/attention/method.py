@@ -91,7 +91,7 @@ class AttentionMethod(Parameters, abc.ABC):
         return others
 
     def honours(self, mask: Mask) -> bool:
-        """Whether the method honours one conjunct of a mask."""
+        """Return whether the method honours one conjunct of a mask."""
         return isinstance(mask, (FullMask, *self.masks))
 
     @abc.abstractmethod

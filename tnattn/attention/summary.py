@@ -5,10 +5,11 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.validation import (
     plain_floating,
     require_grouped,
@@ -18,9 +19,6 @@ from tnattn.attention.validation import (
 )
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,4 +1,4 @@
-"""How the queries, keys and values of every family are drawn."""
+"""Random queries, keys and values of every family of problems."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masked_scores import at, largest_norm
+from tnattn.attention.masked_scores import ScoreData, at, largest_norm
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 
@@ -190,3 +190,9 @@ def test_queries_see_what_some_chunk_admits(chunks):
 def test_a_stack_of_two_is_read_at_its_index():
     stack = RNG.standard_normal((2, 1, 3, 3))
     np.testing.assert_array_equal(at(stack, (1, 4)), stack[1, 0])
+
+
+def test_a_problem_has_what_scores_are_computed_of():
+    q, k, v = RNG.standard_normal((3, 2, 5, 4))
+    assert isinstance(AttentionProblem(q, k, v), ScoreData)
+    assert not isinstance(q, ScoreData)
