@@ -67,7 +67,8 @@ class AttentionMethod(Parameters, abc.ABC):
         """
         if not isinstance(problem, AttentionProblem):
             raise TypeError(
-                f"problem must be an AttentionProblem; got {type(problem).__name__}; see tnattn.attend for arrays"
+                f"problem must be an AttentionProblem; got {type(problem).__name__}; "
+                "for arrays: from tnattn import attend"
             )
         for part in problem.mask.conjuncts:
             if not self.honours(part):
@@ -83,11 +84,11 @@ class AttentionMethod(Parameters, abc.ABC):
 
     def _cure(self, mask: Mask) -> str:
         """Return what makes attention under a mask possible that the method does not honour."""
-        others = "choose a method that honours it, such as TopK, SlidingWindow or Exact"
+        others = "choose one that honours it: from tnattn import Exact, SlidingWindow, TopK"
         only_causal = all(isinstance(part, (FullMask, CausalMask)) for part in mask.conjuncts)
         # what the wrapper accepts: it hands later queries to no method that reads queries
         if only_causal and isinstance(self, KeyMethod) and not self.probes:
-            return f"wrap it in Causal(...), from tnattn import Causal, or {others}"
+            return f"wrap it in Causal(...): from tnattn import Causal; or {others}"
         return others
 
     def honours(self, mask: Mask) -> bool:
