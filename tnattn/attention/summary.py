@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
@@ -49,7 +49,7 @@ class KeySet(Parameters, Displayed):
     keys: Array
     values: Array
     scale: float
-    check_finite: bool = True
+    check_finite: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("keys", "values"):
