@@ -17,7 +17,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{ATTENTION}/exponentials.py": (),
     f"{ATTENTION}/column_scaling.py": (),
     f"{ATTENTION}/scores.py": (),
-    f"{ATTENTION}/softmax.py": (f"{TESTS}/test_softmax_range.py",),
+    f"{ATTENTION}/softmax.py": (f"{TESTS}/test_softmax_range.py", f"{TESTS}/test_softmax_tiles.py"),
     f"{ATTENTION}/approximation.py": (),
     f"{ATTENTION}/key_relations.py": (),
     f"{ATTENTION}/mask_arrays.py": (),

@@ -1,96 +1,192 @@
-"""scikit-learn's own cases for ``randomized_svd``, run from the installed package on ours."""
+"""scikit-learn's own cases, run from the installed package on ours; the adapters say which conventions differ."""
+
+import contextlib
+import functools
+import importlib.util
+import inspect
+import itertools
+import sys
+import unittest
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tnattn.arrays import to_host
-from tnattn.randnla.low_rank.qb import QB
-from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
-from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.low_rank.range_finder import RangeFinder
-
-cases = pytest.importorskip("sklearn.utils.tests.test_extmath", reason="scikit-learn is not installed")
-extmath = pytest.importorskip("sklearn.utils.extmath")
+sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 
-def randomized_svd(
-    a, n_components, *, n_oversamples=10, n_iter="auto", flip_sign=True, transpose="auto", random_state=None, **_
-):
-    """Ours behind scikit-learn's signature: its normaliser and LAPACK driver have no counterpart."""
-    if n_iter == "auto":
-        n_iter = 7 if n_components < 0.1 * min(a.shape) else 4
-    if a.dtype.kind != "f":
-        a = a.astype(np.float64)
-    flipped = a.shape[0] < a.shape[1] if transpose == "auto" else transpose
-    method = RandomizedSVD(rank=n_components, oversampling=n_oversamples, power_iterations=n_iter)
-    result = method(a.T if flipped else a, rng=np.random.default_rng(random_state))
-    u, s, vt = (to_host(x) for x in (result.u, result.s, result.vt))
-    if flipped:
-        u, vt = vt.T, u.T
-    if flip_sign:
-        u, vt = extmath.svd_flip(u, vt)
-    return u, s, vt
+def load(name):
+    """Return a file beside this one; the tests are no package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
-@pytest.fixture(autouse=True)
-def ours(monkeypatch):
-    monkeypatch.setattr(cases, "randomized_svd", randomized_svd)
+package, table = load("package_cases"), load("scikit_learn_cases")
+adapters = load("scikit_learn_adapters")
+projections = load("scikit_learn_projections")
+ADAPTERS = {**vars(adapters), **vars(projections)}
+
+# what the package's own conftest gives
+FIXTURES = {"global_random_seed": [42], "global_dtype": [np.float32, np.float64]}
+# functions and classes in the marks of a test, in whose place ours stand
+REPLACED = {
+    ("random_matrix", "_gaussian_random_matrix"): "gaussian_random_matrix",
+    ("random_matrix", "_sparse_random_matrix"): "sparse_random_matrix",
+    ("random_projection_cls", "GaussianRandomProjection"): "gaussian_projection",
+    ("random_projection_cls", "SparseRandomProjection"): "sparse_projection",
+}
+METHODS = {name for names in table.OURS.values() for name in names.values()} | set(REPLACED.values())
+METHODS -= {"projections", "no_projections", "definite_kernels"}
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.float64])
-def test_low_rank_in_all_dtypes(dtype):
-    cases.test_randomized_svd_low_rank_all_dtypes(dtype)
+def module_of(name):
+    return pytest.importorskip(f"sklearn.{name}", reason="scikit-learn ships no tests here")
 
 
-# the fourth case, transpose_consistency, holds for two seeds in five of scikit-learn's own: see the last test
-@pytest.mark.parametrize("name", ["low_rank_with_noise", "infinite_rank", "sign_flip", "sign_flip_with_transpose"])
-def test_case_of_the_package(name):
-    getattr(cases, f"test_randomized_svd_{name}")()
+def bare(test):
+    return test.removeprefix("test_")
 
 
-def test_the_cases_can_fail(monkeypatch):
-    monkeypatch.setattr(cases, "randomized_svd", lambda a, k, **_: tuple(2 * x for x in randomized_svd(a, k)))
-    with pytest.raises(AssertionError):
-        cases.test_randomized_svd_infinite_rank()
+def available(arguments):
+    """Say whether an array library and device of a case are on this machine."""
+    if "array_namespace" not in arguments:
+        return True
+    from sklearn.utils._testing import _array_api_for_tests
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCIPY_ARRAY_API", "1")
+        try:
+            _array_api_for_tests(*(arguments[key] for key in ("array_namespace", "device_name", "dtype_name")))
+        except (unittest.SkipTest, pytest.skip.Exception):
+            return False
+    return True
 
 
-@pytest.mark.parametrize("transpose", [False, True])
-def test_errors_are_no_larger_than_theirs(transpose):
-    a = cases.make_low_rank_matrix(n_samples=100, n_features=500, effective_rank=4, tail_strength=0.5, random_state=0)
-    exact = np.linalg.svd(a, compute_uv=False)[:10]
-    errors = [
-        [np.abs(f(a, 10, n_iter=3, transpose=transpose, random_state=seed)[1] - exact).max() for seed in range(30)]
-        for f in (randomized_svd, extmath.randomized_svd)
-    ]
-    # both medians scatter by about 10 %, so that 1.5 is passed by chance in fewer than one run of 1e4
-    assert np.median(errors[0]) <= 1.5 * np.median(errors[1])
+def cases():
+    """Yield (module, test, arguments) of all cases with an equivalent."""
+    for name in table.OURS:
+        for test, function in package.functions_of(module_of(name)).items():
+            if bare(test) in table.NONE[name]:
+                continue
+            absent, value, _ = table.NOT_OFFERED.get(test, (None, None, None))
+            wanted = inspect.signature(function).parameters
+            for arguments in package.arguments_of(function):
+                for given in package.grid({key: v for key, v in FIXTURES.items() if key in wanted}):
+                    if (absent is None or arguments[absent] != value) and available(arguments):
+                        yield name, test, {**arguments, **given}
 
 
-SLOW_SPECTRA = {"1/j": lambda j: 1 / j, "j^-1/2": lambda j: j**-0.5, "1/log(1 + j)": lambda j: 1 / np.log1p(j)}
+def is_refused(case):
+    argument, value, _ = table.REFUSED.get(case[1], (None, None, None))
+    return argument is not None and case[2][argument] == value
 
 
-def excess(a, approximation, rank):
-    """Frobenius error over that of the best approximation of a diagonal matrix with descending sizes."""
-    return np.linalg.norm(a - approximation) / np.linalg.norm(np.diag(a)[rank:])
+EVERY = list(cases())
+REFUSED = [case for case in EVERY if is_refused(case)]
+CASES = [case for case in EVERY if not is_refused(case)]
+LAST = list({case[:2]: case for case in CASES}.values())  # one case of every test; the first ones may be tiny
 
 
-@pytest.mark.parametrize("rank", [5, 16, 50])
-@pytest.mark.parametrize("spectrum", SLOW_SPECTRA)
-def test_the_default_is_as_accurate_as_theirs(spectrum, rank):
-    """Singular vectors do not matter to Gaussian test matrices, so that diagonal matrices say everything."""
-    a = np.diag(SLOW_SPECTRA[spectrum](np.arange(1.0, 401)))
-    for seed in range(3):
-        u, s, vt = extmath.randomized_svd(a, rank, random_state=seed)
-        assert excess(a, (u * s) @ vt, rank) <= 1.01
-        result = RandomizedSVD(rank)(a, rng=np.random.default_rng(seed))
-        assert excess(a, result.to_dense(), rank) <= 1.01
-        signed = a * np.where(np.arange(400) % 2, 1, -1)
-        eigen = RandomizedEigh(rank)(signed, rng=np.random.default_rng(seed)).to_dense()
-        assert excess(signed, eigen, rank) <= (1.01 if spectrum != "1/log(1 + j)" else 1.02)
-        assert excess(a, QB(RangeFinder(rank))(a, rng=np.random.default_rng(seed)).to_dense(), rank) <= 1.01
+def named(case):
+    name, test, arguments = case
+    return "-".join([name.rpartition("test_")[2], bare(test), *map(package.named, arguments.values())])
 
 
-def test_without_power_iterations_the_default_would_not_be():
-    a = np.diag(np.arange(1.0, 401) ** -0.5)
-    result = RandomizedSVD(16, power_iterations=0)(a, rng=np.random.default_rng(0))
-    assert excess(a, result.to_dense(), 16) > 1.1
+@pytest.fixture
+def run(monkeypatch):
+    """Run a case with ours behind the names, except those given."""
+
+    def running(case, replaced=()):
+        name, test, arguments = case
+        module, ours = module_of(name), {**ADAPTERS, **dict(replaced)}
+        monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+        for target, adapter in table.OURS[name].items():
+            options = table.OPTIONS.get(test, {}).get(adapter)
+            found = functools.partial(ours[adapter], **options) if options else ours[adapter]
+            monkeypatch.setattr(module, target, package.with_theirs(found, getattr(module, target)))
+        given = {}
+        for key, value in arguments.items():
+            stand_in = REPLACED.get((key, package.named(value)))
+            given[key] = value if stand_in is None else ours[stand_in]
+        package.functions_of(module)[test](**given)
+
+    return running
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_case_of_the_package(run, case):
+    run(case)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=named)
+def test_case_is_refused_by_name(run, case):
+    with pytest.raises(ValueError, match=table.REFUSED[case[1]][2]):
+        run(case)
+
+
+class Reached(Exception):
+    """An adapter was called."""
+
+
+def reached(*_, **__):
+    raise Reached
+
+
+@pytest.mark.parametrize("case", LAST, ids=named)
+def test_every_case_comes_to_ours(run, case):
+    instead = dict.fromkeys(METHODS, reached)
+    with pytest.raises(Reached):
+        run(case, {**instead, "projections": (reached,)})
+
+
+def wrong(ours):
+    """Return an adapter whose results are multiplied by -10, by -11, and so on, one after the other."""
+    factors = itertools.count(-10, -1)
+
+    def multiplied(result):
+        factor = next(factors)
+        return tuple(factor * part for part in result) if isinstance(result, tuple) else factor * result
+
+    if not hasattr(getattr(ours, "func", ours), "transform"):
+        return lambda *arguments, **options: multiplied(package.with_theirs(ours, None)(*arguments, **options))
+
+    def made(*arguments, **options):
+        method = ours(*arguments, **options)
+        transform = method.transform
+        method.transform = lambda x: multiplied(transform(x))
+        return method
+
+    return made
+
+
+@pytest.mark.parametrize("case", LAST, ids=named)
+def test_a_wrong_result_fails_its_case(run, case):
+    instead = {name: wrong(ADAPTERS[name]) for name in METHODS}
+    instead["projections"] = tuple(wrong(one) for one in ADAPTERS["projections"])
+    sees = contextlib.nullcontext() if bare(case[1]) in table.NUMBERLESS else pytest.raises(AssertionError)
+    with sees:
+        run(case, instead)
+
+
+def unlisted(name):
+    """Return the tests of a module that are neither run nor named with a reason, and those named that do not exist."""
+    tests, running = set(package.functions_of(module_of(name))), {case[1] for case in CASES if case[0] == name}
+    excluded = {f"test_{test}" for test, reason in table.NONE[name].items() if reason}
+    return tests ^ (running | excluded), running & excluded
+
+
+@pytest.mark.parametrize("name", table.OURS)
+def test_every_test_of_the_package_runs_or_has_a_reason(name):
+    assert unlisted(name) == (set(), set())
+
+
+@pytest.mark.parametrize("name", table.OURS)
+def test_a_new_test_of_the_package_is_noticed(name, monkeypatch):
+    def test_new():
+        """Stand for a test of a later version."""
+
+    monkeypatch.setattr(module_of(name), "test_new", test_new, raising=False)
+    assert unlisted(name) == ({"test_new"}, set())

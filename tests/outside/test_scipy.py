@@ -1,11 +1,11 @@
 """SciPy's own cases for interpolative decompositions and sketches, run from the installed package on ours.
 
-Complex matrices are left out: ours are real. A precision in place of a rank is a relative tolerance of ours, in the
+Complex matrices are refused here. A precision in place of a rank is a relative tolerance of ours, in the
 Frobenius norm where SciPy's refers to the largest pivot.
 """
 
+import inspect
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,17 +117,35 @@ def transform(a, rows, rng=None, seed=None):
 HILBERT = hilbert(300)
 RANK = int(np.nonzero(np.linalg.svd(HILBERT, compute_uv=False) < 1e-12)[0][0])
 KINDS = [(False, False), (True, False), (True, True)]
+FIXED_RANK = ["test_real_id_fixed_rank", "test_svd_fixed_rank"]
+FIXED_PRECISION = ["test_real_id_fixed_precision", "test_svd_fixed_precision"]
+ESTIMATES = [
+    "test_estimate_spectral_norm",
+    "test_estimate_spectral_norm_diff",
+    "test_rank_estimates_array",
+    "test_rank_estimates_lin_op",
+]
+SHAPES = ["test_badcall", "test_full_rank", "test_rank_too_large", "test_svd_aslinearoperator_shape_check"]
+SINGLE = ["test_id_to_svd", "test_bug_9793", "test_real_id_skel_and_interp_matrices"]
+RUN = {*FIXED_RANK, *FIXED_PRECISION, *ESTIMATES, *SHAPES, *SINGLE}
+SKETCH_CASES = [
+    "test_seed_returns_identical_transform_matrix",
+    "test_seed_returns_identically",
+    "test_sketch_dimensions",
+    "test_sketch_preserves_frobenius_norm",
+    "test_sketch_preserves_vector_norm",
+]
 
 
 @pytest.mark.parametrize("rand, operator", KINDS)
-@pytest.mark.parametrize("name", ["test_real_id_fixed_rank", "test_svd_fixed_rank"])
+@pytest.mark.parametrize("name", FIXED_RANK)
 def test_fixed_rank_on_a_hilbert_matrix(name, rand, operator):
     case = getattr(interpolative.TestInterpolativeDecomposition(), name)
     case(HILBERT, aslinearoperator(HILBERT), 1e-12, RANK, rand, operator, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("rand, operator", KINDS)
-@pytest.mark.parametrize("name", ["test_real_id_fixed_precision", "test_svd_fixed_precision"])
+@pytest.mark.parametrize("name", FIXED_PRECISION)
 def test_fixed_precision_on_a_hilbert_matrix(name, rand, operator):
     case = getattr(interpolative.TestInterpolativeDecomposition(), name)
     case(HILBERT, aslinearoperator(HILBERT), 1e-12, rand, operator, np.random.default_rng(0))
@@ -144,15 +162,7 @@ def test_singular_values_of_an_interpolative_decomposition():
     interpolative.TestInterpolativeDecomposition().test_id_to_svd(HILBERT, 1e-12, RANK)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "test_estimate_spectral_norm",
-        "test_estimate_spectral_norm_diff",
-        "test_rank_estimates_array",
-        "test_rank_estimates_lin_op",
-    ],
-)
+@pytest.mark.parametrize("name", ESTIMATES)
 def test_estimates(name):
     getattr(interpolative.TestInterpolativeDecomposition(), name)(HILBERT, np.random.default_rng(0))
 
@@ -168,16 +178,12 @@ def test_skeleton_and_coefficients():
     case(HILBERT, None, 1e-12, RANK, False, False, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(
-    "name", ["test_badcall", "test_full_rank", "test_rank_too_large", "test_svd_aslinearoperator_shape_check"]
-)
+@pytest.mark.parametrize("name", SHAPES)
 def test_shapes_and_refusals(name):
     getattr(interpolative.TestInterpolativeDecomposition(), name)()
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in dir(sketches.TestClarksonWoodruffTransform) if n.startswith("test_") and n != "test_matrices"]
-)
+@pytest.mark.parametrize("name", SKETCH_CASES)
 def test_sketch_case(name):
     getattr(sketches.TestClarksonWoodruffTransform(), name)()
 
@@ -190,11 +196,63 @@ def test_a_coarser_precision_fails_its_case(monkeypatch):
         test_fixed_precision_on_a_hilbert_matrix("test_real_id_fixed_precision", False, False)
 
 
-def test_no_case_of_the_package_is_forgotten():
-    """The names of all of them stand in this file."""
-    here = Path(__file__).read_text()
-    cases = [name for name in dir(interpolative.TestInterpolativeDecomposition) if name.startswith("test_")]
-    assert [name for name in cases if name not in here] == []
+COMPLEX = HILBERT * (1 + 1j)
+
+
+@pytest.mark.parametrize("name", [*FIXED_RANK, *FIXED_PRECISION, "test_real_id_skel_and_interp_matrices"])
+@pytest.mark.parametrize("rand", [True, False])
+def test_complex_matrices_are_refused_by_name(name, rand):
+    case = getattr(interpolative.TestInterpolativeDecomposition(), name)
+    rank = {} if name in FIXED_PRECISION else {"rank": RANK}
+    with pytest.raises(TypeError, match="complex"):
+        case(A=COMPLEX, L=None, eps=1e-12, **rank, rand=rand, lin_op=False, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", [*ESTIMATES, "test_id_to_svd", "test_bug_9793"])
+def test_complex_matrices_are_refused_by_name_in_estimates(name):
+    case = getattr(interpolative.TestInterpolativeDecomposition(), name)
+    rng = np.random.default_rng(0)
+    arguments = {"test_id_to_svd": (COMPLEX, 1e-12, RANK), "test_bug_9793": (np.complex128, True, 0.1)}
+    with pytest.raises(TypeError, match="complex"):
+        case(*arguments.get(name, (COMPLEX, rng)))
+
+
+def cases_in(module):
+    """Return the names of the functions, and of the methods of classes, that are tests: (class or None, name)."""
+    found = {(None, name) for name, f in vars(module).items() if name.startswith("test") and inspect.isfunction(f)}
+    for name, cls in vars(module).items():
+        if inspect.isclass(cls) and name.startswith("Test"):
+            found |= {(name, n) for n, f in vars(cls).items() if n.startswith("test") and inspect.isfunction(f)}
+    return found
+
+
+def forgotten():
+    """Return the tests of the package that do not run here, and those that run and do not exist."""
+    listed = {("TestInterpolativeDecomposition", name) for name in RUN}
+    return (
+        cases_in(interpolative) ^ listed,
+        cases_in(sketches) ^ {("TestClarksonWoodruffTransform", name) for name in SKETCH_CASES},
+    )
+
+
+def test_every_test_of_the_package_runs():
+    assert forgotten() == (set(), set())
+
+
+def test_a_new_test_of_the_package_is_noticed(monkeypatch):
+    def test_new():
+        """Stand for a test of a later version."""
+
+    monkeypatch.setattr(sketches, "test_new", test_new, raising=False)
+    monkeypatch.setattr(interpolative.TestInterpolativeDecomposition, "test_new", test_new, raising=False)
+    assert forgotten() == ({("TestInterpolativeDecomposition", "test_new")}, {(None, "test_new")})
+
+
+def test_the_choices_of_the_package_are_ours():
+    """Random or not, an array or an operator."""
+    for name in (*FIXED_RANK, *FIXED_PRECISION):
+        (mark,) = getattr(interpolative.TestInterpolativeDecomposition, name).pytestmark
+        assert sorted(mark.args[1]) == sorted(KINDS)
 
 
 def test_the_cases_can_fail(monkeypatch):

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import inspect
-import itertools
 import sys
 from pathlib import Path
 
@@ -24,26 +23,13 @@ def load(name):
 
 
 table = load("tensorly_cases")
+package = load("package_cases")
+functions_of, arguments_of, with_theirs = package.functions_of, package.arguments_of, package.with_theirs
 ADAPTERS = {**vars(load("tensorly_adapters")), **vars(load("tensorly_decompositions"))}
 
 
 def module_of(name):
     return pytest.importorskip(f"tensorly.{name}", reason="TensorLy ships no tests here")
-
-
-def functions_of(module):
-    return {n: f for n, f in vars(module).items() if n.startswith("test") and inspect.isfunction(f)}
-
-
-def arguments_of(function):
-    """Return the arguments of every case that the marks of a test make."""
-    grids = []
-    for mark in getattr(function, "pytestmark", []):
-        if mark.name == "parametrize":
-            names, values = mark.args
-            names = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
-            grids.append([dict(zip(names, v if len(names) > 1 else (v,), strict=True)) for v in values])
-    return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*grids)]
 
 
 def cases():
@@ -93,13 +79,6 @@ def run(monkeypatch):
         function(**arguments, **fixtures)
 
     return running
-
-
-def with_theirs(ours, theirs):
-    """Give the package's own function to an adapter that passes on what has no counterpart."""
-    if "theirs" not in inspect.signature(ours).parameters:
-        return ours
-    return lambda *a, **k: ours(*a, **k, theirs=theirs)
 
 
 @pytest.mark.parametrize("case", REAL, ids=named)

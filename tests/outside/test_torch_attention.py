@@ -7,10 +7,12 @@ Conventions that differ, and what the adapter does:
 - A row whose keys are all forbidden is zero here; in PyTorch it is NaN or zero, depending on version and kernel, and is
   compared only with zero.
 - An additive mask must have the dtype of the queries there; it may have any floating dtype here.
+- There is no dropout.
 - PyTorch rounds half precision between the steps of some kernels, so half precision is compared with float64.
 """
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -94,6 +96,38 @@ def test_causal_attention_of_equally_many_queries_and_keys_is_is_causal(n, dtype
     found = attend(q, k, v, mask=CausalMask())
     expected = sdpa(q.double(), k.double(), v.double(), is_causal=True, enable_gqa=True)
     np.testing.assert_allclose(found.double(), expected, rtol=EPS[dtype], atol=max(1e-5 * (dtype != "float64"), 1e-13))
+
+
+@pytest.mark.parametrize("padded", [0, 3, 8])
+def test_padding_of_keys_is_broadcast_over_queries(padded):
+    q, k, v = arrays(((3,), 4, 2, 5, 9, 8, 8), "float64")
+    seen = torch.ones(3, 1, 1, 9, dtype=torch.bool)
+    seen[1, ..., 9 - padded :] = False
+    found = attend(q, k, v, mask=seen)
+    np.testing.assert_allclose(found, sdpa(q, k, v, attn_mask=seen, enable_gqa=True), atol=1e-14)
+
+
+def test_arrays_of_one_head():
+    q, k, v = (x[0] for x in arrays(((), 1, 1, 5, 9, 8, 6), "float64"))
+    np.testing.assert_allclose(attend(q, k, v), sdpa(q, k, v), atol=1e-14)
+
+
+# arguments of the function, and what becomes of them
+ARGUMENTS = {
+    "query": "the grid",
+    "key": "the grid",
+    "value": "the grid",
+    "attn_mask": "the grid",
+    "dropout_p": "no dropout",
+    "is_causal": "the grid by a mask, and as many queries as keys by itself",
+    "scale": "the grid",
+    "enable_gqa": "the grid",
+}
+
+
+def test_every_argument_of_pytorch_is_tested_or_has_a_reason():
+    signature = re.match(r"\s*\w+\((.*?)\)", sdpa.__doc__, re.DOTALL)
+    assert [part.split("=")[0].strip() for part in signature[1].split(",")] == list(ARGUMENTS)
 
 
 def test_the_other_alignment_gives_another_answer():

@@ -206,11 +206,10 @@ class Approximation(Displayed):
 
     def _rescaled(self, shift: Array, sign: float) -> Approximation:
         xp = array_namespace(self.values)
-        own = xp.broadcast_to(self.shift, shift.shape)
-        empty = own == -float("inf")  # a shift of plus infinity or NaN stays in the result, whose row is bad
-        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)  # or minus infinity less itself
-        gap = xp.where(empty, xp.zeros_like(shift), own - common)
-        factor = sign * xp.where(empty, xp.zeros_like(shift), xp.exp(gap))
+        # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
+        # or NaN stays in the result, whose row is bad
+        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
+        factor = sign * xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
         normaliser = None if self.normaliser is None else factor * self.normaliser
         return replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
 

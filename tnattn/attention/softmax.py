@@ -205,8 +205,15 @@ class SoftmaxOperator(StructuredMatrix):
         return xp.astype(weights, self.like.dtype, copy=False)
 
     def scores(self, rows: slice, columns: slice) -> Array:
-        """Return masked scores of a block, (..., G, R, rows, columns), in float32 for half precision."""
-        rows, columns = (slice(*part.indices(n)[:2]) for part, n in zip((rows, columns), self.shape[-2:], strict=True))
+        """Return masked scores of a block, (..., G, R, rows, columns), in float32 for half precision.
+
+        Raises
+        ------
+        ValueError
+            If a slice has a step other than one.
+        """
+        n_q, n_k = self.shape[-2:]
+        rows, columns = _consecutive(rows, n_q), _consecutive(columns, n_k)
         with quiet_overflow():
             return self.blocks.block(self.blocks.query((), rows), (), rows, columns)
 
@@ -260,3 +267,11 @@ def _finite(highest: Array) -> Array:
     """Return row maxima as shifts: zero where there is no key, or no number, to shift by."""
     xp = array_namespace(highest)
     return xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
+
+
+def _consecutive(part: slice, n: int) -> slice:
+    """Return a slice of n queries or keys with both limits filled in."""
+    start, stop, step = part.indices(n)
+    if step != 1:
+        raise ValueError(f"a block has consecutive queries and keys, with step 1; got {part}; slice the block instead")
+    return slice(start, stop)
