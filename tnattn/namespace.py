@@ -212,7 +212,8 @@ class Signpost(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for modules below ``tnattn``, with import lines that work."""
         parent, _, word = fullname.rpartition(".")
-        if parent.split(".")[0] == "tnattn" and not word.startswith("_"):
+        # tools ask every finder, also for modules that exist
+        if parent.split(".")[0] == "tnattn" and not word.startswith("_") and fullname not in _modules():
             # a name other than the full one: Python replaces the message of a failed "from a import b" otherwise
             raise ModuleNotFoundError(f"{parent} has neither a name nor a module {word!r}{advice(word)}", name=parent)
 

@@ -140,6 +140,15 @@ def test_a_name_like_no_other_is_refused_without_a_guess():
     assert not hasattr(tnattn, "_private")
 
 
+def test_the_signpost_says_nothing_of_modules_that_exist():
+    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, namespace.Signpost)]
+    assert finder.find_spec("tnattn.attention", None) is None
+    assert finder.find_spec("tnattn.attention.problem", ["anywhere"]) is None
+    assert finder.find_spec("tnattn._private", None) is None
+    with pytest.raises(ModuleNotFoundError, match="neither a name nor a module 'nowhere'"):
+        finder.find_spec("tnattn.nowhere", None)
+
+
 def test_modules_of_other_packages_are_left_alone():
     with pytest.raises(ModuleNotFoundError, match="^No module named 'nowhere'$"):
         importlib.import_module("nowhere")
