@@ -14,7 +14,6 @@ from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.random_features.feature_summary import FeatureMap
 from tnattn.attention.random_features.features import Independent, Trigonometric
 from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
 from tnattn.randnla.sketches.base import sketched
 from tnattn.randnla.sketches.count_sketch import CountSketch
@@ -23,6 +22,7 @@ from tnattn.randnla.sketches.probes import Rademacher, Sphere
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.tensor_sketch import TensorSketch
 from tnattn.randnla.sketches.trigonometric import SubsampledCosine, SubsampledHadamard
+from tnattn.structured.conversion import as_structured
 
 SKETCHES = (Gaussian(), Rademacher(), Sphere(), SparseSign(), CountSketch(), SubsampledCosine(), SubsampledHadamard())
 

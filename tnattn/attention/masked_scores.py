@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from tnattn.arrays import Array, array_namespace, device, matmul_into, quiet_overflow, widened
 from tnattn.attention.masks import FullMask, Mask
 from tnattn.cached import cached_property
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 SAFE = 40.0  # exp of scores of this size neither overflows nor underflows, in float32 too, even summed
 _BLOCK = 1 << 22  # gathered scalars held at a time

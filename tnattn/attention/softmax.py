@@ -184,7 +184,9 @@ class SoftmaxOperator(StructuredMatrix):
         return xp.where(lost, xp.full_like(mass, float("nan")), mass)
 
     def rows(self, indices: Array) -> Array:
-        """Return the weights of the given queries, (..., G, R, len(indices), n_k); negative indices count from the end.
+        """Return the weights of the given queries, (..., G, R, b, n_k), of indices (b,) or (..., G, R, b).
+
+        Negative indices count from the end. Queries that differ between the heads cost products with unit vectors.
 
         Raises
         ------
@@ -192,10 +194,12 @@ class SoftmaxOperator(StructuredMatrix):
             If ``indices`` is no array of integers.
         """
         xp = array_namespace(self.like, indices)
-        if not xp.isdtype(indices.dtype, "integral") or indices.ndim != 1:
+        if not xp.isdtype(indices.dtype, "integral") or indices.ndim not in (1, len(self.shape) - 1):
             raise TypeError(f"indices must be a vector of integers; got {indices.dtype} of shape {indices.shape}")
         n_q, n_k = self.shape[-2:]
         indices = xp.where(indices < 0, indices + n_q, indices)
+        if indices.ndim != 1:
+            return super().rows(indices)
         with quiet_overflow():
             kernel = self.blocks.rows(indices)
             kernel -= _finite(xp.max(kernel, axis=-1, keepdims=True))

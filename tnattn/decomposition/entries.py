@@ -19,7 +19,7 @@ from tnattn.arrays import (
     plain_array,
 )
 from tnattn.decomposition.scaling import HALF_RANGE, SAFE_EXPONENT, exponents, largest_entries, times_power
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 BLOCK = 1 << 20  # entries asked for at a time
 

@@ -101,3 +101,9 @@ def rank_for_tolerance(s: Array, *, rtol: float) -> Array:
     xp = array_namespace(s)
     tails = truncation_tails(s)
     return xp.sum(xp.astype(tails[..., :-1] > rtol * tails[..., :1], xp.int64), axis=-1)
+
+
+def largest_entries(a: Array) -> Array:
+    """Return the largest absolute values (...) of the entries of matrices (..., m, n)."""
+    xp = array_namespace(a)
+    return xp.maximum(xp.max(a, axis=(-2, -1)), -xp.min(a, axis=(-2, -1)))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.arguments import worth_forming
 from tnattn.randnla.columns.pivoted_qr import largest_entry, pivoted_qr
 from tnattn.randnla.columns.selection import with_unused
-from tnattn.randnla.frobenius import squared_frobenius_norm
-from tnattn.randnla.operand import worth_forming
-from tnattn.randnla.submatrices import take_columns
 from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_columns
 
 
 def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
@@ -81,7 +80,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     else:
         require_resolved(rtol, a.like)
         square = xp.astype(unit[..., 0, 0], wide, copy=False) ** 2
-        rest = squared_frobenius_norm(a) / square - xp.sum(gains, axis=-1)
+        rest = a.squared_norm() / square - xp.sum(gains, axis=-1)
         rest = xp.maximum(rest, xp.zeros_like(rest))
     steps = xp.concat([rest[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
     squares = xp.flip(xp.cumulative_sum(steps, axis=-1), axis=-1)

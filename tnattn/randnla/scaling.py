@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from typing import Any, TypeVar
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, quiet_overflow, to_host
-from tnattn.randnla.host_operator import HostOperator
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored, LowRank
+from tnattn.structured.low_rank import LowRank
 
 Result = TypeVar("Result")
 
@@ -76,26 +76,13 @@ def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
     -----
     One pass over an array; two more and a copy where it is scaled. One synchronisation.
     """
-    if isinstance(a, Dense):
-        unit = unit_of(a.array)
-        return (a, None) if unit is None else (Dense(unit.divided(a.array)), unit)
-    if isinstance(a, HostOperator) and a.sparse:
-        data = array_namespace(a.like).asarray(a.operator.data)
-        unit = unit_of(data[None, :]) if data.shape[0] else None
-        if unit is None:
-            return a, None
-        scaled = a.operator.copy()
-        scaled.data = unit.divided(data[None, :])[0, :]
-        return HostOperator(scaled), unit
-    if isinstance(a, Factored):
-        left, right = a.factors()
-        units = unit_of(left), unit_of(right)
-        if units == (None, None):
-            return a, None
-        first, second = (u or Unit(_zero_exponents(x)) for x, u in zip((left, right), units, strict=True))
-        scaled_factors = LowRank(first.divided(left), second.divided(right))
-        return scaled_factors, Unit(first.exponent + second.exponent)
-    return a, None
+    parts = a.linear_parts() or ()
+    units = [unit_of(part) if 0 not in part.shape else None for part in parts]
+    if all(unit is None for unit in units):
+        return a, None
+    known = [unit or Unit(_zero_exponents(part)) for part, unit in zip(parts, units, strict=True)]
+    scaled = a.with_linear_parts(tuple(unit.divided(part) for part, unit in zip(parts, known, strict=True)))
+    return scaled, Unit(reduce(add, (unit.exponent for unit in known)))
 
 
 def columns_in_units(x: Array) -> tuple[Array, Unit | None]:
@@ -125,9 +112,9 @@ def restored(result: Result, unit: Unit | None) -> Result:
             elif value is not None:
                 fields[name] = unit.restored(value, degree=degree, name=name)
         return dataclasses.replace(result, **fields)  # type: ignore[type-var]
-    if isinstance(result, Factored):
-        left, right = result.factors()
-        return LowRank(unit.restored(left, name="the left factor"), right)  # type: ignore[return-value]
+    factors = result.thin_factors() if isinstance(result, StructuredMatrix) else None
+    if factors is not None:
+        return LowRank(unit.restored(factors[0], name="the left factor"), factors[1])  # type: ignore[return-value]
     raise TypeError(
         f"{type(result).__name__} does not state in degrees which fields scale with the matrix; entries of the matrix "
         f"have to be between 2^-{_HARMLESS} and 2^{_HARMLESS}"
@@ -140,18 +127,19 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
     Parameters
     ----------
     result : StructuredMatrix
-        Judged unless the entries of ``a`` are at hand. Zero is taken for the answer if a product of ``a`` with a vector
-        is zero too.
+        Judged unless ``a`` has linear parts, which were scaled. Zero is taken for the answer if a product of ``a`` with
+        a vector is zero too.
     a : StructuredMatrix
         An operator or entries on demand, of which no entry was looked at.
     """
-    at_hand = isinstance(a, Dense | Factored) or (isinstance(a, HostOperator) and a.sparse)
-    if at_hand:
+    if a.linear_parts() is not None:
         return
-    # what returns another structure has formed the matrix
-    left, right = result.factors() if isinstance(result, Factored) else (result.to_dense(), None)
+    factors = result.thin_factors()
+    if factors is None:  # the method has formed the matrix
+        dense = result.to_dense()
+        factors = dense, array_namespace(dense).ones_like(dense)
+    left, right = factors
     xp = array_namespace(left)
-    right = xp.ones_like(left) if right is None else right
     limit = math.floor(-math.log2(float(xp.finfo(left.dtype).smallest_normal)) / 2 + math.log2(eps(left)))
     with quiet_overflow():
         sizes = [xp.max(xp.abs(x), axis=(-2, -1)) for x in (left, right)]

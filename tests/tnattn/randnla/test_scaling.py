@@ -8,7 +8,6 @@ import scipy.sparse
 
 from tnattn.randnla.columns.volume_sampling import VolumeCross
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
-from tnattn.randnla.host_operator import HostOperator
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
@@ -25,6 +24,7 @@ from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduc
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
+from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.sparse import Sparse
 

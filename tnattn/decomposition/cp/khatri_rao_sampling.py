@@ -10,8 +10,9 @@ from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, unif
 from tnattn.decomposition.base import require_integer
 from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
 from tnattn.scalars import Parameters
+from tnattn.structured.gather import gather_rows
 from tnattn.structured.khatri_rao import KhatriRao
-from tnattn.structured.sparse import Sparse, gather_rows
+from tnattn.structured.sparse import Sparse
 
 
 @dataclass(frozen=True)

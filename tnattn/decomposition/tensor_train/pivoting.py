@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 DOMINANCE = 1.1  # coefficients up to this size are not worth another exchange of rows
 

@@ -13,9 +13,9 @@ from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device, integers
 from tnattn.decomposition.entries import CountedEntries
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 from tnattn.structured.tensor_train import TensorTrain
 
 FEWEST = 16  # fibres of a mode, however long they are: fewer have no variance to speak of

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import orthonormalise_with_factor
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
 from tnattn.randnla.columns.interpolative import require_selection
@@ -16,15 +17,14 @@ from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.columns.subspace_selection import SubspaceSelection
 from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
 from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.gather import take_rows
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CURResult(Factored):
+class CURResult(LowRankMatrix):
     """Matrices ``C middle R`` with columns C and rows R of the original, held as ``left core right``.
 
     The middle matrix is as ill-conditioned as the columns and the rows are; products go through bounded factors of the
@@ -116,7 +116,7 @@ class CUR(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CURResult:
         require_rank(self.rank, a.shape)
         columns_of, rows_of = self._indices(a, rng)
-        columns, rows = columns_at(a, columns_of), rows_at(a, rows_of)
+        columns, rows = a.columns(columns_of), a.rows(rows_of)
         if not self.projection:
             return _through_intersection(columns, rows, columns_of, rows_of)
         if self.rtol is None:

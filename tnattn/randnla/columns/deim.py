@@ -9,7 +9,7 @@ from tnattn.linalg import host_row_pivots
 from tnattn.randnla.columns.pivoted_qr import pivoted_qr
 from tnattn.randnla.columns.selection import with_unused
 from tnattn.randnla.columns.subspace_selection import SubspaceSelection
-from tnattn.randnla.submatrices import take_rows
+from tnattn.structured.gather import take_rows
 
 
 @dataclass(frozen=True)

@@ -7,25 +7,24 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.pivoted_qr import QRColumns, largest_entry
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.submatrices import columns_at
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InterpolativeResult(Factored):
-    """Matrices ``columns coefficients``, which agree with the original in the chosen columns.
+class InterpolativeResult(LowRankMatrix):
+    """Matrices ``skeleton coefficients``, which agree with the original in the chosen columns.
 
     Parameters
     ----------
-    columns : Array, (..., m, rank)
+    skeleton : Array, (..., m, rank)
         The columns of the matrix at ``indices``.
     coefficients : Array, (..., rank, n)
         The identity at ``indices``.
@@ -34,14 +33,14 @@ class InterpolativeResult(Factored):
         Numerical ranks of the chosen columns; where a tolerance chose them, the number of columns kept for every
         matrix, beyond which columns and coefficients are zero and indices -1.
     residual : Array, (...), optional
-        Realised ``||a - columns coefficients||_F / ||a||_F``, with a tolerance.
+        Realised ``||a - skeleton coefficients||_F / ||a||_F``, with a tolerance.
     converged : Array, (...), boolean, optional
         Whether the residual is within the tolerance, or is rounding.
     """
 
-    degrees: ClassVar[Mapping[str, float]] = {"columns": 1.0}
+    degrees: ClassVar[Mapping[str, float]] = {"skeleton": 1.0}
 
-    columns: Array
+    skeleton: Array
     coefficients: Array
     indices: Array
     ranks: Array
@@ -49,7 +48,7 @@ class InterpolativeResult(Factored):
     converged: Array | None = None
 
     def factors(self) -> tuple[Array, Array]:
-        return self.columns, self.coefficients
+        return self.skeleton, self.coefficients
 
     @property
     def storage(self) -> int:
@@ -70,7 +69,7 @@ class InterpolativeDecomposition(MatrixMethod):
         The rule that chooses them: ``QRColumns()`` and ``StrongColumns()`` are deterministic, with a sketch they are
         randomized and look at the matrix through one product.
     rtol : float, optional
-        Tolerance ``||a - columns coefficients||_F <= rtol ||a||_F``. Every matrix of a stack then keeps the smallest
+        Tolerance ``||a - skeleton coefficients||_F <= rtol ||a||_F``. Every matrix of a stack then keeps the smallest
         leading part of the selected columns, in the order of a pivoted QR factorisation of them, that meets it,
         ``rank`` columns at most. One that would need more keeps
         ``rank``, is not ``converged``, and causes a ``ToleranceWarning``. No smaller than ``2 sqrt(eps)`` for implicit
@@ -99,7 +98,7 @@ class InterpolativeDecomposition(MatrixMethod):
         if self.rtol is not None:
             return self._adaptive(a, self.rtol, rng)
         indices = self.selection.select(a, self.rank, rng=rng)
-        columns = columns_at(a, indices)
+        columns = a.columns(indices)
         coefficients, ranks = _least_squares(a, columns)
         return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks)
 
@@ -110,7 +109,7 @@ class InterpolativeDecomposition(MatrixMethod):
             indices = rule.select_within(a, self.rank, rtol=rtol, rng=rng)
         else:
             indices = rule.select(a, self.rank, rng=rng)
-        columns = columns_at(a, indices)
+        columns = a.columns(indices)
         columns, indices, q = in_greedy_order(columns, indices)
         b = (a.mT @ q).mT
         unit = largest_entry(b)

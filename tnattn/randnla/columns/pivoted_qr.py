@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns, with_unused
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, sketched
-from tnattn.randnla.submatrices import take_columns
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.tolerance import require_above_rounding, require_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.gather import take_columns
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PivotedQRResult(Factored):
+class PivotedQRResult(LowRankMatrix):
     """The projection ``q r`` of matrices onto their pivot columns.
 
     Parameters
@@ -137,7 +137,7 @@ def compressed(a: StructuredMatrix, sketch: Sketch | None, rows: int, *, rng: Rn
     """Return the matrix, or a sketch of it with that many rows, (..., rows, n), where that is fewer."""
     if sketch is None or rows >= a.shape[-2]:
         return a.to_dense()
-    return sketched(a.mT, sketch.draw(a.shape[-2], rows, rng=rng, like=a.like)).mT
+    return a.mT.sketch(sketch.draw(a.shape[-2], rows, rng=rng, like=a.like)).mT
 
 
 def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> PivotedQRResult:

@@ -6,7 +6,7 @@ import abc
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
-from tnattn.randnla.operand import require_count
+from tnattn.randnla.arguments import require_count
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 

@@ -9,9 +9,9 @@ from tnattn.linalg import orthonormalise_with_factor, solve_triangular
 from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed, largest_entry
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
-from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import final
 
 from tnattn.arrays import Array, Rng
+from tnattn.randnla.arguments import require_rank
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.randnla.operand import require_rank
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -7,16 +7,16 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
 from tnattn.linalg import frobenius_norm, small_svd
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
-from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.submatrices import take_columns, take_rows
 from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns, take_rows
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
 from tnattn.linalg import extend_basis, orthonormalise
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
-from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketches.base import Sketch, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.tolerance import require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdaptiveQBResult(Factored):
+class AdaptiveQBResult(LowRankMatrix):
     """Projections ``q b`` of a stack of matrices, each of its own rank.
 
     Parameters
@@ -126,16 +126,16 @@ class AdaptiveQB(MatrixMethod):
     def _block(self, a: StructuredMatrix, q: Array | None, b: Array | None, size: int, rng: Rng) -> Array:
         """Return new columns of the basis, orthogonal to those there are."""
         omega = self.sketch.draw(a.shape[-1], size, rng=rng, like=a.like)
-        y = sketched(a, omega)
+        y = a.sketch(omega)
         if q is None or b is None:
             for _ in range(self.power_iterations):
-                y = narrow_product(a, orthonormalise(a.mT @ orthonormalise(y)))
+                y = a.sketch(orthonormalise(a.mT @ orthonormalise(y)))
             return orthonormalise(y)
         y = y - q @ (omega.mT @ b.mT).mT
         for _ in range(self.power_iterations):
             inner = orthonormalise(y)
             z = orthonormalise(a.mT @ inner - b.mT @ (q.mT @ inner))
-            y = narrow_product(a, z) - q @ (b @ z)
+            y = a.sketch(z) - q @ (b @ z)
         return extend_basis(q, y)  # y has come out of a cancellation, and vanishes where the basis holds the range
 
     def _trimmed(self, q: Array, b: Array, left: Array, whole: Array) -> AdaptiveQBResult:

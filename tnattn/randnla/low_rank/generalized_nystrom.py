@@ -8,19 +8,19 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
 from tnattn.randnla.nested_errors import kept_ranks, stored
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralizedNystromResult(Factored):
+class GeneralizedNystromResult(LowRankMatrix):
     """Leading singular triples of generalized Nyström approximations.
 
     Parameters
@@ -133,8 +133,8 @@ class GeneralizedNystrom(MatrixMethod):
         size = min(self.size, m, n)
         omega = self.sketch.draw(n, size, rng=rng, like=a.like)
         psi = self.sketch.draw(m, min(self.corange_size, m), rng=rng, like=a.like)  # Psi^T, (m, s)
-        q = orthonormalise(sketched(a, omega))
-        b = pseudo_inverse_apply(psi.mT @ q, sketched_rows(a, psi))  # (..., size, n)
+        q = orthonormalise(a.sketch(omega))
+        b = pseudo_inverse_apply(psi.mT @ q, a.sketch_rows(psi))  # (..., size, n)
         xp = array_namespace(b)
         v, s, wt = small_svd(xp.matrix_transpose(b))
         u, vt = q @ xp.matrix_transpose(wt), xp.matrix_transpose(v)

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, smallest_truncation
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, meeting
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class BlockKrylov(MatrixMethod):
 
 
 def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
-    return KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a))))
+    return KrylovSpace(a, orthonormalise(a.sketch(meeting(omega, a))))
 
 
 class KrylovSpace:
@@ -156,7 +157,7 @@ class KrylovSpace:
             return False
         # scaling the columns changes no span, and keeps the block clear of overflow
         last = near_orthonormal(self.image[..., -self._width :])
-        block = narrow_product(self._a, last)[..., : min(room, self._width)]
+        block = self._a.sketch(last)[..., : min(room, self._width)]
         block = extend_basis(self.basis, block)
         self._width = block.shape[-1]
         self._rows = xp.concat([self._rows, xp.matrix_transpose(block)], axis=-2)

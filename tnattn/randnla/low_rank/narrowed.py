@@ -11,13 +11,13 @@ _LARGE = 1 << 16  # entries from which the conversion pays
 
 def narrowed(a: StructuredMatrix) -> Dense | None:
     """Return one large dense float64 matrix on the host as float32; None for others, or if float32 cannot hold it."""
-    if not isinstance(a, Dense) or a.batch or a.storage < _LARGE:
+    if not a.explicit or a.batch or a.storage < _LARGE:
         return None
-    if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.array):
+    if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.like):
         return None
-    xp = array_namespace(a.array)
+    xp = array_namespace(a.like)
     with quiet_overflow():
-        narrow = xp.astype(a.array, xp.float32)
+        narrow = xp.astype(a.dense_view(), xp.float32)
         flat = xp.reshape(narrow, (-1,))
         square = float(xp.vecdot(flat, flat))
     # between these, what underflows is far below rounding, and nothing overflows in products

@@ -8,22 +8,21 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
+from tnattn.randnla.arguments import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.nested_errors import kept_ranks, stored
-from tnattn.randnla.operand import require_rank, require_symmetric
-from tnattn.randnla.sketches.base import Sketch, narrow_product
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.submatrices import entry_accuracy
-from tnattn.randnla.symmetry import require_symmetric_within
+from tnattn.randnla.symmetry import require_symmetric, require_symmetric_within
 from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomizedEighResult(Factored):
+class RandomizedEighResult(LowRankMatrix):
     """Symmetric matrices ``u diag(eigenvalues) u^T``.
 
     Parameters
@@ -108,7 +107,7 @@ class RandomizedEigh(MatrixMethod):
         if self.rtol is not None:
             return self._within(a, self.rtol, rng)
         q = self.range_finder.basis(a, rng=rng)
-        vectors, values = _by_magnitude(require_symmetric_within(q, narrow_product(a, q), accuracy=entry_accuracy(a)))
+        vectors, values = _by_magnitude(require_symmetric_within(q, a.sketch(q), accuracy=a.entry_accuracy()))
         return RandomizedEighResult(q @ vectors[..., : self.rank], values[..., : self.rank])
 
     def _within(self, a: StructuredMatrix, rtol: float, rng: Rng | None) -> RandomizedEighResult:

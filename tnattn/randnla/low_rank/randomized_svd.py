@@ -8,22 +8,23 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
+from tnattn.randnla.arguments import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.low_rank.narrowed import narrowed, survives
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.nested_errors import kept_ranks
-from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.sketches.base import Sketch, meeting
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.tolerance import warn_of_missed
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
+from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomizedSVDResult(Factored):
+class RandomizedSVDResult(LowRankMatrix):
     """Truncated singular value decompositions ``u diag(s) vt``.
 
     Parameters

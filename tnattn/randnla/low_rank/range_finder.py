@@ -7,13 +7,14 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import lu_normalise, orthonormalise
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import rank_budget
-from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.scaling import in_units
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, meeting
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ class RangeFinder(Parameters):
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
-        y = sketched(a, meeting(omega, a))
+        y = a.sketch(meeting(omega, a))
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
-            y = narrow_product(a, lu_normalise(z))
+            y = a.sketch(lu_normalise(z))
         return y

@@ -7,13 +7,14 @@ from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, quiet_overflow, require_rng, uniform
 from tnattn.linalg import eigh, small_svd
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
@@ -63,7 +64,7 @@ def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
     """
     ridge = _positive(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
-    values, vectors = eigh(symmetric_dense(matrix).array)
+    values, vectors = eigh(symmetric_dense(matrix).dense_view())
     _require_semidefinite(values)
     return array_namespace(values).sum(vectors * vectors * _smoothed(values, ridge, unit)[..., None, :], axis=-1)
 
@@ -75,7 +76,7 @@ def effective_dimension(kernel: Any, *, ridge: float) -> Array:
     """
     ridge = _positive(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
-    dense = symmetric_dense(matrix).array
+    dense = symmetric_dense(matrix).dense_view()
     xp = array_namespace(dense)
     values = xp.linalg.eigvalsh(dense)
     _require_semidefinite(values)
@@ -103,7 +104,7 @@ class RidgeLeverageDraws(ColumnSelection):
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         require_count(size, "size", least=1)
-        scores = relative_scores(symmetric_dense(a).array, self.ridge)
+        scores = relative_scores(symmetric_dense(a).dense_view(), self.ridge)
         return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))
 
 

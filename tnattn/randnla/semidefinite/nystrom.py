@@ -8,22 +8,20 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
+from tnattn.randnla.arguments import require_count, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.pivoted_qr import largest_entry
-from tnattn.randnla.diagonal import trace_at_hand
 from tnattn.randnla.nested_errors import kept_ranks, stored
-from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.submatrices import entry_accuracy
-from tnattn.randnla.symmetry import require_symmetric_within
+from tnattn.randnla.symmetry import require_symmetric, require_symmetric_within
 from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NystromResult(Factored):
+class NystromResult(LowRankMatrix):
     """Positive semidefinite matrices ``u diag(eigenvalues) u^T``.
 
     Parameters
@@ -110,12 +108,12 @@ class Nystrom(MatrixMethod):
         n = a.shape[-1]
         xp = array_namespace(a.like)
         draw = self.sketch.draw(n, min(self.size, n), rng=rng, like=a.like)
-        omega = orthonormalise(draw.to_dense())  # (n, l); the result depends on its range only
+        omega = orthonormalise(draw.dense_view())  # (n, l); the result depends on its range only
         y = a @ omega
         unit = largest_entry(y)  # squares neither overflow nor vanish
         norm = unit * frobenius_norm(y / unit)[..., None, None]
         # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
-        accuracy = entry_accuracy(a) + xp.zeros_like(norm[..., 0, 0])
+        accuracy = a.entry_accuracy() + xp.zeros_like(norm[..., 0, 0])
         shift = n**0.5 * (eps(a.like) + accuracy)[..., None, None] * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega
         core = require_symmetric_within(omega, shifted, accuracy=accuracy)  # (..., l, l)
@@ -140,13 +138,12 @@ class Nystrom(MatrixMethod):
         if self.rtol is None:
             return None
         require_above_rounding(self.rtol, a.like)
-        trace = trace_at_hand(a)
-        if trace is None:
+        if not a.explicit_trace:
             raise ValueError(
                 f"rtol {self.rtol:g} needs the trace, which a {type(a).__name__} does not give; pass an array, entries "
                 f"on demand, or a factored or sparse matrix, or leave rtol out"
             )
-        return trace
+        return a.trace()
 
 
 def _smallest(u: Array, eigenvalues: Array, whole: Array, rtol: float) -> NystromResult:

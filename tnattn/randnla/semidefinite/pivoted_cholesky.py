@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
 from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PivotedCholeskyResult(Factored):
+class PivotedCholeskyResult(LowRankMatrix):
     """Partial Cholesky factorisations ``factor factor^T``, which agree with the matrix in the pivot columns.
 
     Parameters

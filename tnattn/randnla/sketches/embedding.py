@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tnattn.arrays import Rng, require_rng
-from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tnattn.randnla.operand import require_count
+from tnattn.randnla.arguments import require_count
 
 Modes = int | tuple[int, ...]
 

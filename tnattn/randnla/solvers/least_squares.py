@@ -8,12 +8,13 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
 from tnattn.linalg import small_svd
-from tnattn.randnla.operand import as_structured, checked_array, require_count
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.scores.leverage import LeverageSampling
-from tnattn.randnla.sketches.base import Sketch, sketched_rows
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.scalars import Parameters
+from tnattn.structured.conversion import as_structured, checked_array
 from tnattn.structured.sparse import Sparse
 
 
@@ -216,7 +217,7 @@ def sketched_problem(
     size = 4 * n if size is None else size
     _require_rows(size, n, "size")
     omega = sketch.draw(m, size, rng=rng, like=a.like)
-    whitening, s, u = _whitening(sketched_rows(a, omega))
+    whitening, s, u = _whitening(a.sketch_rows(omega))
     return whitening, s, u.mT @ (omega.mT @ problem.sides)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.randnla.operand import require_count
+from tnattn.randnla.arguments import require_count
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.solvers.least_squares import (

@@ -7,10 +7,10 @@ from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
-from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 
 
@@ -142,7 +142,7 @@ def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
 def test_the_trace_of_implicit_matrices_is_found(kind):
     x = rng().standard_normal((30, 2))
     a = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) / 2)
-    given = {"entries": GaussianEntries(x), "sparse": csr_array(a), "factors": LowRank(a, np.eye(30))}[kind]
+    given = {"entries": GaussianKernel(x), "sparse": csr_array(a), "factors": LowRank(a, np.eye(30))}[kind]
     result = Nystrom(20, rtol=0.1)(given, rng=rng())
     np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-8)
     assert result.converged
