@@ -8,7 +8,7 @@ from tnattn import (
     AttentionProblem,
     LowRankWeights,
     Performer,
-    SlidingWindowMask,
+    SlidingWindow,
     TopK,
     TruncatedSVD,
     attend,
@@ -24,7 +24,7 @@ problem = AttentionProblem(q, k, v)
 print(problem)
 
 # %% A method is a value; calling it gives a structured approximation.
-methods = [SlidingWindowMask(width=64), TopK(keys=64), Performer(features=64), LowRankWeights(TruncatedSVD(rank=64))]
+methods = [SlidingWindow(width=64), TopK(keys=64), Performer(features=64), LowRankWeights(TruncatedSVD(rank=64))]
 for method in methods:
     approximation = method(problem, rng=np.random.default_rng(0))
     error = np.linalg.norm(approximation.output - problem.output) / np.linalg.norm(problem.output)
