@@ -11,8 +11,8 @@ from sklearn.metrics import pairwise
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from tnattn.arrays import array_namespace, to_host
+from tnattn.attention.random_features.feature_summary import FeatureMap
 from tnattn.attention.random_features.features import Independent, Trigonometric
-from tnattn.attention.random_features.summary import FeatureMap
 from tnattn.linalg import numerical_svd
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
 from tnattn.randnla.sketches.count_sketch import CountSketch

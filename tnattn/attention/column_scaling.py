@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, quiet_overflow, widened
+from tnattn.display import Displayed
 from tnattn.linalg.scaling import exponent_of, largest_magnitude, power_of_two_below, times_power_of_two
 
 
-@dataclass(frozen=True, eq=False)
-class ColumnScaling:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnScaling(Displayed):
     """A factor x with its columns scaled by powers of two, which are exact, and the way back.
 
     Parameters

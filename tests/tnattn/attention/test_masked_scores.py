@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention import scores
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask, Padding
+from tnattn.attention import masked_scores as scores
+from tnattn.attention.masked_scores import ScoreData, at, largest_norm
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import at, largest_norm
 
 RNG = np.random.default_rng(0)
 
@@ -50,9 +50,9 @@ def test_a_single_nan_makes_the_norm_nan():
         ({"softcap": 30.0}, 1e3, True),
         ({"softcap": 40.0}, 1e3, True),
         ({"softcap": 40.5}, 1e3, False),
-        ({"mask": Causal()}, 1.0, True),
-        ({"mask": Bias(np.zeros((1, 10)))}, 1.0, False),
-        ({"mask": Causal() & Bias(np.zeros((1, 10)))}, 1.0, False),
+        ({"mask": CausalMask()}, 1.0, True),
+        ({"mask": BiasMask(np.zeros((1, 10)))}, 1.0, False),
+        ({"mask": CausalMask() & BiasMask(np.zeros((1, 10)))}, 1.0, False),
         ({"scale": 100.0}, 1.0, False),
         ({"scale": 1e-5}, 1e3, True),
     ],
@@ -94,10 +94,12 @@ def test_what_is_not_finite_is_unsafe():
 
 
 @pytest.mark.parametrize("softcap", [None, 0.7])
-@pytest.mark.parametrize("mask", [Causal(), Padding(4), Explicit(RNG.random((4, 7, 10)) > 0.5), Causal() & Padding(8)])
+@pytest.mark.parametrize(
+    "mask", [CausalMask(), PaddingMask(4), ExplicitMask(RNG.random((4, 7, 10)) > 0.5), CausalMask() & PaddingMask(8)]
+)
 def test_parts_are_entries_of_the_whole(xp, mask, softcap):
-    if isinstance(mask, Explicit):
-        mask = Explicit(xp.asarray(mask.allowed))
+    if isinstance(mask, ExplicitMask):
+        mask = ExplicitMask(xp.asarray(mask.allowed))
     target = problem(as_=xp.asarray, mask=mask, softcap=softcap)
     whole = to_host(target.dense_scores()).reshape(2, 2, 2, 7, 10)
     tolerance = {"rtol": 0, "atol": 50 * xp.eps()}
@@ -115,7 +117,7 @@ def test_parts_are_entries_of_the_whole(xp, mask, softcap):
 
 
 def test_slices_of_scores_may_be_open_or_negative():
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     whole = target.block_scores(slice(0, 7), slice(0, 10))
     np.testing.assert_array_equal(target.block_scores(slice(None), slice(None)), whole)
     np.testing.assert_array_equal(target.block_scores(slice(-3, None), slice(None, -2)), whole[..., -3:, :-2])
@@ -126,7 +128,7 @@ def test_half_precision_scores_are_single(xp, name):
     def as_(x):
         return xp.asarray(x, name) if xp.name == "numpy" else xp.asarray(x, "float32").bfloat16()
 
-    target = problem(as_=lambda x: as_(300 * x), mask=Causal())
+    target = problem(as_=lambda x: as_(300 * x), mask=CausalMask())
     single = AttentionProblem(*(xp.asarray(to_host(x).astype("float32")) for x in (target.q, target.k, target.v)))
     indices = xp.asarray(np.zeros((7, 2), dtype=int))
     for found in (
@@ -148,7 +150,7 @@ def test_scores_beyond_the_range_are_marked():
     np.testing.assert_array_equal(target.dense_scores()[0], expected)
     np.testing.assert_array_equal(target.gathered_scores(np.asarray([[0, 1, 2]]))[0, 0], expected)
     np.testing.assert_array_equal(target.tile_scores(slice(0, 1), np.asarray([[0, 1, 2]]))[0, 0, 0], expected)
-    hidden = AttentionProblem(q, k, k, scale=1.0, mask=Explicit(np.asarray([[False, True, True]])))
+    hidden = AttentionProblem(q, k, k, scale=1.0, mask=ExplicitMask(np.asarray([[False, True, True]])))
     np.testing.assert_array_equal(hidden.dense_scores()[0], [[-np.inf, -np.inf, np.float32(3e19)]])
 
 
@@ -192,7 +194,7 @@ def test_a_rule_may_return_an_array_that_broadcasts():
 
 
 def test_rows_of_given_queries_are_rows_of_the_whole():
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     whole = target.block_scores(slice(0, 7), slice(0, 10))
     np.testing.assert_allclose(target.weights.blocks.rows(np.array([2, 0, 2])), whole[..., [2, 0, 2], :], rtol=1e-12)
 
@@ -201,12 +203,12 @@ def test_rows_of_given_queries_are_rows_of_the_whole():
 def test_queries_see_what_some_chunk_admits(chunks):
     allowed = np.zeros((7, 10), dtype=bool)
     allowed[1, 2] = allowed[3, 6] = allowed[5, 9] = True
-    found = problem(mask=Explicit(allowed)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
+    found = problem(mask=ExplicitMask(allowed)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
     expected = np.any([allowed[[1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
     np.testing.assert_array_equal(np.broadcast_to(found, (2, 2, 2, 4, 1))[0, 0, 0, :, 0], expected)
     assert problem().weights.blocks.sees((), np.arange(7), chunks).all()
     heads = np.stack([allowed, ~allowed, np.zeros_like(allowed), np.ones_like(allowed)])
-    found = problem(mask=Explicit(heads)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
+    found = problem(mask=ExplicitMask(heads)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
     expected = np.any([heads[:, [1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
     np.testing.assert_array_equal(found[..., 0].reshape(4, 4), expected)
 
@@ -216,7 +218,13 @@ def test_a_stack_of_two_is_read_at_its_index():
     np.testing.assert_array_equal(at(stack, (1, 4)), stack[1, 0])
 
 
-@pytest.mark.parametrize("mask", [Full(), Causal()], ids=["full", "causal"])
+def test_a_problem_has_what_scores_are_computed_of():
+    q, k, v = RNG.standard_normal((3, 2, 5, 4))
+    assert isinstance(AttentionProblem(q, k, v), ScoreData)
+    assert not isinstance(q, ScoreData)
+
+
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=["full", "causal"])
 @pytest.mark.parametrize(
     "budget, rows", [(1, [1] * 7), (96, [1] * 7), (191, [1] * 7), (192, [2, 2, 2, 1]), (672, [7]), (None, [7])]
 )
