@@ -31,7 +31,7 @@ from tnattn.decomposition.tensor_train.cross_train import CrossTrain  # noqa: E4
 from tnattn.decomposition.tensor_train.tt_cross import TTCross  # noqa: E402
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD  # noqa: E402
 from tnattn.models.sample import load_sample, sample_layers  # noqa: E402
-from tnattn.randnla.tolerance import ToleranceWarning  # noqa: E402
+from tnattn.randnla.accuracy import ToleranceWarning  # noqa: E402
 
 HEADS, WIDTH, SEEDS = 12, 16, 3
 
@@ -149,7 +149,7 @@ def reached_row(title: str, make: Callable[[], EntryTensor], method: TTCross) ->
     goal = "-" if method.rtol is None else f"{method.rtol:g}"
     share = percent(result.evaluations / np.prod([float(n) for n in source.shape]))
     return [
-        *(title, goal, f"{result.ranks}", f"{result.sweeps}", f"{result.evaluations / 1e6:.1f} M", share),
+        *(title, goal, f"{result.largest_ranks}", f"{result.sweeps}", f"{result.evaluations / 1e6:.1f} M", share),
         *(f"{seconds:.1f}", f"{peak / 2**20:.0f}", estimate(result), said),
     ]
 

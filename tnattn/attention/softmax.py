@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING
 
 from tnattn.arrays import (
     Array,
@@ -19,13 +18,10 @@ from tnattn.arrays import (
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
-from tnattn.attention.masks import Full
-from tnattn.attention.scores import SAFE, Scores, at, span
+from tnattn.attention.masked_scores import SAFE, ScoreData, Scores, at, span
+from tnattn.attention.masks import FullMask
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
 
 _TILE = 1024  # queries and keys of a tile on the host: 4 MB of float32 scores; smaller ones wait for the interpreter
 _STACK = 1 << 24  # scores held at a time where one product serves all heads
@@ -40,7 +36,7 @@ class SoftmaxOperator(StructuredMatrix):
     zero; rows whose scores no number of the dtype can hold are NaN. Half precision is computed in float32.
     """
 
-    def __init__(self, problem: AttentionProblem) -> None:
+    def __init__(self, problem: ScoreData) -> None:
         self._problem = problem
         self.blocks = Scores(problem)
 
@@ -249,7 +245,7 @@ class SoftmaxOperator(StructuredMatrix):
             return self._problem.tile
         if not prefers_host_tiles(self.like):
             return max(1, _STACK // self.count)
-        return _TILE if isinstance(self._problem.mask, Full) else _TILE // 2
+        return _TILE if isinstance(self._problem.mask, FullMask) else _TILE // 2
 
     def _chunks(self, rows: slice) -> list[slice]:
         """Chunks of keys that the block of queries may see; at least one, so that a blind block gets its zeros."""

@@ -27,7 +27,7 @@ class Sizes(Parameters):
 
 @dataclass(frozen=True)
 class Property:
-    """What a family declares of its problems.
+    """A declared property of the problems of a family.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class ProblemFamily:
         dtype: Any = "float64",
         like: Array | None = None,
     ) -> AttentionProblem:
-        """Draw a problem with n queries and keys; ``replace(problem, mask=Causal())`` gives it a mask.
+        """Draw a problem with n queries and keys; ``replace(problem, mask=CausalMask())`` gives it a mask.
 
         Parameters
         ----------

@@ -19,7 +19,7 @@ from tnattn.arrays import (
     dtype_name,
     require_floating,
 )
-from tnattn.linalg.scaling import binary_scale, euclidean_norm
+from tnattn.linalg.scaling import binary_scale, euclidean_norm, largest_magnitude
 from tnattn.linalg.singular_values import singular_values
 from tnattn.scalars import as_real
 
@@ -105,5 +105,4 @@ def rank_for_tolerance(s: Array, *, rtol: float) -> Array:
 
 def largest_entries(a: Array) -> Array:
     """Return the largest absolute values (...) of the entries of matrices (..., m, n)."""
-    xp = array_namespace(a)
-    return xp.maximum(xp.max(a, axis=(-2, -1)), -xp.min(a, axis=(-2, -1)))
+    return largest_magnitude(a, axis=(-2, -1))

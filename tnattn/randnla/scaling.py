@@ -14,7 +14,9 @@ from functools import reduce
 from operator import add
 from typing import Any, TypeVar
 
-from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, quiet_overflow, to_host
+from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, quiet_overflow
+from tnattn.linalg import largest_entries
+from tnattn.linalg.scaling import exponent_of, largest_magnitude, power_of_two_below, times_power_of_two
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRank
 
@@ -37,7 +39,7 @@ class Unit:
 
     def divided(self, x: Array) -> Array:
         """Return ``x`` (..., any axes) over the unit; what leaves the range becomes infinite or zero."""
-        return _times_power(x, -self._aligned(x))
+        return times_power_of_two(x, -self._aligned(x))
 
     def restored(self, x: Array, *, degree: float = 1.0, name: str) -> Array:
         """Return ``x`` (..., any axes) times the unit to a power.
@@ -49,7 +51,7 @@ class Unit:
         """
         xp = array_namespace(x)
         with quiet_overflow():
-            made = _times_power(x, degree * self._aligned(x))
+            made = times_power_of_two(x, degree * self._aligned(x))
         lost = (xp.isfinite(x) & ~xp.isfinite(made)) | (xp.all(made == 0) & xp.any(x != 0))
         if bool(xp.any(lost)):
             raise ValueError(
@@ -157,6 +159,26 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
         )
 
 
+def resolved_square(a: StructuredMatrix) -> Array:
+    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or vanished. One synchronisation."""
+    with quiet_overflow():
+        square = a.squared_norm()
+    xp = array_namespace(square)
+    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
+    lost = ~xp.isfinite(square)
+    small = square < least
+    if bool(xp.any(small)):
+        # of implicit matrices there are no entries to look at: a square that has vanished stands for a zero matrix
+        entries = a.dense_view() if a.explicit else square[..., None, None]
+        lost = lost | (small & (largest_entries(entries) > 0))
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the squared Frobenius norm of a matrix of the {a.shape} stack leaves the range of "
+            f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
+        )
+    return square
+
+
 def unit_of(x: Array) -> Unit | None:
     """Return the unit of arrays (..., m, n), or None if all their largest entries are harmless or zero."""
     xp = array_namespace(x)
@@ -166,8 +188,7 @@ def unit_of(x: Array) -> Unit | None:
     least, most = flat.shape[-1] * 4.0**-_HARMLESS, 4.0**_HARMLESS
     if bool(xp.all((squares >= least) & (squares <= most))):
         return None
-    largest = xp.maximum(xp.max(x, axis=(-2, -1)), -xp.min(x, axis=(-2, -1)))
-    exponent = 2 * xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))) / 2)
+    exponent = 2 * xp.floor(exponent_of(power_of_two_below(largest_magnitude(x, axis=(-2, -1)))) / 2)
     exponent = xp.where(xp.abs(exponent) <= _HARMLESS, xp.zeros_like(exponent), exponent)
     return None if bool(xp.all(exponent == 0)) else Unit(exponent)
 
@@ -175,14 +196,3 @@ def unit_of(x: Array) -> Unit | None:
 def _zero_exponents(x: Array) -> Array:
     xp = array_namespace(x)
     return xp.zeros(tuple(x.shape[:-2]), dtype=x.dtype, device=device(x))
-
-
-def _times_power(x: Array, exponent: Array) -> Array:
-    """Return ``x * 2^exponent`` for integer exponents; in three steps, whose factors are all in range."""
-    powers = to_host(exponent)
-    xp = array_namespace(powers)
-    powers = xp.astype(powers, xp.int64)
-    third = powers // 3
-    for step in (third, third, powers - 2 * third):
-        x = x * from_host(xp.ldexp(1.0, step), like=x, dtype=x.dtype)  # powers by pow are not exact everywhere
-    return x

@@ -12,6 +12,7 @@ from typing import Any, final
 from scipy.sparse.linalg import LinearOperator
 
 from tnattn.arrays import Array, dtype_name, from_host, require_floating, to_host
+from tnattn.display import as_html
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.half_precision import product_in_single, read_in_single, sum_in_single
 from tnattn.structured.reads import MatrixReads
@@ -173,6 +174,9 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}{self.shape}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ class BlockTermTensor(StructuredTensor):
     core: Array
     factors: tuple[Array, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("core",)
+    degrees: ClassVar[Mapping[str, float]] = {"core": 1.0}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
@@ -60,7 +60,7 @@ class BlockTermTensor(StructuredTensor):
         return int(self.core.shape[-self.order - 1])
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def term_ranks(self) -> tuple[int, ...]:
         """Multilinear ranks of every term."""
         return tuple(int(u.shape[-1]) for u in self.factors)
 
@@ -105,7 +105,7 @@ class BlockTermTensor(StructuredTensor):
         for j in range(1, order):  # (..., t, r_0, t, r_1, ...): every mode gets its own index of the term
             mask = xp.reshape(identity, (count, *(1,) * (2 * j - 1), count, *(1,) * (order - j)))
             core = xp.expand_dims(core, axis=first + 2 * j) * mask
-        ranks = self.ranks
+        ranks = self.term_ranks
         core = xp.reshape(core, (*self.core.shape[: self.core.ndim - self.order - 1], *(count * r for r in ranks)))
         return TuckerTensor(core, tuple(_side_by_side(u) for u in self.factors))
 

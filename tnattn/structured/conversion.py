@@ -23,6 +23,8 @@ from tnattn.structured.dense import Dense
 from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.implicit import EntriesOperator, KernelEntries
 
+_SMALL = 1 << 20  # entries up to which an implicit matrix is formed: 8 MB of float64
+
 
 def as_structured(a: Any, name: str = "a") -> StructuredMatrix:
     """Return the argument of a matrix method as a structured matrix.
@@ -123,3 +125,8 @@ def _check_parts(a: Any, name: str) -> None:
             _check_parts(part, name)
     elif is_array(a) and is_floating(a):
         check_finite(a, f"an array of {name}")
+
+
+def worth_forming(a: StructuredMatrix) -> bool:
+    """Return whether the matrices of a stack are explicit, or small enough to be formed."""
+    return a.explicit or a.shape[-2] * a.shape[-1] <= _SMALL

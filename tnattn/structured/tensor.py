@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
 import opt_einsum
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating, widened
+from tnattn.display import as_html
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.network import MODES as MODES
@@ -28,7 +29,7 @@ class StructuredTensor(Parameters, abc.ABC):
     being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
 
-    homogeneous: ClassVar[tuple[str, ...]] = ()  # fields that a factor of the tensor multiplies; of tuples the last
+    degrees: ClassVar[Mapping[str, float]] = {}  # fields proportional to a power of the tensor; of tuples the last
 
     @property
     @abc.abstractmethod
@@ -136,6 +137,9 @@ class StructuredTensor(Parameters, abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}{self.shape}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def _single(self) -> Self:
         """Refuse a stack where one tensor is needed."""

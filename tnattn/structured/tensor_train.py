@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,7 +35,7 @@ class TensorTrain(StructuredTensor):
 
     cores: tuple[Array, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("cores",)
+    degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
@@ -59,7 +59,7 @@ class TensorTrain(StructuredTensor):
         return len(self.cores)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the inner bonds, one fewer than modes: the largest in the stack."""
         return tuple(int(core.shape[-1]) for core in self.cores[:-1])
 

@@ -62,7 +62,7 @@ class TTMatrix(StructuredMatrix):
         return rows, columns
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the inner bonds."""
         return tuple(int(core.shape[-1]) for core in self.cores[:-1])
 

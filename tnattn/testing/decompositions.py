@@ -8,7 +8,8 @@ import numpy as np
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.gallery import tensor_with_spectrum
 from tnattn.testing.report import ConformanceError, Finding, NotApplicable, Report, Violation
 from tnattn.testing.structures import check_structured

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, Explicit, Full, Padding
+from tnattn.attention.masked_scores import SAFE, Scores
+from tnattn.attention.masks import CausalMask, ExplicitMask, FullMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import SAFE, Scores
 
 
 @pytest.fixture(params=["host", "device"])
@@ -31,7 +31,7 @@ def dense(problem):
     repeated = np.repeat(problem.k, problem.heads // problem.groups, axis=-3)
     scores = problem.q @ np.swapaxes(repeated, -1, -2) * problem.score_scale
     i, j = np.arange(problem.n_q)[:, None], np.arange(problem.n_k)
-    if isinstance(problem.mask, Causal):
+    if isinstance(problem.mask, CausalMask):
         scores = np.where(j <= i + problem.n_k - problem.n_q, scores, -np.inf)
     kernel = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights = kernel / kernel.sum(axis=-1, keepdims=True)
@@ -70,7 +70,7 @@ def test_a_small_problem_is_one_tile_on_a_device(monkeypatch, visited):
     assert visited == [(100, 200)]
 
 
-@pytest.mark.parametrize("mask, side", [(Full(), 8), (Causal(), 4)])
+@pytest.mark.parametrize("mask, side", [(FullMask(), 8), (CausalMask(), 4)])
 def test_a_tile_on_the_host_is_halved_where_a_mask_leaves_parts_empty(monkeypatch, visited, mask, side):
     monkeypatch.setattr("tnattn.attention.softmax._TILE", 8)
     problem = AttentionProblem(*arrays(16, 16), mask=mask)
@@ -79,14 +79,14 @@ def test_a_tile_on_the_host_is_halved_where_a_mask_leaves_parts_empty(monkeypatc
 
 
 def test_a_block_without_keys_visits_one_chunk(place, visited):
-    problem = AttentionProblem(*arrays(8, 12), mask=Padding(0), tile=4)
+    problem = AttentionProblem(*arrays(8, 12), mask=PaddingMask(0), tile=4)
     np.testing.assert_array_equal(problem.output, 0)
     assert visited == [(4, 4)] * 2 * (problem.weights.count if place == "host" else 1)
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])
 @pytest.mark.parametrize("tile", [2, 5, None])
-@pytest.mark.parametrize("mask", [Full(), Causal()], ids=["full", "causal"])
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=["full", "causal"])
 def test_factors_may_have_more_batch_axes_than_the_problem(place, mask, tile, size):
     problem = AttentionProblem(*arrays(7, 9, size=size), mask=mask, tile=tile)
     rng = np.random.default_rng(1)
@@ -151,9 +151,9 @@ def test_rows_are_named_by_a_vector_of_integers(indices):
 @pytest.mark.parametrize(
     "mask, lost",
     [
-        (Explicit(np.asarray([[True, False, False]])), True),
-        (Explicit(np.zeros((1, 3), bool)), False),
-        (Padding(0), False),
+        (ExplicitMask(np.asarray([[True, False, False]])), True),
+        (ExplicitMask(np.zeros((1, 3), bool)), False),
+        (PaddingMask(0), False),
     ],
     ids=["only the first key", "no key", "no key by length"],
 )
@@ -165,7 +165,9 @@ def test_a_row_is_lost_if_an_admissible_key_overflows_and_empty_if_none_is_admis
     np.testing.assert_array_equal(problem.output, expected[..., :1])
 
 
-@pytest.mark.parametrize("size, mask", [(1.0, Padding(0)), (1e17, Full())], ids=["no key, safe scores", "every key"])
+@pytest.mark.parametrize(
+    "size, mask", [(1.0, PaddingMask(0)), (1e17, FullMask())], ids=["no key, safe scores", "every key"]
+)
 def test_the_mask_is_read_again_only_where_a_row_may_have_overflowed(monkeypatch, size, mask):
     def refuse(*given):
         raise AssertionError("the mask of these rows is known")
@@ -182,7 +184,7 @@ def test_the_mask_is_read_again_only_where_a_row_may_have_overflowed(monkeypatch
     "rows, columns", [(slice(1, 3), slice(None)), (slice(-2, None), slice(0, 40)), (slice(2), slice(3, 1))]
 )
 def test_a_block_of_scores_has_the_limits_of_a_slice(rows, columns):
-    problem = AttentionProblem(*arrays(4, 5), mask=Causal())
+    problem = AttentionProblem(*arrays(4, 5), mask=CausalMask())
     np.testing.assert_array_equal(
         problem.weights.scores(rows, columns), problem.weights.scores(slice(0, 4), slice(0, 5))[..., rows, columns]
     )

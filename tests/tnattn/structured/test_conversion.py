@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
-from tnattn.structured.conversion import as_structured, checked_array, require_precision
+from tnattn.structured.conversion import as_structured, checked_array, require_precision, worth_forming
 from tnattn.structured.dense import Dense
 from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.host_operator import HostOperator
@@ -58,3 +58,9 @@ def test_arrays_are_brought_to_native_byte_order():
     assert checked_array(A.astype(">f8"), "b").dtype.isnative
     with pytest.raises(TypeError, match="float32 or float64"):
         require_precision(np.ones(2, np.float16), "b")
+
+
+@pytest.mark.parametrize(("n", "formed"), [(1024, True), (1025, False)])
+def test_implicit_matrices_are_formed_up_to_a_million_entries(n, formed):
+    assert worth_forming(LowRank(np.ones((n, 1)), np.ones((1, n)))) is formed
+    assert worth_forming(Dense(np.broadcast_to(1.0, (n, n))))

@@ -7,18 +7,18 @@ import pytest
 import scipy.sparse as sparse
 
 from tnattn.discovery import subclasses
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.estimates.trace import HutchPlusPlus
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.conversion import as_structured
 from tnattn.structured.host_operator import HostOperator, canonical_csr
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 N = 12
 
-pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
 
 
 def semidefinite():

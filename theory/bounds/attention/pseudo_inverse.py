@@ -12,7 +12,7 @@ from theory.statement.errors import Error, dense, singular_values
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
-from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse
+from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse
 
 
 @dataclass(frozen=True)

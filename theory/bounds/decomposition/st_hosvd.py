@@ -12,8 +12,8 @@ from theory.statement import errors
 from theory.statement.bound import Instance
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
-from tnattn.decomposition.truncated import TruncatedTucker
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker
 
 
 def _every_face(rng: np.random.Generator) -> Instance:

@@ -12,9 +12,9 @@ from theory.statement import errors
 from theory.statement.bound import Instance, require
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.structured.tensor_train import TensorTrain
 
 TOLERANCE = 0.05

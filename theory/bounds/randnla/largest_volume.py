@@ -18,10 +18,9 @@ from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
-from tnattn.randnla.arguments import require_rank
+from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.cross import CrossResult
-from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -50,7 +49,8 @@ class LargestVolumeCross(MatrixMethod):
         left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
         rows, columns = (from_host(part, like=a.like) for part in parts[2:])
         error, size = (frobenius_norm(x) for x in (a.to_dense() - left @ right, a.to_dense()))
-        return CrossResult(left, right, rows, columns, *judged(error, size, 0.0, f"rank {self.rank}"))
+        residual, converged = judged(error, size, 0.0, f"rank {self.rank}")
+        return CrossResult(left, right, rows, columns, ranks=counted(rows), residual=residual, converged=converged)
 
     def _cross(self, matrix: Values) -> tuple[Any, ...]:
         size, best = self.rank + self.extra, -1.0

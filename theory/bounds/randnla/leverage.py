@@ -14,7 +14,8 @@ from theory.statement.errors import Error, singular_values, tail
 from theory.statement.guarantee import WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
-from tnattn.randnla.scores.leverage import LeverageColumns, LeverageSampling
+from tnattn.randnla.columns.leverage_columns import LeverageColumns
+from tnattn.randnla.scores.leverage import LeverageSampling
 
 
 def _distortion(target: Any, result: Any) -> Values:

@@ -14,7 +14,7 @@ from theory.statement.errors import Error, dense, eigenvalues
 from theory.statement.guarantee import Deterministic, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
-from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws
+from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 

@@ -23,6 +23,8 @@ from tnattn.structured.conversion import as_structured
 from tnattn.structured.gather import gather_rows
 from tnattn.structured.gaussian_kernel import GaussianKernel
 
+__all__ = ["Coreset", "PivotedCoreset"]
+
 
 @dataclass(frozen=True)
 class PivotedCoreset(KeyMethod):
@@ -151,7 +153,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the values and the mass of all keys carried over to them.
 

@@ -17,6 +17,8 @@ from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Dense
 
+__all__ = ["FactoredCache", "FactoredKeyValue"]
+
 _BLOCK = 1 << 22  # scores held at a time
 
 
@@ -53,7 +55,10 @@ class FactoredKeyValue(KeyMethod):
 
     def __post_init__(self) -> None:
         if not isinstance(self.decomposition, Decomposition):
-            raise TypeError(f"decomposition is {self.decomposition!r}; a Decomposition such as STHOSVD() is needed")
+            raise TypeError(
+                f"decomposition is {self.decomposition!r}; a Decomposition such as STHOSVD() is needed: "
+                "from tnattn import STHOSVD"
+            )
         if self.decomposition.order != 3:
             raise ValueError(
                 f"decomposition has order {self.decomposition.order}; (token, head, feature) needs order 3"
@@ -99,7 +104,7 @@ class FactoredKeyValue(KeyMethod):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactoredCache(Summary):
     """Compressed keys and values.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed, largest_entry
+from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_triangular
+from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.gather import take_columns
+
+__all__ = ["StrongColumns"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class StrongColumns(ColumnSelection):
     def __post_init__(self) -> None:
         if not self.growth > 1:
             raise ValueError(f"growth is {self.growth!r}; growth > 1 is needed")
-        QRColumns(self.sketch, self.oversampling)
+        require_count(self.oversampling, "oversampling", least=0)
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         size = admissible_columns(size, a.shape[-1])
@@ -97,7 +100,7 @@ def volume_gains(a: Array, chosen: Array) -> Array:
     identity = xp.broadcast_to(xp.eye(r.shape[-1], dtype=r.dtype, device=device(r)), r.shape)
     inverse = solve_triangular(xp.where(sound, r, identity), identity, lower=False)
     inside = q.mT @ a
-    left = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
-    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * left[..., None, :])
+    distance = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
+    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * distance[..., None, :])
     taken = xp.any(chosen[..., None] == xp.arange(n, device=device(a)), axis=-2)
     return xp.where(sound & ~taken[..., None, :], gains, xp.zeros_like(gains))

@@ -11,12 +11,11 @@ from scipy.special import lambertw
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entries, orthonormalise_with_factor, svd
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.estimates.leave_one_out import left_out_directions, left_out_squares
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.sketches.probes import Probes, Rademacher, require_probes
-from tnattn.scalars import as_integer, as_real
+from tnattn.randnla.sketches import Gaussian, Probes, Rademacher, require_probes
+from tnattn.scalars import as_integer, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor, svd
-from tnattn.randnla.arguments import require_count, require_rank, worth_forming
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.krylov import KrylovSpace
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import worth_forming
 
 _STEPS = 400  # blocks of the Krylov iteration; 16,384 keys of a slow spectrum take some ten of them
 

@@ -9,13 +9,13 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, require_rng, uniform
 from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.linalg.scaling import smallest_normal
-from tnattn.randnla.arguments import require_count, require_rank
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import for_every_matrix
-from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.scores.ridge_leverage import relative_scores
+from tnattn.randnla.scores import relative_scores, sample_indices
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystromResult, nystrom_of_columns
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.gather import take_rows

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
-from tnattn.randnla.arguments import require_count
 from tnattn.randnla.sketches.base import Sketch, admissible_sizes
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 

@@ -9,9 +9,9 @@ from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.linalg import orthonormalise
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.conversion import as_structured
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.reads import MatrixReads

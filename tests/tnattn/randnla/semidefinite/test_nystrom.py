@@ -7,9 +7,9 @@ from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 

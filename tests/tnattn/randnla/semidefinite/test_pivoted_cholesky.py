@@ -11,9 +11,9 @@ from scipy import stats
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import array_namespace, to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.implicit import KernelEntries, PrincipalEntries
 

@@ -1,0 +1,162 @@
+"""Block-term decomposition: a sum of Tucker tensors, improved one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.fewest_terms import fewest_terms
+from tnattn.decomposition.multilinear import mode_product
+from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.truncation import require_ranks
+from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
+from tnattn.structured.block_term import BlockTermTensor
+from tnattn.structured.tucker import TuckerTensor
+
+__all__ = ["BlockTerm", "FittedBlockTerms"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedBlockTerms(IterationAccuracy, BlockTermTensor):
+    """A block-term tensor with orthonormal factors in every term.
+
+    Parameters
+    ----------
+    core, factors
+        See ``BlockTermTensor``.
+    ranks, residual, converged, stationary
+        See ``IterationAccuracy``; ranks count the terms. A fit that is not stationary may gain by more sweeps.
+    error_certificate : Array, (...)
+        Frobenius error, measured.
+    sweeps : Array, (...), integer
+        Sweeps that each tensor of the stack took.
+    """
+
+    error_certificate: Array
+    sweeps: Array
+
+    degrees: ClassVar[Mapping[str, float]] = {**BlockTermTensor.degrees, "error_certificate": 1.0}
+
+
+@dataclass(frozen=True)
+class BlockTerm(Decomposition):
+    """Fit a sum of Tucker tensors of given multilinear ranks.
+
+    Parameters
+    ----------
+    terms : int
+        At most, if there is a tolerance on the error.
+    ranks : int or tuple of int
+        Multilinear ranks of every term, one for all modes or one for each.
+    sweeps : int
+        At most; 0 leaves the initial guess, each term the ST-HOSVD of what those before have left.
+    stagnation : float
+        Change of the relative error below which a tensor is left alone.
+    rtol : float, optional
+        Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
+    order : int
+        Number of modes.
+
+    Notes
+    -----
+    O(terms prod(n) max(r)) a sweep. De Lathauwer 2008. Deviation: instead of alternating least squares over factors, a
+    term is fitted to what the others leave by one sweep of higher-order orthogonal iteration, which needs no normal
+    equations and never increases the error. Only a local minimum, and the split into terms need not be unique.
+    """
+
+    terms: int = 2
+    ranks: int | tuple[int, ...] = 2
+    sweeps: int = 50
+    stagnation: float = 1e-6
+    rtol: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_integer("terms", self.terms, low=1, cure="a sum needs a term")
+        require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the initial guess")
+        if not self.stagnation >= 0:
+            raise ValueError(f"stagnation is {self.stagnation}; 0 or a positive number is needed")
+        require_optional_tolerance(self.rtol)
+        require_ranks(self.ranks, count=self.order, order=self.order)
+
+    @property
+    def _term(self) -> STHOSVD:
+        """The decomposition that gives the initial guess of a term."""
+        return STHOSVD(ranks=self.ranks, order=self.order)
+
+    def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
+        ranks = self._term.with_rank(rank, sizes).ranks
+        assert ranks is not None
+        return dataclasses.replace(self, ranks=ranks, rtol=None)
+
+    def _require_fit(self, tensor: Array) -> None:
+        self._term._require_fit(tensor)
+        require_above_rounding(self.rtol or 0.0, tensor)
+
+    def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedBlockTerms:
+        return fewest_terms(lambda terms: self._fitted(tensor, terms), self.terms, self.rtol)
+
+    def _fitted(self, tensor: Array, terms: int) -> FittedBlockTerms:
+        xp, order = array_namespace(tensor), self.order
+        residual, found = tensor, []
+        for _ in range(terms):
+            guess = self._term.decompose(residual, rng=None)
+            found.append(TuckerTensor(guess.core, guess.factors))
+            residual = residual - found[-1].to_dense()
+        size = norm(tensor, order=order)
+        size = xp.where(size > 0, size, xp.ones_like(size))
+        error = norm(residual, order=order) / size
+        active, taken = xp.ones_like(error) > 0, xp.zeros_like(error, dtype=xp.int64)
+        for _ in range(self.sweeps):
+            if not bool(xp.any(active)):
+                break
+            for place, term in enumerate(found):
+                goal = residual + term.to_dense()
+                better = _chosen(active, _refitted(term, goal), term)
+                found[place], residual = better, goal - better.to_dense()
+            after = norm(residual, order=order) / size
+            taken = taken + xp.astype(active, xp.int64)
+            active, error = active & (error - after > self.stagnation), after
+        factors = [xp.stack([term.factors[j] for term in found], axis=-3) for j in range(order)]
+        cores = xp.stack([term.core for term in found], axis=-order - 1)
+        return FittedBlockTerms(
+            core=cores,
+            factors=tuple(factors),
+            error_certificate=error * size,
+            sweeps=taken,
+            ranks=xp.full_like(taken, terms),
+            residual=error,
+            stationary=~active,
+        )
+
+
+def _refitted(term: TuckerTensor, goal: Array) -> TuckerTensor:
+    """Return a term after one sweep of higher-order orthogonal iteration on what it is to fit."""
+    xp, order, factors = array_namespace(goal), term.order, list(term.factors)
+    core = term.core
+    for mode in range(order):
+        seen = goal
+        for other in range(order):
+            if other != mode:
+                seen = mode_product(seen, xp.matrix_transpose(factors[other]), other, order=order)
+        factors[mode] = mode_subspace(seen, mode, order=order, rank=int(factors[mode].shape[-1])).basis
+        core = mode_product(seen, xp.matrix_transpose(factors[mode]), mode, order=order)
+    return TuckerTensor(core, tuple(factors))
+
+
+def _chosen(active: Array, new: TuckerTensor, old: TuckerTensor) -> TuckerTensor:
+    """Take the new parts of the tensors of a stack that are still changing, the old ones of the others."""
+    xp = array_namespace(active)
+
+    def pick(a: Array, b: Array) -> Array:
+        mask = xp.reshape(active, (*active.shape, *(1,) * (a.ndim - active.ndim)))
+        return xp.where(mask, a, b)
+
+    factors = zip(new.factors, old.factors, strict=True)
+    return TuckerTensor(pick(new.core, old.core), tuple(pick(a, b) for a, b in factors))
