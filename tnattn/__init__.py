@@ -77,7 +77,6 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
     from tnattn.decomposition.base import Decomposition as Decomposition
-    from tnattn.decomposition.block_term import BlockTerm as BlockTerm
     from tnattn.decomposition.cp.als import CPALS as CPALS
     from tnattn.decomposition.cp.core_start import CoreStart as CoreStart
     from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart as DiagonalisationStart
@@ -87,12 +86,12 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.decomposition.cp.start import SingularVectorStart as SingularVectorStart
     from tnattn.decomposition.kronecker_sum import NearestKronecker as NearestKronecker
     from tnattn.decomposition.tensor_train.quantised import QuantisedTT as QuantisedTT
-    from tnattn.decomposition.tensor_train.quantised import QuantisedTTMatrix as QuantisedTTMatrix
+    from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedTTMatrix as QuantisedTTMatrix
     from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD as RandomizedTTSVD
     from tnattn.decomposition.tensor_train.tt_cross import TTCross as TTCross
     from tnattn.decomposition.tensor_train.tt_rounding import TTRounding as TTRounding
     from tnattn.decomposition.tensor_train.tt_svd import TTSVD as TTSVD
-    from tnattn.decomposition.truncation import TuckerTruncation as TuckerTruncation
+    from tnattn.decomposition.tucker.block_term import BlockTerm as BlockTerm
     from tnattn.decomposition.tucker.hooi import HOOI as HOOI
     from tnattn.decomposition.tucker.hosvd import HOSVD as HOSVD
     from tnattn.decomposition.tucker.partial_tucker import PartialTucker as PartialTucker
@@ -100,10 +99,12 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.decomposition.tucker.randomized_tucker import RandomizedSTHOSVD as RandomizedSTHOSVD
     from tnattn.decomposition.tucker.shared_factors import SharedFactors as SharedFactors
     from tnattn.decomposition.tucker.st_hosvd import STHOSVD as STHOSVD
+    from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation as TuckerTruncation
     from tnattn.models.files import load_qkv as load_qkv
     from tnattn.models.files import save_qkv as save_qkv
     from tnattn.models.qkv import QKV as QKV
     from tnattn.models.sample import load_sample as load_sample
+    from tnattn.randnla.accuracy import ToleranceWarning as ToleranceWarning
     from tnattn.randnla.base import MatrixMethod as MatrixMethod
     from tnattn.randnla.columns.cross import FullPivotCross as FullPivotCross
     from tnattn.randnla.columns.cross import PartialPivotCross as PartialPivotCross
@@ -111,10 +112,12 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.columns.deim import DEIMColumns as DEIMColumns
     from tnattn.randnla.columns.deim import QDEIMColumns as QDEIMColumns
     from tnattn.randnla.columns.interpolative import InterpolativeDecomposition as InterpolativeDecomposition
+    from tnattn.randnla.columns.leverage_columns import LeverageColumns as LeverageColumns
     from tnattn.randnla.columns.leverage_draws import LeverageDraws as LeverageDraws
     from tnattn.randnla.columns.maxvol import MaxvolCross as MaxvolCross
     from tnattn.randnla.columns.pivoted_qr import PivotedQR as PivotedQR
     from tnattn.randnla.columns.pivoted_qr import QRColumns as QRColumns
+    from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws as RidgeLeverageDraws
     from tnattn.randnla.columns.selection import ColumnSelection as ColumnSelection
     from tnattn.randnla.columns.selection import GivenColumns as GivenColumns
     from tnattn.randnla.columns.selection import UniformColumns as UniformColumns
@@ -139,13 +142,11 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD as SinglePassSVD
     from tnattn.randnla.low_rank.streaming_svd import StreamingSVD as StreamingSVD
     from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD as TruncatedSVD
-    from tnattn.randnla.scores.leverage import LeverageColumns as LeverageColumns
     from tnattn.randnla.scores.leverage import LeverageSampling as LeverageSampling
     from tnattn.randnla.scores.leverage import coherence as coherence
     from tnattn.randnla.scores.leverage import leverage_scores as leverage_scores
     from tnattn.randnla.scores.leverage import sketched_leverage_scores as sketched_leverage_scores
     from tnattn.randnla.scores.product_probabilities import NormOptimal as NormOptimal
-    from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws as RidgeLeverageDraws
     from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores as ridge_leverage_scores
     from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom as ColumnNystrom
     from tnattn.randnla.semidefinite.nystrom import Nystrom as Nystrom
@@ -173,7 +174,6 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.solvers.matrix_product import SampledProduct as SampledProduct
     from tnattn.randnla.solvers.matrix_product import SketchedProduct as SketchedProduct
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
-    from tnattn.randnla.tolerance import ToleranceWarning as ToleranceWarning
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
     from tnattn.structured.block_sparse import BlockSparse as BlockSparse
     from tnattn.structured.composite import BlockDiagonal as BlockDiagonal
