@@ -17,7 +17,7 @@ from theory.commands.options import Json, Seed, Workers
 from theory.comparison import catalogue
 from theory.records.runner import process_pool
 from theory.statement.bound import Bound
-from theory.studies.finding import FAILED, Finding, Verification
+from theory.studies.finding import FAILED, TheoremFinding, Verification
 from theory.studies.instances import cases
 from theory.studies.problems import nearest
 from theory.studies.verification import LEVEL, verify
@@ -131,7 +131,7 @@ def _print(result: Verification) -> None:
     say(f"{theorems} theorems at family level {result.level:g}: {counted}")
 
 
-def _row(finding: Finding) -> tuple[object, ...]:
+def _row(finding: TheoremFinding) -> tuple[object, ...]:
     red = "bold red"
     return (
         finding.bound,

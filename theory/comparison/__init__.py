@@ -10,7 +10,7 @@ the output.
 - ``compare``: runs a method, evaluates the theorems about it, and returns one ``Comparison`` each
 - ``Comparison``: predicted, observed, verdict, slack, and the ratio to the optimal (Eckart-Young) error
 - ``control``: the false theorem that the data must refute on the extremal instance
-- ``controls``: both of them, for an equality
+- ``false_versions``: both of them, for an equality
 - ``catalogue``: the module that finds the theorems: ``bounds()``, ``bounds_about(method)``
 - ``output_predictions``: every bound on the output error that theorems about a method, or about its stages, give
   (``chain``)
@@ -28,7 +28,7 @@ Inside
 
 from theory.comparison import catalogue
 from theory.comparison.chain import OutputPrediction, best_prediction, output_predictions
-from theory.comparison.compare import compare, control, controls
+from theory.comparison.compare import compare, control, false_versions
 from theory.comparison.comparison import Comparison
 from theory.comparison.optimal import OptimalErrors
 
@@ -40,6 +40,6 @@ __all__ = [
     "catalogue",
     "compare",
     "control",
-    "controls",
+    "false_versions",
     "output_predictions",
 ]

@@ -16,7 +16,7 @@ from theory.statement.bound import Bound, HypothesisViolated
 from theory.statement.prediction import Prediction
 from theory.statistics.verdict import Verdict
 
-__all__ = ["LEVEL", "Comparison", "compare", "control", "controls"]
+__all__ = ["LEVEL", "Comparison", "compare", "control", "false_versions"]
 
 LEVEL = 1e-6  # of a single verdict; ``verify`` controls a whole family instead
 
@@ -99,7 +99,7 @@ def _before_the_run(
 
 
 def control(b: Bound) -> Bound:
-    """Return the false theorem that the data must refute on the extremal instance; the first one of ``controls``.
+    """Return the false theorem that the data must refute on the extremal instance; the first one of ``false_versions``.
 
     At the parameters of the statement that are sharpest there.
 
@@ -113,6 +113,6 @@ def control(b: Bound) -> Bound:
     return b.on_extremal().scaled(b.must_fail)
 
 
-def controls(b: Bound) -> list[Bound]:
+def false_versions(b: Bound) -> list[Bound]:
     """Return the false theorems that the data must refute on the extremal instance: two for an equality, else one."""
     return [b.on_extremal().scaled(factor) for factor in b.controls]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.errors import Error, Values, dense, singular_values, tail
+from theory.statement.errors import Error, Values, dense, spectrum_of, tail
 from tnattn.structured.low_rank import LowRankMatrix
 from tnattn.structured.tensor import MODES, StructuredTensor
 
@@ -82,7 +82,7 @@ class OptimalErrors:
             if split is not None:
                 rows = math.prod(array.shape[j] for j in split[0])
                 array = np.transpose(array, split[0] + split[1]).reshape(rows, -1)
-            self._values[split] = singular_values(array)
+            self._values[split] = spectrum_of(array)
         return self._values[split]
 
 

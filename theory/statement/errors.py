@@ -55,7 +55,7 @@ def dense(target: Any) -> Values:
     return np.asarray(to_host(array)).astype(np.float64)
 
 
-def singular_values(target: Any) -> Values:
+def spectrum_of(target: Any) -> Values:
     """Return the singular values of a matrix or stack, float64 on the host, descending."""
     return np.asarray(np.linalg.svd(dense(target), compute_uv=False))
 

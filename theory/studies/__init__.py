@@ -11,7 +11,7 @@ Theorems against data
 - ``verify``: every theorem on an instance where it is sharp and on a generic one, with false controls
   (``verification``)
 - ``Verification``: its findings
-- ``Finding``: one of them (``finding``)
+- ``TheoremFinding``: one of them (``finding``)
 - ``cases``: theorems and instances of a verification (``instances``)
 - ``over_methods``: verdicts over variants of a method (``robustness``)
 - ``over_targets``: verdicts over variants of a target
@@ -54,7 +54,7 @@ from theory.studies.attention import AttentionStudy, remaining, run_study
 from theory.studies.candidates import select
 from theory.studies.conformance import broken_laws
 from theory.studies.error_map import ErrorMap, entrywise_errors
-from theory.studies.finding import Finding, Verification
+from theory.studies.finding import TheoremFinding, Verification
 from theory.studies.folder import load, write_tables
 from theory.studies.head_spectra import head_spectra
 from theory.studies.instances import cases
@@ -73,7 +73,6 @@ from theory.studies.verification import verify
 __all__ = [
     "AttentionStudy",
     "ErrorMap",
-    "Finding",
     "Line",
     "Outcome",
     "Place",
@@ -82,6 +81,7 @@ __all__ = [
     "Settings",
     "SpectraResult",
     "TensorSpectra",
+    "TheoremFinding",
     "Verification",
     "broken_laws",
     "cases",

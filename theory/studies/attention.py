@@ -14,7 +14,7 @@ from theory.records.runner import Task, run
 from theory.records.sources import environment, package_hash, source_hash
 from theory.records.store import Ledger, trial_key
 from theory.studies.candidates import Candidate, Refusal, fit
-from theory.studies.conformance import BrokenLaw, broken_laws, in_words
+from theory.studies.conformance import BrokenLaw, broken_laws, violations_in_words
 from theory.studies.folder import LEDGER, load, write_plan
 from theory.studies.measurement import DENSE, Job, about_every_method, measure
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
@@ -60,7 +60,7 @@ class AttentionStudy:
             )
         if self.settings.strict and self.broken_laws:
             raise ValueError(
-                f"{in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
+                f"{violations_in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
             )
 
     def __repr__(self) -> str:

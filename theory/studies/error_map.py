@@ -14,7 +14,7 @@ from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 
-__all__ = ["DENSE", "ErrorMap", "entrywise_errors", "pooled"]
+__all__ = ["DENSE", "ErrorMap", "block_root_mean_squares", "entrywise_errors"]
 
 Values = npt.NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def _dense(grouped: Any, problem: AttentionProblem) -> Values:
     return np.broadcast_to(host, (*problem.batch, *host.shape[-2:])).reshape(-1, *host.shape[-2:])
 
 
-def pooled(a: Values, most: int) -> Values:
+def block_root_mean_squares(a: Values, most: int) -> Values:
     """Return root mean squares over blocks, so that no more than ``most`` rows and columns remain."""
     steps = [-(-extent // most) for extent in a.shape]
     if max(steps) == 1:

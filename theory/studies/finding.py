@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from theory.comparison.table import table
 from theory.statistics.verdict import Verdict
 
-__all__ = ["DECLARED", "DETECTED", "FAILED", "NOT_TRIED", "Finding", "Verification"]
+__all__ = ["DECLARED", "DETECTED", "FAILED", "NOT_TRIED", "TheoremFinding", "Verification"]
 
 FAILED = str(Verdict.FAILED)
 """Stands for a verdict where the instance, the method or the theorem raised an error."""
@@ -17,7 +17,7 @@ DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
 
 
 @dataclass(frozen=True)
-class Finding:
+class TheoremFinding:
     """Verdict on a theorem on one instance.
 
     Parameters
@@ -69,7 +69,7 @@ class Finding:
 class Verification:
     """All findings, and the theorems that name no extremal instance."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[TheoremFinding, ...]
     without_extremal: tuple[str, ...]
     level: float
 
@@ -99,21 +99,21 @@ class Verification:
         return table(columns, rows, caption=repr(self).strip("<>"))
 
     @property
-    def failed(self) -> tuple[Finding, ...]:
+    def failed(self) -> tuple[TheoremFinding, ...]:
         """Findings that are errors."""
         return tuple(finding for finding in self.findings if finding.verdict == FAILED)
 
     @property
-    def undetected(self) -> tuple[Finding, ...]:
+    def undetected(self) -> tuple[TheoremFinding, ...]:
         """Findings whose false theorem was not refuted."""
         return tuple(finding for finding in self.findings if finding.undetected)
 
     @property
-    def declared(self) -> tuple[Finding, ...]:
+    def declared(self) -> tuple[TheoremFinding, ...]:
         """Findings of theorems that declare why no instance shows a wrong constant."""
         return tuple(finding for finding in self.findings if finding.control == DECLARED)
 
     @property
-    def refuted(self) -> tuple[Finding, ...]:
+    def refuted(self) -> tuple[TheoremFinding, ...]:
         """Findings that contradict a theorem."""
         return tuple(finding for finding in self.findings if finding.verdict == Verdict.REFUTED)

@@ -125,7 +125,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         predicted=predicted,
         vacuous=predicted is not None and predicted >= 1,
         sense=_sense(prediction) if prediction else "",
-        verdict=in_words([row["verdict"] for row in kinds.get("verdict", [])]),
+        verdict=verdicts_in_words([row["verdict"] for row in kinds.get("verdict", [])]),
         flops=first["flops"],
         storage=float(np.median([row["storage"] for row in trials])),
         state=first["state"],
@@ -147,7 +147,7 @@ def _sense(prediction: Row) -> str:
     return str(prediction["guarantee"]) + ("" if prediction["prior"] else ", after the run")
 
 
-def in_words(verdicts: Sequence[str]) -> str:
+def verdicts_in_words(verdicts: Sequence[str]) -> str:
     """Return the verdicts with their counts, the gravest first; those that do not apply are left out."""
     order = [verdict for verdict in Verdict if verdict is not Verdict.NOT_APPLICABLE]
     counts = Counter(verdicts)

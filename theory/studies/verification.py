@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from theory.comparison import catalogue
-from theory.comparison.compare import compare, controls
+from theory.comparison.compare import compare, false_versions
 from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
 from theory.statistics.intervals import holm
 from theory.statistics.verdict import Verdict
-from theory.studies.finding import DECLARED, DETECTED, FAILED, NOT_TRIED, Finding, Verification
+from theory.studies.finding import DECLARED, DETECTED, FAILED, NOT_TRIED, TheoremFinding, Verification
 from theory.studies.instances import OWN, cases, make
 from tnattn.attention.masks import UnsupportedMask
 
@@ -60,7 +60,7 @@ def verify(
     thorough: bool = False,
     executor: Executor | None = None,
     workers: int = 1,
-    on_done: Callable[[Finding], None] | None = None,
+    on_done: Callable[[TheoremFinding], None] | None = None,
 ) -> Verification:
     """Hold theorems against data.
 
@@ -114,7 +114,7 @@ def _share(grid: Sequence[tuple[Bound, str, int]], seconds: float) -> float:
     return 0.7 * seconds / max(1, sum(not b.guarantee.always for b, _, _ in grid))
 
 
-def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Finding]:
+def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[TheoremFinding]:
     if executor is None:
         yield from map(examine, planned)
         return
@@ -129,7 +129,7 @@ def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Fin
             future.cancel()
 
 
-def _corrected(findings: Sequence[Finding], level: float) -> Iterator[Finding]:
+def _corrected(findings: Sequence[TheoremFinding], level: float) -> Iterator[TheoremFinding]:
     """Refute what Holm's adjusted p-value refutes: never less than each alone at level / number of tests."""
     tested = [(id(finding), finding.p_value) for finding in findings if finding.p_value is not None]
     adjusted = holm([p for _, p in tested]) if tested else np.zeros(0)
@@ -142,7 +142,7 @@ def _named(kind: str, draw: int) -> str:
     return kind if draw == 0 else f"{kind} {draw + 1}"
 
 
-def examine(case: Case) -> Finding:
+def examine(case: Case) -> TheoremFinding:
     """Return the verdict on one theorem on one instance."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         try:
@@ -153,10 +153,10 @@ def examine(case: Case) -> Finding:
             outside = case.kind not in OWN and isinstance(error, UnsupportedMask)
             verdict = str(Verdict.NOT_APPLICABLE) if outside else FAILED
             message = f"{type(error).__name__}: {error}"
-            return Finding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
+            return TheoremFinding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
 
 
-def _examined(case: Case) -> Finding:
+def _examined(case: Case) -> TheoremFinding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
     draws, pilot, runs, _ = generator(case.seed, key).spawn(4)
@@ -165,13 +165,13 @@ def _examined(case: Case) -> Finding:
     if not b.guarantee.always and trials > LEAST:
         trials = _affordable(b, method, target, pilot, case)
     # the false theorems are judged on the same runs: one test, which has to tell them from the true one
-    false = controls(b) if case.kind == "extremal" else []
+    false = false_versions(b) if case.kind == "extremal" else []
     true = b.on_extremal() if case.kind == "extremal" else b
     found, *others = compare(method, target, [true, *false], trials=trials, rng=runs, level=case.level)
     verdict, detail = found.verdict, found.detail
     if verdict is Verdict.NOT_APPLICABLE:
         detail = f"the {case.kind} instance violates a hypothesis: {detail}"
-    return Finding(
+    return TheoremFinding(
         **_common(case),
         verdict=str(verdict),
         slack=found.slack,

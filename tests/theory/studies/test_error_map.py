@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from theory.studies.error_map import entrywise_errors, pooled
+from theory.studies.error_map import block_root_mean_squares, entrywise_errors
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
@@ -57,7 +57,7 @@ def test_an_approximation_without_weights_is_refused_by_name():
 @pytest.mark.parametrize(("most", "shape"), [(5, (5, 5)), (7, (7, 6)), (30, (20, 18))])
 def test_pooling_keeps_the_root_mean_square_of_blocks(most, shape):
     a = RNG.standard_normal((20, 18))
-    small = pooled(a, most)
+    small = block_root_mean_squares(a, most)
     assert small.shape == shape
     block = [-(-extent // most) for extent in a.shape]
     np.testing.assert_allclose(small[0, 0], np.sqrt(np.mean(a[: block[0], : block[1]] ** 2)))

@@ -10,7 +10,7 @@ from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, wit
 from theory.comparison.compare import compare
 from theory.statement import errors
 from theory.statement.bound import bound, require
-from theory.statement.errors import eigenvalues, singular_values, tail
+from theory.statement.errors import eigenvalues, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, InExpectation
 from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
@@ -41,13 +41,13 @@ def pairs(method, a):
 
 
 def greedy(method, a):
-    k, n, s = method.rank, a.shape[-1], singular_values(a)
+    k, n, s = method.rank, a.shape[-1], spectrum_of(a)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(((n - k) * columns.greedy_growth(k)) ** 0.5 * s[..., k])
 
 
 def crossed(method, a):
-    return (method.rank + 1) ** 2 * columns.elementary_ratio(singular_values(a) ** 2, method.rank)
+    return (method.rank + 1) ** 2 * columns.elementary_ratio(spectrum_of(a) ** 2, method.rank)
 
 
 def counted(method, a):
@@ -117,7 +117,7 @@ def kernels(rng):
 )
 def not_homogeneous(method, a):
     """||A - A_k||_F <= tau_k^2, which holds for the instance times two and no smaller multiple."""
-    return 4 * tail(singular_values(a), method.rank) ** 2
+    return 4 * tail(spectrum_of(a), method.rank) ** 2
 
 
 @bound(
@@ -129,7 +129,7 @@ def not_homogeneous(method, a):
 )
 def divides_by_zero(method, a):
     """||A - A_k||_F <= tau_k, computed as NaN for the zero matrix."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return s[..., 0] * tail(s / s[..., :1], method.rank)
 
 
@@ -142,7 +142,7 @@ def divides_by_zero(method, a):
 )
 def out_of_range(method, a):
     """||A - A_k||_F <= sqrt(n - k) s_{k+1}, for all k that are smaller than min(m, n), which is not required."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.sqrt(s.shape[-1] - method.rank) * s[..., method.rank]
 
 

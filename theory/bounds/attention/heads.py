@@ -67,7 +67,7 @@ def weights_shared_basis(
     require(isinstance(ranks, tuple) and ranks[0] == h and ranks[2] == n_k, "only the mode of the queries is truncated")
     assert isinstance(ranks, tuple)
     stacked = np.moveaxis(exact_weights(problem), 0, 1).reshape(n_q, h * n_k)
-    tail = errors.tail(errors.singular_values(stacked), ranks[1])
+    tail = errors.tail(errors.spectrum_of(stacked), ranks[1])
     return all_weights_squared(problem, result), np.asarray(tail**2)
 
 

@@ -61,7 +61,7 @@ def joint_svd_plain(method: JointTruncation, target: Projections, result: Projec
     Hypotheses: no activations calibrate the truncation.
     """
     require(method.activations is None, "no activations calibrate the truncation")
-    s = errors.singular_values(joint_weights(target))
+    s = errors.spectrum_of(joint_weights(target))
     return joint_weights_squared(target, result), np.asarray(errors.tail(s, method.rank) ** 2)
 
 
@@ -76,7 +76,7 @@ def joint_svd_calibrated(method: JointTruncation, target: Projections, result: P
     require(method.activations is not None, "activations calibrate the truncation")
     x = dense(method.activations)
     observed = np.sum((x @ _difference(target, result)) ** 2) / x.shape[0]
-    s = errors.singular_values(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
+    s = errors.spectrum_of(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
     return np.asarray(observed), np.asarray(errors.tail(s, method.rank) ** 2)
 
 
@@ -87,5 +87,5 @@ def joint_svd_floor(method: JointTruncation, target: Projections) -> Values:
     Letters: W the key and value weights of all heads, [W_K W_V], and W' those of the result; r the rank.
     Hypotheses: none; W' is any matrix of rank r.
     """
-    s = errors.singular_values(joint_weights(target))
+    s = errors.spectrum_of(joint_weights(target))
     return np.asarray(errors.tail(s, method.rank) ** 2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -69,7 +69,7 @@ def pinv_iteration(method: PseudoInverse, a: Any) -> Values:
     Letters: A the matrix; Z the iterate; e the bound on its residual.
     Hypotheses: A has full rank, with condition number below 1e6.
     """
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., -1] > 1e-6 * s[..., 0])), "A has full rank, with condition number below 1e6")
     norms = np.abs(dense(a)).sum(axis=-1).max(axis=-1) * np.abs(dense(a)).sum(axis=-2).max(axis=-1)
     e = 1 - s[..., -1] ** 2 / norms

@@ -72,7 +72,7 @@ def exact_output(problem: AttentionProblem) -> Values:
 @once
 def exact_singular_values(problem: AttentionProblem) -> Values:
     """Return the singular values of the exact weights of every head, (..., H, min(n_q, n_k)), descending."""
-    return errors.singular_values(exact_weights(problem))
+    return errors.spectrum_of(exact_weights(problem))
 
 
 @once

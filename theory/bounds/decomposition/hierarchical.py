@@ -13,7 +13,7 @@ from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import realised_ranks
 from theory.statement import errors
 from theory.statement.bound import Instance
-from theory.statement.errors import dense, singular_values, tail
+from theory.statement.errors import dense, spectrum_of, tail
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.arrays import Array, Rng, from_host
@@ -127,5 +127,5 @@ def htucker_truncation(method: HierarchicalTruncation, tensor: Any) -> Values:
     """
     ranks = realised_ranks(method, tensor)
     x = dense(tensor)
-    tails = [tail(singular_values(matricised(x, node)), rank) for node, rank in zip(method.nodes, ranks, strict=True)]
+    tails = [tail(spectrum_of(matricised(x, node)), rank) for node, rank in zip(method.nodes, ranks, strict=True)]
     return np.asarray(np.linalg.norm(tails))

@@ -9,7 +9,7 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import eigenvalues, singular_values, tail
+from theory.statement.errors import eigenvalues, spectrum_of, tail
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.decomposition.tucker.shared_factors import SharedFactors, SharedTucker
@@ -67,4 +67,4 @@ def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
     Hypotheses: there is one stack of matrices; there is one shared basis, for the columns; the rank is given.
     """
     _, rank = _stacked(method, tensor)
-    return np.asarray(np.sum(tail(singular_values(tensor), rank) ** 2))
+    return np.asarray(np.sum(tail(spectrum_of(tensor), rank) ** 2))

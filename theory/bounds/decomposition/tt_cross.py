@@ -12,7 +12,7 @@ from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import require_one_tensor
 from theory.bounds.randnla.largest_volume import LargestVolumeCross, alike, condition_of_volume
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -137,7 +137,7 @@ def _condition(method: LargestVolumeTTCross, tensor: Any) -> float:
     x, found = dense(tensor), 1.0
     for k, rank in enumerate(method.ranks_for(x.shape) or (), start=1):
         unfolding = x.reshape(math.prod(x.shape[:k]), -1)
-        found = max(found, float(condition_of_volume(singular_values(unfolding), rank, *unfolding.shape)))
+        found = max(found, float(condition_of_volume(spectrum_of(unfolding), rank, *unfolding.shape)))
     return 10 * found
 
 
@@ -162,7 +162,7 @@ def tt_cross_maximal_volume(method: LargestVolumeTTCross, tensor: Any) -> Values
     ranks = method.ranks_for(x.shape) or ()
     tails = []
     for k, rank in enumerate(ranks, start=1):
-        s = np.append(singular_values(x.reshape(math.prod(x.shape[:k]), -1)), 0.0)
+        s = np.append(spectrum_of(x.reshape(math.prod(x.shape[:k]), -1)), 0.0)
         require(bool(s[rank - 1] > max(x.shape) * eps(tensor) * s[0]), "every unfolding has at least its rank")
         tails.append((rank + 1) * s[rank])
     return np.asarray(telescoped(np.array(tails), np.array(ranks, dtype=np.float64)))
@@ -182,7 +182,7 @@ def tt_cross_exactness(method: TTCross, tensor: Any, result: CrossTrain) -> tupl
     require_one_tensor(method, tensor)
     x = dense(tensor)
     for k, rank in enumerate(result.largest_ranks, start=1):
-        s = singular_values(x.reshape(math.prod(x.shape[:k]), -1))
+        s = spectrum_of(x.reshape(math.prod(x.shape[:k]), -1))
         beyond = float(s[rank]) if rank < s.size else 0.0
         require(beyond <= 100 * max(x.shape) * eps(x) * float(s[0]), "the tensor has the ranks of the train")
     largest = max(float(np.abs(dense(core)).max()) for core in result.fit.train.cores[:-1])

@@ -11,7 +11,7 @@ from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, singular_values, tail
+from theory.statement.errors import Error, dense, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -74,7 +74,7 @@ def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Valu
     beyond rounding.
     """
     _require_volume(method, a)
-    return (method.rank + 1) * elementary_ratio(singular_values(a) ** 2, method.rank)
+    return (method.rank + 1) * elementary_ratio(spectrum_of(a) ** 2, method.rank)
 
 
 @deshpande(error=errors.projection_frobenius_squared, guarantee=InExpectation(), instances=(_volume_flat, _volume))
@@ -86,7 +86,7 @@ def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
     beyond rounding.
     """
     _require_volume(method, a)
-    s, values = method.rank, singular_values(a)
+    s, values = method.rank, spectrum_of(a)
     choices = [(s + 1) / (s + 1 - r) * tail(values, r) ** 2 for r in range(s + 1)]
     return np.asarray(np.min(choices, axis=0))
 
@@ -121,7 +121,7 @@ def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
     beyond rounding; s < min(m, n).
     """
     _require_volume(method, a)
-    s, n, values = method.rank, a.shape[-1], singular_values(a)
+    s, n, values = method.rank, a.shape[-1], spectrum_of(a)
     require(s < values.shape[-1], "s < min(m, n)")
     return np.asarray((s + 1) * (n - s) * values[..., s] ** 2)
 
@@ -167,7 +167,7 @@ def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
     Letters: Q orthonormal columns; R the triangular factor in the order of the pivots; k the number of columns taken.
     Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
     """
-    k, n, s = method.rank, a.shape[-1], singular_values(a)
+    k, n, s = method.rank, a.shape[-1], spectrum_of(a)
     require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(((n - k) * greedy_growth(k)) ** 0.5 * s[..., k])
@@ -188,7 +188,7 @@ def strong_parameters(method: InterpolativeDecomposition, a: Any) -> tuple[float
     assert isinstance(rule, StrongColumns)
     require(rule.sketch is None, "of the matrix itself, not of a sketch")
     require_every_step(method)
-    s = singular_values(a)
+    s = spectrum_of(a)
     noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
     require(method.rank < s.shape[-1], "k < min(m, n)")
     require(bool(np.all(s[..., method.rank - 1] > noise)), "rank A >= k, beyond rounding")
@@ -218,12 +218,12 @@ def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> V
     method before its rank; k < min(m, n); rank A >= k, beyond rounding.
     """
     _, factor = strong_parameters(method, a)
-    return np.asarray(factor * singular_values(a)[..., method.rank])
+    return np.asarray(factor * spectrum_of(a)[..., method.rank])
 
 
 def _kept_share(target: Any, result: InterpolativeResult) -> Values:
     kept = np.linalg.svd(dense(result.skeleton), compute_uv=False)
-    all_of_them = singular_values(target)[..., : kept.shape[-1]]
+    all_of_them = spectrum_of(target)[..., : kept.shape[-1]]
     return np.asarray(np.min(kept / all_of_them, axis=-1))
 
 

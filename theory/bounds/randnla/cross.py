@@ -15,7 +15,7 @@ from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, wi
 from theory.bounds.randnla.largest_volume import alike
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import dense, eigenvalues, singular_values, tail
+from theory.statement.errors import dense, eigenvalues, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -38,7 +38,7 @@ MINORS = 100_000  # as many are looked at; of larger matrices it is not known wh
 
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, method.rank, s), "rank A >= r, beyond rounding")
     return s
 
@@ -147,7 +147,7 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     Letters: r the number of steps; g Wilkinson's bound on the growth of elimination.
     Hypotheses: no tolerance ends the method before its rank; r < min(m, n).
     """
-    s, r = singular_values(a), method.rank
+    s, r = spectrum_of(a), method.rank
     require_every_step(method)
     require(r < s.shape[-1], "r < min(m, n)")
     return complete_pivoting_factor(r) * s[..., r]

@@ -11,7 +11,7 @@ from theory.bounds.hypotheses import require_every_step, unit_roundoff
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -79,7 +79,7 @@ def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
 
 def _gap(method: CUR, a: Any) -> tuple[Values, Values]:
     """Return s_1 and s_k - s_{k+1}, (...)."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return s[..., 0], s[..., method.rank - 1] - s[..., method.rank]
 
 
@@ -111,7 +111,7 @@ def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
     _require_interpolation(method, a, DEIMColumns, QDEIMColumns)
     require(method.projection, "the middle matrix is C^+ A R^+")
     rows, columns = growths(a, result)
-    return (rows + columns) * singular_values(a)[..., method.rank]
+    return (rows + columns) * spectrum_of(a)[..., method.rank]
 
 
 def _row_growth(target: Any, result: CURResult) -> Values:

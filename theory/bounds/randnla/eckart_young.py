@@ -31,7 +31,7 @@ def _randomized(rng: np.random.Generator) -> Instance:
 def _tail(a: Any, result: Any) -> Values:
     """Return the singular values that no approximation of the rank of the result can have captured."""
     require(isinstance(result, LowRankMatrix), "the rank of the result is known")
-    return errors.singular_values(a)[..., min(result.rank, *a.shape[-2:]) :]
+    return errors.spectrum_of(a)[..., min(result.rank, *a.shape[-2:]) :]
 
 
 mirsky = Paper("Mirsky 1960", method=MatrixMethod, instances=(_best, _randomized), statement="Theorem 2")

@@ -11,7 +11,7 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_si
 from theory.bounds.randnla.trace import expected_tail
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -99,13 +99,13 @@ def loo_error_expected(method: SelfAssessedQB, a: Any) -> Values:
     """
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
     require(3 <= method.size <= min(a.shape[-2:]), "3 <= s <= min(m, n)")
-    return expected_tail(singular_values(a), method.size - 1, method.size - 3)
+    return expected_tail(spectrum_of(a), method.size - 1, method.size - 3)
 
 
 def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
     """Return the common size and the number of the singular values that are not zero."""
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
-    s = singular_values(a)
+    s = spectrum_of(a)
     tolerance = max(a.shape[-2:]) * 2.0**-20 * s[..., :1]
     equal = (np.abs(s - s[..., :1]) <= tolerance) | (s <= tolerance)
     require(bool(np.all(equal)), "the singular values that are not zero are equal")

@@ -11,7 +11,7 @@ from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -93,7 +93,7 @@ def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
     """
     columns, rows = _sizes(method, a)
     require(columns >= 2, "l >= 2")
-    return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(singular_values(a), columns))
+    return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(spectrum_of(a), columns))
 
 
 tropp_truncated = replace(tropp, instances=(_truncated, _truncated_slow), guarantee=Deterministic(condition=100.0))
@@ -107,4 +107,4 @@ def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromR
     Hypotheses: none; B is any matrix.
     """
     whole = errors.matrix_frobenius(a, result.untruncated)
-    return np.asarray(tail(singular_values(a), result.kept) + 2 * whole)
+    return np.asarray(tail(spectrum_of(a), result.kept) + 2 * whole)

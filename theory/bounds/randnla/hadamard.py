@@ -12,7 +12,7 @@ from theory.bounds.randnla.leverage import embedding_distortion
 from theory.bounds.randnla.structural import condition_of_sketch, require_full_row_rank
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import Deterministic, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -179,7 +179,7 @@ def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta:
     power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
-    return factor * singular_values(a)[..., method.range_finder.rank], chance
+    return factor * spectrum_of(a)[..., method.range_finder.rank], chance
 
 
 @halko_2011(error=errors.projection_frobenius, guarantee=WithProbability(), must_fail=0.1)
@@ -197,4 +197,4 @@ def srft_rangefinder_explicit_fro(
     power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
-    return factor * tail(singular_values(a), method.range_finder.rank), chance
+    return factor * tail(spectrum_of(a), method.range_finder.rank), chance

@@ -10,7 +10,7 @@ from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -56,7 +56,7 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
     k, p, degree = method.rank, method.oversampling, 2 * method.power_iterations + 1
     require(p >= 2, "p >= 2")
     require(k + p <= min(a.shape[-2:]), "k + p <= min(m, n)")
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., k] > 0)), "s_{k+1} > 0")
     grown = chebyshev(degree, s / s[..., k, None])
     leading = np.sum((s[..., :k] / grown[..., :k]) ** 2, axis=-1)

@@ -12,7 +12,7 @@ from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import dense, singular_values
+from theory.statement.errors import dense, spectrum_of
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -86,7 +86,7 @@ def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
 
 
 def _condition(method: LargestVolumeCross, a: Any) -> Values:
-    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
+    return 10 * condition_of_volume(spectrum_of(a), method.rank, *a.shape[-2:])
 
 
 goreinov = Paper(
@@ -105,7 +105,7 @@ def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     Hypotheses: the intersection is r by r; r < min(m, n) and rank A >= r, beyond rounding.
     """
     require(method.extra == 0, "the intersection is r by r")
-    s, r = singular_values(a), method.rank
+    s, r = spectrum_of(a), method.rank
     require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((r + 1) * s[..., r])
 
@@ -129,6 +129,6 @@ def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     p the size of the intersection.
     Hypotheses: r < min(m, n) and rank A >= r, beyond rounding.
     """
-    s, r, size = singular_values(a), method.rank, method.rank + method.extra
+    s, r, size = spectrum_of(a), method.rank, method.rank + method.extra
     require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])

@@ -10,7 +10,7 @@ from theory.bounds.hypotheses import has_rank, require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values, tail
+from theory.statement.errors import Error, spectrum_of, tail
 from theory.statement.guarantee import WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -106,7 +106,7 @@ def leverage_css_fro(
     Hypotheses: 0 < e, d < 1; rank A >= k, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
-    k, draws, s = method.subspace, method.size, singular_values(a)
+    k, draws, s = method.subspace, method.size, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * tail(s, k) ** 2
     return np.asarray(value), np.full(s.shape[:-1], delta + chernoff_lower(epsilon, k, draws))

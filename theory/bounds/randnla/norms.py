@@ -10,13 +10,13 @@ import numpy as np
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import ExactExpectation, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from theory.statistics.moments import quadratic_form_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.estimates.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
 
 
 def _nothing(target: Any) -> Values:
@@ -25,7 +25,7 @@ def _nothing(target: Any) -> Values:
 
 
 def _spectral(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., 0])
+    return np.asarray(spectrum_of(target)[..., 0])
 
 
 def _square(target: Any) -> Values:
@@ -100,7 +100,7 @@ def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) ->
 
 def _gram_norms(a: Any) -> tuple[Values, Values]:
     """Return ||A^T A||_F and ||A||^2."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.asarray(np.sqrt(np.sum(s**4, axis=-1))), np.asarray(s[..., 0] ** 2)
 
 
@@ -127,7 +127,7 @@ def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
 
 
 frobenius_variance = replace(
-    gratton, guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(singular_values(a) ** 2, m.probes))
+    gratton, guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(spectrum_of(a) ** 2, m.probes))
 )
 
 

@@ -11,7 +11,7 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_si
 from theory.bounds.randnla.range_finder import expected_square, require_gaussian
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -67,7 +67,7 @@ def rsvd_power_simple(method: QB, a: Any) -> Values:
     finder = method.range_finder
     require(finder.oversampling == finder.rank, "p = k")
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    k, s = finder.rank, singular_values(a)
+    k, s = finder.rank, spectrum_of(a)
     return np.asarray((1 + 4 * np.sqrt(2 * min(a.shape[-2:]) / (k - 1))) ** _root(finder) * s[..., k])
 
 
@@ -101,7 +101,7 @@ def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+    return expected_square(spectrum_of(a), finder.rank, finder.oversampling)
 
 
 saibaba = Paper("Saibaba 2019", method=(QB, RandomizedSVD), instances=(_mild_gap_power, _slow_power))
@@ -121,7 +121,7 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     ratio = s[..., k:] / s[..., k - 1, None]  # in units of s_k the powers neither overflow nor vanish together
     leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
@@ -147,7 +147,7 @@ def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     require(k < s.shape[-1], "k < min(m, n)")
     gap = (s[..., k] / s[..., k - 1]) ** (4 * finder.power_iterations)

@@ -9,7 +9,7 @@ import numpy as np
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -79,7 +79,7 @@ def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+    return expected_square(spectrum_of(a), finder.rank, finder.oversampling)
 
 
 @halko("Theorem 10.5", error=errors.projection_frobenius, guarantee=InExpectation(), instances=(_gap, _slow))
@@ -91,7 +91,7 @@ def rrf_fro_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return np.asarray(np.sqrt(expected_square(singular_values(a), finder.rank, finder.oversampling)))
+    return np.asarray(np.sqrt(expected_square(spectrum_of(a), finder.rank, finder.oversampling)))
 
 
 @halko("Theorem 10.6", error=errors.projection_spectral, guarantee=InExpectation())
@@ -104,7 +104,7 @@ def rrf_spec_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2)
-    return expected_spectral(singular_values(a), finder.rank, finder.oversampling)
+    return expected_spectral(spectrum_of(a), finder.rank, finder.oversampling)
 
 
 @halko("Theorem 10.7", error=errors.projection_frobenius, guarantee=WithProbability(), must_fail=0.15)
@@ -120,7 +120,7 @@ def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> 
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
     require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     inverse = np.e * np.sqrt(k + p) / (p + 1)
     value = (1 + t * np.sqrt(3 * k / (p + 1))) * tail(s, k) + u * t * inverse * s[..., k]
     return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
@@ -139,7 +139,7 @@ def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) ->
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
     require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     inverse = np.e * np.sqrt(k + p) / (p + 1)
     value = (1 + t * np.sqrt(3 * k / (p + 1)) + u * t * inverse) * s[..., k] + t * inverse * tail(s, k)
     return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
@@ -157,7 +157,7 @@ def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     value = (1 + 16 * np.sqrt(1 + k / (p + 1))) * s[..., k] + 8 * np.sqrt(k + p) / (p + 1) * tail(s, k)
     return np.asarray(value), float(3 * np.exp(-p))
 
@@ -173,7 +173,7 @@ def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     value = (1 + 8 * np.sqrt((k + p) * p * np.log(p))) * s[..., k] + 3 * np.sqrt(k + p) * tail(s, k)
     return np.asarray(value), float(3.0 * float(p) ** -p)
 
@@ -189,7 +189,7 @@ def rrf_power_spec_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    power, s = 2 * finder.power_iterations + 1, singular_values(a)
+    power, s = 2 * finder.power_iterations + 1, spectrum_of(a)
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)  # powers must not overflow or vanish
     relative = np.minimum(s, scale) / scale  # the leading values do not enter
     value = expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)

@@ -12,7 +12,7 @@ from theory.bounds.randnla.columns import greedy_growth, kahan, near_parallel, s
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -55,12 +55,12 @@ next_pivot = Error(
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., :1])
+    return np.asarray(spectrum_of(target)[..., :1])
 
 
 residual_singular_values = Error(
     "singular values of the residual",
-    lambda t, r: singular_values(errors.dense(t) - errors.dense(r)),
+    lambda t, r: spectrum_of(errors.dense(t) - errors.dense(r)),
     _largest,
     _largest,
 )
@@ -78,7 +78,7 @@ def qrcp_pivot(method: PivotedQR, a: Any) -> Values:
     Letters: r the triangular factor; k the number of columns taken.
     Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
     """
-    k, s = method.rank, singular_values(a)
+    k, s = method.rank, spectrum_of(a)
     require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(greedy_growth(k) ** 0.5 * s[..., k])
@@ -104,7 +104,7 @@ def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
     method before its rank; k < min(m, n); rank A >= k, beyond rounding.
     """
     _, factor = strong_parameters(method, a)
-    s = singular_values(a)
+    s = spectrum_of(a)
     values = np.zeros_like(s)
     values[..., : s.shape[-1] - method.rank] = factor * s[..., method.rank :]
     return values

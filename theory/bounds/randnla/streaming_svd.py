@@ -10,7 +10,7 @@ from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -51,7 +51,7 @@ def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
     k <= min(m, n); s >= 2 k + 1.
     """
     k, core = _sizes(method, a)
-    s = singular_values(a)
+    s = spectrum_of(a)
     splits = [(k + r - 1) / (k - r - 1) * tail(s, r) ** 2 for r in range(k - 1)]
     return np.asarray((core - 1) / (core - k - 1) * np.min(splits, axis=0))
 

@@ -199,7 +199,7 @@ def _captured(target: Any, result: QBResult) -> Values:
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(errors.singular_values(target)[..., :1])
+    return np.asarray(errors.spectrum_of(target)[..., :1])
 
 
 captured_singular_values = Error("singular values of Q^T A", _captured, _largest, _largest)

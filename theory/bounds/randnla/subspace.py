@@ -11,7 +11,7 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_si
 from theory.bounds.randnla.range_finder import expected_spectral, require_gaussian
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -57,7 +57,7 @@ def _squares(target: Any, result: RandomizedSVDResult) -> Values:
 
 
 def _largest_square(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., :1] ** 2)
+    return np.asarray(spectrum_of(target)[..., :1] ** 2)
 
 
 captured_squares = Error(
@@ -95,7 +95,7 @@ def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     return captured_expected(s, a.shape[-1], finder.rank, finder.oversampling, finder.power_iterations)
 
@@ -113,7 +113,7 @@ def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., 0] > 0)), "A is not zero")
     return angle_expected(s, 1, finder.rank, finder.oversampling, finder.power_iterations)
 
@@ -132,7 +132,7 @@ def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    s, power = singular_values(a), 2 * finder.power_iterations + 1
+    s, power = spectrum_of(a), 2 * finder.power_iterations + 1
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)
     relative = np.minimum(s, scale) / scale
     projection = scale[..., 0] * expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)

@@ -20,7 +20,7 @@ from theory.statement.prediction import Values
 from theory.statistics.moments import mean_spread
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch
-from tnattn.randnla.sketches.modes import mode_sizes
+from tnattn.randnla.sketches.modes import folded_sizes
 from tnattn.randnla.sketches.tensor_sketch import TensorSketch
 
 
@@ -165,7 +165,7 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
     assert isinstance(sketch, KhatriRaoSketch)
     require(sketch.rademacher, "the factors are signs")
     require(a.shape[-1] == 1, "A is one vector")
-    sizes = mode_sizes(int(a.shape[-2]), sketch.modes)
+    sizes = folded_sizes(int(a.shape[-2]), sketch.modes)
     require(math.prod(sizes) == a.shape[-2], "the modes multiply to the number of rows")
     x, lead, found = errors.dense(a).reshape(*a.shape[:-2], *sizes), len(a.shape) - 2, []
     for k, n in enumerate(sizes):

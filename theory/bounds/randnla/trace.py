@@ -11,7 +11,7 @@ from scipy.linalg import hadamard
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values, tail
+from theory.statement.errors import Error, spectrum_of, tail
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -217,7 +217,7 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     require(gaussian, "test matrix and probes are Gaussian")
     _require_symmetric(a)
     require(2 <= method.size < a.shape[-1], "2 <= s < n")
-    return 2 / method.probes * expected_tail(singular_values(a), method.size, method.size - 2)
+    return 2 / method.probes * expected_tail(spectrum_of(a), method.size, method.size - 2)
 
 
 meyer_identity = replace(
@@ -257,4 +257,4 @@ def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
     """
     _require_symmetric(a)
     require(3 <= method.probes < a.shape[-1], "3 <= s < n")
-    return 2 * expected_tail(singular_values(a), method.probes - 1, method.probes - 3)
+    return 2 * expected_tail(spectrum_of(a), method.probes - 1, method.probes - 3)

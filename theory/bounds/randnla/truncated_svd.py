@@ -9,7 +9,7 @@ import numpy as np
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance
-from theory.statement.errors import singular_values, tail
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -33,7 +33,7 @@ def truncated_svd_frobenius(method: TruncatedSVD, a: Any) -> Values:
     Letters: A_k the truncated decomposition; k the rank.
     Hypotheses: none.
     """
-    return tail(singular_values(a), method.rank)
+    return tail(spectrum_of(a), method.rank)
 
 
 mirsky = Paper("Mirsky 1960", method=TruncatedSVD, instances=(_gap, _slow))
@@ -46,4 +46,4 @@ def truncated_svd_spectral(method: TruncatedSVD, a: Any) -> Values:
     Letters: A_k the truncated decomposition; k the rank.
     Hypotheses: none.
     """
-    return np.asarray(singular_values(a)[..., method.rank :].max(axis=-1, initial=0.0))
+    return np.asarray(spectrum_of(a)[..., method.rank :].max(axis=-1, initial=0.0))

@@ -14,7 +14,7 @@ from theory.bounds.randnla.range_finder import require_gaussian
 from theory.bounds.randnla.subspace import angle_expected
 from theory.statement import errors
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -83,7 +83,7 @@ def rsvd_truncation_structural(method: TruncatedQB, a: Any, result: TruncatedPro
     Letters: Q the orthonormal basis; k the rank of the truncation.
     Hypotheses: k < min(m, n).
     """
-    k, s = method.range_finder.rank, singular_values(a)
+    k, s = method.range_finder.rank, spectrum_of(a)
     require(k < s.shape[-1], "k < min(m, n)")
     q, matrix = errors.dense(result.q), errors.dense(a)
     missed = np.linalg.norm(matrix - q @ (np.swapaxes(q, -1, -2) @ matrix), ord=2, axis=(-2, -1))
@@ -130,7 +130,7 @@ def subspace_vector_angles_expected(method: TruncatedQB, a: Any) -> Values:
     iterations; p the oversampling.
     Hypotheses: the test matrix is Gaussian; k >= 1; p >= 2; k + p <= min(m, n); rank A >= k, beyond rounding.
     """
-    finder, s = method.range_finder, singular_values(a)
+    finder, s = method.range_finder, spectrum_of(a)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations

@@ -9,7 +9,7 @@ import numpy as np
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
 from theory.statement.bound import Instance
-from theory.statement.errors import Error, singular_values
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.randnla.base import MatrixMethod
@@ -28,11 +28,11 @@ def _randomized(rng: np.random.Generator) -> Instance:
 
 
 def _moved(target: Any, result: Any) -> Values:
-    return np.abs(singular_values(target) - singular_values(result))
+    return np.abs(spectrum_of(target) - spectrum_of(result))
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., 0])
+    return np.asarray(spectrum_of(target)[..., 0])
 
 
 def _size(target: Any) -> Values:
@@ -50,7 +50,7 @@ all_shifts = Error(
 
 def _tails(a: Any) -> Values:
     """Return tau_r = (sum_{j>r} s_j^2)^(1/2) for r = 0, 1, ..., (..., min(m, n))."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.asarray(np.sqrt(np.cumsum(s[..., ::-1] ** 2, axis=-1))[..., ::-1])
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
-from tnattn.randnla.estimates.norms import FrobeniusNorm, SpectralNorm, frobenius_factors
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, SpectralNorm, frobenius_factors
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [SpectralNorm(), SpectralNorm(probes=1, steps=2), SpectralNorm(probes=40), FrobeniusNorm()]
