@@ -7,15 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tnattn import STHOSVD, TTSVD, Decomposition, StructuredTensor, TuckerTensor, WeightTensor, load_sample
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.attention.wrappers.head_tensor import HeadTensor
-from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.linalg import small_svd
-from tnattn.models import load_sample
-from tnattn.structured.tensor import StructuredTensor
-from tnattn.structured.tucker import TuckerTensor
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ if __name__ == "__main__":
     found = []
     for decomposition in (SharedColumns(), STHOSVD(), TTSVD()):
         for rank in (8, 16, 32):
-            approximation = HeadTensor(decomposition, rank=rank)(problem, rng=np.random.default_rng(0))
+            approximation = WeightTensor(decomposition, rank=rank)(problem, rng=np.random.default_rng(0))
             error = np.linalg.norm(approximation.output - problem.output) / np.linalg.norm(problem.output)
             found.append((error, approximation.kernel.storage / (12 * 128 * 128), type(decomposition).__name__, rank))
     for error, storage, name, rank in sorted(found):

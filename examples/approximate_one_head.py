@@ -4,13 +4,17 @@
 # %%
 import numpy as np
 
-from tnattn import AttentionProblem, attend, exact_cost
-from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.truncated import Truncated
-from tnattn.models import load_sample
-from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn import (
+    AttentionProblem,
+    LowRankWeights,
+    Performer,
+    SlidingWindow,
+    TopK,
+    TruncatedSVD,
+    attend,
+    exact_cost,
+    load_sample,
+)
 
 # %% Queries, keys and values of all-MiniLM-L6-v2 on 512 tokens of real text; any arrays of this shape will do.
 sample = load_sample()
@@ -20,7 +24,7 @@ problem = AttentionProblem(q, k, v)
 print(problem)
 
 # %% A method is a value; calling it gives a structured approximation.
-methods = [SlidingWindow(width=64), TopK(keys=64), Performer(features=64), Truncated(TruncatedSVD(rank=64))]
+methods = [SlidingWindow(width=64), TopK(keys=64), Performer(features=64), LowRankWeights(TruncatedSVD(rank=64))]
 for method in methods:
     approximation = method(problem, rng=np.random.default_rng(0))
     error = np.linalg.norm(approximation.output - problem.output) / np.linalg.norm(problem.output)

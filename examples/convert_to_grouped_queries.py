@@ -4,9 +4,7 @@
 # %%
 import numpy as np
 
-from tnattn.attention.conversion.converted import Converted
-from tnattn.attention.conversion.grouped_queries import GroupedQueries
-from tnattn.attention.projections import LayerProblem, Projections
+from tnattn import Converted, GroupedQueries, LayerProblem, Projections
 
 # %% A layer: hidden states and projections of eight heads that have half of their weights in common.
 rng = np.random.default_rng(0)

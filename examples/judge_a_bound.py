@@ -6,9 +6,8 @@ import numpy as np
 
 from theory.bounds.randnla.range_finder import rrf_fro_expected
 from theory.comparison.compare import compare
+from tnattn import QB, RangeFinder
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum
-from tnattn.randnla.low_rank.qb import QB
-from tnattn.randnla.low_rank.range_finder import RangeFinder
 
 # %% The theorem is a function: hypotheses first, its right-hand side is the value.
 print(rrf_fro_expected.statement)

@@ -6,9 +6,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn import Approximation, AttentionProblem, Cost, Dense, JointMethod, budget
+from tnattn import Approximation, AttentionProblem, Cost, Dense, JointMethod, budget, columns_cost
 from tnattn.arrays import Rng, array_namespace, device
-from tnattn.attention.cost import columns_cost
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class PooledKeys(JointMethod):
 if __name__ == "__main__":
     import numpy as np
 
-    from tnattn.models import load_sample
+    from tnattn import load_sample
     from tnattn.testing import check_method
 
     print(check_method(PooledKeys()))

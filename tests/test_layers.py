@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[1]
 
 # lower layers come first; a module may import its own layer and lower ones
 LAYERS = {
+    "tnattn.namespace": 0,
+    "tnattn.display": 0,
     "tnattn.scalars": 0,
     "tnattn.cached": 0,
     "tnattn.arrays": 1,

@@ -20,8 +20,7 @@ from tnattn.attention.cache.pivoted_coreset import PivotedCoreset
 from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.low_rank.nystromformer import Nystromformer
-from tnattn.attention.masks import Causal as CausalMask
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import CausalMask, FullMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.random_features.scatterbrain import Scatterbrain
@@ -74,7 +73,7 @@ def case(n: int, m: int, names: list[str], rounds: int) -> dict[str, tuple[float
         return lambda: torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal)
 
     def run(name: str) -> Callable[[], object]:
-        mask = CausalMask() if name.startswith("Causal") else Full()
+        mask = CausalMask() if name.startswith("Causal") else FullMask()
         method = METHODS[name](m)
         return lambda: method(AttentionProblem(q, k, v, mask=mask), rng=np.random.default_rng(1)).output
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from paired import markdown, measure
 
-from tnattn import AttentionProblem, Causal
+from tnattn import AttentionProblem, CausalMask
 
 
 def peak_megabytes() -> float:
@@ -38,7 +38,7 @@ def main() -> None:
         tensors = [torch.as_tensor(x)[None] for x in (q, k, v)]
 
         def ours(q=q, k=k, v=v, causal=causal):
-            return AttentionProblem(q, k, v, **({"mask": Causal()} if causal else {})).output
+            return AttentionProblem(q, k, v, **({"mask": CausalMask()} if causal else {})).output
 
         def fused(tensors=tensors, causal=causal):
             return torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal)

@@ -17,7 +17,7 @@ import re
 import numpy as np
 import pytest
 
-from tnattn import Bias, Causal, Explicit, Full, attend
+from tnattn import BiasMask, CausalMask, ExplicitMask, FullMask, attend
 
 torch = pytest.importorskip("torch")
 sdpa = torch.nn.functional.scaled_dot_product_attention
@@ -51,17 +51,17 @@ def masks(name, shape, dtype):
     batch, heads, _, n_q, n_k = shape[:5]
     generator = torch.Generator().manual_seed(1)
     if name == "none":
-        return Full(), None
+        return FullMask(), None
     if name == "causal":
-        return Causal(), torch.ones(n_q, n_k, dtype=torch.bool).tril(n_k - n_q)
+        return CausalMask(), torch.ones(n_q, n_k, dtype=torch.bool).tril(n_k - n_q)
     if name.startswith("bool"):
         full = (*batch, heads, n_q, n_k) if name == "bool per head" else (n_q, n_k)
         allowed = torch.rand(full, generator=generator) < 0.7
-        return Explicit(allowed), allowed
+        return ExplicitMask(allowed), allowed
     bias = torch.randn((n_q, n_k), generator=generator, dtype=torch.float64).to(getattr(torch, dtype))
     if name == "additive with minus infinity":
         bias[torch.rand((n_q, n_k), generator=generator) < 0.3] = -torch.inf
-    return Bias(bias), bias
+    return BiasMask(bias), bias
 
 
 def oracle(q, k, v, mask, scale):
@@ -93,7 +93,7 @@ def test_attend_gives_what_pytorch_gives(shape, name, dtype, scale):
 @pytest.mark.parametrize("n", [1, 17, 64])
 def test_causal_attention_of_equally_many_queries_and_keys_is_is_causal(n, dtype):
     q, k, v = arrays(((2,), 4, 2, n, n, 8, 8), dtype)
-    found = attend(q, k, v, mask=Causal())
+    found = attend(q, k, v, mask=CausalMask())
     expected = sdpa(q.double(), k.double(), v.double(), is_causal=True, enable_gqa=True)
     np.testing.assert_allclose(found.double(), expected, rtol=EPS[dtype], atol=max(1e-5 * (dtype != "float64"), 1e-13))
 
@@ -132,7 +132,7 @@ def test_every_argument_of_pytorch_is_tested_or_has_a_reason():
 
 def test_the_other_alignment_gives_another_answer():
     q, k, v = arrays(((1,), 2, 2, 5, 9, 8, 8), "float64")
-    found = attend(q, k, v, mask=Causal())
+    found = attend(q, k, v, mask=CausalMask())
     assert (found - sdpa(q, k, v, is_causal=True)).abs().max() > 0.1
 
 

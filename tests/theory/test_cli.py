@@ -120,7 +120,7 @@ def test_a_comparison_writes_ledger_manifest_tables_and_report(results):
 
 def test_a_comparison_prints_controls_and_rankings(results):
     _, printed = results
-    for word in ("Exact", "MeanValue", "TopK (oracle)", "SlidingWindow", "Truncated(TruncatedSVD)", "Performer"):
+    for word in ("Exact", "MeanValue", "TopK (oracle)", "SlidingWindow", "LowRankWeights(TruncatedSVD)", "Performer"):
         assert word in printed
     assert "At 0.25 of the flops of exact attention" in printed
 

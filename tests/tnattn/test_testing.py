@@ -38,7 +38,7 @@ from tnattn.testing import (
 class Plain(JointMethod):
     """Exact attention with a kernel held as an array; the others change one thing."""
 
-    masks: ClassVar = (masks.Full, masks.Causal, masks.Padding)
+    masks: ClassVar = (masks.FullMask, masks.CausalMask, masks.PaddingMask)
 
     def approximate(self, problem, *, rng):
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
@@ -134,7 +134,7 @@ class NeedsFours(Plain):
 
 class SeesPadding(Plain):
     def approximate(self, problem, *, rng):
-        return super().approximate(replace(problem, mask=masks.Full()), rng=rng)
+        return super().approximate(replace(problem, mask=masks.FullMask()), rng=rng)
 
 
 class DrawsOnItsOwn(Plain):

@@ -11,7 +11,7 @@ import numpy as np
 from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.masks import Bias, Conjunction, Explicit, Mask
+from tnattn.attention.masks import BiasMask, ConjunctionMask, ExplicitMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense
 
@@ -134,11 +134,11 @@ def _mask_of(mask: Mask, heads: Sequence[int], count: int) -> Mask:
         return host[..., list(heads), :, :] if host.ndim >= 3 and host.shape[-3] == count > 1 else host
 
     match mask:
-        case Explicit(allowed=allowed):
-            return Explicit(taken(allowed))
-        case Bias(bias=bias):
-            return Bias(taken(bias))
-        case Conjunction(parts=parts):
-            return Conjunction(tuple(_mask_of(part, heads, count) for part in parts))
+        case ExplicitMask(allowed=allowed):
+            return ExplicitMask(taken(allowed))
+        case BiasMask(bias=bias):
+            return BiasMask(taken(bias))
+        case ConjunctionMask(parts=parts):
+            return ConjunctionMask(tuple(_mask_of(part, heads, count) for part in parts))
         case _:
             return mask

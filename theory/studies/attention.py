@@ -140,7 +140,7 @@ class AttentionStudy:
             "queries": problem.n_q,
             "keys": problem.n_k,
             "width": problem.width,
-            "causal": any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts),
+            "causal": any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts),
             "methods": list(dict.fromkeys(candidate.label for candidate, _ in self.entrants)),
             "budgets": list(settings.budgets),
             "trials": settings.trials,
@@ -222,8 +222,8 @@ class AttentionStudy:
         """Whether the method asks for a generator, found out on the last tokens of the problem."""
         problem = self.problem
         m = min(problem.n_q, problem.n_k, max(64, self.settings.budgets[0]))
-        causal = any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts)
-        small = problem.rectangle(slice(-m, None), slice(-m, None), masks.Causal() if causal else masks.Full())
+        causal = any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts)
+        small = problem.rectangle(slice(-m, None), slice(-m, None), masks.CausalMask() if causal else masks.FullMask())
         try:
             candidate.method(small)
         except Exception:  # that it fails without a generator, or here only, is no reason to run it once

@@ -24,11 +24,11 @@ from tnattn.randnla.tolerance import ToleranceWarning
 __all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
 
 CONTROLS = ("Exact", "MeanValue", "TopK", "SlidingWindow")
-BEST_RANK = ("Truncated", "TruncatedSVD")
+BEST_RANK = ("LowRankWeights", "TruncatedSVD")
 # the methods of a family that most people know; any other family is represented by its first in the alphabet
 KNOWN = (
     "FactoredKeyValue",
-    "HeadTensor",
+    "WeightTensor",
     "LinearAttention",
     "Linformer",
     "MeanResidual",
@@ -168,8 +168,8 @@ def _wrapped() -> list[str]:
     """Return the wrappers of every decomposition, and of every matrix method that takes weights at all."""
     tensor = _decompositions()
     taken = [name for name, cls in _matrix_methods().items() if _takes_weights(cls)]
-    return [f"{outer}({name})" for outer in ("HeadTensor", "FactoredKeyValue") for name in tensor] + [
-        f"Truncated({name})" for name in taken
+    return [f"{outer}({name})" for outer in ("WeightTensor", "FactoredKeyValue") for name in tensor] + [
+        f"LowRankWeights({name})" for name in taken
     ]
 
 
@@ -212,7 +212,7 @@ def _named(name: str) -> AttentionMethod:
         return plain
     slot = next((f.name for f in dataclasses.fields(found()) if f.name in ("method", "decomposition")), None)
     if slot is None or not rest.endswith(")"):
-        raise ValueError(f"{name!r} is no method; only wrappers such as HeadTensor(TTSVD) take another in brackets")
+        raise ValueError(f"{name!r} is no method; only wrappers such as WeightTensor(TTSVD) take another in brackets")
     inner: Any = _found(rest[:-1].strip(), inner_choices())
     made: Any = found
     try:

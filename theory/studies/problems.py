@@ -192,15 +192,17 @@ def _load(source: ProblemSource, stamp: tuple[int, ...]) -> AttentionProblem:
     else:
         qkv = load_sample(int(source.name)) if source.kind == "sample" else load_qkv(source.name)
         problem = qkv.problem(dtype=np.dtype(source.dtype))
-    if source.causal and not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
-        problem = replace(problem, mask=problem.mask & masks.Causal())
+    if source.causal and not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
+        problem = replace(problem, mask=problem.mask & masks.CausalMask())
     _require_sight(problem, source)
     return problem if source.device == "cpu" else _on_device(problem)
 
 
 def _require_sight(problem: AttentionProblem, source: ProblemSource) -> None:
     """Refuse a problem whose mask hides every key from every query: there is nothing to approximate."""
-    arrays = any(isinstance(part, (masks.Explicit, masks.Bias, masks.Padding)) for part in problem.mask.conjuncts)
+    arrays = any(
+        isinstance(part, (masks.ExplicitMask, masks.BiasMask, masks.PaddingMask)) for part in problem.mask.conjuncts
+    )
     if arrays and np.all(np.isneginf(to_host(problem.weights.log_mass))):
         raise ValueError(
             f"{source.name}: the mask hides every key from every query of all {problem.heads} heads; "
@@ -220,7 +222,7 @@ def problem_hash(problem: AttentionProblem) -> str:
 
 
 def _on_device(problem: AttentionProblem) -> AttentionProblem:
-    if any(isinstance(part, (masks.Explicit, masks.Bias)) for part in problem.mask.conjuncts):
+    if any(isinstance(part, (masks.ExplicitMask, masks.BiasMask)) for part in problem.mask.conjuncts):
         raise ValueError("a mask that is an array stays on the cpu; run with --device cpu")
     cupy = _cupy()
     q, k, v = (cupy.asarray(array) for array in (problem.q, problem.k, problem.v))

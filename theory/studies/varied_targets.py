@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tnattn.attention.masks import Causal, Full
+from tnattn.attention.masks import CausalMask, FullMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
 from tnattn.randnla.solvers.least_squares import LeastSquaresProblem
@@ -123,10 +123,10 @@ def _problems(problem: AttentionProblem) -> Iterator[tuple[str, AttentionProblem
     yield "softcap 1", changed(softcap=1.0)
     yield "softcap 30", changed(softcap=30.0)
     yield "values of rank one", changed(v=v[..., :1] * np.ones_like(v))
-    if isinstance(problem.mask, Full) and problem.n_q <= problem.n_k:
-        yield "causal", changed(mask=Causal())
+    if isinstance(problem.mask, FullMask) and problem.n_q <= problem.n_k:
+        yield "causal", changed(mask=CausalMask())
     one_key = k[..., :1, :]
-    if isinstance(problem.mask, Full):
+    if isinstance(problem.mask, FullMask):
         yield "one key", changed(k=one_key, v=v[..., :1, :])
         yield "one query", changed(q=q[..., :1, :])
         yield "two keys", changed(k=k[..., :2, :], v=v[..., :2, :])

@@ -11,13 +11,14 @@ from tnattn.arrays import Array, array_namespace, broadcast_shape, device
 from tnattn.attention.broadcasting import concat_broadcast, copied, largest
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
-from tnattn.structured import BlockDiagonal, Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
+from tnattn.display import Displayed
+from tnattn.structured import Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
 
 SOFTMAX = "exp(scores)"
 
 
-@dataclass(frozen=True, eq=False)
-class Approximation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Approximation(Displayed):
     """One piece of attention: numerator and denominator are ``kernel @ [values | mass]`` in units of exp(shift).
 
     All arrays have the grouped layout (..., G, R, ...); ``output`` and ``bad_rows`` are per head, (..., H, ...).
@@ -263,32 +264,6 @@ def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array
         normaliser=reduce(lambda a, b: a + b, (part.denominators for part in parts)) if own else None,
         keys=keys,
         expand=Rows(tuple(lifted)) if len(lifted) == len(parts) else None,
-        units=pieces[0].units,
-        dtype=pieces[0].dtype,
-    )
-
-
-def stack_queries(pieces: list[Approximation]) -> Approximation:
-    """Put the approximations of consecutive blocks of queries on top of each other.
-
-    Parameters
-    ----------
-    pieces : list of Approximation
-        Each covers its own rows; together they are all queries, in order.
-    """
-    xp = array_namespace(pieces[0].values)
-    masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in pieces]
-    own = any(piece.normaliser is not None for piece in pieces)
-    lifted = [piece.expand for piece in pieces if piece.expand is not None]
-    return Approximation(
-        kernel=BlockDiagonal(tuple(piece.kernel for piece in pieces)),
-        shift=concat_broadcast([piece.shift for piece in pieces], axis=-1),
-        values=concat_broadcast([piece.values for piece in pieces], axis=-2),
-        mass=concat_broadcast(masses, axis=-1),
-        normaliser=concat_broadcast([piece.denominators for piece in pieces], axis=-1) if own else None,
-        keys=slice(None),
-        expand=Rows(tuple(lifted)) if len(lifted) == len(pieces) else None,
-        unmergeable=next((piece.unmergeable for piece in pieces if piece.unmergeable), ""),
         units=pieces[0].units,
         dtype=pieces[0].dtype,
     )

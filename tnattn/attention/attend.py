@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tnattn.arrays import Array, Rng, is_array, is_floating
-from tnattn.attention.masks import Bias, Explicit, Full, Mask
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
@@ -15,6 +15,7 @@ def attend(
     *,
     method: AttentionMethod | None = None,
     mask: Mask | Array | None = None,
+    is_causal: bool = False,
     scale: float | None = None,
     softcap: float | None = None,
     rng: Rng | None = None,
@@ -30,7 +31,9 @@ def attend(
     method : AttentionMethod, optional
         Exact and streamed by default: O(n) memory.
     mask : Mask or Array, optional
-        A rule of ``tnattn.attention.masks``, a boolean array of admissible keys, or an additive array.
+        A rule such as ``CausalMask()``, a boolean array of admissible keys, or an additive array.
+    is_causal : bool
+        Short for ``mask=CausalMask()`` with as many queries as keys, as in PyTorch.
     scale : float, optional
         1 / sqrt(d) by default.
     softcap : float, optional
@@ -44,6 +47,8 @@ def attend(
 
     Raises
     ------
+    ValueError
+        If ``is_causal`` is true and ``mask`` is given, too, or the numbers of queries and keys differ.
     ValueError, TypeError, UnsupportedMask
         See ``AttentionProblem`` and ``AttentionMethod``.
 
@@ -59,21 +64,40 @@ def attend(
     single = all(is_array(x) and x.ndim == 2 for x in (q, k, v))
     if single:
         q, k, v = q[None, ...], k[None, ...], v[None, ...]
-    problem = AttentionProblem(q, k, v, mask=_rule(mask), scale=scale, softcap=softcap)
+    rule = _causal(mask, q, k) if is_causal else _rule(mask)
+    problem = AttentionProblem(q, k, v, mask=rule, scale=scale, softcap=softcap)
     if method is None:
         output = problem.output
     elif isinstance(method, AttentionMethod):
         output = method(problem, rng=rng).output
     else:
-        raise TypeError(f"method must be an AttentionMethod value such as SlidingWindow(width=64); got {method!r}")
+        raise TypeError(
+            f"method must be an AttentionMethod value such as SlidingWindow(width=64); got {method!r}; "
+            "from tnattn import SlidingWindow"
+        )
     return output[0, ...] if single else output
+
+
+def _causal(mask: Mask | Array | None, q: Array, k: Array) -> Mask:
+    if mask is not None:
+        raise ValueError("is_causal=True and mask are both given; combine rules by &, as in mask=CausalMask() & mask")
+    if all(is_array(x) and x.ndim >= 2 for x in (q, k)) and q.shape[-2] != k.shape[-2]:
+        # PyTorch aligns the first query with the first key, where a decoder means the last with the last
+        raise ValueError(
+            f"is_causal=True with {q.shape[-2]} queries and {k.shape[-2]} keys leaves their alignment open; "
+            "mask=CausalMask() places the queries at the last positions of the keys: from tnattn import CausalMask"
+        )
+    return CausalMask()
 
 
 def _rule(mask: Mask | Array | None) -> Mask:
     if mask is None:
-        return Full()
+        return FullMask()
     if isinstance(mask, Mask):
         return mask
     if not is_array(mask):
-        raise TypeError(f"mask must be a rule of tnattn.attention.masks or an array; got {type(mask).__name__}")
-    return Bias(mask) if is_floating(mask) else Explicit(mask)
+        raise TypeError(
+            f"mask must be a rule such as CausalMask() or an array; got {type(mask).__name__}; "
+            "from tnattn import CausalMask"
+        )
+    return BiasMask(mask) if is_floating(mask) else ExplicitMask(mask)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, binary_exponents, quiet_overflow, times_power_of_two, widened
+from tnattn.display import Displayed
 
 
-@dataclass(frozen=True, eq=False)
-class ColumnScaling:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnScaling(Displayed):
     """A factor x with its columns scaled by powers of two, which are exact, and the way back.
 
     Parameters

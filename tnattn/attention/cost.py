@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from tnattn.arrays import accumulator_dtype, array_namespace
 from tnattn.attention.spans import admissible_span
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters, as_integer
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
 
-@dataclass(frozen=True)
-class Cost(Parameters):
+@dataclass(frozen=True, repr=False)
+class Cost(Parameters, Displayed):
     """Counted cost of approximating a whole problem, all heads of one batch entry together.
 
     Parameters

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from tnattn.arrays import Array, array_namespace, dtype_name
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 Coverage = Literal["all", "some", "none"]
@@ -16,7 +17,7 @@ class UnsupportedMask(ValueError):
     """A method was given a mask that it does not honour."""
 
 
-class Mask(Parameters, abc.ABC):
+class Mask(Parameters, Displayed, abc.ABC):
     """A rule that adds 0, a finite bias or minus infinity to every score.
 
     ``aligned`` says that the rule uses positions of queries, which have a meaning only for n_q <= n_k.
@@ -74,7 +75,8 @@ class Mask(Parameters, abc.ABC):
             if part.aligned and n_q > n_k:
                 raise ValueError(
                     f"{type(part).__name__} places the queries at the last positions of the keys, but {n_q} queries "
-                    f"are more than {n_k} keys; use Padding, Explicit or Bias, which need no positions of queries"
+                    f"are more than {n_k} keys; use PaddingMask, ExplicitMask or BiasMask, which need no positions of "
+                    "queries"
                 )
 
     def grouped(self, groups: int) -> Mask:
@@ -84,14 +86,14 @@ class Mask(Parameters, abc.ABC):
     @final
     def __and__(self, other: Mask) -> Mask:
         """Return the rule that adds what both add."""
-        parts = tuple(m for m in (*self.conjuncts, *other.conjuncts) if not isinstance(m, Full))
+        parts = tuple(m for m in (*self.conjuncts, *other.conjuncts) if not isinstance(m, FullMask))
         if not parts:
-            return Full()
-        return parts[0] if len(parts) == 1 else Conjunction(parts)
+            return FullMask()
+        return parts[0] if len(parts) == 1 else ConjunctionMask(parts)
 
 
-@dataclass(frozen=True)
-class Full(Mask):
+@dataclass(frozen=True, repr=False)
+class FullMask(Mask):
     """Every query sees every key."""
 
     aligned: ClassVar[bool] = False
@@ -103,8 +105,8 @@ class Full(Mask):
         return "all"
 
 
-@dataclass(frozen=True)
-class Conjunction(Mask):
+@dataclass(frozen=True, repr=False)
+class ConjunctionMask(Mask):
     """Several rules at once; made by ``&``."""
 
     parts: tuple[Mask, ...]
@@ -126,7 +128,7 @@ class Conjunction(Mask):
         return "all" if found == {"all"} else "some"
 
     def grouped(self, groups: int) -> Mask:
-        return Conjunction(tuple(part.grouped(groups) for part in self.parts))
+        return ConjunctionMask(tuple(part.grouped(groups) for part in self.parts))
 
     @property
     def has_bias(self) -> bool:

@@ -27,7 +27,7 @@ def as_mask_array(array: Any, name: str, kind: str) -> Array:
     array = plain_array(array, name)
     if not array_namespace(array).isdtype(array.dtype, kind):
         words = {"bool": "boolean", "integral": "integers", "real floating": "floating"}[kind]
-        advice = "; for additive scores use Bias" if kind == "bool" else ""
+        advice = "; for additive scores use BiasMask" if kind == "bool" else ""
         raise TypeError(f"{name} must be {words}; got {dtype_name(array.dtype)}{advice}")
     return array
 

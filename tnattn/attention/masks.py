@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, dtype_name, is_array
-from tnattn.attention.mask import Conjunction, Coverage, Full, Mask, UnsupportedMask
+from tnattn.attention.mask import ConjunctionMask, Coverage, FullMask, Mask, UnsupportedMask
 from tnattn.attention.mask_arrays import (
     as_mask_array,
     barrier,
@@ -24,21 +24,21 @@ from tnattn.attention.mask_arrays import (
 from tnattn.scalars import as_integer
 
 __all__ = [
-    "Bias",
-    "Causal",
-    "Conjunction",
+    "BiasMask",
+    "CausalMask",
+    "ConjunctionMask",
     "Coverage",
-    "Explicit",
-    "Full",
+    "ExplicitMask",
+    "FullMask",
     "Mask",
-    "Padding",
-    "SlidingWindow",
+    "PaddingMask",
+    "SlidingWindowMask",
     "UnsupportedMask",
 ]
 
 
-@dataclass(frozen=True)
-class Causal(Mask):
+@dataclass(frozen=True, repr=False)
+class CausalMask(Mask):
     """A query sees the keys up to its own position."""
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
@@ -51,8 +51,8 @@ class Causal(Mask):
         return "none" if columns.start > rows.stop - 1 + shift else "some"
 
 
-@dataclass(frozen=True)
-class SlidingWindow(Mask):
+@dataclass(frozen=True, repr=False)
+class SlidingWindowMask(Mask):
     """A query at position t sees the keys from t - left to t + right.
 
     Parameters
@@ -81,8 +81,8 @@ class SlidingWindow(Mask):
         return "all" if columns.start >= last - self.left and columns.stop - 1 <= first + self.right else "some"
 
 
-@dataclass(frozen=True, eq=False)
-class Padding(Mask):
+@dataclass(frozen=True, eq=False, repr=False)
+class PaddingMask(Mask):
     """Keys from ``lengths`` on are padding that no query sees.
 
     Parameters
@@ -92,7 +92,7 @@ class Padding(Mask):
 
     Examples
     --------
-    >>> Padding(3) == Padding(3)
+    >>> PaddingMask(3) == PaddingMask(3)
     True
     """
 
@@ -109,12 +109,16 @@ class Padding(Mask):
         object.__setattr__(self, "lengths", lengths)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Padding) or not isinstance(self.lengths, int) or not isinstance(other.lengths, int):
+        if (
+            not isinstance(other, PaddingMask)
+            or not isinstance(self.lengths, int)
+            or not isinstance(other.lengths, int)
+        ):
             return self is other
         return self.lengths == other.lengths
 
     def __hash__(self) -> int:
-        return hash((Padding, self.lengths if isinstance(self.lengths, int) else id(self)))
+        return hash((PaddingMask, self.lengths if isinstance(self.lengths, int) else id(self)))
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         lengths = self.lengths
@@ -146,8 +150,8 @@ class Padding(Mask):
             raise ValueError(f"lengths must lie between 0 and the number of keys, {n_k}; got {lengths}")
 
 
-@dataclass(frozen=True, eq=False)
-class Explicit(Mask):
+@dataclass(frozen=True, eq=False, repr=False)
+class ExplicitMask(Mask):
     """The keys that a boolean array admits.
 
     Parameters
@@ -166,7 +170,7 @@ class Explicit(Mask):
         return barrier(pick(self.allowed, i, j), like)
 
     def grouped(self, groups: int) -> Mask:
-        return Explicit(split_heads(self.allowed, groups))
+        return ExplicitMask(split_heads(self.allowed, groups))
 
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)
@@ -175,8 +179,8 @@ class Explicit(Mask):
         require_broadcastable("allowed", self.allowed, batch, heads, n_q, n_k)
 
 
-@dataclass(frozen=True, eq=False)
-class Bias(Mask):
+@dataclass(frozen=True, eq=False, repr=False)
+class BiasMask(Mask):
     """An array is added to the scores; minus infinity forbids a key.
 
     Parameters
@@ -197,7 +201,7 @@ class Bias(Mask):
         return xp.astype(pick(self.bias, i, j), like.dtype)
 
     def grouped(self, groups: int) -> Mask:
-        return Bias(split_heads(self.bias, groups))
+        return BiasMask(split_heads(self.bias, groups))
 
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)

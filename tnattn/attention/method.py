@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Self, final
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
-from tnattn.attention.masks import Causal as CausalMask
-from tnattn.attention.masks import Full, Mask, UnsupportedMask
+from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax_piece import softmax_piece
@@ -38,7 +37,7 @@ class AttentionMethod(Parameters, abc.ABC):
     exact weights (an oracle), and which laws of the conformance kit do not hold by its definition, with the reason.
     """
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Full,)
+    masks: ClassVar[tuple[type[Mask], ...]] = (FullMask,)
     reads_weights: ClassVar[bool] = False
     waives: ClassVar[Mapping[str, str]] = {}
     guarantee: ClassVar[str] = "none"
@@ -73,7 +72,7 @@ class AttentionMethod(Parameters, abc.ABC):
         for part in problem.mask.conjuncts:
             if not self.honours(part):
                 raise UnsupportedMask(
-                    f"{type(self).__name__} does not honour {type(part).__name__} masks (it honours "
+                    f"{type(self).__name__} does not honour {type(part).__name__} (it honours "
                     f"{', '.join(mask.__name__ for mask in self.masks)}); {self._cure(problem.mask)}"
                 )
         if 0 in problem.batch:
@@ -85,15 +84,15 @@ class AttentionMethod(Parameters, abc.ABC):
     def _cure(self, mask: Mask) -> str:
         """Return what makes attention under a mask possible that the method does not honour."""
         others = "choose a method that honours it, such as TopK, SlidingWindow or Exact"
-        only_causal = all(isinstance(part, (Full, CausalMask)) for part in mask.conjuncts)
+        only_causal = all(isinstance(part, (FullMask, CausalMask)) for part in mask.conjuncts)
         # what the wrapper accepts: it hands later queries to no method that reads queries
         if only_causal and isinstance(self, KeyMethod) and not self.probes:
-            return f"wrap it in Causal(...) of tnattn.attention.wrappers.causal, or {others}"
+            return f"wrap it in Causal(...), from tnattn import Causal, or {others}"
         return others
 
     def honours(self, mask: Mask) -> bool:
         """Whether the method honours one conjunct of a mask."""
-        return isinstance(mask, (Full, *self.masks))
+        return isinstance(mask, (FullMask, *self.masks))
 
     @abc.abstractmethod
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

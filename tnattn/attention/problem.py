@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, quiet_overflow, widened
-from tnattn.attention.masks import Full, Mask
+from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.validation import (
     plain_floating,
@@ -15,11 +15,12 @@ from tnattn.attention.validation import (
     require_same_kind,
 )
 from tnattn.cached import cached_property
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 
-@dataclass(frozen=True, eq=False)
-class AttentionProblem(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionProblem(Parameters, Displayed):
     """softmax(scale Q K^T + mask) V for a stack of heads.
 
     Parameters
@@ -66,7 +67,7 @@ class AttentionProblem(Parameters):
     q: Array
     k: Array
     v: Array
-    mask: Mask = field(default_factory=Full)
+    mask: Mask = field(default_factory=FullMask)
     scale: float | None = None
     softcap: float | None = None
     check_finite: bool = True
@@ -77,7 +78,8 @@ class AttentionProblem(Parameters):
             object.__setattr__(self, name, plain_floating(getattr(self, name), name))
         if not isinstance(self.mask, Mask):
             raise TypeError(
-                f"mask must be a rule of tnattn.attention.masks, such as Causal(); got {type(self.mask).__name__}"
+                f"mask must be a rule such as CausalMask(); got {type(self.mask).__name__}; "
+                "from tnattn import CausalMask"
             )
         require_same_kind(q=self.q, k=self.k, v=self.v)
         require_query_shape(self.q, self.k)
@@ -284,17 +286,13 @@ class AttentionProblem(Parameters):
     # parts
 
     def rectangle(self, rows: slice, columns: slice, mask: Mask | None = None) -> AttentionProblem:
-        """Return the problem of a block of queries and keys under another mask (Full by default), not checked again."""
+        """Return the problem of a block of queries and keys under another mask, full by default; unchecked."""
         return replace(
             self,
             q=self.q[..., rows, :],
             k=self.k[..., columns, :],
             v=self.v[..., columns, :],
-            mask=mask if mask is not None else Full(),
+            mask=mask if mask is not None else FullMask(),
             scale=self.score_scale,
             check_finite=False,
         )
-
-    def __repr__(self) -> str:
-        q, k, v = (tuple(x.shape) for x in (self.q, self.k, self.v))
-        return f"AttentionProblem(q={q}, k={k}, v={v}, {self.q.dtype}, mask={type(self.mask).__name__})"

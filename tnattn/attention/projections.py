@@ -6,15 +6,16 @@ import abc
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, array_namespace, plain_array, require_floating, widened
-from tnattn.attention.masks import Full, Mask
+from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.rotary import Rotary
 from tnattn.cached import cached_property
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 
-@dataclass(frozen=True, eq=False)
-class Projections:
+@dataclass(frozen=True, eq=False, repr=False)
+class Projections(Displayed):
     """Weights of a layer, head by head; rows of the hidden states are tokens.
 
     Parameters
@@ -64,8 +65,8 @@ class Projections:
         return int(self.w_k.shape[0])
 
 
-@dataclass(frozen=True, eq=False)
-class LayerProblem(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerProblem(Parameters, Displayed):
     """A layer applied to hidden states.
 
     Parameters
@@ -80,7 +81,7 @@ class LayerProblem(Parameters):
 
     hidden: Array
     projections: Projections
-    mask: Mask = field(default_factory=Full)
+    mask: Mask = field(default_factory=FullMask)
     scale: float | None = None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tnattn.arrays import Array, array_namespace, device, matmul_into, quiet_overflow, widened
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import FullMask
 from tnattn.cached import cached_property
 from tnattn.structured.sparse import gather_rows
 
@@ -134,7 +134,7 @@ class Scores:
         size = queries.shape[-2] // blocks
         queries = xp.reshape(queries, (*queries.shape[:-2], blocks, size, problem.width))
         scores = queries @ widened(gather_rows(problem.keys, indices)).mT
-        if all(isinstance(part, Full) for part in problem.mask.conjuncts):
+        if all(isinstance(part, FullMask) for part in problem.mask.conjuncts):
             return self._finished(scores, None)
         i = xp.arange(rows.start, rows.stop, dtype=xp.int64, device=device(problem.q))[:, None]
         repeated = xp.broadcast_to(indices[..., None, :], (*indices.shape[:-1], size, width))

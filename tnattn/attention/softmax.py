@@ -19,7 +19,7 @@ from tnattn.arrays import (
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import FullMask
 from tnattn.attention.scores import SAFE, Scores, at, span
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
@@ -238,7 +238,7 @@ class SoftmaxOperator(StructuredMatrix):
             return self._problem.tile
         if not prefers_host_tiles(self.like):
             return max(1, _STACK // self.count)
-        return _TILE if isinstance(self._problem.mask, Full) else _TILE // 2
+        return _TILE if isinstance(self._problem.mask, FullMask) else _TILE // 2
 
     def _chunks(self, rows: slice) -> list[slice]:
         """Chunks of keys that the block of queries may see; at least one, so that a blind block gets its zeros."""

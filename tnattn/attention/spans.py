@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tnattn.arrays import Array, array_namespace, device
-from tnattn.attention.masks import Causal, Padding, SlidingWindow
+from tnattn.attention.masks import CausalMask, PaddingMask, SlidingWindowMask
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
@@ -30,14 +30,14 @@ def admissible_span(problem: AttentionProblem) -> tuple[Array, Array]:
     first, stop = xp.zeros_like(position), xp.zeros_like(position) + n_k
     for part in problem.mask.conjuncts:
         match part:
-            case Causal():
+            case CausalMask():
                 stop = xp.minimum(stop, position + 1)
-            case SlidingWindow(left, right):
+            case SlidingWindowMask(left, right):
                 first = xp.maximum(first, position - left)
                 stop = xp.minimum(stop, position + right + 1)
-            case Padding(int(length)):
+            case PaddingMask(int(length)):
                 stop = xp.minimum(stop, xp.full_like(stop, length))
-            case Padding(lengths):
+            case PaddingMask(lengths):
                 stop = xp.minimum(stop, xp.astype(lengths, xp.int64)[..., None, None, None])
             case _:
                 pass

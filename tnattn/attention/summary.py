@@ -7,17 +7,25 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, final
 
-from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, require_floating, widened
+from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, widened
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.precision import is_half
+from tnattn.attention.validation import (
+    plain_floating,
+    require_grouped,
+    require_heads,
+    require_key_value_shapes,
+    require_same_kind,
+)
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 if TYPE_CHECKING:
     from tnattn.attention.problem import AttentionProblem
 
 
-@dataclass(frozen=True, eq=False)
-class KeySet(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class KeySet(Parameters, Displayed):
     """Keys and values in grouped layout, with the scale of the scores.
 
     Parameters
@@ -48,21 +56,10 @@ class KeySet(Parameters):
 
     def __post_init__(self) -> None:
         for name in ("keys", "values"):
-            array = getattr(self, name)
-            require_floating(array, name)
-            if array.ndim < 4 or array.shape[-3] != 1:
-                raise ValueError(
-                    f"{name} has shape {tuple(array.shape)}; the grouped layout (..., G, 1, n, width) is needed; "
-                    "KeySet.from_arrays takes (..., G, n, width)"
-                )
-        array_namespace(self.keys, self.values)
-        if self.keys.dtype != self.values.dtype:
-            raise TypeError(f"keys and values have dtypes {self.keys.dtype}, {self.values.dtype}; convert them to one")
-        keys, values = tuple(self.keys.shape), tuple(self.values.shape)
-        if keys[:-1] != values[:-1]:
-            raise ValueError(f"keys {keys} and values {values} must agree in every axis but the last")
-        if 0 in keys or 0 in values:
-            raise ValueError(f"keys {keys} and values {values}: no axis may be empty")
+            object.__setattr__(self, name, plain_floating(getattr(self, name), name))
+            require_grouped(getattr(self, name), name)
+        require_same_kind(keys=self.keys, values=self.values)
+        require_key_value_shapes(self.keys, self.values, ("keys", "values"))
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a positive number; got {self.scale!r}")
         for name in ("keys", "values"):
@@ -89,11 +86,8 @@ class KeySet(Parameters):
     @classmethod
     def from_arrays(cls, k: Array, v: Array, *, scale: float | None = None, check_finite: bool = True) -> KeySet:
         """Return the key set of k (..., G, n, d) and v (..., G, n, d_v); the scale is 1 / sqrt(d) by default."""
-        for name, array in (("k", k), ("v", v)):
-            if array.ndim < 3:
-                raise ValueError(
-                    f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
-                )
+        require_heads(k, "k")
+        require_heads(v, "v")
         default = 1 / math.sqrt(max(1, k.shape[-1]))
         return cls(k[..., None, :, :], v[..., None, :, :], scale if scale is not None else default, check_finite)
 
@@ -103,7 +97,7 @@ class KeySet(Parameters):
         return int(self.keys.shape[-2])
 
 
-class Summary(Parameters, abc.ABC):
+class Summary(Parameters, Displayed, abc.ABC):
     """Compressed keys and values. A summary owns its arrays: it does not change when the caller's buffers do."""
 
     @property
@@ -149,7 +143,7 @@ class Summary(Parameters, abc.ABC):
         ValueError
             If shapes do not fit, or entries are not finite.
         """
-        self._require_fit(q, "q", self.width)
+        q = self._fitting(q, "q", self.width)
         heads = q.shape[-3]
         if heads == 0 or heads % self.groups:
             raise ValueError(
@@ -174,10 +168,8 @@ class Summary(Parameters, abc.ABC):
         """
         if type(self)._extended is Summary._extended:
             raise TypeError(f"{type(self).__name__} cannot grow; summarise all keys again")
-        self._require_fit(k, "k", self.width)
-        self._require_fit(v, "v", int(self.like.shape[-1]))
-        if k.shape[:-1] != v.shape[:-1]:
-            raise ValueError(f"k {tuple(k.shape)} and v {tuple(v.shape)} must agree in every axis but the last")
+        k, v = self._fitting(k, "k", self.width), self._fitting(v, "v", int(self.like.shape[-1]))
+        require_key_value_shapes(k, v)
         if k.shape[-3] != self.groups:
             raise ValueError(f"k has {k.shape[-3]} heads and the summary {self.groups}; they must agree")
         _require_finite(k, "k", check_finite)
@@ -188,13 +180,9 @@ class Summary(Parameters, abc.ABC):
         """Return the summary with further keys and values that fit it; a summary that can grow overrides this."""
         raise NotImplementedError
 
-    def _require_fit(self, x: Array, name: str, width: int) -> None:
-        """Raise unless an array (..., heads, tokens, width) has the library, dtype, batch and width of the summary."""
-        require_floating(x, name)
-        if x.ndim < 3:
-            raise ValueError(
-                f"{name} has shape {tuple(x.shape)}; expected (..., heads, tokens, width): add a head axis"
-            )
+    def _fitting(self, x: Array, name: str, width: int) -> Array:
+        """Return an array (..., heads, tokens, width) that fits library, dtype, batch and width of the summary."""
+        x = plain_floating(x, name)
         array_namespace(x, self.like)
         if widened(x).dtype != self.like.dtype:
             raise TypeError(
@@ -207,6 +195,7 @@ class Summary(Parameters, abc.ABC):
         batch = tuple(self.like.shape[:-4])
         if tuple(x.shape[:-3]) != batch:
             raise ValueError(f"{name} has shape {tuple(x.shape)}; the axes before the heads must be {batch}")
+        return x
 
 
 def _require_finite(x: Array, name: str, wanted: bool) -> None:

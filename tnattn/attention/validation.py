@@ -17,11 +17,16 @@ def plain_floating(array: Array, name: str) -> Array:
     """
     array = plain_array(array, name)
     require_floating(array, name)
+    require_heads(array, name)
+    return array
+
+
+def require_heads(array: Array, name: str) -> None:
+    """Raise ValueError unless an array has the axes (..., heads, tokens, width)."""
     if array.ndim < 3:
         raise ValueError(
             f"{name} has shape {tuple(array.shape)}; expected (..., heads, tokens, width): add a head axis"
         )
-    return array
 
 
 def require_same_kind(**arrays: Array) -> None:
@@ -35,12 +40,25 @@ def require_same_kind(**arrays: Array) -> None:
         )
 
 
-def require_key_value_shapes(k: Array, v: Array) -> None:
+def require_key_value_shapes(k: Array, v: Array, names: tuple[str, str] = ("k", "v")) -> None:
     """Raise ValueError unless keys (..., G, n, d) and values (..., G, n, d_v) belong together and are not empty."""
+    keys, values = (f"{name} {tuple(x.shape)}" for name, x in zip(names, (k, v), strict=True))
     if k.shape[:-1] != v.shape[:-1]:
-        raise ValueError(f"k {tuple(k.shape)} and v {tuple(v.shape)} must agree in every axis but the last")
+        raise ValueError(f"{keys} and {values} must agree in every axis but the last")
     if 0 in (*k.shape[-2:], v.shape[-1]):
-        raise ValueError(f"k {tuple(k.shape)}, v {tuple(v.shape)}: no axis of tokens or width may be empty")
+        raise ValueError(f"{keys}, {values}: no axis of tokens or width may be empty")
+
+
+def require_grouped(array: Array, name: str) -> None:
+    """Raise ValueError unless keys or values have the grouped layout (..., G, 1, n, width), without an empty axis."""
+    shape = tuple(array.shape)
+    if len(shape) < 4 or shape[-3] != 1:
+        raise ValueError(
+            f"{name} has shape {shape}; the grouped layout (..., G, 1, n, width) is needed; "
+            "KeySet.from_arrays takes (..., G, n, width)"
+        )
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}; no axis may be empty")
 
 
 def require_query_shape(q: Array, k: Array) -> None:

@@ -69,7 +69,7 @@ class ProblemFamily:
         dtype: Any = "float64",
         like: Array | None = None,
     ) -> AttentionProblem:
-        """Draw a problem with n queries and keys; ``replace(problem, mask=Causal())`` gives it a mask.
+        """Draw a problem with n queries and keys; ``replace(problem, mask=CausalMask())`` gives it a mask.
 
         Parameters
         ----------

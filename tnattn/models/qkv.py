@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tnattn.arrays import Array, from_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import largest_norm
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 
 __all__ = ["QKV", "Floats"]
@@ -20,8 +21,8 @@ __all__ = ["QKV", "Floats"]
 Floats = npt.NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class QKV(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class QKV(Parameters, Displayed):
     """Queries, keys and values of a stack of heads on the host, with what is known of where they come from.
 
     Attributes
@@ -121,11 +122,11 @@ class QKV(Parameters):
         if _is_numpy(dtype):
             _check_entries(self, np.dtype(dtype))
             _check_range(self.q, self.k, self.scale, np.dtype(dtype))
-        mask: Mask = Causal() if self.causal else Full()
+        mask: Mask = CausalMask() if self.causal else FullMask()
         if self.mask is not None and self.mask.dtype == np.bool_:
-            mask &= Explicit(from_host(self.mask, like=self.mask if like is None else like))
+            mask &= ExplicitMask(from_host(self.mask, like=self.mask if like is None else like))
         elif self.mask is not None:
-            mask &= Bias(moved(self.mask))
+            mask &= BiasMask(moved(self.mask))
         problem = AttentionProblem(
             moved(self.q),
             moved(self.k),

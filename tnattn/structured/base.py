@@ -22,6 +22,7 @@ from tnattn.arrays import (
     to_host,
     widened,
 )
+from tnattn.display import as_html
 from tnattn.scalars import Parameters, as_integer
 
 
@@ -195,6 +196,9 @@ class StructuredMatrix(Parameters, abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}{self.shape}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 class Transposed(StructuredMatrix):

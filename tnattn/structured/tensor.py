@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self, final
 import opt_einsum
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, expanded, require_floating, widened
+from tnattn.display import as_html
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.network import MODES as MODES
@@ -136,6 +137,9 @@ class StructuredTensor(Parameters, abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}{self.shape}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def _single(self) -> Self:
         """Refuse a stack where one tensor is needed."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tnattn.attention.masks import Causal, Full, Mask
+from tnattn.attention.masks import CausalMask, FullMask, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.testing.report import Violation
@@ -33,7 +33,7 @@ class Field:
 def fields_matter(trial: Trial) -> None:
     """Every field not marked ``performance`` changes the output on some problem; the others change none."""
     method = trial.fitted(trial.problem())
-    masks = [Full(), *([Causal()] if method.honours(Causal()) else [])]
+    masks = [FullMask(), *([CausalMask()] if method.honours(CausalMask()) else [])]
     cases = [trial.problem(mask=mask, scale=scale) for mask in masks for scale in _SCORES]
     for f in fields_of(method, trial):
         if f"fields.{f.name}" in method.waives:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, Padding
+from tnattn.attention.masks import CausalMask, PaddingMask
 from tnattn.attention.method import KeyMethod
-from tnattn.attention.wrappers.causal import Causal as CausalWrapper
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.testing.report import NotApplicable, Violation
 from tnattn.testing.trial import Trial, changed, difference, require_close, require_counted, tolerance
 
 
 def past_ignores_future(trial: Trial) -> None:
-    """P2: with Causal, replacing q, k and v of all later positions changes no earlier output."""
-    problem = trial.problem(mask=Causal())
+    """P2: with CausalMask, replacing q, k and v of all later positions changes no earlier output."""
+    problem = trial.problem(mask=CausalMask())
     method = trial.fitted(problem)
-    if not method.honours(Causal()):
+    if not method.honours(CausalMask()):
         if not isinstance(method, KeyMethod) or method.probes:
-            raise NotApplicable("the method does not honour Causal, and is no key method that a wrapper makes causal")
-        method = CausalWrapper(method, leaf=4)
-    other = trial.problem(mask=Causal(), key=1)
+            raise NotApplicable(
+                "neither does the method honour CausalMask nor is it a key method that a wrapper makes causal"
+            )
+        method = Causal(method, leaf=4)
+    other = trial.problem(mask=CausalMask(), key=1)
     before = trial.output(problem, method=method)
     for now in (problem.n_k // 3, problem.n_k // 2, problem.n_k - 1):
         mixed = {
@@ -84,7 +86,7 @@ def any_length_works(trial: Trial) -> None:
     problem = trial.problem(2)
     one = changed(problem, **{name: getattr(problem, name)[..., :1, :] for name in ("q", "k", "v")})
     require_counted(trial.run(one).bad_rows, trial.run(one).output, "one query and one key: ")
-    if trial.fitted(trial.problem()).honours(Padding(1)):
+    if trial.fitted(trial.problem()).honours(PaddingMask(1)):
         _padding_is_invisible(trial)
 
 
@@ -99,7 +101,7 @@ def _padding_is_invisible(trial: Trial) -> None:
             )
             for name in ("q", "k", "v")
         }
-        padded = changed(problem, **padding, mask=Padding(problem.n_k))
+        padded = changed(problem, **padding, mask=PaddingMask(problem.n_k))
         outputs.append(trial.output(padded, method=method)[..., : problem.n_k, :])
     require_close(outputs[0], outputs[1], problem, "what stands in hidden padding changes the output")
     if not trial.is_random():

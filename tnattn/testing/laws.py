@@ -62,7 +62,7 @@ LAWS: tuple[Law, ...] = (
     Law("implicit", "no dense weights are formed, except by oracles", reads_no_dense_weights, _FEW),
     Law("fields", "every field changes the output, performance fields none", fields_matter, ("gauss",), slow=True),
     Law("P1", "V = 1 gives 1", constants_stay, (*_MANY, "value_outliers", "ties", "needle")),
-    Law("P2", "with Causal, the past ignores the future", past_ignores_future, _FEW),
+    Law("P2", "with CausalMask, the past ignores the future", past_ignores_future, _FEW),
     Law("P3", "moving a key changes something", keys_matter, ("gauss",), slow=True),
     Law("P4", "a batch mate changes nothing", mates_do_not_matter, _FEW),
     Law("P5", "any number of keys works, padding is invisible", any_length_works, ("gauss",)),

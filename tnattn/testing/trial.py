@@ -12,7 +12,7 @@ import numpy as np
 
 from tnattn.arrays import Array, eps, to_host
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.masks import Full, Mask
+from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.gallery import ProblemFamily
@@ -57,7 +57,7 @@ class Trial:
         n = self.n if n is None else n
         rng = np.random.default_rng([self.seed, n, key])
         drawn = self.family(n, self.d, 4, 2, rng=rng, dtype=dtype)
-        return replace(drawn, mask=mask if mask is not None else Full(), scale=scale * drawn.score_scale)
+        return replace(drawn, mask=mask if mask is not None else FullMask(), scale=scale * drawn.score_scale)
 
     def run(
         self, problem: AttentionProblem, *, method: AttentionMethod | None = None, seed: int | None = None

@@ -12,7 +12,7 @@ from theory.statement.bound import Bound, Source, Values, bound
 from theory.statement.guarantee import Deterministic, InExpectation, WithProbability
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.kernel.linear_attention import LinearAttention
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Independent
@@ -21,20 +21,20 @@ from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.head_tensor import HeadTensor
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+from tnattn.attention.wrappers.weight_tensor import WeightTensor
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 PROBLEM = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5)
-CAUSAL = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5, mask=Causal())
+CAUSAL = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=24, n_k=24, size=0.5, mask=CausalMask())
 
 METHODS = [
-    (Truncated(TruncatedSVD(4), renormalise=False), PROBLEM),
-    (Truncated(TruncatedSVD(8)), PROBLEM),
-    (Truncated(RandomizedSVD(rank=4, power_iterations=0), renormalise=False), CAUSAL),
-    (HeadTensor(rank=6, renormalise=False), PROBLEM),
-    (HeadTensor(rank=16), PROBLEM),
+    (LowRankWeights(TruncatedSVD(4), renormalise=False), PROBLEM),
+    (LowRankWeights(TruncatedSVD(8)), PROBLEM),
+    (LowRankWeights(RandomizedSVD(rank=4, power_iterations=0), renormalise=False), CAUSAL),
+    (WeightTensor(rank=6, renormalise=False), PROBLEM),
+    (WeightTensor(rank=16), PROBLEM),
     (TopK(4), CAUSAL),
     (SlidingWindow(6, sinks=1), CAUSAL),
     (ValueSampling(32, normalise=False), PROBLEM),
@@ -59,7 +59,8 @@ def test_a_certain_prediction_is_never_exceeded(method: AttentionMethod, problem
 
 
 @pytest.mark.parametrize(
-    "method, problem", [pair for pair in METHODS if isinstance(pair[0], (Truncated, ValueSampling, ColumnSampling))]
+    "method, problem",
+    [pair for pair in METHODS if isinstance(pair[0], (LowRankWeights, ValueSampling, ColumnSampling))],
 )
 def test_an_expected_prediction_bounds_the_mean(method: AttentionMethod, problem: AttentionProblem) -> None:
     """The mean of 60 runs may exceed its expectation by a fifth at these spreads, the bound is for each head."""
@@ -80,7 +81,7 @@ def test_predictions_have_one_finite_value_per_head(method: AttentionMethod, pro
 
 
 def test_the_error_of_the_weights_reaches_the_output_through_the_spectral_norm() -> None:
-    method = Truncated(TruncatedSVD(4), renormalise=False)
+    method = LowRankWeights(TruncatedSVD(4), renormalise=False)
     found = _named(output_predictions(method, PROBLEM))["truncated_svd_frobenius"]
     tail = np.linalg.norm(errors.singular_values(PROBLEM.dense_weights())[..., 4:], axis=-1)
     v = np.linalg.norm(PROBLEM.v, ord=2, axis=(-2, -1))
@@ -89,7 +90,7 @@ def test_the_error_of_the_weights_reaches_the_output_through_the_spectral_norm()
 
 
 def test_the_spectral_error_of_the_weights_takes_the_frobenius_norm_of_the_values() -> None:
-    method = Truncated(TruncatedSVD(4), renormalise=False)
+    method = LowRankWeights(TruncatedSVD(4), renormalise=False)
     found = _named(output_predictions(method, PROBLEM))["truncated_svd_spectral"]
     following = errors.singular_values(PROBLEM.dense_weights())[..., 4]
     v = np.linalg.norm(PROBLEM.v, axis=(-2, -1))
@@ -97,25 +98,25 @@ def test_the_spectral_error_of_the_weights_takes_the_frobenius_norm_of_the_value
 
 
 def test_the_error_of_a_tensor_bounds_every_head() -> None:
-    found = _named(output_predictions(HeadTensor(rank=6, renormalise=False), PROBLEM))["sthosvd"]
+    found = _named(output_predictions(WeightTensor(rank=6, renormalise=False), PROBLEM))["sthosvd"]
     v = np.repeat(np.linalg.norm(PROBLEM.v, ord=2, axis=(-2, -1)), 2)
     np.testing.assert_allclose(found.value / v, found.value[0] / v[0])
 
 
 def test_renormalised_weights_go_through_the_normalisation() -> None:
-    found = _named(output_predictions(Truncated(TruncatedSVD(20)), PROBLEM))
+    found = _named(output_predictions(LowRankWeights(TruncatedSVD(20)), PROBLEM))
     assert "truncated_svd_frobenius > kernel_normalisation_identity" in found
     assert "truncated_svd_frobenius" not in found
 
 
 def test_an_expectation_does_not_pass_through_the_normalisation() -> None:
-    method = Truncated(RandomizedSVD(rank=20, oversampling=4, power_iterations=0))
+    method = LowRankWeights(RandomizedSVD(rank=20, oversampling=4, power_iterations=0))
     found = output_predictions(method, PROBLEM, method(PROBLEM, rng=np.random.default_rng(0)))
     assert not any(isinstance(p.guarantee, InExpectation) for p in found)
 
 
 def test_large_errors_of_renormalised_weights_give_no_prediction_before_the_run() -> None:
-    assert best_prediction(Truncated(TruncatedSVD(1)), random_problem(np.random.default_rng(0), size=3.0)) is None
+    assert best_prediction(LowRankWeights(TruncatedSVD(1)), random_problem(np.random.default_rng(0), size=3.0)) is None
 
 
 def test_a_square_is_rooted_and_stays_an_expectation() -> None:
@@ -190,6 +191,6 @@ def test_with_a_result_the_normalisation_speaks_about_any_kernel() -> None:
 def test_a_batch_of_problems_has_a_prediction_for_every_head() -> None:
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((3, heads, 12, 4)) for heads in (4, 2, 2))
-    best = best_prediction(Truncated(TruncatedSVD(3), renormalise=False), AttentionProblem(q, k, v))
+    best = best_prediction(LowRankWeights(TruncatedSVD(3), renormalise=False), AttentionProblem(q, k, v))
     assert best is not None
     assert best.value.shape == (3, 4)

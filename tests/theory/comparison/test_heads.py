@@ -18,7 +18,7 @@ from theory.statement.guarantee import Deterministic
 from theory.statistics.verdict import Verdict
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense
@@ -31,7 +31,7 @@ BAD = 5
 class OneBadRow(JointMethod):
     """Attention with a perturbed kernel, of which one row of one head sums to a negative number."""
 
-    masks = (Causal, Explicit, Bias)
+    masks = (CausalMask, ExplicitMask, BiasMask)
     size: float = 0.2
 
     def approximate(self, problem: AttentionProblem, *, rng: object) -> Approximation:
@@ -45,15 +45,15 @@ class OneBadRow(JointMethod):
         return exact_cost(problem)
 
 
-def _problem(mask: Mask = Full()) -> AttentionProblem:
+def _problem(mask: Mask = FullMask()) -> AttentionProblem:
     return random_problem(np.random.default_rng(0), heads=HEADS, groups=4, n_q=10, n_k=14, mask=mask)
 
 
 MASKS = {
-    "full": Full(),
-    "causal": Causal(),
-    "explicit": Explicit(np.random.default_rng(2).random((HEADS, 10, 14)) < 0.9),
-    "bias and causal": Bias(np.random.default_rng(3).standard_normal((HEADS, 10, 14))) & Causal(),
+    "full": FullMask(),
+    "causal": CausalMask(),
+    "explicit": ExplicitMask(np.random.default_rng(2).random((HEADS, 10, 14)) < 0.9),
+    "bias and causal": BiasMask(np.random.default_rng(3).standard_normal((HEADS, 10, 14))) & CausalMask(),
 }
 
 

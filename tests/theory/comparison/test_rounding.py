@@ -17,7 +17,7 @@ from theory.statement.guarantee import Deterministic, InExpectation
 from theory.statistics.verdict import Verdict
 from theory.studies import candidates
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.masks import Causal, Full, Mask, UnsupportedMask
+from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
@@ -25,7 +25,7 @@ OWN = Source("this test")
 EPS = np.finfo(np.float64).eps
 
 
-def _problem(values: np.ndarray, mask: Mask = Full()) -> AttentionProblem:
+def _problem(values: np.ndarray, mask: Mask = FullMask()) -> AttentionProblem:
     rng = np.random.default_rng(0)
     q, k = rng.standard_normal((2, 2, 24, 8))
     return AttentionProblem(q, k, values, mask=mask)
@@ -117,7 +117,7 @@ def test_the_precision_of_the_target_decides() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask", [Full(), Causal()], ids=lambda mask: type(mask).__name__)
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=lambda mask: type(mask).__name__)
 @pytest.mark.parametrize("kind", ["equal", "offset", "one large", "zero"])
 @pytest.mark.parametrize("name", candidates.methods())
 def test_rounding_refutes_no_theorem_about_attention(name: str, kind: str, mask: Mask) -> None:

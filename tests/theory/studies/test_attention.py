@@ -165,8 +165,8 @@ def test_every_family_is_represented_once():
 def test_all_means_every_decomposition_of_weights_and_of_keys_and_values_and_of_matrices():
     chosen = {c.label for c in select(["all"])}
     tensor = discovery.subclasses("tnattn.decomposition", Decomposition)
-    assert {f"{outer}({name})" for outer in ("HeadTensor", "FactoredKeyValue") for name in tensor} <= chosen
-    assert {"Truncated(NearestKronecker)", "Truncated(QuantisedTTMatrix)", "Truncated(QB)"} <= chosen
+    assert {f"{outer}({name})" for outer in ("WeightTensor", "FactoredKeyValue") for name in tensor} <= chosen
+    assert {"LowRankWeights(NearestKronecker)", "LowRankWeights(QuantisedTTMatrix)", "LowRankWeights(QB)"} <= chosen
 
 
 def test_a_key_method_is_wrapped_under_a_causal_mask_and_others_are_left_out():
@@ -244,7 +244,7 @@ def test_the_best_rank_is_not_divided_by_its_own_row_sums(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {name: 10 * rng.standard_normal((4, 32, 4)) for name in "qkv"}
     np.savez(tmp_path / "heads.npz", causal=True, **arrays)
-    (control,) = [candidate.method for candidate in controls() if candidate.label.startswith("Truncated(")]
+    (control,) = [candidate.method for candidate in controls() if candidate.label.startswith("LowRankWeights(")]
     assert not control.renormalise
     bad, worst = best_of(control, tmp_path / "heads.npz", tmp_path / "control")
     assert bad == 0

@@ -31,7 +31,7 @@ from tnattn.attention.method import JointMethod, KeyMethod
 TEMPLATE = """
 @dataclass(frozen=True)
 class {name}(JointMethod):
-    masks: ClassVar = (masks.Full, masks.Causal)
+    masks: ClassVar = (masks.FullMask, masks.CausalMask)
 
     def approximate(self, problem, *, rng):
         exact = Exact()({problem})
@@ -44,7 +44,7 @@ FILE = HEAD + "".join(
     TEMPLATE.format(name=name, problem=problem, factor=factor)
     for name, problem, factor in (
         ("TwoX", "problem", 2),
-        ("Leaks", "replace(problem, mask=masks.Full())", 1),
+        ("Leaks", "replace(problem, mask=masks.FullMask())", 1),
         ("Lawful", "problem", 1),
     )
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theory.studies.spectra import SpectraResult, study
-from tnattn.attention.masks import Bias, Causal, Padding
+from tnattn.attention.masks import BiasMask, CausalMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 
 SIGMA = np.asarray([8.0, 4.0, 2.0, 0.5, 0.02])
@@ -37,7 +37,7 @@ def test_orthogonal_queries_and_keys_give_prescribed_scores():
     np.testing.assert_allclose(study(target, "x").singular_values["scores"][0][:5], 2 * SIGMA, rtol=1e-12)
 
 
-@pytest.mark.parametrize("mask", [None, Causal(), Padding(17)])
+@pytest.mark.parametrize("mask", [None, CausalMask(), PaddingMask(17)])
 @pytest.mark.parametrize("softcap", [None, 3.0])
 def test_weights_are_those_of_the_problem(mask, softcap):
     target = problem(softcap=softcap, **({} if mask is None else {"mask": mask}))
@@ -49,7 +49,7 @@ def test_weights_are_those_of_the_problem(mask, softcap):
     np.testing.assert_allclose(found.corner, exact[:, :20, :20], atol=1e-14)
 
 
-@pytest.mark.parametrize("mask", [None, Causal()])
+@pytest.mark.parametrize("mask", [None, CausalMask()])
 def test_the_tensor_is_that_of_the_weights_of_all_heads(mask):
     target = problem(heads=4, groups=2, **({} if mask is None else {"mask": mask}))
     exact = np.asarray(target.dense_weights()).reshape(4, 24, 24)
@@ -72,7 +72,7 @@ def test_the_kernel_is_rows_and_columns_times_the_gaussian_part():
     np.testing.assert_allclose(found.singular_values["kernel"], np.linalg.svd(kernel, compute_uv=False), atol=1e-12)
 
 
-@pytest.mark.parametrize("more", [{"softcap": 2.0}, {"mask": Bias(np.ones((24, 24)))}])
+@pytest.mark.parametrize("more", [{"softcap": 2.0}, {"mask": BiasMask(np.ones((24, 24)))}])
 def test_there_is_no_gaussian_part_with_a_softcap_or_a_bias(more):
     assert "gaussian" not in study(problem(**more), "toy").singular_values
 
@@ -94,7 +94,7 @@ def test_uniform_weights_have_the_largest_entropy_and_rank_one():
 
 
 def test_rows_that_see_no_key_are_counted_and_left_out():
-    mask = Bias(np.where(np.arange(8)[:, None] < 3, -np.inf, 0.0) * np.ones((8, 8)))
+    mask = BiasMask(np.where(np.arange(8)[:, None] < 3, -np.inf, 0.0) * np.ones((8, 8)))
     flat = np.zeros((1, 8, 4))
     found = study(AttentionProblem(flat, flat, flat, mask=mask), "x")
     assert found.empty_rows.tolist() == [3]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.approximation import SOFTMAX, Approximation, merge_all, stack_queries
+from tnattn.attention.approximation import SOFTMAX, Approximation, merge_all
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.stack_queries import stack_queries
 from tnattn.structured import Dense, Selection
 
 N = 12
@@ -109,12 +110,6 @@ def test_an_empty_piece_changes_nothing():
     empty = replace(piece(target, slice(5, N)), shift=np.full(left.shift.shape, -np.inf))
     np.testing.assert_allclose((left + empty).output, left.output, atol=1e-15)
     np.testing.assert_array_equal((empty + replace(empty, keys=slice(0, 5))).output, 0)
-
-
-def test_rows_stack():
-    target = problem()
-    parts = [Exact()(target.rectangle(rows, slice(0, N))) for rows in (slice(0, 2), slice(2, 5))]
-    np.testing.assert_allclose(stack_queries(parts).output, target.output, atol=1e-14)
 
 
 def test_own_normalisers_merge():
@@ -423,23 +418,6 @@ def test_a_placed_piece_speaks_for_the_keys_of_its_block(keys, expected):
     placed = replace(single(), keys=keys).placed(slice(3, 5), 9)
     assert (placed.keys if isinstance(placed.keys, slice) else placed.keys.tolist()) == expected
     assert placed.expand is None
-
-
-def test_stacked_rows_keep_masses_normalisers_and_reasons():
-    plain, known = single(kernel=2.0), single(kernel=3.0, normaliser=np.full((1, 1, 1), 6.0))
-    stacked = stack_queries([plain, known])
-    assert stacked.output.tolist() == [[[1.0], [0.5]]]
-    assert stacked.normaliser is not None
-    assert stack_queries([plain, plain]).normaliser is None
-    weighted = stack_queries([replace(plain, mass=np.array([4.0])), plain])
-    assert weighted.denominators.tolist() == [[[8.0, 2.0]]]
-    assert stack_queries([plain, replace(plain, unmergeable="why")]).unmergeable == "why"
-    assert stack_queries([plain, plain]).unmergeable == ""
-    lifted = single(expand=Dense(np.ones((1, 1))))
-    assert stack_queries([lifted, plain]).expand is None
-    assert stack_queries([lifted, lifted]).weights.to_dense().tolist() == [[[[1.0], [1.0]]]]
-    assert stack_queries([plain, replace(plain, shift=plain.shift + 2)]).shift.tolist() == [[[0.0, 2.0]]]
-    assert stack_queries([plain]).output.tolist() == [[[1.0]]]
 
 
 def test_pieces_are_compared_by_identity_and_stay_as_they_are():

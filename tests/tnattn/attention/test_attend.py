@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tnattn import Bias, Causal, Explicit, Padding, attend
+from tnattn import BiasMask, CausalMask, ExplicitMask, PaddingMask
 from tnattn.arrays import to_host
+from tnattn.attention.attend import attend
 from tnattn.attention.problem import AttentionProblem
 
 
@@ -25,13 +26,38 @@ def test_a_single_head_needs_no_head_axis():
 
 def test_a_boolean_array_is_a_rule_of_admissible_keys(arrays):
     allowed = np.tril(np.ones((9, 9), dtype=bool))
-    np.testing.assert_allclose(attend(*arrays, mask=allowed), attend(*arrays, mask=Causal()))
-    np.testing.assert_allclose(attend(*arrays, mask=Explicit(allowed)), attend(*arrays, mask=Causal()))
+    np.testing.assert_allclose(attend(*arrays, mask=allowed), attend(*arrays, mask=CausalMask()))
+    np.testing.assert_allclose(attend(*arrays, mask=ExplicitMask(allowed)), attend(*arrays, mask=CausalMask()))
+
+
+def test_is_causal_is_the_causal_mask(arrays):
+    np.testing.assert_array_equal(attend(*arrays, is_causal=True), attend(*arrays, mask=CausalMask()))
+    assert np.abs(attend(*arrays, is_causal=True) - attend(*arrays)).max() > 1e-3
+    np.testing.assert_array_equal(attend(*arrays, is_causal=False, mask=CausalMask()), attend(*arrays, is_causal=True))
+
+
+@pytest.mark.parametrize("mask", [CausalMask(), PaddingMask(3), np.ones((9, 9), bool), np.zeros((9, 9))], ids=str)
+def test_is_causal_beside_a_mask_is_refused(arrays, mask):
+    with pytest.raises(ValueError, match="is_causal=True and mask are both given"):
+        attend(*arrays, mask=mask, is_causal=True)
+
+
+def test_is_causal_needs_as_many_queries_as_keys(arrays):
+    q, k, v = arrays
+    with pytest.raises(ValueError, match=r"with 2 queries and 9 keys .* from tnattn import CausalMask"):
+        attend(q[:, :2], k, v, is_causal=True)
+
+
+def test_is_causal_agrees_with_pytorch(arrays):
+    torch = pytest.importorskip("torch")
+    q, k, v = (torch.as_tensor(x) for x in (arrays[0][:2], *arrays[1:]))
+    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    np.testing.assert_allclose(attend(q, k, v, is_causal=True), theirs, atol=1e-14)
 
 
 def test_a_floating_array_is_added_to_the_scores(arrays):
     bias = np.random.default_rng(2).standard_normal((4, 9, 9))
-    np.testing.assert_allclose(attend(*arrays, mask=bias), attend(*arrays, mask=Bias(bias)))
+    np.testing.assert_allclose(attend(*arrays, mask=bias), attend(*arrays, mask=BiasMask(bias)))
     assert np.abs(attend(*arrays, mask=bias) - attend(*arrays)).max() > 1e-3
 
 
@@ -71,7 +97,7 @@ def test_the_output_is_the_callers(xp, arrays, single):
 
 def test_padded_keys_serve_more_queries_than_keys(arrays):
     q, k, v = arrays
-    found = attend(q, k[:, :5], v[:, :5], mask=Padding(3))
+    found = attend(q, k[:, :5], v[:, :5], mask=PaddingMask(3))
     np.testing.assert_allclose(found, attend(q, k[:, :3], v[:, :3]), atol=1e-15)
 
 

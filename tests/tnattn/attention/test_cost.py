@@ -22,7 +22,7 @@ METHODS = [cls() for cls in subclasses("tnattn.attention", AttentionMethod).valu
 
 def problem(n_q=20, n_k=20, mask=None, batch=()):
     q, k, v = (np.zeros((*batch, h, n, d)) for h, n, d in ((H, n_q, D), (G, n_k, D), (G, n_k, E)))
-    return AttentionProblem(q, k, v, mask=mask if mask is not None else masks.Full())
+    return AttentionProblem(q, k, v, mask=mask if mask is not None else masks.FullMask())
 
 
 def test_operations_and_traffic_add_the_peak_is_the_larger_and_the_cache_is_shared():
@@ -39,30 +39,30 @@ def test_three_stages_associate():
 @pytest.mark.parametrize(
     ("mask", "pairs"),
     [
-        (masks.Full(), 20 * 20),
-        (masks.Causal(), 20 * 21 // 2),
-        (masks.SlidingWindow(4), 20 * 5 - 4 * 5 // 2),
-        (masks.SlidingWindow(2, 3), 20 * 6 - 3 - 6),
-        (masks.Padding(0), 0),
-        (masks.Padding(7), 20 * 7),
-        (masks.Causal() & masks.Padding(7), 7 * 8 // 2 + 13 * 7),
-        (masks.Explicit(np.zeros((20, 20), dtype=bool)), 20 * 20),  # entries are not read
+        (masks.FullMask(), 20 * 20),
+        (masks.CausalMask(), 20 * 21 // 2),
+        (masks.SlidingWindowMask(4), 20 * 5 - 4 * 5 // 2),
+        (masks.SlidingWindowMask(2, 3), 20 * 6 - 3 - 6),
+        (masks.PaddingMask(0), 0),
+        (masks.PaddingMask(7), 20 * 7),
+        (masks.CausalMask() & masks.PaddingMask(7), 7 * 8 // 2 + 13 * 7),
+        (masks.ExplicitMask(np.zeros((20, 20), dtype=bool)), 20 * 20),  # entries are not read
     ],
     ids=lambda x: type(x).__name__,
 )
 def test_the_pairs_are_those_that_the_mask_admits(mask, pairs):
     assert admissible_pairs(problem(mask=mask)) == pairs
     allowed = mask.additive(np.arange(20)[:, None], np.arange(20)[None, :], n_q=20, n_k=20, like=np.zeros(1))
-    if not isinstance(mask, (masks.Full, masks.Explicit)):
+    if not isinstance(mask, (masks.FullMask, masks.ExplicitMask)):
         assert np.count_nonzero(np.broadcast_to(allowed, (20, 20)) == 0) == pairs
 
 
 def test_queries_are_the_last_positions():
-    assert admissible_pairs(problem(3, 20, masks.Causal())) == 18 + 19 + 20
+    assert admissible_pairs(problem(3, 20, masks.CausalMask())) == 18 + 19 + 20
 
 
 def test_pairs_are_counted_up_to_a_number_of_keys_for_every_query():
-    assert admissible_pairs(problem(mask=masks.Causal()), most=5) == 1 + 2 + 3 + 4 + 16 * 5
+    assert admissible_pairs(problem(mask=masks.CausalMask()), most=5) == 1 + 2 + 3 + 4 + 16 * 5
     assert admissible_pairs(problem(), most=0) == 0
     assert admissible_pairs(problem(), most=100) == 400
     with pytest.raises(ValueError, match="most is -1"):
@@ -70,12 +70,12 @@ def test_pairs_are_counted_up_to_a_number_of_keys_for_every_query():
 
 
 def test_lengths_of_their_own_count_by_their_mean():
-    mask = masks.Padding(np.array([4, 8]))
+    mask = masks.PaddingMask(np.array([4, 8]))
     assert admissible_pairs(problem(mask=mask, batch=(2,))) == 20 * 6
 
 
 def test_exact_attention_costs_its_pairs():
-    whole, causal = exact_cost(problem()), exact_cost(problem(mask=masks.Causal()))
+    whole, causal = exact_cost(problem()), exact_cost(problem(mask=masks.CausalMask()))
     assert whole == Cost(2 * H * 400 * (D + E), H * 20 * (D + E) + G * 20 * (D + E), 20, G * (D + E))
     assert causal == Cost(2 * H * 210 * (D + E), whole.scalars_moved, 20, G * (D + E))
     assert exact_cost(problem(5, 20)).scalars_moved == H * 5 * (D + E) + G * 20 * (D + E)
@@ -93,7 +93,7 @@ def test_columns_cost_their_scores_and_products():
 HONOURED = [
     pytest.param(method, mask, id=f"{type(method).__name__}-{type(mask).__name__}")
     for method in METHODS
-    for mask in (masks.Causal(), masks.SlidingWindow(4, 2), masks.Padding(7))
+    for mask in (masks.CausalMask(), masks.SlidingWindowMask(4, 2), masks.PaddingMask(7))
     # without a mask the wrapper has no exact leaves, and a mean needs one sum for all queries
     if method.honours(mask) and not isinstance(method, (Causal, MeanValue))
 ]
@@ -122,7 +122,7 @@ def test_methods_under_masks_are_found():
     ids=str,
 )
 def test_a_causal_problem_costs_what_a_hand_count_says(method, flops):
-    assert method.cost(problem(mask=masks.Causal())).flops == flops
+    assert method.cost(problem(mask=masks.CausalMask())).flops == flops
 
 
 def test_a_cost_is_a_value():
@@ -145,4 +145,4 @@ def test_a_most_of_zero_counts_none_and_one_counts_one():
 
 def test_pairs_are_counted_in_double_for_single_precision():
     x = np.zeros((1, 5000, 1), "f4")
-    assert admissible_pairs(AttentionProblem(x, x, x, mask=masks.Causal())) == 5000 * 5001 // 2
+    assert admissible_pairs(AttentionProblem(x, x, x, mask=masks.CausalMask())) == 5000 * 5001 // 2

@@ -12,25 +12,31 @@ from tnattn.attention.mask_arrays import (
     require_same_place,
     split_heads,
 )
-from tnattn.attention.masks import Bias, Explicit, Padding
+from tnattn.attention.masks import BiasMask, ExplicitMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Padding([3, 4]), r"lengths is \[3, 4\]; an integer is needed; give one number of keys, or an array"),
-        (lambda: Padding(True), "lengths is True"),
-        (lambda: Padding(2.0), "lengths is 2.0"),
-        (lambda: Padding(np.asarray([True])), "lengths must be integers; got bool"),
-        (lambda: Padding(np.asarray([1.5])), "lengths must be integers; got float64"),
-        (lambda: Explicit([[True]]), "allowed is a list"),
-        (lambda: Explicit(np.ones((2, 2), int)), "allowed must be boolean; got int64; for additive scores use Bias"),
-        (lambda: Bias([[0.0]]), "bias is a list"),
-        (lambda: Bias(np.ones((2, 2), int)), "bias must be floating; got int64"),
-        (lambda: Bias(np.ones((2, 2), complex)), "bias must be floating; got complex128"),
-        (lambda: Bias(np.ma.masked_array([[1.0]], [[True]])), "bias is a masked array"),
-        (lambda: Explicit(np.ma.masked_array([[True]], [[True]])), "allowed is a masked array"),
+        (
+            lambda: PaddingMask([3, 4]),
+            r"lengths is \[3, 4\]; an integer is needed; give one number of keys, or an array",
+        ),
+        (lambda: PaddingMask(True), "lengths is True"),
+        (lambda: PaddingMask(2.0), "lengths is 2.0"),
+        (lambda: PaddingMask(np.asarray([True])), "lengths must be integers; got bool"),
+        (lambda: PaddingMask(np.asarray([1.5])), "lengths must be integers; got float64"),
+        (lambda: ExplicitMask([[True]]), "allowed is a list"),
+        (
+            lambda: ExplicitMask(np.ones((2, 2), int)),
+            "allowed must be boolean; got int64; for additive scores use BiasMask",
+        ),
+        (lambda: BiasMask([[0.0]]), "bias is a list"),
+        (lambda: BiasMask(np.ones((2, 2), int)), "bias must be floating; got int64"),
+        (lambda: BiasMask(np.ones((2, 2), complex)), "bias must be floating; got complex128"),
+        (lambda: BiasMask(np.ma.masked_array([[1.0]], [[True]])), "bias is a masked array"),
+        (lambda: ExplicitMask(np.ma.masked_array([[True]], [[True]])), "allowed is a masked array"),
     ],
 )
 def test_arrays_of_another_kind_are_refused_by_name(make, words):
@@ -41,24 +47,24 @@ def test_arrays_of_another_kind_are_refused_by_name(make, words):
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", ">i4"])
 def test_lengths_may_have_any_integer_dtype(dtype):
     q, k, v = np.random.default_rng(0).standard_normal((3, 2, 1, 5, 3))
-    expected = AttentionProblem(q, k, v, mask=Padding(np.asarray([2, 5]))).output
-    found = AttentionProblem(q, k, v, mask=Padding(np.asarray([2, 5], dtype=dtype))).output
+    expected = AttentionProblem(q, k, v, mask=PaddingMask(np.asarray([2, 5]))).output
+    found = AttentionProblem(q, k, v, mask=PaddingMask(np.asarray([2, 5], dtype=dtype))).output
     np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("length", [np.int32(3), np.uint8(3), np.asarray(3)])
 def test_one_length_may_be_a_scalar_of_numpy(length):
-    assert Padding(length).lengths == 3
-    assert type(Padding(length).lengths) is int
+    assert PaddingMask(length).lengths == 3
+    assert type(PaddingMask(length).lengths) is int
 
 
 @pytest.mark.parametrize("xp", ["strict", "torch", "cupy-standin"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "mask"),
     [
-        ("lengths", Padding(np.asarray([2]))),
-        ("allowed", Explicit(np.ones((4, 4), dtype=bool))),
-        ("bias", Bias(np.zeros((4, 4)))),
+        ("lengths", PaddingMask(np.asarray([2]))),
+        ("allowed", ExplicitMask(np.ones((4, 4), dtype=bool))),
+        ("bias", BiasMask(np.zeros((4, 4)))),
     ],
 )
 def test_a_mask_of_another_library_is_refused_by_name(xp, name, mask):
@@ -136,7 +142,7 @@ def test_words_of_the_kinds():
         given = np.zeros(2, complex)
         with pytest.raises(TypeError, match=rf"^x must be {words}; got complex128") as refused:
             as_mask_array(given, "x", kind)
-        assert str(refused.value).endswith("Bias") is (kind == "bool")
+        assert str(refused.value).endswith("BiasMask") is (kind == "bool")
 
 
 def test_batched_heads_split_into_groups():

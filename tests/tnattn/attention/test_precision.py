@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name
-from tnattn.attention.masks import Bias
+from tnattn.attention.masks import BiasMask
 from tnattn.attention.precision import InDtype, is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense
@@ -13,7 +13,7 @@ from tnattn.structured import Dense
 def problem(dtype):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((h, 5, 3)).astype(dtype) for h in (4, 2, 2))
-    return AttentionProblem(q, k, v, mask=Bias(rng.standard_normal((5, 5))), scale=0.3, softcap=4.0)
+    return AttentionProblem(q, k, v, mask=BiasMask(rng.standard_normal((5, 5))), scale=0.3, softcap=4.0)
 
 
 @pytest.mark.parametrize(("dtype", "half"), [("f2", True), ("f4", False), ("f8", False)])

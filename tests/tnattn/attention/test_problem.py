@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax import SoftmaxOperator
 
@@ -43,13 +43,13 @@ def position(n_q=9, n_k=13):
 
 
 CASES = {
-    "full": (Full(), True, 0.0),
-    "causal": (Causal(), position() >= 0, 0.0),
-    "window": (SlidingWindow(3, 1), (position() <= 3) & (position() >= -1), 0.0),
-    "padding": (Padding(6), np.arange(13) < 6, 0.0),
-    "explicit": (Explicit(ALLOWED), ALLOWED, 0.0),
-    "bias": (Bias(BIAS), True, BIAS),
-    "conjunction": (Causal() & Padding(9) & Bias(BIAS), (position() >= 0) & (np.arange(13) < 9), BIAS),
+    "full": (FullMask(), True, 0.0),
+    "causal": (CausalMask(), position() >= 0, 0.0),
+    "window": (SlidingWindowMask(3, 1), (position() <= 3) & (position() >= -1), 0.0),
+    "padding": (PaddingMask(6), np.arange(13) < 6, 0.0),
+    "explicit": (ExplicitMask(ALLOWED), ALLOWED, 0.0),
+    "bias": (BiasMask(BIAS), True, BIAS),
+    "conjunction": (CausalMask() & PaddingMask(9) & BiasMask(BIAS), (position() >= 0) & (np.arange(13) < 9), BIAS),
 }
 
 
@@ -64,7 +64,7 @@ def test_output_is_softmax_written_out(case, softcap):
 
 def test_padding_may_differ_within_the_batch():
     q, k, v = arrays()
-    found = AttentionProblem(q, k, v, mask=Padding(np.array([4, 13]))).output
+    found = AttentionProblem(q, k, v, mask=PaddingMask(np.array([4, 13]))).output
     allowed = np.arange(13) < np.array([4, 13])[:, None, None, None]
     np.testing.assert_allclose(found, naive(q, k, v, allowed=allowed), rtol=0, atol=1e-14)
 
@@ -82,7 +82,7 @@ def test_another_assignment_of_heads_gives_another_output():
 
 def test_output_is_that_of_every_ring(xp, assert_close):
     q, k, v = arrays()
-    found = AttentionProblem(*(xp.asarray(x) for x in (q, k, v)), mask=Causal()).output
+    found = AttentionProblem(*(xp.asarray(x) for x in (q, k, v)), mask=CausalMask()).output
     assert_close(found, xp.asarray(naive(q, k, v, allowed=position() >= 0)), rtol=0, atol=30 * xp.eps())
 
 
@@ -100,7 +100,7 @@ def test_large_scores_neither_overflow_nor_lose_the_row(size, dtype):
 
 def test_rows_without_keys_are_zero_and_counted():
     q, k, v = arrays(batch=())
-    problem = AttentionProblem(q, k, v, mask=Explicit(ALLOWED))
+    problem = AttentionProblem(q, k, v, mask=ExplicitMask(ALLOWED))
     assert problem.empty_rows == 4
     np.testing.assert_array_equal(problem.output[:, 3], 0)
     assert np.abs(problem.output[:, 2]).min() > 0
@@ -108,7 +108,7 @@ def test_rows_without_keys_are_zero_and_counted():
 
 def test_adjoint_products_are_those_of_the_transpose():
     q, k, v = arrays()
-    problem = AttentionProblem(q, k, v, mask=Causal())
+    problem = AttentionProblem(q, k, v, mask=CausalMask())
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((2, 2, 2, 13, 4)), rng.standard_normal((2, 2, 2, 9, 4))
     left = np.sum((problem.weights @ x) * y)
@@ -116,13 +116,13 @@ def test_adjoint_products_are_those_of_the_transpose():
 
 
 def test_rows_on_demand_are_rows_of_the_weights():
-    problem = AttentionProblem(*arrays(), mask=Causal())
+    problem = AttentionProblem(*arrays(), mask=CausalMask())
     picked = np.array([7, 0, 3])
     np.testing.assert_allclose(problem.rows(picked), problem.dense_weights()[..., picked, :], atol=1e-15)
 
 
 def test_gathered_scores_are_entries_of_the_scores():
-    problem = AttentionProblem(*arrays(), mask=Causal(), softcap=2.0)
+    problem = AttentionProblem(*arrays(), mask=CausalMask(), softcap=2.0)
     indices = np.random.default_rng(0).integers(0, 13, (2, 2, 2, 9, 6))
     expected = np.take_along_axis(problem.dense_scores().reshape(2, 2, 2, 9, 13), indices, axis=-1)
     np.testing.assert_allclose(problem.gathered_scores(indices), expected, atol=1e-14)
@@ -157,7 +157,7 @@ def test_the_door_says_what_is_wrong(change, error, words):
 
 
 def test_a_word_in_place_of_a_mask_is_refused():
-    with pytest.raises(TypeError, match="such as Causal"):
+    with pytest.raises(TypeError, match="such as CausalMask"):
         AttentionProblem(*arrays(), mask="causal")
 
 
@@ -177,11 +177,11 @@ def test_finiteness_may_be_left_unchecked():
 # cross-attention with more queries than keys
 
 CROSS = {
-    "padding": Padding(6),
-    "padding of every entry": Padding(np.array([4, 8])),
-    "explicit": Explicit(RNG.random((4, 13, 8)) > 0.3),
-    "bias": Bias(RNG.standard_normal((13, 8))),
-    "conjunction": Padding(7) & Explicit(RNG.random((13, 8)) > 0.3) & Bias(RNG.standard_normal((1, 8))),
+    "padding": PaddingMask(6),
+    "padding of every entry": PaddingMask(np.array([4, 8])),
+    "explicit": ExplicitMask(RNG.random((4, 13, 8)) > 0.3),
+    "bias": BiasMask(RNG.standard_normal((13, 8))),
+    "conjunction": PaddingMask(7) & ExplicitMask(RNG.random((13, 8)) > 0.3) & BiasMask(RNG.standard_normal((1, 8))),
 }
 
 
@@ -191,17 +191,17 @@ def test_masks_without_positions_serve_more_queries_than_keys(name):
     allowed, bias = np.ones((2, 1, 1, 8), dtype=bool), 0.0
     for part in CROSS[name].conjuncts:
         match part:
-            case Padding(lengths):
+            case PaddingMask(lengths):
                 allowed = allowed & (np.arange(8) < np.reshape(np.broadcast_to(lengths, 2), (2, 1, 1, 1)))
-            case Explicit(array):
+            case ExplicitMask(array):
                 allowed = allowed & array
-            case Bias(array):
+            case BiasMask(array):
                 bias = bias + array
     found = AttentionProblem(q, k, v, mask=CROSS[name]).output
     np.testing.assert_allclose(found, naive(q, k, v, allowed=allowed, bias=bias), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("mask", [Causal(), SlidingWindow(2), Padding(3) & Causal()])
+@pytest.mark.parametrize("mask", [CausalMask(), SlidingWindowMask(2), PaddingMask(3) & CausalMask()])
 def test_masks_with_positions_need_as_many_keys_as_queries(mask):
     with pytest.raises(ValueError, match="places the queries at the last positions of the keys, but 13 queries"):
         AttentionProblem(*arrays(n_q=13, n_k=8), mask=mask)
@@ -215,7 +215,7 @@ DTYPES = ["float16", "float32", "float64"]
 @pytest.mark.parametrize("bias", DTYPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_dtype_of_results_is_that_of_the_queries(dtype, bias):
-    mask = Bias(np.zeros((1, 13), bias)) & Padding(np.asarray([3, 9], "uint8"))
+    mask = BiasMask(np.zeros((1, 13), bias)) & PaddingMask(np.asarray([3, 9], "uint8"))
     q, k, v = arrays(dtype=dtype)
     problem = AttentionProblem(q, k, v, mask=mask, scale=np.float64(0.3), softcap=np.float64(5))
     assert type(problem.scale) is type(problem.softcap) is float
@@ -239,9 +239,9 @@ def test_scalars_are_judged_in_the_dtype_of_the_scores(name, dtype, value):
 @pytest.mark.parametrize("dtype", [">f8", ">f4"])
 def test_foreign_byte_order_gives_native_results(dtype):
     q, k, v = arrays()
-    found = AttentionProblem(*(x.astype(dtype) for x in (q, k, v)), mask=Bias(BIAS.astype(">f8"))).output
+    found = AttentionProblem(*(x.astype(dtype) for x in (q, k, v)), mask=BiasMask(BIAS.astype(">f8"))).output
     assert found.dtype.isnative
-    np.testing.assert_allclose(found, AttentionProblem(q, k, v, mask=Bias(BIAS)).output, atol=1e-5)
+    np.testing.assert_allclose(found, AttentionProblem(q, k, v, mask=BiasMask(BIAS)).output, atol=1e-5)
 
 
 LAYOUTS = {
@@ -255,7 +255,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layout_in_memory_does_not_matter(layout):
     q, k, v = arrays()
-    problem = AttentionProblem(*(LAYOUTS[layout](x) for x in (q, k, v)), mask=Bias(LAYOUTS[layout](BIAS)), tile=4)
+    problem = AttentionProblem(*(LAYOUTS[layout](x) for x in (q, k, v)), mask=BiasMask(LAYOUTS[layout](BIAS)), tile=4)
     np.testing.assert_allclose(problem.output, naive(q, k, v, bias=BIAS), rtol=0, atol=1e-14)
 
 
@@ -279,7 +279,7 @@ RESULTS = {
 @pytest.mark.parametrize("groups, batch", [(2, (2,)), (1, ()), (4, ())])
 def test_results_are_the_callers(xp, name, groups, batch):
     q, k, v = arrays(groups=groups, batch=batch)
-    problem = AttentionProblem(*(xp.asarray(x) for x in (q, k, v)), mask=Causal())
+    problem = AttentionProblem(*(xp.asarray(x) for x in (q, k, v)), mask=CausalMask())
     read = RESULTS[name]
     first = read(problem, xp.asarray)
     before = to_host(first).copy()
@@ -297,11 +297,11 @@ def test_results_are_the_callers(xp, name, groups, batch):
 @pytest.mark.parametrize("mask", ["full", "causal", "padding", "explicit", "bias"])
 def test_an_empty_batch_has_empty_results(xp, batch, mask):
     masks = {
-        "full": Full(),
-        "causal": Causal(),
-        "padding": Padding(xp.asarray(np.ones(batch, dtype=int))),
-        "explicit": Explicit(xp.asarray(np.ones((*batch, 4, 9, 13), dtype=bool))),
-        "bias": Bias(xp.asarray(np.ones((*batch, 1, 9, 1)))),
+        "full": FullMask(),
+        "causal": CausalMask(),
+        "padding": PaddingMask(xp.asarray(np.ones(batch, dtype=int))),
+        "explicit": ExplicitMask(xp.asarray(np.ones((*batch, 4, 9, 13), dtype=bool))),
+        "bias": BiasMask(xp.asarray(np.ones((*batch, 1, 9, 1)))),
     }
     problem = AttentionProblem(*(xp.asarray(x) for x in arrays(batch=batch)), mask=masks[mask])
     assert problem.output.shape == (*batch, 4, 9, 3)
@@ -314,7 +314,7 @@ def test_an_empty_batch_has_empty_results(xp, batch, mask):
 
 
 def test_negative_indices_of_rows_count_from_the_end(xp):
-    problem = AttentionProblem(*(xp.asarray(x) for x in arrays()), mask=Causal())
+    problem = AttentionProblem(*(xp.asarray(x) for x in arrays()), mask=CausalMask())
     last, first = (problem.rows(xp.asarray(np.asarray([i]))) for i in (-1, -9))
     dense = to_host(problem.dense_weights())
     np.testing.assert_allclose(to_host(last), dense[..., 8:, :], atol=10 * xp.eps())
@@ -329,7 +329,7 @@ def test_rows_need_a_vector_of_integers(indices):
 
 @pytest.mark.parametrize("batch", [(), (2,), (3, 1, 1), (3, 1, 2), (5, 2, 1, 1)])
 def test_factors_broadcast_against_the_heads(xp, batch):
-    problem = AttentionProblem(*(xp.asarray(x) for x in arrays(batch=(1,))), mask=Causal(), tile=4)
+    problem = AttentionProblem(*(xp.asarray(x) for x in arrays(batch=(1,))), mask=CausalMask(), tile=4)
     dense = to_host(problem.dense_weights()).reshape(1, 2, 2, 9, 13)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((*batch, 13, 3)), rng.standard_normal((*batch, 9, 3))
@@ -376,7 +376,7 @@ def test_two_threads_compute_at_the_same_time(monkeypatch, shared):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mask", [Full(), Causal(), Bias(BIAS)], ids=["full", "causal", "bias"])
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask(), BiasMask(BIAS)], ids=["full", "causal", "bias"])
 def test_many_threads_may_share_a_problem(mask):
     q, k, v = arrays()
     expected = AttentionProblem(q, k, v, mask=mask)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tnattn.attention.masks import Causal, Full, Padding
+from tnattn.attention.masks import CausalMask, FullMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 
 H, G, N_Q, N_K, D, E = 6, 2, 3, 5, 4, 7
@@ -80,8 +80,8 @@ def test_bad_and_empty_rows_are_counted_by_head():
     problem = AttentionProblem(q, k, v, check_finite=False)
     assert problem.bad_rows.tolist() == [0, 1, 0, 0, 2, 0]
     assert problem.empty_rows == 0
-    assert AttentionProblem(*arrays(), mask=Padding(np.array([0, 1]))).empty_rows == H * N_Q
-    assert AttentionProblem(*arrays(), mask=Padding(0)).bad_rows.sum() == 0
+    assert AttentionProblem(*arrays(), mask=PaddingMask(np.array([0, 1]))).empty_rows == H * N_Q
+    assert AttentionProblem(*arrays(), mask=PaddingMask(0)).bad_rows.sum() == 0
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v"])
@@ -105,15 +105,15 @@ def test_ungrouping_merges_groups_and_copies_what_is_broadcast():
     assert array[0, 0, 0, 0, 1] == 1
 
 
-@pytest.mark.parametrize("mask", [None, Causal()])
+@pytest.mark.parametrize("mask", [None, CausalMask()])
 def test_a_rectangle_is_the_problem_of_its_queries_and_keys(mask):
     q, k, v = arrays()
     q[0, 0, 0, 0] = np.inf
-    problem = AttentionProblem(q, k, v, mask=Causal(), scale=0.3, softcap=2.0, check_finite=False)
+    problem = AttentionProblem(q, k, v, mask=CausalMask(), scale=0.3, softcap=2.0, check_finite=False)
     found = problem.rectangle(slice(1, 3), slice(2, 5), mask)
-    expected = AttentionProblem(q[..., 1:3, :], k[..., 2:5, :], v[..., 2:5, :], mask or Full(), 0.3, 2.0)
+    expected = AttentionProblem(q[..., 1:3, :], k[..., 2:5, :], v[..., 2:5, :], mask or FullMask(), 0.3, 2.0)
     np.testing.assert_array_equal(found.output, expected.output)
-    assert type(found.mask) is (Full if mask is None else Causal)
+    assert type(found.mask) is (FullMask if mask is None else CausalMask)
     problem.rectangle(slice(0, 1), slice(0, 1))  # not checked again
 
 
@@ -122,5 +122,6 @@ def test_the_default_scale_of_a_rectangle_is_that_of_the_problem():
 
 
 def test_a_problem_is_shown_by_shapes_dtype_and_mask():
-    shown = "AttentionProblem(q=(2, 6, 3, 4), k=(2, 2, 5, 4), v=(2, 2, 5, 7), float64, mask=Causal)"
-    assert repr(AttentionProblem(*arrays(), mask=Causal())) == shown
+    q, k, v = ("float64 (2, 6, 3, 4)", "float64 (2, 2, 5, 4)", "float64 (2, 2, 5, 7)")
+    shown = f"AttentionProblem(q={q}, k={k}, v={v}, mask=CausalMask())"
+    assert repr(AttentionProblem(*arrays(), mask=CausalMask())) == shown

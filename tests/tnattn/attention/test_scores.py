@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import at, largest_norm
 
@@ -47,9 +47,9 @@ def test_a_single_nan_makes_the_norm_nan():
         ({}, 1e3, False),
         ({"softcap": 30.0}, 1e3, True),
         ({"softcap": 41.0}, 1e3, False),
-        ({"mask": Causal()}, 1.0, True),
-        ({"mask": Bias(np.zeros((1, 10)))}, 1.0, False),
-        ({"mask": Causal() & Bias(np.zeros((1, 10)))}, 1.0, False),
+        ({"mask": CausalMask()}, 1.0, True),
+        ({"mask": BiasMask(np.zeros((1, 10)))}, 1.0, False),
+        ({"mask": CausalMask() & BiasMask(np.zeros((1, 10)))}, 1.0, False),
         ({"scale": 100.0}, 1.0, False),
         ({"scale": 1e-5}, 1e3, True),
     ],
@@ -74,10 +74,12 @@ def test_what_is_not_finite_is_unsafe():
 
 
 @pytest.mark.parametrize("softcap", [None, 0.7])
-@pytest.mark.parametrize("mask", [Causal(), Padding(4), Explicit(RNG.random((4, 7, 10)) > 0.5), Causal() & Padding(8)])
+@pytest.mark.parametrize(
+    "mask", [CausalMask(), PaddingMask(4), ExplicitMask(RNG.random((4, 7, 10)) > 0.5), CausalMask() & PaddingMask(8)]
+)
 def test_parts_are_entries_of_the_whole(xp, mask, softcap):
-    if isinstance(mask, Explicit):
-        mask = Explicit(xp.asarray(mask.allowed))
+    if isinstance(mask, ExplicitMask):
+        mask = ExplicitMask(xp.asarray(mask.allowed))
     target = problem(as_=xp.asarray, mask=mask, softcap=softcap)
     whole = to_host(target.dense_scores()).reshape(2, 2, 2, 7, 10)
     tolerance = {"rtol": 0, "atol": 50 * xp.eps()}
@@ -95,7 +97,7 @@ def test_parts_are_entries_of_the_whole(xp, mask, softcap):
 
 
 def test_slices_of_scores_may_be_open_or_negative():
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     whole = target.block_scores(slice(0, 7), slice(0, 10))
     np.testing.assert_array_equal(target.block_scores(slice(None), slice(None)), whole)
     np.testing.assert_array_equal(target.block_scores(slice(-3, None), slice(None, -2)), whole[..., -3:, :-2])
@@ -106,7 +108,7 @@ def test_half_precision_scores_are_single(xp, name):
     def as_(x):
         return xp.asarray(x, name) if xp.name == "numpy" else xp.asarray(x, "float32").bfloat16()
 
-    target = problem(as_=lambda x: as_(300 * x), mask=Causal())
+    target = problem(as_=lambda x: as_(300 * x), mask=CausalMask())
     single = AttentionProblem(*(xp.asarray(to_host(x).astype("float32")) for x in (target.q, target.k, target.v)))
     indices = xp.asarray(np.zeros((7, 2), dtype=int))
     for found in (
@@ -128,7 +130,7 @@ def test_scores_beyond_the_range_are_marked():
     np.testing.assert_array_equal(target.dense_scores()[0], expected)
     np.testing.assert_array_equal(target.gathered_scores(np.asarray([[0, 1, 2]]))[0, 0], expected)
     np.testing.assert_array_equal(target.tile_scores(slice(0, 1), np.asarray([[0, 1, 2]]))[0, 0, 0], expected)
-    hidden = AttentionProblem(q, k, k, scale=1.0, mask=Explicit(np.asarray([[False, True, True]])))
+    hidden = AttentionProblem(q, k, k, scale=1.0, mask=ExplicitMask(np.asarray([[False, True, True]])))
     np.testing.assert_array_equal(hidden.dense_scores()[0], [[-np.inf, -np.inf, np.float32(3e19)]])
 
 
@@ -170,7 +172,7 @@ def test_a_rule_may_return_an_array_that_broadcasts():
 
 
 def test_rows_of_given_queries_are_rows_of_the_whole():
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     whole = target.block_scores(slice(0, 7), slice(0, 10))
     np.testing.assert_allclose(target.weights.blocks.rows(np.array([2, 0, 2])), whole[..., [2, 0, 2], :], rtol=1e-12)
 
@@ -179,7 +181,7 @@ def test_rows_of_given_queries_are_rows_of_the_whole():
 def test_queries_see_what_some_chunk_admits(chunks):
     allowed = np.zeros((7, 10), dtype=bool)
     allowed[1, 2] = allowed[3, 6] = allowed[5, 9] = True
-    found = problem(mask=Explicit(allowed)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
+    found = problem(mask=ExplicitMask(allowed)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
     expected = np.any([allowed[[1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
     np.testing.assert_array_equal(np.broadcast_to(found, (2, 2, 2, 4, 1))[0, 0, 0, :, 0], expected)
     assert problem().weights.blocks.sees((), np.arange(7), chunks).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name, to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import Scores
 from tnattn.attention.softmax import SoftmaxOperator
@@ -32,18 +32,18 @@ PROBLEMS = 300  # for every library
 def rule(given, as_):
     name, *values = given
     makers = {
-        "causal": Causal,
-        "window": SlidingWindow,
-        "padding": lambda n: Padding(as_(n) if isinstance(n, np.ndarray) else n),
-        "explicit": lambda allowed: Explicit(as_(allowed)),
-        "bias": lambda bias: Bias(as_(bias)),
+        "causal": CausalMask,
+        "window": SlidingWindowMask,
+        "padding": lambda n: PaddingMask(as_(n) if isinstance(n, np.ndarray) else n),
+        "explicit": lambda allowed: ExplicitMask(as_(allowed)),
+        "bias": lambda bias: BiasMask(as_(bias)),
     }
     return makers[name](*values)
 
 
 def posed(case, as_=np.asarray, **options):
     """Return the problem of the package that a case of the oracle is."""
-    mask = Full()
+    mask = FullMask()
     for given in case.rules:
         mask = mask & rule(given, as_)
     options = {"tile": case.tile, "scale": case.scale, "softcap": case.softcap, **options}
@@ -209,15 +209,15 @@ def test_the_operator_counts_what_it_stores_and_computes():
 
 @pytest.mark.parametrize("size", [1.0, 30.0])
 def test_only_tiles_that_the_mask_cuts_are_masked(monkeypatch, size):
-    seen, additive = [], Causal.additive
+    seen, additive = [], CausalMask.additive
 
     def record(self, i, j, **sizes):
         seen.append((int(i.min()), int(j.min())))
         return additive(self, i, j, **sizes)
 
     q, k, v = np.random.default_rng(0).standard_normal((3, 1, 12, 4)) * size
-    monkeypatch.setattr(Causal, "additive", record)
-    problem = AttentionProblem(q, k, v, mask=Causal(), tile=4)
+    monkeypatch.setattr(CausalMask, "additive", record)
+    problem = AttentionProblem(q, k, v, mask=CausalMask(), tile=4)
     _ = problem.output
     assert sorted(seen) == [(0, 0), (4, 4), (8, 8)]
     blocks, block = [], Scores.block

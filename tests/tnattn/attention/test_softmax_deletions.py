@@ -15,7 +15,7 @@ from types import CodeType
 import numpy as np
 import pytest
 
-from tnattn.attention.masks import Causal, Explicit
+from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.scores import Scores, at
 from tnattn.attention.softmax import SoftmaxOperator, _finite
@@ -113,20 +113,22 @@ def examine():
     q = np.asarray([[[3e19], [0.0], [1.0]]], "float32")
     k = np.asarray([[[3e19], [0.0], [-1e19], [-3e19]]], "float32")
     allowed = np.asarray([[True, False, True, True], [False] * 4, [True] * 4])
-    problem = AttentionProblem(q, k, k, scale=1.0, mask=Explicit(allowed), tile=2)
+    problem = AttentionProblem(q, k, k, scale=1.0, mask=ExplicitMask(allowed), tile=2)
     assert problem.bad_rows.tolist() == [1]
     assert problem.empty_rows == 1
     assert np.isnan(problem.dense_weights()[0, 0]).all()
     lost = AttentionProblem(q[:, :1], k[:, 3:], k[:, 3:], scale=1.0, tile=2)
     assert np.isnan(lost.output).all()
     assert np.isnan(lost.dense_weights()).all()
-    hidden = AttentionProblem(q[:, [0, 0]], k[:, :2], k[:, :2], scale=1.0, mask=Explicit(np.asarray([[False, True]])))
+    hidden = AttentionProblem(
+        q[:, [0, 0]], k[:, :2], k[:, :2], scale=1.0, mask=ExplicitMask(np.asarray([[False, True]]))
+    )
     assert not hidden.bad_rows.any()
     most = np.full((1, 50, 1), np.finfo("float32").max)
     for size in (1.0, 30.0):
         q = np.linspace(-size, size, 50, dtype="float32").reshape(1, 50, 1)
         np.testing.assert_allclose(AttentionProblem(q, q, most, tile=8).output / most, 1, rtol=1e-4)
-    empty = AttentionProblem(*(np.ones((0, 2, 3, 4)),) * 3, mask=Causal())
+    empty = AttentionProblem(*(np.ones((0, 2, 3, 4)),) * 3, mask=CausalMask())
     assert empty.output.shape == (0, 2, 3, 4)
     assert (empty.weights.mT @ empty.queries).shape == (0, 2, 1, 3, 4)
 

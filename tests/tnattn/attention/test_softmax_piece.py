@@ -15,7 +15,7 @@ def problem(mask, size=1.0):
 
 
 @pytest.mark.parametrize("size", [1.0, 1e4])
-@pytest.mark.parametrize("mask", [masks.Full(), masks.Causal(), masks.Padding(4)], ids=str)
+@pytest.mark.parametrize("mask", [masks.FullMask(), masks.CausalMask(), masks.PaddingMask(4)], ids=str)
 def test_a_piece_is_exact_attention(mask, size):
     target = problem(mask, size)
     piece = softmax_piece(target)
@@ -26,7 +26,7 @@ def test_a_piece_is_exact_attention(mask, size):
 
 
 def test_a_row_without_keys_is_empty():
-    piece = softmax_piece(problem(masks.Padding(0)))
+    piece = softmax_piece(problem(masks.PaddingMask(0)))
     np.testing.assert_array_equal(piece.shift, -np.inf)
     np.testing.assert_array_equal(piece.kernel.to_dense(), 0)
     np.testing.assert_array_equal(piece.output, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 
 HUGE = {"float32": 3e19, "float64": 1.5e154}  # squares overflow
@@ -45,12 +45,12 @@ def test_keys_below_the_range_have_no_weight_beside_others(xp, tile):
 
 
 FORBIDDING = {
-    "padding": Padding(2),
-    "padding of every entry": lambda as_: Padding(as_(np.asarray([2]))),
-    "explicit": lambda as_: Explicit(as_(np.asarray([[True, True, False]]))),
-    "bias": lambda as_: Bias(as_(np.asarray([[0.0, 0.0, -np.inf]]))),
-    "causal": Causal(),
-    "window": SlidingWindow(2),
+    "padding": PaddingMask(2),
+    "padding of every entry": lambda as_: PaddingMask(as_(np.asarray([2]))),
+    "explicit": lambda as_: ExplicitMask(as_(np.asarray([[True, True, False]]))),
+    "bias": lambda as_: BiasMask(as_(np.asarray([[0.0, 0.0, -np.inf]]))),
+    "causal": CausalMask(),
+    "window": SlidingWindowMask(2),
 }
 
 
@@ -74,7 +74,7 @@ def test_rows_without_keys_are_empty_and_zero_whatever_the_scores(xp, size, tile
     q, k, v = (xp.asarray(rng.standard_normal((1, 5, 3)) * s) for s in (size, size, 1.0))
     allowed = np.ones((5, 5), dtype=bool)
     allowed[2] = False
-    problem = AttentionProblem(q, k, v, mask=Explicit(xp.asarray(allowed)), tile=tile)
+    problem = AttentionProblem(q, k, v, mask=ExplicitMask(xp.asarray(allowed)), tile=tile)
     assert problem.weights.blocks.unsafe is (size > 1 and xp.dtype == "float32")
     assert problem.empty_rows == 1
     assert not to_host(problem.bad_rows).any()
@@ -92,7 +92,7 @@ def test_a_softcap_bounds_scores_beyond_the_range(xp):
 def test_infinite_values_are_counted_as_bad_rows():
     q, k, v = np.random.default_rng(0).standard_normal((3, 2, 4, 3))
     v[1, 3, 0] = np.inf
-    problem = AttentionProblem(q, k, v, mask=Causal(), check_finite=False)
+    problem = AttentionProblem(q, k, v, mask=CausalMask(), check_finite=False)
     np.testing.assert_array_equal(problem.bad_rows, [0, 4])  # 0 * inf is NaN where the key is forbidden within a tile
 
 
@@ -109,7 +109,7 @@ def test_a_bias_switches_the_shift_on(xp, size):
     q, k, v = (xp.asarray(x) for x in np.random.default_rng(0).standard_normal((3, 1, 6, 2)) * 0.1)
     bias = np.zeros((6, 6))
     bias[:, 2] = size
-    output = to_host(AttentionProblem(q, k, v, mask=Bias(xp.asarray(bias))).output)
+    output = to_host(AttentionProblem(q, k, v, mask=BiasMask(xp.asarray(bias))).output)
     if size > 0:
         np.testing.assert_allclose(output, np.broadcast_to(to_host(v)[:, 2:3], output.shape), rtol=1e-6)
     else:
@@ -223,7 +223,7 @@ def test_one_key_is_the_answer(xp, size):
         xp.asarray(rng.standard_normal(shape) * s)
         for shape, s in (((2, 5, 3), size), ((2, 1, 3), 1.0), ((2, 1, 4), 1.0))
     )
-    for mask in (Full(), Padding(1)):
+    for mask in (FullMask(), PaddingMask(1)):
         output = to_host(AttentionProblem(q, k, v, mask=mask).output)
         np.testing.assert_allclose(output, np.broadcast_to(to_host(v), output.shape), rtol=2 * xp.eps())
 

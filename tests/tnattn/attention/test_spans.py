@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.masks import Bias, Causal, Full, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, FullMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
 
@@ -12,7 +12,14 @@ RNG = np.random.default_rng(0)
 
 @pytest.mark.parametrize(
     "mask",
-    [Full(), Causal(), SlidingWindow(2, 1), Padding(6), Padding(np.array([3, 10])), Causal() & Padding(5)],
+    [
+        FullMask(),
+        CausalMask(),
+        SlidingWindowMask(2, 1),
+        PaddingMask(6),
+        PaddingMask(np.array([3, 10])),
+        CausalMask() & PaddingMask(5),
+    ],
     ids=repr,
 )
 def test_a_span_holds_exactly_the_admissible_keys(mask):
@@ -27,11 +34,11 @@ def test_a_span_holds_exactly_the_admissible_keys(mask):
 
 def test_biases_are_not_looked_at():
     q, k, v = (RNG.standard_normal((1, n, 3)) for n in (7, 10, 10))
-    first, stop = admissible_span(AttentionProblem(q, k, v, mask=Bias(np.full((7, 10), -np.inf))))
+    first, stop = admissible_span(AttentionProblem(q, k, v, mask=BiasMask(np.full((7, 10), -np.inf))))
     assert (first.max(), stop.min()) == (0, 10)
 
 
-@pytest.mark.parametrize("mask", [Full(), Padding(6), Padding(np.array([3, 10], dtype="uint8"))], ids=repr)
+@pytest.mark.parametrize("mask", [FullMask(), PaddingMask(6), PaddingMask(np.array([3, 10], dtype="uint8"))], ids=repr)
 def test_spans_of_more_queries_than_keys(mask):
     q, k, v = (RNG.standard_normal((2, 1, n, 3)) for n in (13, 10, 10))
     problem = AttentionProblem(q, k, v, mask=mask)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense
@@ -79,7 +79,7 @@ def test_a_key_set_has_the_grouped_layout_and_the_default_scale():
 
 def test_the_keys_of_a_problem():
     k, v = arrays()
-    keys = KeySet.of(AttentionProblem(queries(), k, v, scale=0.3, mask=Causal()))
+    keys = KeySet.of(AttentionProblem(queries(), k, v, scale=0.3, mask=CausalMask()))
     np.testing.assert_array_equal(keys.keys[:, 0], k)
     np.testing.assert_array_equal(keys.values[:, 0], v)
     assert keys.scale == 0.3

@@ -7,6 +7,8 @@ import pytest
 
 from tnattn.attention.validation import (
     plain_floating,
+    require_grouped,
+    require_heads,
     require_key_value_shapes,
     require_query_shape,
     require_same_kind,
@@ -135,3 +137,29 @@ def test_one_other_dtype_is_refused(other):
     with pytest.raises(TypeError, match="^q, k and v have dtypes"):
         require_same_kind(**arrays)
     require_same_kind(**dict.fromkeys("qkv", X))
+
+
+def test_a_head_axis_is_needed():
+    require_heads(X, "k")
+    with pytest.raises(ValueError, match=r"k has shape \(3, 4\); expected .*: add a head axis"):
+        require_heads(X[0], "k")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 2, 3, 4)])
+def test_the_grouped_layout_has_one_row_of_keys_for_each_group(shape):
+    require_grouped(X[:, None], "keys")
+    with pytest.raises(ValueError, match=r"keys has shape .*; the grouped layout .* is needed"):
+        require_grouped(np.ones(shape), "keys")
+
+
+@pytest.mark.parametrize("axis", range(4))
+def test_no_axis_of_grouped_keys_is_empty(axis):
+    shape = [2, 1, 3, 4]
+    shape[axis] = 0
+    with pytest.raises(ValueError, match="no axis may be empty" if axis != 1 else "grouped layout"):
+        require_grouped(np.ones(shape), "keys")
+
+
+def test_keys_and_values_are_named_as_the_caller_does():
+    with pytest.raises(ValueError, match=r"keys \(2, 3, 4\) and values \(2, 2, 4\) must agree"):
+        require_key_value_shapes(X, X[:, :2], ("keys", "values"))

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.gaussian_entries import GaussianEntries
@@ -222,7 +222,7 @@ def test_what_is_indefinite_is_refused(name, operator):
 def test_weights_of_attention_are_truncated(name):
     """Default options, at half the rank; rows whose approximate sum is not positive are counted."""
     problem = AttentionProblem(*(rng(4).standard_normal((3, 2, 16, 4))))
-    piece = Truncated(FOUND[name]()).with_budget(8)(problem, rng=rng())
+    piece = LowRankWeights(FOUND[name]()).with_budget(8)(problem, rng=rng())
     bad = np.sum(piece.bad_rows)
     assert bad <= 2
     assert np.sum(~np.isfinite(piece.output).all(axis=-1)) <= bad

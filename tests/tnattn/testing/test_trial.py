@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn import gallery
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.top_k import TopK
 from tnattn.testing.report import Violation
@@ -22,7 +22,7 @@ def test_a_seed_and_a_key_decide_the_problem():
     np.testing.assert_array_equal(made.problem().q, made.problem().q)
     assert not np.array_equal(made.problem().q, made.problem(key=1).q)
     assert not np.array_equal(made.problem().q, trial(TopK(), seed=1).problem().q)
-    assert isinstance(made.problem(mask=Causal()).mask, Causal)
+    assert isinstance(made.problem(mask=CausalMask()).mask, CausalMask)
 
 
 def test_the_budget_is_a_third_of_the_keys():

@@ -6,7 +6,7 @@ import numpy as np
 
 from theory.bounds.attention.rows import host, per_head
 from theory.statement.bound import Values, require
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import FullMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 
@@ -22,7 +22,7 @@ class Pairs:
     """
 
     def __init__(self, method: Performer, problem: AttentionProblem) -> None:
-        require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
+        require(all(isinstance(part, FullMask) for part in problem.mask.conjuncts), "every query sees every key")
         require(problem.softcap is None, "scores are inner products")
         scale = problem.score_scale
         x = np.sqrt(scale) * host(problem.q)

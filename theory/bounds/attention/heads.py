@@ -18,7 +18,7 @@ from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.conversion.substituted import mean_pooled
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
-from tnattn.attention.wrappers.head_tensor import HeadTensor
+from tnattn.attention.wrappers.weight_tensor import WeightTensor
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
@@ -36,18 +36,20 @@ all_weights_squared = Error(
 
 def _shared_basis(rng: np.random.Generator) -> Instance:
     problem = random_problem(rng, heads=4, groups=2, n_q=12, n_k=10, size=2.0)
-    return HeadTensor(STHOSVD(ranks=(4, 3, 10)), rank=None, renormalise=False), problem
+    return WeightTensor(STHOSVD(ranks=(4, 3, 10)), rank=None, renormalise=False), problem
 
 
 @identity(
-    method=HeadTensor,
+    method=WeightTensor,
     error=all_weights_squared,
     source=Source("Eckart & Young 1936", "for the stacked weights, re-derived"),
     guarantee=Deterministic(condition=8.0),
     extremal=_shared_basis,
     generic=_shared_basis,
 )
-def weights_shared_basis(method: HeadTensor, problem: AttentionProblem, result: Approximation) -> tuple[Values, Values]:
+def weights_shared_basis(
+    method: WeightTensor, problem: AttentionProblem, result: Approximation
+) -> tuple[Values, Values]:
     """sum_h ||W_h - U U^T W_h||_F^2 = tau_r([W_1 ... W_H])^2 for the best common basis U of r columns.
 
     The heads share a basis of queries, and nothing else is truncated.

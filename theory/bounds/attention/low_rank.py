@@ -17,10 +17,10 @@ from theory.statement.guarantee import Deterministic
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.masks import Full
+from tnattn.attention.masks import FullMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured import Factored
 
@@ -34,8 +34,8 @@ approximate_weights_spectral = Error(
 )
 
 
-def _best(rank: int) -> Truncated:
-    return Truncated(TruncatedSVD(rank), renormalise=False)
+def _best(rank: int) -> LowRankWeights:
+    return LowRankWeights(TruncatedSVD(rank), renormalise=False)
 
 
 def _random_best(rng: np.random.Generator) -> Instance:
@@ -124,14 +124,14 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
 
 
 @bound(
-    method=(Truncated, MeanValue),
+    method=(LowRankWeights, MeanValue),
     error=errors.weights_frobenius,
     guarantee=Deterministic(),
     source=OWN,
     extremal=_small_scores,
     generic=lambda rng: (MeanValue(), random_problem(rng, size=0.3)),
 )
-def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProblem) -> Values:
+def high_temperature_rank(method: LowRankWeights | MeanValue, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= sqrt(n / m) (e^rho - 1) for the best P_r of rank r >= 1 to n-by-m weights P.
 
     rho is the largest range of the scores of a row. The matrix of entries 1 / m obeys the same bound.
@@ -140,7 +140,7 @@ def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProbl
     natural logarithms.
     Hypotheses: the best approximation of its rank; the weights are not renormalised; every query sees every key.
     """
-    if isinstance(method, Truncated):
+    if isinstance(method, LowRankWeights):
         _require_best(method)
     scores = exact_scores(problem)
     require(bool(np.all(np.isfinite(scores))), "every query sees every key")
@@ -149,14 +149,14 @@ def high_temperature_rank(method: Truncated | MeanValue, problem: AttentionProbl
 
 
 @bound(
-    method=Truncated,
+    method=LowRankWeights,
     error=errors.weights_frobenius,
     guarantee=Deterministic(),
     source=Source("re-derived", "after an idea of Alman & Song 2023"),
     extremal=_small_scores,
     generic=lambda rng: (_best(6), random_problem(rng, size=0.3, width=2)),
 )
-def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
+def softmax_poly_rank(method: LowRankWeights, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= eps ||P||_F for r >= binomial(d + p, p) and scores in [-B, B].
 
     eps = min(e^B B^(p+1) / (p+1)!, 2 e^B sum_(j > p) I_j(B)), p the largest degree that the rank affords.
@@ -167,7 +167,7 @@ def softmax_poly_rank(method: Truncated, problem: AttentionProblem) -> Values:
     """
     _require_best(method)
     require(problem.softcap is None, "scores are inner products")
-    require(all(isinstance(part, Full) for part in problem.mask.conjuncts), "every query sees every key")
+    require(all(isinstance(part, FullMask) for part in problem.mask.conjuncts), "every query sees every key")
     d, p = problem.width, 0
     while math.comb(d + p + 1, p + 1) <= method.method.budget:
         p += 1
@@ -199,6 +199,6 @@ def attention_spectral_norm(
     return np.asarray(np.sqrt(weights.sum(axis=-2).max(axis=-1)))
 
 
-def _require_best(method: Truncated) -> None:
+def _require_best(method: LowRankWeights) -> None:
     require(isinstance(method.method, TruncatedSVD), "the best approximation of its rank")
     require(not method.renormalise, "the weights are not renormalised")

@@ -11,7 +11,7 @@ from theory.statement.bound import Instance
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
-from tnattn.attention.masks import Bias, Causal, Explicit, Full, Mask, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask, PaddingMask, SlidingWindowMask
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense, Diagonal
@@ -29,7 +29,7 @@ class PerturbedScores(JointMethod):
 
     perturbation: Array
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Causal, Padding, SlidingWindow, Explicit, Bias)
+    masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, PaddingMask, SlidingWindowMask, ExplicitMask, BiasMask)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k)) + self.perturbation
@@ -50,7 +50,7 @@ class PerturbedKernel(JointMethod):
 
     factors: Array
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Causal, Padding, SlidingWindow, Explicit, Bias)
+    masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, PaddingMask, SlidingWindowMask, ExplicitMask, BiasMask)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
@@ -82,7 +82,7 @@ def random_problem(
     n_k: int = 14,
     width: int = 4,
     size: float = 1.0,
-    mask: Mask = Full(),
+    mask: Mask = FullMask(),
 ) -> AttentionProblem:
     """Return a problem with normal queries and keys of standard deviation ``size``, and three normal value columns."""
     return AttentionProblem(
@@ -129,5 +129,5 @@ def random_kernel(rng: np.random.Generator) -> Instance:
 
 def masked_kernel(rng: np.random.Generator) -> Instance:
     """A random causal problem whose kernel is perturbed at random, by at most 20 percent."""
-    problem = random_problem(rng, mask=Causal())
+    problem = random_problem(rng, mask=CausalMask())
     return PerturbedKernel(1 + rng.uniform(-0.2, 0.2, (1, 2, 10, 14))), problem

@@ -23,7 +23,7 @@ from theory.statement.guarantee import Deterministic
 from tnattn.arrays import eps
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.masks import Bias, Causal
+from tnattn.attention.masks import BiasMask, CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
@@ -66,7 +66,7 @@ def _largest_of_random(rng: np.random.Generator) -> Instance:
 
 
 def _causal_window(rng: np.random.Generator) -> Instance:
-    return SlidingWindow(5, sinks=2), random_problem(rng, mask=Causal())
+    return SlidingWindow(5, sinks=2), random_problem(rng, mask=CausalMask())
 
 
 @identity(
@@ -174,7 +174,7 @@ def _alibi(content: Values, slope: float) -> AttentionProblem:
     n = len(content)
     bias = -slope * np.arange(n)[::-1][None, :]
     return AttentionProblem(
-        np.ones((1, 1, 1)), content[None, :, None], np.ones((1, n, 1)), mask=Causal() & Bias(bias), scale=1.0
+        np.ones((1, 1, 1)), content[None, :, None], np.ones((1, n, 1)), mask=CausalMask() & BiasMask(bias), scale=1.0
     )
 
 
@@ -191,7 +191,7 @@ def _long_alibi(rng: np.random.Generator) -> Instance:
 def _random_alibi(rng: np.random.Generator) -> Instance:
     i, j = np.arange(10)[:, None], np.arange(14)
     bias = -np.array([0.5, 0.25])[:, None, None] * (i + 4 - j)
-    return SlidingWindow(5), random_problem(rng, size=0.5, mask=Causal() & Bias(bias))
+    return SlidingWindow(5), random_problem(rng, size=0.5, mask=CausalMask() & BiasMask(bias))
 
 
 @bound(
@@ -212,8 +212,8 @@ def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Value
     Hypotheses: the mask is causal plus one bias; some query sees two keys; the slope of the bias is positive; the bias
     is -slope times distance.
     """
-    bias = [part for part in problem.mask.conjuncts if isinstance(part, Bias)]
-    causal = [part for part in problem.mask.conjuncts if isinstance(part, Causal)]
+    bias = [part for part in problem.mask.conjuncts if isinstance(part, BiasMask)]
+    causal = [part for part in problem.mask.conjuncts if isinstance(part, CausalMask)]
     require(len(bias) == 1 and len(causal) == len(problem.mask.conjuncts) - 1 >= 1, "the mask is causal plus one bias")
     distance = _distance(problem)
     seen = distance >= 0
@@ -248,7 +248,9 @@ def window_decay_mass(method: SlidingWindow, problem: AttentionProblem, *, decay
     Letters: e the base of natural logarithms; g the rate of decay; w the width of the window; D the distance in tokens.
     Hypotheses: a causal mask; decay > 0.
     """
-    require(any(isinstance(part, (Causal, masks.SlidingWindow)) for part in problem.mask.conjuncts), "a causal mask")
+    require(
+        any(isinstance(part, (CausalMask, masks.SlidingWindowMask)) for part in problem.mask.conjuncts), "a causal mask"
+    )
     require(decay > 0, "decay > 0")
     distance = _distance(problem)
     require(bool(np.all((distance >= 0) | np.isneginf(exact_scores(problem)))), "a causal mask")

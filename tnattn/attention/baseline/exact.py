@@ -25,12 +25,12 @@ class Exact(JointMethod):
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
-        masks.Full,
-        masks.Causal,
-        masks.SlidingWindow,
-        masks.Padding,
-        masks.Explicit,
-        masks.Bias,
+        masks.FullMask,
+        masks.CausalMask,
+        masks.SlidingWindowMask,
+        masks.PaddingMask,
+        masks.ExplicitMask,
+        masks.BiasMask,
     )
     guarantee: ClassVar[str] = "exact"
     source: ClassVar[str] = "Vaswani et al. 2017, equation (1)"

@@ -26,7 +26,12 @@ class MeanValue(JointMethod):
     what it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
     """
 
-    masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal, masks.SlidingWindow, masks.Padding)
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (
+        masks.FullMask,
+        masks.CausalMask,
+        masks.SlidingWindowMask,
+        masks.PaddingMask,
+    )
     waives: ClassVar[dict[str, str]] = {
         "P3": "neither queries nor keys are read",
         "P7": "there is no temperature",
@@ -37,7 +42,7 @@ class MeanValue(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
-        if not problem.mask.conjuncts or all(isinstance(part, masks.Full) for part in problem.mask.conjuncts):
+        if not problem.mask.conjuncts or all(isinstance(part, masks.FullMask) for part in problem.mask.conjuncts):
             one = xp.ones((*problem.batch, problem.n_q, 1), dtype=problem.q.dtype, device=device(problem.q))
             return Approximation(
                 kernel=Dense(one),
@@ -52,7 +57,7 @@ class MeanValue(JointMethod):
         """G n_k d_v additions and one division per output; under a mask, additions for windows, by doubling."""
         e, g, h = problem.value_width, problem.groups, problem.heads
         sums = float(g * problem.n_k * e)
-        if any(not isinstance(part, masks.Full) for part in problem.mask.conjuncts):
+        if any(not isinstance(part, masks.FullMask) for part in problem.mask.conjuncts):
             sums *= 2 * max(1, problem.n_k.bit_length())
         applied = float(h * problem.n_q * e)
         return Cost(

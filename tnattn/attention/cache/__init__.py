@@ -1,1 +1,19 @@
-"""Caches: methods that keep few weighted keys, chosen without the queries."""
+"""Caches of few weighted keys, chosen without the queries, that answer any queries later.
+
+``PivotedCoreset``
+    Randomly pivoted Cholesky of the exponential kernel among the keys (Chen, Epperly, Tropp & Webber 2025, Algorithm
+    1) chooses the keys, Nyström weights carry the values and the mass of all others over to them (WILDCAT, arXiv
+    2602.10056). O(n keys^2 + n keys d) per key head; the state is keys (d + d_v + 1) scalars.
+``Coreset``
+    Its summary: the kept keys with the values and the mass that they stand for.
+
+All are key methods, so that their summaries serve decoding, ``Causal`` and ``Chunked``. A method belongs here if its
+error comes from keeping few keys with weights; one that draws keys at random lies in ``sampling``, one that keeps
+keys for each query in ``sparse``.
+
+Take first: ``PivotedCoreset(keys=64)``.
+"""
+
+from tnattn.attention.cache.pivoted_coreset import Coreset, PivotedCoreset
+
+__all__ = ["Coreset", "PivotedCoreset"]

@@ -23,6 +23,8 @@ from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
 from tnattn.structured.sparse import gather_rows
 
+__all__ = ["Coreset", "PivotedCoreset"]
+
 
 @dataclass(frozen=True)
 class PivotedCoreset(KeyMethod):
@@ -151,7 +153,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
     return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the values and the mass of all keys carried over to them.
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 
 from tnattn.arrays import Array, array_namespace, check_finite, require_floating, widened
 from tnattn.attention.projections import ProjectionConversion, Projections
+from tnattn.display import Displayed
 from tnattn.linalg import cholesky, small_svd, solve_triangular
 
+__all__ = ["JointTruncation"]
 
-@dataclass(frozen=True, eq=False)
-class JointTruncation(ProjectionConversion):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class JointTruncation(ProjectionConversion, Displayed):
     """Replace W = [W_K W_V] of all key heads by a matrix of low rank, so that a cache keeps ``rank`` numbers per token.
 
     Parameters

@@ -10,7 +10,7 @@ from tnattn.arrays import Rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.conversion.substituted import mean_pooled, substituted
 from tnattn.attention.cost import Cost, exact_cost
-from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask, SlidingWindowMask
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 
@@ -33,7 +33,7 @@ class PooledKeyValue(JointMethod):
 
     groups: int = 1
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Causal, SlidingWindow, Padding, Explicit, Bias)
+    masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, SlidingWindowMask, PaddingMask, ExplicitMask, BiasMask)
     guarantee: ClassVar[str] = "score error at most scale |q| |k - mean k|"
     source: ClassVar[str] = "Ainslie et al. 2023"
     waives: ClassVar[Mapping[str, str]] = {

@@ -10,6 +10,8 @@ from tnattn.attention.precision import is_half, widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.scalars import as_integer
 
+__all__: list[str] = []  # parts of the methods of this chapter
+
 
 def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Approximation:
     """Return the exact attention to keys (..., g, n_k, d) and values (..., g, n_k, d_v), g a divisor of G.

@@ -72,7 +72,7 @@ def elu_plus_one(x: Array) -> Array:
     return xp.where(x > 0, x + 1, exp_in_place(xp.minimum(x, xp.zeros((), dtype=x.dtype, device=device(x)))))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearState(Summary):
     """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d)."""
 

@@ -11,6 +11,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.display import Displayed
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
@@ -23,8 +24,8 @@ class RescaledFactor(Dense):
     """A factor whose rows and columns are in units of their own: its rows are not those of a Cholesky factor."""
 
 
-@dataclass(frozen=True, eq=False)
-class RidgedGaussian:
+@dataclass(frozen=True, eq=False, repr=False)
+class RidgedGaussian(Displayed):
     """The Gaussian kernel exp(-|x - y|^2 / 2) among points (..., n, d), with a ridge of what rounding does to it.
 
     Exponents are differences of squares, so that entries are off by ``eps`` times the largest square. The ridge keeps

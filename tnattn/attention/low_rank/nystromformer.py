@@ -16,6 +16,8 @@ from tnattn.attention.window_sums import window_sums
 from tnattn.scalars import as_integer
 from tnattn.structured import Dense, Product
 
+__all__ = ["Nystromformer"]
+
 
 @dataclass(frozen=True)
 class Nystromformer(JointMethod):

@@ -6,6 +6,8 @@ from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import pseudo_inverse_apply, small_svd
 from tnattn.scalars import as_integer, as_real
 
+__all__: list[str] = []  # parts of the methods of this chapter
+
 
 def iterated_pseudo_inverse(a: Array, *, iterations: int) -> Array:
     """Return what a third-order iteration makes of the pseudo-inverse, ``Z <- Z (13 - aZ (15 - aZ (7 - aZ))) / 4``.

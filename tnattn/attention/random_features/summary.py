@@ -11,14 +11,15 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.random_features.features import FeatureKind
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 from tnattn.structured import Dense, StructuredMatrix
 
 _TILE = 1 << 16  # features of queries that a thread of the host holds at a time
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureMap(Parameters):
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureMap(Parameters, Displayed):
     """A drawn feature map for the kernel exp(scale q . (k - origin)).
 
     Parameters
@@ -95,7 +96,7 @@ class KeyFeatures(StructuredMatrix):
         return int(2 * self.count * n * (self._map.directions.shape[0] * d + self._map.features * columns))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureSummary(Summary):
     """Sums over the keys of feature times value and of feature, per feature.
 

@@ -38,12 +38,12 @@ class ColumnSampling(JointMethod):
     normalise: bool = False
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
-        masks.Full,
-        masks.Causal,
-        masks.SlidingWindow,
-        masks.Padding,
-        masks.Explicit,
-        masks.Bias,
+        masks.FullMask,
+        masks.CausalMask,
+        masks.SlidingWindowMask,
+        masks.PaddingMask,
+        masks.ExplicitMask,
+        masks.BiasMask,
     )
     reads_weights: ClassVar[bool] = True
     waives: ClassVar[dict[str, str]] = {

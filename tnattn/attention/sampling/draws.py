@@ -8,6 +8,8 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.scalars import as_integer
 from tnattn.structured import Sparse
 
+__all__: list[str] = []  # parts of the methods of this chapter
+
 
 def relative_norms(x: Array) -> Array:
     """Return the norms of the rows of arrays (..., n, c) in units of their largest entry, (..., n).

@@ -1,1 +1,20 @@
-"""Methods that keep few keys for every query."""
+"""Methods that keep few keys for every query and take the softmax over those alone.
+
+``SlidingWindow``
+    The nearest keys of every query and the first keys of the sequence: Beltagy, Peters & Cohan 2020 (Longformer);
+    Xiao et al. 2024 (StreamingLLM). O(n (width + sinks) (d + d_v)) operations in tiles of matrix products.
+``TopK``
+    The largest scores of every row, which no other choice of as many keys beats (Gupta et al. 2021): an oracle, O(n_q
+    n_k (d + log n_k)), streamed.
+
+The error is the dropped mass times the distance between the means of dropped and kept values, so that it is known
+from the mass alone up to the diameter of the values. All masks are honoured. What is dropped can be given back:
+``MeanResidual`` adds its mean, ``SparsePlus`` a far field of low rank.
+
+Take first: ``SlidingWindow(width=64, sinks=4)``; ``TopK`` shows how much any sparse method could gain.
+"""
+
+from tnattn.attention.sparse.sliding_window import SlidingWindow
+from tnattn.attention.sparse.top_k import TopK
+
+__all__ = ["SlidingWindow", "TopK"]

@@ -43,12 +43,12 @@ class SlidingWindow(JointMethod):
     sinks: int = 0
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
-        masks.Full,
-        masks.Causal,
-        masks.SlidingWindow,
-        masks.Padding,
-        masks.Explicit,
-        masks.Bias,
+        masks.FullMask,
+        masks.CausalMask,
+        masks.SlidingWindowMask,
+        masks.PaddingMask,
+        masks.ExplicitMask,
+        masks.BiasMask,
     )
     waives: ClassVar[dict[str, str]] = {
         "P11": "which keys are kept depends on their positions, so permuting keys changes the output"

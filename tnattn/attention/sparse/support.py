@@ -10,6 +10,8 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import BlockSparse, Selection, Sparse
 from tnattn.structured.block_sparse import block_parts
 
+__all__: list[str] = []  # parts of the methods of this chapter
+
 _BLOCK = 1 << 22  # entries of a mask looked at together
 
 

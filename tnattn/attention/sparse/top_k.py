@@ -35,12 +35,12 @@ class TopK(JointMethod):
     keys: int = budget(64)
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
-        masks.Full,
-        masks.Causal,
-        masks.SlidingWindow,
-        masks.Padding,
-        masks.Explicit,
-        masks.Bias,
+        masks.FullMask,
+        masks.CausalMask,
+        masks.SlidingWindowMask,
+        masks.PaddingMask,
+        masks.ExplicitMask,
+        masks.BiasMask,
     )
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "error = dropped mass times distance of the conditional means"

@@ -17,6 +17,8 @@ from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Dense
 
+__all__ = ["FactoredCache", "FactoredKeyValue"]
+
 _BLOCK = 1 << 22  # scores held at a time
 
 
@@ -99,7 +101,7 @@ class FactoredKeyValue(KeyMethod):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactoredCache(Summary):
     """Compressed keys and values.
 

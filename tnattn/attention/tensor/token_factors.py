@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tnattn.arrays import Array, array_namespace, device
+from tnattn.display import Displayed
 from tnattn.linalg import pseudo_inverse_apply
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.cp import CPTensor
@@ -15,8 +16,8 @@ from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
 
 
-@dataclass(frozen=True, eq=False)
-class TokenFactors:
+@dataclass(frozen=True, eq=False, repr=False)
+class TokenFactors(Displayed):
     """A stack of tensors (token, head, feature) plus a mean per head: ``factor x_0 rest + mean``.
 
     Parameters

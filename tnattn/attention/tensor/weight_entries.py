@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, array_namespace, device, dtype_name, widened
 from tnattn.attention.problem import AttentionProblem
 from tnattn.decomposition.entries import EntryTensor
+from tnattn.display import Displayed
 from tnattn.structured.sparse import gather_rows
 
 _BLOCK = 1 << 18  # entries computed at a time
 
 
-@dataclass(frozen=True, eq=False)
-class WeightEntries(EntryTensor):
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightEntries(EntryTensor, Displayed):
     """The weights (..., H, n_q, n_k) of a problem, entry by entry: exp(score - log mass of the row).
 
     For decompositions that read entries, such as ``TTCross``. Memory O(n) beyond queries and keys. The log masses cost

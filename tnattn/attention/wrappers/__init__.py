@@ -1,1 +1,36 @@
-"""Methods made of other methods through the merge algebra."""
+"""Methods made of other methods by merging pieces: causal, chunked, sparse plus low rank, and oracles of low rank.
+
+``Causal``
+    Causal attention from a method without masks: two diagonal halves and one unmasked rectangle, recursively, with
+    exact leaves (Han et al. 2023, HyperAttention, Algorithm 4). Every key lies in log2(n_k / leaf) rectangles.
+``Chunked``
+    The method on consecutive runs of keys, merged by their masses: its cost on n_k / chunks keys, ``chunks`` times.
+``MeanResidual``
+    A sparse method, and the mean of what it dropped with its share of the mass (Jensen's inequality bounds what is
+    missed). O(n_k (d + d_v)) beyond the sparse method.
+``SparsePlus``
+    A far field everywhere, corrected to the exact kernel where a sparse method looks: Chen et al. 2021
+    (Scatterbrain), Algorithm 1, for any two methods. The cost of both, and 2 n_q w m operations.
+``LowRankWeights``
+    Any matrix method on the exact weights of every head: an oracle, O(n_q n_k) per pass, and the bridge to theorems
+    about matrices (Eckart & Young 1936).
+``WeightTensor``
+    Any decomposition of order three on the exact weights (head, query, key): an oracle that shows what heads have in
+    common.
+``Grouped``, ``Span``
+    The slices of a tensor in the grouped layout; the queries and keys of a part of the causal recursion.
+
+A wrapper takes a method as a field, has a default one, and hands its budget on; it may import any family, while
+families import none. Wrappers that merge need pieces that estimate their mass, and say so by the error of ``+``.
+
+Take first: ``Causal(method)`` for decoders, ``MeanResidual(SlidingWindow(64))`` for everything else.
+"""
+
+from tnattn.attention.wrappers.causal import Causal, Span
+from tnattn.attention.wrappers.chunked import Chunked
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+from tnattn.attention.wrappers.mean_residual import MeanResidual
+from tnattn.attention.wrappers.sparse_plus import SparsePlus
+from tnattn.attention.wrappers.weight_tensor import Grouped, WeightTensor
+
+__all__ = ["Causal", "Chunked", "Grouped", "LowRankWeights", "MeanResidual", "Span", "SparsePlus", "WeightTensor"]

@@ -63,7 +63,7 @@ class Causal(JointMethod):
     leaf: int = 64
     leaks_queries: bool = False
 
-    masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.Full, masks.Causal)
+    masks: ClassVar[tuple[type[masks.Mask], ...]] = (masks.FullMask, masks.CausalMask)
     waives: ClassVar[dict[str, str]] = {
         "fields.leaks_queries": "a permission: it changes what is accepted, not the output",
     }
@@ -83,7 +83,7 @@ class Causal(JointMethod):
             )
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        if not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
+        if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method(problem, rng=rng)
         rectangles, leaves = _parts(problem.n_k, self.leaf)
         # children of the generator, one per stack, so that a draw does not depend on what was drawn before
@@ -92,12 +92,14 @@ class Causal(JointMethod):
         for spans, draw in zip(rectangles, draws, strict=True):
             seen = _with_queries(problem, spans)
             if seen:
-                inner = self.method(_stacked(problem, seen, masks.Full()), rng=draw)
+                inner = self.method(_stacked(problem, seen, masks.FullMask()), rng=draw)
                 pieces.append(_spread(inner, seen, problem))
         for spans in leaves:
             seen = _with_queries(problem, spans)
             if seen:
-                pieces.append(_spread(self.method.exact_piece(_stacked(problem, seen, masks.Causal())), seen, problem))
+                pieces.append(
+                    _spread(self.method.exact_piece(_stacked(problem, seen, masks.CausalMask())), seen, problem)
+                )
         return merge_all(pieces)
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
@@ -105,13 +107,13 @@ class Causal(JointMethod):
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Exact leaves and the method's cost on every rectangle; the cache of all of them is one, and counted once."""
-        if not any(isinstance(part, masks.Causal) for part in problem.mask.conjuncts):
+        if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method.cost(problem)
         return reduce(lambda a, b: a + b, self._costs(problem, 0, problem.n_k))
 
     def _costs(self, problem: AttentionProblem, start: int, stop: int) -> Iterator[Cost]:
         if stop - start <= self.leaf:
-            yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop), masks.Causal()))
+            yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop), masks.CausalMask()))
             return
         middle = (start + stop) // 2
         rows = _queries(problem, middle, stop)

@@ -5,7 +5,7 @@ import pytest
 
 from theory.bounds.attention.feature_pairs import LARGEST_EXPONENT, Pairs
 from theory.statement.bound import HypothesisViolated
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 
@@ -34,7 +34,7 @@ def test_pairs_are_those_of_scaled_queries_and_keys(centre):
 @pytest.mark.parametrize(
     "target, words",
     [
-        (problem(mask=Causal()), "every query sees every key"),
+        (problem(mask=CausalMask()), "every query sees every key"),
         (problem(softcap=5.0), "inner products"),
         (problem(30.0), f"<= {LARGEST_EXPONENT:.0f}"),
     ],

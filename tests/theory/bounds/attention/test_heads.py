@@ -13,7 +13,7 @@ from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import Projections
-from tnattn.attention.wrappers.head_tensor import HeadTensor
+from tnattn.attention.wrappers.weight_tensor import WeightTensor
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
@@ -46,8 +46,8 @@ def test_groups_that_do_not_divide_are_outside_the_hypotheses() -> None:
         gqa_pooling_output(PooledKeyValue(3), problem)
 
 
-def _shared(rank: int, heads: int = 3, keys: int = 14) -> HeadTensor:
-    return HeadTensor(STHOSVD(ranks=(heads, rank, keys)), rank=None, renormalise=False)
+def _shared(rank: int, heads: int = 3, keys: int = 14) -> WeightTensor:
+    return WeightTensor(STHOSVD(ranks=(heads, rank, keys)), rank=None, renormalise=False)
 
 
 def test_a_common_basis_costs_at_least_what_own_bases_cost() -> None:
@@ -72,6 +72,6 @@ def test_a_truncated_mode_of_heads_is_outside_the_hypotheses() -> None:
 
 def test_renormalised_weights_are_outside_the_hypotheses() -> None:
     problem = random_problem(np.random.default_rng(0), heads=3)
-    method = HeadTensor(STHOSVD(ranks=(3, 5, 14)), rank=None)
+    method = WeightTensor(STHOSVD(ranks=(3, 5, 14)), rank=None)
     with pytest.raises(HypothesisViolated, match="not renormalised"):
         weights_shared_basis(method, problem, method(problem))

@@ -18,15 +18,15 @@ from theory.statement.bound import Bound, HypothesisViolated
 from theory.statement.errors import singular_values, tail, weights_frobenius
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.masks import Causal, Explicit
+from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
-def _best(rank: int) -> Truncated:
-    return Truncated(TruncatedSVD(rank), renormalise=False)
+def _best(rank: int) -> LowRankWeights:
+    return LowRankWeights(TruncatedSVD(rank), renormalise=False)
 
 
 def test_the_floor_of_the_worked_example() -> None:
@@ -91,18 +91,18 @@ def test_weights_of_full_rank_have_no_floor(b: Bound) -> None:
 @pytest.mark.parametrize("b", [high_temperature_rank, softmax_poly_rank], ids=lambda b: b.name)
 def test_renormalised_weights_are_outside_the_hypotheses(b: Bound) -> None:
     with pytest.raises(HypothesisViolated, match="not renormalised"):
-        b(Truncated(TruncatedSVD(3)), random_problem(np.random.default_rng(0)))
+        b(LowRankWeights(TruncatedSVD(3)), random_problem(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("b", [high_temperature_rank, softmax_poly_rank], ids=lambda b: b.name)
 def test_masked_weights_are_outside_the_hypotheses(b: Bound) -> None:
     with pytest.raises(HypothesisViolated, match="sees every key"):
-        b(_best(3), random_problem(np.random.default_rng(0), mask=Causal()))
+        b(_best(3), random_problem(np.random.default_rng(0), mask=CausalMask()))
 
 
 def test_a_row_without_keys_is_outside_the_schur_test() -> None:
     allowed = np.ones((10, 14), dtype=bool)
     allowed[3] = False
-    problem = random_problem(np.random.default_rng(0), mask=Explicit(allowed))
+    problem = random_problem(np.random.default_rng(0), mask=ExplicitMask(allowed))
     with pytest.raises(HypothesisViolated, match="sees a key"):
         attention_spectral_norm(Exact(), problem, Exact()(problem))

@@ -20,7 +20,7 @@ from theory.bounds.attention.perturbed import (
 )
 from theory.statement import errors
 from theory.statement.bound import Bound, HypothesisViolated
-from tnattn.attention.masks import Explicit
+from tnattn.attention.masks import ExplicitMask
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 
@@ -85,7 +85,7 @@ def test_other_values_are_outside_the_hypotheses(b: Bound) -> None:
 def test_rows_without_keys_are_outside_the_hypotheses(b: Bound) -> None:
     allowed = np.ones((10, 14), dtype=bool)
     allowed[3] = False
-    problem = random_problem(np.random.default_rng(0), mask=Explicit(allowed))
+    problem = random_problem(np.random.default_rng(0), mask=ExplicitMask(allowed))
     method = PerturbedScores(np.zeros(()))
     with pytest.raises(HypothesisViolated, match="every query sees a key"):
         b(method, problem, method(problem))

@@ -10,7 +10,7 @@ from theory.bounds.attention.perturbed import PerturbedScores, random_problem, t
 from theory.bounds.attention.rows import score_errors
 from theory.statement import errors
 from theory.statement.bound import Bound, HypothesisViolated
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.sparse.top_k import TopK
 
 ALL = [
@@ -70,7 +70,7 @@ def test_a_kernel_that_vanishes_somewhere_is_outside_the_hypotheses(b: Bound) ->
 def test_the_errors_of_scores_are_recovered_under_a_mask() -> None:
     rng = np.random.default_rng(2)
     perturbation = rng.standard_normal((1, 2, 10, 14))
-    problem = random_problem(rng, mask=Causal())
+    problem = random_problem(rng, mask=CausalMask())
     found = score_errors(problem, PerturbedScores(perturbation)(problem))
     seen = np.arange(14) <= np.arange(10)[:, None] + 4
     difference = np.where(seen, found - perturbation[0], np.nan)

@@ -16,7 +16,7 @@ from theory.bounds.attention.sparse import (
     window_decay_mass,
 )
 from theory.statement.bound import HypothesisViolated
-from tnattn.attention.masks import Bias, Causal
+from tnattn.attention.masks import BiasMask, CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
@@ -56,7 +56,7 @@ def test_nothing_is_lost_when_all_keys_are_kept(method: TopK | SlidingWindow) ->
 
 
 def test_the_gap_counts_only_keys_that_the_mask_leaves() -> None:
-    problem = random_problem(np.random.default_rng(0), mask=Causal())
+    problem = random_problem(np.random.default_rng(0), mask=CausalMask())
     bound = topk_mass(TopK(6), problem).value
     assert np.all(bound[:, 0] == 0)  # the first query sees five keys
     assert np.all(bound >= dropped_mass(problem, TopK(6)(problem)) - 1e-14)
@@ -67,7 +67,7 @@ def _alibi(slope: float, n: int, content: float = 0.0) -> AttentionProblem:
     k = np.where(np.arange(n) < n - 8, content, -content)
     bias = -slope * np.arange(n)[::-1][None, :]
     return AttentionProblem(
-        np.ones((1, 1, 1)), k[None, :, None], np.ones((1, n, 1)), mask=Causal() & Bias(bias), scale=1.0
+        np.ones((1, 1, 1)), k[None, :, None], np.ones((1, n, 1)), mask=CausalMask() & BiasMask(bias), scale=1.0
     )
 
 
@@ -86,14 +86,14 @@ def test_the_decaying_mass_worked_by_hand() -> None:
 
 def test_a_bias_that_is_no_line_is_outside_the_hypotheses() -> None:
     bias = -np.random.default_rng(0).uniform(size=(10, 14))
-    problem = random_problem(np.random.default_rng(1), mask=Causal() & Bias(bias))
+    problem = random_problem(np.random.default_rng(1), mask=CausalMask() & BiasMask(bias))
     with pytest.raises(HypothesisViolated, match="slope"):
         window_alibi_mass(SlidingWindow(4), problem)
 
 
 def test_a_problem_without_bias_is_outside_the_hypotheses() -> None:
     with pytest.raises(HypothesisViolated, match="causal plus one bias"):
-        window_alibi_mass(SlidingWindow(4), random_problem(np.random.default_rng(1), mask=Causal()))
+        window_alibi_mass(SlidingWindow(4), random_problem(np.random.default_rng(1), mask=CausalMask()))
 
 
 def test_a_decay_needs_a_causal_mask() -> None:

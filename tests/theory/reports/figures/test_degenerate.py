@@ -19,7 +19,7 @@ from theory.reports.figures import (
 from theory.reports.figures.style import looks, svg
 from theory.studies.error_map import ErrorMap
 from theory.studies.spectra import study
-from tnattn.attention.masks import Causal, Explicit
+from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 
 VALUES = {
@@ -142,14 +142,14 @@ def problem(visible, n=24, mask=None, heads=3):
             allowed[..., 1:] = False
         case "zeros":
             q, k, v = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
-    made = Explicit(allowed) & mask if mask is not None else Explicit(allowed)
+    made = ExplicitMask(allowed) & mask if mask is not None else ExplicitMask(allowed)
     return AttentionProblem(q, k, v, mask=made)
 
 
 SEEN = ("all", "one blind head", "all heads blind", "blind queries", "one key", "zeros")
 
 
-@pytest.mark.parametrize("mask", [None, Causal()])
+@pytest.mark.parametrize("mask", [None, CausalMask()])
 @pytest.mark.parametrize("seen", SEEN)
 def test_spectra_of_heads_that_see_little(seen, mask):
     found = study(problem(seen, mask=mask), "toy")

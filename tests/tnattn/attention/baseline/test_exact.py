@@ -8,13 +8,15 @@ from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.problem import AttentionProblem
 
 
-def problem(mask=masks.Full(), *, size=1.0, as_=np.asarray):
+def problem(mask=masks.FullMask(), *, size=1.0, as_=np.asarray):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)) for h, n, d in ((4, 9, 6), (2, 12, 6), (2, 12, 3)))
     return AttentionProblem(as_(size * q), as_(k), as_(v), mask=mask)
 
 
-@pytest.mark.parametrize("mask", [masks.Full(), masks.Causal(), masks.Padding(np.array([3, 12])), masks.Padding(0)])
+@pytest.mark.parametrize(
+    "mask", [masks.FullMask(), masks.CausalMask(), masks.PaddingMask(np.array([3, 12])), masks.PaddingMask(0)]
+)
 def test_the_output_is_exact(mask):
     target = problem(mask)
     found = Exact()(target)
@@ -23,7 +25,7 @@ def test_the_output_is_exact(mask):
 
 
 def test_the_output_is_that_of_every_ring(xp, assert_close):
-    target = problem(masks.Causal(), as_=xp.asarray)
+    target = problem(masks.CausalMask(), as_=xp.asarray)
     assert_close(Exact()(target).output, target.output, rtol=0, atol=20 * xp.eps())
 
 

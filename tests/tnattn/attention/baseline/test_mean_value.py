@@ -10,7 +10,7 @@ from tnattn.attention.masks import UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 
 
-def problem(mask=masks.Full(), *, as_=np.asarray, dtype="float64"):
+def problem(mask=masks.FullMask(), *, as_=np.asarray, dtype="float64"):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, 9, 6), (2, 12, 6), (2, 12, 3)))
     return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
@@ -19,11 +19,11 @@ def problem(mask=masks.Full(), *, as_=np.asarray, dtype="float64"):
 @pytest.mark.parametrize(
     "mask",
     [
-        masks.Full(),
-        masks.Causal(),
-        masks.SlidingWindow(3, 1),
-        masks.Padding(np.array([3, 0])),
-        masks.Padding(5) & masks.Causal(),
+        masks.FullMask(),
+        masks.CausalMask(),
+        masks.SlidingWindowMask(3, 1),
+        masks.PaddingMask(np.array([3, 0])),
+        masks.PaddingMask(5) & masks.CausalMask(),
     ],
     ids=repr,
 )
@@ -46,7 +46,7 @@ def test_without_a_mask_it_is_one_column_whose_mass_is_the_number_of_keys():
     np.testing.assert_allclose(found.weights.to_dense(), 1 / 12)
 
 
-@pytest.mark.parametrize("mask", [masks.Full(), masks.Causal()], ids=repr)
+@pytest.mark.parametrize("mask", [masks.FullMask(), masks.CausalMask()], ids=repr)
 def test_the_output_is_that_of_every_ring(xp, assert_close, mask):
     expected = xp.asarray(MeanValue()(problem(mask)).output)
     assert_close(MeanValue()(problem(mask, as_=xp.asarray)).output, expected, rtol=0, atol=20 * xp.eps())
@@ -64,8 +64,8 @@ def test_merged_with_the_exact_rest_it_has_its_share_of_the_mass():
 
 
 def test_arbitrary_masks_are_refused():
-    with pytest.raises(UnsupportedMask, match="MeanValue does not honour Explicit"):
-        MeanValue()(problem(masks.Explicit(np.ones((9, 12), dtype=bool))))
+    with pytest.raises(UnsupportedMask, match="MeanValue does not honour ExplicitMask"):
+        MeanValue()(problem(masks.ExplicitMask(np.ones((9, 12), dtype=bool))))
 
 
 def test_the_cost_does_not_see_pairs():
@@ -74,9 +74,9 @@ def test_the_cost_does_not_see_pairs():
 
 def test_a_window_forgets_what_stands_before_it():
     v = np.array([1e17, 0.0, 1.0, 1.0])[None, :, None]
-    target = AttentionProblem(np.zeros((1, 4, 2)), np.zeros((1, 4, 2)), v, mask=masks.SlidingWindow(1))
+    target = AttentionProblem(np.zeros((1, 4, 2)), np.zeros((1, 4, 2)), v, mask=masks.SlidingWindowMask(1))
     assert MeanValue()(target).output[0, :, 0].tolist() == [1e17, 5e16, 0.5, 1.0]
 
 
 def test_under_a_mask_sums_are_counted_by_doubling():
-    assert MeanValue().cost(problem(masks.Causal())).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3
+    assert MeanValue().cost(problem(masks.CausalMask())).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3

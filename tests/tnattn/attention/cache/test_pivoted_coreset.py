@@ -7,7 +7,7 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.attention.cache.pivoted_coreset import PivotedCoreset, nystrom_weights
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
 from tnattn.randnla.gaussian_entries import GaussianEntries
@@ -198,8 +198,8 @@ def test_it_runs_on_every_ring(xp, assert_close):
 
 def test_a_mask_a_missing_generator_and_bad_parameters_are_refused():
     target = problem(n_q=40)
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        PivotedCoreset()(dataclasses.replace(target, mask=Causal()), rng=np.random.default_rng(0))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        PivotedCoreset()(dataclasses.replace(target, mask=CausalMask()), rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="rng"):
         PivotedCoreset()(target)
     for arguments in ({"keys": 0}, {"temperature": 0.0}, {"temperature": float("nan")}):

@@ -5,7 +5,7 @@ import pytest
 
 from tnattn.attention.conversion.converted import Converted
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
-from tnattn.attention.masks import Causal
+from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import LayerProblem, Projections
 from tnattn.attention.rotary import Rotary
@@ -19,7 +19,7 @@ def layer(seed=0, *, heads=4, groups=4, batch=(), rotary=None, mask=None):
 
 
 @pytest.mark.parametrize("rotary", [None, Rotary(4)])
-@pytest.mark.parametrize("mask", [None, Causal()])
+@pytest.mark.parametrize("mask", [None, CausalMask()])
 def test_conversion_to_as_many_groups_is_exact_and_to_fewer_is_not(rotary, mask):
     target = layer(rotary=rotary, mask=mask, batch=(2,))
     np.testing.assert_allclose(Converted(GroupedQueries(4))(target).output, target.attention.output, rtol=1e-10)

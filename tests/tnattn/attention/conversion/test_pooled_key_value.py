@@ -9,7 +9,7 @@ from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.conversion.substituted import mean_pooled
-from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 
 
@@ -31,12 +31,12 @@ def pooled(target, groups):
 
 MASKS = [
     None,
-    Causal(),
-    SlidingWindow(2, 1),
-    Padding(4),
-    Explicit(np.random.default_rng(5).random((8, 5, 6)) > 0.3),
-    Bias(np.random.default_rng(6).standard_normal((5, 6))),
-    Causal() & Padding(5),
+    CausalMask(),
+    SlidingWindowMask(2, 1),
+    PaddingMask(4),
+    ExplicitMask(np.random.default_rng(5).random((8, 5, 6)) > 0.3),
+    BiasMask(np.random.default_rng(6).standard_normal((5, 6))),
+    CausalMask() & PaddingMask(5),
 ]
 
 

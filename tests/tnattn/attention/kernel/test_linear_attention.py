@@ -7,11 +7,11 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.attention.kernel.linear_attention import LinearAttention, elu_plus_one
-from tnattn.attention.masks import Causal, Padding, UnsupportedMask
+from tnattn.attention.masks import CausalMask, PaddingMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.summary import KeySet
-from tnattn.attention.wrappers.causal import Causal as CausalWrapper
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.attention.wrappers.sparse_plus import SparsePlus
 
@@ -98,8 +98,8 @@ def test_it_runs_on_every_ring(xp, assert_close):
 
 
 def test_a_mask_is_refused():
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        LinearAttention()(dataclasses.replace(problem(), mask=Causal()))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        LinearAttention()(dataclasses.replace(problem(), mask=CausalMask()))
 
 
 def test_the_cost_is_linear_in_the_keys():
@@ -122,8 +122,8 @@ def test_a_summary_says_that_queries_need_heads():
 @pytest.mark.parametrize("leaf", [1, 2, 3, 64])
 @pytest.mark.parametrize("inner", [LinearAttention(), Chunked(LinearAttention())], ids=["plain", "chunked"])
 def test_the_causal_form_has_leaves_of_its_own_kernel(inner, leaf):
-    target = dataclasses.replace(problem(n_q=7), mask=Causal())
-    method = CausalWrapper(inner, leaf=leaf, leaks_queries=isinstance(inner, Chunked))
+    target = dataclasses.replace(problem(n_q=7), mask=CausalMask())
+    method = Causal(inner, leaf=leaf, leaks_queries=isinstance(inner, Chunked))
     rows = [problem(n_q=7) for _ in range(7)]
     expected = np.stack(
         [
@@ -140,8 +140,8 @@ def test_the_causal_form_has_leaves_of_its_own_kernel(inner, leaf):
 
 def test_two_identical_tokens_share_their_weight():
     q = np.ones((1, 2, 3))
-    target = AttentionProblem(q, q, np.array([[[0.0], [1.0]]]), mask=Causal())
-    assert CausalWrapper(LinearAttention(), leaf=1)(target).output.tolist() == [[[0.0], [0.5]]]
+    target = AttentionProblem(q, q, np.array([[[0.0], [1.0]]]), mask=CausalMask())
+    assert Causal(LinearAttention(), leaf=1)(target).output.tolist() == [[[0.0], [0.5]]]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_its_sums_are_not_mixed_with_those_of_softmax(wrapper):
         wrapper(problem())
 
 
-@pytest.mark.parametrize("mask", [None, Causal(), Padding(3)])
+@pytest.mark.parametrize("mask", [None, CausalMask(), PaddingMask(3)])
 def test_an_exact_piece_honours_its_mask(mask):
     target = problem(n_q=7) if mask is None else dataclasses.replace(problem(n_q=7), mask=mask)
     piece = LinearAttention().exact_piece(target)

@@ -99,8 +99,8 @@ def test_huge_scores_stay_finite_in_float32():
 
 
 def test_masks_softcaps_and_missing_generators_are_refused():
-    with pytest.raises(UnsupportedMask, match="Linformer does not honour Causal"):
-        run(Linformer(), problem(mask=masks.Causal()))
+    with pytest.raises(UnsupportedMask, match="Linformer does not honour CausalMask"):
+        run(Linformer(), problem(mask=masks.CausalMask()))
     with pytest.raises(ValueError, match="softcap"):
         run(Linformer(), problem(softcap=1.0))
     with pytest.raises(TypeError, match="Linformer is randomized"):

@@ -146,8 +146,8 @@ def test_every_ring_gives_the_same(xp, assert_close):
 
 
 def test_masks_are_refused():
-    with pytest.raises(UnsupportedMask, match="Nystromformer does not honour Causal"):
-        Nystromformer()(problem(mask=masks.Causal()))
+    with pytest.raises(UnsupportedMask, match="Nystromformer does not honour CausalMask"):
+        Nystromformer()(problem(mask=masks.CausalMask()))
 
 
 @pytest.mark.parametrize(

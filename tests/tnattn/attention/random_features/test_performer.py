@@ -9,7 +9,7 @@ from scipy.special import hyp1f1
 
 from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Hyperbolic, Independent, Orthogonal, Positive, Trigonometric
 from tnattn.attention.random_features.performer import Performer
@@ -233,8 +233,8 @@ def test_bad_parameters_are_refused(arguments, message):
 
 def test_a_mask_a_missing_generator_and_a_softcap_are_refused():
     target = problem(n_q=9)
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        Performer()(dataclasses.replace(target, mask=Causal()), rng=np.random.default_rng(0))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        Performer()(dataclasses.replace(target, mask=CausalMask()), rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="rng"):
         Performer()(target)
     with pytest.raises(ValueError, match="softcap"):

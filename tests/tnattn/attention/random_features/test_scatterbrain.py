@@ -7,7 +7,7 @@ import pytest
 
 from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Trigonometric
 from tnattn.attention.random_features.performer import Performer
@@ -144,8 +144,8 @@ def test_it_runs_on_every_ring(xp, assert_close):
 
 
 def test_masks_missing_generators_and_bad_parameters_are_refused():
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        Scatterbrain()(dataclasses.replace(problem(), mask=Causal()), rng=np.random.default_rng(0))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        Scatterbrain()(dataclasses.replace(problem(), mask=CausalMask()), rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="rng"):
         Scatterbrain()(problem())
     with pytest.raises(ValueError, match="window"):

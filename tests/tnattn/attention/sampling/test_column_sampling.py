@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, Full
+from tnattn.attention.masks import CausalMask, FullMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.column_sampling import ColumnSampling
 
 
-def problem(mask=Full(), *, as_=np.asarray):
+def problem(mask=FullMask(), *, as_=np.asarray):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((h, n, d)) for h, n, d in ((4, 5, 3), (2, 12, 3), (2, 12, 2)))
     return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
@@ -19,7 +19,7 @@ def run(method, target, seed=0):
     return method(target, rng=np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("mask", [Full(), Causal()], ids=repr)
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=repr)
 def test_probabilities_are_column_norms_times_value_norms(mask):
     target = problem(mask)
     found = ColumnSampling().probabilities(target)
@@ -29,7 +29,7 @@ def test_probabilities_are_column_norms_times_value_norms(mask):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask", [Full(), Causal()], ids=repr)
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=repr)
 def test_the_mean_squared_error_is_the_optimal_one(mask):
     target = problem(mask)
     columns = np.linalg.norm(target.dense_weights(), axis=-2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.summary import KeySet
@@ -144,7 +144,7 @@ def test_a_generator_is_needed():
 def test_masks_are_refused():
     target = problem()
     with pytest.raises(UnsupportedMask, match="wrap it in Causal"):
-        run(ValueSampling(), AttentionProblem(target.q, target.k, target.v, mask=Causal()))
+        run(ValueSampling(), AttentionProblem(target.q, target.k, target.v, mask=CausalMask()))
 
 
 def test_softcaps_are_refused():

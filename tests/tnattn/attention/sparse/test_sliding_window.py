@@ -11,18 +11,18 @@ from tnattn.attention.sparse.sliding_window import SlidingWindow
 RNG = np.random.default_rng(5)
 BIAS = RNG.standard_normal((30, 40))
 MASKS = [
-    masks.Full(),
-    masks.Causal(),
-    masks.SlidingWindow(6, 2),
-    masks.Padding(23),
-    masks.Padding(np.array([23, 40])),
-    masks.Explicit(RNG.random((2, 4, 30, 40)) > 0.3),
-    masks.Bias(BIAS),
-    masks.Causal() & masks.Padding(30) & masks.Bias(BIAS),
+    masks.FullMask(),
+    masks.CausalMask(),
+    masks.SlidingWindowMask(6, 2),
+    masks.PaddingMask(23),
+    masks.PaddingMask(np.array([23, 40])),
+    masks.ExplicitMask(RNG.random((2, 4, 30, 40)) > 0.3),
+    masks.BiasMask(BIAS),
+    masks.CausalMask() & masks.PaddingMask(30) & masks.BiasMask(BIAS),
 ]
 
 
-def problem(mask=masks.Full(), *, n_q=30, n_k=40, size=1.0, dtype="float64", as_=np.asarray, **options):
+def problem(mask=masks.FullMask(), *, n_q=30, n_k=40, size=1.0, dtype="float64", as_=np.asarray, **options):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, n_q, 6), (2, n_k, 6), (2, n_k, 3)))
     return AttentionProblem(as_(np.asarray(size, dtype=dtype) * q), as_(k), as_(v), mask=mask, **options)
@@ -62,21 +62,21 @@ def test_without_a_mask_the_window_is_centred_and_moves_inwards_at_the_ends():
 
 
 def test_a_causal_window_ends_at_the_query_and_shrinks_at_the_start():
-    rows = kept(SlidingWindow(5, sinks=2), problem(masks.Causal(), n_q=40))
+    rows = kept(SlidingWindow(5, sinks=2), problem(masks.CausalMask(), n_q=40))
     assert rows[20] == [0, 1, 16, 17, 18, 19, 20]
     assert rows[3] == [0, 1, 2, 3]
 
 
 def test_queries_stand_at_the_end_of_the_keys():
-    assert kept(SlidingWindow(3), problem(masks.Causal(), n_q=2))[-1] == [37, 38, 39]
+    assert kept(SlidingWindow(3), problem(masks.CausalMask(), n_q=2))[-1] == [37, 38, 39]
 
 
 def test_a_causal_window_ignores_the_future():
-    target = problem(masks.Causal(), n_q=40)
+    target = problem(masks.CausalMask(), n_q=40)
     later = [x.copy() for x in (target.q, target.k, target.v)]
     for x in later:
         x[..., 25:, :] += 3
-    changed = AttentionProblem(*later, mask=masks.Causal())
+    changed = AttentionProblem(*later, mask=masks.CausalMask())
     method = SlidingWindow(8, sinks=1)
     np.testing.assert_array_equal(method(target).output[..., :25, :], method(changed).output[..., :25, :])
     assert np.abs(method(target).output[..., 25:, :] - method(changed).output[..., 25:, :]).max() > 0.1
@@ -114,7 +114,7 @@ def test_a_row_whose_window_is_forbidden_is_bad_and_a_row_without_keys_is_zero()
     allowed = np.ones((30, 40), dtype=bool)
     allowed[4, 10:20] = False  # the window of query 4, at position 14
     allowed[7] = False
-    found = SlidingWindow(5)(problem(masks.Explicit(allowed)))
+    found = SlidingWindow(5)(problem(masks.ExplicitMask(allowed)))
     assert to_host(found.bad_rows).tolist() == [[1] * 4] * 2
     assert np.isnan(found.output[..., 4, :]).all()
     np.testing.assert_array_equal(found.output[..., 7, :], 0)
@@ -122,7 +122,7 @@ def test_a_row_whose_window_is_forbidden_is_bad_and_a_row_without_keys_is_zero()
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_short_sequences_are_exact(n):
-    target = problem(masks.Causal(), n_q=n, n_k=n)
+    target = problem(masks.CausalMask(), n_q=n, n_k=n)
     np.testing.assert_allclose(SlidingWindow(4, sinks=4)(target).output, target.output, atol=1e-14)
 
 
@@ -132,7 +132,7 @@ def test_huge_scores_stay_finite():
 
 
 def test_the_output_is_that_of_every_ring(xp, assert_close):
-    method, mask = SlidingWindow(9, sinks=2), masks.Causal() & masks.Padding(35)
+    method, mask = SlidingWindow(9, sinks=2), masks.CausalMask() & masks.PaddingMask(35)
     expected = xp.asarray(method(problem(mask)).output)
     assert_close(method(problem(mask, as_=xp.asarray)).output, expected, rtol=0, atol=100 * xp.eps())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.masks import Explicit
+from tnattn.attention.masks import ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.support import kept_blocks, kept_keys
 
@@ -13,7 +13,7 @@ N, KEPT = 6, np.asarray([0, 2, 3])
 
 def problem(mask=None):
     q, k, v = RNG.standard_normal((3, 2, N, 4))
-    return AttentionProblem(q, k, v) if mask is None else AttentionProblem(q, k, v, mask=Explicit(mask))
+    return AttentionProblem(q, k, v) if mask is None else AttentionProblem(q, k, v, mask=ExplicitMask(mask))
 
 
 def scores_of(problem, mask=None):

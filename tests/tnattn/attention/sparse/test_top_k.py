@@ -12,16 +12,16 @@ from tnattn.attention.sparse.top_k import TopK
 
 RNG = np.random.default_rng(5)
 MASKS = [
-    masks.Full(),
-    masks.Causal(),
-    masks.SlidingWindow(6, 2),
-    masks.Padding(np.array([23, 40])),
-    masks.Explicit(RNG.random((2, 4, 30, 40)) > 0.9),
-    masks.Causal() & masks.Bias(RNG.standard_normal((30, 40))),
+    masks.FullMask(),
+    masks.CausalMask(),
+    masks.SlidingWindowMask(6, 2),
+    masks.PaddingMask(np.array([23, 40])),
+    masks.ExplicitMask(RNG.random((2, 4, 30, 40)) > 0.9),
+    masks.CausalMask() & masks.BiasMask(RNG.standard_normal((30, 40))),
 ]
 
 
-def problem(mask=masks.Full(), *, n_q=30, n_k=40, size=1.0, dtype="float64", as_=np.asarray, **options):
+def problem(mask=masks.FullMask(), *, n_q=30, n_k=40, size=1.0, dtype="float64", as_=np.asarray, **options):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, n_q, 6), (2, n_k, 6), (2, n_k, 3)))
     return AttentionProblem(as_(np.asarray(size, dtype=dtype) * q), as_(k), as_(v), mask=mask, **options)
@@ -47,7 +47,7 @@ def test_the_kept_scores_are_the_largest(mask, softcap):
 
 
 def test_kept_keys_are_distinct():
-    indices = TopK(7)(problem(masks.Causal())).kernel.indices
+    indices = TopK(7)(problem(masks.CausalMask())).kernel.indices
     assert (np.diff(indices, axis=-1) > 0).all()
 
 
@@ -64,14 +64,14 @@ def test_a_tie_at_the_threshold_fills_up_what_is_vacant():
 
 
 def test_rows_with_fewer_admissible_keys_keep_those():
-    target = problem(masks.Causal(), n_q=40)
+    target = problem(masks.CausalMask(), n_q=40)
     np.testing.assert_allclose(TopK(5)(target).output[..., :5, :], target.output[..., :5, :], atol=1e-14)
 
 
 def test_rows_without_keys_are_zero():
     allowed = np.ones((30, 40), dtype=bool)
     allowed[7] = False
-    found = TopK(5)(problem(masks.Explicit(allowed)))
+    found = TopK(5)(problem(masks.ExplicitMask(allowed)))
     np.testing.assert_array_equal(found.output[..., 7, :], 0)
     assert int(found.bad_rows.sum()) == 0
 
@@ -126,8 +126,8 @@ def test_scores_stream_in_blocks(monkeypatch):
 
 
 def test_the_output_is_that_of_every_ring(xp, assert_close):
-    expected = xp.asarray(TopK(9)(problem(masks.Causal())).output)
-    assert_close(TopK(9)(problem(masks.Causal(), as_=xp.asarray)).output, expected, rtol=0, atol=100 * xp.eps())
+    expected = xp.asarray(TopK(9)(problem(masks.CausalMask())).output)
+    assert_close(TopK(9)(problem(masks.CausalMask(), as_=xp.asarray)).output, expected, rtol=0, atol=100 * xp.eps())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

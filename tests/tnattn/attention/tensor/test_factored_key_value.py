@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name
-from tnattn.attention.masks import Causal, UnsupportedMask
+from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue, tokens_first
 from tnattn.attention.tensor.token_factors import TokenFactors
-from tnattn.attention.wrappers.causal import Causal as CausalWrapper
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.tensor_train.quantised import QuantisedTT
@@ -173,10 +173,10 @@ def test_a_tensor_without_a_token_factor_attends_but_does_not_grow():
 
 def test_a_causal_mask_is_refused_and_the_wrapper_honours_it():
     problem = drawn(n_q=40, n_k=40)
-    causal = AttentionProblem(problem.q, problem.k, problem.v, mask=Causal())
+    causal = AttentionProblem(problem.q, problem.k, problem.v, mask=CausalMask())
     with pytest.raises(UnsupportedMask, match="wrap it in Causal"):
         FactoredKeyValue()(causal)
-    exact = CausalWrapper(FactoredKeyValue(rank=100), leaf=4)(causal).output
+    exact = Causal(FactoredKeyValue(rank=100), leaf=4)(causal).output
     np.testing.assert_allclose(exact, causal.output, atol=1e-10)
 
 

@@ -19,13 +19,13 @@ def some(batch=(2,), sizes=(4, 9, 11)):
 
 
 MASKS = {
-    "full": masks.Full(),
-    "causal": masks.Causal(),
-    "window": masks.SlidingWindow(3),
-    "padding": masks.Padding(np.array([7, 0])),
-    "explicit": masks.Explicit(np.random.default_rng(2).random((2, 4, 9, 11)) < 0.7),
-    "bias": masks.Bias(np.random.default_rng(3).standard_normal((4, 9, 11))),
-    "both": masks.Causal() & masks.Padding(5),
+    "full": masks.FullMask(),
+    "causal": masks.CausalMask(),
+    "window": masks.SlidingWindowMask(3),
+    "padding": masks.PaddingMask(np.array([7, 0])),
+    "explicit": masks.ExplicitMask(np.random.default_rng(2).random((2, 4, 9, 11)) < 0.7),
+    "bias": masks.BiasMask(np.random.default_rng(3).standard_normal((4, 9, 11))),
+    "both": masks.CausalMask() & masks.PaddingMask(5),
 }
 
 

@@ -18,7 +18,7 @@ from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.causal import Causal, _parts
 
 
-def problem(n_q=40, n_k=40, *, mask=masks.Causal(), size=1.0, dtype="float64", as_=np.asarray):
+def problem(n_q=40, n_k=40, *, mask=masks.CausalMask(), size=1.0, dtype="float64", as_=np.asarray):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, n_k, 4), (2, n_k, 4), (2, n_k, 3)))
     q = np.asarray(size, dtype=dtype) * q[..., n_k - n_q :, :]
@@ -70,7 +70,7 @@ def test_earlier_outputs_ignore_later_queries_keys_and_values(inner, cut):
     later = [x.copy() for x in (target.q, target.k, target.v)]
     for x in later:
         x[..., cut:, :] = 3 * x[..., cut:, :] + 1
-    changed = AttentionProblem(*later, mask=masks.Causal())
+    changed = AttentionProblem(*later, mask=masks.CausalMask())
     method = Causal(inner, leaf=4)
     before, after = run(method, target).output, run(method, changed).output
     np.testing.assert_array_equal(before[..., :cut, :], after[..., :cut, :])
@@ -81,7 +81,7 @@ def test_a_method_that_reads_queries_does_look_into_the_future():
     target = problem()
     q = target.q.copy()
     q[..., 30:, :] = 5
-    changed = AttentionProblem(q, target.k, target.v, mask=masks.Causal())
+    changed = AttentionProblem(q, target.k, target.v, mask=masks.CausalMask())
     method = Causal(Nystromformer(4), leaf=4, leaks_queries=True)
     assert np.abs(method(target).output - method(changed).output)[..., 20:30, :].max() > 1e-3
 
@@ -102,12 +102,12 @@ def test_the_last_queries_alone_get_what_they_get_in_the_whole_sequence(last):
 
 def test_values_of_one_give_one():
     target = problem()
-    ones = AttentionProblem(target.q, target.k, np.ones_like(target.v), mask=masks.Causal())
+    ones = AttentionProblem(target.q, target.k, np.ones_like(target.v), mask=masks.CausalMask())
     np.testing.assert_allclose(run(Causal(leaf=4), ones).output, 1, rtol=1e-13)
 
 
 def test_without_a_mask_the_method_runs_as_it_is():
-    target = problem(mask=masks.Full())
+    target = problem(mask=masks.FullMask())
     np.testing.assert_array_equal(run(Causal(leaf=4), target).output, run(ValueSampling(), target).output)
 
 
@@ -117,8 +117,8 @@ def test_pieces_without_a_mass_are_refused():
 
 
 def test_other_masks_are_refused():
-    with pytest.raises(UnsupportedMask, match="Padding"):
-        run(Causal(), problem(mask=masks.Causal() & masks.Padding(3)))
+    with pytest.raises(UnsupportedMask, match="PaddingMask"):
+        run(Causal(), problem(mask=masks.CausalMask() & masks.PaddingMask(3)))
 
 
 def test_the_budget_is_that_of_the_method():
@@ -154,14 +154,14 @@ def test_the_peak_is_that_of_the_largest_part():
 
 
 def test_without_a_mask_the_cost_is_that_of_the_method():
-    target = problem(mask=masks.Full())
+    target = problem(mask=masks.FullMask())
     assert Causal(ValueSampling(2)).cost(target) == ValueSampling(2).cost(target)
 
 
 def test_few_queries_pay_for_the_rectangles_that_they_see():
     method, leaf = Causal(ValueSampling(2), leaf=8), 2 * 4 * 8 * 7  # one query, a leaf of 8 keys
     one = method.cost(problem(1, 64)).flops
-    rectangles = [ValueSampling(2).cost(problem(1, n, mask=masks.Full())).flops for n in (32, 16, 8)]
+    rectangles = [ValueSampling(2).cost(problem(1, n, mask=masks.FullMask())).flops for n in (32, 16, 8)]
     assert one == leaf + sum(rectangles)
 
 

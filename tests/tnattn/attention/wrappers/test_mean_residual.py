@@ -139,8 +139,8 @@ def test_a_huge_kept_key_leaves_the_mean_dropped_score_as_it_is(inner):
 
 
 def test_masks_and_softcaps_are_refused():
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        MeanResidual()(problem(mask=masks.Causal()))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        MeanResidual()(problem(mask=masks.CausalMask()))
     with pytest.raises(ValueError, match="softcap"):
         MeanResidual()(problem(softcap=1.0))
 

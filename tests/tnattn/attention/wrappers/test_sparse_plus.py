@@ -88,8 +88,8 @@ def test_pieces_that_do_not_fit_are_refused():
         run(SparsePlus(TopK(3), Linformer(8)), target)
     with pytest.raises(TypeError, match="far must be an attention method"):
         SparsePlus(TopK(3), far=None)
-    with pytest.raises(UnsupportedMask, match="Causal"):
-        run(SparsePlus(), problem(mask=masks.Causal()))
+    with pytest.raises(UnsupportedMask, match="CausalMask"):
+        run(SparsePlus(), problem(mask=masks.CausalMask()))
 
 
 def test_the_cost_is_that_of_both_and_of_the_correction():

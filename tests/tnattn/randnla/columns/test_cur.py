@@ -10,7 +10,7 @@ from scipy import stats
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.deim import DEIMColumns
@@ -147,7 +147,7 @@ def test_the_exact_weights_of_attention_are_taken(method):
     problem = AttentionProblem(q, k, v)
     errors = []
     for rank in (4, 20):
-        output = Truncated(method.with_rank(rank))(problem, rng=rng(1)).output
+        output = LowRankWeights(method.with_rank(rank))(problem, rng=rng(1)).output
         errors.append(np.linalg.norm(np.nan_to_num(output - problem.output, nan=10.0)))
     if not isinstance(getattr(method, "selection", None), LeverageDraws):
         assert errors[1] < 1e-6

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, admissible_pairs
-from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask, SlidingWindowMask
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.tensor.weight_entries import WeightEntries
@@ -19,7 +19,7 @@ from tnattn.structured import Selection, StructuredMatrix
 
 
 @dataclass(frozen=True)
-class HeadTensor(JointMethod):
+class WeightTensor(JointMethod):
     """Decompose the tensor (head, query, key) of the exact weights, and use its slices as weights.
 
     An oracle that forms all weights: O(H n_q n_k) memory. It shows what heads have in common. A decomposition that
@@ -46,7 +46,7 @@ class HeadTensor(JointMethod):
     rank: int | None = budget(16)
     renormalise: bool = True
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Causal, SlidingWindow, Padding, Explicit, Bias)
+    masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, SlidingWindowMask, PaddingMask, ExplicitMask, BiasMask)
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "that of the decomposition, on the tensor of exact weights"
     source: ClassVar[str] = "Vannieuwenhoven, Vandebril & Meerbergen 2012"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import Bias, Causal, Explicit, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.wrappers.truncated import Truncated
+from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 
@@ -21,16 +21,16 @@ def problem(seed=0, *, n_q=12, n_k=14, heads=4, groups=2, size=1.0, dtype="float
 
 
 def svd(rank, power_iterations=1):
-    return Truncated(RandomizedSVD(rank, oversampling=2, power_iterations=power_iterations))
+    return LowRankWeights(RandomizedSVD(rank, oversampling=2, power_iterations=power_iterations))
 
 
 MASKS = [
-    Causal(),
-    SlidingWindow(4, 1),
-    Padding(9),
-    Explicit(np.random.default_rng(5).random((4, 12, 14)) > 0.3),
-    Bias(np.random.default_rng(6).standard_normal((12, 14))),
-    Causal() & Padding(11),
+    CausalMask(),
+    SlidingWindowMask(4, 1),
+    PaddingMask(9),
+    ExplicitMask(np.random.default_rng(5).random((4, 12, 14)) > 0.3),
+    BiasMask(np.random.default_rng(6).standard_normal((12, 14))),
+    CausalMask() & PaddingMask(11),
 ]
 
 
@@ -83,13 +83,13 @@ def test_weights_times_values_are_the_output():
 def test_halves_merge_with_their_true_mass():
     target = problem()
     parts = (slice(0, 6), slice(6, 14))
-    method = Truncated(RandomizedSVD(6, oversampling=0))
+    method = LowRankWeights(RandomizedSVD(6, oversampling=0))
     rng = np.random.default_rng(0)
     one, two = (method(target.rectangle(slice(0, 12), part), rng=rng).placed(part, 14) for part in parts)
     # the second half has rank 8 > 6 and is not exact; both masses are right up to its truncation
     whole = (one + two).output
     error = np.linalg.norm(whole - target.output) / np.linalg.norm(target.output)
-    exact = Truncated(RandomizedSVD(8, oversampling=0))
+    exact = LowRankWeights(RandomizedSVD(8, oversampling=0))
     merged = one + exact(target.rectangle(slice(0, 12), parts[1]), rng=rng).placed(parts[1], 14)
     np.testing.assert_allclose(merged.output, target.output, rtol=1e-9, atol=1e-10)
     assert 1e-6 < error < 0.5
@@ -98,7 +98,7 @@ def test_halves_merge_with_their_true_mass():
 def test_rows_without_keys_are_zero():
     allowed = np.ones((12, 14), dtype=bool)
     allowed[3] = False
-    target = problem(mask=Explicit(allowed))
+    target = problem(mask=ExplicitMask(allowed))
     piece = svd(4)(target, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(piece.output[:, 3], 0)
     assert np.isfinite(piece.output).all()
@@ -127,14 +127,14 @@ def test_the_stage_is_the_matrix_method_on_the_weights():
 
 @pytest.mark.parametrize("inner", [RandomizedSVD(3), QB()])
 def test_the_budget_is_the_rank_of_the_inner_method(inner):
-    method = Truncated(inner).with_budget(5)
+    method = LowRankWeights(inner).with_budget(5)
     assert method.budget == method.method.budget == 5
-    assert Truncated(RandomizedSVD(16)).budget == 16
+    assert LowRankWeights(RandomizedSVD(16)).budget == 16
 
 
 def test_later_rows_reach_earlier_ones():
     """The waiver of P2 is needed."""
-    target = problem(mask=Causal())
+    target = problem(mask=CausalMask())
     changed = np.array(target.q)
     changed[:, -1] += 3.0
     outputs = [
@@ -150,7 +150,7 @@ def test_permuted_keys_see_another_draw():
     moved = dataclasses.replace(target, k=target.k[:, order], v=target.v[:, order])
     outputs = [svd(3, 0)(x, rng=np.random.default_rng(0)).output for x in (target, moved)]
     assert np.abs(outputs[0] - outputs[1]).max() > 1e-6
-    full = Truncated(RandomizedSVD(12, oversampling=0))
+    full = LowRankWeights(RandomizedSVD(12, oversampling=0))
     np.testing.assert_allclose(*(full(x, rng=np.random.default_rng(0)).output for x in (target, moved)), rtol=1e-8)
 
 
@@ -160,7 +160,7 @@ def test_a_missing_generator_is_refused():
 
 
 def test_single_precision_agrees_with_double():
-    full = Truncated(RandomizedSVD(12, oversampling=0))
+    full = LowRankWeights(RandomizedSVD(12, oversampling=0))
     single, double = (full(problem(dtype=d), rng=np.random.default_rng(0)).output for d in ("float32", "float64"))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
@@ -168,7 +168,7 @@ def test_single_precision_agrees_with_double():
 
 def test_it_runs_on_every_ring(xp, assert_close):
     target = problem(as_=xp.asarray)
-    output = Truncated(RandomizedSVD(12, oversampling=0))(target, rng=np.random.default_rng(0)).output
+    output = LowRankWeights(RandomizedSVD(12, oversampling=0))(target, rng=np.random.default_rng(0)).output
     assert type(output) is type(target.q)
     tolerance = 1e6 * xp.eps() if xp.dtype == "float64" else 1e-3
     assert_close(to_host(output), problem().output, rtol=tolerance, atol=tolerance)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, admissible_pairs
-from tnattn.attention.masks import Bias, Causal, Explicit, Mask, Padding, SlidingWindow
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask, SlidingWindowMask
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
@@ -23,7 +23,7 @@ def _with_power_iteration() -> MatrixMethod:
 
 
 @dataclass(frozen=True)
-class Truncated(JointMethod):
+class LowRankWeights(JointMethod):
     """Approximate the exact weights of every head by a matrix method, and use the result as weights.
 
     An oracle: it reads all weights, in blocks, through products with the implicit operator.
@@ -44,7 +44,7 @@ class Truncated(JointMethod):
     method: MatrixMethod = field(default_factory=_with_power_iteration)
     renormalise: bool = True
 
-    masks: ClassVar[tuple[type[Mask], ...]] = (Causal, SlidingWindow, Padding, Explicit, Bias)
+    masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, SlidingWindowMask, PaddingMask, ExplicitMask, BiasMask)
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "that of the matrix method, on the exact weights"
     source: ClassVar[str] = "Eckart & Young 1936"
