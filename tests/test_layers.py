@@ -36,6 +36,16 @@ LAYERS = {
     "theory.reports": 16,
     "theory.commands": 17,
 }
+# chapters of a package, lower ones first; equal ones do not import each other, and modules beside them import none
+CHAPTERS = {
+    "tnattn.randnla": (
+        ("sketches",),
+        ("scores", "estimates"),
+        ("low_rank",),
+        ("columns",),
+        ("semidefinite", "solvers"),
+    ),
+}
 FAMILIES = sorted(
     path.name for path in (ROOT / "tnattn/attention").iterdir() if path.is_dir() and path.name not in ("__pycache__",)
 )
@@ -78,6 +88,24 @@ def family(name: str) -> str | None:
     return parts[2] if parts[:2] == ["tnattn", "attention"] and len(parts) > 3 and parts[2] in FAMILIES else None
 
 
+def chapter(name: str) -> tuple[str, int, str] | None:
+    """Return package, level and chapter of a module or name; level 0 beside the chapters, None elsewhere."""
+    for package, order in CHAPTERS.items():
+        if name.startswith(f"{package}."):
+            own = name.removeprefix(f"{package}.").split(".")[0]
+            level = next((level for level, equal in enumerate(order, start=1) if own in equal), 0)
+            return package, level, own if level else ""
+    return None
+
+
+def chapter_violation(module: str, name: str) -> str | None:
+    """Return what an import does against the order of the chapters of its package, None if nothing."""
+    own, other = chapter(module), chapter(name)
+    if own is None or other is None or own[0] != other[0] or own[2] == other[2] or other[1] < own[1]:
+        return None
+    return f"the chapter {own[2] or own[0]} imports {other[2]}, which is not below it"
+
+
 def violations(module: str, source: str) -> list[str]:
     """Return what a module does against the order, one sentence each."""
     found = []
@@ -89,6 +117,8 @@ def violations(module: str, source: str) -> list[str]:
         other = layer(name)
         if own_layer is not None and other is not None and other > own_layer:
             found.append(f"{where}: imports the higher layer {name}")
+        if (complaint := chapter_violation(module, name)) is not None:
+            found.append(f"{where}: {complaint}")
         if own_family and family(name) and family(name) != own_family and own_family != "wrappers":
             found.append(f"{where}: the family {own_family} imports the family {family(name)}")
         if inside and top not in OPTIONAL and LATE.get(module) != name:
@@ -120,11 +150,20 @@ def test_every_module_of_tnattn_has_a_layer():
     assert without == []
 
 
+@pytest.mark.parametrize("package", CHAPTERS)
+def test_every_folder_of_a_package_has_its_place_among_the_chapters(package):
+    folders = {path.parent.name for path in (ROOT / package.replace(".", "/")).glob("*/*.py")}
+    assert folders == {name for equal in CHAPTERS[package] for name in equal}
+
+
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
         ("tnattn.linalg", "from tnattn.structured import Dense", "higher layer"),
         ("tnattn.randnla.low_rank.qb", "import tnattn.decomposition.base", "higher layer"),
+        ("tnattn.randnla.scores.leverage", "from tnattn.randnla.columns.cur import CUR", "imports columns"),
+        ("tnattn.randnla.scores.leverage", "from tnattn.randnla.estimates import XTrace", "imports estimates"),
+        ("tnattn.randnla.base", "from tnattn.randnla.sketches.base import Sketch", "tnattn.randnla imports sketches"),
         ("tnattn.attention.sparse.top_k", "from theory.statement.bound import bound", "imports theory"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.low_rank.linformer import Linformer", "the family"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.wrappers.causal import Causal", "the family"),
@@ -142,6 +181,9 @@ def test_a_planted_violation_is_found(module, source, complaint):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
+        ("tnattn.randnla.columns.cur", "from tnattn.randnla.low_rank import RandomizedSVD"),
+        ("tnattn.randnla.columns.cur", "from tnattn.randnla.columns.deim import QDEIMColumns"),
+        ("tnattn.randnla.columns.cur", "from tnattn.randnla.base import MatrixMethod"),
         ("tnattn.attention.wrappers.causal", "from tnattn.attention.sampling.value_sampling import ValueSampling"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.sparse.support import kept_keys"),
         ("tnattn.attention.cost", "if TYPE_CHECKING:\n    from tnattn.testing import x"),

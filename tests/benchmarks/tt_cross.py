@@ -31,7 +31,7 @@ from tnattn.decomposition.tensor_train.cross_train import CrossTrain  # noqa: E4
 from tnattn.decomposition.tensor_train.tt_cross import TTCross  # noqa: E402
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD  # noqa: E402
 from tnattn.models.sample import load_sample, sample_layers  # noqa: E402
-from tnattn.randnla.tolerance import ToleranceWarning  # noqa: E402
+from tnattn.randnla.accuracy import ToleranceWarning  # noqa: E402
 
 HEADS, WIDTH, SEEDS = 12, 16, 3
 

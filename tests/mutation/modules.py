@@ -38,7 +38,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/linalg/eigenvalues.py": ("tests/tnattn/linalg/test_singular_values.py",),
     "tnattn/linalg/products.py": (),
     "tnattn/randnla/scaling.py": ("tests/tnattn/randnla/test_units.py",),
-    "tnattn/randnla/tolerance.py": (),
+    "tnattn/randnla/accuracy.py": (),
     "tnattn/randnla/low_rank/range_finder.py": (),
     "tnattn/decomposition/scaling.py": (),
     "tnattn/decomposition/truncation.py": (),

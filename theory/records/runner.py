@@ -18,7 +18,7 @@ from typing import Any
 import threadpoolctl
 
 from theory.records.store import Ledger
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 
 __all__ = ["Task", "process_pool", "run"]
 

@@ -18,8 +18,8 @@ from tnattn import discovery
 from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.decomposition.base import Decomposition
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.tolerance import ToleranceWarning
 
 __all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
 

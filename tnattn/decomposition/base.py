@@ -73,7 +73,7 @@ class Decomposition(Parameters, abc.ABC):
         """Decompose a tensor that has been checked and whose entries have harmless squares; see ``__call__``.
 
         The call scales a tensor by a power of two where squares of its entries would leave the range of the dtype, and
-        the fields of the result named in its ``homogeneous`` back. It copies the arrays of the result, so that they may
+        the fields of the result named in its ``degrees`` back. It copies the arrays of the result, so that they may
         be views of the tensor, or broadcast.
         """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -14,7 +14,7 @@ from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 
@@ -43,7 +43,7 @@ class FittedBlockTerms(BlockTermTensor):
     converged: Array
     residual: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*BlockTermTensor.homogeneous, "error_certificate")
+    degrees: ClassVar[Mapping[str, float]] = {**BlockTermTensor.degrees, "error_certificate": 1.0}
 
 
 @dataclass(frozen=True)

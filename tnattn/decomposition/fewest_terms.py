@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from tnattn.arrays import Array, array_namespace
-from tnattn.randnla.tolerance import warn_of_missed, within
+from tnattn.randnla.accuracy import warn_of_missed, within
 
 
 class Fit(Protocol):

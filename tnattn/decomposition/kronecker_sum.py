@@ -10,9 +10,9 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.kronecker import KroneckerSum
 

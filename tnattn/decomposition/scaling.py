@@ -103,8 +103,8 @@ def restored(result: Result, exponent: Array | None) -> Result:
     Parameters
     ----------
     result : dataclass
-        The names in its class variable ``homogeneous`` are the fields that a factor of the tensor multiplies: arrays,
-        tuples of arrays of which it multiplies the last, and dataclasses of this kind.
+        Its class variable ``degrees`` names the fields that scale with the tensor and the powers: arrays, tuples of
+        arrays of which the last scales, and dataclasses of this kind.
     exponent : Array, (...), or None
         None copies only.
 
@@ -119,9 +119,9 @@ def restored(result: Result, exponent: Array | None) -> Result:
     ValueError
         If a number that is finite for the scaled tensor is not when it is scaled back.
     """
-    homogeneous = getattr(result, "homogeneous", ()) if exponent is not None else ()
+    degrees = getattr(result, "degrees", {}) if exponent is not None else {}
     changes: dict[str, Any] = {
-        f.name: _restored(getattr(result, f.name), exponent if f.name in homogeneous else None, f.name)
+        f.name: _restored(getattr(result, f.name), exponent * degrees[f.name] if f.name in degrees else None, f.name)
         for f in dataclasses.fields(result)  # type: ignore[arg-type]
         if f.init
     }

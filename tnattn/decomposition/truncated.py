@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,7 +56,7 @@ class TruncatedTucker(OrthonormalTucker):
     discarded: Array
     mode_order: tuple[int, ...] | None
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTucker.homogeneous, "discarded")
+    degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTucker.degrees, "discarded": 1.0}
 
     @property
     def error_certificate(self) -> Array:
@@ -105,7 +105,7 @@ class TruncatedTensorTrain(OrthonormalTensorTrain):
 
     discarded: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTensorTrain.homogeneous, "discarded")
+    degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTensorTrain.degrees, "discarded": 1.0}
 
     @property
     def error_certificate(self) -> Array:
@@ -128,7 +128,7 @@ class SketchedTensorTrain(OrthonormalTensorTrain):
 
     error_certificate: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTensorTrain.homogeneous, "error_certificate")
+    degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTensorTrain.degrees, "error_certificate": 1.0}
 
 
 def true_storage(bond_ranks: Array, sizes: Sequence[int]) -> int:

@@ -16,8 +16,10 @@ from tnattn.linalg.orthonormal import (
     orthonormalise,
     orthonormalise_with_factor,
 )
+from tnattn.linalg.pivoted_qr import pivoted_qr, with_unused
 from tnattn.linalg.products import product_with_rows, transposed_product
-from tnattn.linalg.pseudo_inverse import pseudo_inverse_apply
+from tnattn.linalg.pseudo_inverse import numerical_svd, pseudo_inverse_apply
+from tnattn.linalg.scaling import largest_entry
 from tnattn.linalg.singular_values import leading_svd, singular_values, small_svd, svd
 from tnattn.linalg.triangular import cholesky, solve_triangular
 
@@ -29,13 +31,16 @@ __all__ = [
     "frobenius_norm",
     "hadamard_transform",
     "host_row_pivots",
+    "largest_entry",
     "leading_eigh",
     "leading_svd",
     "lu_normalise",
     "near_orthonormal",
     "nuclear_norm",
+    "numerical_svd",
     "orthonormalise",
     "orthonormalise_with_factor",
+    "pivoted_qr",
     "product_with_rows",
     "pseudo_inverse_apply",
     "rank_for_tolerance",
@@ -46,4 +51,5 @@ __all__ = [
     "svd",
     "transposed_product",
     "truncation_tails",
+    "with_unused",
 ]

@@ -69,6 +69,13 @@ def _mantissa(xp: Any, x: Array) -> Array:
     return from_host(np.frexp(to_host(x))[0], like=x)
 
 
+def largest_entry(a: Array) -> Array:
+    """Return the largest absolute entries (..., 1, 1) of matrices, or 1 for a zero matrix: a unit for squares."""
+    xp = array_namespace(a)
+    largest = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
+    return xp.where(largest > 0, largest, xp.ones_like(largest))
+
+
 def smallest_normal(x: Array) -> float:
     """Return the smallest positive number of the dtype of an array that has all its digits."""
     return {"bfloat16": 2.0**-126, "float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}[

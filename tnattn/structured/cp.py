@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ class CPTensor(StructuredTensor):
     weights: Array
     factors: tuple[Array, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("weights",)
+    degrees: ClassVar[Mapping[str, float]] = {"weights": 1.0}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
@@ -29,7 +29,7 @@ class StructuredTensor(Parameters, abc.ABC):
     being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
 
-    homogeneous: ClassVar[tuple[str, ...]] = ()  # fields that a factor of the tensor multiplies; of tuples the last
+    degrees: ClassVar[Mapping[str, float]] = {}  # powers of the tensor that fields scale with; of tuples the last entry
 
     @property
     @abc.abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ class TensorTrain(StructuredTensor):
 
     cores: tuple[Array, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("cores",)
+    degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))

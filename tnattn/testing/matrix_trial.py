@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tnattn.arrays import is_array, to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.base import StructuredMatrix
 
 N = 24  # more than the rank and the usual oversampling

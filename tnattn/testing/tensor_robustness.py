@@ -66,9 +66,7 @@ def _require_scaled(plain: StructuredTensor, scaled: StructuredTensor, exponent:
             continue
         if np.array_equal(back, desired, equal_nan=True):
             continue
-        cure = "name it in `homogeneous`" + (
-            ", which scales it back" if declared else " if it scales, or make it relative"
-        )
+        cure = "name it in `degrees`" + (", which scales it back" if declared else " if it scales, or make it relative")
         raise Violation(f"{name} {where} is not that of the tensor{' times the power' if declared else ''}; {cure}")
 
 

@@ -54,11 +54,11 @@ def error_of(result: StructuredTensor, tensor: np.ndarray) -> float:
     return float(np.linalg.norm(to_host(result.to_dense()).astype(np.float64) - tensor))
 
 
-def arrays_of(result: Any, prefix: str = "", homogeneous: bool = True) -> Iterator[tuple[str, Any, bool]]:
+def arrays_of(result: Any, prefix: str = "", scaled: bool = True) -> Iterator[tuple[str, Any, bool]]:
     """Yield name, array and whether it is declared to scale with the tensor, for all arrays that a result holds."""
-    declared = getattr(result, "homogeneous", ())
+    declared = getattr(result, "degrees", {})
     for f in dataclasses.fields(result):
-        value, scales = getattr(result, f.name), homogeneous and f.name in declared
+        value, scales = getattr(result, f.name), scaled and f.name in declared
         parts = value if isinstance(value, tuple) else (value,)
         for place, part in enumerate(parts):
             name = f"{prefix}{f.name}[{place}]" if isinstance(value, tuple) else prefix + f.name

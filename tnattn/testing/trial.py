@@ -16,7 +16,7 @@ from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.gallery import ProblemFamily
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.testing.report import Violation
 
 _ROUNDING = 1e5  # admitted growth of rounding errors, in units of n eps; an algebraic mistake is far larger

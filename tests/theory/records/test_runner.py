@@ -14,7 +14,7 @@ import pytest
 
 from theory.records.runner import Task, process_pool, run
 from theory.records.store import Ledger, generator, trial_key
-from tnattn.randnla.tolerance import warn_of_missed
+from tnattn.randnla.accuracy import warn_of_missed
 
 # a module of its own, so that spawned workers can import it
 WORKER = """

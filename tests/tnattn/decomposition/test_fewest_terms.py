@@ -13,11 +13,11 @@ from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
 from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.fewest_terms import fewest_terms
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.cp import CPTensor
 
 quick = settings(max_examples=40, deadline=None)
-silent = pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+silent = pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 METHODS = {
     "CPALS": CPALS(rank=12, rtol=0.05, sweeps=200, start=DiagonalisationStart()),
     "CPLeverage": CPLeverage(rank=12, rtol=0.05, samples=400),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.kronecker_sum import NearestKronecker, rearranged
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.testing.structures import check_structured
 
 quick = settings(max_examples=25, deadline=None)
@@ -51,7 +51,7 @@ def test_a_tolerance_needs_no_more_terms_than_are_allowed_and_the_miss_is_said()
     assert result.converged.tolist() == [False, True]
 
 
-@pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+@pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 def test_a_tolerance_that_is_met_needs_fewer_terms_and_no_warning():
     result = NearestKronecker(100, rtol=0.5)(drawn(16, 16))
     assert result.terms < 16

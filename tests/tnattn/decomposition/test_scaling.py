@@ -24,7 +24,7 @@ from tnattn.decomposition.scaling import (
 class Inner:
     part: np.ndarray
     other: np.ndarray
-    homogeneous: ClassVar = ("part",)
+    degrees: ClassVar = {"part": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Found:
     ratio: np.ndarray
     inner: Inner
     count: int
-    homogeneous: ClassVar = ("core", "factors", "inner")
+    degrees: ClassVar = {"core": 1.0, "factors": 1.0, "inner": 1.0}
 
 
 def found(seed=0, batch=(2,)):

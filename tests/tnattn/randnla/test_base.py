@@ -12,11 +12,11 @@ from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.discovery import subclasses
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 FOUND = subclasses("tnattn.randnla", MatrixMethod)
@@ -38,7 +38,7 @@ every_method = pytest.mark.parametrize("name", METHODS)
 every_ranked_method = pytest.mark.parametrize("name", RANKED)
 N = 12
 
-pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
 
 
 def rng(seed=0):

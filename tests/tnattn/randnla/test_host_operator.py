@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sparse
 
 from tnattn.discovery import subclasses
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.diagonal import trace_at_hand
 from tnattn.randnla.estimates.trace import HutchPlusPlus
@@ -15,12 +16,11 @@ from tnattn.randnla.host_operator import HostOperator, canonical_csr
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.randnla.tolerance import ToleranceWarning
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 N = 12
 
-pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
 
 
 def semidefinite():

@@ -45,7 +45,7 @@ class Behaves:
 
 
 class ForgetsItsCertificate(FittedTucker):
-    homogeneous = TuckerTensor.homogeneous
+    degrees = TuckerTensor.degrees
 
 
 class ForgetsToScale(HOOI):
@@ -55,7 +55,7 @@ class ForgetsToScale(HOOI):
 
 
 class ForgetsItsMembers(SharedTucker):
-    homogeneous = TruncatedPartialTucker.homogeneous
+    degrees = TruncatedPartialTucker.degrees
 
 
 class ForgetsMembers(SharedFactors):
@@ -235,8 +235,8 @@ class RefusesByTheWrongName(Behaves):
 @pytest.mark.parametrize(
     ("law", "decomposition", "words"),
     [
-        ("scale", ForgetsToScale(), "error_certificate .* times the power; name it in `homogeneous`"),
-        ("scale", ForgetsMembers(), "member_errors .* is not that of the tensor; name it in `homogeneous`"),
+        ("scale", ForgetsToScale(), "error_certificate .* times the power; name it in `degrees`"),
+        ("scale", ForgetsMembers(), "member_errors .* is not that of the tensor; name it in `degrees`"),
         ("scale", ScalesNoCertificate(), "error_certificate .* times the power"),
         ("scale", Overflows(), "not finite, unsaid"),
         ("scale", RefusesWithoutAName(), "does not name float"),

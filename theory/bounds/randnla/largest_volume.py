@@ -16,10 +16,10 @@ from theory.statement.errors import dense, singular_values
 from theory.statement.guarantee import Deterministic
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
+from tnattn.randnla.accuracy import counted, judged
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.operand import require_rank
-from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -48,7 +48,8 @@ class LargestVolumeCross(MatrixMethod):
         left, right = (from_host(part, like=a.like, dtype=a.dtype) for part in parts[:2])
         rows, columns = (from_host(part, like=a.like) for part in parts[2:])
         error, size = (frobenius_norm(x) for x in (a.to_dense() - left @ right, a.to_dense()))
-        return CrossResult(left, right, rows, columns, *judged(error, size, 0.0, f"rank {self.rank}"))
+        residual, converged = judged(error, size, 0.0, f"rank {self.rank}")
+        return CrossResult(left, right, rows, columns, ranks=counted(rows), residual=residual, converged=converged)
 
     def _cross(self, matrix: Values) -> tuple[Any, ...]:
         size, best = self.rank + self.extra, -1.0

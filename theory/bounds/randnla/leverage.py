@@ -12,7 +12,8 @@ from theory.statement import errors
 from theory.statement.bound import Instance, Source, Values, bound, require
 from theory.statement.errors import Error, singular_values, tail
 from theory.statement.guarantee import WithProbability
-from tnattn.randnla.scores.leverage import LeverageColumns, LeverageSampling
+from tnattn.randnla.columns.leverage_columns import LeverageColumns
+from tnattn.randnla.scores.leverage import LeverageSampling
 
 
 def _distortion(target: Any, result: Any) -> Values:

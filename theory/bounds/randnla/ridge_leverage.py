@@ -12,7 +12,7 @@ from theory.statement import errors
 from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
 from theory.statement.errors import Error, dense, eigenvalues
 from theory.statement.guarantee import Deterministic, WithProbability
-from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws
+from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 

@@ -12,9 +12,8 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.linalg import orthonormalise, small_svd
+from tnattn.linalg import numerical_svd, orthonormalise, small_svd
 from tnattn.randnla.columns.deim import deim
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.scores.leverage import leverage_scores
 from tnattn.randnla.submatrices import take_rows
 from tnattn.structured import Dense

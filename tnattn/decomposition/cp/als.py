@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -18,7 +18,7 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, unit
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.structured.cp import CPTensor
 
 
@@ -52,7 +52,7 @@ class FittedCP(CPTensor):
     residual: Array
     congruence: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*CPTensor.homogeneous, "error_certificate")
+    degrees: ClassVar[Mapping[str, float]] = {**CPTensor.degrees, "error_certificate": 1.0}
 
     @property
     def degenerate(self) -> Array:

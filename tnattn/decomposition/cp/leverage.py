@@ -19,8 +19,8 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.fit import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, unit
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
 
 PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
 

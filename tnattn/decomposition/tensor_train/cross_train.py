@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,7 +47,7 @@ class CrossTrain(TensorTrain):
     sampled_fibres: int
     sweeps: int
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*TensorTrain.homogeneous, "fit")
+    degrees: ClassVar[Mapping[str, float]] = {**TensorTrain.degrees, "fit": 1.0}
 
     @property
     def storage(self) -> int:
@@ -75,7 +76,7 @@ class CrossFit:
     rows: tuple[Array, ...]
     inverses: tuple[Array, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("train",)
+    degrees: ClassVar[Mapping[str, float]] = {"train": 1.0}
 
     @property
     def interpolates(self) -> bool:

@@ -15,9 +15,9 @@ from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
+from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain
@@ -44,7 +44,7 @@ class QuantisedTensor(StructuredTensor):
     digits: TruncatedTensorTrain
     unpadded: tuple[int, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = ("digits",)
+    degrees: ClassVar[Mapping[str, float]] = {"digits": 1.0}
 
     @property
     def order(self) -> int:

@@ -33,7 +33,7 @@ from tnattn.decomposition.tensor_train.sampled_fibres import SampledFibres, samp
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.linalg import rank_for_tolerance, small_svd
-from tnattn.randnla.tolerance import warn_of_missed, within
+from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.structured.tensor_train import TensorTrain
 
 FIRST_RANK = 8  # of a tolerance: what the first sweep may find

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,7 +45,7 @@ class FittedTucker(OrthonormalTucker):
     error_certificate: Array
     residual: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*OrthonormalTucker.homogeneous, "error_certificate")
+    degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTucker.degrees, "error_certificate": 1.0}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -35,7 +35,7 @@ class TruncatedPartialTucker(PartialTuckerTensor):
     mode_ranks: Array
     mode_order: tuple[int, ...]
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*PartialTuckerTensor.homogeneous, "discarded")
+    degrees: ClassVar[Mapping[str, float]] = {**PartialTuckerTensor.degrees, "discarded": 1.0}
 
     @property
     def error_certificate(self) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class SharedTucker(TruncatedPartialTucker):
 
     member_errors: Array
 
-    homogeneous: ClassVar[tuple[str, ...]] = (*TruncatedPartialTucker.homogeneous, "member_errors")
+    degrees: ClassVar[Mapping[str, float]] = {**TruncatedPartialTucker.degrees, "member_errors": 1.0}
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossResult(Factored):
+class CrossResult(Accuracy, Factored):
     """Matrices ``left right`` that agree with the original in the chosen rows and columns.
 
     With C and R the columns and rows at the indices and G their intersection, they are C G^-1 R.
@@ -28,10 +28,8 @@ class CrossResult(Factored):
     right : Array, (..., rank, n)
     row_indices, column_indices : Array, (..., rank), integer
         In the order of elimination; -1 for the zero columns.
-    residual : Array, (...)
-        What the method knows of the relative error: see there. Zero for a zero matrix.
-    converged : Array, (...), boolean
-        Whether the residual is within the tolerance, or is rounding.
+    ranks, residual, converged
+        See ``Accuracy``, and the method for the norm.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"right": 1.0}
@@ -40,31 +38,19 @@ class CrossResult(Factored):
     right: Array
     row_indices: Array
     column_indices: Array
-    residual: Array
-    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.left, self.right
 
-    @property
-    def ranks(self) -> Array:
-        """Number of crosses, (...), integer."""
-        xp = array_namespace(self.row_indices)
-        return xp.sum(xp.astype(self.row_indices >= 0, xp.int64), axis=-1)
-
 
 @dataclass(frozen=True)
-class FullPivotCross(MatrixMethod):
+class FullPivotCross(MatrixMethod, RankOrTolerance):
     """Gaussian elimination with complete pivoting, stopped early; deterministic.
 
     Parameters
     ----------
-    rank : int
-        Number of crosses at most, positive.
-    rtol : float
-        Stop as soon as the largest entry of the residual is at most ``rtol`` times that of the matrix; 0 takes all
-        crosses. A matrix that needs more than ``rank`` keeps those, is not ``converged``, and causes a
-        ``ToleranceWarning``.
+    rank, rtol
+        See ``RankOrTolerance``; ``rtol=0`` takes all crosses.
 
     Notes
     -----
@@ -73,37 +59,34 @@ class FullPivotCross(MatrixMethod):
     """
 
     residual_norm: ClassVar = "largest entry"
+    no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
 
-    def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
-        require_tolerance(self.rtol)
-
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
         require_above_rounding(self.rtol, a.like)
-        left = a.to_dense()
-        xp, n = array_namespace(left), a.shape[-1]
-        largest = xp.max(xp.abs(left), axis=(-2, -1))
+        residual = a.to_dense()
+        xp, n = array_namespace(residual), a.shape[-1]
+        largest = xp.max(xp.abs(residual), axis=(-2, -1))
         crosses = _Crosses(a, self.rank)
         for _ in range(self.rank):
-            flat = xp.reshape(xp.abs(left), (*a.batch, -1))
+            flat = xp.reshape(xp.abs(residual), (*a.batch, -1))
             best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
             size = xp.take_along_axis(flat, best, axis=-1)
-            alive = size > max(self.rank * eps(left), self.rtol) * largest[..., None]
+            alive = size > max(self.rank * eps(residual), self.rtol) * largest[..., None]
             if not bool(xp.any(alive)):
                 break
-            column, row = take_columns(left, best % n)[..., 0], take_rows(left, best // n)[..., 0, :]
+            column, row = take_columns(residual, best % n)[..., 0], take_rows(residual, best // n)[..., 0, :]
             u, v = crosses.put(column, row, best // n, best % n, alive)
-            left = left - u[..., None] * v[..., None, :]
-        error = xp.max(xp.abs(left), axis=(-2, -1))
+            residual = residual - u[..., None] * v[..., None, :]
+        error = xp.max(xp.abs(residual), axis=(-2, -1))
         return crosses.result(*judged(error, largest, self.rtol, f"rank {self.rank}"))
 
 
 @dataclass(frozen=True)
-class PartialPivotCross(MatrixMethod):
+class PartialPivotCross(MatrixMethod, RankOrTolerance):
     """Elimination that reads one row and one column at each step; deterministic.
 
     The column is that of the largest residual entry of the current row, the next row that of the largest residual entry
@@ -111,12 +94,8 @@ class PartialPivotCross(MatrixMethod):
 
     Parameters
     ----------
-    rank : int
-        Number of crosses at most, positive.
-    rtol : float
-        Stop as soon as the last cross is at most ``rtol`` times the approximation, in the Frobenius norm; 0 takes all
-        crosses. A matrix of which more than ``rank`` would be needed keeps those, is not ``converged``, and causes a
-        ``ToleranceWarning``.
+    rank, rtol
+        See ``RankOrTolerance``; ``rtol=0`` takes all crosses.
 
     Notes
     -----
@@ -127,13 +106,10 @@ class PartialPivotCross(MatrixMethod):
     """
 
     residual_norm: ClassVar = "estimate"
+    no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
-
-    def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
-        require_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
@@ -175,7 +151,8 @@ class _Crosses:
         return column, row
 
     def result(self, residual: Array, converged: Array) -> CrossResult:
-        return CrossResult(self.left, self.right, self.rows, self.columns, residual, converged)
+        sides = self.left, self.right, self.rows, self.columns
+        return CrossResult(*sides, ranks=self.count[..., 0], residual=residual, converged=converged)
 
 
 class _PartialSearch:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.linalg import host_row_pivots
-from tnattn.randnla.columns.pivoted_qr import pivoted_qr
-from tnattn.randnla.columns.selection import with_unused
-from tnattn.randnla.columns.subspace_selection import SubspaceSelection
+from tnattn.linalg import host_row_pivots, pivoted_qr, with_unused
+from tnattn.randnla.columns.selection import SubspaceSelection
 from tnattn.randnla.submatrices import take_rows
+
+__all__ = ["DEIMColumns", "QDEIMColumns"]
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,23 @@ def deim(u: Array) -> Array:
         return fast
     xp = array_namespace(u)
     n, k = u.shape[-2:]
-    left = xp.asarray(u, copy=True)
+    residual = xp.asarray(u, copy=True)
     rows = xp.arange(n, device=device(u))
     free = xp.ones(u.shape[:-1], dtype=xp.bool, device=device(u))
     points = []
     for j in range(k):
-        column = xp.where(free, xp.abs(left[..., j]), -xp.ones_like(left[..., j]))
+        column = xp.where(free, xp.abs(residual[..., j]), -xp.ones_like(residual[..., j]))
         point = xp.argmax(column, axis=-1)[..., None]  # (..., 1)
         points.append(point)
         free = free & (rows != point)
-        pivot = take_rows(left, point)  # (..., 1, k)
+        pivot = take_rows(residual, point)  # (..., 1, k)
         value = pivot[..., j, None]
-        factor = left[..., j, None] / xp.where(value == 0, xp.ones_like(value), value)
+        factor = residual[..., j, None] / xp.where(value == 0, xp.ones_like(value), value)
         if j + 1 < k:
-            left[..., j + 1 :] = left[..., j + 1 :] - factor * pivot[..., j + 1 :]
+            residual[..., j + 1 :] = residual[..., j + 1 :] - factor * pivot[..., j + 1 :]
     return xp.concat(points, axis=-1)
 
 
 def qdeim(u: Array) -> Array:
     """Return the pivots (..., k) of a column-pivoted QR factorisation of ``u^T``, u (..., n, k); O(n k^2)."""
-    return with_unused(pivoted_qr(u.mT, u.shape[-1]).pivots, u.shape[-2])
+    return with_unused(pivoted_qr(u.mT, u.shape[-1])[2], u.shape[-2])

@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.linalg import largest_entry, numerical_svd
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.columns.pivoted_qr import QRColumns, largest_entry
-from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
-from tnattn.randnla.nested_errors import in_greedy_order, kept_ranks, nested_errors, stored
-from tnattn.randnla.operand import require_count, require_rank
+from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
+from tnattn.randnla.columns.pivoted_qr import QRColumns
+from tnattn.randnla.columns.selection import ColumnSelection, require_selection
+from tnattn.randnla.operand import require_rank
 from tnattn.randnla.submatrices import columns_at
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InterpolativeResult(Factored):
+class InterpolativeResult(TrimmedFactors):
     """Matrices ``columns coefficients``, which agree with the original in the chosen columns.
 
     Parameters
@@ -30,13 +29,8 @@ class InterpolativeResult(Factored):
     coefficients : Array, (..., rank, n)
         The identity at ``indices``.
     indices : Array, (..., rank), integer
-    ranks : Array, (...), integer
-        Numerical ranks of the chosen columns; where a tolerance chose them, the number of columns kept for every
-        matrix, beyond which columns and coefficients are zero and indices -1.
-    residual : Array, (...), optional
-        Realised ``||a - columns coefficients||_F / ||a||_F``, with a tolerance.
-    converged : Array, (...), boolean, optional
-        Whether the residual is within the tolerance, or is rounding.
+    ranks, residual, converged
+        See ``Accuracy``. Without a tolerance ``ranks`` are the numerical ranks of the chosen columns.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"columns": 1.0}
@@ -44,45 +38,31 @@ class InterpolativeResult(Factored):
     columns: Array
     coefficients: Array
     indices: Array
-    ranks: Array
-    residual: Array | None = None
-    converged: Array | None = None
 
     def factors(self) -> tuple[Array, Array]:
         return self.columns, self.coefficients
 
-    @property
-    def storage(self) -> int:
-        if self.converged is None:
-            return super().storage
-        return stored(self.ranks, self.shape)
-
 
 @dataclass(frozen=True)
-class InterpolativeDecomposition(MatrixMethod):
+class InterpolativeDecomposition(MatrixMethod, RankOrTolerance):
     """Combines chosen columns so that every other column is met as well as they can.
 
     Parameters
     ----------
-    rank : int
-        Number of columns, positive.
+    rank, rtol
+        See ``RankOrTolerance``: the number of columns. With a tolerance a leading part of the selected columns is kept,
+        in the order of a pivoted QR factorisation of them.
     selection : ColumnSelection
         The rule that chooses them: ``QRColumns()`` and ``StrongColumns()`` are deterministic, with a sketch they are
         randomized and look at the matrix through one product.
-    rtol : float, optional
-        Tolerance ``||a - columns coefficients||_F <= rtol ||a||_F``. Every matrix of a stack then keeps the smallest
-        leading part of the selected columns, in the order of a pivoted QR factorisation of them, that meets it,
-        ``rank`` columns at most. One that would need more keeps
-        ``rank``, is not ``converged``, and causes a ``ToleranceWarning``. No smaller than ``2 sqrt(eps)`` for implicit
-        matrices of more than a million entries.
 
     Notes
     -----
     The selection, one product with the transpose of the matrix and O((m + n) rank^2); with a tolerance twice that, or
-    the Frobenius norm of an implicit matrix. The errors are those of the projections onto the leading columns, not
-    estimates. Cheng, Gimbutas, Martinsson &
-    Rokhlin 2005. Deviation: coefficients are least-squares solutions for the matrix itself, not for its sketch: the
-    same as the usual ones without a sketch, and better with one.
+    the Frobenius norm of an implicit matrix, for which the tolerance is at least ``2 sqrt(eps)``. The errors are those
+    of the projections onto the leading columns, not estimates. Cheng, Gimbutas, Martinsson & Rokhlin 2005. Deviation:
+    coefficients are least-squares solutions for the matrix itself, not for its sketch: the same as the usual ones
+    without a sketch, and better with one.
     """
 
     rank: int = rank_budget(16)
@@ -90,9 +70,8 @@ class InterpolativeDecomposition(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
+        super().__post_init__()
         require_selection(self.selection)
-        require_optional_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> InterpolativeResult:
         require_rank(self.rank, a.shape)
@@ -101,7 +80,7 @@ class InterpolativeDecomposition(MatrixMethod):
         indices = self.selection.select(a, self.rank, rng=rng)
         columns = columns_at(a, indices)
         coefficients, ranks = _least_squares(a, columns)
-        return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks)
+        return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks=ranks)
 
     def _adaptive(self, a: StructuredMatrix, rtol: float, rng: Rng | None) -> InterpolativeResult:
         xp, rule = array_namespace(a.like), self.selection
@@ -115,15 +94,10 @@ class InterpolativeDecomposition(MatrixMethod):
         b = (a.mT @ q).mT
         unit = largest_entry(b)
         errors = nested_errors(a, q, b, xp.sum((b / unit) ** 2, axis=-1), unit=unit, rtol=rtol)
-        ranks, residual, kept = kept_ranks(errors, rtol)
-        width = kept.shape[-1]
-        columns = columns[..., :width] * xp.astype(kept, columns.dtype)[..., None, :]
-        indices = xp.where(kept, indices[..., :width], -xp.ones_like(indices[..., :width]))
-        coefficients = _with_identity(_least_squares(a, columns)[0], indices)
-        coefficients = coefficients * xp.astype(kept, columns.dtype)[..., None]
-        converged = within(residual, rtol)
-        warn_of_missed(converged, residual, rtol, f"rank {self.rank}")
-        return InterpolativeResult(columns, coefficients, indices, ranks, residual, converged)
+        terms = leading_terms(errors, rtol, like=columns)
+        columns, indices = terms.columns(columns), terms.indices(indices)
+        coefficients = terms.rows(_with_identity(_least_squares(a, columns)[0], indices))
+        return InterpolativeResult(columns, coefficients, indices, **terms.accuracy(rtol, f"rank {self.rank}"))
 
 
 def _least_squares(a: StructuredMatrix, columns: Array) -> tuple[Array, Array]:
@@ -141,9 +115,3 @@ def _with_identity(coefficients: Array, indices: Array) -> Array:
     first = chosen & (xp.cumulative_sum(xp.astype(chosen, xp.int64), axis=-2) == 1)
     anywhere = xp.any(chosen, axis=-2, keepdims=True)
     return xp.where(anywhere, xp.astype(first, coefficients.dtype), coefficients)
-
-
-def require_selection(selection: ColumnSelection) -> None:
-    """Raise TypeError unless something is a rule that chooses columns."""
-    if not isinstance(selection, ColumnSelection):
-        raise TypeError(f"selection is {selection!r}; a ColumnSelection such as QRColumns() is needed")

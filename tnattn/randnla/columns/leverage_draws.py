@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
-from tnattn.randnla.columns.subspace_selection import SubspaceSelection
+from tnattn.randnla.columns.selection import SubspaceSelection
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
-from tnattn.linalg import orthonormalise
+from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
+from tnattn.randnla.accuracy import counted, judged
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
-from tnattn.randnla.columns.interpolative import require_selection
-from tnattn.randnla.columns.pivoted_qr import QRColumns, pivoted_qr
-from tnattn.randnla.columns.selection import ColumnSelection, with_unused
+from tnattn.randnla.columns.pivoted_qr import QRColumns
+from tnattn.randnla.columns.selection import ColumnSelection, require_selection
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.randnla.tolerance import judged
 from tnattn.scalars import as_real
 from tnattn.structured.base import StructuredMatrix
 
@@ -47,7 +46,7 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
         raise ValueError(f"tolerance is {tolerance!r}; a positive number is needed")
     m, r = a.shape[-2:]
     q = orthonormalise(a)
-    rows = with_unused(pivoted_qr(q.mT, r).pivots, m)
+    rows = with_unused(pivoted_qr(q.mT, r)[2], m)
     b = xp.linalg.solve(take_rows(q, rows).mT, q.mT).mT  # (..., m, r)
     slots = xp.arange(r, device=device(a))
     while True:
@@ -118,4 +117,5 @@ class MaxvolCross(MatrixMethod):
             right = rows_at(a, i)
         error = xp.max(xp.abs(right - take_rows(left, i) @ right), axis=(-2, -1))
         largest = xp.max(xp.abs(right), axis=(-2, -1))
-        return CrossResult(left, right, i, j, *judged(error, largest, 0.0, f"rank {self.rank}"))
+        residual, converged = judged(error, largest, 0.0, f"rank {self.rank}")
+        return CrossResult(left, right, i, j, ranks=counted(i), residual=residual, converged=converged)

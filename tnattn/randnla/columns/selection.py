@@ -1,12 +1,15 @@
-"""Ways to choose columns of a matrix: the contract, and the choices that need not look at it."""
+"""Rules that choose columns of a matrix: the contracts, and the rules that do not look at the matrix."""
 
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
-from tnattn.randnla.operand import require_count
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.randnla.operand import require_count, require_rank
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
 
@@ -85,19 +88,49 @@ class GivenColumns(ColumnSelection):
         return for_every_matrix(chosen, a)
 
 
+@dataclass(frozen=True)
+class SubspaceSelection(ColumnSelection):
+    """A rule that depends on the leading right singular vectors only. A subclass is a frozen dataclass.
+
+    Parameters
+    ----------
+    svd : TruncatedSVD or RandomizedSVD
+        Method that computes them; its rank is set by the selection.
+    """
+
+    svd: TruncatedSVD | RandomizedSVD = field(default_factory=TruncatedSVD)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.svd, (TruncatedSVD, RandomizedSVD)):
+            raise TypeError(f"svd is {self.svd!r}; TruncatedSVD() or RandomizedSVD() is needed")
+
+    @abc.abstractmethod
+    def dimension(self, size: int) -> int:
+        """Number of singular vectors that a choice of that many columns needs."""
+
+    @abc.abstractmethod
+    def points(self, v: Array, size: int, *, rng: Rng | None) -> Array:
+        """Choose rows (..., size) of matrices v (..., n, dimension) with orthonormal columns."""
+
+    @final
+    def decompose(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> RandomizedSVDResult:
+        """Return the singular vectors on which the choice of columns, or of rows, depends."""
+        rank = self.dimension(size)
+        require_rank(rank, a.shape)
+        return self.svd.with_rank(rank).factorise(a, rng=rng)
+
+    @final
+    def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
+        return self.points(self.decompose(a, size, rng=rng).vt.mT, size, rng=rng)
+
+
+def require_selection(selection: ColumnSelection) -> None:
+    """Raise TypeError unless something is a rule that chooses columns."""
+    if not isinstance(selection, ColumnSelection):
+        raise TypeError(f"selection is {selection!r}; a ColumnSelection such as QRColumns() is needed")
+
+
 def for_every_matrix(indices: Array, a: StructuredMatrix) -> Array:
     """Return indices (size,) as (..., size), each matrix of a stack having a copy of its own."""
     xp = array_namespace(indices)
     return xp.asarray(xp.broadcast_to(indices, (*a.batch, *indices.shape)), copy=True)
-
-
-def with_unused(pivots: Array, n: int) -> Array:
-    """Return pivots (..., size) with every -1 replaced by an index below n that is not among them, in order."""
-    xp = array_namespace(pivots)
-    place = device(pivots)
-    used = xp.any(pivots[..., None] == xp.arange(n, device=place), axis=-2)  # (..., n)
-    unused = xp.argsort(xp.astype(used, xp.int64), axis=-1, stable=True)
-    missing = pivots < 0
-    position = xp.cumulative_sum(xp.astype(missing, xp.int64), axis=-1) - 1
-    position = xp.where(missing, position, xp.zeros_like(position))
-    return xp.where(missing, xp.take_along_axis(unused, position, axis=-1), pivots)

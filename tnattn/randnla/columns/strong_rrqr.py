@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed, largest_entry
+from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_triangular
+from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+
+__all__ = ["StrongColumns"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def volume_gains(a: Array, chosen: Array) -> Array:
     identity = xp.broadcast_to(xp.eye(r.shape[-1], dtype=r.dtype, device=device(r)), r.shape)
     inverse = solve_triangular(xp.where(sound, r, identity), identity, lower=False)
     inside = q.mT @ a
-    left = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
-    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * left[..., None, :])
+    distance = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)
+    gains = xp.hypot(inverse @ inside, xp.linalg.vector_norm(inverse, axis=-1)[..., None] * distance[..., None, :])
     taken = xp.any(chosen[..., None] == xp.arange(n, device=device(a)), axis=-2)
     return xp.where(sound & ~taken[..., None, :], gains, xp.zeros_like(gains))

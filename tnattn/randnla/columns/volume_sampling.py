@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
-from tnattn.linalg import frobenius_norm, small_svd
+from tnattn.linalg import frobenius_norm, numerical_svd, small_svd
+from tnattn.randnla.accuracy import counted, judged
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
 from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.submatrices import take_columns, take_rows
-from tnattn.randnla.tolerance import judged
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+
+__all__ = ["VolumeColumns", "VolumeCross"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class VolumeCross(MatrixMethod):
         u, inverse, vt, _ = numerical_svd(take_rows(columns, i))
         left, right = (columns @ vt.mT) * inverse[..., None, :] @ u.mT, take_rows(dense.array, i)
         error, size = frobenius_norm(dense.array - left @ right), frobenius_norm(dense.array)
-        return CrossResult(left, right, i, j, *judged(error, size, 0.0, f"rank {self.rank}"))
+        residual, converged = judged(error, size, 0.0, f"rank {self.rank}")
+        return CrossResult(left, right, i, j, ranks=counted(i), residual=residual, converged=converged)
 
 
 def elementary_symmetric(logs: Array, size: int) -> Array:

@@ -14,9 +14,7 @@ from tnattn.linalg import frobenius_norm, orthonormalise_with_factor, svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.estimates.leave_one_out import left_out_directions, left_out_squares
 from tnattn.randnla.operand import largest_entries, require_count, require_rank
-from tnattn.randnla.sketches.base import narrow_product
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.sketches.probes import Probes, Rademacher, require_probes
+from tnattn.randnla.sketches import Gaussian, Probes, Rademacher, narrow_product, require_probes
 from tnattn.scalars import as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored

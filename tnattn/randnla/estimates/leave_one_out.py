@@ -5,6 +5,8 @@ from __future__ import annotations
 from tnattn.arrays import Array, array_namespace, eps
 from tnattn.linalg import svd
 
+__all__: list[str] = []  # parts of other modules
+
 
 def left_out_squares(r: Array) -> Array:
     """Return the squared distances of the columns of matrices from the span of the other columns.

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng
-from tnattn.linalg import extend_basis, orthonormalise, spectral_norm
-from tnattn.randnla.columns.pivoted_qr import largest_entry
+from tnattn.linalg import extend_basis, largest_entry, orthonormalise, spectral_norm
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import in_units, restored
-from tnattn.randnla.sketches.base import narrow_product
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, narrow_product
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 

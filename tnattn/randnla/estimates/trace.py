@@ -14,9 +14,16 @@ from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.randnla.estimates.leave_one_out import left_out_directions
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import in_units, restored
-from tnattn.randnla.sketches.base import Sketch, narrow_product, sketched
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.sketches.probes import Probes, Rademacher, require_probes
+from tnattn.randnla.sketches import (
+    Gaussian,
+    Probes,
+    Rademacher,
+    Sketch,
+    narrow_product,
+    require_probes,
+    require_sketch,
+    sketched,
+)
 from tnattn.scalars import Parameters, as_real
 from tnattn.structured.base import StructuredMatrix
 
@@ -160,7 +167,7 @@ class HutchPlusPlus(TraceMethod):
 
     def __post_init__(self) -> None:
         require_count(self.products, "products", least=4)
-        _require_sketch(self.sketch)
+        require_sketch(self.sketch)
         require_probes(self.distribution, "distribution")
 
     @property
@@ -232,16 +239,15 @@ class XTrace(TraceMethod):
         s = left_out_directions(r)
         inside = xp.sum(xp.linalg.diagonal(h), axis=-1)[..., None] - _column_products(s, h @ s)
         w = q.mT @ omega
-        kept = w - s * xp.sum(s * w, axis=-2, keepdims=True)  # coordinates of the projected probes
-        outside = omega - q @ kept
-        rest = _column_products(outside, y - z @ kept)
+        projected = w - s * xp.sum(s * w, axis=-2, keepdims=True)  # coordinates of the projected probes
+        outside = omega - q @ projected
+        residual = _column_products(outside, y - z @ projected)
         if self.normalise:
             length = xp.sum(xp.square(outside), axis=-2)
-            positive = length > 0
-            rest = xp.where(
-                positive, rest * (n - count + 1) / xp.where(positive, length, xp.ones_like(length)), xp.zeros_like(rest)
-            )
-        return TraceEstimate(inside + rest, 2 * count, n / (n - count + 1))
+            positive, zero = length > 0, xp.zeros_like(residual)
+            scaled = residual * (n - count + 1) / xp.where(positive, length, xp.ones_like(length))
+            residual = xp.where(positive, scaled, zero)
+        return TraceEstimate(inside + residual, 2 * count, n / (n - count + 1))
 
 
 def _exact(a: StructuredMatrix) -> TraceEstimate:
@@ -260,8 +266,3 @@ def _unit_probes(distribution: Sketch, count: int, a: StructuredMatrix, rng: Rng
 def _column_products(x: Array, y: Array) -> Array:
     """Return the inner products (..., c) of the columns of x and y (..., n, c)."""
     return array_namespace(x, y).sum(x * y, axis=-2)
-
-
-def _require_sketch(sketch: Any) -> None:
-    if not isinstance(sketch, Sketch):
-        raise TypeError(f"sketch is {sketch!r}; a Sketch such as Gaussian() is needed")

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
 from tnattn.linalg import extend_basis, orthonormalise
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketches.base import Sketch, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, narrow_product, require_sketch, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdaptiveQBResult(Factored):
+class AdaptiveQBResult(TrimmedFactors):
     """Projections ``q b`` of a stack of matrices, each of its own rank.
 
     Parameters
@@ -28,34 +27,21 @@ class AdaptiveQBResult(Factored):
         Columns orthonormal; zero beyond the rank of a matrix.
     b : Array, (..., largest rank, n)
         ``q^T a``.
-    ranks : Array, (...), integer
-        The smallest that the tolerance allows, or all there are where it was not met.
-    residual : Array, (...)
-        Realised ``||a - q b||_F / ||a||_F`` by the residual identity; zero for a zero matrix.
-    converged : Array, (...), boolean
-        Whether the residual is within the tolerance.
+    ranks, residual, converged
+        See ``Accuracy``; the residual by the residual identity.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
 
     q: Array
     b: Array
-    ranks: Array
-    residual: Array
-    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.q, self.b
 
-    @property
-    def storage(self) -> int:
-        """Scalars of the true ranks, without the zeros."""
-        total = int(array_namespace(self.ranks).sum(self.ranks))
-        return total * (int(self.q.shape[-2]) + int(self.b.shape[-1]))
-
 
 @dataclass(frozen=True)
-class AdaptiveQB(MatrixMethod):
+class AdaptiveQB(MatrixMethod, RankOrTolerance):
     """Extends a randomized basis block by block until ``||A - Q Q^T A||_F <= rtol ||A||_F``.
 
     Parameters
@@ -64,8 +50,7 @@ class AdaptiveQB(MatrixMethod):
         Relative tolerance in the Frobenius norm, above ``2 sqrt(eps)`` of the dtype: below that the residual identity,
         by which the residual is known without being formed, loses its digits.
     rank : int
-        Largest admissible rank, positive; min(m, n) where that is smaller. A matrix whose tolerance takes more keeps
-        that rank, is not ``converged`` in the result, and causes a ``ToleranceWarning``.
+        See ``RankOrTolerance``; min(m, n) where that is smaller.
     block : int
         Columns added at a time, positive.
     power_iterations : int
@@ -90,13 +75,10 @@ class AdaptiveQB(MatrixMethod):
     sketch: Sketch = field(default_factory=Gaussian)
 
     def __post_init__(self) -> None:
-        if not 0 < self.rtol < 1:
-            raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed")
-        require_count(self.rank, "rank", least=1)
+        super().__post_init__()
         require_count(self.block, "block", least=1)
         require_count(self.power_iterations, "power_iterations", least=0)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
         result = self.extended(a, rng=rng)
@@ -105,12 +87,12 @@ class AdaptiveQB(MatrixMethod):
         return result
 
     def extended(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
-        """Factorise without a word about what was missed, for methods that go on from here."""
+        """Factorise without a warning, for methods that continue with the basis."""
         source = require_rng(rng, "AdaptiveQB")
         require_resolved(self.rtol, a.like)
         xp = array_namespace(a.like)
         limit = min(self.rank, *a.shape[-2:])
-        whole = resolved_square(a)  # (...)
+        norm_squared = resolved_square(a)  # (...)
         q, b = None, None
         while q is None or q.shape[-1] < limit:
             size = min(self.block, limit - (0 if q is None else q.shape[-1]))
@@ -118,10 +100,12 @@ class AdaptiveQB(MatrixMethod):
             image = xp.matrix_transpose(a.mT @ one)
             q = one if q is None else xp.concat([q, one], axis=-1)
             b = image if b is None else xp.concat([b, image], axis=-2)
-            left = _residuals(b, whole)
-            if bool(xp.all(left[..., -1] <= self.rtol**2 * whole)):
+            errors = _errors(b, norm_squared)
+            if bool(xp.all(errors[..., -1] <= self.rtol)):
                 break
-        return self._trimmed(q, b, left, whole)
+        terms = leading_terms(errors, self.rtol, like=q)
+        accuracy = {"ranks": terms.ranks, "residual": terms.residual, "converged": terms.converged}
+        return AdaptiveQBResult(terms.columns(q), terms.rows(b), **accuracy)
 
     def _block(self, a: StructuredMatrix, q: Array | None, b: Array | None, size: int, rng: Rng) -> Array:
         """Return new columns of the basis, orthogonal to those there are."""
@@ -138,28 +122,12 @@ class AdaptiveQB(MatrixMethod):
             y = narrow_product(a, z) - q @ (b @ z)
         return extend_basis(q, y)  # y has come out of a cancellation, and vanishes where the basis holds the range
 
-    def _trimmed(self, q: Array, b: Array, left: Array, whole: Array) -> AdaptiveQBResult:
-        xp = array_namespace(q)
-        met = left <= self.rtol**2 * whole[..., None]  # (..., 1 + columns), for ranks 0, 1, ...
-        columns = q.shape[-1]
-        missed = xp.sum(xp.astype(~met, xp.int64), axis=-1)  # residuals decrease: the first that is met
-        ranks = xp.minimum(missed, xp.full_like(missed, columns))
-        residual = xp.take_along_axis(left, ranks[..., None], axis=-1)[..., 0]
-        safe = xp.where(whole > 0, whole, xp.ones_like(whole))
-        largest = max(1, int(xp.max(ranks)))
-        kept = xp.astype(xp.arange(largest, device=device(q)) < ranks[..., None], q.dtype)
-        return AdaptiveQBResult(
-            q[..., :largest] * kept[..., None, :],
-            b[..., :largest, :] * kept[..., :, None],
-            ranks,
-            xp.astype(xp.sqrt(residual / safe), q.dtype, copy=False),
-            xp.any(met, axis=-1),
-        )
 
-
-def _residuals(b: Array, whole: Array) -> Array:
-    """Return ``||A||_F^2 - ||leading r rows of b||_F^2`` for r = 0, 1, ..., (..., 1 + rows)."""
+def _errors(b: Array, norm_squared: Array) -> Array:
+    """Return ``||A - Q_r Q_r^T A||_F / ||A||_F`` (..., 1 + rows) for the first r = 0, 1, ... rows of ``b = Q^T A``."""
     xp = array_namespace(b)
-    squares = xp.sum(xp.astype(b, accumulator_dtype(b), copy=False) ** 2, axis=-1)
-    captured = xp.cumulative_sum(squares, axis=-1, include_initial=True)
-    return xp.maximum(whole[..., None] - captured, xp.zeros_like(captured))
+    captured = xp.cumulative_sum(
+        xp.sum(xp.astype(b, accumulator_dtype(b), copy=False) ** 2, axis=-1), axis=-1, include_initial=True
+    )
+    residual_squared = xp.maximum(norm_squared[..., None] - captured, xp.zeros_like(captured))
+    return xp.sqrt(residual_squared / xp.where(norm_squared > 0, norm_squared, xp.ones_like(norm_squared))[..., None])

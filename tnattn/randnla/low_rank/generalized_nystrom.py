@@ -8,19 +8,16 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
-from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_optional_tolerance, warn_of_missed, within
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralizedNystromResult(Factored):
+class GeneralizedNystromResult(TrimmedFactors):
     """Leading singular triples of generalized Nyström approximations.
 
     Parameters
@@ -33,12 +30,8 @@ class GeneralizedNystromResult(Factored):
         Rows orthonormal.
     kept : int
         The triples that the matrix is made of; the most of them that a matrix of the stack has, with a tolerance.
-    ranks : Array, (...), integer, optional
-        Where a tolerance chose them: triples that every matrix is made of.
-    residual : Array, (...), optional
-        Realised relative error in the Frobenius norm, with a tolerance.
-    converged : Array, (...), boolean, optional
-        Whether the residual is within the tolerance.
+    ranks, residual, converged
+        See ``Accuracy``; with a tolerance.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"s": 1.0}
@@ -47,17 +40,10 @@ class GeneralizedNystromResult(Factored):
     s: Array
     vt: Array
     kept: int
-    ranks: Array | None = None
-    residual: Array | None = None
-    converged: Array | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.kept <= self.s.shape[-1]:
             raise ValueError(f"kept is {self.kept}; 1 <= kept <= {self.s.shape[-1]}, the number of triples, is needed")
-
-    @property
-    def storage(self) -> int:
-        return super().storage if self.ranks is None else stored(self.ranks, self.shape)
 
     def factors(self) -> tuple[Array, Array]:
         s = self.s[..., : self.kept]
@@ -73,13 +59,13 @@ class GeneralizedNystromResult(Factored):
 
 
 @dataclass(frozen=True)
-class GeneralizedNystrom(MatrixMethod):
+class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
     """Approximates A by ``A Omega (Psi A Omega)^+ Psi A``, from one product with A and one with its transpose.
 
     Parameters
     ----------
-    rank : int
-        Target rank, positive.
+    rank, rtol
+        See ``RankOrTolerance``.
     oversampling : int
         Further columns of the range sketch ``A Omega``, dropped again by the truncation.
     excess : int or None
@@ -87,19 +73,15 @@ class GeneralizedNystrom(MatrixMethod):
         unbounded in expectation.
     sketch : Sketch
         Distribution of both test matrices.
-    rtol : float, optional
-        Tolerance ``||a - b||_F <= rtol ||a||_F`` for the approximation b; every matrix of a stack then gets the
-        smallest rank that meets it, ``rank`` at most. One that no rank brings there keeps ``rank`` triples, is not
-        ``converged``, and causes a ``ToleranceWarning``.
 
     Notes
     -----
     2 m n (2 (rank + oversampling) + excess) flops in products with the matrix, independent of each other, and O((m + n)
     (rank + oversampling + excess)^2). Nakatsukasa 2020; Tropp, Yurtsever, Udell & Cevher 2017, Algorithm 4: an
     orthonormal basis of the range and a truncated singular value decomposition of ``Psi Q`` make it stable. The
-    sketches do not tell the error, so a tolerance takes one more product with the matrix, 2 m n (rank + oversampling)
-    flops, and another pass over it; for implicit matrices of more than a million entries it must be above ``2
-    sqrt(eps)``. The error need not decrease with the rank.
+    sketches do not determine the error, so a tolerance takes one more product with the matrix, 2 m n (rank +
+    oversampling) flops, and another pass over it; for implicit matrices of more than a million entries it must be above
+    ``2 sqrt(eps)``. The error need not decrease with the rank.
     """
 
     rank: int = rank_budget(16)
@@ -109,13 +91,11 @@ class GeneralizedNystrom(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        require_optional_tolerance(self.rtol)
-        require_count(self.rank, "rank", least=1)
+        super().__post_init__()
         require_count(self.oversampling, "oversampling", least=0)
         if self.excess is not None:
             require_count(self.excess, "excess", least=0)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     @property
     def size(self) -> int:
@@ -141,7 +121,5 @@ class GeneralizedNystrom(MatrixMethod):
         if self.rtol is None:
             return GeneralizedNystromResult(u, s, vt, min(self.rank, size))
         errors = truncation_errors(a, u * s[..., None, :], vt, rtol=self.rtol)
-        ranks, residual, kept = kept_ranks(errors[..., : self.rank + 1], self.rtol)
-        converged = within(residual, self.rtol)
-        warn_of_missed(converged, residual, self.rtol, f"rank {self.rank}")
-        return GeneralizedNystromResult(u, s, vt, int(kept.shape[-1]), ranks, residual, converged)
+        terms = leading_terms(errors[..., : self.rank + 1], self.rtol, like=s)
+        return GeneralizedNystromResult(u, s, vt, terms.size, **terms.accuracy(self.rtol, f"rank {self.rank}"))

@@ -6,25 +6,27 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
+from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_resolved
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.frobenius import resolved_square
-from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, smallest_truncation
-from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, projection_errors, trimmed
+from tnattn.randnla.low_rank.range_finder import require_iteration
 from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
+
+__all__ = ["BlockKrylov"]
 
 
 @dataclass(frozen=True)
-class BlockKrylov(MatrixMethod):
+class BlockKrylov(MatrixMethod, RankOrTolerance):
     """Truncates the projection onto ``range [A Omega, (A A^T) A Omega, ..., (A A^T)^q A Omega]`` to the target rank.
 
     Parameters
     ----------
-    rank : int
-        Target rank, positive.
+    rank, rtol
+        See ``RankOrTolerance``; ``AdaptiveQB`` for how small a tolerance may be.
     oversampling : int
         Further columns of the test matrix.
     power_iterations : int
@@ -34,10 +36,6 @@ class BlockKrylov(MatrixMethod):
     block : int, optional
         Columns of the test matrix, ``rank + oversampling`` if None. Blocks narrower than the rank buy a higher degree
         with the same products; ``(q + 1) block >= rank`` is needed.
-    rtol : float, optional
-        Tolerance ``||a - u diag(s) vt||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest rank that
-        its basis allows, ``rank`` at most. One that would need more keeps ``rank`` triples, is not ``converged``, and
-        causes a ``ToleranceWarning``. See ``AdaptiveQB`` for how small it may be.
 
     Notes
     -----
@@ -60,8 +58,8 @@ class BlockKrylov(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        require_optional_tolerance(self.rtol)
-        RangeFinder(self.rank, self.oversampling, self.power_iterations, self.sketch)
+        super().__post_init__()
+        require_iteration(self.oversampling, self.power_iterations, self.sketch)
         require_count(self.width, "block", least=1)
         if (self.power_iterations + 1) * self.width < self.rank:
             raise ValueError(
@@ -93,24 +91,23 @@ class BlockKrylov(MatrixMethod):
     def _within(self, a: StructuredMatrix, omega: StructuredMatrix, rtol: float) -> RandomizedSVDResult:
         require_resolved(rtol, a.like)
         xp = array_namespace(a.like)
-        whole = resolved_square(a)  # (...)
+        norm_squared = resolved_square(a)  # (...)
         space, steps = _started(a, omega), self.power_iterations
         while True:
-            missed = _missed(space.image, whole)
+            residual_squared = _residual_squared(space.image, norm_squared)
             last = steps == 0 or space.size == min(a.shape[-2:])
-            if last or bool(xp.all(missed <= rtol**2 / 2)):
-                found = space.truncated(space.size)
-                found = smallest_truncation(found.u, found.s, found.vt, missed, rank=self.rank, rtol=rtol)
-                assert found.converged is not None
-                if last or bool(xp.all(found.converged)):
-                    warn_of_missed(found.converged, found.residual, rtol, f"rank {self.rank}")
-                    return found
+            if last or bool(xp.all(residual_squared <= rtol**2 / 2)):
+                full = space.truncated(space.size)
+                errors = projection_errors(full.s, residual_squared)[..., : self.rank + 1]
+                terms = leading_terms(errors, rtol, like=full.s)
+                if last or bool(xp.all(terms.converged)):
+                    return trimmed(full.u, full.s, full.vt, terms, terms.accuracy(rtol, f"rank {self.rank}"))
             space.extend()
             steps -= 1
 
 
 def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
-    return KrylovSpace(a, orthonormalise(sketched(a, meeting(omega, a))))
+    return KrylovSpace(a, orthonormalise(sketched(a, adapted_to(omega, a))))
 
 
 class KrylovSpace:
@@ -176,8 +173,9 @@ class KrylovSpace:
         self._width = keep
 
 
-def _missed(image: Array, whole: Array) -> Array:
+def _residual_squared(image: Array, norm_squared: Array) -> Array:
     """Return the relative squared errors (...) of projections, from ``A^T Q`` (..., n, l) and ``||A||_F^2`` (...)."""
     xp = array_namespace(image)
     captured = xp.sum(xp.astype(image, accumulator_dtype(image), copy=False) ** 2, axis=(-2, -1))
-    return xp.maximum(whole - captured, xp.zeros_like(whole)) / xp.where(whole > 0, whole, xp.ones_like(whole))
+    positive = xp.where(norm_squared > 0, norm_squared, xp.ones_like(norm_squared))
+    return xp.maximum(norm_squared - captured, xp.zeros_like(norm_squared)) / positive

@@ -10,7 +10,7 @@ from tnattn.arrays import Array, Rng
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.operand import matrix_by_matrix
-from tnattn.randnla.sketches.base import meeting
+from tnattn.randnla.sketches.base import adapted_to
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
@@ -58,7 +58,7 @@ class QB(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QBResult:
         omega = self.range_finder.test_matrix(a, rng=rng)
         q, b = matrix_by_matrix(lambda one: self._one(one, omega), a)
-        return QBResult(q, b, meeting(omega, a))
+        return QBResult(q, b, adapted_to(omega, a))
 
     def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array]:
         q = self.range_finder.continued(a, omega)

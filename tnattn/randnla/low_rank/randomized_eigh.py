@@ -8,22 +8,19 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, relative_errors, require_resolved
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
-from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.nested_errors import kept_ranks, stored
+from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
+from tnattn.randnla.low_rank.range_finder import RangeFinder, require_iteration
 from tnattn.randnla.operand import require_rank, require_symmetric
-from tnattn.randnla.sketches.base import Sketch, narrow_product
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, narrow_product
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.tolerance import require_optional_tolerance, require_resolved, warn_of_missed
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomizedEighResult(Factored):
+class RandomizedEighResult(TrimmedFactors):
     """Symmetric matrices ``u diag(eigenvalues) u^T``.
 
     Parameters
@@ -32,38 +29,27 @@ class RandomizedEighResult(Factored):
         Columns orthonormal.
     eigenvalues : Array, (..., rank)
         Of either sign, by descending magnitude.
-    ranks : Array, (...), integer, optional
-        Where a tolerance chose them: pairs kept for every matrix, the others being zero.
-    residual : Array, (...), optional
-        Realised ``||a - u diag(eigenvalues) u^T||_F / ||a||_F``, with a tolerance.
-    converged : Array, (...), boolean, optional
-        Whether the residual is within the tolerance.
+    ranks, residual, converged
+        See ``Accuracy``; with a tolerance.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
 
     u: Array
     eigenvalues: Array
-    ranks: Array | None = None
-    residual: Array | None = None
-    converged: Array | None = None
-
-    @property
-    def storage(self) -> int:
-        return super().storage if self.ranks is None else stored(self.ranks, self.shape)
 
     def factors(self) -> tuple[Array, Array]:
         return self.u, self.eigenvalues[..., None] * self.u.mT
 
 
 @dataclass(frozen=True)
-class RandomizedEigh(MatrixMethod):
+class RandomizedEigh(MatrixMethod, RankOrTolerance):
     """Projects a symmetric matrix onto a randomized range from both sides and keeps the eigenvalues of largest size.
 
     Parameters
     ----------
-    rank : int
-        Target rank, positive.
+    rank, rtol
+        See ``RankOrTolerance``; ``AdaptiveQB`` for how small a tolerance may be and what it costs.
     oversampling : int
         Further columns of the test matrix, dropped again by the truncation.
     power_iterations : int
@@ -71,10 +57,6 @@ class RandomizedEigh(MatrixMethod):
         (``1 / j``, ``j^(-1/2)``), of either sign, is at most 1.006 of the best at ranks up to 60; with one, 1.08.
     sketch : Sketch
         Distribution of the test matrix.
-    rtol : float, optional
-        Tolerance ``||a - u diag(eigenvalues) u^T||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest
-        rank that its basis allows, ``rank`` at most. One that would need more keeps ``rank`` pairs, is not
-        ``converged``, and causes a ``ToleranceWarning``. See ``AdaptiveQB`` for how small it may be and what it costs.
 
     Notes
     -----
@@ -95,8 +77,8 @@ class RandomizedEigh(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        self.range_finder.__post_init__()
-        require_optional_tolerance(self.rtol)
+        super().__post_init__()
+        require_iteration(self.oversampling, self.power_iterations, self.sketch)
 
     @property
     def range_finder(self) -> RangeFinder:
@@ -118,23 +100,23 @@ class RandomizedEigh(MatrixMethod):
         # both sides of the basis miss at most twice what one misses: half of the tolerance leaves half of its square
         share = max(rtol / 2, 2.01 * eps(a.like) ** 0.5)
         basis = AdaptiveQB(share, self.range_finder.size, power_iterations=self.power_iterations, sketch=self.sketch)
-        found = basis.extended(a, rng=rng)
-        xp = array_namespace(found.q)
-        vectors, values = _by_magnitude(require_symmetric_within(found.q, xp.matrix_transpose(found.b)))
-        wide = accumulator_dtype(values)
-        missed = xp.astype(found.residual, wide, copy=False) ** 2
-        seen = xp.sum(xp.astype(found.b, wide, copy=False) ** 2, axis=(-2, -1))
-        whole = (seen / (1 - missed))[..., None]  # ||a||^2, as ||b||^2 = (1 - missed) ||a||^2
-        captured = xp.cumulative_sum(xp.astype(values, wide, copy=False) ** 2, axis=-1, include_initial=True)
-        left = xp.maximum(whole - captured, xp.zeros_like(captured)) / xp.where(whole > 0, whole, xp.ones_like(whole))
-        known = min(self.rank + 1, left.shape[-1])
-        errors = xp.astype(xp.sqrt(left[..., :known]), values.dtype, copy=False)  # for ranks 0, 1, ...
-        ranks, residual, kept = kept_ranks(errors, rtol)
-        converged, keep = residual <= rtol, xp.astype(kept, values.dtype)
-        warn_of_missed(converged, residual, rtol, f"rank {self.rank}")
-        largest = keep.shape[-1]
-        u = (found.q @ vectors[..., :largest]) * keep[..., None, :]
-        return RandomizedEighResult(u, values[..., :largest] * keep, ranks, residual, converged)
+        projection = basis.extended(a, rng=rng)
+        xp = array_namespace(projection.q)
+        vectors, values = _by_magnitude(require_symmetric_within(projection.q, xp.matrix_transpose(projection.b)))
+        terms = leading_terms(_errors(values, projection)[..., : self.rank + 1], rtol, like=values)
+        accuracy = terms.accuracy(rtol, f"rank {self.rank}")
+        u = terms.columns(projection.q @ vectors[..., : terms.size])
+        return RandomizedEighResult(u, terms.values(values), **accuracy)
+
+
+def _errors(values: Array, projection: AdaptiveQBResult) -> Array:
+    """Return the relative errors (..., 1 + l) of the first 0, 1, ... l eigenpairs: ``||a||^2 - sum l_i^2``."""
+    xp, wide = array_namespace(values), accumulator_dtype(values)
+    residual, b, values = (xp.astype(x, wide, copy=False) for x in (projection.residual, projection.b, values))
+    # ||b||^2 = (1 - residual^2) ||a||^2
+    norm_squared = (xp.sum(b**2, axis=(-2, -1)) / (1 - residual**2))[..., None]
+    captured = xp.cumulative_sum(values**2, axis=-1, include_initial=True)
+    return relative_errors(xp.maximum(norm_squared - captured, xp.zeros_like(captured)), like=projection.q)
 
 
 def _by_magnitude(core: Array) -> tuple[Array, Array]:

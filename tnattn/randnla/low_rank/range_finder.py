@@ -1,19 +1,24 @@
-"""The randomized range finder."""
+"""The randomized range finder, in the precision of the matrix or half of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from tnattn.arrays import Array, Rng
+from tnattn.arrays import Array, Rng, array_namespace, dtype_name, prefers_host_tiles, quiet_overflow
 from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.base import rank_budget
 from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.scaling import in_units
-from tnattn.randnla.sketches.base import Sketch, meeting, narrow_product, sketched
+from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, require_sketch, sketched
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+
+__all__ = ["RangeFinder"]
+
+_LARGE = 1 << 16  # entries from which the conversion to float32 pays
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,7 @@ class RangeFinder(Parameters):
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
-        require_count(self.oversampling, "oversampling", least=0)
-        require_count(self.power_iterations, "power_iterations", least=0)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_iteration(self.oversampling, self.power_iterations, self.sketch)
 
     @property
     def size(self) -> int:
@@ -87,9 +89,57 @@ class RangeFinder(Parameters):
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
-        y = sketched(a, meeting(omega, a))
+        y = sketched(a, adapted_to(omega, a))
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
             y = narrow_product(a, lu_normalise(z))
         return y
+
+    def sample_in_float32(self, narrow: Dense, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
+        """Return what ``sample`` does, in the dtype of ``a``, from products with its copy in float32."""
+        xp = array_namespace(narrow.array)
+        y = self.sample(narrow, Dense(xp.astype(adapted_to(omega, a).to_dense(), narrow.dtype)))
+        return xp.astype(y, a.dtype)
+
+
+def require_iteration(oversampling: int, power_iterations: int, sketch: Sketch) -> None:
+    """Raise unless the parameters of a randomized subspace iteration are in range."""
+    require_count(oversampling, "oversampling", least=0)
+    require_count(power_iterations, "power_iterations", least=0)
+    require_sketch(sketch)
+
+
+def narrowed(a: StructuredMatrix) -> Dense | None:
+    """Return one large dense float64 matrix on the host as float32; None for others, or if float32 cannot hold it."""
+    if not isinstance(a, Dense) or a.batch or a.storage < _LARGE:
+        return None
+    if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.array):
+        return None
+    xp = array_namespace(a.array)
+    with quiet_overflow():
+        narrow = xp.astype(a.array, xp.float32)
+        flat = xp.reshape(narrow, (-1,))
+        square = float(xp.vecdot(flat, flat))
+    # between these, what underflows is far below rounding, and nothing overflows in products
+    return Dense(narrow) if 1e-20 < square < 1e20 else None
+
+
+def survives(s: Array, rank: int) -> bool:
+    """Return whether a basis found in float32 is as good as one found in float64, from singular values in the basis.
+
+    Parameters
+    ----------
+    s : Array, (size,)
+        Singular values of the projection, largest first, ``size > rank``: oversampling is needed.
+    rank : int
+        Target rank.
+
+    Notes
+    -----
+    Rounding in float32 turns a basis by ``eps_32 s_1 / s_i`` in direction i, which adds ``size (eps_32 s_1)^2`` to the
+    squared error. The first singular value that is dropped anyway being above ``sqrt(eps_32) s_1``, that is at most
+    ``size eps_32`` of the error.
+    """
+    xp = array_namespace(s)
+    return bool(s[rank] > xp.finfo(xp.float32).eps ** 0.5 * s[0])

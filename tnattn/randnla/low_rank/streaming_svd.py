@@ -7,36 +7,31 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
+from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.operand import as_structured, require_count, require_precision, require_rank
 from tnattn.randnla.scaling import restored, unit_of
-from tnattn.randnla.sketches.base import Sketch, sketched, sketched_rows
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
 from tnattn.scalars import Parameters, as_integer, as_real
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True)
-class SinglePassSVD(MatrixMethod):
+class SinglePassSVD(MatrixMethod, RankOrTolerance):
     """Reconstructs a matrix from linear sketches of its range, corange and core, all taken in one pass.
 
     Parameters
     ----------
-    rank : int
-        Target rank, positive.
+    rank, rtol
+        See ``RankOrTolerance``; the residual is estimated as described below.
     oversampling : int
         Further columns of the range and corange sketches, dropped again by the truncation.
     core : int or None
         Rows and columns of the core sketch, at least ``rank + oversampling``; ``2 (rank + oversampling) + 1`` if None.
     sketch : Sketch
         Distribution of the four test matrices.
-    rtol : float, optional
-        Tolerance ``||a - u diag(s) vt||_F <= rtol ||a||_F``; every matrix of a stack then gets the smallest rank that
-        meets it by the estimate described below, ``rank`` at most. One that no rank brings there keeps ``rank``
-        triples, is not ``converged``, and causes a ``ToleranceWarning``.
     probes : int
         Rows q of the error sketch that a tolerance takes, positive.
 
@@ -65,14 +60,12 @@ class SinglePassSVD(MatrixMethod):
     probes: int = 10
 
     def __post_init__(self) -> None:
-        require_optional_tolerance(self.rtol)
+        super().__post_init__()
         require_count(self.probes, "probes", least=1)
-        require_count(self.rank, "rank", least=1)
         require_count(self.oversampling, "oversampling", least=0)
         if self.core is not None:
             require_count(self.core, "core", least=self.size)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     @property
     def size(self) -> int:
@@ -203,11 +196,11 @@ class StreamingSVD(Parameters):
         half = pseudo_inverse_apply(self.phi.mT @ q, z)  # (..., k, s)
         core = xp.matrix_transpose(pseudo_inverse_apply(self.psi.mT @ p, xp.matrix_transpose(half)))
         u, s, vt = svd(core)
-        known, kept = self.error_sketch, self.rank
+        known, rank = self.error_sketch, self.rank
         if known is not None:
             known = known if unit is None else replace(known, w=unit.divided(known.w))
-            return restored(known.smallest(q @ u, s, vt @ xp.matrix_transpose(p), kept), unit)
-        result = RandomizedSVDResult(q @ u[..., :kept], s[..., :kept], vt[..., :kept, :] @ xp.matrix_transpose(p))
+            return restored(known.smallest(q @ u, s, vt @ xp.matrix_transpose(p), rank), unit)
+        result = RandomizedSVDResult(q @ u[..., :rank], s[..., :rank], vt[..., :rank, :] @ xp.matrix_transpose(p))
         return restored(result, unit)
 
 

@@ -1,16 +1,16 @@
-"""Errors of the leading parts of a decomposition that is no projection: they need not decrease with the rank."""
+"""Errors of the leading parts of a decomposition that is not a projection: they need not decrease with the rank."""
 
 from __future__ import annotations
 
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
-from tnattn.linalg import frobenius_norm
-from tnattn.randnla.columns.pivoted_qr import largest_entry
+from tnattn.linalg import frobenius_norm, largest_entry
+from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
 from tnattn.randnla.frobenius import resolved_square
-from tnattn.randnla.nested_errors import relative_errors
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.sketches.base import narrow_product
-from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
+
+__all__: list[str] = []  # parts of other modules
 
 
 def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: float) -> Array:
@@ -45,16 +45,17 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
     if worth_forming(a):
         dense = a.to_dense()
         unit = largest_entry(dense)  # squares neither overflow nor vanish
-        rest = xp.astype(frobenius_norm((dense - images @ vt) / unit), wide, copy=False) ** 2
-        squares = squared_truncation_errors(images / unit, left / unit, rest)
+        residual_squared = xp.astype(frobenius_norm((dense - images @ vt) / unit), wide, copy=False) ** 2
+        squares = squared_truncation_errors(images / unit, left / unit, residual_squared)
     else:
         require_resolved(rtol, left)
-        rest = resolved_square(a) - xp.sum(xp.astype(images, wide, copy=False) ** 2, axis=(-2, -1))
-        squares = squared_truncation_errors(images, left, xp.maximum(rest, xp.zeros_like(rest)))
+        residual_squared = resolved_square(a) - xp.sum(xp.astype(images, wide, copy=False) ** 2, axis=(-2, -1))
+        residual_squared = xp.maximum(residual_squared, xp.zeros_like(residual_squared))
+        squares = squared_truncation_errors(images, left, residual_squared)
     return relative_errors(squares, like=left)
 
 
-def squared_truncation_errors(images: Array, left: Array, rest: Array) -> Array:
+def squared_truncation_errors(images: Array, left: Array, residual_squared: Array) -> Array:
     """Return ``||A - left_k V_k^T||_F^2`` (..., 1 + r) for the first k = 0, 1, ..., r columns.
 
     Parameters
@@ -62,16 +63,16 @@ def squared_truncation_errors(images: Array, left: Array, rest: Array) -> Array:
     images : Array, (..., m, r)
         ``A V``, the columns of V orthonormal.
     left : Array, (..., m, r)
-    rest : Array, (...)
+    residual_squared : Array, (...)
         ``||A - A V V^T||_F^2``, of the accumulating dtype.
 
     Notes
     -----
-    Sums of squares: the kept columns miss ``A v - left`` and the others ``A v``.
+    Sums of squares: ``A v - left`` for the leading columns and ``A v`` for the others.
     """
     xp = array_namespace(images)
-    wide, wrong = (xp.astype(x, rest.dtype, copy=False) for x in (images, images - left))
-    cut, kept = xp.sum(wide * wide, axis=-2), xp.sum(wrong * wrong, axis=-2)
-    before = xp.cumulative_sum(kept, axis=-1, include_initial=True)
-    behind = xp.flip(xp.cumulative_sum(xp.flip(cut, axis=-1), axis=-1, include_initial=True), axis=-1)
-    return rest[..., None] + before + behind
+    wide, difference = (xp.astype(x, residual_squared.dtype, copy=False) for x in (images, images - left))
+    dropped_squared, error_squared = xp.sum(wide * wide, axis=-2), xp.sum(difference * difference, axis=-2)
+    leading = xp.cumulative_sum(error_squared, axis=-1, include_initial=True)
+    others = xp.flip(xp.cumulative_sum(xp.flip(dropped_squared, axis=-1), axis=-1, include_initial=True), axis=-1)
+    return residual_squared[..., None] + leading + others

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tnattn.arrays import (
     Array,
@@ -17,14 +16,11 @@ from tnattn.arrays import (
     require_rng,
     uniform,
 )
-from tnattn.linalg import orthonormalise_with_factor, small_svd, solve_triangular
-from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.linalg import numerical_svd, orthonormalise_with_factor, solve_triangular
 from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.scaling import in_units
 from tnattn.randnla.sketches.base import Sketch, sketched
 from tnattn.scalars import Parameters, as_integer
-from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 from tnattn.structured.sparse import Sparse, gather_rows
 
 _FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
@@ -53,10 +49,8 @@ def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
     if rank is not None:
         rank = as_integer(rank, "rank", least=1)
         require_rank(rank, a.shape)
-    u, s, _ = small_svd(a.to_dense())
+    u = numerical_svd(a.to_dense())[0]
     xp = array_namespace(u)
-    kept = (s > max(a.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
-    u = xp.where(kept[..., None, :], u, xp.zeros_like(u))
     return xp.sum(xp.square(u[..., : a.shape[-1] if rank is None else rank]), axis=-1)
 
 
@@ -180,67 +174,3 @@ class LeverageSampling(Parameters):
         positive = picked > 0
         scale = xp.sqrt(total / (self.size * xp.where(positive, picked, xp.ones_like(picked))))
         return Sparse(xp.where(positive, scale, xp.zeros_like(scale)), indices[..., None], scores.shape[-1])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LeverageColumnsResult(Factored):
-    """The projection of a matrix onto some of its columns.
-
-    Parameters
-    ----------
-    q : Array, (..., m, r)
-        Orthonormal basis of the span of the columns drawn, zero columns where they are dependent.
-    b : Array, (..., r, n)
-        ``q^T a``.
-    indices : Array, (..., size), integer
-        The columns drawn, repetitions included.
-    """
-
-    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
-
-    q: Array
-    b: Array
-    indices: Array
-
-    def factors(self) -> tuple[Array, Array]:
-        return self.q, self.b
-
-
-@dataclass(frozen=True)
-class LeverageColumns(MatrixMethod):
-    """Projects a matrix onto columns drawn with replacement by the leverage scores of its leading singular subspace.
-
-    Parameters
-    ----------
-    size : int
-        Number of draws, positive.
-    subspace : int
-        Dimension of the leading right singular subspace whose leverage scores are used, positive.
-
-    Notes
-    -----
-    O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
-    """
-
-    rank_is_limit: ClassVar = True
-    exact_at_full_rank: ClassVar = False
-
-    size: int = rank_budget(32)
-    subspace: int = 8
-
-    def __post_init__(self) -> None:
-        require_count(self.size, "size", least=1)
-        require_count(self.subspace, "subspace", least=1)
-
-    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> LeverageColumnsResult:
-        if self.subspace > min(a.shape[-2:]):
-            raise ValueError(f"subspace {self.subspace} exceeds min(m, n) of the {a.shape} stack; reduce subspace")
-        dense = a.to_dense()
-        xp = array_namespace(dense)
-        scores = leverage_scores(dense.mT, rank=self.subspace)
-        indices = sample_indices(scores, uniform(require_rng(rng, "LeverageColumns"), (self.size,), like=scores))
-        columns = gather_rows(dense.mT, indices[..., None])[..., 0, :].mT  # (..., m, size)
-        u, s, _ = small_svd(columns)
-        kept = (s > max(columns.shape[-2:]) * eps(s) * s[..., :1]) & (s > 0)
-        q = xp.where(kept[..., None, :], u, xp.zeros_like(u))
-        return LeverageColumnsResult(q, (dense.mT @ q).mT, indices)

@@ -6,8 +6,7 @@ import abc
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, eps, quiet_overflow
-from tnattn.linalg import spectral_norm
-from tnattn.randnla.columns.pivoted_qr import largest_entry
+from tnattn.linalg import largest_entry, spectral_norm
 from tnattn.randnla.scores.leverage import leverage_scores
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from tnattn.arrays import Array, Rng, array_namespace, eps, quiet_overflow, require_rng, uniform
+from tnattn.arrays import Array, array_namespace, eps, quiet_overflow
 from tnattn.linalg import eigh, small_svd
-from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.operand import as_structured, require_count
+from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scaling import Unit, in_units
-from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.scalars import as_real
-from tnattn.structured.base import StructuredMatrix
 
 
 def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
@@ -35,7 +31,7 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
     -----
     O(m n min(m, n)), through a singular value decomposition. Cohen, Musco & Musco 2017.
     """
-    ridge = _positive(ridge)
+    ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(a))
     u, s, _ = small_svd(matrix.to_dense())
     # the root of the ridge compares with singular values themselves, whose squares could vanish
@@ -61,7 +57,7 @@ def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
     -----
     O(n^3). Alaoui & Mahoney 2015.
     """
-    ridge = _positive(ridge)
+    ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
     values, vectors = eigh(symmetric_dense(matrix).array)
     _require_semidefinite(values)
@@ -73,38 +69,13 @@ def effective_dimension(kernel: Any, *, ridge: float) -> Array:
 
     Arguments as for :func:`kernel_ridge_leverage_scores`.
     """
-    ridge = _positive(ridge)
+    ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
     dense = symmetric_dense(matrix).array
     xp = array_namespace(dense)
     values = xp.linalg.eigvalsh(dense)
     _require_semidefinite(values)
     return xp.sum(_smoothed(values, ridge, unit), axis=-1)
-
-
-@dataclass(frozen=True)
-class RidgeLeverageDraws(ColumnSelection):
-    """Draws columns of a positive semidefinite matrix with replacement, by their exact ridge leverage scores.
-
-    Parameters
-    ----------
-    ridge : float
-        Positive, relative to the mean of the diagonal: a number of the kernel's own scale.
-
-    Notes
-    -----
-    O(n^3) and the dense matrix: a reference. ``RecursiveNystrom`` does without both. Alaoui & Mahoney 2015.
-    """
-
-    ridge: float = 0.1
-
-    def __post_init__(self) -> None:
-        _positive(self.ridge)
-
-    def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
-        require_count(size, "size", least=1)
-        scores = relative_scores(symmetric_dense(a).array, self.ridge)
-        return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))
 
 
 def relative_scores(kernel: Array, ridge: float) -> Array:
@@ -144,7 +115,8 @@ def _smoothed(values: Array, ridge: float, unit: Unit | None, *, power: int = 1)
     return xp.where(positive, 1 / (1 + ratio), xp.zeros_like(values))
 
 
-def _positive(ridge: Any) -> float:
+def require_ridge(ridge: Any) -> float:
+    """Return a ridge as a Python number; raise ValueError unless it is positive."""
     number = as_real(ridge, "ridge")
     if not number > 0:
         raise ValueError(f"ridge is {number!r}; a positive number is needed")

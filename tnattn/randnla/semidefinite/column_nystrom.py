@@ -8,17 +8,18 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, leading_terms, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.columns.interpolative import require_selection
-from tnattn.randnla.columns.selection import ColumnSelection, UniformColumns
+from tnattn.randnla.columns import ColumnSelection, UniformColumns, require_selection
 from tnattn.randnla.diagonal import diagonal_at_hand
-from tnattn.randnla.operand import require_count, require_rank, require_symmetric
+from tnattn.randnla.operand import require_rank, require_symmetric
 from tnattn.randnla.semidefinite.substitution import extend_rows
 from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_optional_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
+
+__all__ = ["ColumnNystrom", "ColumnNystromResult"]
 
 _BLOCK = (
     100  # columns at a time on the host; with a tolerance the first block, each later one as large as all before it
@@ -26,7 +27,7 @@ _BLOCK = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ColumnNystromResult(Factored):
+class ColumnNystromResult(Accuracy, Factored):
     """Positive semidefinite matrices ``factor factor^T``, C W^+ C^T for columns C and their intersection W.
 
     Parameters
@@ -38,10 +39,8 @@ class ColumnNystromResult(Factored):
         whose matrices took different numbers of columns.
     residual_trace : Array, (...)
         Trace of the matrix minus the approximation: its nuclear error. NaN where the diagonal is not at hand.
-    residual : Array, (...)
-        That over the trace of the matrix; NaN where the diagonal is not at hand.
-    converged : Array, (...), boolean
-        Whether the residual is within the tolerance; without one, whether it is rounding.
+    ranks, residual, converged
+        See ``Accuracy``; the residual in the nuclear norm, NaN where the diagonal is not at hand.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
@@ -49,34 +48,24 @@ class ColumnNystromResult(Factored):
     factor: Array
     indices: Array
     residual_trace: Array
-    residual: Array
-    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.factor, self.factor.mT
 
-    @property
-    def ranks(self) -> Array:
-        """Number of columns taken, (...), integer."""
-        xp = array_namespace(self.indices)
-        return xp.sum(xp.astype(self.indices >= 0, xp.int64), axis=-1)
-
 
 @dataclass(frozen=True)
-class ColumnNystrom(MatrixMethod):
+class ColumnNystrom(MatrixMethod, RankOrTolerance):
     """Approximates a positive semidefinite matrix from chosen columns.
 
     Parameters
     ----------
-    rank : int
-        Number of columns, at most if there is a tolerance, positive.
+    rank, rtol
+        See ``RankOrTolerance``: the number of columns, and a tolerance on the trace of the residual relative to that of
+        the matrix. It needs the diagonal: an array, a sparse matrix, or entries on demand. Leading columns of the
+        selection are taken, and read in growing blocks until all matrices of a stack meet it.
     selection : ColumnSelection
         The rule that chooses them: ``UniformColumns()``, ``GivenColumns(...)``, ``LeverageDraws()``,
         ``RidgeLeverageDraws()``, ``VolumeColumns()``.
-    rtol : float, optional
-        Every matrix takes the fewest leading columns of its selection that bring the trace of the residual to ``rtol``
-        times its trace, and columns are read in growing blocks until all have them; None takes all columns. Needs
-        the diagonal: an array, a sparse matrix, or entries on demand.
 
     Notes
     -----
@@ -95,9 +84,8 @@ class ColumnNystrom(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
+        super().__post_init__()
         require_selection(self.selection)
-        require_optional_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         require_symmetric(a)
@@ -119,39 +107,36 @@ def nystrom_of_columns(a: StructuredMatrix, indices: Array, *, rtol: float | Non
     """
     xp = array_namespace(a.like)
     goal, spent = 0.0 if rtol is None else rtol, f"rank {indices.shape[-1]}"
-    rows, left = _enough_rows(a, indices, goal)
-    most = rows.shape[-2]
-    whole = left[..., :1]
-    ranks = xp.full(left.shape[:-1], most, dtype=xp.int64, device=device(left))
+    rows, traces = _enough_rows(a, indices, goal)
+    ranks = xp.full(traces.shape[:-1], rows.shape[-2], dtype=xp.int64, device=device(traces))
     if goal > 0:
-        missed = xp.sum(xp.astype(left > goal * whole, xp.int64), axis=-1)
-        ranks = xp.minimum(missed, ranks)  # traces decrease: the first that is small enough
-        most = max(1, int(xp.max(ranks)))
-        kept = xp.arange(most, device=device(left)) < ranks[..., None]  # (..., most)
-        rows = xp.where(kept[..., None], rows[..., :most, :], xp.zeros_like(rows[..., :most, :]))
-        indices = xp.where(kept, indices[..., :most], xp.full_like(indices[..., :most], -1))
-    trace = xp.take_along_axis(left, ranks[..., None], axis=-1)[..., 0]
-    return ColumnNystromResult(rows.mT, indices, trace, *judged(trace, whole[..., 0], goal, spent))
+        positive = xp.where(traces[..., :1] > 0, traces[..., :1], xp.ones_like(traces[..., :1]))
+        terms = leading_terms(traces / positive, goal, like=traces)
+        rows, indices, ranks = terms.rows(rows), terms.indices(indices), terms.ranks
+    trace = xp.take_along_axis(traces, ranks[..., None], axis=-1)[..., 0]
+    residual, converged = judged(trace, traces[..., 0], goal, spent)
+    accuracy = {"ranks": counted(indices), "residual": residual, "converged": converged}
+    return ColumnNystromResult(rows.mT, indices, trace, **accuracy)
 
 
 def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Array, Array]:
-    """Return the transposed factors (..., k, n) of leading columns, and what traces the first 0, 1, ..., k leave.
+    """Return the transposed factors (..., k, n) of leading columns, and the residual traces of the first 0, 1, ..., k.
 
     Of all columns, or those read in growing blocks until a tolerance is met by all matrices of the stack. NaN for
-    traces that are not at hand.
+    traces that are not available.
     """
     xp = array_namespace(a.like)
     (*batch, n), r, diagonal = a.shape[:-1], indices.shape[-1], diagonal_at_hand(a)
     if diagonal is None:
         step, top = r, None
-        left = xp.full((*batch, 1), float("nan"), dtype=a.dtype, device=device(a.like))
+        traces = xp.full((*batch, 1), float("nan"), dtype=a.dtype, device=device(a.like))
     else:
         step = r if rtol == 0 and not prefers_host_tiles(a.like) else _BLOCK
         top = xp.max(_columns_at(diagonal[..., None, :], indices)[..., 0, :], axis=-1)
-        left = xp.sum(diagonal, axis=-1, keepdims=True)
-    whole, start = left, 0
+        traces = xp.sum(diagonal, axis=-1, keepdims=True)
+    start = 0
     rows = xp.zeros((*batch, r, n), dtype=a.dtype, device=device(a.like))
-    while start < r and (rtol == 0 or bool(xp.any(left[..., -1:] > rtol * whole))):
+    while start < r and (rtol == 0 or bool(xp.any(traces[..., -1:] > rtol * traces[..., :1]))):
         stop = min(start + step, r)
         raw = _rows_at(a, indices[..., start:stop])
         core = _columns_at(raw, indices[..., start:stop])
@@ -159,9 +144,9 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
         lower = _checked_cholesky(core, coupling, top, (r, n), entry_accuracy(a))
         extend_rows(rows, start, xp.concat([coupling, lower], axis=-1), raw)
         gains = xp.vecdot(rows[..., start:stop, :], rows[..., start:stop, :])
-        left = xp.concat([left, left[..., -1:] - xp.cumulative_sum(gains, axis=-1)], axis=-1)
+        traces = xp.concat([traces, traces[..., -1:] - xp.cumulative_sum(gains, axis=-1)], axis=-1)
         start, step = stop, stop if rtol > 0 else step
-    return rows[..., : max(1, start), :], left
+    return rows[..., : max(1, start), :], traces
 
 
 def _rows_at(a: StructuredMatrix, indices: Array) -> Array:

@@ -21,6 +21,8 @@ from tnattn.randnla.semidefinite.substitution import next_rows
 from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
 from tnattn.structured.base import StructuredMatrix
 
+__all__: list[str] = []  # parts of other modules
+
 _PATIENCE = 64  # blocks; of consistent entries the first proposal of every block is accepted, or spent
 _NOT_FINITE = "gives entries on demand that are NaN or infinite; check the points or the function that they come from"
 
@@ -76,16 +78,16 @@ class Elimination:
     def _look(self) -> bool:
         """Update the span; return whether a matrix lacks pivots and has a residual; raise if it would never end."""
         xp = self._xp
-        left = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
+        open_count = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
         finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
-        left = to_host(xp.where(finite, left, -xp.ones_like(left)))
-        if left.min(initial=0) < 0:
+        open_count = to_host(xp.where(finite, open_count, -xp.ones_like(open_count)))
+        if open_count.min(initial=0) < 0:
             raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {_NOT_FINITE}")
         alive = xp.any(self.residual > 0, axis=-1, keepdims=True) & (self._count < self._rank)
         count, on = to_host(self._count).reshape(-1), to_host(alive).reshape(-1)
         # matrices that are done have a full or final set of rows and do not widen the window
         self._span = (int(count[on].min()) if on.any() else 0, int(count.max()))
-        progress = (int(count.sum()), int(left.sum()))
+        progress = (int(count.sum()), int(open_count.sum()))
         self._stalled = self._stalled + 1 if progress == self._progress else 0
         self._progress = progress
         if self._stalled > _PATIENCE:
@@ -156,9 +158,8 @@ class Elimination:
     def _needed(self, rows: Array) -> Array:
         """Return which of the next rows (..., w, n) come before the tolerance is met, (..., w)."""
         xp = self._xp
-        left = xp.sum(self.tail, axis=-1, keepdims=True)
-        gains = xp.sum(rows * rows, axis=-1)
-        before = left - xp.cumulative_sum(gains, axis=-1, include_initial=True)[..., :-1]
+        gains = xp.cumulative_sum(xp.sum(rows * rows, axis=-1), axis=-1, include_initial=True)
+        before = xp.sum(self.tail, axis=-1, keepdims=True) - gains[..., :-1]
         return before > self._rtol * self.trace[..., None]
 
     def result(self) -> tuple[Array, Array]:

@@ -7,23 +7,19 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
-from tnattn.linalg import cholesky, frobenius_norm, orthonormalise, small_svd, solve_triangular
+from tnattn.linalg import cholesky, frobenius_norm, largest_entry, orthonormalise, small_svd, solve_triangular
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.columns.pivoted_qr import largest_entry
 from tnattn.randnla.diagonal import trace_at_hand
-from tnattn.randnla.nested_errors import kept_ranks, stored
 from tnattn.randnla.operand import require_count, require_rank, require_symmetric
-from tnattn.randnla.sketches.base import Sketch
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
 from tnattn.randnla.submatrices import entry_accuracy
 from tnattn.randnla.symmetry import require_symmetric_within
-from tnattn.randnla.tolerance import require_above_rounding, require_optional_tolerance, warn_of_missed, within
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NystromResult(Factored):
+class NystromResult(TrimmedFactors):
     """Positive semidefinite matrices ``u diag(eigenvalues) u^T``.
 
     Parameters
@@ -32,47 +28,32 @@ class NystromResult(Factored):
         Columns orthonormal.
     eigenvalues : Array, (..., rank)
         Descending, non-negative.
-    ranks : Array, (...), integer, optional
-        Where a tolerance chose them: pairs kept for every matrix, the others being zero.
-    residual : Array, (...), optional
-        Realised ``trace(a - u diag(eigenvalues) u^T) / trace(a)``, the relative nuclear error, with a tolerance.
-    converged : Array, (...), boolean, optional
-        Whether the residual is within the tolerance.
+    ranks, residual, converged
+        See ``Accuracy``; with a tolerance, the residual in the nuclear norm.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
 
     u: Array
     eigenvalues: Array
-    ranks: Array | None = None
-    residual: Array | None = None
-    converged: Array | None = None
-
-    @property
-    def storage(self) -> int:
-        return super().storage if self.ranks is None else stored(self.ranks, self.shape)
 
     def factors(self) -> tuple[Array, Array]:
         return self.u, self.eigenvalues[..., None] * self.u.mT
 
 
 @dataclass(frozen=True)
-class Nystrom(MatrixMethod):
+class Nystrom(MatrixMethod, RankOrTolerance):
     """Approximates a positive semidefinite matrix from one product with a test matrix.
 
     Parameters
     ----------
-    rank : int
-        Target rank, positive.
+    rank, rtol
+        See ``RankOrTolerance``: a tolerance ``trace(a - u diag(eigenvalues) u^T) <= rtol trace(a)``, which needs the
+        trace: an array, entries on demand, or a factored or sparse matrix.
     oversampling : int
         Further columns of the test matrix, dropped again by the truncation; never more than n in all.
     sketch : Sketch
         Distribution of the test matrix.
-    rtol : float, optional
-        Tolerance ``trace(a - u diag(eigenvalues) u^T) <= rtol trace(a)``; every matrix of a stack then gets the
-        smallest rank that its sketch allows, ``rank`` at most. One that would need more keeps ``rank`` pairs, is not
-        ``converged``, and causes a ``ToleranceWarning``. Needs the trace: an array, entries on demand, or a factored or
-        sparse matrix.
 
     Notes
     -----
@@ -92,11 +73,9 @@ class Nystrom(MatrixMethod):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        require_optional_tolerance(self.rtol)
-        require_count(self.rank, "rank", least=1)
+        super().__post_init__()
         require_count(self.oversampling, "oversampling", least=0)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     @property
     def size(self) -> int:
@@ -106,7 +85,7 @@ class Nystrom(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> NystromResult:
         require_symmetric(a)
         require_rank(self.rank, a.shape)
-        whole = self._whole(a)
+        trace = self._trace(a)
         n = a.shape[-1]
         xp = array_namespace(a.like)
         draw = self.sketch.draw(n, min(self.size, n), rng=rng, like=a.like)
@@ -131,11 +110,11 @@ class Nystrom(MatrixMethod):
         eigenvalues = xp.maximum(s * s - shift[..., 0], xp.zeros_like(s))
         eigenvalues = xp.where(norm[..., 0] > 0, eigenvalues, xp.zeros_like(s))
         u, eigenvalues = u[..., : self.rank], eigenvalues[..., : self.rank]
-        if self.rtol is None or whole is None:
+        if self.rtol is None or trace is None:
             return NystromResult(u, eigenvalues)
-        return _smallest(u, eigenvalues, whole, self.rtol)
+        return _smallest(u, eigenvalues, trace, self.rtol)
 
-    def _whole(self, a: StructuredMatrix) -> Array | None:
+    def _trace(self, a: StructuredMatrix) -> Array | None:
         """Return the traces that a tolerance is relative to, or None without one."""
         if self.rtol is None:
             return None
@@ -149,16 +128,13 @@ class Nystrom(MatrixMethod):
         return trace
 
 
-def _smallest(u: Array, eigenvalues: Array, whole: Array, rtol: float) -> NystromResult:
+def _smallest(u: Array, eigenvalues: Array, trace: Array, rtol: float) -> NystromResult:
     """Return the fewest leading pairs within a tolerance for matrices of the given traces (...)."""
     xp = array_namespace(u)
     wide = xp.astype(eigenvalues, accumulator_dtype(eigenvalues), copy=False)
     captured = xp.cumulative_sum(wide, axis=-1, include_initial=True)
-    left = xp.maximum(whole[..., None] - captured, xp.zeros_like(captured))
-    left = left / xp.where(whole > 0, whole, xp.ones_like(whole))[..., None]
-    ranks, residual, kept = kept_ranks(xp.astype(left, u.dtype, copy=False), rtol)
-    converged, keep, largest = within(residual, rtol), xp.astype(kept, u.dtype), kept.shape[-1]
-    warn_of_missed(converged, residual, rtol, f"rank {eigenvalues.shape[-1]}")
-    return NystromResult(
-        u[..., :largest] * keep[..., None, :], eigenvalues[..., :largest] * keep, ranks, residual, converged
-    )
+    residual = xp.maximum(trace[..., None] - captured, xp.zeros_like(captured))
+    errors = residual / xp.where(trace > 0, trace, xp.ones_like(trace))[..., None]
+    terms = leading_terms(xp.astype(errors, u.dtype, copy=False), rtol, like=u)
+    accuracy = terms.accuracy(rtol, f"rank {eigenvalues.shape[-1]}")
+    return NystromResult(terms.columns(u), terms.values(eigenvalues), **accuracy)

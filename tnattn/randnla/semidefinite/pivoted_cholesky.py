@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
-from tnattn.randnla.tolerance import judged, require_above_rounding, require_tolerance
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import Factored
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PivotedCholeskyResult(Factored):
+class PivotedCholeskyResult(Accuracy, Factored):
     """Partial Cholesky factorisations ``factor factor^T``, which agree with the matrix in the pivot columns.
 
     Parameters
@@ -28,10 +28,8 @@ class PivotedCholeskyResult(Factored):
         In the order of elimination, distinct; -1 for the zero columns.
     residual_trace : Array, (...)
         Trace of the matrix minus the approximation: its nuclear error.
-    residual : Array, (...)
-        That over the trace of the matrix.
-    converged : Array, (...), boolean
-        Whether the residual is within the tolerance; without one, whether it is rounding.
+    ranks, residual, converged
+        See ``Accuracy``; the residual in the nuclear norm.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
@@ -39,32 +37,22 @@ class PivotedCholeskyResult(Factored):
     factor: Array
     pivots: Array
     residual_trace: Array
-    residual: Array
-    converged: Array
 
     def factors(self) -> tuple[Array, Array]:
         return self.factor, self.factor.mT
 
-    @property
-    def ranks(self) -> Array:
-        """Number of columns that are not zero, (...), integer."""
-        xp = array_namespace(self.pivots)
-        return xp.sum(xp.astype(self.pivots >= 0, xp.int64), axis=-1)
-
 
 @dataclass(frozen=True)
-class RandomlyPivotedCholesky(MatrixMethod):
+class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     """Draws each pivot with probability proportional to the diagonal of the residual.
 
     Parameters
     ----------
-    rank : int
-        Number of pivots at most, positive.
+    rank, rtol
+        See ``RankOrTolerance``: the number of pivots, and a tolerance on the trace of the residual relative to that of
+        the matrix; ``rtol=0`` takes all pivots.
     block : int
         Pivots proposed at a time, positive. It changes the draws, not their distribution.
-    rtol : float
-        A matrix takes no pivot after the one that brings the trace of its residual to ``rtol`` times its trace; 0 takes
-        all pivots.
 
     Notes
     -----
@@ -78,14 +66,14 @@ class RandomlyPivotedCholesky(MatrixMethod):
 
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
+    no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     block: int = 150
     rtol: float = 0.0
 
     def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
-        require_tolerance(self.rtol)
+        super().__post_init__()
         require_count(self.block, "block", least=1)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
@@ -100,15 +88,13 @@ class RandomlyPivotedCholesky(MatrixMethod):
 
 
 @dataclass(frozen=True)
-class GreedyPivotedCholesky(MatrixMethod):
+class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
     """Takes the largest entry of the diagonal of the residual as each pivot; deterministic.
 
     Parameters
     ----------
-    rank : int
-        Number of pivots at most, positive.
-    rtol : float
-        Stop as soon as the trace of the residual is at most ``rtol`` times that of the matrix; 0 takes all pivots.
+    rank, rtol
+        See ``RandomlyPivotedCholesky``.
 
     Notes
     -----
@@ -117,13 +103,10 @@ class GreedyPivotedCholesky(MatrixMethod):
 
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
+    no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
-
-    def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
-        require_tolerance(self.rtol)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         require_above_rounding(self.rtol, a.like)
@@ -138,4 +121,6 @@ class GreedyPivotedCholesky(MatrixMethod):
 def _result(elimination: Elimination, rank: int, rtol: float) -> PivotedCholeskyResult:
     factor, pivots = elimination.result()
     trace = array_namespace(factor).sum(elimination.tail, axis=-1)
-    return PivotedCholeskyResult(factor, pivots, trace, *judged(trace, elimination.trace, rtol, f"rank {rank}"))
+    residual, converged = judged(trace, elimination.trace, rtol, f"rank {rank}")
+    accuracy = {"ranks": counted(pivots), "residual": residual, "converged": converged}
+    return PivotedCholeskyResult(factor, pivots, trace, **accuracy)

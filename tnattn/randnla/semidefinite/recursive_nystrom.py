@@ -12,8 +12,7 @@ from tnattn.linalg.scaling import smallest_normal
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import for_every_matrix
 from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
-from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.scores.ridge_leverage import relative_scores
+from tnattn.randnla.scores import relative_scores, sample_indices
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystromResult, nystrom_of_columns
 from tnattn.randnla.submatrices import columns_at, take_rows
 from tnattn.randnla.symmetry import symmetric_dense

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tnattn.arrays import Array, array_namespace, device, matmul_into, prefers_host_tiles, subtract_product
 from tnattn.linalg import solve_triangular
 
+__all__: list[str] = []  # parts of other modules
+
 _MILD = 4000.0  # amplification up to which products with an inverse lose no more than a shift by rounding errors
 _BLOCK = 100  # rows at a time: BLAS is at full speed, and the inverses of the diagonal blocks cost a third at most
 

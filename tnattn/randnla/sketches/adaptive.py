@@ -1,4 +1,4 @@
-"""Test matrices that lean towards the row space of the matrix they meet."""
+"""Test matrices that lean towards the row space of the matrix they are adapted to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketches.base import MeetingTestMatrix, Sketch
+from tnattn.randnla.sketches.base import AdaptiveTestMatrix, Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
@@ -48,7 +48,7 @@ class RowStart(Sketch):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RowStarted(Dense, MeetingTestMatrix):
+class RowStarted(Dense, AdaptiveTestMatrix):
     """A random test matrix, and the rows of a matrix yet unknown to be added to it.
 
     Parameters
@@ -67,7 +67,7 @@ class RowStarted(Dense, MeetingTestMatrix):
     def storage(self) -> int:
         return math.prod(self.shape) + 2 * int(math.prod(self.places.shape))
 
-    def meeting(self, a: StructuredMatrix) -> Dense:
+    def adapted_to(self, a: StructuredMatrix) -> Dense:
         xp = array_namespace(self.array)
         sums = self._sums(a)
         length = xp.linalg.vector_norm(sums, axis=(-2, -1), keepdims=True)

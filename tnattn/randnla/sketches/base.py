@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import product_with_rows
@@ -45,6 +46,12 @@ class Sketch(Parameters, abc.ABC):
         """
 
 
+def require_sketch(sketch: Any) -> None:
+    """Raise TypeError unless something is a distribution of test matrices."""
+    if not isinstance(sketch, Sketch):
+        raise TypeError(f"sketch is {sketch!r}; a Sketch such as Gaussian() is needed")
+
+
 def admissible_sizes(n: int, size: int, like: Array) -> tuple[int, int]:
     """Return the rows and columns of a test matrix as Python numbers; raise unless both are positive.
 
@@ -54,17 +61,17 @@ def admissible_sizes(n: int, size: int, like: Array) -> tuple[int, int]:
     return as_integer(n, "n", least=1), as_integer(size, "size", least=1)
 
 
-class MeetingTestMatrix(StructuredMatrix):
-    """A test matrix that changes when it meets the matrix it is meant for."""
+class AdaptiveTestMatrix(StructuredMatrix):
+    """A test matrix that depends on the matrix it is multiplied with."""
 
     @abc.abstractmethod
-    def meeting(self, a: StructuredMatrix) -> StructuredMatrix:
+    def adapted_to(self, a: StructuredMatrix) -> StructuredMatrix:
         """Return the test matrix (..., n, size) for matrices (..., m, n)."""
 
 
-def meeting(omega: StructuredMatrix, a: StructuredMatrix) -> StructuredMatrix:
-    """Return what a test matrix becomes when it meets matrices (..., m, n): itself, unless it is of that kind."""
-    return omega.meeting(a) if isinstance(omega, MeetingTestMatrix) else omega
+def adapted_to(omega: StructuredMatrix, a: StructuredMatrix) -> StructuredMatrix:
+    """Return a test matrix adapted to matrices (..., m, n): itself, unless it is an ``AdaptiveTestMatrix``."""
+    return omega.adapted_to(a) if isinstance(omega, AdaptiveTestMatrix) else omega
 
 
 def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tnattn.arrays import Rng, require_rng
 from tnattn.randnla.operand import as_structured, require_count
-from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.sketches.base import Sketch, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -35,8 +35,7 @@ class Embedding(Parameters):
 
     def __post_init__(self) -> None:
         require_count(self.size, "size", least=1)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     def __call__(self, a: Any, *, rng: Rng | None = None) -> StructuredMatrix:
         """Return an embedding S, (size, m), for matrices (..., m, n): one for the whole stack."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from tnattn.randnla.operand import require_count
 
+__all__ = ["mode_sizes"]
+
 Modes = int | tuple[int, ...]
 
 

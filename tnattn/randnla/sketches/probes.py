@@ -11,6 +11,8 @@ from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
+__all__ = ["Probes", "Rademacher", "Sphere", "require_probes"]
+
 
 @dataclass(frozen=True)
 class Rademacher(Sketch):

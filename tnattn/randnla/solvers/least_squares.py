@@ -11,10 +11,11 @@ from tnattn.linalg import small_svd
 from tnattn.randnla.operand import as_structured, checked_array, require_count
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.scores.leverage import LeverageSampling
-from tnattn.randnla.sketches.base import Sketch, sketched_rows
-from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch, sketched_rows
 from tnattn.scalars import Parameters
 from tnattn.structured.sparse import Sparse
+
+__all__ = ["LeastSquaresMethod", "LeastSquaresProblem", "LeastSquaresSolution", "SampleAndSolve", "SketchAndSolve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,7 @@ class SketchAndSolve(LeastSquaresMethod):
     sketch: Sketch = field(default_factory=SparseSign)
 
     def __post_init__(self) -> None:
-        require_sketch(self.size, self.sketch)
+        require_sketched_rows(self.size, self.sketch)
 
     def solve(self, problem: LeastSquaresProblem, *, rng: Rng | None) -> LeastSquaresSolution:
         whitening, _, y = sketched_problem(problem, self.size, self.sketch, rng)
@@ -240,11 +241,11 @@ def _direct(problem: LeastSquaresProblem, x: Array, sample: Sparse | None) -> Le
     return LeastSquaresSolution(x, norm, steps, steps == 0, sample)
 
 
-def require_sketch(size: int | None, sketch: Any) -> None:
+def require_sketched_rows(size: int | None, sketch: Any) -> None:
+    """Raise unless a number of sketched rows is positive, where it is given, and a sketch is one."""
     if size is not None:
         require_count(size, "size", least=1)
-    if not isinstance(sketch, Sketch):
-        raise TypeError(f"sketch is {sketch!r}; a Sketch such as SparseSign() is needed")
+    require_sketch(sketch)
 
 
 def _require_rows(rows: int, columns: int, name: str) -> None:

@@ -9,10 +9,8 @@ from typing import Any, final
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng, uniform
 from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import Unit, in_units
-from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.scores.product_probabilities import NormOptimal, ProductProbabilities
-from tnattn.randnla.sketches.base import Sketch, sketched
-from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.scores import NormOptimal, ProductProbabilities, sample_indices
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
@@ -20,6 +18,8 @@ from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import Factored
 from tnattn.structured.selection import Selection
 from tnattn.structured.sparse import gather_rows
+
+__all__ = ["SampledProduct", "SampledProductResult", "SketchedProduct", "SketchedProductResult"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,8 +150,7 @@ class SketchedProduct(Parameters):
 
     def __post_init__(self) -> None:
         require_count(self.size, "size", least=1)
-        if not isinstance(self.sketch, Sketch):
-            raise TypeError(f"sketch is {self.sketch!r}; a Sketch such as Gaussian() is needed")
+        require_sketch(self.sketch)
 
     @final
     def __call__(self, a: Any, b: Any = None, *, rng: Rng | None = None) -> SketchedProductResult:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketches.base import Sketch
-from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.randnla.sketches import Sketch, SparseSign
 from tnattn.randnla.solvers.least_squares import (
     LeastSquaresMethod,
     LeastSquaresProblem,
     LeastSquaresSolution,
-    require_sketch,
+    require_sketched_rows,
     sketched_problem,
 )
 from tnattn.structured.base import StructuredMatrix
@@ -52,7 +51,7 @@ class SketchPreconditioned(LeastSquaresMethod):
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        require_sketch(self.size, self.sketch)
+        require_sketched_rows(self.size, self.sketch)
         require_count(self.iterations, "iterations", least=0)
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance is {self.tolerance}; 0 <= tolerance < 1 is needed")

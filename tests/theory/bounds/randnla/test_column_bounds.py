@@ -27,10 +27,10 @@ from tnattn.randnla.columns.deim import DEIMColumns
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns
+from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns, VolumeCross
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
 from tnattn.randnla.semidefinite.recursive_nystrom import RidgeNystrom

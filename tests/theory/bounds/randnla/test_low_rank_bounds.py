@@ -395,7 +395,7 @@ CONDITIONAL_VIOLATIONS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::tnattn.randnla.tolerance.ToleranceWarning")
+@pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
 @pytest.mark.parametrize("theorem, method, a, words", CONDITIONAL_VIOLATIONS, ids=lambda x: getattr(x, "name", ""))
 def test_a_violated_hypothesis_of_a_result_is_named(theorem, method, a, words):
     with pytest.raises(HypothesisViolated, match=words):

@@ -12,10 +12,11 @@ from theory.comparison.compare import compare, control
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statement.guarantee import WithProbability
 from theory.statistics.verdict import Verdict
+from tnattn.randnla.columns.leverage_columns import LeverageColumns
 from tnattn.randnla.low_rank.qb import QB, QBResult
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.scores.leverage import LeverageColumns, LeverageSampling
+from tnattn.randnla.scores.leverage import LeverageSampling
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.sketches.sparse_sign import SparseSign

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.tensor_train.quantised import QuantisedTT, QuantisedTTMatrix, levels
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.testing.structures import check_structured
 
 quick = settings(max_examples=25, deadline=None)
@@ -109,7 +109,7 @@ def test_a_tolerance_gives_way_to_the_largest_rank_and_the_miss_is_said():
     assert result.converged.tolist() == [False, True]
 
 
-@pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+@pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 def test_a_tolerance_that_is_met_needs_fewer_ranks_and_no_warning():
     result = QuantisedTTMatrix(100, rtol=0.9)(drawn(32, 32))
     assert max(result.ranks) < 16

@@ -19,7 +19,7 @@ from tnattn.decomposition.tensor_train.tt_cross import TTCross
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.models.sample import load_sample
-from tnattn.randnla.tolerance import ToleranceWarning
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.tensor_train import TensorTrain
 
 quick = settings(max_examples=25, deadline=None)
@@ -244,7 +244,7 @@ def test_a_missed_tolerance_is_a_warning_and_not_hidden(seed):
     assert relative(needles(256), result) > 0.5
 
 
-@pytest.mark.filterwarnings("error::tnattn.randnla.tolerance.ToleranceWarning")
+@pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 def test_a_tolerance_that_is_met_is_no_warning(seed):
     assert TTCross(rtol=1e-3)(smooth(), rng=np.random.default_rng(seed)).converged
 

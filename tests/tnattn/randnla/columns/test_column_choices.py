@@ -9,17 +9,16 @@ from scipy import stats
 
 from theory.bounds.randnla.instances import with_singular_values
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns, deim, qdeim
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
-from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns, pivoted_qr
-from tnattn.randnla.columns.selection import GivenColumns, UniformColumns, with_unused
+from tnattn.randnla.columns.pivoted_qr import PivotedQR, QRColumns
+from tnattn.randnla.columns.selection import GivenColumns, SubspaceSelection, UniformColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns, volume_gains
-from tnattn.randnla.columns.subspace_selection import SubspaceSelection
 from tnattn.randnla.columns.volume_sampling import VolumeColumns, elementary_symmetric
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 DISTINCT = [
@@ -159,11 +158,6 @@ def test_the_scale_of_a_matrix_is_immaterial_in_single_precision(scale):
     assert np.isfinite(scaled.r).all()
 
 
-def test_unused_indices_fill_the_gaps():
-    pivots = np.array([[2, 0, -1, -1], [3, 1, 0, -1], [-1, -1, -1, -1]])
-    assert with_unused(pivots, 5).tolist() == [[2, 0, 1, 3], [3, 1, 0, 2], [0, 1, 2, 3]]
-
-
 # strong rank-revealing QR
 
 
@@ -258,7 +252,7 @@ def test_a_subset_without_volume_is_refused():
         (lambda: LeverageDraws(subspace=0), "subspace is 0"),
         (lambda: PivotedQR(rtol=1.0), "rtol is 1.0"),
         (lambda: GivenColumns((9,)).select(Dense(np.eye(5)), 1, rng=None), "5 columns"),
-        (lambda: pivoted_qr(np.full((2, 2), 1.0), 2, rtol=0.0) and PivotedQR(rank=9)(np.eye(4)), "rank 9 exceeds"),
+        (lambda: PivotedQR(rank=9)(np.eye(4)), "rank 9 exceeds"),
     ],
 )
 def test_impossible_parameters_are_refused(make, words):

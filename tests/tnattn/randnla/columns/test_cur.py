@@ -11,6 +11,7 @@ from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.deim import DEIMColumns
@@ -24,7 +25,6 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.submatrices import columns_at, rows_at
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 METHODS = [

@@ -9,11 +9,11 @@ from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.linalg import orthonormalise
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.frobenius import RowsOnDemand, squared_frobenius_norm
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import as_structured
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [AdaptiveQB(0.1, block=8), AdaptiveQB(0.1, block=5, power_iterations=0), RandomizedSVD(60, rtol=0.1)]

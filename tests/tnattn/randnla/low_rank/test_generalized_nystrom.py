@@ -6,11 +6,11 @@ from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.count_sketch import CountSketch
-from tnattn.randnla.tolerance import ToleranceWarning
 
 
 def rng(seed=0):

@@ -7,10 +7,10 @@ from scipy.sparse.linalg import LinearOperator
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.linalg import orthonormalise
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.krylov import BlockKrylov, KrylovSpace
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.sketches.adaptive import RowStart
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.dense import Dense
 
 

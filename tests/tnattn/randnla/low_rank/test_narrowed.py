@@ -5,8 +5,8 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.randnla.low_rank import randomized_svd
-from tnattn.randnla.low_rank.narrowed import narrowed
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.range_finder import narrowed
 from tnattn.structured.dense import Dense
 
 METHOD = RandomizedSVD(10, 6, 2)
@@ -20,8 +20,8 @@ def rng():
 def errors(monkeypatch, a):
     """Return the errors with and without the shortcut, and how often the basis was found in float64."""
     wide = []
-    real = randomized_svd._projected
-    monkeypatch.setattr(randomized_svd, "_projected", lambda a, y, **keep: wide.append(y) or real(a, y, **keep))
+    real = randomized_svd.projected_svd
+    monkeypatch.setattr(randomized_svd, "projected_svd", lambda a, y, **keep: wide.append(y) or real(a, y, **keep))
     short = np.linalg.norm(METHOD(a, rng=rng()).to_dense() - a)
     calls = len(wide) - 1
     monkeypatch.setattr(randomized_svd, "narrowed", lambda a: None)

@@ -5,8 +5,8 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
-from tnattn.randnla.tolerance import ToleranceWarning
 
 
 def rng(seed=0):

@@ -6,12 +6,12 @@ import scipy.sparse
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.trigonometric import SubsampledCosine
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 

@@ -6,7 +6,6 @@ import pytest
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.randnla.scores.leverage import (
-    LeverageColumns,
     LeverageSampling,
     coherence,
     leverage_scores,
@@ -99,26 +98,10 @@ def test_samples_of_a_zero_matrix_are_zero():
     assert np.all(LeverageSampling(size=3)(np.zeros((4, 2)), rng=rng()).to_dense() == 0)
 
 
-def test_columns_drawn_are_reproduced_exactly(xp, assert_close):
-    a = xp.asarray(with_singular_values(rng(), slow_spectrum(10), 12, 10))
-    result = LeverageColumns(size=4, subspace=2)(a, rng=rng())
-    index = to_host(result.indices)
-    assert_close(to_host(result.to_dense())[:, index], to_host(a)[:, index], rtol=0, atol=200 * xp.eps())
-
-
-def test_a_projection_onto_all_columns_is_exact():
-    a = with_singular_values(rng(), slow_spectrum(4), 9, 6)
-    result = LeverageColumns(size=60, subspace=4)(a, rng=rng())
-    assert set(result.indices.tolist()) == set(range(6))
-    np.testing.assert_allclose(result.to_dense(), a, atol=1e-13)
-
-
 @pytest.mark.parametrize(
     "call, words",
     [
         (lambda: LeverageSampling(size=0), "size is 0"),
-        (lambda: LeverageColumns(subspace=0), "subspace is 0"),
-        (lambda: LeverageColumns(subspace=9)(np.eye(5), rng=rng()), "subspace 9 exceeds"),
         (lambda: leverage_scores(np.eye(5), rank=6), "rank 6 exceeds"),
     ],
 )
@@ -127,10 +110,9 @@ def test_impossible_parameters_are_refused(call, words):
         call()
 
 
-@pytest.mark.parametrize("method", [LeverageSampling(), LeverageColumns()])
-def test_without_a_generator_it_raises(method):
+def test_without_a_generator_it_raises():
     with pytest.raises(TypeError, match="pass rng"):
-        method(np.eye(16))
+        LeverageSampling()(np.eye(16))
 
 
 @pytest.mark.parametrize("sketch", [Gaussian(), SparseSign()], ids=repr)

@@ -9,13 +9,14 @@ import pytest
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.columns.selection import GivenColumns, UniformColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.ridge_leverage import (
-    RidgeLeverageDraws,
     effective_dimension,
     kernel_ridge_leverage_scores,
     ridge_leverage_scores,
@@ -23,7 +24,6 @@ from tnattn.randnla.scores.ridge_leverage import (
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
 

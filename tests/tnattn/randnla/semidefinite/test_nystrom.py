@@ -7,10 +7,10 @@ from scipy.sparse.linalg import aslinearoperator
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
-from tnattn.randnla.tolerance import ToleranceWarning
 from tnattn.structured.low_rank import LowRank
 
 

@@ -11,12 +11,12 @@ from scipy import stats
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import array_namespace, to_host
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.operand import KernelEntries
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.submatrices import PrincipalEntries
-from tnattn.randnla.tolerance import ToleranceWarning
 
 METHODS = [
     RandomlyPivotedCholesky(rank=6),

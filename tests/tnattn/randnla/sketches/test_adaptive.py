@@ -10,7 +10,7 @@ from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.adaptive import RowStart
-from tnattn.randnla.sketches.base import meeting
+from tnattn.randnla.sketches.base import adapted_to
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
 
@@ -23,7 +23,7 @@ def test_what_is_added_lies_in_the_row_space(xp):
     a = rng().standard_normal((2, 30, 3)) @ rng(1).standard_normal((2, 3, 20))
     omega = RowStart().draw(20, 5, rng=rng(3), like=xp.asarray(np.zeros(1)))
     plain = to_host(omega.to_dense())
-    added = to_host(meeting(omega, Dense(xp.asarray(a))).to_dense()) - plain
+    added = to_host(adapted_to(omega, Dense(xp.asarray(a))).to_dense()) - plain
     assert added.shape == (2, 20, 5)
     for one, rows in zip(added, a, strict=True):
         assert np.linalg.matrix_rank(np.vstack([rows, one.T]), tol=1e-4) == 3
@@ -33,13 +33,13 @@ def test_what_is_added_lies_in_the_row_space(xp):
 def test_implicit_matrices_give_their_rows_through_a_product():
     left, right = rng().standard_normal((30, 3)), rng(1).standard_normal((3, 20))
     omega = RowStart().draw(20, 5, rng=rng(2), like=left)
-    implicit, dense = (meeting(omega, a).to_dense() for a in (LowRank(left, right), Dense(left @ right)))
+    implicit, dense = (adapted_to(omega, a).to_dense() for a in (LowRank(left, right), Dense(left @ right)))
     np.testing.assert_allclose(implicit, dense, atol=1e-12)
 
 
 def test_a_zero_matrix_leaves_the_test_matrix_alone():
     omega = RowStart().draw(20, 5, rng=rng(), like=np.zeros(1))
-    np.testing.assert_array_equal(meeting(omega, Dense(np.zeros((30, 20)))).to_dense(), omega.to_dense())
+    np.testing.assert_array_equal(adapted_to(omega, Dense(np.zeros((30, 20)))).to_dense(), omega.to_dense())
 
 
 def test_rows_save_half_a_power_iteration(seed):

@@ -8,15 +8,15 @@ import pytest
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
+from tnattn.randnla.columns.nested_errors import in_greedy_order
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import GivenColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
-from tnattn.randnla.nested_errors import in_greedy_order
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.tolerance import ToleranceWarning
 
 
 def rng(seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
+from tnattn.linalg import numerical_svd
 
 
 def deficient(m, n, rank):

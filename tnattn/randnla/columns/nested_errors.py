@@ -1,16 +1,16 @@
-"""Errors of nested projections, of a matrix onto its first 0, 1, 2, ... chosen columns, and the rank they ask for."""
+"""Errors of the nested projections of a matrix onto its first 0, 1, 2, ... chosen columns."""
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device
-from tnattn.linalg import frobenius_norm
-from tnattn.randnla.columns.pivoted_qr import largest_entry, pivoted_qr
-from tnattn.randnla.columns.selection import with_unused
+from tnattn.arrays import Array, accumulator_dtype, array_namespace
+from tnattn.linalg import frobenius_norm, largest_entry, pivoted_qr, with_unused
+from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
 from tnattn.randnla.frobenius import squared_frobenius_norm
 from tnattn.randnla.operand import worth_forming
 from tnattn.randnla.submatrices import take_columns
-from tnattn.randnla.tolerance import require_above_rounding, require_resolved
 from tnattn.structured.base import StructuredMatrix
+
+__all__: list[str] = []  # parts of other modules
 
 
 def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
@@ -30,9 +30,9 @@ def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array
         The first k columns span the first k of ``columns``; orthonormal, zero where the columns are exhausted.
     """
     xp, r = array_namespace(columns), columns.shape[-1]
-    result = pivoted_qr(columns, r)
-    order = with_unused(result.pivots, r)
-    return take_columns(columns, order), xp.take_along_axis(indices, order, axis=-1), result.q
+    q, _, pivots, _ = pivoted_qr(columns, r)
+    order = with_unused(pivots, r)
+    return take_columns(columns, order), xp.take_along_axis(indices, order, axis=-1), q
 
 
 def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, *, unit: Array, rtol: float) -> Array:
@@ -72,52 +72,17 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     wide = accumulator_dtype(gains)
     gains = xp.astype(gains, wide, copy=False)
     if worth_forming(a):
-        missed = a.to_dense() - left @ right
+        residual = a.to_dense() - left @ right
         nothing = xp.all(gains == 0, axis=-1)[..., None, None]
-        common = largest_entry(missed)
+        common = largest_entry(residual)
         common = xp.where(nothing | (common > unit), common, unit)
         gains = gains * xp.astype((unit / common)[..., 0], wide, copy=False) ** 2
-        rest = xp.astype(frobenius_norm(missed / common), wide, copy=False) ** 2
+        residual_squared = xp.astype(frobenius_norm(residual / common), wide, copy=False) ** 2
     else:
         require_resolved(rtol, a.like)
         square = xp.astype(unit[..., 0, 0], wide, copy=False) ** 2
-        rest = squared_frobenius_norm(a) / square - xp.sum(gains, axis=-1)
-        rest = xp.maximum(rest, xp.zeros_like(rest))
-    steps = xp.concat([rest[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
+        residual_squared = squared_frobenius_norm(a) / square - xp.sum(gains, axis=-1)
+        residual_squared = xp.maximum(residual_squared, xp.zeros_like(residual_squared))
+    steps = xp.concat([residual_squared[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
     squares = xp.flip(xp.cumulative_sum(steps, axis=-1), axis=-1)
     return relative_errors(squares, like=left)
-
-
-def relative_errors(squares: Array, *, like: Array) -> Array:
-    """Return roots of squared errors (..., 1 + r) over that of rank 0, in the dtype of an array; zero for zeros."""
-    xp, whole = array_namespace(squares), squares[..., :1]
-    return xp.astype(xp.sqrt(squares / xp.where(whole > 0, whole, xp.ones_like(whole))), like.dtype, copy=False)
-
-
-def kept_ranks(errors: Array, rtol: float) -> tuple[Array, Array, Array]:
-    """Return the smallest ranks within a tolerance, or all there are, what they leave, and which are kept.
-
-    Parameters
-    ----------
-    errors : Array, (..., 1 + r)
-        Relative errors, for ranks 0, 1, ..., r.
-    rtol : float
-        At least ``64 eps``.
-
-    Returns
-    -------
-    ranks : Array, (...), integer
-    residual : Array, (...)
-    kept : Array, (..., largest rank, at least 1), boolean
-    """
-    xp = array_namespace(errors)
-    steps = xp.arange(errors.shape[-1], dtype=xp.int64, device=device(errors))
-    ranks = xp.min(xp.where(errors <= rtol, steps, xp.full_like(steps, errors.shape[-1] - 1)), axis=-1)
-    residual = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
-    largest = max(1, int(xp.max(ranks)))
-    return ranks, residual, xp.arange(largest, device=device(errors)) < ranks[..., None]
-
-
-def stored(ranks: Array, shape: tuple[int, ...]) -> int:
-    """Return the scalars of two factors of the true ranks (...), without the zeros that pad them."""
-    return int(array_namespace(ranks).sum(ranks)) * (shape[-2] + shape[-1])

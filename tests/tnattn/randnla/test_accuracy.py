@@ -1,20 +1,25 @@
-"""Relative tolerances: their range, the honest warning, the floor of rounding."""
+"""Ranks and tolerances: their range, the leading terms that meet them, the warning, the limit of rounding."""
 
 import warnings
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.randnla import tolerance
-from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
-from tnattn.randnla.columns.cur import CUR
-from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
-from tnattn.randnla.columns.pivoted_qr import PivotedQR
-from tnattn.randnla.tolerance import (
+from tnattn.randnla import accuracy
+from tnattn.randnla.accuracy import (
+    Accuracy,
+    IterationAccuracy,
+    RankOrTolerance,
     ToleranceWarning,
+    TrimmedFactors,
+    counted,
     judged,
+    leading_terms,
+    relative_errors,
     require_above_rounding,
     require_optional_tolerance,
     require_resolved,
@@ -22,6 +27,10 @@ from tnattn.randnla.tolerance import (
     warn_of_missed,
     within,
 )
+from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
+from tnattn.randnla.columns.cur import CUR
+from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
 
 
 @pytest.mark.parametrize("rtol", [-0.1, 1.0, float("nan")])
@@ -133,7 +142,120 @@ def test_a_frame_without_a_caller_ends_the_search():
     inner = SimpleNamespace(f_globals={"__name__": "tnattn.inner"}, f_back=None)
     outer = SimpleNamespace(f_globals={"__name__": "outside"}, f_back=None)
     lookalike = SimpleNamespace(f_globals={"__name__": "tnattn_other.x"}, f_back=None)
-    assert tolerance._depth(None) == 1
-    assert tolerance._depth(outer) == tolerance._depth(lookalike) == 1
-    assert tolerance._depth(inner) == 2
-    assert tolerance._depth(SimpleNamespace(f_globals={"__name__": "tnattn"}, f_back=outer)) == 2
+    assert accuracy._depth(None) == 1
+    assert accuracy._depth(outer) == accuracy._depth(lookalike) == 1
+    assert accuracy._depth(inner) == 2
+    assert accuracy._depth(SimpleNamespace(f_globals={"__name__": "tnattn"}, f_back=outer)) == 2
+
+
+# the leading terms that meet a tolerance
+
+ERRORS = np.array([[1.0, 0.5, 0.2, 0.01], [1.0, 0.05, 0.2, 0.05], [0.0, 0.0, 0.0, 0.0], [1.0, 0.9, 0.8, 0.7]])
+
+
+def test_every_matrix_gets_the_smallest_rank_that_meets_its_tolerance(xp):
+    terms = leading_terms(xp.asarray(ERRORS), 0.2, like=xp.asarray(ERRORS))
+    assert to_host(terms.ranks).tolist() == [2, 1, 0, 3]  # errors need not decrease
+    np.testing.assert_array_equal(
+        to_host(terms.residual), np.asarray([0.2, 0.05, 0.0, 0.7], to_host(terms.residual).dtype)
+    )
+    assert to_host(terms.converged).tolist() == [True, True, True, False]
+    assert terms.size == 3
+
+
+@pytest.mark.parametrize("rtol, size", [(0.9, 1), (0.5, 1), (1e-3, 3)])
+def test_a_stack_is_as_wide_as_its_largest_rank_and_never_empty(rtol, size):
+    assert leading_terms(ERRORS[2:3], rtol, like=ERRORS).size == 1
+    assert leading_terms(ERRORS[:1], rtol, like=ERRORS).size == size
+
+
+def test_factors_are_trimmed_and_zero_beyond_the_rank_of_a_matrix(xp):
+    terms = leading_terms(xp.asarray(ERRORS[:3, :3]), 0.2, like=xp.asarray(ERRORS))
+    there = np.array([[1, 1], [1, 0], [0, 0]])
+    tall, wide, values = np.full((3, 4, 5), 2.0), np.full((3, 5, 4), 3.0), np.full((3, 5), 4.0)
+    np.testing.assert_array_equal(
+        to_host(terms.columns(xp.asarray(tall))), np.repeat(2.0 * there[:, None, :], 4, axis=1)
+    )
+    np.testing.assert_array_equal(to_host(terms.rows(xp.asarray(wide))), np.repeat(3.0 * there[:, :, None], 4, axis=2))
+    np.testing.assert_array_equal(to_host(terms.values(xp.asarray(values))), 4.0 * there)
+    indices = to_host(terms.indices(xp.asarray(np.full((3, 5), 7))))
+    assert indices.tolist() == [[7, 7], [7, -1], [-1, -1]]
+
+
+def test_the_accuracy_of_leading_terms_warns_once_of_those_that_miss():
+    terms = leading_terms(ERRORS, 0.2, like=ERRORS)
+    with pytest.warns(ToleranceWarning, match="rtol 0.2 is not met at rank 3 by 1 of the 4 .* error is 0.7;"):
+        fields = terms.accuracy(0.2, "rank 3")
+    assert fields["ranks"] is terms.ranks
+    assert fields["residual"] is terms.residual
+    assert fields["converged"] is terms.converged
+
+
+def test_the_residual_has_the_dtype_that_is_asked_for():
+    terms = leading_terms(ERRORS, 0.2, like=np.ones(1, "f4"))
+    assert terms.residual.dtype == np.float32
+
+
+def test_errors_are_relative_to_that_of_rank_zero():
+    squares = np.array([[4.0, 1.0, 0.25], [0.0, 0.0, 0.0]])
+    assert relative_errors(squares, like=squares).tolist() == [[1.0, 0.5, 0.25], [0.0, 0.0, 0.0]]
+
+
+def test_indices_of_minus_one_do_not_count():
+    assert counted(np.array([[3, 0, -1], [-1, -1, -1]])).tolist() == [2, 0]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trimmed(TrimmedFactors):
+    left: np.ndarray
+    right: np.ndarray
+
+    def factors(self):
+        return self.left, self.right
+
+
+def test_storage_counts_true_ranks_where_a_tolerance_chose_them():
+    sides = np.ones((2, 5, 3)), np.ones((2, 3, 4))
+    assert Trimmed(*sides).storage == 2 * 3 * (5 + 4)
+    ranks = np.array([3, 1])
+    assert Trimmed(*sides, ranks=ranks).storage == 2 * 3 * (5 + 4)
+    trimmed = Trimmed(*sides, ranks=ranks, residual=np.zeros(2), converged=np.ones(2, dtype=bool))
+    assert trimmed.storage == 4 * (5 + 4)
+    assert isinstance(trimmed, Accuracy)
+
+
+@dataclass(frozen=True)
+class Method(RankOrTolerance):
+    rank: int = 4
+    rtol: float | None = None
+
+
+@dataclass(frozen=True)
+class Elimination(RankOrTolerance):
+    no_tolerance: ClassVar = 0.0
+
+    rank: int = 4
+    rtol: float = 0.0
+
+
+@pytest.mark.parametrize("make", [Method, Elimination])
+def test_methods_check_rank_and_tolerance_alike(make):
+    assert make(np.int64(3), rtol=np.float32(0.5)) == make(3, rtol=0.5)
+    for rank, error in ((0, ValueError), (True, TypeError), (2.0, TypeError)):
+        with pytest.raises(error, match="rank is"):
+            make(rank)
+    for rtol in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="rtol is"):
+            make(rtol=rtol)
+
+
+def test_zero_is_no_tolerance_for_eliminations_only():
+    assert Elimination(rtol=0.0).rtol == 0
+    with pytest.raises(ValueError, match="0 < rtol < 1"):
+        Method(rtol=0.0)
+
+
+def test_iterations_add_whether_they_became_stationary():
+    names = [field.name for field in fields(IterationAccuracy)]
+    assert names == ["ranks", "residual", "converged", "stationary"]
+    assert IterationAccuracy().stationary is None

@@ -1,0 +1,77 @@
+"""The projection of a matrix onto columns drawn by leverage scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, require_rng, uniform
+from tnattn.linalg import numerical_svd
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.operand import require_count
+from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.low_rank import Factored
+from tnattn.structured.sparse import gather_rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LeverageColumnsResult(Factored):
+    """The projection of a matrix onto some of its columns.
+
+    Parameters
+    ----------
+    q : Array, (..., m, r)
+        Orthonormal basis of the span of the columns drawn, zero columns where they are dependent.
+    b : Array, (..., r, n)
+        ``q^T a``.
+    indices : Array, (..., size), integer
+        The columns drawn, repetitions included.
+    """
+
+    degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
+
+    q: Array
+    b: Array
+    indices: Array
+
+    def factors(self) -> tuple[Array, Array]:
+        return self.q, self.b
+
+
+@dataclass(frozen=True)
+class LeverageColumns(MatrixMethod):
+    """Projects a matrix onto columns drawn with replacement by the leverage scores of its leading singular subspace.
+
+    Parameters
+    ----------
+    size : int
+        Number of draws, positive.
+    subspace : int
+        Dimension of the leading right singular subspace whose leverage scores are used, positive.
+
+    Notes
+    -----
+    O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
+    """
+
+    rank_is_limit: ClassVar = True
+    exact_at_full_rank: ClassVar = False
+
+    size: int = rank_budget(32)
+    subspace: int = 8
+
+    def __post_init__(self) -> None:
+        require_count(self.size, "size", least=1)
+        require_count(self.subspace, "subspace", least=1)
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> LeverageColumnsResult:
+        if self.subspace > min(a.shape[-2:]):
+            raise ValueError(f"subspace {self.subspace} exceeds min(m, n) of the {a.shape} stack; reduce subspace")
+        dense = a.to_dense()
+        scores = leverage_scores(dense.mT, rank=self.subspace)
+        indices = sample_indices(scores, uniform(require_rng(rng, "LeverageColumns"), (self.size,), like=scores))
+        columns = gather_rows(dense.mT, indices[..., None])[..., 0, :].mT  # (..., m, size)
+        q = numerical_svd(columns)[0]
+        return LeverageColumnsResult(q, (dense.mT @ q).mT, indices)

@@ -1,0 +1,37 @@
+"""Columns drawn by ridge leverage scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tnattn.arrays import Array, Rng, require_rng, uniform
+from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.randnla.operand import require_count
+from tnattn.randnla.scores import relative_scores, require_ridge, sample_indices
+from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.structured.base import StructuredMatrix
+
+
+@dataclass(frozen=True)
+class RidgeLeverageDraws(ColumnSelection):
+    """Draws columns of a positive semidefinite matrix with replacement, by their exact ridge leverage scores.
+
+    Parameters
+    ----------
+    ridge : float
+        Positive, relative to the mean of the diagonal: a number of the kernel's own scale.
+
+    Notes
+    -----
+    O(n^3) and the dense matrix: a reference. ``RecursiveNystrom`` does without both. Alaoui & Mahoney 2015.
+    """
+
+    ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_ridge(self.ridge)
+
+    def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
+        require_count(size, "size", least=1)
+        scores = relative_scores(symmetric_dense(a).array, self.ridge)
+        return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))
