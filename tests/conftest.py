@@ -19,8 +19,8 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from theory.records.sources import blas_kernels
 from tnattn.arrays import device, dtype_name, to_host
+from tnattn.arrays.threads import blas_kernels
 
 
 def _load(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from tnattn.arrays import array_namespace, to_host
 from tnattn.attention.random_features.features import Independent, Trigonometric
 from tnattn.attention.random_features.summary import FeatureMap
-from tnattn.randnla.columns.truncated_pseudo_inverse import numerical_svd
+from tnattn.linalg.pseudo_inverse import numerical_svd
 from tnattn.randnla.operand import as_structured
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
 from tnattn.randnla.sketches.base import sketched

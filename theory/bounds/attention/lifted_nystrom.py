@@ -9,11 +9,12 @@ from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.bounds.randnla.pivoted_cholesky import rpcholesky_phi
 from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import Error, dense, unshifted_kernel
+from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic, InExpectation
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.dense_kernels import unshifted_kernel
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
@@ -36,8 +36,8 @@ every_adaptive = pytest.mark.parametrize("method", ADAPTIVE, ids=lambda m: f"{ty
 def spectra(m=40, n=30):
     """Return a slow spectrum, a fast one, a matrix of rank 3, and zero."""
     thin = rng(3).standard_normal((m, 3)) @ rng(4).standard_normal((3, n))
-    slow = with_singular_values(rng(1), slow_spectrum(n), m, n)
-    return np.stack([slow, with_singular_values(rng(2), 0.5 ** np.arange(n), m, n), thin, np.zeros((m, n))])
+    slow = matrix_with_spectrum(polynomial_spectrum(n), (m, n), rng(1))
+    return np.stack([slow, matrix_with_spectrum(0.5 ** np.arange(n), (m, n), rng(2)), thin, np.zeros((m, n))])
 
 
 def relative(a, result):
@@ -104,7 +104,7 @@ def test_what_cannot_be_met_is_returned_with_a_warning(method):
 @pytest.mark.parametrize("cls", [CUR, InterpolativeDecomposition])
 @pytest.mark.parametrize("rtol", [1e-6, 1e-11])
 def test_steep_spectra_keep_tolerances_below_the_root_of_rounding(cls, rtol):
-    a = with_singular_values(rng(), 0.3 ** np.arange(40), 60, 40)
+    a = matrix_with_spectrum(0.3 ** np.arange(40), (60, 40), rng())
     result = cls(40, QRColumns(), rtol=rtol)(a)
     assert np.log(rtol) / np.log(0.3) <= result.ranks < 40
     assert relative(a, result) <= rtol
@@ -123,7 +123,7 @@ def test_beyond_the_ranks_there_is_nothing(method):
 
 
 def test_columns_drawn_twice_gain_nothing():
-    a = with_singular_values(rng(), slow_spectrum(12), 12, 12)
+    a = matrix_with_spectrum(polynomial_spectrum(12), (12, 12), rng())
     names = np.array([0, 0, *range(1, 11)])
     columns, indices, q = in_greedy_order(a[:, names], names)
     np.testing.assert_array_equal(columns, a[:, indices])
@@ -139,7 +139,7 @@ def test_columns_drawn_twice_gain_nothing():
 @every_adaptive
 def test_no_more_columns_are_kept_than_greedy_ones_need(method):
     """Points of all singular vectors come in no order of their own: the best come first all the same."""
-    a = with_singular_values(rng(), 0.5 ** np.arange(12), 20, 12)
+    a = matrix_with_spectrum(0.5 ** np.arange(12), (20, 12), rng())
     greedy = InterpolativeDecomposition(12, QRColumns(), rtol=0.05)(a).ranks
     assert method.with_rank(12)(a, rng=rng()).ranks <= greedy + 2
 

@@ -5,9 +5,9 @@ import pytest
 import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.frobenius import RowsOnDemand, squared_frobenius_norm
@@ -25,11 +25,11 @@ def rng(seed=0):
 
 
 def slow(m=100, n=80, seed=0):
-    return with_singular_values(rng(seed), slow_spectrum(min(m, n)), m, n)
+    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
 
 def geometric(m=100, n=80):
-    return with_singular_values(rng(7), 0.5 ** np.arange(min(m, n)), m, n)
+    return matrix_with_spectrum(0.5 ** np.arange(min(m, n)), (m, n), rng(7))
 
 
 def relative(a, result):
@@ -53,7 +53,7 @@ def needed(s, rtol):
     return int(np.sum(tails > rtol * tails[0]))
 
 
-@pytest.mark.parametrize("make, s", [(slow, slow_spectrum(80)), (geometric, 0.5 ** np.arange(80))])
+@pytest.mark.parametrize("make, s", [(slow, polynomial_spectrum(80)), (geometric, 0.5 ** np.arange(80))])
 def test_the_rank_is_little_more_than_needed(make, s):
     least = needed(s, 0.1)
     basis = AdaptiveQB(0.1, block=8, power_iterations=2)(make(), rng=rng()).ranks
@@ -78,7 +78,7 @@ class Undeflated(AdaptiveQB):
 def test_blocks_are_taken_from_what_the_basis_leaves(power_iterations):
     """A ratio of 0.9: what is left after 100 columns is rounding beside the leading values to the third power."""
     s = 0.9 ** np.arange(250)
-    a = with_singular_values(rng(), s, 300, 250)
+    a = matrix_with_spectrum(s, (300, 250), rng())
     deflated, plain = (
         cls(1e-6, rank=250, power_iterations=power_iterations)(a, rng=rng()) for cls in (AdaptiveQB, Undeflated)
     )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.scores.leverage import (
     LeverageSampling,
     coherence,
@@ -41,7 +41,7 @@ def test_scores_of_a_rank_deficient_matrix_add_up_to_its_rank():
 
 
 def test_leading_scores_use_the_leading_subspace():
-    a = with_singular_values(rng(), slow_spectrum(10), 30, 10)
+    a = matrix_with_spectrum(polynomial_spectrum(10), (30, 10), rng())
     u = np.linalg.svd(a, full_matrices=False)[0][:, :3]
     np.testing.assert_allclose(leverage_scores(a, rank=3), (u**2).sum(axis=-1), atol=1e-13)
 

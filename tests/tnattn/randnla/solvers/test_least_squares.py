@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from theory.bounds.randnla.instances import with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, SampleAndSolve, SketchAndSolve
@@ -30,7 +30,7 @@ def rng(seed=0):
 def problem(m=200, n=6, k=2, *, condition=1e3, noise=0.1, seed=0, batch=()):
     count = int(np.prod(batch))
     spectrum = np.geomspace(1, 1 / condition, n)
-    a = np.stack([with_singular_values(rng(seed + i), spectrum, m, n) for i in range(count)]).reshape(*batch, m, n)
+    a = np.stack([matrix_with_spectrum(spectrum, (m, n), rng(seed + i)) for i in range(count)]).reshape(*batch, m, n)
     b = a @ rng(seed + 50).standard_normal((*batch, n, k))
     return a, b + noise * rng(seed + 60).standard_normal((*batch, m, k)) / m**0.5
 
