@@ -8,7 +8,7 @@ import pytest
 
 import theory
 import tnattn
-from theory.comparison.comparison import keys, sources
+from theory.records import keys, sources
 from theory.records.sources import environment, package_hash, source_hash
 from tnattn import discovery
 from tnattn.arrays.threads import blas_kernels
