@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from fixtures import relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,10 +48,6 @@ def planted(terms, sizes=(12, 13, 14), seed=0):
     rng = np.random.default_rng(seed)
     factors = [np.linalg.qr(rng.standard_normal((n, terms)))[0] for n in sizes]
     return CPTensor(np.ones(terms), tuple(factors)).to_dense()
-
-
-def relative(x, result):
-    return np.linalg.norm(x - result.to_dense()) / np.linalg.norm(x)
 
 
 @silent

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from fixtures import rng
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +23,6 @@ shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(l
 EVERY = subclasses("tnattn.decomposition", Decomposition)
 BY_SWEEPS = {"CPALS", "CPLeverage"}  # the largest rank of with_rank does not make their sweeps exact
 every_one = pytest.mark.parametrize("name", EVERY)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def run(method, x):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tensorly.decomposition
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +20,6 @@ CLASSES = [HOSVD, STHOSVD, TTSVD]
 every_class = pytest.mark.parametrize("cls", CLASSES)
 quick = settings(max_examples=40, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(lambda s: math.prod(s) <= 3000)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def norms(x, order):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sparse
+from fixtures import rng
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import array_namespace, to_host
@@ -39,10 +40,6 @@ every_ranked_method = pytest.mark.parametrize("name", RANKED)
 N = 12
 
 pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def semidefinite(*batch, n=N, decay=0.5):

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 from scipy import stats
 
 from tnattn.arrays import to_host
@@ -35,10 +36,6 @@ DISTINCT = [
     VolumeColumns(),
 ]
 every_rule = pytest.mark.parametrize("rule", DISTINCT, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def matrices(*batch, m=12, n=10, seed=0):

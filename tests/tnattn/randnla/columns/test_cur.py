@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 from scipy import stats
 
 from tnattn.arrays import to_host
@@ -51,10 +52,6 @@ without_luck = pytest.mark.parametrize(
     [m for m in METHODS if m not in (CUR(5, LeverageDraws(subspace=3)), CUR(5, VolumeColumns()))],
     ids=lambda m: repr(m)[:60],
 )
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def matrices(*batch, m=18, n=14, seed=0):

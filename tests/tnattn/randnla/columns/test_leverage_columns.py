@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.columns.leverage_columns import LeverageColumns
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_columns_drawn_are_reproduced_exactly(xp, assert_close):

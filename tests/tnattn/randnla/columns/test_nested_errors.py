@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import relative_of_each, rng
 
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
@@ -17,11 +18,6 @@ from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import GivenColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.sketches.gaussian import Gaussian
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
 
 ADAPTIVE = [
     InterpolativeDecomposition(rtol=0.05),
@@ -40,11 +36,6 @@ def spectra(m=40, n=30):
     return np.stack([slow, matrix_with_spectrum(0.5 ** np.arange(n), (m, n), rng(2)), thin, np.zeros((m, n))])
 
 
-def relative(a, result):
-    size = np.linalg.norm(a, axis=(-2, -1))
-    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
-
-
 @every_adaptive
 def test_every_matrix_of_a_stack_keeps_the_tolerance_at_its_own_rank(xp, method):
     for dtype in xp.dtypes:
@@ -53,8 +44,8 @@ def test_every_matrix_of_a_stack_keeps_the_tolerance_at_its_own_rank(xp, method)
         ranks, noise = to_host(result.ranks), 100 * np.finfo(dtype).eps
         assert ranks[0] > ranks[1] > ranks[2] == 3
         assert ranks[3] == 0
-        assert np.all(relative(a, result) <= 0.05 + noise)
-        np.testing.assert_allclose(to_host(result.residual), relative(a, result), rtol=1e-3, atol=noise)
+        assert np.all(relative_of_each(a, result) <= 0.05 + noise)
+        np.testing.assert_allclose(to_host(result.residual), relative_of_each(a, result), rtol=1e-3, atol=noise)
         assert np.all(to_host(result.converged))
         assert result.storage == ranks.sum() * 70
         assert type(result.ranks) is type(result.residual) is type(result.converged) is type(xp.asarray(a))
@@ -96,7 +87,7 @@ def test_what_cannot_be_met_is_returned_with_a_warning(method):
     assert len(caught) == 1
     assert result.converged.tolist() == [False, True, True, True]
     assert result.ranks[0] == 6
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-9, atol=1e-14)
     fixed = dataclasses.replace(method, rtol=None).with_rank(6)(a[0], rng=rng())
     np.testing.assert_allclose(result.to_dense()[0], fixed.to_dense(), atol=1e-12)
 
@@ -107,8 +98,8 @@ def test_steep_spectra_keep_tolerances_below_the_root_of_rounding(cls, rtol):
     a = matrix_with_spectrum(0.3 ** np.arange(40), (60, 40), rng())
     result = cls(40, QRColumns(), rtol=rtol)(a)
     assert np.log(rtol) / np.log(0.3) <= result.ranks < 40
-    assert relative(a, result) <= rtol
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-3)
+    assert relative_of_each(a, result) <= rtol
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-3)
 
 
 @every_adaptive
@@ -133,7 +124,7 @@ def test_columns_drawn_twice_gain_nothing():
     for k in range(1, 12):
         np.testing.assert_allclose(q[:, :k] @ (q[:, :k].T @ columns[:, :k]), columns[:, :k], atol=1e-13)
     result = InterpolativeDecomposition(12, LeverageDraws(subspace=4), rtol=0.3)(a, rng=rng(2))
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-9)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-9)
 
 
 @every_adaptive
@@ -169,7 +160,7 @@ def test_large_implicit_matrices_are_not_formed(method):
     weights = AttentionProblem(q, k, k).weights
     method = dataclasses.replace(method, selection=QRColumns(sketch=Gaussian()), rank=40, rtol=0.2)
     result = method(weights, rng=rng())
-    error = relative(weights.to_dense(), result)
+    error = relative_of_each(weights.to_dense(), result)
     assert np.all(error <= 0.2)
     np.testing.assert_allclose(result.residual, error, rtol=1e-6)
     with pytest.raises(ValueError, match="cannot be told from rounding"):

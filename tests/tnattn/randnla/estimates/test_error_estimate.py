@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.stats
+from fixtures import rng, slow
 
 from tnattn.arrays import to_host
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
@@ -15,14 +16,6 @@ from tnattn.structured.low_rank import LowRank
 DISTRIBUTIONS = [SelfAssessedQB(8), SelfAssessedQB(8, Rademacher()), SelfAssessedQB(8, Sphere())]
 every_distribution = pytest.mark.parametrize("method", DISTRIBUTIONS, ids=repr)
 TRIALS = 400
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
 
 def squared_errors(method, a, generator, trials=TRIALS):

@@ -5,22 +5,15 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng, slow
 
 from tnattn.arrays import to_host
-from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
+from tnattn.gallery import gap_spectrum, matrix_with_spectrum
 from tnattn.randnla.estimates.norms import FrobeniusNorm, SpectralNorm, frobenius_factors
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [SpectralNorm(), SpectralNorm(probes=1, steps=2), SpectralNorm(probes=40), FrobeniusNorm()]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
 
 def true_norm(method, a):

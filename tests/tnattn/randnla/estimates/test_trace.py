@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum, psd_with_spectrum
@@ -26,10 +27,6 @@ METHODS = [
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 TRIALS = 500
 Z = 5.5  # standard errors: level 1e-6 with room for the tails
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def indefinite(n=20, seed=0):

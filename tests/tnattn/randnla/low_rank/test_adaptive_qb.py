@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import relative_of_each, rng
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
@@ -20,10 +21,6 @@ METHODS = [AdaptiveQB(0.1, block=8), AdaptiveQB(0.1, block=5, power_iterations=0
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def slow(m=100, n=80, seed=0):
     return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
@@ -32,16 +29,12 @@ def geometric(m=100, n=80):
     return matrix_with_spectrum(0.5 ** np.arange(min(m, n)), (m, n), rng(7))
 
 
-def relative(a, result):
-    return np.linalg.norm(a - result.to_dense(), axis=(-2, -1)) / np.linalg.norm(a, axis=(-2, -1))
-
-
 @every_method
 @pytest.mark.parametrize("shape", [(100, 80), (80, 100)])
 def test_the_tolerance_is_met_and_the_residual_is_the_truth(method, shape):
     stack = np.stack([slow(*shape), geometric(*shape)])
     result = method(stack, rng=rng())
-    error = relative(stack, result)
+    error = relative_of_each(stack, result)
     assert np.all(error <= 0.1)
     np.testing.assert_allclose(result.residual, error, rtol=1e-6)
     assert np.all(result.converged)
@@ -116,7 +109,7 @@ def test_a_tolerance_out_of_reach_is_reported(method):
     assert caught[0].filename == __file__
     assert list(result.converged) == [False, True]
     assert result.ranks[0] == 10
-    np.testing.assert_allclose(result.residual, relative(stack, result), rtol=1e-6)
+    np.testing.assert_allclose(result.residual, relative_of_each(stack, result), rtol=1e-6)
     assert result.residual[0] > 0.1
 
 
@@ -173,7 +166,7 @@ def test_implicit_weights_are_factorised_to_the_tolerance(method):
     q, k = rng(3).standard_normal((2, 2, 70, 4))
     weights = AttentionProblem(q, k, k).weights
     result = method(weights, rng=rng())
-    assert np.all(relative(weights.to_dense(), result) <= 0.1)
+    assert np.all(relative_of_each(weights.to_dense(), result) <= 0.1)
 
 
 @pytest.mark.parametrize("power", [-664, 664])

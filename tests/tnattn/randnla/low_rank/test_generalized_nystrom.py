@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import relative_of_each, rng
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
@@ -11,10 +12,6 @@ from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.count_sketch import CountSketch
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def slow(m=100, n=80):
@@ -69,11 +66,6 @@ def test_impossible_parameters_are_refused(fields, words):
         GeneralizedNystrom(**fields)
 
 
-def missed(a, result):
-    size = np.linalg.norm(a, axis=(-2, -1))
-    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
-
-
 @pytest.mark.parametrize("rtol", [0.5, 0.05, 0.002])
 def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
     decays = (0.7 ** np.arange(50), 0.3 ** np.arange(50), np.zeros(50))
@@ -82,17 +74,17 @@ def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
         given = xp.asarray(a, dtype)
         result = GeneralizedNystrom(25, rtol=rtol)(given, rng=rng())
         ranks, noise = to_host(result.ranks), 100 * np.finfo(dtype).eps
-        assert np.all(missed(a, result) <= rtol + noise)
-        np.testing.assert_allclose(to_host(result.residual), missed(a, result), rtol=1e-3, atol=noise)
+        assert np.all(relative_of_each(a, result) <= rtol + noise)
+        np.testing.assert_allclose(to_host(result.residual), relative_of_each(a, result), rtol=1e-3, atol=noise)
         assert np.all(to_host(result.converged))
         assert ranks[0] > ranks[1] > ranks[2] == 0
         for i in range(2):  # one less is not enough
             less = int(ranks[i]) - 1
             if less:
                 fewer = GeneralizedNystrom(less, 35 - less)(given, rng=rng())
-                assert missed(a, fewer)[i] > rtol - noise
+                assert relative_of_each(a, fewer)[i] > rtol - noise
         assert result.storage == 110 * ranks.sum()
-        assert missed(a, result.untruncated)[0] <= missed(a, result)[0]
+        assert relative_of_each(a, result.untruncated)[0] <= relative_of_each(a, result)[0]
 
 
 def test_a_tolerance_out_of_reach_is_told_with_the_error_of_all_triples():
@@ -101,7 +93,7 @@ def test_a_tolerance_out_of_reach_is_told_with_the_error_of_all_triples():
         result = GeneralizedNystrom(10, rtol=0.01)(a, rng=rng())
     assert len(caught) == 1
     np.testing.assert_allclose(result.to_dense(), GeneralizedNystrom(10)(a, rng=rng()).to_dense(), atol=1e-13)
-    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-12)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-12)
     assert (int(result.ranks), bool(result.converged)) == (10, False)
 
 
@@ -117,7 +109,7 @@ def test_the_error_of_a_large_operator_comes_from_its_norm():
     left, right = rng(1).standard_normal((1100, 30)), rng(2).standard_normal((30, 1000))
     a = (left * 0.5 ** np.arange(30)) @ right
     result = GeneralizedNystrom(20, rtol=0.01)(aslinearoperator(a), rng=rng())
-    np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-6)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-6)
     assert result.converged
     with pytest.raises(ValueError, match="told from rounding"):
         GeneralizedNystrom(20, rtol=1e-9)(aslinearoperator(a), rng=rng())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 from scipy.sparse.linalg import LinearOperator
 
 from tnattn.arrays import to_host
@@ -12,10 +13,6 @@ from tnattn.randnla.low_rank.krylov import BlockKrylov, KrylovSpace
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.sketches.adaptive import RowStart
 from tnattn.structured.dense import Dense
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def slow(m=100, n=80):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.low_rank import randomized_svd
@@ -11,10 +12,6 @@ from tnattn.structured.dense import Dense
 
 METHOD = RandomizedSVD(10, 6, 2)
 SHAPE = (300, 250)
-
-
-def rng():
-    return np.random.default_rng(0)
 
 
 def errors(monkeypatch, a):

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import polynomial_spectrum, symmetric_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
 
 SPECTRUM = np.r_[[5.0, -4.0, 3.0, -2.0], 0.01 * polynomial_spectrum(36)]
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng, slow
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from tnattn.arrays import to_host
@@ -37,14 +38,6 @@ METHODS = [
     TruncatedSVD(rank=6),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
 
 @every_method

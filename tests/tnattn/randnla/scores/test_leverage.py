@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
@@ -20,10 +21,6 @@ from tnattn.randnla.scores.ridge_leverage import (
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.structured.low_rank import LowRank
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_scores_are_the_diagonal_of_the_projector(xp, assert_close):

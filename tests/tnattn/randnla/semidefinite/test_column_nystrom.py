@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
@@ -38,10 +39,6 @@ METHODS = [
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: repr(m)[:50])
 sized = pytest.mark.parametrize("method", METHODS[:-1], ids=lambda m: repr(m)[:50])
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def kernels(*batch, n=40, seed=0):

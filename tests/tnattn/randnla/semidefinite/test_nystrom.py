@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
@@ -12,10 +13,6 @@ from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.structured.low_rank import LowRank
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize("method", [Nystrom(rank=5), Nystrom(rank=5, oversampling=3), Nystrom(5, 5, SparseSign())])

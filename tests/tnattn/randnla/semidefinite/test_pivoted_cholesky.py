@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 from scipy import stats
 
 from tnattn.arrays import array_namespace, to_host
@@ -25,10 +26,6 @@ METHODS = [
     GreedyPivotedCholesky(rank=6),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def kernels(*batch, n=40, seed=0):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
@@ -13,10 +14,6 @@ from tnattn.randnla.sketches.adaptive import RowStart
 from tnattn.randnla.sketches.base import adapted_to
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_what_is_added_lies_in_the_row_space(xp):

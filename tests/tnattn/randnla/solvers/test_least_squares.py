@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum
@@ -21,10 +22,6 @@ METHODS = [
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 exact_methods = pytest.mark.parametrize("method", METHODS[3:], ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def problem(m=200, n=6, k=2, *, condition=1e3, noise=0.1, seed=0, batch=()):

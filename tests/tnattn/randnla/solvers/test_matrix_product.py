@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
@@ -29,10 +30,6 @@ METHODS = [
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 TRIALS = 600
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def factors(seed=0, batch=()):
