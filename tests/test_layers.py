@@ -33,6 +33,7 @@ LAYERS = {
     "theory.records": 14,
     "theory.reports.figures": 14,
     "theory.studies": 15,
+    "theory.testing": 15,
     "theory.reports": 16,
     "theory.commands": 17,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
 from tnattn.gallery import tensor_with_spectrum
-from tnattn.testing.report import ConformanceError, Finding, NotApplicable, Report, Violation
+from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, chosen_laws, finding
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import ARGUMENTS
 from tnattn.testing.tensor_robustness import ROBUSTNESS
@@ -38,40 +39,18 @@ def check_decomposition(
     ------
     ConformanceError
         If a law is violated.
+
+    Examples
+    --------
+    >>> from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+    >>> from tnattn.testing import check_decomposition
+    >>> check_decomposition(STHOSVD(), laws=["recovery", "certificate"]).of("violated")
+    ()
     """
     if not isinstance(decomposition, Decomposition):
         raise TypeError(f"decomposition must be an instance of Decomposition; got {decomposition!r}")
-    subject = TensorTrial(decomposition, seed)
-    checks: dict[str, Callable[[TensorTrial], None]] = {
-        "recovery": _recovers_exact_rank,
-        "full rank": _is_exact_at_full_rank,
-        "progress": _improves_with_rank,
-        "certificate": _certificate_is_honest,
-        "orthonormality": _factors_are_orthonormal,
-        "unpacking": _unpacks,
-        "matrix": _multiplies_as_matrix,
-        "precision": _keeps_precision,
-        "batch": _ignores_batch_mates,
-        "seed": _is_reproducible,
-        **ARGUMENTS,
-        **ROBUSTNESS,
-    }
-    chosen = list(checks) if laws is None else list(laws)
-    if unknown := [name for name in chosen if name not in checks]:
-        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(checks)}")
-    findings = []
-    for name in chosen:
-        where = f"a tensor of sizes {SHAPE}"
-        try:
-            checks[name](subject)
-        except NotApplicable as reason:
-            findings.append(Finding(name, where, "not applicable", str(reason)))
-        except Violation as violation:
-            findings.append(Finding(name, where, "violated", str(violation)))
-        except Exception as error:
-            findings.append(Finding(name, where, "violated", f"it raised {type(error).__name__}: {error}"))
-        else:
-            findings.append(Finding(name, where, "holds"))
+    trial, where = TensorTrial(decomposition, seed), f"a tensor of sizes {SHAPE}"
+    findings = (finding(name, where, partial(TENSOR_LAWS[name], trial)) for name in chosen_laws(laws, TENSOR_LAWS))
     return Report(repr(decomposition), tuple(findings)).require_conformance()
 
 
@@ -190,3 +169,19 @@ def _is_reproducible(subject: TensorTrial) -> None:
     first, second = (to_host(subject.run(tensor, 3).to_dense()) for _ in range(2))
     if not np.array_equal(first, second):
         raise Violation("two runs with one seed differ; draw from rng only")
+
+
+TENSOR_LAWS: dict[str, Callable[[TensorTrial], None]] = {
+    "recovery": _recovers_exact_rank,
+    "full rank": _is_exact_at_full_rank,
+    "progress": _improves_with_rank,
+    "certificate": _certificate_is_honest,
+    "orthonormality": _factors_are_orthonormal,
+    "unpacking": _unpacks,
+    "matrix": _multiplies_as_matrix,
+    "precision": _keeps_precision,
+    "batch": _ignores_batch_mates,
+    "seed": _is_reproducible,
+    **ARGUMENTS,
+    **ROBUSTNESS,
+}
