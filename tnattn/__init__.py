@@ -105,10 +105,12 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.columns.deim import DEIMColumns as DEIMColumns
     from tnattn.randnla.columns.deim import QDEIMColumns as QDEIMColumns
     from tnattn.randnla.columns.interpolative import InterpolativeDecomposition as InterpolativeDecomposition
+    from tnattn.randnla.columns.leverage_columns import LeverageColumns as LeverageColumns
     from tnattn.randnla.columns.leverage_draws import LeverageDraws as LeverageDraws
     from tnattn.randnla.columns.maxvol import MaxvolCross as MaxvolCross
     from tnattn.randnla.columns.pivoted_qr import PivotedQR as PivotedQR
     from tnattn.randnla.columns.pivoted_qr import QRColumns as QRColumns
+    from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws as RidgeLeverageDraws
     from tnattn.randnla.columns.selection import ColumnSelection as ColumnSelection
     from tnattn.randnla.columns.selection import GivenColumns as GivenColumns
     from tnattn.randnla.columns.selection import UniformColumns as UniformColumns
@@ -133,12 +135,10 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD as SinglePassSVD
     from tnattn.randnla.low_rank.streaming_svd import StreamingSVD as StreamingSVD
     from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD as TruncatedSVD
-    from tnattn.randnla.scores.leverage import LeverageColumns as LeverageColumns
     from tnattn.randnla.scores.leverage import LeverageSampling as LeverageSampling
     from tnattn.randnla.scores.leverage import coherence as coherence
     from tnattn.randnla.scores.leverage import leverage_scores as leverage_scores
     from tnattn.randnla.scores.leverage import sketched_leverage_scores as sketched_leverage_scores
-    from tnattn.randnla.scores.ridge_leverage import RidgeLeverageDraws as RidgeLeverageDraws
     from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores as ridge_leverage_scores
     from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom as ColumnNystrom
     from tnattn.randnla.semidefinite.nystrom import Nystrom as Nystrom

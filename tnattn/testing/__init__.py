@@ -7,7 +7,7 @@ traits, such as ``domain``, ``repeats`` or ``exact_at_full_rank``); the kit read
 
 Which one to take, each on a value, as in ``check_method(TopK())``:
 
-- ``check_method``: an attention method; laws P1 to P12 and more, listed in ``LAWS``. Half a second without the slow ones
+- ``check_method``: an attention method; laws P1 to P12 and more, listed in ``LAWS``; seconds
 - ``check_matrix_method``: a factorisation of matrices; ``MATRIX_LAWS``: accuracy, arguments, robustness
 - ``check_decomposition``: a tensor decomposition; ``TENSOR_LAWS``: recovery, certificates, arguments, robustness
 - ``check_sketch``: a distribution of test matrices with E[Omega Omega^T] = I
@@ -15,8 +15,8 @@ Which one to take, each on a value, as in ``check_method(TopK())``:
 - ``check_structured``: a structured matrix against its dense form
 - ``theory.testing.check_bound``: a theorem, on its instances, on variants of them and with a false constant
 
-``laws=["P1", "P9"]`` checks a few; ``report.of("waived")`` lists outcomes; ``conformance_table`` sets methods beside laws.
-A check is one line of a test: ``check_method(MyMethod())``.
+``laws=["P1", "P9"]`` checks a few, ``report.of("waived")`` lists outcomes, ``conformance_table`` sets methods beside
+laws. A check is one line of a test: ``check_method(MyMethod())``.
 
 - ``LAWS``, ``Law``: the laws of attention methods, each with its statement
 - ``MATRIX_LAWS``, ``TENSOR_LAWS``, ``SELECTION_LAWS``: functions by the name of the law

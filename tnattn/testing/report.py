@@ -72,7 +72,7 @@ class NotApplicable(Exception):
 
 
 def finding(law: str, problem: str, check: Callable[[], None]) -> Finding:
-    """Return the outcome of one law: it holds, says nothing, or is violated, by its own word or by another exception."""
+    """Return the outcome of one law; any exception other than NotApplicable is a violation."""
     try:
         check()
     except NotApplicable as reason:

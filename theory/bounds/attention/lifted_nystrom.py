@@ -24,7 +24,7 @@ OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 def _difference(problem: AttentionProblem, result: Approximation) -> Values:
-    return np.abs(np.exp(exact_scores(problem)) - unshifted_kernel(problem, result))
+    return np.asarray(np.abs(np.exp(exact_scores(problem)) - unshifted_kernel(problem, result)))
 
 
 kernel_entries = Error(
