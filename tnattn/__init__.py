@@ -98,6 +98,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.models.files import save_qkv as save_qkv
     from tnattn.models.qkv import QKV as QKV
     from tnattn.models.sample import load_sample as load_sample
+    from tnattn.randnla.accuracy import ToleranceWarning as ToleranceWarning
     from tnattn.randnla.base import MatrixMethod as MatrixMethod
     from tnattn.randnla.columns.cross import FullPivotCross as FullPivotCross
     from tnattn.randnla.columns.cross import PartialPivotCross as PartialPivotCross
@@ -166,7 +167,6 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.solvers.matrix_product import SampledProduct as SampledProduct
     from tnattn.randnla.solvers.matrix_product import SketchedProduct as SketchedProduct
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
-    from tnattn.randnla.tolerance import ToleranceWarning as ToleranceWarning
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
     from tnattn.structured.composite import BlockDiagonal as BlockDiagonal
     from tnattn.structured.composite import Columns as Columns
