@@ -36,9 +36,9 @@ class AttentionMethod(Parameters, abc.ABC):
     A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all
     exact weights (an oracle), and which laws of the conformance kit do not hold by its definition, with the reason.
 
-    Its role says when comparisons run it without being asked by name: a control in every one, as the instance with the
-    fields ``as_control``; a representative for its family where no method is named; an adapter around a method that does
-    not honour the mask; a contender among ``all``.
+    Its role decides when a comparison runs it without naming it: a control always, as the instance with the fields
+    ``as_control``; a representative for its family where no method is named; an adapter around a method that does not
+    honour the mask; a contender among ``all``.
     """
 
     masks: ClassVar[tuple[type[Mask], ...]] = (FullMask,)

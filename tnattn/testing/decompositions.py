@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -11,6 +12,7 @@ from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
 from tnattn.gallery import tensor_with_spectrum
+from tnattn.structured.tensor_train import TensorTrain
 from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, chosen_laws, finding
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import ARGUMENTS
@@ -29,8 +31,8 @@ def check_decomposition(
     Parameters
     ----------
     decomposition : Decomposition
-        Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery`` and
-        ``lowers_rank`` say what is expected of it.
+        Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery``,
+        ``certifies``, ``quasi_optimal`` and ``lowers_rank`` say what is expected of it.
     seed : int
     laws : iterable of str, optional
         All by default.
@@ -96,6 +98,8 @@ def _certificate_is_honest(subject: TensorTrial) -> None:
     for rank in (1, 3):
         result = subject.run(tensor, rank)
         certificate = getattr(result, "error_certificate", None)
+        if (certificate is not None) != subject.decomposition.certifies:
+            raise Violation(f"certifies is {subject.decomposition.certifies}, but error_certificate is {certificate}")
         if certificate is None:
             raise NotApplicable("the result carries no error certificate")
         said, true = float(to_host(certificate)), error_of(result, tensor)
@@ -106,6 +110,27 @@ def _certificate_is_honest(subject: TensorTrial) -> None:
             raise Violation(
                 f"the certificate {said:.3g} at rank {rank} is more than sqrt(3) times the error {true:.3g}"
             )
+
+
+def _is_quasi_optimal(subject: TensorTrial) -> None:
+    if not subject.decomposition.quasi_optimal:
+        raise NotApplicable("the decomposition is not declared quasi-optimal")
+    tensor = subject.decaying()
+    for rank in (1, 3):
+        result = subject.run(tensor, rank)
+        tails = (
+            np.linalg.svd(a, compute_uv=False)[rank:] for a in _unfoldings(tensor, isinstance(result, TensorTrain))
+        )
+        error, limit = error_of(result, tensor), float(np.linalg.norm(np.concatenate(list(tails))))
+        if not error <= limit + 1e-9 * float(np.linalg.norm(tensor)):
+            raise Violation(f"the error {error:.3g} at rank {rank} exceeds {limit:.3g}, the tails of all unfoldings")
+
+
+def _unfoldings(tensor: np.ndarray, train: bool) -> list[np.ndarray]:
+    """Return the matrices whose ranks are those of a tensor train, or the multilinear ones."""
+    if train:
+        return [tensor.reshape(math.prod(SHAPE[:k]), -1) for k in range(1, len(SHAPE))]
+    return [np.moveaxis(tensor, mode, 0).reshape(SHAPE[mode], -1) for mode in range(len(SHAPE))]
 
 
 def _factors_are_orthonormal(subject: TensorTrial) -> None:
@@ -176,6 +201,7 @@ TENSOR_LAWS: dict[str, Callable[[TensorTrial], None]] = {
     "full rank": _is_exact_at_full_rank,
     "progress": _improves_with_rank,
     "certificate": _certificate_is_honest,
+    "quasi-optimality": _is_quasi_optimal,
     "orthonormality": _factors_are_orthonormal,
     "unpacking": _unpacks,
     "matrix": _multiplies_as_matrix,

@@ -75,6 +75,8 @@ class HOOI(TuckerTruncation):
     sweeps: int = 10
     tolerance: float = 1e-6
 
+    quasi_optimal: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_integer("sweeps", self.sweeps, low=1, cure="use STHOSVD for the start itself")

@@ -6,13 +6,11 @@ import scipy.sparse
 from fixtures import relative_of_each, rng
 
 from tnattn.arrays import to_host
+from tnattn.discovery import subclasses
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
-from tnattn.randnla.sketches.count_sketch import CountSketch
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.sketches.sparse_sign import SparseSign
-from tnattn.randnla.sketches.trigonometric import SubsampledCosine
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.structured.low_rank import LowRank
 
 
@@ -24,7 +22,7 @@ def start(a, **fields):
     return SinglePassSVD(5, 5, **fields).start(a.shape, rng=rng(1), like=a)
 
 
-@pytest.mark.parametrize("sketch", [Gaussian(), SparseSign(4), CountSketch(), SubsampledCosine()], ids=repr)
+@pytest.mark.parametrize("sketch", [cls() for cls in subclasses("tnattn.randnla", Sketch).values()], ids=repr)
 def test_rows_may_come_in_any_order(sketch):
     a = slow()
     whole = SinglePassSVD(5, 5, sketch=sketch)(a, rng=rng(1)).to_dense()
