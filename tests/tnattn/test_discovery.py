@@ -36,6 +36,23 @@ def test_a_name_defined_twice_is_refused(monkeypatch):
         discovery.instances("doubled", types.SimpleNamespace)
 
 
+def test_a_folder_is_a_package_and_a_file_a_module(tmp_path):
+    folder = tmp_path / "package_of_a_user"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "inner/__init__.py").write_text("")
+    (folder / "inner/mine.py").write_text(PROTOTYPE)
+    assert set(discovery.subclasses(str(folder), AttentionMethod)) == {"Mine", "Other"}
+    assert set(discovery.subclasses("package_of_a_user", AttentionMethod)) == {"Mine", "Other"}
+    assert set(discovery.subclasses(str(folder / "inner/mine.py"), AttentionMethod)) == {"Mine", "Other"}
+
+
+@pytest.mark.parametrize("reference", ["no_such_package", "/no/such/folder", "", ".relative"])
+def test_what_is_no_package_is_named(reference):
+    with pytest.raises(ValueError, match="is no package"):
+        discovery.subclasses(reference, AttentionMethod)
+
+
 def test_a_class_is_loaded_from_a_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PROTOTYPE)
