@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tnattn.attention.method import AttentionMethod
+from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.decomposition.base import Decomposition
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
@@ -118,6 +118,32 @@ def test_a_roster_is_found(source):
 )
 def test_cases_and_pairs_are_no_rosters(source):
     assert rosters(source) == []
+
+
+def traits(kind: type) -> list[str]:
+    """Return the class variables that a base class declares."""
+    return [name for name, hint in kind.__annotations__.items() if str(hint).startswith("ClassVar")]
+
+
+def readers() -> str:
+    """Return the text of what may read a trait: the kit, studies, tables, and the class that declares it."""
+    folders = ("tnattn/testing", "theory/studies", "theory/reports", "theory/commands")
+    kit = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    own = [ROOT / f"{kind.__module__.replace('.', '/')}.py" for kind in KINDS]
+    return "\n".join(path.read_text() for path in (*kit, *own))
+
+
+@pytest.mark.parametrize("kind, trait", [(kind, trait) for kind in (*KINDS, KeyMethod) for trait in traits(kind)])
+def test_every_trait_is_read(kind, trait):
+    """A trait that neither the kit nor a study, a table or the class itself reads would be a promise to nobody."""
+    assert f".{trait}" in readers()
+
+
+def test_traits_are_those_declared():
+    assert {"domain", "exact_at_full_rank", "needs_full_rank"} <= set(traits(MatrixMethod))
+    assert {"masks", "waives", "role"} <= set(traits(AttentionMethod))
+    assert "certifies" in traits(Decomposition)
+    assert ".no_such_trait" not in readers()
 
 
 def test_a_test_may_list_the_classes_of_the_chapter_that_it_mirrors():

@@ -42,7 +42,7 @@ def modules(package: str) -> list[ModuleType]:
         package = folder.resolve().name
     try:
         root = importlib.import_module(package)
-    except (ImportError, TypeError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise ValueError(f"{package!r} is no package: {error}; give PATH.py, its folder or its name") from error
     found = [root]
     for info in sorted(pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."), key=lambda i: i.name):

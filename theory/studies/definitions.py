@@ -13,7 +13,7 @@ from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.sketches.base import Sketch
 
-__all__ = ["KINDS", "definitions", "theorems"]
+__all__: list[str] = []  # a part for the lists of the command line
 
 KINDS: dict[str, type[Any]] = {
     "attention method": AttentionMethod,

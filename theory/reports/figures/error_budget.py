@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from theory.reports.curves import Curve
-from theory.reports.figures.controls import controls as known_controls
+from theory.reports.figures.control_methods import control_methods
 from theory.reports.figures.style import INK, Look, drawable, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
@@ -186,7 +186,7 @@ def _legend(
     curves: Sequence[Curve],
     floor: tuple[npt.NDArray[np.int64], Values] | None,
 ) -> None:
-    captions = {name: cls.caption for name, cls in known_controls().items() if cls.caption}
+    captions = {name: cls.caption for name, cls in control_methods().items() if cls.caption}
     entries: list[tuple[Any, str]] = []
     for curve in controls:
         style = look[curve.method]

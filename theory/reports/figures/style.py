@@ -17,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from theory.reports.figures.controls import controls
+from theory.reports.figures.control_methods import control_methods
 from theory.reports.html import Drawing
 
 __all__ = [
@@ -142,7 +142,7 @@ def looks(methods: Iterable[tuple[str, str, bool]]) -> dict[str, Look]:
         label: Look(PALETTE[i % len(PALETTE)], MARKERS[(i + i // len(PALETTE)) % len(MARKERS)])
         for i, label in enumerate(free)
     }
-    own = dict(zip(controls(), CONTROL_LOOKS, strict=False))
+    own = dict(zip(control_methods(), CONTROL_LOOKS, strict=False))
     for label, _, control in listed:
         if control:
             found[label] = own.get(label.partition("(")[0], OTHER_CONTROL)
