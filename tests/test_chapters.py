@@ -65,6 +65,33 @@ def test_a_chapter_exports_what_its_modules_define(chapter):
     assert faults(ROOT / chapter.replace(".", "/"), chapter) == []
 
 
+def opened(module, root=ROOT):
+    """Return the modules of its package that one opens to read a module: it, and all that these import in turn."""
+    package, found, waiting = ".".join(module.split(".")[:2]) + ".", set(), {module}
+    while waiting:
+        name = waiting.pop()
+        file = (root / name.replace(".", "/")).with_suffix(".py")
+        path = file if file.is_file() else root / name.replace(".", "/") / "__init__.py"
+        found.add(name)
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        waiting |= {node.module for node in nodes if (node.module or "").startswith(package)} - found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "most"), [("tnattn.randnla.low_rank.randomized_svd", 8), ("tnattn.randnla.columns.cur", 14)]
+)
+def test_a_method_is_read_in_few_files(module, most):
+    assert len(opened(module)) <= most, sorted(opened(module))
+
+
+def test_files_are_counted_through_imports(tmp_path):
+    (tmp_path / "p/q").mkdir(parents=True)
+    for name, text in (("a", "from p.q.b import x"), ("b", "from p.q.c import x\nimport os"), ("c", ""), ("d", "")):
+        (tmp_path / "p/q" / f"{name}.py").write_text(text)
+    assert opened("p.q.a", tmp_path) == {"p.q.a", "p.q.b", "p.q.c"}
+
+
 CONTENTS = '"""A chapter.\n\n``Method``\n    A method.\n``solve``\n    A function.\n"""\n\n'
 IMPORTS = "from p.c.a import Method\nfrom p.c.b import solve\n"
 ALL = '__all__ = ["Method", "solve"]\n'

@@ -73,7 +73,7 @@ from typing import ClassVar
 from tnattn.arrays import array_namespace
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.subspace import mode_subspace
-from tnattn.decomposition.truncation import TuckerTruncation
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 from tnattn.structured.tucker import TuckerTensor
 
 

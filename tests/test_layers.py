@@ -46,6 +46,7 @@ CHAPTERS = {
         ("columns",),
         ("semidefinite", "solvers"),
     ),
+    "tnattn.decomposition": (("tucker",), ("cp", "tensor_train")),
 }
 FAMILIES = sorted(
     path.name for path in (ROOT / "tnattn/attention").iterdir() if path.is_dir() and path.name not in ("__pycache__",)
@@ -105,6 +106,16 @@ def chapter_violation(module: str, name: str) -> str | None:
     if own is None or other is None or own[0] != other[0] or own[2] == other[2] or other[1] < own[1]:
         return None
     return f"the chapter {own[2] or own[0]} imports {other[2]}, which is not below it"
+
+
+def arrows(package: str, module: str, source: str) -> set[tuple[str, str]]:
+    """Return the pairs of a module and what it imports names from in another chapter of its package."""
+    own, found = chapter(module), set()
+    for name, _, _ in imports(source):
+        other = chapter(name)
+        if own and other and own[0] == other[0] == package and own[2] and other[2] and own[2] != other[2]:
+            found.add((module, name.rpartition(".")[0]))
+    return found
 
 
 def violations(module: str, source: str) -> list[str]:
@@ -183,6 +194,19 @@ def test_an_import_of_theory_is_seen(source, lines):
 
 
 @pytest.mark.parametrize("package", CHAPTERS)
+def test_chapters_are_tied_by_few_imports(package):
+    files = {name: path for name, path in MODULES.items() if path.name != "__init__.py"}
+    found = {arrow for name, path in files.items() for arrow in arrows(package, name, path.read_text())}
+    assert 0 < len(found) <= 40
+
+
+def test_an_import_from_another_chapter_is_an_arrow():
+    source = "from tnattn.randnla.sketches import Sketch, Gaussian\nfrom tnattn.randnla.base import MatrixMethod\n"
+    assert len(arrows("tnattn.randnla", "tnattn.randnla.columns.cur", source)) == 1
+    assert not arrows("tnattn.randnla", "tnattn.randnla.sketches.probes", source)
+
+
+@pytest.mark.parametrize("package", CHAPTERS)
 def test_every_folder_of_a_package_has_its_place_among_the_chapters(package):
     folders = {path.parent.name for path in (ROOT / package.replace(".", "/")).glob("*/*.py")}
     assert folders == {name for equal in CHAPTERS[package] for name in equal}
@@ -196,6 +220,9 @@ def test_every_folder_of_a_package_has_its_place_among_the_chapters(package):
         ("tnattn.randnla.scores.leverage", "from tnattn.randnla.columns.cur import CUR", "imports columns"),
         ("tnattn.randnla.scores.leverage", "from tnattn.randnla.estimates import XTrace", "imports estimates"),
         ("tnattn.randnla.base", "from tnattn.randnla.sketches.base import Sketch", "tnattn.randnla imports sketches"),
+        ("tnattn.decomposition.tucker.hooi", "from tnattn.decomposition.cp.als import CPALS", "imports cp"),
+        ("tnattn.decomposition.cp.als", "from tnattn.decomposition.tensor_train import TTSVD", "imports tensor_train"),
+        ("tnattn.decomposition.base", "from tnattn.decomposition.tucker import HOSVD", "decomposition imports tucker"),
         ("tnattn.attention.sparse.top_k", "from theory.statement.bound import bound", "imports theory"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.low_rank.linformer import Linformer", "the family"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.wrappers.causal import Causal", "the family"),
@@ -216,6 +243,7 @@ def test_a_planted_violation_is_found(module, source, complaint):
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.low_rank import RandomizedSVD"),
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.columns.deim import QDEIMColumns"),
         ("tnattn.randnla.columns.cur", "from tnattn.randnla.base import MatrixMethod"),
+        ("tnattn.decomposition.cp.core_start", "from tnattn.decomposition.tucker import STHOSVD"),
         ("tnattn.attention.wrappers.causal", "from tnattn.attention.sampling.value_sampling import ValueSampling"),
         ("tnattn.attention.sparse.top_k", "from tnattn.attention.sparse.support import kept_keys"),
         ("tnattn.attention.cost", "if TYPE_CHECKING:\n    from tnattn.testing import x"),

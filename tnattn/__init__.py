@@ -77,16 +77,21 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
     from tnattn.decomposition.base import Decomposition as Decomposition
-    from tnattn.decomposition.block_term import BlockTerm as BlockTerm
     from tnattn.decomposition.cp.als import CPALS as CPALS
+    from tnattn.decomposition.cp.core_start import CoreStart as CoreStart
+    from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart as DiagonalisationStart
     from tnattn.decomposition.cp.leverage import CPLeverage as CPLeverage
+    from tnattn.decomposition.cp.start import CPStart as CPStart
+    from tnattn.decomposition.cp.start import GaussianStart as GaussianStart
+    from tnattn.decomposition.cp.start import SingularVectorStart as SingularVectorStart
     from tnattn.decomposition.kronecker_sum import NearestKronecker as NearestKronecker
     from tnattn.decomposition.tensor_train.quantised import QuantisedTT as QuantisedTT
-    from tnattn.decomposition.tensor_train.quantised import QuantisedTTMatrix as QuantisedTTMatrix
+    from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedTTMatrix as QuantisedTTMatrix
     from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD as RandomizedTTSVD
     from tnattn.decomposition.tensor_train.tt_cross import TTCross as TTCross
     from tnattn.decomposition.tensor_train.tt_rounding import TTRounding as TTRounding
     from tnattn.decomposition.tensor_train.tt_svd import TTSVD as TTSVD
+    from tnattn.decomposition.tucker.block_term import BlockTerm as BlockTerm
     from tnattn.decomposition.tucker.hooi import HOOI as HOOI
     from tnattn.decomposition.tucker.hosvd import HOSVD as HOSVD
     from tnattn.decomposition.tucker.partial_tucker import PartialTucker as PartialTucker
@@ -94,6 +99,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.decomposition.tucker.randomized_tucker import RandomizedSTHOSVD as RandomizedSTHOSVD
     from tnattn.decomposition.tucker.shared_factors import SharedFactors as SharedFactors
     from tnattn.decomposition.tucker.st_hosvd import STHOSVD as STHOSVD
+    from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation as TuckerTruncation
     from tnattn.models.files import load_qkv as load_qkv
     from tnattn.models.files import save_qkv as save_qkv
     from tnattn.models.qkv import QKV as QKV
@@ -140,6 +146,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.scores.leverage import coherence as coherence
     from tnattn.randnla.scores.leverage import leverage_scores as leverage_scores
     from tnattn.randnla.scores.leverage import sketched_leverage_scores as sketched_leverage_scores
+    from tnattn.randnla.scores.product_probabilities import NormOptimal as NormOptimal
     from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores as ridge_leverage_scores
     from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom as ColumnNystrom
     from tnattn.randnla.semidefinite.nystrom import Nystrom as Nystrom
@@ -168,6 +175,7 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.solvers.matrix_product import SketchedProduct as SketchedProduct
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
+    from tnattn.structured.block_sparse import BlockSparse as BlockSparse
     from tnattn.structured.composite import BlockDiagonal as BlockDiagonal
     from tnattn.structured.composite import Columns as Columns
     from tnattn.structured.composite import Product as Product
@@ -176,6 +184,8 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.structured.cp import CPTensor as CPTensor
     from tnattn.structured.dense import Dense as Dense
     from tnattn.structured.diagonal import Diagonal as Diagonal
+    from tnattn.structured.khatri_rao import KhatriRao as KhatriRao
+    from tnattn.structured.kronecker import Kronecker as Kronecker
     from tnattn.structured.low_rank import LowRank as LowRank
     from tnattn.structured.selection import Selection as Selection
     from tnattn.structured.sparse import Sparse as Sparse

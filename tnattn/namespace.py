@@ -54,21 +54,26 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.wrappers.sparse_plus": ("SparsePlus",),
     "tnattn.attention.wrappers.weight_tensor": ("WeightTensor",),
     "tnattn.decomposition.base": ("Decomposition",),
-    "tnattn.decomposition.block_term": ("BlockTerm",),
     "tnattn.decomposition.cp.als": ("CPALS",),
+    "tnattn.decomposition.cp.core_start": ("CoreStart",),
+    "tnattn.decomposition.cp.diagonalisation": ("DiagonalisationStart",),
     "tnattn.decomposition.cp.leverage": ("CPLeverage",),
+    "tnattn.decomposition.cp.start": ("CPStart", "GaussianStart", "SingularVectorStart"),
     "tnattn.decomposition.kronecker_sum": ("NearestKronecker",),
-    "tnattn.decomposition.tensor_train.quantised": ("QuantisedTT", "QuantisedTTMatrix"),
+    "tnattn.decomposition.tensor_train.quantised": ("QuantisedTT",),
+    "tnattn.decomposition.tensor_train.quantised_matrix": ("QuantisedTTMatrix",),
     "tnattn.decomposition.tensor_train.randomized_tt": ("RandomizedTTSVD",),
     "tnattn.decomposition.tensor_train.tt_cross": ("TTCross",),
     "tnattn.decomposition.tensor_train.tt_rounding": ("TTRounding",),
     "tnattn.decomposition.tensor_train.tt_svd": ("TTSVD",),
+    "tnattn.decomposition.tucker.block_term": ("BlockTerm",),
     "tnattn.decomposition.tucker.hooi": ("HOOI",),
     "tnattn.decomposition.tucker.hosvd": ("HOSVD",),
     "tnattn.decomposition.tucker.partial_tucker": ("PartialTucker",),
     "tnattn.decomposition.tucker.randomized_tucker": ("RandomizedHOSVD", "RandomizedSTHOSVD"),
     "tnattn.decomposition.tucker.shared_factors": ("SharedFactors",),
     "tnattn.decomposition.tucker.st_hosvd": ("STHOSVD",),
+    "tnattn.decomposition.tucker.tucker_truncation": ("TuckerTruncation",),
     "tnattn.models.files": ("load_qkv", "save_qkv"),
     "tnattn.models.qkv": ("QKV",),
     "tnattn.models.sample": ("load_sample",),
@@ -99,12 +104,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.low_rank.range_finder": ("RangeFinder",),
     "tnattn.randnla.low_rank.streaming_svd": ("SinglePassSVD", "StreamingSVD"),
     "tnattn.randnla.low_rank.truncated_svd": ("TruncatedSVD",),
-    "tnattn.randnla.scores.leverage": (
-        "LeverageSampling",
-        "coherence",
-        "leverage_scores",
-        "sketched_leverage_scores",
-    ),
+    "tnattn.randnla.scores.leverage": ("LeverageSampling", "coherence", "leverage_scores", "sketched_leverage_scores"),
+    "tnattn.randnla.scores.product_probabilities": ("NormOptimal",),
     "tnattn.randnla.scores.ridge_leverage": ("ridge_leverage_scores",),
     "tnattn.randnla.semidefinite.column_nystrom": ("ColumnNystrom",),
     "tnattn.randnla.semidefinite.nystrom": ("Nystrom",),
@@ -129,10 +130,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.solvers.matrix_product": ("SampledProduct", "SketchedProduct"),
     "tnattn.randnla.solvers.sketch_preconditioned": ("SketchPreconditioned",),
     "tnattn.structured.base": ("StructuredMatrix",),
+    "tnattn.structured.block_sparse": ("BlockSparse",),
     "tnattn.structured.composite": ("BlockDiagonal", "Columns", "Product", "Rows", "Sum"),
     "tnattn.structured.cp": ("CPTensor",),
     "tnattn.structured.dense": ("Dense",),
     "tnattn.structured.diagonal": ("Diagonal",),
+    "tnattn.structured.khatri_rao": ("KhatriRao",),
+    "tnattn.structured.kronecker": ("Kronecker",),
     "tnattn.structured.low_rank": ("LowRank",),
     "tnattn.structured.selection": ("Selection",),
     "tnattn.structured.sparse": ("Sparse",),
@@ -205,7 +209,8 @@ class Signpost(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for modules below ``tnattn``, with import lines that work."""
         parent, _, word = fullname.rpartition(".")
-        if parent.split(".")[0] == "tnattn" and not word.startswith("_"):
+        # tools ask every finder, also for modules that exist
+        if parent.split(".")[0] == "tnattn" and not word.startswith("_") and fullname not in _modules():
             # a name other than the full one: Python replaces the message of a failed "from a import b" otherwise
             raise ModuleNotFoundError(f"{parent} has neither a name nor a module {word!r}{advice(word)}", name=parent)
 

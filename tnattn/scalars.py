@@ -56,6 +56,11 @@ def as_integer(value: Any, name: str, *, least: int | None = None, most: int | N
     return number
 
 
+def require_count(value: int, name: str, *, least: int) -> None:
+    """Raise unless a parameter is an integer of at least the given size."""
+    as_integer(value, name, least=least)
+
+
 def as_real(value: Any, name: str) -> float:
     """Return a real number of any library as a Python ``float``.
 

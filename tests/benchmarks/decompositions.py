@@ -141,10 +141,10 @@ def cp_contenders(x: np.ndarray) -> tuple[Fits, Fits]:
     first = tuple(np.random.default_rng(n).standard_normal((n, RANK)).astype(x.dtype) for n in x.shape)
     given, start = CPTensor((np.ones(RANK, x.dtype), list(first))), GivenStart(first)
     sketched = RandomizedSTHOSVD(power_iterations=0)  # what it misses is left to the sweep on the whole tensor
-    core = CoreStart(oversampling=0, tolerance=0, start=start, truncation=sketched)
-    plain = CPALS(rank=RANK, tolerance=0, start=start, order=x.ndim, extrapolate=False)
+    core = CoreStart(oversampling=0, stagnation=0, start=start, truncation=sketched)
+    plain = CPALS(rank=RANK, stagnation=0, start=start, order=x.ndim, extrapolate=False)
     faster = dataclasses.replace(plain, extrapolate=True)
-    sampled = CPLeverage(rank=RANK, tolerance=0, start=start, order=x.ndim)
+    sampled = CPLeverage(rank=RANK, stagnation=0, start=start, order=x.ndim)
 
     def from_core(n: int) -> Any:
         fit = dataclasses.replace(plain, sweeps=1, start=dataclasses.replace(core, sweeps=n))

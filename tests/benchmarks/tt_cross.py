@@ -149,7 +149,7 @@ def reached_row(title: str, make: Callable[[], EntryTensor], method: TTCross) ->
     goal = "-" if method.rtol is None else f"{method.rtol:g}"
     share = percent(result.evaluations / np.prod([float(n) for n in source.shape]))
     return [
-        *(title, goal, f"{result.ranks}", f"{result.sweeps}", f"{result.evaluations / 1e6:.1f} M", share),
+        *(title, goal, f"{result.largest_ranks}", f"{result.sweeps}", f"{result.evaluations / 1e6:.1f} M", share),
         *(f"{seconds:.1f}", f"{peak / 2**20:.0f}", estimate(result), said),
     ]
 

@@ -13,9 +13,9 @@ from tnattn.arrays import array_namespace, is_floating
 from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.product_probabilities import column_lengths
 from tnattn.structured.composite import Product
+from tnattn.structured.conversion import as_structured
 
 
 def floating(a):

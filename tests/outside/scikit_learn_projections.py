@@ -11,18 +11,17 @@ from sklearn.metrics import pairwise
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from tnattn.arrays import array_namespace, to_host
+from tnattn.attention.random_features.feature_summary import FeatureMap
 from tnattn.attention.random_features.features import Independent, Trigonometric
-from tnattn.attention.random_features.summary import FeatureMap
-from tnattn.linalg.pseudo_inverse import numerical_svd
-from tnattn.randnla.operand import as_structured
+from tnattn.linalg import numerical_svd
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom
-from tnattn.randnla.sketches.base import sketched
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.probes import Rademacher, Sphere
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.tensor_sketch import TensorSketch
 from tnattn.randnla.sketches.trigonometric import SubsampledCosine, SubsampledHadamard
+from tnattn.structured.conversion import as_structured
 
 SKETCHES = (Gaussian(), Rademacher(), Sphere(), SparseSign(), CountSketch(), SubsampledCosine(), SubsampledHadamard())
 
@@ -78,7 +77,7 @@ class Projection:
         return to_host(self.omega.mT.to_dense())
 
     def transform(self, x):
-        return to_host(sketched(as_structured(_floating(x)), self.omega))
+        return to_host(as_structured(_floating(x)).sketch(self.omega))
 
     def fit_transform(self, x):
         return self.fit(x).transform(x)

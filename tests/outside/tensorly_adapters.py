@@ -161,7 +161,7 @@ def validate_tucker(tensor):
     if len(factors) != core.ndim:
         raise ValueError("leading axes of a core are a batch here, not an error")
     found = TuckerTensor(core, tuple(factors))
-    return found.shape, found.ranks
+    return found.shape, found.largest_ranks
 
 
 def tucker_to_tensor(tensor, modes=None, **_):
@@ -188,7 +188,7 @@ def tucker_storage(shape, rank):
 
 def validate_tt(cores):
     found = TensorTrain(tuple(cores))
-    return found.shape, (1, *found.ranks, 1)
+    return found.shape, (1, *found.largest_ranks, 1)
 
 
 def tt_to_tensor(cores):

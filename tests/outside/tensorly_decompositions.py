@@ -78,9 +78,9 @@ def randomised_parafac(
 ):
     """Our iterations come in epochs, at the end of which the error is measured, not estimated from samples."""
     start, seed = SingularVectorStart() if init == "svd" else GaussianStart(), generator(random_state).integers(2**31)
-    method = CPLeverage(rank, n_samples, epochs=n_iter_max, tolerance=tol, start=start, order=tensor.ndim)
+    method = CPLeverage(rank, n_samples, epochs=n_iter_max, stagnation=tol, start=start, order=tensor.ndim)
     for epochs in range(1, n_iter_max + 1) if callback else ():
-        part = CPLeverage(rank, n_samples, epochs=epochs, tolerance=tol, start=start, order=tensor.ndim)
+        part = CPLeverage(rank, n_samples, epochs=epochs, stagnation=tol, start=start, order=tensor.ndim)
         result = part(tensor, rng=np.random.default_rng(seed))
         callback(_their_cp(result, True), result.errors[-1])
     return _their_cp(method(tensor, rng=np.random.default_rng(seed)), True)
@@ -110,12 +110,12 @@ def tucker(tensor, rank=None, *, n_iter_max=100, tol=1e-5, theirs=None, fixed_fa
     """
     if fixed_factors is not None:
         return theirs(tensor, rank, n_iter_max=n_iter_max, tol=tol, fixed_factors=fixed_factors, **options)
-    method = HOOI(sweeps=n_iter_max, tolerance=tol, order=tensor.ndim).with_rank(10**6, tensor.shape)
+    method = HOOI(sweeps=n_iter_max, stagnation=tol, order=tensor.ndim).with_rank(10**6, tensor.shape)
     wanted = method.ranks if rank is None else tuple(rank)
     ranks = list(wanted)
     for mode in sorted(range(len(ranks)), key=lambda j: -ranks[j]):
         ranks[mode] = min(ranks[mode], math.prod(ranks) // ranks[mode])
-    core, factors = HOOI(tuple(ranks), sweeps=n_iter_max, tolerance=tol, order=tensor.ndim)(tensor)
+    core, factors = HOOI(tuple(ranks), sweeps=n_iter_max, stagnation=tol, order=tensor.ndim)(tensor)
     missing = [(0, more - r) for more, r in zip(wanted, ranks, strict=True)]
     return TheirTucker((np.pad(core, missing), [np.pad(u, ((0, 0), m)) for u, m in zip(factors, missing, strict=True)]))
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,14 @@ from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.randnla.sketches.base import Sketch
 
 KINDS = [AttentionMethod, Mask, ProjectionConversion, MatrixMethod, Sketch, Decomposition, ColumnSelection]
+
+
+CLASSES = {
+    name
+    for module in discovery.modules("tnattn")
+    for name, value in vars(module).items()
+    if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
+}
 
 
 def python(code: str) -> str:
@@ -103,10 +112,41 @@ def test_a_wrong_name_or_an_old_path_is_answered_with_a_line_that_works(attempt,
         exec(advised, {})
 
 
+def messages(source: str) -> str:
+    """The texts of the errors that a module raises."""
+    raised = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
+    parts = (part.value for node in raised for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
+@pytest.mark.parametrize("name", [m.__name__ for m in discovery.modules("tnattn") if ".testing" not in m.__name__])
+def test_classes_that_an_error_names_are_importable_from_the_package(name):
+    """Whoever reads ``use RandomizedSVD`` may write ``from tnattn import RandomizedSVD``; and lines in texts work."""
+    text = messages(Path(importlib.import_module(name).__file__).read_text(encoding="utf-8"))
+    named = set(re.findall(r"\b[A-Z]\w+", text)) & CLASSES
+    assert named <= set(namespace.HOME)
+    for line in re.findall(r"from tnattn import [\w, ]*\w", text):
+        exec(line, {})
+
+
+def test_the_control_a_text_that_names_a_class_is_read():
+    assert messages("def f():\n    raise ValueError(f'use {1} Performer')\n") == "use \n Performer"
+    assert "RandomizedSVD" in CLASSES
+
+
 def test_a_name_like_no_other_is_refused_without_a_guess():
     with pytest.raises(AttributeError, match=r"no attribute 'qqqqqqqq'; see dir\(tnattn\)"):
         _ = tnattn.qqqqqqqq
     assert not hasattr(tnattn, "_private")
+
+
+def test_the_signpost_says_nothing_of_modules_that_exist():
+    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, namespace.Signpost)]
+    assert finder.find_spec("tnattn.attention", None) is None
+    assert finder.find_spec("tnattn.attention.problem", ["anywhere"]) is None
+    assert finder.find_spec("tnattn._private", None) is None
+    with pytest.raises(ModuleNotFoundError, match="neither a name nor a module 'nowhere'"):
+        finder.find_spec("tnattn.nowhere", None)
 
 
 def test_modules_of_other_packages_are_left_alone():

@@ -13,7 +13,7 @@ from tnattn import attend, discovery, linalg
 from tnattn.arrays import is_array, to_host
 from tnattn.attention.low_rank.nystromformer import segment_means
 from tnattn.decomposition import multilinear, subspace
-from tnattn.structured import Dense, Diagonal, LowRank, Placed, Sparse, block_sparse, placed
+from tnattn.structured import Dense, Diagonal, LowRank, ShiftedBlocks, Sparse, block_sparse, shifted_blocks
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
@@ -53,7 +53,9 @@ CASES = {
     "multilinear.mode_gram": Case(multilinear.mode_gram, (TENSOR,), {"mode": 2, "order": 3}),
     "subspace.mode_subspace": Case(subspace.mode_subspace, (TENSOR,), {"mode": 1, "order": 3, "rank": 2}),
     "subspace.leading_subspace": Case(subspace.leading_subspace, (MATRIX,), {"rank": 2}),
-    "linalg.pseudo_inverse_apply": Case(linalg.pseudo_inverse_apply, (MATRIX, drawn(6, 2)), {"rtol": 0.5}),
+    "pseudo_inverse.pseudo_inverse_apply": Case(linalg.pseudo_inverse_apply, (MATRIX, drawn(6, 2)), {"rtol": 0.5}),
+    "pivoted_qr.pivoted_qr": Case(linalg.pivoted_qr, (MATRIX,), {"steps": 2, "rtol": 0.5}),
+    "pivoted_qr.with_unused": Case(linalg.with_unused, (np.array([1, -1]),), {"n": 4}),
     "eigenvalues.leading_eigh": Case(linalg.leading_eigh, (MATRIX.T @ MATRIX,), {"keep": 2}),
     "singular_values.leading_svd": Case(linalg.leading_svd, (MATRIX,), {"keep": 2}),
     "norms.rank_for_tolerance": Case(linalg.rank_for_tolerance, (np.float32([4, 2, 1]),), {"rtol": 0.5}),
@@ -63,7 +65,7 @@ CASES = {
     ),
     "block_sparse.band_pattern": Case(block_sparse.band_pattern, (PLACES + 1, PLACES + 4), SPAN),
     "block_sparse.block_parts": Case(block_sparse.block_parts, (), {"blocks": 5, "weight": 1 << 17}, {"like": MATRIX}),
-    "placed.to_stack": Case(placed.to_stack, (MATRIX,), {"count": 2}),
+    "shifted_blocks.to_stack": Case(shifted_blocks.to_stack, (MATRIX,), {"count": 2}),
     "CPTensor.slices": Case(CP.slices, (), {"mode": 1}),
     "TuckerTensor.slices": Case(TUCKER.slices, (), {"mode": 1}),
     "TensorTrain.slices": Case(TRAIN.slices, (), {"mode": 1}),
@@ -72,14 +74,17 @@ CASES = {
     "Diagonal.matmul_flops": Case(Diagonal(drawn(4)).matmul_flops, (), {"columns": 3}),
     "LowRank.matmul_flops": Case(LowRank(drawn(4, 2), drawn(2, 5)).matmul_flops, (), {"columns": 3}),
     "Sparse.matmul_flops": Case(Sparse(drawn(4, 2), PLACES[:4, None] + [0, 1], 6).matmul_flops, (), {"columns": 3}),
-    "Placed.matmul_flops": Case(Placed(Dense(drawn(2, 3, 2)), (0, 1), 5).matmul_flops, (), {"columns": 3}),
+    "ShiftedBlocks.matmul_flops": Case(
+        ShiftedBlocks(Dense(drawn(2, 3, 2)), (0, 1), 5).matmul_flops, (), {"columns": 3}
+    ),
     "nystromformer.segment_means": Case(segment_means, (MATRIX,), {"segments": 4}),
     "attend.attend": Case(attend, QKV, {"scale": 0.5, "softcap": 2.0}),
 }
 
 # whose functions are all in the table
 SCOPE = (
-    r"tnattn\.(linalg|eigenvalues|singular_values|norms|decomposition\.multilinear|structured\.(block_sparse|placed))"
+    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear"
+    r"|structured\.(block_sparse|shifted_blocks))"
 )
 
 

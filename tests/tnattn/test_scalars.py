@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tnattn
-from tnattn.scalars import Parameters, _plan, as_boolean, as_integer, as_real
+from tnattn.scalars import Parameters, _plan, as_boolean, as_integer, as_real, require_count
 
 # values that the package makes itself, from numbers that it has converted
 INTERNAL = {
@@ -125,3 +125,10 @@ def test_every_default_survives_numpy_scalars(cls):
     assert all(type(getattr(made, name)) is type(getattr(value, name)) for name in given)
     if cls.__eq__ is not object.__eq__:
         assert made == value
+
+
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_counts_are_integers_that_are_large_enough(value, error):
+    require_count(1, "size", least=1)
+    with pytest.raises(error, match="size"):
+        require_count(value, "size", least=1)

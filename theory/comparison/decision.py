@@ -86,11 +86,10 @@ def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> E
     finite = np.isfinite(errors).all(axis=0)
     if prediction.left_out is not None:
         finite &= ~np.broadcast_to(prediction.left_out, errors.shape).any(axis=0)
-    finite = finite.ravel()
     rounded = rounding_slack(b, target, prediction.value, prediction.condition)
 
-    def flat(array: Values, rows: int) -> Values:
-        return np.asarray(np.broadcast_to(array, (rows, *shape)).reshape(rows, -1)[:, finite])
+    def flat(array: Values, *rows: int) -> Values:
+        return np.asarray(np.broadcast_to(array, (*rows, *shape))[..., finite])
 
     rows = trials if b.kind != "prior" else 1
     chance = prediction.failure if b.kind == "prior" else prediction.failure.max(axis=0)
@@ -98,12 +97,12 @@ def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> E
     if spread is not None and b.kind != "prior":
         spread = spread.max(axis=0)
     return Evidence(
-        errors.reshape(trials, -1)[:, finite],
+        flat(errors, trials),
         flat(prediction.value, rows),
         flat(rounded, rows),
-        flat(chance, 1)[0],
+        flat(chance),
         _ceiling(b, target, prediction, errors, flat),
-        None if spread is None else flat(spread, 1)[0],
+        None if spread is None else flat(spread),
         int(np.sum(~finite)),
     )
 
@@ -117,16 +116,15 @@ def _ceiling(b: Bound, target: Any, prediction: Prediction, errors: Values, flat
         stated = b.error.ceiling(target)
     if stated is None:
         return None
-    ceiling: Values = flat(stated, 1)[0] + flat(rounding_slack(b, target, stated), 1)[0]
-    seen = flat(errors, errors.shape[0]).max(axis=0, initial=0.0)
-    return None if np.any(seen > ceiling) else ceiling
+    ceiling: Values = flat(stated) + flat(rounding_slack(b, target, stated))
+    return None if np.any(flat(errors, errors.shape[0]) > ceiling) else ceiling
 
 
 def _complaint(b: Bound, found: Evidence) -> str:
     """Return why the evaluated right-hand side cannot be one; empty where it can."""
     for name, array in (("right-hand side", found.value), ("rounding allowance", found.slack)):
         if np.isnan(array).any():
-            return f"the {name} is NaN for {int(np.isnan(array).any(axis=0).sum())} of {array.shape[-1]} entries"
+            return f"the {name} is NaN for {int(np.isnan(array).any(axis=0).sum())} of {array.shape[1]} entries"
     if np.isnan(found.failure).any() or (found.failure < 0).any():
         return f"the stated failure probability is {float(np.min(found.failure)):.3g}; it is not negative"
     if b.kind == "identity":
@@ -151,8 +149,8 @@ def _resolved(b: Bound, found: Evidence, judged: Judgement) -> Judgement:
     exact = (found.value == 0) & (found.errors == 0)
     if np.any(fine) and np.all(fine | exact):
         return judged
-    coarse = int(np.sum(~(fine | exact).all(axis=0))) or fine.shape[-1]
-    note = f"{judged.detail}; rounding exceeds a tenth of the right-hand side for {coarse} of {fine.shape[-1]} entries"
+    coarse = int(np.sum(~(fine | exact).all(axis=0))) or fine.shape[1]
+    note = f"{judged.detail}; rounding exceeds a tenth of the right-hand side for {coarse} of {fine.shape[1]} entries"
     return Judgement(Verdict.NOT_CONTRADICTED, judged.p_value, note)
 
 
@@ -168,20 +166,22 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
             return judge_deterministic(errors, value, slack)
         case InExpectation() if b.side == "lower":
             if b.kind == "conditional":
-                return judge_lower_expectation(*_quotient(errors, value - slack), None, level, spread=found.spread)
-            least = np.maximum(value - slack, 0.0)[0]
+                return judge_lower_expectation(_quotient(errors, value - slack), 1.0, None, level, spread=found.spread)
+            (least,) = np.maximum(value - slack, 0.0)
             return judge_lower_expectation(errors, least, found.ceiling, level, spread=found.spread)
         case InExpectation():
             if b.kind == "conditional":
-                return judge_expectation(*_quotient(errors, value + slack), None, level)
-            return judge_expectation(errors, value[0], found.ceiling, level, slack=slack[0])
+                return judge_expectation(_quotient(errors, value + slack), 1.0, None, level)
+            (value,), (slack,) = value, slack
+            return judge_expectation(errors, value, found.ceiling, level, slack=slack)
         case ExactExpectation(margin=margin):
             if b.kind == "conditional":
-                quotient, one = _quotient(errors, value)
+                quotient = _quotient(errors, value)
                 room = (slack / np.maximum(value, np.finfo(np.float64).tiny)).max(axis=0)
-                return judge_exact_expectation(quotient, one, level, spread=found.spread, margin=margin, slack=room)
+                return judge_exact_expectation(quotient, 1.0, level, spread=found.spread, margin=margin, slack=room)
+            (value,), (slack,) = value, slack
             return judge_exact_expectation(
-                errors, value[0], level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack[0]
+                errors, value, level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack
             )
         case WithProbability():
             failed = errors < value - slack if b.side == "lower" else errors > value + slack
@@ -190,9 +190,8 @@ def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
             return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
 
 
-def _quotient(errors: Values, value: Values) -> tuple[Values, Values]:
-    """Return left over right, and 1: given the result the mean of their quotient is at most, or equal to, one."""
+def _quotient(errors: Values, value: Values) -> Values:
+    """Return left over right: given the result the mean of their quotient is at most, or equal to, one."""
     with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
         quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
-    quotient = np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal
-    return quotient, np.ones(quotient.shape[1:])
+    return np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from theory.statement.errors import Error, Values, dense, singular_values, tail
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 from tnattn.structured.tensor import MODES, StructuredTensor
 
 __all__ = ["Floors", "unfolding_ranks"]
@@ -52,7 +52,7 @@ class Floors:
 
     def __call__(self, error: Error, result: Any) -> Values | None:
         """Return the floor (...) of an error: None where error or result have none, zero where it is rounding."""
-        if isinstance(result, Factored) and error.name in MATRIX_NORMS:
+        if isinstance(result, LowRankMatrix) and error.name in MATRIX_NORMS:
             if not hasattr(self._target, "shape") or tuple(self._target.shape) != tuple(result.shape):
                 return None
             rank = int(result.factors()[0].shape[-1])

@@ -254,9 +254,8 @@ def bennett_lower_p_value(
         ratio = np.where(low, ratio, 1.0)
         share = np.mean((np.concatenate([ratio, 2.0 * ratio.max(axis=0, keepdims=True)]) - 1.0) ** 2, axis=0)
     known = np.isfinite(share)
-    share = np.where(known, share, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         u = shortfall / share
         exponent = x.shape[0] * share * ((1.0 + u) * np.log1p(u) - u)
     exponent = np.where(share > 0, exponent, np.inf)  # a variance of zero admits no shortfall at all
-    return np.where(low & known, np.exp(-np.maximum(exponent, 0.0)), 1.0)
+    return np.where(low & known, np.exp(-exponent), 1.0)

@@ -134,11 +134,12 @@ def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats, Fl
     if x.ndim < 1 or x.shape[0] < 2:
         raise ValueError(f"x has shape {x.shape}; a standard error needs at least 2 trials on the first axis")
     largest = np.maximum(np.abs(x).max(axis=0), np.abs(target))
-    # a power of two, so that scaling is exact; without it the squares of tiny numbers vanish and all are "equal"
-    scale = np.where(largest > 0, np.exp2(np.clip(np.frexp(largest)[1], -1022, 1023)), 1.0)
+    # the power of two up to the largest, so that scaling is exact and no scale overflows or vanishes; without it the
+    # squares of tiny numbers vanish and all are "equal"
+    scale: Floats = np.asarray(np.ldexp(1.0, np.frexp(largest)[1] - 1))
     x = x / scale
     error = x.std(axis=0, ddof=1) / np.sqrt(x.shape[0])
-    return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), np.asarray(scale)
+    return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), scale
 
 
 def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:
@@ -156,8 +157,8 @@ def z_p_value(x: ArrayLike, expected: ArrayLike) -> Floats:
     float64, (...)
     """
     deviation, error, _ = _standardized(x, expected)
-    safe = np.where(error > 0, error, 1.0)
-    z = np.where(error > 0, np.abs(deviation) / safe, np.where(deviation == 0, 0.0, np.inf))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(error > 0, np.abs(deviation) / error, np.where(deviation == 0, 0.0, np.inf))
     return np.asarray(2.0 * stats.norm.sf(z))
 
 
@@ -248,10 +249,10 @@ def quantile_interval(x: ArrayLike, probability: float, confidence: float = 0.95
     if n < 1 or np.isnan(ordered).any():
         raise ValueError(f"x holds {n} values, NaN included; pass at least one number and no NaN")
     _fraction("probability", probability)
-    ranks = np.arange(n + 1)
+    ranks = np.arange(n)
     # P{quantile < x_(i)} <= P{Bin < i} and P{quantile > x_(i)} <= P{Bin >= i}, ranks from 1
-    low = int(np.searchsorted(stats.binom.cdf(ranks, n, probability), miss, side="right"))
-    high = int(np.argmax(np.append(stats.binom.sf(ranks, n, probability) <= miss, True)))
+    low = int(np.sum(stats.binom.cdf(ranks, n, probability) <= miss))
+    high = int(np.sum(stats.binom.sf(ranks, n, probability) > miss))
     lower = float(ordered[low - 1]) if low >= 1 else -np.inf
     upper = float(ordered[high]) if high < n else np.inf
     return lower, upper

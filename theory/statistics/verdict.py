@@ -87,7 +87,7 @@ def _familywise(p_values: Floats) -> float:
 
 def _smallest(p_values: Sequence[Floats]) -> float | None:
     """Return the smallest of several p-values of one hypothesis, times their number, for the whole stack."""
-    return _familywise(np.minimum(len(p_values) * np.min(p_values, axis=0), 1.0)) if p_values else None
+    return _familywise(len(p_values) * np.min(p_values, axis=0)) if p_values else None
 
 
 def _ratio(observed: Floats, predicted: ArrayLike) -> Floats:
@@ -184,9 +184,7 @@ def judge_lower_expectation(
     if spread is not None:
         lower.append(bennett_lower_p_value(x, least, spread=spread))
     p_value = _smallest(lower)
-    positive = np.broadcast_to(least > 0, x.shape[1:])
-    ratio = np.mean(x / np.where(positive, least, 1.0), axis=0)
-    smallest = float(np.min(np.where(positive, ratio, np.inf)))
+    smallest = float(np.min(np.where(least > 0, _mean_ratio(x, least), np.inf)))
     detail = f"{x.shape[0]} trials, mean / bound at least {smallest:.4g}"
     if not lower and smallest < 1:
         detail += f"; {_UNSEEN}"
@@ -233,9 +231,9 @@ def judge_probability(failed: ArrayLike, delta: ArrayLike, level: float) -> Judg
         return Judgement(Verdict.REFUTED, p_value, detail)
     if (upper <= claim).all():
         return Judgement(Verdict.SUPPORTED, p_value, detail)
-    smallest = float(claim.min())
-    needed = required_trials_for_support(smallest, level) if 0 < smallest < 1 else np.inf
-    if counts.max() == 0 and trials < needed:
+    if counts.max() == 0:  # the smallest claim, which is below one, decides
+        smallest = float(claim.min())
+        needed = required_trials_for_support(smallest, level) if smallest > 0 else np.inf
         detail = f"no failure in {trials} trials; the claim {smallest:.3g} is beyond the resolution (needs {needed})"
     return Judgement(Verdict.NOT_CONTRADICTED, p_value, detail)
 
@@ -290,7 +288,7 @@ def judge_exact_expectation(
     if variance is not None:
         lower.append(bennett_lower_p_value(x, least, variance))
     if spread is not None:
-        growth = np.where(least > 0, target / np.where(least > 0, least, 1.0), 1.0)
+        growth = np.divide(target, least, out=np.ones_like(least), where=least > 0)  # no mean is below zero
         lower.append(bennett_lower_p_value(x, least, spread=np.asarray(spread) * growth**2))
     if upper is not None:
         lower.append(support_p_value(x, least, upper))

@@ -40,9 +40,9 @@ def varied_targets(target: Any) -> Iterator[tuple[str, Any]]:
     match target:
         case AttentionProblem():
             yield from _problems(target)
-        case Product():
+        case Product():  # kind of argument: a target is varied by its parts
             yield from _products(target)
-        case KhatriRao() | TensorTrain():
+        case KhatriRao() | TensorTrain():  # kind of argument: a target is varied by its parts
             yield from _factors(target)
         case LeastSquaresProblem():
             yield from _least_squares(target)
@@ -156,7 +156,8 @@ def _products(product: Product) -> Iterator[tuple[str, Product]]:
 
 
 def _factors(target: Any) -> Iterator[tuple[str, Any]]:
-    parts = target.factors if isinstance(target, KhatriRao) else target.cores
+    is_khatri_rao = isinstance(target, KhatriRao)  # kind of argument: a target is varied by its parts
+    parts = target.factors if is_khatri_rao else target.cores
     for name, change in _changes():
         if "2^" in name:  # of one factor: the product of several must stay within the range
             plain = _single(0) if "float32" in name else _scaled(0)

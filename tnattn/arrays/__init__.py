@@ -815,22 +815,6 @@ def exp_in_place(x: Array) -> Array:
     return array_namespace(x).exp(x)
 
 
-def binary_exponents(x: Array, *, otherwise: int = 0) -> np.ndarray:
-    """Return, on the host, the integers e with 2^(e - 1) <= |x| < 2^e; ``otherwise`` for zero, infinity and NaN."""
-    host = np.abs(to_host(x).astype(np.float64))
-    regular = np.isfinite(host) & (host > 0)
-    return np.where(regular, np.frexp(np.where(regular, host, 1.0))[1], otherwise)
-
-
-def times_power_of_two(x: Array, exponents: np.ndarray) -> Array:
-    """Return x * 2^exponents, in three steps: a power that spans the range of a dtype is no number of it."""
-    first = exponents // 3
-    second = (exponents - first) // 2
-    for part in (first, second, exponents - first - second):
-        x = x * from_host(np.ldexp(1.0, part), like=x)
-    return x
-
-
 def prefers_host_tiles(x: Array) -> bool:
     """Return whether work on ``x`` is best cut into tiles of one head each, which threads of the host share."""
     return bool(array_api_compat.is_numpy_array(x))

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device
-from tnattn.attention.broadcasting import concat_broadcast, copied, largest
+from tnattn.attention.broadcasting import concat_broadcast, copied, entrywise_maximum
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
 from tnattn.display import Displayed
@@ -206,11 +206,10 @@ class Approximation(Displayed):
 
     def _rescaled(self, shift: Array, sign: float) -> Approximation:
         xp = array_namespace(self.values)
-        own = xp.broadcast_to(self.shift, shift.shape)
-        empty = own == -float("inf")  # a shift of plus infinity or NaN stays in the result, whose row is bad
-        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)  # or minus infinity less itself
-        gap = xp.where(empty, xp.zeros_like(shift), own - common)
-        factor = sign * xp.where(empty, xp.zeros_like(shift), xp.exp(gap))
+        # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
+        # or NaN stays in the result, whose row is bad
+        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
+        factor = sign * xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
         normaliser = None if self.normaliser is None else factor * self.normaliser
         return replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
 
@@ -251,7 +250,7 @@ def merge_all(pieces: list[Approximation]) -> Approximation:
 
 def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
     xp = array_namespace(pieces[0].values)
-    shift = largest([piece.shift for piece in pieces])
+    shift = entrywise_maximum([piece.shift for piece in pieces])
     parts = [piece._rescaled(shift, sign) for piece, sign in zip(pieces, signs, strict=True)]
     masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
     own = any(part.normaliser is not None for part in parts)

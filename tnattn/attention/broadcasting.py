@@ -19,7 +19,7 @@ def concat_broadcast(parts: list[Array], *, axis: int) -> Array:
     return xp.concat(full, axis=axis)
 
 
-def largest(parts: list[Array]) -> Array:
+def entrywise_maximum(parts: list[Array]) -> Array:
     """Return the entrywise maximum of arrays that broadcast against each other; NaN where one is NaN."""
     xp = array_namespace(*parts)
     shape = broadcast_shape(*(part.shape for part in parts))

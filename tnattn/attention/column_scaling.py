@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from tnattn.arrays import Array, array_namespace, binary_exponents, quiet_overflow, times_power_of_two, widened
+from tnattn.arrays import Array, array_namespace, quiet_overflow, widened
 from tnattn.display import Displayed
+from tnattn.linalg.scaling import exponent_of, largest_magnitude, power_of_two_below, times_power_of_two
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -17,14 +17,14 @@ class ColumnScaling(Displayed):
     Parameters
     ----------
     scaled : Array, (..., n, c)
-    exponents : ndarray, (..., 1, c), integer
+    exponents : Array, (..., 1, c), whole numbers
         x = scaled * 2^exponents.
     largest : Array, (..., 1, c)
         Largest magnitude of every column of x.
     """
 
     scaled: Array
-    exponents: Any
+    exponents: Array
     largest: Array
 
     def undo(self, product: Array) -> Array:
@@ -65,9 +65,11 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
         norm = math.sqrt(float(xp.sum(xp.vecdot(x, x))))
     if low * math.sqrt(math.prod(x.shape)) <= norm <= high:
         return None
-    largest = xp.maximum(xp.max(x, axis=-2, keepdims=True), -xp.min(x, axis=-2, keepdims=True))
-    target = math.frexp(high)[1] - 1
-    exponents = binary_exponents(largest, otherwise=target) - target
-    if not exponents.any():
+    largest = largest_magnitude(x, axis=-2, keepdims=True)
+    regular = xp.isfinite(largest) & (largest > 0)
+    # every column is brought to the binade below the largest power of two under the limit
+    exponents = exponent_of(power_of_two_below(largest)) - (math.frexp(high)[1] - 2)
+    exponents = xp.where(regular, exponents, xp.zeros_like(exponents))
+    if not bool(xp.any(exponents != 0)):
         return None
     return ColumnScaling(times_power_of_two(x, -exponents), exponents, largest)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tnattn.arrays import accumulator_dtype, array_namespace
+from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters, as_integer
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tnattn.arrays import Array, array_namespace, device, to_host
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 _DISTANCE = 5.0  # times the typical distance from the middle; Gaussian keys in 4 dimensions reach it once in 1e10
 

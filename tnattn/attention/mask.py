@@ -75,8 +75,8 @@ class Mask(Parameters, Displayed, abc.ABC):
             if part.aligned and n_q > n_k:
                 raise ValueError(
                     f"{type(part).__name__} places the queries at the last positions of the keys, but {n_q} queries "
-                    f"are more than {n_k} keys; use PaddingMask, ExplicitMask or BiasMask, which need no positions of "
-                    "queries"
+                    f"are more than {n_k} keys; masks without positions of queries serve: "
+                    "from tnattn import BiasMask, ExplicitMask, PaddingMask"
                 )
 
     def grouped(self, groups: int) -> Mask:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, final
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, device, is_half
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
-from tnattn.attention.precision import is_half, widened_problem
+from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax_piece import softmax_piece
 from tnattn.attention.summary import KeySet, Summary
@@ -74,7 +74,8 @@ class AttentionMethod(Parameters, abc.ABC):
         """
         if not isinstance(problem, AttentionProblem):
             raise TypeError(
-                f"problem must be an AttentionProblem; got {type(problem).__name__}; see tnattn.attend for arrays"
+                f"problem must be an AttentionProblem; got {type(problem).__name__}; "
+                "for arrays: from tnattn import attend"
             )
         for part in problem.mask.conjuncts:
             if not self.honours(part):
@@ -90,15 +91,15 @@ class AttentionMethod(Parameters, abc.ABC):
 
     def _cure(self, mask: Mask) -> str:
         """Return what makes attention under a mask possible that the method does not honour."""
-        others = "choose a method that honours it, such as TopK, SlidingWindow or Exact"
+        others = "choose one that honours it: from tnattn import Exact, SlidingWindow, TopK"
         only_causal = all(isinstance(part, (FullMask, CausalMask)) for part in mask.conjuncts)
         # what the wrapper accepts: it hands later queries to no method that reads queries
         if only_causal and isinstance(self, KeyMethod) and not self.probes:
-            return f"wrap it in Causal(...), from tnattn import Causal, or {others}"
+            return f"wrap it in Causal(...): from tnattn import Causal; or {others}"
         return others
 
     def honours(self, mask: Mask) -> bool:
-        """Whether the method honours one conjunct of a mask."""
+        """Return whether the method honours one conjunct of a mask."""
         return isinstance(mask, (FullMask, *self.masks))
 
     @abc.abstractmethod

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, widened
+from tnattn.arrays import Array, array_namespace, is_half, widened
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import StructuredMatrix
-
-
-def is_half(x: Array) -> bool:
-    """Return whether an array is float16 or bfloat16, in which no sum may be taken."""
-    return widened(x) is not x
 
 
 def widened_problem(problem: AttentionProblem) -> AttentionProblem:

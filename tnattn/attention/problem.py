@@ -70,7 +70,7 @@ class AttentionProblem(Parameters, Displayed):
     mask: Mask = field(default_factory=FullMask)
     scale: float | None = None
     softcap: float | None = None
-    check_finite: bool = True
+    check_finite: bool = field(default=True, repr=False)
     tile: int | None = field(default=None, metadata={"performance": True})
 
     def __post_init__(self) -> None:

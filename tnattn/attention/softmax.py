@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING
 
 from tnattn.arrays import (
     Array,
@@ -19,13 +18,10 @@ from tnattn.arrays import (
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
+from tnattn.attention.masked_scores import SAFE, ScoreData, Scores, at, span
 from tnattn.attention.masks import FullMask
-from tnattn.attention.scores import SAFE, Scores, at, span
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
 
 _TILE = 1024  # queries and keys of a tile on the host: 4 MB of float32 scores; smaller ones wait for the interpreter
 _STACK = 1 << 24  # scores held at a time where one product serves all heads
@@ -40,7 +36,7 @@ class SoftmaxOperator(StructuredMatrix):
     zero; rows whose scores no number of the dtype can hold are NaN. Half precision is computed in float32.
     """
 
-    def __init__(self, problem: AttentionProblem) -> None:
+    def __init__(self, problem: ScoreData) -> None:
         self._problem = problem
         self.blocks = Scores(problem)
 
@@ -188,7 +184,9 @@ class SoftmaxOperator(StructuredMatrix):
         return xp.where(lost, xp.full_like(mass, float("nan")), mass)
 
     def rows(self, indices: Array) -> Array:
-        """Return the weights of the given queries, (..., G, R, len(indices), n_k); negative indices count from the end.
+        """Return the weights of the given queries, (..., G, R, b, n_k), of indices (b,) or (..., G, R, b).
+
+        Negative indices count from the end. Queries that differ between the heads cost products with unit vectors.
 
         Raises
         ------
@@ -196,10 +194,12 @@ class SoftmaxOperator(StructuredMatrix):
             If ``indices`` is no array of integers.
         """
         xp = array_namespace(self.like, indices)
-        if not xp.isdtype(indices.dtype, "integral") or indices.ndim != 1:
+        if not xp.isdtype(indices.dtype, "integral") or indices.ndim not in (1, len(self.shape) - 1):
             raise TypeError(f"indices must be a vector of integers; got {indices.dtype} of shape {indices.shape}")
         n_q, n_k = self.shape[-2:]
         indices = xp.where(indices < 0, indices + n_q, indices)
+        if indices.ndim != 1:
+            return super().rows(indices)
         with quiet_overflow():
             kernel = self.blocks.rows(indices)
             kernel -= _finite(xp.max(kernel, axis=-1, keepdims=True))
@@ -209,8 +209,15 @@ class SoftmaxOperator(StructuredMatrix):
         return xp.astype(weights, self.like.dtype, copy=False)
 
     def scores(self, rows: slice, columns: slice) -> Array:
-        """Return masked scores of a block, (..., G, R, rows, columns), in float32 for half precision."""
-        rows, columns = (slice(*part.indices(n)[:2]) for part, n in zip((rows, columns), self.shape[-2:], strict=True))
+        """Return masked scores of a block, (..., G, R, rows, columns), in float32 for half precision.
+
+        Raises
+        ------
+        ValueError
+            If a slice has a step other than one.
+        """
+        n_q, n_k = self.shape[-2:]
+        rows, columns = _consecutive(rows, n_q), _consecutive(columns, n_k)
         with quiet_overflow():
             return self.blocks.block(self.blocks.query((), rows), (), rows, columns)
 
@@ -264,3 +271,11 @@ def _finite(highest: Array) -> Array:
     """Return row maxima as shifts: zero where there is no key, or no number, to shift by."""
     xp = array_namespace(highest)
     return xp.where(xp.isfinite(highest), highest, xp.zeros_like(highest))
+
+
+def _consecutive(part: slice, n: int) -> slice:
+    """Return a slice of n queries or keys with both limits filled in."""
+    start, stop, step = part.indices(n)
+    if step != 1:
+        raise ValueError(f"a block has consecutive queries and keys, with step 1; got {part}; slice the block instead")
+    return slice(start, stop)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.attention.masks import CausalMask, PaddingMask, SlidingWindowMask
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.problem import AttentionProblem
 
 
 def admissible_span(problem: AttentionProblem) -> tuple[Array, Array]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass, field, replace
+from typing import final
 
-from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, widened
+from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.precision import is_half
+from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.validation import (
     plain_floating,
     require_grouped,
@@ -19,9 +19,6 @@ from tnattn.attention.validation import (
 )
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +49,7 @@ class KeySet(Parameters, Displayed):
     keys: Array
     values: Array
     scale: float
-    check_finite: bool = True
+    check_finite: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("keys", "values"):

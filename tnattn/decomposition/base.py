@@ -41,7 +41,7 @@ class Decomposition(Parameters, abc.ABC):
         Parameters
         ----------
         tensor : Array, (..., n_0, ..., n_{order-1}), float32 or float64, finite
-            Decompositions that read entries on demand take an ``EntryTensor`` too, not checked for finiteness.
+            Decompositions that read entries take an implicit ``EntryTensor`` too, not checked for finiteness.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized decompositions only.
 
@@ -52,9 +52,9 @@ class Decomposition(Parameters, abc.ABC):
         ValueError
             If an entry is not finite, a mode is empty, or ranks or tolerance do not fit the tensor.
         """
-        on_demand = isinstance(tensor, EntryTensor)
-        if not is_array(tensor) and not (on_demand and self.reads_entries):
-            cure = "use TTCross, which reads entries" if on_demand else "convert it with numpy.asarray(...)"
+        implicit = isinstance(tensor, EntryTensor)
+        if not is_array(tensor) and not (implicit and self.reads_entries):
+            cure = "use TTCross, which reads entries" if implicit else "convert it with numpy.asarray(...)"
             raise TypeError(f"tensor must be an array; got {type(tensor).__name__}; {cure}")
         if not isinstance(tensor, EntryTensor):
             tensor = plain_array(tensor, "tensor")

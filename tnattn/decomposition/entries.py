@@ -1,4 +1,4 @@
-"""Tensors known by their entries, evaluated on demand."""
+"""Implicit tensors, known by their entries."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from tnattn.arrays import (
     integers,
     plain_array,
 )
-from tnattn.decomposition.scaling import HALF_RANGE, SAFE_EXPONENT, exponents, largest_entries, times_power
-from tnattn.structured.sparse import gather_rows
+from tnattn.decomposition.scaling import SAFE_EXPONENT, exponents, largest_entries
+from tnattn.linalg.scaling import times_power_of_two
+from tnattn.structured.gather import gather_rows
 
 BLOCK = 1 << 20  # entries asked for at a time
+# binary digits by which an entry may exceed the unit: twice as many, of its square, stay within the range of the dtype
+HEADROOM = {"float32": 48, "float64": 400}
 
 
 class EntryTensor(abc.ABC):
@@ -126,12 +129,12 @@ class CountedEntries:
         needed = exponents(found, order=1)
         harmless = xp.where(xp.abs(needed) <= SAFE_EXPONENT, xp.zeros_like(needed), needed)
         self.exponent = xp.where(self._seen | (largest == 0), self.exponent, harmless)
-        larger = (largest > 0) & (needed - self.exponent > HALF_RANGE[dtype_name(found.dtype)] * 0.4)
+        larger = (largest > 0) & (needed - self.exponent > HEADROOM[dtype_name(found.dtype)])
         self._seen = self._seen | (largest > 0)
         if bool(xp.any(larger)):
             self.exponent = xp.where(larger, needed, self.exponent)
             raise LargerEntry
-        return times_power(found, -self.exponent) if bool(xp.any(self.exponent != 0)) else found
+        return times_power_of_two(found, -self.exponent, stack=True) if bool(xp.any(self.exponent != 0)) else found
 
     def no_index(self) -> Array:
         """Return the one multi-index (..., 1, 0) of no modes."""

@@ -1,4 +1,4 @@
-"""The number of terms of a sum that a relative tolerance asks for."""
+"""The fewest terms of a sum that meet a relative tolerance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tnattn.randnla.accuracy import warn_of_missed, within
 
 
 class Fit(Protocol):
-    """A dataclass that says how near it is to a stack of tensors."""
+    """A dataclass with the residual of a fit to a stack of tensors, and a field ``converged``."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -38,7 +38,8 @@ def fewest_terms(fit: Callable[[int], F], most: int, rtol: float | None) -> F:
     Returns
     -------
     fit
-        With a tolerance ``converged`` says which tensors keep it, and a ``ToleranceWarning`` that some do not.
+        Its ``converged`` tells which tensors meet the tolerance, or are exact to rounding where there is none; a
+        ``ToleranceWarning`` reports that some do not meet it.
 
     Notes
     -----
@@ -47,25 +48,26 @@ def fewest_terms(fit: Callable[[int], F], most: int, rtol: float | None) -> F:
     be better, for each may end in another local minimum: fewer terms than these may do.
     """
     if rtol is None:
-        return fit(most)
+        fitted = fit(most)
+        return dataclasses.replace(fitted, converged=within(fitted.residual, 0.0))
     low, high = 0, 1  # the last number that failed, and the next to try
-    found = fit(min(high, most))
-    while not _kept(found, rtol) and high < most:
+    fitted = fit(min(high, most))
+    while not _all_within(fitted, rtol) and high < most:
         low, high = high, min(2 * high, most)
-        found = fit(high)
-    if _kept(found, rtol):
+        fitted = fit(high)
+    if _all_within(fitted, rtol):
         while high - low > 1:
             middle = (low + high) // 2
             tried = fit(middle)
-            if _kept(tried, rtol):
-                high, found = middle, tried
+            if _all_within(tried, rtol):
+                high, fitted = middle, tried
             else:
                 low = middle
-    converged = within(found.residual, rtol)
-    warn_of_missed(converged, found.residual, rtol, f"{high} terms")
-    return dataclasses.replace(found, converged=converged)
+    converged = within(fitted.residual, rtol)
+    warn_of_missed(converged, fitted.residual, rtol, f"{high} terms")
+    return dataclasses.replace(fitted, converged=converged)
 
 
-def _kept(found: Fit, rtol: float) -> bool:
-    xp = array_namespace(found.residual)
-    return bool(xp.all(within(found.residual, rtol)))
+def _all_within(fitted: Fit, rtol: float) -> bool:
+    xp = array_namespace(fitted.residual)
+    return bool(xp.all(within(fitted.residual, rtol)))

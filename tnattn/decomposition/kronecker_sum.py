@@ -10,15 +10,15 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import Accuracy, judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.kronecker import KroneckerSum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NearestKroneckerSum(KroneckerSum):
+class NearestKroneckerSum(Accuracy, KroneckerSum):
     """The sum of Kronecker products that is nearest to a matrix in the Frobenius norm.
 
     Parameters
@@ -27,20 +27,13 @@ class NearestKroneckerSum(KroneckerSum):
         See ``KroneckerSum``.
     error_certificate : Array, (...)
         Frobenius error, exact: what the rearranged matrix loses.
-    ranks : Array, (...), integer
-        Terms of each matrix of the stack.
-    residual : Array, (...)
-        The same error, relative to the norm of the matrix.
-    converged : Array, (...), bool
-        Whether it is within the tolerance, or rounding where none was given.
+    ranks, residual, converged
+        See ``Accuracy``; ranks count the terms.
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"right": 1.0, "error_certificate": 1.0}
 
     error_certificate: Array
-    ranks: Array
-    residual: Array
-    converged: Array
 
 
 @dataclass(frozen=True)
@@ -52,8 +45,8 @@ class NearestKronecker(MatrixMethod):
     terms : int
         At most; no more are used than the rearranged matrix has rows or columns.
     rtol : float, optional
-        Fewer terms are used where they leave a relative error of at most this; where ``terms`` do not, a
-        ``ToleranceWarning`` says so.
+        Fewer terms are used where they leave a relative error of at most this; a
+        ``ToleranceWarning`` reports that ``terms`` do not suffice.
     rows, columns : int, optional
         Sizes of the left factors, divisors of those of the matrix; by default the ones nearest to the square root.
 
@@ -92,12 +85,14 @@ class NearestKronecker(MatrixMethod):
         others = xp.matmul(xp.matrix_transpose(step.basis), table)  # (..., r, m_2 n_2)
         batch, terms = tuple(dense.shape[:-2]), step.basis.shape[-1]
         error = xp.sqrt(step.discarded)
+        residual, converged = judged(error, norm(table, order=2), self.rtol or 0.0, f"{terms} terms")
         return NearestKroneckerSum(
             xp.reshape(step.basis.mT, (*batch, terms, m1, n1)),
             xp.reshape(others, (*batch, terms, m // m1, n // n1)),
             error,
-            step.ranks,
-            *judged(error, norm(table, order=2), self.rtol or 0.0, f"{terms} terms"),
+            ranks=step.ranks,
+            residual=residual,
+            converged=converged,
         )
 
 

@@ -11,17 +11,19 @@ from tnattn.arrays import (
     array_namespace,
     check_finite,
     dtype_name,
-    from_host,
     is_array,
     owned,
     quiet_overflow,
-    to_host,
+)
+from tnattn.linalg.scaling import (
+    exponent_of,
+    largest_magnitude,
+    power_of_two_below,
+    smallest_normal,
+    times_power_of_two,
 )
 
 SAFE_EXPONENT = 30  # entries between 2^-30 and 2^30 have harmless squares in every floating dtype but float16
-SMALLEST_NORMAL = {"float32": -126, "float64": -1022}  # exponents; numbers below have fewer digits
-# twice this is beyond the range of the dtype on either side, and a factor of this size is within it
-HALF_RANGE = {"float32": 120, "float64": 1000}
 
 Result = TypeVar("Result")
 
@@ -51,50 +53,26 @@ def scaled(tensor: Array, *, order: int, name: str = "tensor") -> tuple[Array, A
     exponent = xp.where(xp.abs(exponent) <= SAFE_EXPONENT, xp.zeros_like(exponent), exponent)
     if not bool(xp.any(exponent != 0)):
         return tensor, exponent
-    return times_power(tensor, -exponent), exponent
+    return times_power_of_two(tensor, -exponent, stack=True), exponent
 
 
 def unit(tensor: Array, *, order: int) -> tuple[Array, Array]:
     """Return a tensor whose largest entry lies in [1, 2), or is 0, and the exponents (...) that restore it."""
     xp = array_namespace(tensor)
     exponent = exponents(tensor, order=order)
-    return (times_power(tensor, -exponent), exponent) if bool(xp.any(exponent != 0)) else (tensor, exponent)
+    if not bool(xp.any(exponent != 0)):
+        return tensor, exponent
+    return times_power_of_two(tensor, -exponent, stack=True), exponent
 
 
 def exponents(tensor: Array, *, order: int) -> Array:
-    """Return the whole logarithms (...) to base 2 of the largest entries of a stack, 0 where all entries are."""
-    xp, largest = array_namespace(tensor), largest_entries(tensor, order=order)
-    return xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))))
+    """Return the exponents (...) of the largest powers of two below the largest entries; 0 where all entries are 0."""
+    return exponent_of(power_of_two_below(largest_entries(tensor, order=order)))
 
 
 def largest_entries(tensor: Array, *, order: int) -> Array:
     """Return the largest absolute values (...) of a stack of tensors."""
-    xp, axes = array_namespace(tensor), tuple(range(tensor.ndim - order, tensor.ndim))
-    # no array of magnitudes: two passes without memory are three times as fast
-    return xp.maximum(xp.max(tensor, axis=axes), -xp.min(tensor, axis=axes))
-
-
-def times_power(x: Array, exponent: Array) -> Array:
-    """Return arrays (..., k, l, ...) times powers of two, one exponent (...) for each array of the stack; a copy.
-
-    Raises
-    ------
-    ValueError
-        If the batch axes of the two differ.
-    """
-    xp = array_namespace(x)
-    batch = tuple(exponent.shape)
-    if tuple(x.shape[: len(batch)]) != batch:
-        raise ValueError(f"an array of shape {tuple(x.shape)} lacks the batch axes {batch} of its exponents; add them")
-    most = HALF_RANGE[dtype_name(x.dtype)]
-    host = to_host(xp.clip(exponent, -2 * most, 2 * most))
-    hp = array_namespace(host)
-    powers = hp.astype(hp.reshape(host, (*batch, *(1,) * (x.ndim - len(batch)))), hp.int64)
-    half = powers // 2  # in two steps: the factor of a subnormal number can itself overflow
-    with quiet_overflow():
-        for step in (half, powers - half):  # by ldexp on the host: powers by pow are not exact on every device
-            x = x * from_host(hp.asarray(hp.ldexp(1.0, step)), like=x, dtype=x.dtype)
-    return x
+    return largest_magnitude(tensor, axis=tuple(range(tensor.ndim - order, tensor.ndim)))
 
 
 def restored(result: Result, exponent: Array | None) -> Result:
@@ -103,8 +81,8 @@ def restored(result: Result, exponent: Array | None) -> Result:
     Parameters
     ----------
     result : dataclass
-        Its class variable ``degrees`` names the fields that scale with the tensor and the powers: arrays, tuples of
-        arrays of which the last scales, and dataclasses of this kind.
+        Its class variable ``degrees`` names the fields that are proportional to a whole power of the tensor, and the
+        power: arrays, tuples of arrays of which the last carries the scale, and dataclasses of this kind (power 1).
     exponent : Array, (...), or None
         None copies only.
 
@@ -138,23 +116,22 @@ def _restored(value: Any, exponent: Array | None, name: str) -> Any:
     if exponent is None:
         return owned(value)
     xp = array_namespace(value)
-    found = times_power(value, exponent)
+    found = times_power_of_two(value, exponent, stack=True)
     if not bool(xp.all(xp.isfinite(found) | ~xp.isfinite(value))):
         raise ValueError(
             f"{name} of the result overflows {dtype_name(found.dtype)}: the tensor has entries of about "
             f"2^{int(xp.max(exponent))}; divide it by a power of two, or convert it to float64"
         )
-    return (
-        found if found.ndim else owned(found)
-    )  # NumPy makes scalars, which cannot be written to, of arrays of no axes
+    # NumPy makes scalars, which cannot be written to, of arrays of no axes
+    return found if found.ndim else owned(found)
 
 
 def _require_normal(largest: Array, name: str) -> None:
     """Raise ValueError if the largest entry of a tensor is subnormal."""
-    xp, kind = array_namespace(largest), dtype_name(largest.dtype)
-    if bool(xp.any((largest > 0) & (largest < 2.0 ** SMALLEST_NORMAL[kind]))):
+    xp, kind, least = array_namespace(largest), dtype_name(largest.dtype), smallest_normal(largest)
+    if bool(xp.any((largest > 0) & (largest < least))):
         raise ValueError(
-            f"{name} has no entry above 2^{SMALLEST_NORMAL[kind]}, the smallest normal number of {kind}, though it is "
+            f"{name} has no entry above 2^{math.log2(least):.0f}, the smallest normal number of {kind}, though it is "
             "not zero: its result would lose its digits; multiply it by a power of two, or convert it to float64"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
+from tnattn.decomposition.scaling import energy as energy_of
 from tnattn.linalg import leading_eigh, orthonormalise, small_svd
 from tnattn.scalars import as_integer
 
@@ -98,14 +99,15 @@ def _whole(batch: Sequence[int], m: int, *, like: Array) -> Subspace:
 def _from_gram(gram: Array, *, rank: int | None, energy: Array | None, size: int) -> Subspace | None:
     """Truncate the eigenvalue decomposition; None if what is discarded is of the order of its rounding."""
     xp, count = array_namespace(gram), gram.shape[-1]
-    total = xp.linalg.trace(gram)
-    rounding = 4 * math.sqrt(size) * eps(gram) * total
+    norm_squared = xp.linalg.trace(gram)
+    rounding = 4 * math.sqrt(size) * eps(gram) * norm_squared
     values, vectors = leading_eigh(gram, keep=count if rank is None else rank)
     vectors = vectors * column_signs(vectors)
     values = xp.maximum(values, xp.zeros_like(values))
     if energy is None:
-        outside = total - xp.sum(values, axis=-1)
-        found = Subspace(vectors, xp.maximum(outside, xp.zeros_like(outside)), _equal(rank, like=values))
+        residual_squared = norm_squared - xp.sum(values, axis=-1)
+        residual_squared = xp.maximum(residual_squared, xp.zeros_like(residual_squared))
+        found = Subspace(vectors, residual_squared, _equal(rank, like=values))
         sound = found.discarded >= 4 * rounding
     else:
         found = cut_to_energy(values, vectors, energy=energy, margin=rounding)
@@ -122,6 +124,18 @@ def _directly(a: Array, *, rank: int | None, energy: Array | None) -> Subspace:
     if energy is None:
         return Subspace(u[..., :rank], xp.sum(s[..., rank:] ** 2, axis=-1), _equal(rank, like=s))
     return cut_to_energy(s * s, u, energy=energy, margin=xp.zeros_like(energy))
+
+
+def energy_outside(a: Array, basis: Array, coefficients: Array) -> Array:
+    """Return the energy (...) of matrices outside an orthonormal basis, given their coefficients in it.
+
+    A difference of energies, or where that loses all but a few digits the energy of the difference.
+    """
+    xp, norm_squared = array_namespace(a), energy_of(a, order=2)
+    residual_squared = norm_squared - energy_of(coefficients, order=2)
+    if bool(xp.all(residual_squared >= 1e4 * eps(a) * norm_squared)):
+        return residual_squared
+    return energy_of(a - xp.matmul(basis, coefficients), order=2)
 
 
 def column_signs(vectors: Array) -> Array:

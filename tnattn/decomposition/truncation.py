@@ -1,19 +1,21 @@
-"""What decompositions by truncated singular value decompositions share: ranks or a tolerance, and their checks."""
+"""Decompositions by truncated singular value decompositions: ranks or a tolerance, and the accuracy achieved."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from tnattn.arrays import Array, dtype_name, eps
+from tnattn.arrays import Array, array_namespace, dtype_name, eps
 from tnattn.decomposition.base import Decomposition, as_rank
 from tnattn.decomposition.entries import EntryTensor
+from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.subspace import Subspace
+from tnattn.randnla.accuracy import require_optional_tolerance, within
 
-DEFAULT_TOLERANCE = 1e-2
+DEFAULT_TOLERANCE = 1e-2  # where neither ranks nor a tolerance are given: one percent of the norm
 
 
 @dataclass(frozen=True)
@@ -34,24 +36,13 @@ class Truncation(Decomposition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ranks is not None and self.rtol is not None:
-            raise ValueError(f"ranks {self.ranks} and rtol {self.rtol} are both given; set one of them to None")
-        if self.ranks is None and self.rtol is None:
-            object.__setattr__(self, "rtol", DEFAULT_TOLERANCE)
-        if self.rtol is not None and not 0 < self.rtol < 1:
-            raise ValueError(f"rtol is {self.rtol}; 0 < rtol < 1 is needed; give ranks for an exact decomposition")
-        for rank in self.ranks if isinstance(self.ranks, tuple) else (self.ranks,):
-            if rank is not None:
-                as_rank(rank)
-        if isinstance(self.ranks, tuple) and len(self.ranks) != self._rank_count:
-            raise ValueError(
-                f"ranks {self.ranks} are {len(self.ranks)} numbers; {self._rank_count} are needed at order {self.order}"
-            )
+        object.__setattr__(self, "rtol", chosen_tolerance(self.ranks, self.rtol))
+        require_ranks(self.ranks, count=self._rank_count, order=self.order)
 
     @property
     @abc.abstractmethod
     def _rank_count(self) -> int:
-        """How many ranks there are."""
+        """The number of ranks."""
 
     @abc.abstractmethod
     def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
@@ -90,31 +81,69 @@ class Truncation(Decomposition):
     def _require_fit(self, tensor: Array | EntryTensor) -> None:
         sizes = tuple(int(n) for n in tensor.shape[len(tensor.shape) - self.order :])
         self.ranks_for(sizes)
-        like = tensor.like if isinstance(tensor, EntryTensor) else tensor
-        floor = max(sizes) * eps(like)
-        if self.rtol is not None and self.rtol < floor:
-            raise ValueError(
-                f"rtol {self.rtol} is below {floor:.2g}, what {dtype_name(like.dtype)} resolves in a tensor of sizes "
-                f"{sizes}; raise it, use a wider dtype or give ranks"
-            )
+        require_tolerance_for(self.rtol, sizes, tensor.like if isinstance(tensor, EntryTensor) else tensor)
 
 
-@dataclass(frozen=True)
-class TuckerTruncation(Truncation):
-    """A truncation to Tucker form: one rank for each mode."""
+def chosen_tolerance(ranks: int | tuple[int, ...] | None, rtol: float | None) -> float | None:
+    """Return the tolerance that decides the ranks, the default if neither is given; None where ranks are.
 
-    @property
-    def _rank_count(self) -> int:
-        return self.order
+    Raises
+    ------
+    ValueError
+        If both are given, or the tolerance is not in (0, 1).
+    """
+    if ranks is not None and rtol is not None:
+        raise ValueError(f"ranks {ranks} and rtol {rtol} are both given; set one of them to None")
+    require_optional_tolerance(rtol)
+    return DEFAULT_TOLERANCE if ranks is None and rtol is None else rtol
 
-    def rank_limits(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        return tuple(min(n, math.prod(sizes[:j]) * math.prod(sizes[j + 1 :])) for j, n in enumerate(sizes))
 
-    def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
-        for mode, rank in enumerate(ranks):
-            product = math.prod(ranks[:mode]) * math.prod(ranks[mode + 1 :])
-            if rank > product:
-                raise ValueError(
-                    f"rank {rank} of mode {mode} exceeds {product}, the product of the other ranks of {ranks}: no core "
-                    "has such ranks; reduce it, or raise another"
-                )
+def require_ranks(ranks: int | tuple[int, ...] | None, *, count: int | None = None, order: int | None = None) -> None:
+    """Raise unless ranks are positive integers, one for all or ``count`` of them, and ValueError names the order."""
+    for rank in ranks if isinstance(ranks, tuple) else (ranks,):
+        if rank is not None:
+            as_rank(rank)
+    if isinstance(ranks, tuple) and count not in (None, len(ranks)):
+        raise ValueError(f"ranks {ranks} are {len(ranks)} numbers; {count} are needed at order {order}")
+
+
+def require_tolerance_for(rtol: float | None, sizes: Sequence[int], like: Array) -> None:
+    """Raise ValueError if a tolerance is below the rounding of a tensor of given sizes, of the dtype of ``like``."""
+    least = max(sizes) * eps(like)
+    if rtol is not None and rtol < least:
+        raise ValueError(
+            f"rtol {rtol} is below {least:.2g}, what {dtype_name(like.dtype)} resolves in a tensor of sizes "
+            f"{tuple(sizes)}; raise it, use a wider dtype or give ranks"
+        )
+
+
+def truncation_record(
+    steps: Sequence[Subspace], approximation: Array, rtol: float | None, *, size: Array | None = None
+) -> dict[str, Any]:
+    """Return the field ``discarded`` and those of an ``Accuracy`` by name, for a truncation in several steps.
+
+    Parameters
+    ----------
+    steps : sequence of Subspace
+        In the order of modes or bonds.
+    approximation : Array, (...)
+        Norms of the results.
+    rtol : float, optional
+    size : Array, (...), optional
+        Norms of the tensors. By default the steps are orthogonal projections, one after the other, so that the squares
+        of what they discard and of the result add up to that of the norm.
+    """
+    xp = array_namespace(approximation)
+    discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
+    error = norm(discarded, order=1)
+    size = norm(xp.stack([error, approximation], axis=-1), order=1) if size is None else size
+    ranks = xp.stack([step.ranks for step in steps], axis=-1)
+    return {"discarded": discarded, **relative_accuracy(error, size, ranks, rtol)}
+
+
+def relative_accuracy(error: Array, size: Array, ranks: Array, rtol: float | None) -> dict[str, Any]:
+    """Return the fields of an ``Accuracy`` by name, for an error (...) that ranks were chosen to keep small enough."""
+    xp = array_namespace(error)
+    residual = error / xp.where(size > 0, size, xp.ones_like(size))
+    # the sums of squares by which ranks are chosen are rounded: a residual may exceed the tolerance by as much
+    return {"ranks": ranks, "residual": residual, "converged": within(residual, (rtol or 0.0) * (1 + 64 * eps(error)))}

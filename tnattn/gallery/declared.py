@@ -1,4 +1,4 @@
-"""What the families declare of their problems, measured on a problem; dense, for small ones."""
+"""Properties that the families declare, measured on a problem with dense scores, for small ones."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Sizes(Parameters):
 
 @dataclass(frozen=True)
 class Property:
-    """What a family declares of its problems.
+    """A declared property of the problems of a family.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How the queries, keys and values of every family are drawn."""
+"""Random queries, keys and values of every family of problems."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ HUGE = 1e4
 OUTLIER = 100.0
 
 
-def normal(sizes: Sizes, rng: np.random.Generator) -> Arrays:
+def gauss(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Draw standard normal queries, keys and values."""
     keys = (sizes.groups, sizes.n, sizes.d)
     return rng.standard_normal((sizes.heads, sizes.n, sizes.d)), rng.standard_normal(keys), rng.standard_normal(keys)
 
 
 def sharp(sizes: Sizes, rng: np.random.Generator) -> Arrays:
-    """Double the queries and keys of :func:`normal`."""
-    q, k, v = normal(sizes, rng)
+    """Double the queries and keys of :func:`gauss`."""
+    q, k, v = gauss(sizes, rng)
     return 2 * q, 2 * k, v
 
 
 def clustered(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Put queries and keys near shared centres."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     count = centre_count(sizes.n)
     centres = rng.standard_normal((sizes.groups, count, sizes.d))
     # every centre gets its share, so that no cluster is a single key
@@ -44,7 +44,7 @@ def clustered(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 def smooth(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Let queries and keys follow one stationary path per group."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     path = rng.standard_normal((sizes.groups, sizes.n, sizes.d))
     for t in range(1, sizes.n):  # stationary, unit variance
         path[:, t] = CORRELATION * path[:, t - 1] + math.sqrt(1 - CORRELATION**2) * path[:, t]
@@ -65,7 +65,7 @@ def sink(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 def needle(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Give every query the direction of one key, and the length at which that key gets the weight PEAK."""
-    _, k, v = normal(sizes, rng)
+    _, k, v = gauss(sizes, rng)
     k /= np.linalg.norm(k, axis=-1, keepdims=True)
     wanted = rng.permuted(np.broadcast_to(np.arange(sizes.n), (sizes.heads, sizes.n)), axis=-1)
     keys = _per_head(k, sizes)
@@ -83,7 +83,7 @@ def needle(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 def flat(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Put queries and keys on spheres so small that no score exceeds FLAT."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     radius = math.sqrt(FLAT * math.sqrt(sizes.d))
     q, k = (radius * x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q, k))
     return q, k, v
@@ -91,7 +91,7 @@ def flat(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 def low_rank_plus_sparse(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Two coordinates carry small scores; in each of the others one query and one key meet."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     radius = math.sqrt(0.5 * math.sqrt(sizes.d))
     for x in (q, k):
         x /= np.linalg.norm(x[..., :2], axis=-1, keepdims=True) / radius
@@ -106,27 +106,27 @@ def low_rank_plus_sparse(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 def rope(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Rotate one content per group, with noise, by position."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     content = rng.standard_normal((sizes.groups, 1, sizes.d))
     return _rotated(_per_head(content, sizes) + 0.1 * q), _rotated(content + 0.1 * k), v
 
 
 def value_outliers(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Lengthen 1 % of the values."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     return q, k, _with_outliers(v, rng, OUTLIER)
 
 
 def ties(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Give neighbours in pairs the same key."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     first = np.minimum(2 * (np.arange(sizes.n) // 2), max(0, 2 * (sizes.n // 2) - 2))
     return q, k[:, first], v
 
 
 def huge_logits(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Scale the queries until the largest score of a head is HUGE."""
-    q, k, v = normal(sizes, rng)
+    q, k, v = gauss(sizes, rng)
     scores = np.abs(q @ _per_head(k, sizes).mT).max(axis=(-2, -1)) / math.sqrt(sizes.d)
     return q * (HUGE / scores)[:, None, None], k, v
 

@@ -7,7 +7,14 @@ NumPy stacks go to LAPACK one matrix at a time, device stacks through batched ke
 
 from tnattn.linalg.eigenvalues import eigh, leading_eigh
 from tnattn.linalg.fast_transforms import cosine_transform, hadamard_transform
-from tnattn.linalg.norms import frobenius_norm, nuclear_norm, rank_for_tolerance, spectral_norm, truncation_tails
+from tnattn.linalg.norms import (
+    frobenius_norm,
+    largest_entries,
+    nuclear_norm,
+    rank_for_tolerance,
+    spectral_norm,
+    truncation_tails,
+)
 from tnattn.linalg.orthonormal import (
     extend_basis,
     host_row_pivots,
@@ -31,6 +38,7 @@ __all__ = [
     "frobenius_norm",
     "hadamard_transform",
     "host_row_pivots",
+    "largest_entries",
     "largest_entry",
     "leading_eigh",
     "leading_svd",

@@ -19,7 +19,7 @@ from tnattn.arrays import (
     dtype_name,
     require_floating,
 )
-from tnattn.linalg.scaling import binary_scale, euclidean_norm
+from tnattn.linalg.scaling import binary_scale, euclidean_norm, largest_magnitude
 from tnattn.linalg.singular_values import singular_values
 from tnattn.scalars import as_real
 
@@ -101,3 +101,8 @@ def rank_for_tolerance(s: Array, *, rtol: float) -> Array:
     xp = array_namespace(s)
     tails = truncation_tails(s)
     return xp.sum(xp.astype(tails[..., :-1] > rtol * tails[..., :1], xp.int64), axis=-1)
+
+
+def largest_entries(a: Array) -> Array:
+    """Return the largest absolute values (...) of the entries of matrices (..., m, n)."""
+    return largest_magnitude(a, axis=(-2, -1))

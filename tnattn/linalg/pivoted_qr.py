@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.linalg.scaling import largest_entry
+from tnattn.scalars import as_integer, as_real
 
 
 def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> tuple[Array, Array, Array, Array]:
@@ -34,6 +35,7 @@ def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> tuple[Array, Array
     formed, but its column norms are, anew whenever they have fallen by the square root of eps. One synchronisation for
     each pivot. Residual columns at the rounding error of the elimination count as zero.
     """
+    steps, rtol = as_integer(steps, "steps"), as_real(rtol, "rtol")
     scale = largest_entry(a)
     elimination = _Elimination(a / scale, steps, rtol)  # squares neither overflow nor underflow
     for step in range(steps):
@@ -44,7 +46,7 @@ def pivoted_qr(a: Array, steps: int, *, rtol: float = 0.0) -> tuple[Array, Array
 
 def with_unused(pivots: Array, n: int) -> Array:
     """Return pivots (..., size) with every -1 replaced by an index below n that is not among them, in order."""
-    xp = array_namespace(pivots)
+    n, xp = as_integer(n, "n"), array_namespace(pivots)
     place = device(pivots)
     used = xp.any(pivots[..., None] == xp.arange(n, device=place), axis=-2)  # (..., n)
     unused = xp.argsort(xp.astype(used, xp.int64), axis=-1, stable=True)

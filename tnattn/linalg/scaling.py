@@ -45,9 +45,14 @@ def binary_scale(x: Array, *, axis: Axis = None, keepdims: bool = True) -> Array
         kept = [1 if i in {j % x.ndim for j in axes} else n for i, n in enumerate(x.shape)]
         ones = xp.ones(tuple(kept), dtype=x.dtype, device=device(x))
         return ones if keepdims else xp.reshape(ones, tuple(n for n, m in zip(kept, x.shape, strict=True) if n == m))
-    # two reductions: the array of absolute values would be written and read again
-    largest = xp.maximum(xp.max(x, axis=axes, keepdims=keepdims), -xp.min(x, axis=axes, keepdims=keepdims))
-    return power_of_two_below(largest)
+    return power_of_two_below(largest_magnitude(x, axis=axes, keepdims=keepdims))
+
+
+def largest_magnitude(x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
+    """Return the largest absolute values over axes that are not empty."""
+    xp = array_namespace(x)
+    # two reductions: the array of absolute values would be written and read again, which takes three times as long
+    return xp.maximum(xp.max(x, axis=axis, keepdims=keepdims), -xp.min(x, axis=axis, keepdims=keepdims))
 
 
 def power_of_two_below(x: Array) -> Array:
@@ -71,8 +76,7 @@ def _mantissa(xp: Any, x: Array) -> Array:
 
 def largest_entry(a: Array) -> Array:
     """Return the largest absolute entries (..., 1, 1) of matrices, or 1 for a zero matrix: a unit for squares."""
-    xp = array_namespace(a)
-    largest = xp.max(xp.abs(a), axis=(-2, -1), keepdims=True)
+    xp, largest = array_namespace(a), largest_magnitude(a, axis=(-2, -1), keepdims=True)
     return xp.where(largest > 0, largest, xp.ones_like(largest))
 
 
@@ -116,14 +120,67 @@ def exponent_of(scale: Array) -> Array:
     return xp.round(xp.log2(scale))
 
 
-def times_power_of_two(x: Array, exponent: Array) -> Array:
-    """Return ``x 2^e`` for whole numbers e of any size, which overflows or vanishes only where the product does."""
-    xp = array_namespace(x, exponent)
-    # a step keeps the sign of e, so that no intermediate number leaves the range before the product does
-    step = xp.full_like(exponent, 100.0 if eps(x) > 1e-10 else 1000.0)
-    two = xp.full_like(exponent, 2.0)
+def times_power_of_two(x: Array, exponent: Array, *, stack: bool = False) -> Array:
+    """Return ``x 2^e``, rounded once, which overflows or vanishes only where the product does; never ``x`` itself.
+
+    Parameters
+    ----------
+    x : Array, floating
+    exponent : Array
+        Whole numbers of any size, integer or floating, that broadcast with ``x``: on the host (NumPy), or of the
+        library of ``x``, where they stay.
+    stack : bool
+        One exponent (...) for each array of a stack (..., k, l, ...): axes of length one are put behind.
+
+    Raises
+    ------
+    ValueError
+        If ``stack`` and the leading axes of the two differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(times_power_of_two(np.array(2.0**-1000), np.array(1500)) / 2.0**500)  # 2^1500 is no number
+    1.0
+    """
+    if stack:
+        exponent = _with_trailing_axes(exponent, x)
+    most, on_host = _MOST[dtype_name(x.dtype)], isinstance(exponent, np.ndarray | np.generic)
+    xp, parts = array_namespace(exponent), []
+    for _ in range(3):
+        parts.append(xp.clip(exponent, -most, most))
+        exponent = exponent - parts[-1]
+    if on_host:  # where it costs no synchronisation, passes over x that change nothing are spared
+        parts = [parts[0], *(part for part in parts[1:] if part.any())]
     with np.errstate(over="ignore", under="ignore"):
-        for _ in range(16):
-            part = xp.maximum(xp.minimum(exponent, step), -step)
-            x, exponent = x * two**part, exponent - part
+        # the remainders come first: where one of them rounds a number, the full steps after it make zero of it
+        for part in reversed(parts):
+            x = x * (_host_power(part, like=x) if on_host else _device_power(part, most, like=x))
     return x
+
+
+# 2^e and 2^-e are numbers with all their digits; three such factors lead from the smallest number beyond the largest
+_MOST = {"bfloat16": 100, "float16": 14, "float32": 100, "float64": 1000}
+
+
+def _with_trailing_axes(exponent: Array, x: Array) -> Array:
+    """Return exponents (...) with axes of length one behind, as many as the arrays (..., k, l, ...) of a stack have."""
+    batch = tuple(exponent.shape)
+    if tuple(x.shape[: len(batch)]) != batch:
+        raise ValueError(f"an array of shape {tuple(x.shape)} lacks the batch axes {batch} of its exponents; add them")
+    return array_namespace(exponent).reshape(exponent, (*batch, *(1,) * (x.ndim - len(batch))))
+
+
+def _host_power(exponent: Any, *, like: Array) -> Array:
+    """Return 2^e in the dtype and library of an array."""
+    return from_host(np.asarray(np.ldexp(1.0, exponent.astype(np.int64))), like=like, dtype=like.dtype)
+
+
+def _device_power(exponent: Array, most: int, *, like: Array) -> Array:
+    """Return 2^e, |e| <= most, as a product of 2, 4, 16, ...: powers by pow are not exact on every device."""
+    xp = array_namespace(like)
+    magnitude = xp.astype(xp.abs(exponent), xp.int64)
+    power = xp.ones_like(magnitude, dtype=like.dtype)
+    for place in range(most.bit_length()):
+        power = xp.where(magnitude // 2**place % 2 == 1, power * 2.0 ** (2**place), power)
+    return xp.where(exponent < 0, 1 / power, power)

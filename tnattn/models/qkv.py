@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tnattn.arrays import Array, from_host
+from tnattn.attention.masked_scores import largest_norm
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import largest_norm
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters
 

@@ -35,7 +35,7 @@ NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where one tensor lies in a file: its dtype by the format's name, its shape, and its bytes in the file."""
+    """Place of one tensor in a file: its dtype by the format's name, its shape, and its bytes in the file."""
 
     dtype: str
     shape: tuple[int, ...]

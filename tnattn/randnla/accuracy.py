@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps
 from tnattn.scalars import Parameters, as_integer
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 class ToleranceWarning(UserWarning):
@@ -65,7 +65,7 @@ class IterationAccuracy(Accuracy):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TrimmedFactors(Accuracy, Factored):
+class TrimmedFactors(Accuracy, LowRankMatrix):
     """Products of two factors, trimmed to the ranks that a tolerance asks for."""
 
     @property
@@ -152,7 +152,7 @@ class LeadingTerms:
         return array_namespace(x).astype(self.chosen, x.dtype)
 
 
-def leading_terms(errors: Array, rtol: float, *, like: Array) -> LeadingTerms:
+def leading_terms(errors: Array, rtol: float, *, like: Array, most: int | None = None) -> LeadingTerms:
     """Return the fewest leading terms whose relative error is within a tolerance, or all there are.
 
     Parameters
@@ -163,8 +163,11 @@ def leading_terms(errors: Array, rtol: float, *, like: Array) -> LeadingTerms:
         At least ``64 eps``.
     like : Array
         Of the dtype that residuals are to have.
+    most : int, optional
+        Largest rank admitted, where that is fewer than r.
     """
     xp = array_namespace(errors)
+    errors = errors if most is None else errors[..., : min(most + 1, errors.shape[-1])]
     steps = xp.arange(errors.shape[-1], dtype=xp.int64, device=device(errors))
     ranks = xp.min(xp.where(errors <= rtol, steps, xp.full_like(steps, errors.shape[-1] - 1)), axis=-1)
     residual = xp.take_along_axis(errors, ranks[..., None], axis=-1)[..., 0]
@@ -184,6 +187,13 @@ def counted(indices: Array) -> Array:
     """Return the numbers (...) of the indices (..., r) that are not -1: the ranks of factorisations by selection."""
     xp = array_namespace(indices)
     return xp.sum(xp.astype(indices >= 0, xp.int64), axis=-1)
+
+
+def require_rank(rank: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a rank exceeds the smaller side of the matrices of a stack."""
+    limit = min(shape[-2:])
+    if rank > limit:
+        raise ValueError(f"rank {rank} exceeds min(m, n) = {limit} of the {tuple(shape)} stack; reduce rank")
 
 
 def require_tolerance(rtol: float) -> None:

@@ -7,10 +7,10 @@ import dataclasses
 from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Rng
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scaling import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 
 
@@ -64,7 +64,7 @@ class MatrixMethod(Parameters, abc.ABC):
         and back on the way out: ``2^k a`` has the result of ``a``, scaled.
         """
         given = as_structured(a)
-        if self.forms_matrix and not isinstance(given, Dense):
+        if self.forms_matrix and not given.explicit:
             given = Dense(given.to_dense())
         matrix, unit = in_units(given)
         result = restored(self.factorise(matrix, rng=rng), unit)

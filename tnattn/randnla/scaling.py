@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from typing import Any, TypeVar
 
-from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, quiet_overflow, to_host
-from tnattn.randnla.host_operator import HostOperator
+from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, quiet_overflow
+from tnattn.linalg import largest_entries
+from tnattn.linalg.scaling import exponent_of, largest_magnitude, power_of_two_below, times_power_of_two
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored, LowRank
+from tnattn.structured.low_rank import LowRank
 
 Result = TypeVar("Result")
 
@@ -37,7 +39,7 @@ class Unit:
 
     def divided(self, x: Array) -> Array:
         """Return ``x`` (..., any axes) over the unit; what leaves the range becomes infinite or zero."""
-        return _times_power(x, -self._aligned(x))
+        return times_power_of_two(x, -self._aligned(x))
 
     def restored(self, x: Array, *, degree: float = 1.0, name: str) -> Array:
         """Return ``x`` (..., any axes) times the unit to a power.
@@ -49,7 +51,7 @@ class Unit:
         """
         xp = array_namespace(x)
         with quiet_overflow():
-            made = _times_power(x, degree * self._aligned(x))
+            made = times_power_of_two(x, degree * self._aligned(x))
         lost = (xp.isfinite(x) & ~xp.isfinite(made)) | (xp.all(made == 0) & xp.any(x != 0))
         if bool(xp.any(lost)):
             raise ValueError(
@@ -76,26 +78,13 @@ def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
     -----
     One pass over an array; two more and a copy where it is scaled. One synchronisation.
     """
-    if isinstance(a, Dense):
-        unit = unit_of(a.array)
-        return (a, None) if unit is None else (Dense(unit.divided(a.array)), unit)
-    if isinstance(a, HostOperator) and a.sparse:
-        data = array_namespace(a.like).asarray(a.operator.data)
-        unit = unit_of(data[None, :]) if data.shape[0] else None
-        if unit is None:
-            return a, None
-        scaled = a.operator.copy()
-        scaled.data = unit.divided(data[None, :])[0, :]
-        return HostOperator(scaled), unit
-    if isinstance(a, Factored):
-        left, right = a.factors()
-        units = unit_of(left), unit_of(right)
-        if units == (None, None):
-            return a, None
-        first, second = (u or Unit(_zero_exponents(x)) for x, u in zip((left, right), units, strict=True))
-        scaled_factors = LowRank(first.divided(left), second.divided(right))
-        return scaled_factors, Unit(first.exponent + second.exponent)
-    return a, None
+    parts = a.linear_parts() or ()
+    units = [unit_of(part) if 0 not in part.shape else None for part in parts]
+    if all(unit is None for unit in units):
+        return a, None
+    known = [unit or Unit(_zero_exponents(part)) for part, unit in zip(parts, units, strict=True)]
+    scaled = a.with_linear_parts(tuple(unit.divided(part) for part, unit in zip(parts, known, strict=True)))
+    return scaled, Unit(reduce(add, (unit.exponent for unit in known)))
 
 
 def columns_in_units(x: Array) -> tuple[Array, Unit | None]:
@@ -125,9 +114,9 @@ def restored(result: Result, unit: Unit | None) -> Result:
             elif value is not None:
                 fields[name] = unit.restored(value, degree=degree, name=name)
         return dataclasses.replace(result, **fields)  # type: ignore[type-var]
-    if isinstance(result, Factored):
-        left, right = result.factors()
-        return LowRank(unit.restored(left, name="the left factor"), right)  # type: ignore[return-value]
+    factors = result.thin_factors() if isinstance(result, StructuredMatrix) else None
+    if factors is not None:
+        return LowRank(unit.restored(factors[0], name="the left factor"), factors[1])  # type: ignore[return-value]
     raise TypeError(
         f"{type(result).__name__} does not state in degrees which fields scale with the matrix; entries of the matrix "
         f"have to be between 2^-{_HARMLESS} and 2^{_HARMLESS}"
@@ -140,18 +129,19 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
     Parameters
     ----------
     result : StructuredMatrix
-        Judged unless the entries of ``a`` are at hand. Zero is taken for the answer if a product of ``a`` with a vector
-        is zero too.
+        Judged unless ``a`` has linear parts, which were scaled. Zero is taken for the answer if a product of ``a`` with
+        a vector is zero too.
     a : StructuredMatrix
         An operator or entries on demand, of which no entry was looked at.
     """
-    at_hand = isinstance(a, Dense | Factored) or (isinstance(a, HostOperator) and a.sparse)
-    if at_hand:
+    if a.linear_parts() is not None:
         return
-    # what returns another structure has formed the matrix
-    left, right = result.factors() if isinstance(result, Factored) else (result.to_dense(), None)
+    factors = result.thin_factors()
+    if factors is None:  # the method has formed the matrix
+        dense = result.to_dense()
+        factors = dense, array_namespace(dense).ones_like(dense)
+    left, right = factors
     xp = array_namespace(left)
-    right = xp.ones_like(left) if right is None else right
     limit = math.floor(-math.log2(float(xp.finfo(left.dtype).smallest_normal)) / 2 + math.log2(eps(left)))
     with quiet_overflow():
         sizes = [xp.max(xp.abs(x), axis=(-2, -1)) for x in (left, right)]
@@ -169,6 +159,26 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
         )
 
 
+def resolved_square(a: StructuredMatrix) -> Array:
+    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or vanished. One synchronisation."""
+    with quiet_overflow():
+        square = a.squared_norm()
+    xp = array_namespace(square)
+    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
+    lost = ~xp.isfinite(square)
+    small = square < least
+    if bool(xp.any(small)):
+        # of implicit matrices there are no entries to look at: a square that has vanished stands for a zero matrix
+        entries = a.dense_view() if a.explicit else square[..., None, None]
+        lost = lost | (small & (largest_entries(entries) > 0))
+    if bool(xp.any(lost)):
+        raise ValueError(
+            f"the squared Frobenius norm of a matrix of the {a.shape} stack leaves the range of "
+            f"{dtype_name(square.dtype)}; scale a to entries of about one, or give a rank"
+        )
+    return square
+
+
 def unit_of(x: Array) -> Unit | None:
     """Return the unit of arrays (..., m, n), or None if all their largest entries are harmless or zero."""
     xp = array_namespace(x)
@@ -178,8 +188,7 @@ def unit_of(x: Array) -> Unit | None:
     least, most = flat.shape[-1] * 4.0**-_HARMLESS, 4.0**_HARMLESS
     if bool(xp.all((squares >= least) & (squares <= most))):
         return None
-    largest = xp.maximum(xp.max(x, axis=(-2, -1)), -xp.min(x, axis=(-2, -1)))
-    exponent = 2 * xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))) / 2)
+    exponent = 2 * xp.floor(exponent_of(power_of_two_below(largest_magnitude(x, axis=(-2, -1)))) / 2)
     exponent = xp.where(xp.abs(exponent) <= _HARMLESS, xp.zeros_like(exponent), exponent)
     return None if bool(xp.all(exponent == 0)) else Unit(exponent)
 
@@ -187,14 +196,3 @@ def unit_of(x: Array) -> Unit | None:
 def _zero_exponents(x: Array) -> Array:
     xp = array_namespace(x)
     return xp.zeros(tuple(x.shape[:-2]), dtype=x.dtype, device=device(x))
-
-
-def _times_power(x: Array, exponent: Array) -> Array:
-    """Return ``x * 2^exponent`` for integer exponents; in three steps, whose factors are all in range."""
-    powers = to_host(exponent)
-    xp = array_namespace(powers)
-    powers = xp.astype(powers, xp.int64)
-    third = powers // 3
-    for step in (third, third, powers - 2 * third):
-        x = x * from_host(xp.ldexp(1.0, step), like=x, dtype=x.dtype)  # powers by pow are not exact everywhere
-    return x

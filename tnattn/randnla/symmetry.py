@@ -1,19 +1,47 @@
-"""Whether matrices whose entries are not at hand are symmetric."""
+"""Symmetry checks of explicit matrices, and of operators within a subspace."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, eps
-from tnattn.randnla.operand import largest_entries, require_symmetric
+from tnattn.arrays import Array, array_namespace, eps, prefers_host_tiles
+from tnattn.linalg import largest_entries
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
+_STRIP = 64  # columns of a matrix compared with rows at a time: a wider transpose leaves the cache
 
-def symmetric_dense(a: StructuredMatrix) -> Dense:
-    """Return matrices in dense form, once they are known to be square and symmetric; see ``require_symmetric``."""
+
+def require_symmetric(a: StructuredMatrix) -> None:
+    """Raise ValueError unless matrices are square and, where their entries are at hand, symmetric to rounding.
+
+    One synchronisation on a device. Operators are not checked.
+    """
+    n = a.shape[-1]
+    if a.shape[-2] != n:
+        raise ValueError(f"a has shape {tuple(a.shape)}; a symmetric matrix is square")
+    if not a.explicit:
+        return
+    array = a.dense_view()
+    xp = array_namespace(array)
+    largest = largest_entries(array)
+    asymmetry = xp.zeros_like(largest)
+    step = _STRIP if prefers_host_tiles(array) else n  # a transposed matrix is read badly unless it is narrow
+    for start in range(0, n, step):
+        strip = array[..., start : start + step, start:] - array[..., start:, start : start + step].mT
+        asymmetry = xp.maximum(asymmetry, largest_entries(strip))
+    allowed = 8 * n * eps(array) * largest
+    if bool(xp.any(asymmetry > allowed)):
+        raise ValueError(
+            f"a is not symmetric: entries differ from their mirror images by up to {float(xp.max(asymmetry)):.3g}, "
+            f"more than rounding; symmetrise it, (a + a.mT) / 2, or use RandomizedSVD"
+        )
+
+
+def symmetric_dense(a: StructuredMatrix) -> StructuredMatrix:
+    """Return explicit matrices, once they are known to be square and symmetric; see ``require_symmetric``."""
     require_symmetric(a)
-    if isinstance(a, Dense):
+    if a.explicit:
         return a
     dense = Dense(a.to_dense())
     require_symmetric(dense)
@@ -30,12 +58,12 @@ def require_symmetric_within(basis: Array, image: Array, *, accuracy: Any = 0.0)
     image : Array, (..., n, l)
         ``a @ basis``.
     accuracy : Array (...) or float
-        What entries are wrong by besides rounding, relative to the largest.
+        Errors of the entries besides rounding, relative to the largest.
 
     Notes
     -----
-    What can be known of an operator without further products: one that is not symmetric is found out unless it happens
-    to be symmetric within the basis. Rounding is judged as in ``require_symmetric``. One synchronisation on a device.
+    No further products: an operator that is not symmetric is detected unless it happens to be symmetric within the
+    basis. Rounding is judged as in ``require_symmetric``. One synchronisation on a device.
     """
     xp = array_namespace(basis, image)
     core = xp.matrix_transpose(basis) @ image

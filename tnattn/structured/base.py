@@ -1,58 +1,21 @@
-"""The contract of every structured matrix: it multiplies, has an adjoint, and counts what it stores."""
+"""Base class of structured matrices: products, adjoint, storage, and reads of columns, rows, diagonal and norms."""
 
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
+import inspect
 import math
+from dataclasses import dataclass
 from typing import Any, final
 
 from scipy.sparse.linalg import LinearOperator
 
-from tnattn.arrays import (
-    Array,
-    array_namespace,
-    device,
-    dtype_name,
-    from_host,
-    is_array,
-    is_half,
-    require_floating,
-    to_host,
-    widened,
-)
+from tnattn.arrays import Array, dtype_name, from_host, require_floating, to_host
 from tnattn.display import as_html
 from tnattn.scalars import Parameters, as_integer
-
-
-def in_single(value: Any) -> Any:
-    """Return a structure, or a part of one, with float32 arrays in place of those in half precision."""
-    if is_array(value):
-        return widened(value)
-    if isinstance(value, tuple):
-        return tuple(in_single(part) for part in value)
-    if isinstance(value, Transposed):
-        return Transposed(in_single(value.mT))
-    if not dataclasses.is_dataclass(value) or isinstance(value, type) or not hasattr(value, "like"):
-        return value
-    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
-    return dataclasses.replace(value, **{name: in_single(part) for name, part in fields.items()})
-
-
-def _computed_in_single(compute: Any) -> Any:
-    """Let a method of a structure in half precision, or of a half-precision factor, compute in float32."""
-
-    @functools.wraps(compute)
-    def call(self: Any, *factors: Array) -> Array:
-        if not is_half(self.like) and not any(is_half(x) for x in factors):
-            return compute(self, *factors)
-        single = in_single(self)
-        result = compute(single, *(widened(x) for x in factors))
-        narrow = is_half(self.like) and all(is_half(x) for x in factors)
-        return array_namespace(result).astype(result, self.dtype) if narrow else result
-
-    return call
+from tnattn.structured.half_precision import product_in_single, read_in_single, sum_in_single
+from tnattn.structured.reads import MatrixReads
 
 
 def _of_an_integer(count: Any) -> Any:
@@ -65,19 +28,38 @@ def _of_an_integer(count: Any) -> Any:
     return call
 
 
-class StructuredMatrix(Parameters, abc.ABC):
+_IN_SINGLE = {
+    **dict.fromkeys(("_matmul", "_rmatmul", "to_dense"), product_in_single),
+    **dict.fromkeys(("columns", "rows", "diagonal", "sketch", "sketch_rows"), read_in_single),
+    **dict.fromkeys(("trace", "squared_norm"), sum_in_single),
+}
+
+
+class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
     """A stack of m-by-n matrices, immutable; the last two axes are the matrix, all others are batch.
 
-    A subclass provides ``shape``, ``dtype``, ``storage``, ``like``, the products with it and with its transpose,
-    and the dense form. Everything else follows. Matrices in float16 and bfloat16 multiply in float32, and the result is
-    cast back.
+    A subclass provides ``shape``, ``storage``, ``like``, the products with it and with its transpose, the dense form
+    and the operations of a product. Everything else follows from products with blocks of unit vectors; a subclass that
+    reads its columns, rows or diagonal in another way overrides that read, and every algorithm gains. Matrices in
+    float16 and bfloat16 compute in float32, and the result is cast back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import LowRank
+    >>> matrix = LowRank(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0]]))
+    >>> matrix.columns(np.array([1]))
+    array([[4.],
+           [8.]])
+    >>> float(matrix.trace()), float(matrix.squared_norm())
+    (11.0, 125.0)
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in ("_matmul", "_rmatmul", "to_dense"):
-            if name in cls.__dict__:
-                setattr(cls, name, _computed_in_single(cls.__dict__[name]))
+        for name, computed in _IN_SINGLE.items():
+            if inspect.isfunction(cls.__dict__.get(name)):
+                setattr(cls, name, computed(cls.__dict__[name]))
         if "matmul_flops" in cls.__dict__:
             cls.matmul_flops = _of_an_integer(cls.__dict__["matmul_flops"])  # type: ignore[method-assign]
 
@@ -133,21 +115,17 @@ class StructuredMatrix(Parameters, abc.ABC):
         """Number of matrices in the stack."""
         return math.prod(self.batch)
 
-    def entries(self, rows: Array, columns: Array) -> Array:
-        """Return the submatrix of the given rows and columns; by default from products with unit vectors.
+    def thin_factors(self) -> tuple[Array, Array] | None:
+        """Return factors (..., m, r) and (..., r, n) if the matrices are held as their product, else None."""
+        return None
 
-        Parameters
-        ----------
-        rows, columns : Array, (r,) and (c,), integer
+    def linear_parts(self) -> tuple[Array, ...] | None:
+        """Return the arrays (..., p, q) in each of which the matrix is linear; None if unknown."""
+        return None
 
-        Returns
-        -------
-        Array, (..., r, c)
-        """
-        xp = array_namespace(self.like)
-        unit = xp.eye(self.shape[-1], dtype=self.dtype, device=device(self.like))
-        picked = self @ xp.take(unit, columns, axis=1)
-        return xp.take(picked, rows, axis=-2)
+    def with_linear_parts(self, parts: tuple[Array, ...]) -> StructuredMatrix:
+        """Return the matrix with other arrays in the places of ``linear_parts``."""
+        raise NotImplementedError(f"{type(self).__name__} has no linear parts")
 
     @final
     def __matmul__(self, x: Array) -> Array:
@@ -201,39 +179,72 @@ class StructuredMatrix(Parameters, abc.ABC):
         return as_html(self)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Transposed(StructuredMatrix):
     """The transpose of a structured matrix, sharing its storage."""
 
-    def __init__(self, matrix: StructuredMatrix) -> None:
-        self._matrix = matrix
+    matrix: StructuredMatrix
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self._matrix.batch, self._matrix.shape[-1], self._matrix.shape[-2])
+        return (*self.matrix.batch, self.matrix.shape[-1], self.matrix.shape[-2])
 
     @property
     def like(self) -> Array:
-        return self._matrix.like
+        return self.matrix.like
 
     @property
     def storage(self) -> int:
-        return self._matrix.storage
+        return self.matrix.storage
 
     def _matmul(self, x: Array) -> Array:
-        return self._matrix._rmatmul(x)
+        return self.matrix._rmatmul(x)
 
     def _rmatmul(self, y: Array) -> Array:
-        return self._matrix._matmul(y)
+        return self.matrix._matmul(y)
 
     def to_dense(self) -> Array:
-        return self._matrix.to_dense().mT
+        return self.matrix.to_dense().mT
 
     def dense_view(self) -> Array:
-        return self._matrix.dense_view().mT
+        return self.matrix.dense_view().mT
 
     def matmul_flops(self, columns: int) -> int:
-        return self._matrix.matmul_flops(columns)
+        return self.matrix.matmul_flops(columns)
 
     @property
     def mT(self) -> StructuredMatrix:
-        return self._matrix
+        return self.matrix
+
+    def columns(self, indices: Array) -> Array:
+        return self.matrix.rows(indices).mT
+
+    def rows(self, indices: Array) -> Array:
+        return self.matrix.columns(indices).mT
+
+    def diagonal(self) -> Array:
+        return self.matrix.diagonal()
+
+    def trace(self) -> Array:
+        return self.matrix.trace()
+
+    def squared_norm(self) -> Array:
+        return self.matrix.squared_norm()
+
+    def sketch(self, test_matrix: MatrixReads | Array) -> Array:
+        return self.matrix.sketch_rows(test_matrix).mT
+
+    def sketch_rows(self, test_matrix: MatrixReads | Array) -> Array:
+        return self.matrix.sketch(test_matrix).mT
+
+    @property
+    def symmetric(self) -> bool:
+        return self.matrix.symmetric
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return self.matrix.explicit_diagonal
+
+    @property
+    def explicit_trace(self) -> bool:
+        return self.matrix.explicit_trace

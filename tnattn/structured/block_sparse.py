@@ -18,7 +18,7 @@ from tnattn.arrays import (
 )
 from tnattn.scalars import as_integer
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 _HOST = 1 << 18  # scalars held at a time by a thread: they stay in a core's cache
 _DEVICE = 1 << 24  # scalars held at a time where one product serves the whole stack
@@ -34,7 +34,7 @@ class BlockSparse(StructuredMatrix):
         Row i lies in block i // b; rows behind the last are padding. Zero where an entry is not kept.
     indices : Array, (..., p, s), integer
         Columns of every tile, broadcastable to the stack; repeated indices add up.
-    rows, columns : int
+    row_count, column_count : int
     kept : Array, bool, broadcastable to ``values``, optional
         Entries that belong to the pattern; all by default.
 
@@ -45,8 +45,8 @@ class BlockSparse(StructuredMatrix):
 
     values: Array
     indices: Array
-    rows: int
-    columns: int
+    row_count: int
+    column_count: int
     kept: Array | None = None
 
     def __post_init__(self) -> None:
@@ -58,12 +58,12 @@ class BlockSparse(StructuredMatrix):
                 f"values {tuple(self.values.shape)} need indices (..., {blocks}, {width}); "
                 f"got {tuple(self.indices.shape)}"
             )
-        if not (blocks - 1) * size < self.rows <= blocks * size:
-            raise ValueError(f"{blocks} blocks of {size} rows cannot make up {self.rows} rows")
+        if not (blocks - 1) * size < self.row_count <= blocks * size:
+            raise ValueError(f"{blocks} blocks of {size} rows cannot make up {self.row_count} rows")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.values.shape[:-3], self.rows, self.columns)
+        return (*self.values.shape[:-3], self.row_count, self.column_count)
 
     @property
     def like(self) -> Array:
@@ -86,7 +86,7 @@ class BlockSparse(StructuredMatrix):
             out[..., part, :, :] = self.values[..., part, :, :] @ gathered
 
         parallel_map(work, block_parts(blocks, math.prod(batch) * width * (size + c), like=x), like=x)
-        return _joined(out, self.rows)
+        return _joined(out, self.row_count)
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.values)
@@ -95,11 +95,11 @@ class BlockSparse(StructuredMatrix):
         flat = xp.broadcast_to(self.indices, (*batch, *self.indices.shape[-2:]))
         count = math.prod(self.indices.shape[-2:])  # spelled out, for -1 has no meaning in an empty stack
         rows = xp.reshape(update, (*batch, count, y.shape[-1]))
-        return scatter_rows(rows, xp.reshape(flat, (*batch, count)), self.columns)
+        return scatter_rows(rows, xp.reshape(flat, (*batch, count)), self.column_count)
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)
-        return self._matmul(xp.eye(self.columns, dtype=self.values.dtype, device=device(self.values)))
+        return self._matmul(xp.eye(self.column_count, dtype=self.values.dtype, device=device(self.values)))
 
     def matmul_flops(self, columns: int) -> int:
         return int(2 * columns * math.prod(self.values.shape))
@@ -119,7 +119,7 @@ class BlockSparse(StructuredMatrix):
         """Return sums of entries, (..., p, b, s), over the pattern of every row, (..., rows)."""
         xp = array_namespace(entries)
         chosen = self.with_values(entries).values
-        return _joined(xp.sum(chosen, axis=-1, keepdims=True), self.rows)[..., 0]
+        return _joined(xp.sum(chosen, axis=-1, keepdims=True), self.row_count)[..., 0]
 
     def kept_per_row(self) -> Array:
         """Return how many entries of every row belong to the pattern, as floats, broadcastable to (..., rows)."""
@@ -194,9 +194,7 @@ def band_pattern(
     m = first.shape[-1]
     span = min(reach + size - 1, columns - fixed)
     blocks = math.ceil(m / size)
-    places = xp.minimum(
-        xp.arange(blocks * size, dtype=xp.int64, device=device(first)), xp.full((), m - 1, device=device(first))
-    )
+    places = xp.clip(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
     first, stop = (
         xp.reshape(xp.take(bound, places, axis=-1), (*bound.shape[:-1], blocks, size, 1)) for bound in (first, stop)
     )

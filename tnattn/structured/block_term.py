@@ -60,7 +60,7 @@ class BlockTermTensor(StructuredTensor):
         return int(self.core.shape[-self.order - 1])
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def term_ranks(self) -> tuple[int, ...]:
         """Multilinear ranks of every term."""
         return tuple(int(u.shape[-1]) for u in self.factors)
 
@@ -105,7 +105,7 @@ class BlockTermTensor(StructuredTensor):
         for j in range(1, order):  # (..., t, r_0, t, r_1, ...): every mode gets its own index of the term
             mask = xp.reshape(identity, (count, *(1,) * (2 * j - 1), count, *(1,) * (order - j)))
             core = xp.expand_dims(core, axis=first + 2 * j) * mask
-        ranks = self.ranks
+        ranks = self.term_ranks
         core = xp.reshape(core, (*self.core.shape[: self.core.ndim - self.order - 1], *(count * r for r in ranks)))
         return TuckerTensor(core, tuple(_side_by_side(u) for u in self.factors))
 

@@ -72,11 +72,13 @@ class Complement(StructuredMatrix):
         blocks, size, width = pattern.values.shape[-3:]
         shape = (*sums.shape[:-2], blocks, size, sums.shape[-1])
         rows = xp.reshape(xp.broadcast_to(sums[..., None, :], shape), (*shape[:-3], blocks * size, shape[-1]))
-        rows = rows[..., : pattern.rows, :]
+        rows = rows[..., : pattern.row_count, :]
         if pattern.kept is None:
             return xp.asarray(rows, copy=True)
         kept = xp.broadcast_to(pattern.kept, (*pattern.kept.shape[:-3], blocks, size, width))
-        return rows + BlockSparse(xp.astype(~kept, x.dtype), pattern.indices, pattern.rows, pattern.columns)._matmul(x)
+        return rows + BlockSparse(
+            xp.astype(~kept, x.dtype), pattern.indices, pattern.row_count, pattern.column_count
+        )._matmul(x)
 
     def _rmatmul(self, y: Array) -> Array:
         total = None

@@ -65,6 +65,23 @@ class Sum(StructuredMatrix):
             self.shape[-2] * self.count
         )
 
+    def columns(self, indices: Array) -> Array:
+        return reduce(lambda a, b: a + b, (term.columns(indices) for term in self.terms))
+
+    def rows(self, indices: Array) -> Array:
+        return reduce(lambda a, b: a + b, (term.rows(indices) for term in self.terms))
+
+    def diagonal(self) -> Array:
+        return reduce(lambda a, b: a + b, (term.diagonal() for term in self.terms))
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return all(term.explicit_diagonal for term in self.terms)
+
+    @property
+    def symmetric(self) -> bool:
+        return all(term.symmetric for term in self.terms)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Product(StructuredMatrix):
@@ -100,6 +117,12 @@ class Product(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         return self.left.matmul_flops(columns) + self.right.matmul_flops(columns)
+
+    def columns(self, indices: Array) -> Array:
+        return self.left._matmul(self.right.columns(indices))
+
+    def rows(self, indices: Array) -> Array:
+        return self.right._rmatmul(self.left.rows(indices).mT).mT
 
 
 @dataclass(frozen=True, eq=False, repr=False)

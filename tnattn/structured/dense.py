@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, require_floating, stacked_matmul
-from tnattn.linalg import transposed_product
+from tnattn.linalg import product_with_rows, transposed_product
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_columns, take_rows
+from tnattn.structured.reads import MatrixReads, array_of, is_structured
+from tnattn.structured.unit_vectors import sum_of_squares
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,3 +55,36 @@ class Dense(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         return 2 * columns * self.storage
+
+    @property
+    def explicit(self) -> bool:
+        return True
+
+    def columns(self, indices: Array) -> Array:
+        return take_columns(self.array, indices)
+
+    def rows(self, indices: Array) -> Array:
+        return take_rows(self.array, indices)
+
+    def diagonal(self) -> Array:
+        xp = array_namespace(self.array)
+        return xp.asarray(xp.linalg.diagonal(self.array), copy=True)
+
+    def squared_norm(self) -> Array:
+        return sum_of_squares(self.array)
+
+    def sketch(self, test_matrix: MatrixReads | Array) -> Array:
+        if is_structured(test_matrix):
+            return (test_matrix.mT @ self.array.mT).mT
+        return product_with_rows(self.array, array_of(test_matrix).mT)  # fastest if a column lies in one piece
+
+    def sketch_rows(self, test_matrix: MatrixReads | Array) -> Array:
+        if is_structured(test_matrix):
+            return test_matrix.mT @ self.array
+        return transposed_product(self.array, array_of(test_matrix)).mT
+
+    def linear_parts(self) -> tuple[Array, ...]:
+        return (self.array,)
+
+    def with_linear_parts(self, parts: tuple[Array, ...]) -> Dense:
+        return Dense(*parts)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 
 import opt_einsum
 
@@ -68,6 +71,10 @@ class KhatriRao(StructuredMatrix):
             own = u.mT @ u
             product = own if product is None else product * own
         return product
+
+    def transposed_khatri_rao(self, vectors: Sequence[Array]) -> Array:
+        """Return the transpose times the Khatri-Rao product of matrices (..., n_j, c), never formed: (..., r, c)."""
+        return reduce(mul, (u.mT @ v for u, v in zip(self.factors, vectors, strict=True)))
 
     def _matmul(self, x: Array) -> Array:
         modes, terms = self._network()

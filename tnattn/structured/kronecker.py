@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, require_floating
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_rows
+from tnattn.structured.khatri_rao import KhatriRao
+from tnattn.structured.unit_vectors import sum_of_squares
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +75,37 @@ class Kronecker(StructuredMatrix):
             rows *= m
         return total * self.count
 
+    def transposed_khatri_rao(self, vectors: Sequence[Array]) -> Array:
+        """Return the transpose times the Khatri-Rao product of matrices (..., m_j, c), never formed: (..., n, c)."""
+        return KhatriRao(tuple(a.mT @ v for a, v in zip(self.factors, vectors, strict=True))).to_dense()
+
+    def diagonal(self) -> Array:
+        if any(a.shape[-2] != a.shape[-1] for a in self.factors):
+            return super().diagonal()
+        xp = array_namespace(*self.factors)
+        diagonal = None
+        for a in self.factors:
+            own = xp.linalg.diagonal(a)
+            diagonal = own if diagonal is None else _outer(diagonal, own)
+        return xp.asarray(diagonal, copy=True)
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return all(a.shape[-2] == a.shape[-1] for a in self.factors)
+
+    def columns(self, indices: Array) -> Array:
+        return _selected(self.factors, indices)
+
+    def rows(self, indices: Array) -> Array:
+        return _selected([a.mT for a in self.factors], indices).mT
+
+    def squared_norm(self) -> Array:
+        product = None
+        for a in self.factors:
+            own = sum_of_squares(a)
+            product = own if product is None else product * own
+        return product
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KroneckerSum(StructuredMatrix):
@@ -128,6 +163,22 @@ class KroneckerSum(StructuredMatrix):
         products = Kronecker((self.left, self.right)).matmul_flops(columns)
         return products + (self.terms - 1) * int(self.shape[-2]) * columns * self.count
 
+    def columns(self, indices: Array) -> Array:
+        terms = Kronecker((self.left, self.right)).columns(indices[..., None, :])
+        return array_namespace(terms).sum(terms, axis=-3)
+
+    def rows(self, indices: Array) -> Array:
+        terms = Kronecker((self.left, self.right)).rows(indices[..., None, :])
+        return array_namespace(terms).sum(terms, axis=-3)
+
+    def diagonal(self) -> Array:
+        terms = Kronecker((self.left, self.right)).diagonal()
+        return array_namespace(terms).sum(terms, axis=-2)
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return Kronecker((self.left, self.right)).explicit_diagonal
+
 
 def _applied(factors: tuple[Array, ...] | list[Array], x: Array) -> Array:
     """Return the Kronecker product of factors (..., m_j, n_j) times x (..., n, c)."""
@@ -141,6 +192,25 @@ def _applied(factors: tuple[Array, ...] | list[Array], x: Array) -> Array:
         done *= m
         x = xp.reshape(product, (*product.shape[:-3], done * rest, columns))
     return x
+
+
+def _outer(x: Array, y: Array) -> Array:
+    """Return the Kronecker products (..., m n) of vectors (..., m) and (..., n)."""
+    product = x[..., :, None] * y[..., None, :]
+    return array_namespace(x, y).reshape(product, (*product.shape[:-2], x.shape[-1] * y.shape[-1]))
+
+
+def _selected(factors: tuple[Array, ...] | list[Array], indices: Array) -> Array:
+    """Return the columns (..., m, b) of a Kronecker product at indices (..., b): products of columns of the factors."""
+    xp, digits = array_namespace(*factors), []
+    for a in reversed(factors):
+        digits.append(indices % a.shape[-1])
+        indices = indices // a.shape[-1]
+    rows = None  # transposed: (..., b, m)
+    for a, own in zip(factors, reversed(digits), strict=True):
+        chosen = take_rows(a.mT, own)
+        rows = chosen if rows is None else _outer(rows, chosen)
+    return xp.matrix_transpose(rows)
 
 
 def _common_batch(factors: tuple[Array, ...], *, trailing: int) -> tuple[int, ...]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import final
 
-from tnattn.arrays import Array, require_floating
+from tnattn.arrays import Array, array_namespace, require_floating
+from tnattn.linalg import orthonormalise_with_factor
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_columns, take_rows
+from tnattn.structured.reads import MatrixReads, is_structured
+from tnattn.structured.unit_vectors import sum_of_squares
 
 
-class Factored(StructuredMatrix):
+class LowRankMatrix(StructuredMatrix):
     """A stack of matrices ``left @ right``; the results of the randomized factorisations are of this kind."""
 
     @abc.abstractmethod
@@ -52,9 +57,59 @@ class Factored(StructuredMatrix):
         m, n = self.shape[-2:]
         return 2 * columns * self.rank * (m + n) * self.count
 
+    @final
+    def thin_factors(self) -> tuple[Array, Array]:
+        return self.factors()
+
+    def columns(self, indices: Array) -> Array:
+        left, right = self.factors()
+        return left @ take_columns(right, indices)
+
+    def rows(self, indices: Array) -> Array:
+        left, right = self.factors()
+        return take_rows(left, indices) @ right
+
+    def diagonal(self) -> Array:
+        left, right = self.factors()
+        size = min(self.shape[-2:])
+        return array_namespace(left, right).sum(left[..., :size, :] * right[..., :size].mT, axis=-1)
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return False  # each entry is an inner product
+
+    @property
+    def explicit_trace(self) -> bool:
+        return True
+
+    def squared_norm(self) -> Array:
+        if self.rank > min(self.shape[-2:]):
+            return super().squared_norm()
+        left, right = self.factors()
+        _, r = orthonormalise_with_factor(left)  # a QR factorisation: the Gram matrices would square the condition
+        return sum_of_squares(r @ right)
+
+    def sketch(self, test_matrix: MatrixReads | Array) -> Array:
+        if not is_structured(test_matrix):
+            return super().sketch(test_matrix)
+        left, right = self.factors()
+        return left @ (test_matrix.mT @ right.mT).mT
+
+    def sketch_rows(self, test_matrix: MatrixReads | Array) -> Array:
+        if not is_structured(test_matrix):
+            return super().sketch_rows(test_matrix)
+        left, right = self.factors()
+        return (test_matrix.mT @ left) @ right
+
+    def linear_parts(self) -> tuple[Array, ...]:
+        return self.factors()
+
+    def with_linear_parts(self, parts: tuple[Array, ...]) -> LowRank:
+        return LowRank(*parts)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LowRank(Factored):
+class LowRank(LowRankMatrix):
     """A stack of matrices ``left @ right``.
 
     Parameters

@@ -62,7 +62,7 @@ class PartialTuckerTensor(StructuredTensor):
         return self.mode_count
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Columns of the factors: the largest ranks in the stack."""
         return tuple(int(u.shape[-1]) for u in self.factors)
 

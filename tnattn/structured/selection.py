@@ -15,7 +15,7 @@ from tnattn.arrays import (
     scatter_rows,
 )
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,14 +25,14 @@ class Selection(StructuredMatrix):
     Parameters
     ----------
     indices : Array, (..., m), integer
-    columns : int
-        Number of columns n.
+    column_count : int
+        n.
     prototype : Array
         Any array of the library, device and floating dtype in which the matrix is to act.
     """
 
     indices: Array
-    columns: int
+    column_count: int
     prototype: Array
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Selection(StructuredMatrix):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.indices.shape, self.columns)
+        return (*self.indices.shape, self.column_count)
 
     @property
     def like(self) -> Array:
@@ -59,11 +59,11 @@ class Selection(StructuredMatrix):
         batch = broadcast_shape(self.indices.shape[:-1], y.shape[:-2])
         rows = self.shape[-2]
         y = xp.broadcast_to(y, (*batch, rows, y.shape[-1]))
-        return scatter_rows(y, xp.broadcast_to(self.indices, (*batch, rows)), self.columns)
+        return scatter_rows(y, xp.broadcast_to(self.indices, (*batch, rows)), self.column_count)
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.prototype)
-        columns = xp.arange(self.columns, dtype=self.indices.dtype, device=device(self.indices))
+        columns = xp.arange(self.column_count, dtype=self.indices.dtype, device=device(self.indices))
         return xp.astype(self.indices[..., None] == columns, self.prototype.dtype)
 
     def matmul_flops(self, columns: int) -> int:

@@ -17,6 +17,7 @@ from tnattn.arrays import (
     scatter_rows,
 )
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import gather_rows, take_rows
 
 _BLOCK = 1 << 22  # gathered scalars held at a time by a product
 
@@ -31,13 +32,12 @@ class Sparse(StructuredMatrix):
         Unused slots hold zero (and any valid index); repeated indices add up.
     indices : Array, (..., m, w), integer
         Column of every stored entry; broadcasts against ``values``.
-    columns : int
-        Number of columns.
+    column_count : int
     """
 
     values: Array
     indices: Array
-    columns: int
+    column_count: int
 
     def __post_init__(self) -> None:
         require_floating(self.values, "values")
@@ -50,7 +50,7 @@ class Sparse(StructuredMatrix):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.values.shape[:-1], self.columns)
+        return (*self.values.shape[:-1], self.column_count)
 
     @property
     def like(self) -> Array:
@@ -74,23 +74,33 @@ class Sparse(StructuredMatrix):
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(self.values)
         if self.values.ndim == self.indices.ndim == 2:
-            return scatter_products(self.values, self.indices, y, self.columns)
+            return scatter_products(self.values, self.indices, y, self.column_count)
         shape = (*broadcast_shape(self.values.shape[:-2], y.shape[:-2]), *self.values.shape[-2:])
         indices = xp.broadcast_to(self.indices, shape)
         # one slot at a time: (..., m, c) updates instead of (..., m, w, c)
         out = None
         for slot in range(shape[-1]):
-            update = scatter_rows(self.values[..., slot, None] * y, indices[..., slot], self.columns)
+            update = scatter_rows(self.values[..., slot, None] * y, indices[..., slot], self.column_count)
             out = update if out is None else out + update
         return out
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)
-        identity = xp.eye(self.columns, dtype=self.values.dtype, device=device(self.values))
+        identity = xp.eye(self.column_count, dtype=self.values.dtype, device=device(self.values))
         return self._matmul(identity)
 
     def matmul_flops(self, columns: int) -> int:
         return int(2 * columns * math.prod(self.values.shape))
+
+    def rows(self, indices: Array) -> Array:
+        values = take_rows(self.values, indices)
+        return Sparse(values, take_rows(self.indices, indices), self.column_count).to_dense()
+
+    def diagonal(self) -> Array:
+        xp, size = array_namespace(self.values), min(self.shape[-2:])
+        own = self.indices[..., :size, :] == xp.arange(size, device=device(self.values))[:, None]
+        values = self.values[..., :size, :]
+        return xp.sum(xp.where(own, values, xp.zeros_like(values)), axis=-1)
 
     # the pattern
 
@@ -124,30 +134,3 @@ class Sparse(StructuredMatrix):
             return (gathered @ left[..., part, :, None])[..., 0]
 
         return xp.concat(parallel_map(work, parts, like=left), axis=-2)
-
-
-def gather_rows(x: Array, indices: Array) -> Array:
-    """Return the rows of a stack at given indices.
-
-    Parameters
-    ----------
-    x : Array, (..., n, c)
-    indices : Array, (..., m, w), integer
-        Batch axes broadcast against those of ``x``.
-
-    Returns
-    -------
-    Array, (..., m, w, c)
-    """
-    xp = array_namespace(x)
-    m, w = indices.shape[-2:]
-    if math.prod(indices.shape[:-2]) == 1:
-        flat = xp.reshape(indices, (m * w,))
-        return xp.reshape(xp.take(x, flat, axis=-2), (*x.shape[:-2], m, w, x.shape[-1]))
-    batch = broadcast_shape(indices.shape[:-2], x.shape[:-2])
-    count, (n, c) = math.prod(batch), x.shape[-2:]
-    # flattened batch: entry (b, j) of the stack is row b * n + j, so that one take serves every matrix
-    offset = xp.reshape(xp.arange(count, dtype=indices.dtype, device=device(indices)) * n, (count, 1))
-    flat = xp.reshape(xp.broadcast_to(indices, (*batch, m, w)), (count, m * w)) + offset
-    stacked = xp.reshape(xp.broadcast_to(x, (*batch, n, c)), (count * n, c))
-    return xp.reshape(xp.take(stacked, xp.reshape(flat, (-1,)), axis=0), (*batch, m, w, c))

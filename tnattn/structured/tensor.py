@@ -29,7 +29,7 @@ class StructuredTensor(Parameters, abc.ABC):
     being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
 
-    degrees: ClassVar[Mapping[str, float]] = {}  # powers of the tensor that fields scale with; of tuples the last entry
+    degrees: ClassVar[Mapping[str, float]] = {}  # fields proportional to a power of the tensor; of tuples the last
 
     @property
     @abc.abstractmethod
@@ -162,13 +162,13 @@ class TensorMatrix(StructuredMatrix):
     """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``."""
 
     tensor: StructuredTensor
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
+    row_modes: tuple[int, ...]
+    column_modes: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
         sizes = self.tensor.sizes
-        row_count, column_count = (math.prod(sizes[j] for j in modes) for modes in (self.rows, self.columns))
+        row_count, column_count = (math.prod(sizes[j] for j in modes) for modes in (self.row_modes, self.column_modes))
         return (*self.tensor.batch, row_count, column_count)
 
     @property
@@ -180,10 +180,10 @@ class TensorMatrix(StructuredMatrix):
         return self.tensor.storage
 
     def _matmul(self, x: Array) -> Array:
-        return self._product(x, self.columns, self.rows)
+        return self._product(x, self.column_modes, self.row_modes)
 
     def _rmatmul(self, y: Array) -> Array:
-        return self._product(y, self.rows, self.columns)
+        return self._product(y, self.row_modes, self.column_modes)
 
     def _product(self, x: Array, summed: tuple[int, ...], kept: tuple[int, ...]) -> Array:
         xp, sizes = array_namespace(x), self.tensor.sizes
@@ -197,16 +197,16 @@ class TensorMatrix(StructuredMatrix):
     def to_dense(self) -> Array:
         xp, dense = array_namespace(self.tensor.like), self.tensor.to_dense()
         first = len(self.tensor.batch)
-        moved = xp.permute_dims(dense, (*range(first), *(first + j for j in (*self.rows, *self.columns))))
+        moved = xp.permute_dims(dense, (*range(first), *(first + j for j in (*self.row_modes, *self.column_modes))))
         return xp.reshape(moved, self.shape)
 
     def matmul_flops(self, columns: int) -> int:
         terms = self.tensor.network()
         sizes = self.tensor.sizes
-        inputs = [letters for letters, _ in terms] + ["".join(MODES[j] for j in self.columns) + COLUMN]
+        inputs = [letters for letters, _ in terms] + ["".join(MODES[j] for j in self.column_modes) + COLUMN]
         shapes = [tuple(a.shape[a.ndim - len(letters) :]) for letters, a in terms]
-        shapes.append((*(sizes[j] for j in self.columns), columns))
-        output = "".join(MODES[j] for j in self.rows) + COLUMN
+        shapes.append((*(sizes[j] for j in self.column_modes), columns))
+        output = "".join(MODES[j] for j in self.row_modes) + COLUMN
         _, plan = opt_einsum.contract_path(f"{','.join(inputs)}->{output}", *shapes, shapes=True)
         return int(plan.opt_cost) * self.count
 

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from tnattn.arrays import Array, array_namespace, broadcast_shape, contract, device, is_half
 from tnattn.linalg import orthonormalise_with_factor
 from tnattn.linalg.scaling import binary_scale, euclidean_norm, exponent_of, times_power_of_two
-from tnattn.structured.base import StructuredMatrix, in_single
+from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
+from tnattn.structured.half_precision import in_single
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 
@@ -58,7 +59,7 @@ class TensorTrain(StructuredTensor):
         return len(self.cores)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the inner bonds, one fewer than modes: the largest in the stack."""
         return tuple(int(core.shape[-1]) for core in self.cores[:-1])
 

@@ -18,7 +18,7 @@ class TTMatrix(StructuredMatrix):
     ----------
     cores : tuple of Array, (..., r_k, m_k, n_k, r_{k+1})
         ``r_1 = r_{d+1} = 1``; the first digits are the most significant.
-    rows, columns : int, optional
+    row_count, column_count : int, optional
         Sizes of the matrix where they are smaller than the products of the m_k and n_k: what is beyond is padding, no
         part of the matrix.
 
@@ -29,8 +29,8 @@ class TTMatrix(StructuredMatrix):
     """
 
     cores: tuple[Array, ...]
-    rows: int | None = None
-    columns: int | None = None
+    row_count: int | None = None
+    column_count: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cores", tuple(self.cores))
@@ -44,7 +44,7 @@ class TTMatrix(StructuredMatrix):
             raise ValueError(
                 f"cores have left ranks {left} and right ranks {right}; neighbours must agree, and both ends be 1"
             )
-        for name, size in zip(("rows", "columns"), self.padded, strict=True):
+        for name, size in zip(("row_count", "column_count"), self.padded, strict=True):
             value = getattr(self, name)
             if value is None:
                 object.__setattr__(self, name, size)
@@ -62,15 +62,15 @@ class TTMatrix(StructuredMatrix):
         return rows, columns
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the inner bonds."""
         return tuple(int(core.shape[-1]) for core in self.cores[:-1])
 
     @property
     def shape(self) -> tuple[int, ...]:
-        assert self.rows is not None
-        assert self.columns is not None
-        return (*self._batch(), self.rows, self.columns)
+        assert self.row_count is not None
+        assert self.column_count is not None
+        return (*self._batch(), self.row_count, self.column_count)
 
     @property
     def like(self) -> Array:

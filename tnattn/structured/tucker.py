@@ -47,7 +47,7 @@ class TuckerTensor(StructuredTensor):
         return len(self.factors)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the core: the largest multilinear ranks in the stack."""
         return tuple(int(u.shape[-1]) for u in self.factors)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.decomposition.base import Decomposition
-from tnattn.decomposition.truncated import OrthonormalTucker, TruncatedTensorTrain
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.gallery import tensor_with_spectrum
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, chosen_laws, finding

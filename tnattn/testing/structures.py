@@ -8,6 +8,7 @@ import numpy as np
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name, eps, from_host, to_host
 from tnattn.structured.base import StructuredMatrix
+from tnattn.testing.read_laws import reads
 from tnattn.testing.report import Finding, NotApplicable, Report, Violation
 from tnattn.testing.structure_laws import LAWS
 
@@ -39,6 +40,7 @@ def check_structured(matrix: StructuredMatrix, *, seed: int = 0, storage: int | 
         "transpose": _transpose_agrees,
         "refusal": _wrong_lengths_are_refused,
         "entries": _entries_agree,
+        "reads": _reads_agree,
         "operator": _operator_agrees,
         "flops": _flops_are_counted,
         "storage": lambda m, _: _storage_is_counted(m, storage),
@@ -154,6 +156,11 @@ def _entries_agree(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
     found = matrix.entries(from_host(rows, like=matrix.like), from_host(columns, like=matrix.like))
     expected = dense[..., rows[:, None], columns[None, :]]
     _require_close(matrix, found, expected, np.abs(dense), "a submatrix by entries")
+
+
+def _reads_agree(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
+    for said, found, expected, size in reads(matrix, rng):
+        _require_close(matrix, found, expected, size, said)
 
 
 def _operator_agrees(matrix: StructuredMatrix, rng: np.random.Generator) -> None:

@@ -166,7 +166,7 @@ def test_errors_of_sweeps_that_are_differences_of_squares_do_not_refute(scale):
 
 def test_a_spurious_term_leaves_a_decomposition_uncertified():
     method, target = cp.kruskal.extremal(np.random.default_rng(0))
-    wider = cp.CPALS(rank=4, sweeps=100, tolerance=1e-14, start=cp.GaussianStart())
+    wider = cp.CPALS(rank=4, sweeps=100, stagnation=1e-14, start=cp.GaussianStart())
     assert verdict(cp.kruskal, method, target, trials=2) is Verdict.SUPPORTED
     assert verdict(cp.kruskal, wider, target, trials=2) is Verdict.NOT_APPLICABLE
 

@@ -343,3 +343,102 @@ def test_an_error_where_none_is_allowed_is_infinite_evidence() -> None:
 def test_evidence_is_compared_by_identity() -> None:
     made = [Evidence(np.ones(1), np.ones(1), np.ones(1), np.ones(1), None, None, 0) for _ in range(2)]
     assert made[0] != made[1]
+
+
+# --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_a_matrix_alone_is_one_column() -> None:
+    b = statement("prior", InExpectation())
+    given = prediction(2.0, 0.25, ceiling=np.asarray(5.0), spread=np.asarray(0.5))
+    found = evidence(b, MATRIX, given, np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(found.errors, [[1], [3]])
+    np.testing.assert_array_equal(found.value, [[2]])
+    np.testing.assert_array_equal(found.slack, [[float(slack(b, 2.0, MATRIX))]])
+    np.testing.assert_array_equal(found.failure, [0.25])
+    np.testing.assert_array_equal(found.ceiling, [5.0 + float(slack(b, 5.0, MATRIX))])
+    np.testing.assert_array_equal(found.spread, [0.5])
+    assert found.left_out == 0
+    judged = judge(b, [1.0, np.nan], given, target=MATRIX)
+    assert judged.detail == "all 1 errors are not finite: the result has bad rows"
+
+
+def test_columns_of_a_stack_of_stacks_are_in_the_order_of_memory() -> None:
+    b, errors_ = statement("conditional", InExpectation()), np.arange(12.0).reshape(2, 2, 3)
+    errors_[1, 0, 1] = np.inf
+    found = evidence(b, np.stack([STACK] * 2), prediction(np.arange(12.0).reshape(2, 2, 3) + 20), errors_)
+    np.testing.assert_array_equal(found.errors, [[0, 2, 3, 4, 5], [6, 8, 9, 10, 11]])
+    np.testing.assert_array_equal(found.value, found.errors + 20)
+    assert found.left_out == 1
+
+
+def test_entries_are_counted_and_trials_are_not() -> None:
+    """Three entries and five trials."""
+    b = statement("conditional", Deterministic())
+    value = np.ones((5, 3))
+    value[2, 1] = np.nan
+    judged = judge(b, np.ones((5, 3)), prediction(value))
+    assert judged.detail == "the right-hand side is NaN for 1 of 3 entries"
+    condition = np.tile(condition_for(b, np.full(3, 0.01)), (5, 1))
+    condition[2, 1] *= 20  # in a single trial
+    given = prediction(np.ones((5, 3)), condition=condition)
+    assert judge(b, np.full((5, 3), 0.5), given).detail.endswith("for 1 of 3 entries")
+    judged = judge(b, np.zeros((5, 3)), prediction(np.zeros((5, 3))))
+    assert judged.detail.endswith("for 3 of 3 entries")
+
+
+def test_a_negative_lower_bound_is_shown_as_the_zero_that_every_error_keeps() -> None:
+    judged = judge(statement("prior", Deterministic(), "lower"), np.full((1, 3), 1.0), prediction(np.full(3, -0.5)))
+    assert "left 0, right 1" in judged.detail
+
+
+@pytest.mark.parametrize("side", ["upper", "lower"])
+def test_an_error_at_the_right_hand_side_is_no_failure(side: str) -> None:
+    b = statement("prior", WithProbability(), side, errors.matrix_frobenius)
+    given = prediction(np.full(3, 2.0), 0.2, condition=np.zeros(3))
+    assert judge(b, np.full((100, 3), 2.0), given).verdict is Verdict.SUPPORTED
+    beyond = np.nextafter(2.0, 9.0 if side == "upper" else 0.0)
+    assert judge(b, np.full((100, 3), beyond), given).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("value", "room", "expected"),
+    [
+        (1.0, 0.2, Verdict.NOT_CONTRADICTED),
+        (1.0, 0.05, Verdict.REFUTED),
+        (2.0, 0.4, Verdict.NOT_CONTRADICTED),
+        (2.0, 0.15, Verdict.REFUTED),
+    ],
+)
+def test_the_largest_allowance_of_all_trials_counts_for_quotients(value: float, room: float, expected: Verdict) -> None:
+    """Of quotients of 0.9 a single one may be off by the allowance; the relative variance is next to nothing."""
+    b = statement("conditional", ExactExpectation(), error=errors.matrix_frobenius)
+    condition = np.zeros((100, 3))
+    condition[7] = condition_for(b, room)
+    given = prediction(np.full((100, 3), value), condition=condition, spread=np.full((100, 3), 1e-6))
+    assert judge(b, np.full((100, 3), 0.9 * value), given).verdict is expected
+
+
+def test_rounding_of_a_tenth_of_the_right_hand_side_is_resolved() -> None:
+    """The allowance is 8 * 3 * 2^-52 * 5, exactly a tenth of ten times itself."""
+    b = statement("prior", Deterministic())
+    room = 120 * 2.0**-52
+    np.testing.assert_array_equal(slack(b, np.ones(3)), room)
+    assert judge(b, np.full((1, 3), room), prediction(np.full(3, 10 * room))).verdict is Verdict.SUPPORTED
+    below = np.full(3, np.nextafter(10 * room, 0))
+    assert judge(b, np.full((1, 3), room), prediction(below)).verdict is Verdict.NOT_CONTRADICTED
+
+
+def test_zeros_on_both_sides_and_no_rounding_support_nothing() -> None:
+    judged = judge(
+        statement("prior", Deterministic()), np.zeros((1, 3)), prediction(np.zeros(3), condition=np.zeros(3))
+    )
+    assert judged.verdict is Verdict.NOT_CONTRADICTED
+    assert judged.detail.endswith("for 3 of 3 entries")
+
+
+def test_a_lower_bound_on_a_mean_is_not_below_zero_with_its_allowance() -> None:
+    b = statement("prior", InExpectation(), "lower", errors.matrix_frobenius)
+    judged = judge(b, np.ones((4, 3)), prediction([0.0, -0.5, 0.0], condition=condition_for(b, np.full(3, 0.3))))
+    assert judged.verdict is Verdict.NOT_CONTRADICTED
+    assert "mean / bound at least inf; a smaller mean is excluded at p = 0; rounding" in judged.detail

@@ -14,9 +14,9 @@ from theory.bounds.randnla.range_finder import rrf_spec_expected
 from theory.comparison.compare import compare
 from theory.comparison.floor import Floors, unfolding_ranks
 from theory.statement import errors
-from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD

@@ -137,3 +137,35 @@ def test_a_variance_of_zero_admits_no_shortfall(known):
 def test_each_problem_of_a_stack_may_know_its_spread():
     found = bennett_lower_p_value(np.full((4, 3), 0.5), 1.0, spread=[np.inf, 0.0, 0.5])
     np.testing.assert_allclose(found, [1.0, 0.0, np.exp(-4 * exponent(0.5, 0.5))], rtol=1e-13)
+
+
+# --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_a_process_holds_its_bound_as_numbers_in_double_precision():
+    process = EProcess([1, 2])
+    assert isinstance(process.bound, np.ndarray)
+    assert process.bound.dtype == np.float64
+    assert process.update([[1, 2]]).bound.shape == (2,)
+
+
+@pytest.mark.parametrize("known", [{}, {"variance": 0.5}, {"spread": 0.5}])
+def test_bounds_without_a_scale_divide_by_no_zero(known):
+    x, bounds = np.array([[0.0, 1.0, 0.5, 0.0], [0.0, 2.0, 0.5, 3.0]]), np.array([0.0, 0.0, 1.0, np.inf])
+    with np.errstate(divide="raise", invalid="raise"):
+        found = bennett_lower_p_value(x, bounds, **known)
+        np.testing.assert_array_equal(expectation_p_value(x, bounds), [1, 0, 1, 1])
+        assert empirical_bernstein_upper(np.zeros((2, 2)), [0.0, 1.0], 0.1)[0] == 0
+        assert support(np.zeros((2, 2)), [0.0, 0.5], [0.0, 1.0])[0] == 0
+    np.testing.assert_array_equal(found[[0, 1, 3]], 1)
+    assert found[2] == bennett_lower_p_value(x[:, 2], 1.0, **known) < 1
+
+
+def test_an_exceeded_maximum_is_shown_beside_the_largest_trial():
+    for test in (lambda x, m: support(x, 0.5, m), lambda x, m: empirical_bernstein_upper(x, m, 0.1)):
+        with pytest.raises(ValueError, match="x reaches 3 but its almost sure upper bound is stated as 2;"):
+            test([[0.5, 1.0], [1.0, 3.0]], [1.5, 2.0])
+
+
+def test_processes_are_compared_by_identity():
+    assert EProcess(np.ones(2)) != EProcess(np.ones(2))

@@ -89,7 +89,8 @@ def weak_from(delta, rate, level, power, last):
 
 
 @pytest.mark.parametrize(
-    ("delta", "rate", "level", "power"), [(0.1, 0.5, 0.05, 0.9), (0.2, 0.9, 0.01, 0.8), (0.5, 0.99, 0.4, 0.3)]
+    ("delta", "rate", "level", "power"),
+    [(0.1, 0.5, 0.05, 0.9), (0.2, 0.9, 0.01, 0.8), (0.5, 0.99, 0.4, 0.3), (0.1, 0.9, 0.2, 0.95)],
 )
 def test_refutation_is_planned_as_trying_every_number_does(delta, rate, level, power):
     expected = weak_from(delta, rate, level, power, 120) + 1
@@ -236,3 +237,54 @@ def test_slack_is_its_formula():
     for shape in ((), (3,)):
         with pytest.raises(ValueError, match="pass the shape of a matrix"):
             deterministic_slack(shape, 1e-16, 1.0)
+
+
+# --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_one_trial_too_few_is_found():
+    """Level 0.2 at delta = 0.1: one failure of one or two refutes, with power 0.9 and 0.99 at the rate 0.9."""
+    assert required_trials_for_refutation(0.1, 0.9, 0.2, 0.95) == 2
+
+
+def test_a_power_that_is_just_reached_suffices():
+    """At delta = 0.1 one failure in one trial has chance 0.1, two in three 0.028: refuted at 0.2, each with power 1/2.
+
+    Every other number of trials has a larger power at the rate 1/2.
+    """
+    assert required_trials_for_refutation(0.1, 0.5, 0.2, 0.5) == 1
+
+
+@pytest.mark.parametrize("unit", [2.0**-1074, 2.0**-1022, 1.0, 2.0**1021])
+def test_scores_reach_from_the_smallest_to_the_largest_number(unit):
+    """Of 1, 3 and 1, 3 against 1: mean 2, standard error 1 / sqrt(3)."""
+    x = np.array([1.0, 3.0, 1.0, 3.0]) * unit
+    assert z_p_value(x, unit) == pytest.approx(2 * stats.norm.sf(np.sqrt(3)), rel=1e-12)
+    assert tost(x, 2 * unit, 0.5, 0.1) == (stats.norm.isf(0.1) / np.sqrt(3) < 1)
+    assert not tost(x, 2 * unit, 0.2, 0.1)
+
+
+def test_scores_of_the_largest_number_do_not_overflow():
+    largest = np.finfo(np.float64).max
+    with np.errstate(all="raise", under="ignore"):
+        assert z_p_value([largest, largest], largest) == 1
+        assert z_p_value([largest, -largest], 0.0) == 1
+        assert tost([largest, largest], largest, 0.1, 0.1)
+
+
+def test_constant_samples_divide_by_no_zero_aloud():
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_array_equal(z_p_value([[2.0, 0.0, 2.0]] * 2, [2.0, 0.0, 1.0]), [1, 1, 0])
+
+
+def test_constant_samples_of_the_smallest_number_are_told_apart():
+    smallest = 2.0**-1074
+    assert z_p_value([smallest, smallest], smallest) == 1
+    assert z_p_value([smallest, smallest], 0.0) == 0
+    assert tost([smallest, smallest], smallest, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 1.0, 2.0**1000])
+def test_the_largest_trial_is_the_scale_and_not_the_smallest(unit):
+    """Of 0 and u against 0: mean u / 2, standard error u / 2."""
+    assert z_p_value([0.0, unit], 0.0) == pytest.approx(2 * stats.norm.sf(1.0), rel=1e-12)

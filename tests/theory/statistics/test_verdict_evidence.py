@@ -217,3 +217,87 @@ def test_a_p_value_at_the_level_refutes():
     """One failure in one trial has probability 1/2 if the claim of 1/2 is true."""
     judged = judge_probability(np.array([True]), 0.5, 0.5)
     assert (judged.verdict, judged.p_value) == (Verdict.REFUTED, 0.5)
+
+
+# --- boundaries ----------------------------------------------------------------------------------------------------
+
+
+def test_the_largest_violation_is_the_one_that_exceeds_its_own_slack_most():
+    """Beyond the slacks of 1.5 and 0.1 the sides differ by 0.5 and by 0.9."""
+    judged = judge_deterministic([3.0, 2.0], 1.0, [1.5, 0.1])
+    assert judged.detail == "2 of 2 instances violate it: left 2, right 1, slack 0.1 at (1,)"
+
+
+@pytest.mark.parametrize(("x", "bound"), [(3.0, np.inf), (np.inf, np.inf), (0.0, 0.0)])
+def test_a_ratio_to_infinity_and_of_zeros_is_zero_alone(x, bound):
+    assert judge_expectation([x], bound, None, LEVEL).detail.startswith("1 trials, mean / bound at most 0;")
+
+
+def test_one_undecided_problem_keeps_an_unbounded_expectation_from_asymptotic_support():
+    x = np.random.default_rng(47).uniform(0.5, 1.5, (300, 2))
+    assert "asymptotically supported" in judge_expectation(x, [3.0, 3.0], None, LEVEL).detail
+    assert "may be unseen" in judge_expectation(x, [3.0, 1.0], None, LEVEL).detail
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [
+        lambda x: judge_expectation(x, 1.0, None, LEVEL),
+        lambda x: judge_lower_expectation(x, 1.0, None, LEVEL),
+        lambda x: judge_exact_expectation(x, 1.0, LEVEL),
+    ],
+)
+def test_trials_are_counted_along_the_first_axis(judged):
+    assert judged(np.ones((3, 2))).detail.startswith("3 trials, mean / ")
+
+
+def test_the_ratio_of_a_lower_bound_is_that_of_the_positive_bounds():
+    """Means 3 and 5 against 2 and 0: a bound of zero has no ratio."""
+    detail = judge_lower_expectation([[2.0, 5.0], [4.0, 5.0]], [2.0, 0.0], None, LEVEL).detail
+    assert detail.startswith("2 trials, mean / bound at least 1.5;")
+
+
+def test_the_smallest_claim_decides_how_many_trials_are_needed():
+    """log 1e-3 / log 0.99 = 687.3, log 1e-3 / log 0.9 = 65.6."""
+    detail = judge_probability(np.zeros((50, 2), dtype=bool), [0.1, 0.01], LEVEL).detail
+    assert detail == "no failure in 50 trials; the claim 0.01 is beyond the resolution (needs 688)"
+    judged = judge_probability(np.zeros((66, 2), dtype=bool), [0.1, 1.0], LEVEL)
+    assert judged.verdict is Verdict.SUPPORTED
+    detail = judge_probability(np.zeros((65, 2), dtype=bool), [0.1, 1.0], LEVEL).detail
+    assert detail == "no failure in 65 trials; the claim 0.1 is beyond the resolution (needs 66)"
+
+
+def test_a_failure_in_one_problem_is_shown_in_place_of_the_resolution():
+    failed = np.zeros((50, 2), dtype=bool)
+    failed[0, 1] = True
+    assert judge_probability(failed, [0.01, 0.2], LEVEL).detail.startswith("1 failures in 50 trials, rate in [")
+
+
+def test_a_claim_at_the_upper_limit_is_supported():
+    claim = float(clopper_pearson(2, 50, LEVEL)[1])
+    assert judge_probability(np.arange(50) < 2, claim, LEVEL).verdict is Verdict.SUPPORTED
+    assert judge_probability(np.arange(50) < 2, np.nextafter(claim, 0), LEVEL).verdict is Verdict.NOT_CONTRADICTED
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+def test_a_relative_variance_is_that_about_the_mean_without_its_slack(unit):
+    """Of a mean of 4 with a slack of 1: the variance in units of 3 is (4 / 3)^2 times that in units of 4."""
+    x = (np.random.default_rng(43).exponential(size=12) + 0.1) * unit
+    below = bennett_lower_p_value(x, 3.0 * unit, spread=0.5 * (4.0 / 3.0) ** 2)
+    judged = judge_exact_expectation(x, 4.0 * unit, 1e-9, spread=0.5, slack=unit)
+    assert judged.p_value == pytest.approx(2 * float(below))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, np.inf])
+def test_a_slack_of_the_size_of_one_mean_divides_by_no_zero(spread):
+    """The second mean admits nothing smaller than zero; the first one decides alone."""
+    x = np.full((20, 2), 0.75)
+    with np.errstate(divide="raise", invalid="raise"):
+        judged = judge_exact_expectation(x, 1.0, 1e-12, spread=spread, slack=[0.0, 1.0])
+    alone = bennett_lower_p_value(x[:, 0], 1.0, spread=spread)
+    assert judged.p_value == pytest.approx(min(1.0, 2 * 2 * float(alone)))
+
+
+@pytest.mark.parametrize("x", [[1.0, 1.0], np.ones((2, 1)), np.ones((2, 3))])
+def test_two_trials_are_enough_for_an_asymptotic_equality(x):
+    assert judge_exact_expectation(x, 1.0, LEVEL).detail.endswith("asymptotically equal within 5%")

@@ -202,6 +202,7 @@ def test_one_infinite_entry_spoils_its_row_and_no_other():
     with np.errstate(invalid="ignore"):
         found = Approximation(Dense(np.where(kernel > 0, kernel, 1e-9)), np.zeros((1, 1, 2)), values)
         assert found.bad_rows.tolist() == [2]  # infinity times the smallest weight is infinite
+        assert np.isnan(found.output).all()  # the finite entries of these rows too
     values[0, 0, 1, 1] = 5.0
     found = Approximation(Dense(kernel), np.zeros((1, 1, 2)), values)
     assert found.bad_rows.tolist() == [0]
@@ -355,6 +356,16 @@ def test_three_pieces_for_the_same_keys_merge_at_once():
     np.testing.assert_allclose(merged.log_mass, [[[np.log(1 + 2 * e(1) + 4 * e(-2))]]], rtol=1e-15)
     assert merged.keys == slice(None)
     assert merge_all(parts[:1]) is parts[0]
+    alone = single(unmergeable="it does not estimate its mass")
+    assert merge_all([alone]) is alone  # nothing is merged
+
+
+@pytest.mark.parametrize("keys", [slice(0, 2), np.asarray([1, 0])], ids=["range", "list"])
+def test_merged_pieces_name_their_keys_as_the_first_does(keys):
+    kernel, shift, values = Dense(np.ones((1, 1, 1, 2))), np.zeros((1, 1, 1)), np.ones((2, 1))
+    first = Approximation(kernel, shift, values, keys=keys)
+    others = [replace(first, keys=other) for other in (slice(0, 2), np.asarray([0, 1]))]
+    assert merge_all([first, *others]).keys is keys
 
 
 @pytest.mark.parametrize(("shift", "mass"), [(0.0, 1.0), (-np.inf, 0.0)])
@@ -366,10 +377,15 @@ def test_rows_of_shift_minus_infinity_take_nothing_from_a_merger(shift, mass):
 
 
 def test_two_pieces_that_see_nothing_see_nothing_together():
-    merged = single(shift=-np.inf, keys=slice(0, 1)) + single(shift=-np.inf, keys=slice(1, 2))
+    lift = Dense(np.ones((1, 1)))
+    merged = single(shift=-np.inf, keys=slice(0, 1), expand=lift) + single(shift=-np.inf, keys=slice(1, 2), expand=lift)
     assert merged.shift.tolist() == [[[-np.inf]]]
     assert merged.output.tolist() == [[[0.0]]]
     assert merged.bad_rows.tolist() == [0]
+    assert merged.numerators.tolist() == [[[[0.0]]]]
+    assert merged.denominators.tolist() == [[[0.0]]]
+    assert merged.weights.to_dense().tolist() == [[[[0.0]]]]
+    assert (merged + single(values=3.0, keys=slice(2, 3))).output.tolist() == [[[3.0]]]
 
 
 @pytest.mark.parametrize("shift", [np.inf, np.nan])
@@ -429,8 +445,10 @@ def test_pieces_are_compared_by_identity_and_stay_as_they_are():
     ("change", "words"),
     [
         ({"values": np.ones((2, 1, 4, 2))}, "the kernel has 5 columns and values 4 rows; they must agree"),
+        ({"values": np.ones((4, 2))}, "the kernel has 5 columns and values 4 rows; they must agree"),
         ({"mass": np.ones((2, 1, 4))}, "the kernel has 5 columns and mass length 4; they must agree"),
         ({"shift": np.zeros((2, 1, 7))}, "shift has length 7; the kernel has 3 rows"),
+        ({"kernel": Dense(np.ones((2, 2, 1, 4, 5)))}, "shift has length 3; the kernel has 4 rows"),
     ],
 )
 def test_parts_of_other_lengths_are_refused(change, words):

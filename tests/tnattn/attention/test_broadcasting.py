@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.broadcasting import concat_broadcast, copied, largest
+from tnattn.attention.broadcasting import concat_broadcast, copied, entrywise_maximum
 
 
 def test_all_axes_but_one_broadcast():
@@ -19,12 +19,12 @@ def test_ranks_may_differ_along_the_last_axis():
 
 
 def test_the_largest_entries_of_arrays_that_broadcast():
-    found = largest([np.array([[1.0], [5.0]]), np.array([2.0, 3.0]), np.array([-np.inf])])
+    found = entrywise_maximum([np.array([[1.0], [5.0]]), np.array([2.0, 3.0]), np.array([-np.inf])])
     np.testing.assert_array_equal(found, [[2, 3], [5, 5]])
 
 
 def test_nan_is_the_largest():
-    assert np.isnan(largest([np.array([1.0]), np.array([np.nan])])[0])
+    assert np.isnan(entrywise_maximum([np.array([1.0]), np.array([np.nan])])[0])
 
 
 @pytest.mark.parametrize("array", [np.arange(3.0), np.broadcast_to(np.ones(1), (3,))])

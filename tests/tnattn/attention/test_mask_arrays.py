@@ -173,3 +173,15 @@ def test_arrays_of_two_libraries_have_no_place_in_common():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="bias of the mask and q belong to different libraries"):
         require_same_place("bias", np.zeros(1), strict.zeros(1))
+
+
+def test_a_block_is_taken_along_one_axis_after_the_other(monkeypatch):
+    def refuse(*shapes):
+        raise AssertionError("every entry of the block got an index of its own")
+
+    monkeypatch.setattr("tnattn.attention.mask_arrays.broadcast_shape", refuse)
+    array = np.arange(30.0).reshape(5, 6)
+    i, j = np.array([4, 0, 2]), np.array([5, 1])
+    np.testing.assert_array_equal(pick(array, i[:, None], j[None, :]), array[np.ix_(i, j)])
+    with pytest.raises(AssertionError, match="index of its own"):
+        pick(array, i[:2, None], np.array([[0, 1], [2, 3]]))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tnattn.arrays import dtype_name
+from tnattn.arrays import dtype_name, is_half
 from tnattn.attention.masks import BiasMask
-from tnattn.attention.precision import InDtype, is_half, widened_problem
+from tnattn.attention.precision import InDtype, widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense
 

@@ -174,6 +174,14 @@ def test_finiteness_may_be_left_unchecked():
     assert not np.isfinite(to_host(problem.output)).all()
 
 
+def test_a_row_with_one_infinite_entry_is_bad():
+    q, k, v = arrays(batch=())
+    v[0, 5, 2] = np.inf  # one column of one key of the first group, two heads of which read it
+    problem = AttentionProblem(q, k, v, check_finite=False)
+    assert np.isfinite(problem.output[..., :2]).all()
+    assert problem.bad_rows.tolist() == [9, 9, 0, 0]
+
+
 # cross-attention with more queries than keys
 
 CROSS = {

@@ -1,6 +1,7 @@
 """Parts of a problem: sizes, layouts, ranges and counts, each beside its definition."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ def test_sizes(batch):
     assert problem.values.shape == (*batch, G, 1, N_K, E)
     assert problem.output.shape == (*batch, H, N_Q, E)
     assert problem.bad_rows.shape == (*batch, H)
+
+
+def test_the_tile_alone_is_marked_as_a_matter_of_performance():
+    assert [f.name for f in fields(AttentionProblem) if f.metadata.get("performance")] == ["tile"]
 
 
 def test_the_scale_by_default_and_by_hand():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name, to_host
+from tnattn.attention.masked_scores import Scores
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import Scores
 from tnattn.attention.softmax import SoftmaxOperator
 
 

@@ -15,9 +15,9 @@ from types import CodeType
 import numpy as np
 import pytest
 
+from tnattn.attention.masked_scores import Scores, at
 from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import Scores, at
 from tnattn.attention.softmax import SoftmaxOperator, _finite
 
 pytestmark = pytest.mark.slow

@@ -163,3 +163,9 @@ def test_no_axis_of_grouped_keys_is_empty(axis):
 def test_keys_and_values_are_named_as_the_caller_does():
     with pytest.raises(ValueError, match=r"keys \(2, 3, 4\) and values \(2, 2, 4\) must agree"):
         require_key_value_shapes(X, X[:, :2], ("keys", "values"))
+
+
+def test_another_library_is_refused_before_its_dtype():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="(?i)namespace|librar"):
+        require_same_kind(q=X, k=strict.ones(3), v=X)

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnattn.arrays import to_host
-from tnattn.decomposition.block_term import BlockTerm
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
 from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.fewest_terms import fewest_terms
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.structured.cp import CPTensor
 

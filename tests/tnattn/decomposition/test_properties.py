@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.partial_tucker import PartialTucker
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 from tnattn.discovery import subclasses
 from tnattn.structured.cp import CPTensor
 

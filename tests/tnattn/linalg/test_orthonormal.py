@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrices import both, normal, only_standin, prescribed, ring_eps, smooth_kernel
 
 from tnattn.arrays import to_host
 from tnattn.linalg import lapack
@@ -20,29 +21,6 @@ from tnattn.linalg.orthonormal import (
     orthonormalise,
     orthonormalise_with_factor,
 )
-
-only_standin = pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
-both = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def prescribed(m, n, spectrum, seed=0):
-    """Return an m-by-n matrix with the singular values given."""
-    u, v = (np.linalg.qr(normal(rows, len(spectrum), seed=seed + i))[0] for i, rows in enumerate((m, n)))
-    return (u * spectrum) @ v.T
-
-
-def smooth_kernel(m, n):
-    """Return n columns of a Gaussian kernel matrix of m points on the line: numerical rank about 12 in float32."""
-    x, y = np.linspace(0, 1, m), np.linspace(0, 1, n)
-    return np.exp(-2 * (x[:, None] - y[None, :]) ** 2)
-
-
-def ring_eps(x):
-    return float(np.finfo(to_host(x).dtype).eps)
 
 
 def allowed(q):

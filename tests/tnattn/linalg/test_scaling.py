@@ -169,3 +169,57 @@ def test_a_product_with_a_power_of_two_is_exact_over_the_whole_range(xp, dtype):
 def test_powers_of_any_size_overflow_and_vanish(xp):
     x, exponent = xp.asarray(np.array([1.0, 1.0, -3.0, 0.0])), xp.asarray(np.array([1e9, -1e9, 1e9, 1e9]))
     assert to_host(times_power_of_two(x, exponent)).tolist() == [np.inf, 0.0, -np.inf, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [-1.0, -0.7, -0.5, -0.1, 0.0, 0.3, 0.5, 0.9, 1.0])
+def test_powers_are_exact_over_the_range(dtype, share):
+    info = np.finfo(dtype)
+    exponent = int(share * (info.maxexp - 2 if share > 0 else -info.minexp))
+    x = np.random.default_rng(0).uniform(1, 2, (3, 2)).astype(dtype)
+    result = times_power_of_two(x, np.full(3, exponent, dtype), stack=True)
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result, np.ldexp(x, exponent))
+
+
+def test_powers_beyond_the_range_of_a_factor_are_those_of_their_product():
+    """2^1500 is no number, 2^-1000 2^1500 is."""
+    assert times_power_of_two(np.array(2.0**-1000), np.array(1500.0)) == 2.0**500
+    assert times_power_of_two(np.array(2.0**1000), np.array(-1500.0)) == 2.0**-500
+    assert times_power_of_two(np.array(2.0**-1000), np.array(2000.0)) == 2.0**1000
+    assert times_power_of_two(np.array(2.0**1000), np.array(-2000.0)) == 2.0**-1000
+    assert times_power_of_two(np.array(1.0), np.array(1e9)) == np.inf
+    assert times_power_of_two(np.array(1.0), np.array(-1e9)) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_three_factors_span_the_range_and_each_is_a_number_with_all_digits(dtype):
+    most, info = scaling._MOST[dtype], np.finfo(dtype)
+    assert most < min(info.maxexp, -info.minexp) + 1
+    assert 3 * most > info.maxexp + info.nmant - info.minexp
+
+
+def test_powers_belong_to_the_arrays_of_a_stack():
+    x = np.ones((2, 3, 2, 2))
+    result = times_power_of_two(x, np.arange(6.0).reshape(2, 3), stack=True)
+    np.testing.assert_array_equal(result[1, 2], np.full((2, 2), 32))
+    with pytest.raises(ValueError, match="lacks the batch axes"):
+        times_power_of_two(np.ones((3, 2)), np.zeros((2, 3)), stack=True)
+
+
+@pytest.mark.parametrize("kind", ["host", "library"])
+def test_a_product_below_the_normal_numbers_is_rounded_once(xp, kind):
+    """Rounded to few digits and then to fewer, half of the numbers would be off by one unit."""
+    x = np.random.default_rng(0).uniform(1, 2, 400).astype(np.float32)
+    exponents = np.arange(400) % 26 - 148
+    expected = np.ldexp(x.astype(np.float64), exponents).astype(np.float32)
+    x = np.ldexp(x, -20)  # the product begins where a first full step would round already
+    where = exponents + 20 if kind == "host" else xp.asarray((exponents + 20).astype(np.float32), dtype="float32")
+    found = times_power_of_two(xp.asarray(x, dtype="float32"), where)
+    np.testing.assert_array_equal(to_host(found), expected)
+
+
+@pytest.mark.parametrize("exponent", [0, 3, -3])
+def test_a_product_is_an_array_of_its_own(exponent):
+    x = np.ones(3)
+    assert not np.shares_memory(times_power_of_two(x, np.array(exponent)), x)

@@ -8,20 +8,11 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 import scipy.linalg
+from matrices import both, normal, ring_eps
 
 from tnattn.arrays import array_namespace, to_host
 from tnattn.linalg import triangular
 from tnattn.linalg.triangular import cholesky, cholesky_or_nan, solve_triangular
-
-both = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def ring_eps(x):
-    return float(np.finfo(to_host(x).dtype).eps)
 
 
 @both

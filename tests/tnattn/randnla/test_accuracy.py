@@ -23,6 +23,7 @@ from tnattn.randnla.accuracy import (
     relative_errors,
     require_above_rounding,
     require_optional_tolerance,
+    require_rank,
     require_resolved,
     require_tolerance,
     warn_of_missed,
@@ -173,6 +174,13 @@ def test_a_stack_is_as_wide_as_its_largest_rank_and_never_empty(rtol, size):
     assert leading_terms(ERRORS[:1], rtol, like=ERRORS).size == size
 
 
+@pytest.mark.parametrize("most, ranks", [(0, [0, 0, 0, 0]), (1, [1, 1, 0, 1]), (2, [2, 1, 0, 2]), (9, [2, 1, 0, 3])])
+def test_no_more_terms_are_taken_than_are_admitted(xp, most, ranks):
+    terms = leading_terms(xp.asarray(ERRORS), 0.2, like=xp.asarray(ERRORS), most=most)
+    assert to_host(terms.ranks).tolist() == ranks
+    assert terms.size == max(1, *ranks)
+
+
 def test_factors_are_trimmed_and_zero_beyond_the_rank_of_a_matrix(xp):
     terms = leading_terms(xp.asarray(ERRORS[:3, :3]), 0.2, like=xp.asarray(ERRORS))
     there = np.array([[1, 1], [1, 0], [0, 0]])
@@ -263,3 +271,9 @@ def test_iterations_add_whether_they_became_stationary():
     names = [field.name for field in fields(IterationAccuracy)]
     assert names == ["ranks", "residual", "converged", "stationary"]
     assert IterationAccuracy().stationary is None
+
+
+def test_a_rank_beyond_the_smaller_side_is_refused():
+    require_rank(4, (2, 4, 9))
+    with pytest.raises(ValueError, match=r"rank 5 exceeds min\(m, n\) = 4 of the \(2, 4, 9\) stack"):
+        require_rank(5, (2, 4, 9))

@@ -15,9 +15,9 @@ from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.discovery import subclasses
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
+from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 from tnattn.testing.matrix_trial import MatrixTrial
 
@@ -84,7 +84,7 @@ def test_a_seed_gives_the_same_bits_twice(name):
 @pytest.mark.parametrize("kind", ["operator", "sparse", "factors", "entries"])
 def test_implicit_matrices_are_taken(name, kind):
     x = rng().standard_normal((N, 2))
-    kernel = GaussianEntries(x)
+    kernel = GaussianKernel(x)
     dense = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) / 2) if kind == "entries" else semidefinite()
     given = {
         "operator": aslinearoperator,

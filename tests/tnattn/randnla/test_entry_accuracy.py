@@ -5,9 +5,7 @@ import pytest
 
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.gaussian_entries import GaussianEntries
-from tnattn.randnla.operand import EntriesOperator
-from tnattn.randnla.submatrices import entry_accuracy
+from tnattn.structured.gaussian_kernel import GaussianKernel
 
 FOUND = subclasses("tnattn.randnla", MatrixMethod)
 SYMMETRIC = {name: cls for name, cls in FOUND.items() if cls.domain != "any" and name != "RidgeNystrom"}
@@ -33,26 +31,14 @@ def test_kernels_among_far_points_are_not_refused(name, dtype, radius):
         far, near = far_points(seed, radius, dtype), far_points(seed, 0.0, "float64")
         errors = []
         for points in (far, near):
-            approximation = method(GaussianEntries(points), rng=np.random.default_rng(seed)).to_dense()
+            approximation = method(GaussianKernel(points), rng=np.random.default_rng(seed)).to_dense()
             errors.append(np.abs(approximation - kernel(points)).max())
-        assert errors[0] <= 3 * errors[1] + 0.02 + 600 * float(GaussianEntries(far).accuracy().max())
-
-
-def test_the_stated_accuracy_bounds_the_errors_and_is_none_of_arrays():
-    for dtype, radius in (("float32", 30.0), ("float64", 3e3), ("float64", 1e5)):
-        points = far_points(0, radius, dtype)
-        entries = GaussianEntries(points)
-        found = entries.columns(np.broadcast_to(np.arange(60), (2, 60)))
-        wrong = np.abs(found - kernel(points)).max(axis=(-2, -1))
-        assert np.all(wrong <= entries.accuracy())
-        assert np.all(wrong >= 1e-3 * entries.accuracy())
-    assert np.all(entry_accuracy(EntriesOperator(entries)) == entries.accuracy())
-    assert entry_accuracy(np.eye(3)) == 0.0
+        assert errors[0] <= 3 * errors[1] + 0.02 + 600 * float(GaussianKernel(far).accuracy().max())
 
 
 @pytest.mark.parametrize("name", [name for name, cls in SYMMETRIC.items() if cls.domain == "semidefinite"])
 def test_indefinite_entries_are_refused_still(name):
-    class Indefinite(GaussianEntries):
+    class Indefinite(GaussianKernel):
         def columns(self, indices):
             found = super().columns(indices)
             return found - 0.5 * (np.arange(60)[:, None] == indices[..., None, :])

@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 import scipy.sparse
 from fixtures import rng
+from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.randnla.columns.volume_sampling import VolumeCross
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
-from tnattn.randnla.host_operator import HostOperator
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
-from tnattn.randnla.scaling import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
+from tnattn.randnla.scaling import (
+    Unit,
+    columns_in_units,
+    in_units,
+    require_resolved_size,
+    resolved_square,
+    restored,
+    unit_of,
+)
 from tnattn.randnla.scores.leverage import LeverageSampling, coherence, leverage_scores, sketched_leverage_scores
 from tnattn.randnla.scores.product_probabilities import BothNorms, Leverage
 from tnattn.randnla.scores.ridge_leverage import (
@@ -24,8 +32,10 @@ from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.solvers.least_squares import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
+from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.sparse import Sparse
 
@@ -204,3 +214,23 @@ def test_implicit_matrices_are_refused_where_their_squares_are_lost():
     require_resolved_size(zero, Sparse(np.zeros((20, 1)), np.zeros((20, 1), int), 20))
     with pytest.raises(ValueError, match="range of float64"):
         require_resolved_size(zero, operator)
+
+
+# squared norms
+
+
+# a product that vanishes when squared cannot be told from zero
+@pytest.mark.parametrize(("size", "kind"), [(1e-200, np.asarray), (1e200, np.asarray), (1e200, aslinearoperator)])
+def test_a_square_outside_the_range_is_refused(size, kind):
+    with pytest.raises(ValueError, match="leaves the range"):
+        resolved_square(as_structured(kind(size * np.eye(3))))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, aslinearoperator])
+def test_the_square_of_a_zero_matrix_is_zero(kind):
+    assert resolved_square(as_structured(kind(np.zeros((3, 4))))) == 0
+
+
+def test_the_square_is_that_of_the_norm():
+    a = np.random.default_rng(0).standard_normal((2, 5, 4))
+    np.testing.assert_allclose(resolved_square(as_structured(a)), np.linalg.norm(a, axis=(-2, -1)) ** 2, rtol=1e-14)

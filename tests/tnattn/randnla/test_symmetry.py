@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.symmetry import require_symmetric_within, symmetric_dense
+from tnattn.structured.conversion import as_structured
 
 SYMMETRIC = np.array([[2.0, 1.0, 0.0], [1.0, -3.0, 1.0], [0.0, 1.0, 1.0]])
 

@@ -53,7 +53,7 @@ def test_tensorly_gets_one_tucker_tensor():
 
 def test_storage_is_counted():
     assert made(terms=2).storage == 2 * (2 * 3 * 1 + 4 * 2 + 5 * 3 + 6 * 1)
-    assert made(terms=2).ranks == (2, 3, 1)
+    assert made(terms=2).term_ranks == (2, 3, 1)
     assert made(terms=2).terms == 2
 
 

@@ -36,7 +36,7 @@ SAMPLES = {
     "khatri-rao of a stack": (KhatriRao((normal(2, 3, 4), normal(5, 4))), 24 + 20),
     "train": (train_matrix(), 2 * 6 + 4 * 4 + 2 * 6),
     "train of a stack": (train_matrix(batch=(2,)), 2 * 40),
-    "train with padding": (train_matrix(rows=10, columns=7), 40),
+    "train with padding": (train_matrix(row_count=10, column_count=7), 40),
     "train of one core": (train_matrix(sizes=((3, 4),)), 12),
 }
 
@@ -84,7 +84,7 @@ def test_a_matrix_in_train_form_is_that_of_the_definition(sizes, rank):
 
 
 def test_padding_is_cut_off():
-    whole, part = train_matrix(), train_matrix(rows=10, columns=7)
+    whole, part = train_matrix(), train_matrix(row_count=10, column_count=7)
     assert part.padded == (12, 12)
     np.testing.assert_allclose(part.to_dense(), whole.to_dense()[:10, :7], atol=1e-14)
     x = normal(7, 2)
@@ -137,7 +137,7 @@ def test_every_library_gives_the_same(xp, assert_close, kind):
         (lambda: KhatriRao((normal(2, 2, 3), normal(3, 2, 3))), "do not broadcast"),
         (lambda: TTMatrix((normal(1, 2, 2, 2), normal(3, 2, 2, 1))), "neighbours must agree"),
         (lambda: TTMatrix((normal(2, 2, 1),)), "four axes"),
-        (lambda: train_matrix(rows=13), "rows is 13"),
+        (lambda: train_matrix(row_count=13), "row_count is 13"),
     ],
     ids=range(9),
 )

@@ -17,10 +17,10 @@ from tnattn.structured import (
     Dense,
     Diagonal,
     LowRank,
-    Placed,
     Product,
     Rows,
     Selection,
+    ShiftedBlocks,
     Sparse,
     StructuredMatrix,
     Sum,
@@ -130,9 +130,9 @@ MADE = {
         lambda xp: SubsampledTransform(WalshHadamard(), _random(xp, 5), _indices(xp, 8, 4), 0.5), (5, 4), 9, 60 + 9
     ),
     # two blocks of 3 x 2 whose rows overlap, the second one cut off at the top
-    "placed": Made(lambda xp: Placed(_dense(xp, 3, 2, (2, *BATCH)), (1, -1), 5), (*BATCH, 5, 4), 72, 144),
+    "placed": Made(lambda xp: ShiftedBlocks(_dense(xp, 3, 2, (2, *BATCH)), (1, -1), 5), (*BATCH, 5, 4), 72, 144),
     "placed, one matrix everywhere": Made(
-        lambda xp: Placed(_dense(xp, 3, 2, BATCH), (1, -1), 5, shared=True), (*BATCH, 5, 4), 36, 144
+        lambda xp: ShiftedBlocks(_dense(xp, 3, 2, BATCH), (1, -1), 5, shared=True), (*BATCH, 5, 4), 36, 144
     ),
     "transposed": Made(lambda xp: Transposed(_dense(xp, 4, 5, BATCH)), (*BATCH, 5, 4), 120, 240),
     "nested": Made(
@@ -171,8 +171,9 @@ def test_single_precision_stays(xp, name):
 def test_every_structure_of_the_vocabulary_is_checked(xp):
     checked = {type(made.make(xp)).__name__ for made in MADE.values()}
     missing = set(subclasses("tnattn.structured", StructuredMatrix)) - checked
-    # the tests of tensors and of Kronecker products check their own
-    assert missing <= {"TensorMatrix", "TTMatrix", "Kronecker", "KroneckerSum", "KhatriRao"}
+    # the tests of tensors, Kronecker products and operators check their own
+    others = {"TensorMatrix", "TTMatrix", "Kronecker", "KroneckerSum", "KhatriRao", "HostOperator", "EntriesOperator"}
+    assert missing <= others
 
 
 def test_a_shared_matrix_is_stored_once(xp):
@@ -190,8 +191,8 @@ def test_a_shared_matrix_is_stored_once(xp):
         (lambda xp: Product(_dense(xp, 5, 4), _dense(xp, 5, 4)), "cannot be multiplied"),
         (lambda xp: Columns((_dense(xp, 5, 4), _dense(xp, 4, 4))), "rows"),
         (lambda xp: Rows((_dense(xp, 5, 4), _dense(xp, 5, 3))), "columns"),
-        (lambda xp: Placed(_dense(xp, 3, 2, (2,)), (0, 3), 5), "do not lie"),
-        (lambda xp: Placed(_dense(xp, 3, 2, (2,)), (0,), 5), "a stack of 2"),
+        (lambda xp: ShiftedBlocks(_dense(xp, 3, 2, (2,)), (0, 3), 5), "do not lie"),
+        (lambda xp: ShiftedBlocks(_dense(xp, 3, 2, (2,)), (0,), 5), "a stack of 2"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(xp, call, message):

@@ -49,8 +49,8 @@ def test_inner_products_and_norms_are_those_of_the_dense_tensors(sizes, batch):
 
 def test_ranks_add_under_sums_and_multiply_under_hadamard_products():
     a, b = train((4, 5, 6), 2), train((4, 5, 6), 3)
-    assert (a + b).ranks == (5, 5)
-    assert a.hadamard(b).ranks == (6, 6)
+    assert (a + b).largest_ranks == (5, 5)
+    assert a.hadamard(b).largest_ranks == (6, 6)
 
 
 def test_a_stack_and_one_tensor_add():

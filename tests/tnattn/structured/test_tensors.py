@@ -171,7 +171,7 @@ def test_padding_is_not_counted():
     x = np.random.default_rng(0).standard_normal((2, 4, 5, 6))
     x[1] = 1.0
     result = STHOSVD(rtol=1e-3)(x)
-    assert result.mode_ranks.tolist() == [[4, 5, 6], [1, 1, 1]]
+    assert result.ranks.tolist() == [[4, 5, 6], [1, 1, 1]]
     assert result.storage == (120 + 16 + 25 + 36) + (1 + 4 + 5 + 6)
 
 

@@ -23,4 +23,4 @@ def test_all_arrays_of_a_result_are_found():
     result = TTCross(ranks=2)(np.random.default_rng(0).standard_normal(SHAPE), rng=np.random.default_rng(0))
     found = {name: declared for name, _, declared in arrays_of(result)}
     assert {name for name, declared in found.items() if declared} == {"cores[2]", "fit.train.cores[2]"}
-    assert {"bond_ranks", "fit.rows[0]", "fit.inverses[1]", "residual", "interval[0]", "converged"} <= set(found)
+    assert {"ranks", "fit.rows[0]", "fit.inverses[1]", "residual", "interval[0]", "converged"} <= set(found)

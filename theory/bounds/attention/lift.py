@@ -20,13 +20,13 @@ from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.structured import Diagonal, Factored
+from tnattn.structured import Diagonal, LowRankMatrix
 
 OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class QueryKeyBlock(Factored):
+class QueryKeyBlock(LowRankMatrix):
     """The block of queries and keys of an approximate lifted kernel ``left @ right``, (..., n_q + n_k, n_q + n_k).
 
     Parameters
@@ -61,7 +61,7 @@ class Lifted(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
         result = self.method(_lifted_kernel(problem), rng=rng)
-        if not isinstance(result, Factored):
+        if not isinstance(result, LowRankMatrix):
             raise TypeError(f"{type(self.method).__name__} gives no factors")
         shift = xp.zeros_like(problem.queries[..., 0])
         ones = xp.ones_like(problem.keys[..., 0])

@@ -22,7 +22,7 @@ from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.structured import Factored
+from tnattn.structured import LowRankMatrix
 
 OWN = Source("re-derived", "by the inequalities of Weyl and Mirsky")
 
@@ -71,7 +71,7 @@ def rank_bound(result: Approximation) -> int:
 
 def _rank(matrix: Any) -> int:
     sizes = min(int(n) for n in matrix.shape[-2:])
-    return min(sizes, matrix.rank) if isinstance(matrix, Factored) else sizes
+    return min(sizes, matrix.rank) if isinstance(matrix, LowRankMatrix) else sizes
 
 
 @conditional_bound(

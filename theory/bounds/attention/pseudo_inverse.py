@@ -10,7 +10,7 @@ import numpy as np
 from theory.statement.bound import Instance, Source, Values, bound, require
 from theory.statement.errors import Error, dense, singular_values
 from theory.statement.guarantee import Deterministic
-from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse
+from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from theory.statement import errors
 from theory.statement.bound import HypothesisViolated, Instance, Source, Values, identity, require
 from theory.statement.guarantee import Deterministic
 from tnattn.arrays import eps
-from tnattn.decomposition.cp.als import CPALS, FittedCP
+from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
+from tnattn.decomposition.cp.fitted_cp import FittedCP
 from tnattn.decomposition.cp.start import GaussianStart
 from tnattn.structured.cp import CPTensor
 
@@ -28,11 +29,11 @@ def _planted(rng: np.random.Generator, sizes: Sequence[int], rank: int) -> Value
 
 
 def _cube(rng: np.random.Generator) -> Instance:
-    return CPALS(rank=3, sweeps=100, tolerance=1e-14, start=GaussianStart()), _planted(rng, (6, 6, 6), 3)
+    return CPALS(rank=3, sweeps=100, stagnation=1e-14, start=GaussianStart()), _planted(rng, (6, 6, 6), 3)
 
 
 def _order_four(rng: np.random.Generator) -> Instance:
-    return CPALS(rank=3, sweeps=100, tolerance=1e-14, start=GaussianStart(), order=4), _planted(rng, (5, 4, 4, 3), 3)
+    return CPALS(rank=3, sweeps=100, stagnation=1e-14, start=GaussianStart(), order=4), _planted(rng, (5, 4, 4, 3), 3)
 
 
 def kruskal_rank(a: Any) -> int:
@@ -89,7 +90,7 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
     require(bool(errors.dense(result.error_certificate) <= allowed), "the decomposition is exact")
     require(bool(sizes_of_terms(result)[0] > allowed / INDEPENDENT), "no term is zero, beyond rounding")
     require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
-    second = CPALS(rank=result.rank, sweeps=20, tolerance=0, start=DiagonalisationStart(), order=method.order)
+    second = CPALS(rank=result.rank, sweeps=20, stagnation=0, start=DiagonalisationStart(), order=method.order)
     try:
         other = second(tensor)
     except ValueError as unknown:

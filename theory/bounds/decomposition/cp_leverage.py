@@ -17,13 +17,13 @@ from tnattn.structured.khatri_rao import KhatriRao
 
 
 def _orthogonal(rng: np.random.Generator) -> Instance:
-    """Factors with two orthonormal columns of disjoint support: the product of the scores is the score of a row."""
-    factors = []
-    for n in (8, 8):
-        u = np.zeros((n, 2))
-        u[: n // 2, 0], u[n // 2 :, 1] = rng.standard_normal(n // 2), rng.standard_normal(n // 2)
-        factors.append(u)
-    return KhatriRaoSampling(samples=240), KhatriRao(tuple(factors))
+    """Factors with orthogonal columns of disjoint support: the product of the scores is the score of a row.
+
+    Three columns: of two the probability stated for half the distortion is refuted in 70 % of the runs only.
+    """
+    support = np.kron(np.eye(3), np.ones((3, 1)))[:8]
+    factors = tuple(support * rng.standard_normal((8, 1)) for _ in range(2))
+    return KhatriRaoSampling(samples=540), KhatriRao(factors)
 
 
 def _generic(rng: np.random.Generator) -> Instance:

@@ -10,13 +10,9 @@ from theory.statement.bound import Instance, Source, Values, bound, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
 from tnattn.arrays import to_host
-from tnattn.decomposition.tensor_train.quantised import (
-    QuantisedMatrix,
-    QuantisedTensor,
-    QuantisedTT,
-    QuantisedTTMatrix,
-    levels,
-)
+from tnattn.decomposition.tensor_train.binary_digits import levels
+from tnattn.decomposition.tensor_train.quantised import QuantisedTensor, QuantisedTT
+from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedMatrix, QuantisedTTMatrix
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
 TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what the theorems speak about
@@ -24,7 +20,7 @@ TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what th
 
 def _bonds(result: Any) -> Values:
     """Return the ranks of the bonds of a quantised tensor or matrix."""
-    ranks = result.digits.bond_ranks if isinstance(result, QuantisedTensor) else result.bond_ranks
+    ranks = result.digits.ranks if isinstance(result, QuantisedTensor) else result.ranks
     return np.asarray(to_host(ranks), dtype=np.float64)
 
 
@@ -126,7 +122,7 @@ def generator_ranks(x: Values) -> tuple[int, ...]:
     sequence = np.concatenate([[x[0, n - 1]], x[0, :0:-1], x[:, 0]])  # the first is free: no entry has i - j = -n
     count = levels(2 * n)
     train: Any = TTSVD(rtol=1e-3 * TOLERANCE, order=count)(sequence.reshape((2,) * count))
-    return tuple(int(r) for r in train.ranks[1:])
+    return tuple(int(r) for r in train.largest_ranks[1:])
 
 
 def realised(result: QuantisedMatrix | QuantisedTensor) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from theory.statement import errors
 from theory.statement.bound import Instance, Source, Values, bound, identity, require
 from theory.statement.guarantee import InExpectation
 from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
-from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.randnla.sketches.gaussian import Gaussian
 
 # every step is an orthogonal projection: nothing is worse than discarding all of the tensor

@@ -11,8 +11,8 @@ from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tenso
 from theory.statement import errors
 from theory.statement.bound import Instance, Source, Values, bound, identity
 from theory.statement.guarantee import Deterministic
-from tnattn.decomposition.truncated import TruncatedTucker
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker
 
 
 def _every_face(rng: np.random.Generator) -> Instance:

@@ -189,7 +189,7 @@ def tt_cross_exactness(method: TTCross, tensor: Any, result: CrossTrain) -> tupl
     """
     require_one_tensor(method, tensor)
     x = dense(tensor)
-    for k, rank in enumerate(result.ranks, start=1):
+    for k, rank in enumerate(result.largest_ranks, start=1):
         s = singular_values(x.reshape(math.prod(x.shape[:k]), -1))
         beyond = float(s[rank]) if rank < s.size else 0.0
         require(beyond <= 100 * max(x.shape) * eps(x) * float(s[0]), "the tensor has the ranks of the train")

@@ -11,9 +11,9 @@ from theory.bounds.decomposition.unfoldings import bond_tails, require_one_tenso
 from theory.statement import errors
 from theory.statement.bound import Instance, Source, Values, bound, identity, require
 from theory.statement.guarantee import Deterministic
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import TruncatedTensorTrain
 from tnattn.structured.tensor_train import TensorTrain
 
 TOLERANCE = 0.05

@@ -13,9 +13,9 @@ from theory.statement.bound import Instance, Source, Values, bound, require
 from theory.statement.errors import dense
 from theory.statement.guarantee import WithProbability
 from tnattn.arrays import Rng
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> V
 
 
 def _kept_share(target: Any, result: InterpolativeResult) -> Values:
-    kept = np.linalg.svd(dense(result.columns), compute_uv=False)
+    kept = np.linalg.svd(dense(result.skeleton), compute_uv=False)
     all_of_them = singular_values(target)[..., : kept.shape[-1]]
     return np.asarray(np.min(kept / all_of_them, axis=-1))
 

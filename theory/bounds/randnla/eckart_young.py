@@ -13,7 +13,7 @@ from theory.statement.guarantee import Deterministic
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 def _best(rng: np.random.Generator) -> Instance:
@@ -28,7 +28,7 @@ def _randomized(rng: np.random.Generator) -> Instance:
 
 def _tail(a: Any, result: Any) -> Values:
     """Return the singular values that no approximation of the rank of the result can have captured."""
-    require(isinstance(result, Factored), "the rank of the result is known")
+    require(isinstance(result, LowRankMatrix), "the rank of the result is known")
     return errors.singular_values(a)[..., min(result.rank, *a.shape[-2:]) :]
 
 

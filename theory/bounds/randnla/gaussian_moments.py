@@ -99,7 +99,7 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     error=spectral,
     guarantee=InExpectation(),
     source=_halko("Proposition 10.2"),
-    extremal=_zero(24, 24),
+    extremal=_zero(40, 24),
     generic=_zero(3, 4),
 )
 def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:

@@ -16,10 +16,9 @@ from theory.statement.errors import dense, singular_values
 from theory.statement.guarantee import Deterministic
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
-from tnattn.randnla.accuracy import counted, judged
+from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.cross import CrossResult
-from tnattn.randnla.operand import require_rank
 from tnattn.structured.base import StructuredMatrix
 
 

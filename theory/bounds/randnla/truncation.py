@@ -22,11 +22,11 @@ from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TruncatedProjection(Factored):
+class TruncatedProjection(LowRankMatrix):
     """The best approximation of a projection ``q q^T a`` at a lower rank, ``left right``, beside its basis."""
 
     degrees: ClassVar[Mapping[str, float]] = {"right": 1.0}  # the matrix is scaled before it is factorised

@@ -17,11 +17,11 @@ from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.linalg import solve_triangular
-from tnattn.randnla.gaussian_entries import GaussianEntries
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.conversion import as_structured
+from tnattn.structured.gather import gather_rows
+from tnattn.structured.gaussian_kernel import GaussianKernel
 
 __all__ = ["Coreset", "PivotedCoreset"]
 
@@ -136,7 +136,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
     exponential of a large square is formed by itself.
     """
     xp = array_namespace(points)
-    result = RandomlyPivotedCholesky(rank=count).factorise(as_structured(GaussianEntries(points)), rng=rng)
+    result = RandomlyPivotedCholesky(rank=count).factorise(as_structured(GaussianKernel(points)), rng=rng)
     valid = result.pivots >= 0
     if spared is not None:
         valid = valid & (xp.arange(count, device=device(points)) < count - spared[..., None])

@@ -27,7 +27,10 @@ class Converted:
     def __call__(self, layer: LayerProblem, *, rng: Rng | None = None) -> Approximation:
         """Approximate ``layer.attention``."""
         if not isinstance(layer, LayerProblem):
-            raise TypeError(f"layer must be a LayerProblem; got {type(layer).__name__}; weights are what is converted")
+            raise TypeError(
+                f"layer must be a LayerProblem; got {type(layer).__name__}; weights are what is converted: "
+                "from tnattn import LayerProblem"
+            )
         converted = replace(layer, projections=self.conversion(layer.projections)).attention
         return substituted(layer.attention, converted.q, converted.k, converted.v)
 

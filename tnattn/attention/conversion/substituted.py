@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, widened
+from tnattn.arrays import Array, array_namespace, broadcast_shape, is_half, widened
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.precision import is_half, widened_problem
+from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.scalars import as_integer
 

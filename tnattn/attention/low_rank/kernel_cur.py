@@ -15,8 +15,8 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.linalg import numerical_svd, orthonormalise, small_svd
 from tnattn.randnla.columns.deim import deim
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.randnla.submatrices import take_rows
 from tnattn.structured import Dense
+from tnattn.structured.gather import take_rows
 
 _GROWTH, _STEPS = 3.0, 5  # ridges tried one after the other: 0.03, 0.09, 0.27, 0.81, 1
 

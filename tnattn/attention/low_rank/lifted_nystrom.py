@@ -12,10 +12,10 @@ from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean,
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.display import Displayed
-from tnattn.randnla.gaussian_entries import GaussianEntries
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
+from tnattn.structured.conversion import as_structured
+from tnattn.structured.gaussian_kernel import GaussianKernel
 
 _SMALL = 2.0**-60  # numbers below leave products that single precision does not hold
 
@@ -32,7 +32,7 @@ class RidgedGaussian(Displayed):
     the matrix positive semidefinite all the same.
     """
 
-    entries: GaussianEntries
+    entries: GaussianKernel
     ridge: Array  # (..., 1)
 
     @classmethod
@@ -40,7 +40,7 @@ class RidgedGaussian(Displayed):
         """Return the kernel among points."""
         xp = array_namespace(points)
         largest = xp.max(xp.sum(points * points, axis=-1), axis=-1, keepdims=True)
-        return cls(GaussianEntries(points), 4 * eps(points) * largest)
+        return cls(GaussianKernel(points), 4 * eps(points) * largest)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.exponentials import exponentials
-from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse, ridge_inverse
+from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse, ridge_inverse
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.window_sums import window_sums

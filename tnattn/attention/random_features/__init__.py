@@ -21,6 +21,7 @@ keys: on the shipped sample the mean of the values does as well.
 Take first: ``Performer(features=256)``, whose defaults are positive features of orthogonal directions.
 """
 
+from tnattn.attention.random_features.feature_summary import FeatureMap, FeatureSummary, KeyFeatures
 from tnattn.attention.random_features.features import (
     Directions,
     FeatureKind,
@@ -32,7 +33,6 @@ from tnattn.attention.random_features.features import (
 )
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.random_features.scatterbrain import Scatterbrain
-from tnattn.attention.random_features.summary import FeatureMap, FeatureSummary, KeyFeatures
 
 __all__ = [
     "Directions",

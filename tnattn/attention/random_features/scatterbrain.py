@@ -11,9 +11,9 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.random_features.summary import FeatureSummary
 from tnattn.attention.summary import KeySet
 from tnattn.structured import BlockSparse, Selection
 from tnattn.structured.block_sparse import band_pattern, sampled_tiles

@@ -16,7 +16,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 
 @dataclass(frozen=True)

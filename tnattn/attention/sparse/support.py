@@ -100,7 +100,7 @@ def _approximation(
 
 
 def _sees_some_key(problem: AttentionProblem) -> Array:
-    """Whether the mask leaves a query any key, broadcastable to (..., G, R, n_q); O(n_q n_k) looks at the mask."""
+    """Queries to which the mask leaves a key, broadcastable to (..., G, R, n_q); O(n_q n_k) looks at the mask."""
     xp = array_namespace(problem.q)
     n_q, n_k = problem.n_q, problem.n_k
     i = xp.arange(n_q, dtype=xp.int64, device=device(problem.q))[:, None]

@@ -56,7 +56,10 @@ class FactoredKeyValue(KeyMethod):
 
     def __post_init__(self) -> None:
         if not isinstance(self.decomposition, Decomposition):
-            raise TypeError(f"decomposition is {self.decomposition!r}; a Decomposition such as STHOSVD() is needed")
+            raise TypeError(
+                f"decomposition is {self.decomposition!r}; a Decomposition such as STHOSVD() is needed: "
+                "from tnattn import STHOSVD"
+            )
         if self.decomposition.order != 3:
             raise ValueError(
                 f"decomposition has order {self.decomposition.order}; (token, head, feature) needs order 3"

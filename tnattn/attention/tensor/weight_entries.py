@@ -8,7 +8,7 @@ from tnattn.arrays import Array, array_namespace, device, dtype_name, widened
 from tnattn.attention.problem import AttentionProblem
 from tnattn.decomposition.entries import EntryTensor
 from tnattn.display import Displayed
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
 _BLOCK = 1 << 18  # entries computed at a time
 

@@ -14,8 +14,8 @@ from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.structured import Placed
-from tnattn.structured.placed import from_stack
+from tnattn.structured import ShiftedBlocks
+from tnattn.structured.shifted_blocks import from_stack
 
 
 class Span(NamedTuple):
@@ -193,10 +193,10 @@ def _spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) 
     expand = stack.expand
     if expand is not None:
         columns = tuple(span.columns.start for span in spans)
-        expand = Placed(expand.mT, columns, problem.n_k, shared=len(expand.batch) < depth).mT
+        expand = ShiftedBlocks(expand.mT, columns, problem.n_k, shared=len(expand.batch) < depth).mT
     return replace(
         stack,
-        kernel=Placed(stack.kernel, starts, problem.n_q),
+        kernel=ShiftedBlocks(stack.kernel, starts, problem.n_q),
         shift=rows(stack.shift, -float("inf")),
         values=from_stack(stack.values),
         mass=None if stack.mass is None else from_stack(stack.mass[..., None])[..., 0],

@@ -51,7 +51,7 @@ class MeanResidual(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, (Sparse, BlockSparse)):
+        if not isinstance(near.kernel, (Sparse, BlockSparse)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         if near.units != SOFTMAX:
             raise ValueError(f"the mean dropped score belongs to exp(scores), and the pieces hold {near.units}")

@@ -56,7 +56,7 @@ class SparsePlus(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, (Sparse, BlockSparse)):
+        if not isinstance(near.kernel, (Sparse, BlockSparse)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         far = self.far(problem, rng=rng)
         xp = array_namespace(problem.q)

@@ -1,4 +1,4 @@
-"""A start for canonical polyadic fits from a fit to the core of a Tucker decomposition."""
+"""An initial guess for canonical polyadic fits: a fit to the core of a Tucker decomposition."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.alternating import require_start
 from tnattn.decomposition.cp.start import CPStart, SingularVectorStart
+from tnattn.decomposition.history import require_stagnation
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 
 @dataclass(frozen=True)
 class CoreStart(CPStart):
-    """Compress the tensor, fit its core by alternating least squares, and start from that fit.
+    """Compress the tensor, fit its core by alternating least squares, and take that fit.
 
     A fit of rank r lies in subspaces of at most r dimensions in every mode, which leading singular vectors come close
     to; the iteration in them costs next to nothing. A sweep or two on the whole tensor then take what lies outside.
@@ -27,10 +29,10 @@ class CoreStart(CPStart):
         Dimensions kept in every mode beyond the rank of the fit.
     sweeps : int
         Largest number of sweeps on the core.
-    tolerance : float
+    stagnation : float
         See ``CPALS``; of the relative error on the core.
     start : CPStart
-        First factors of the iteration on the core.
+        Rule of the initial guess of the iteration on the core.
     truncation : TuckerTruncation
         How the tensor is compressed; its ranks, tolerance and order are replaced.
 
@@ -42,7 +44,7 @@ class CoreStart(CPStart):
 
     oversampling: int = 8
     sweeps: int = 50
-    tolerance: float = 1e-6
+    stagnation: float = 1e-6
     start: CPStart = dataclasses.field(default_factory=SingularVectorStart)
     truncation: TuckerTruncation = dataclasses.field(default_factory=STHOSVD)
 
@@ -52,10 +54,12 @@ class CoreStart(CPStart):
             raise TypeError(
                 f"truncation must be a TuckerTruncation, such as STHOSVD(); got {type(self.truncation).__name__}"
             )
-        self._fit(1, 2, self.start)  # checks the fields that it takes
+        require_integer("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
+        require_stagnation(self.stagnation)
+        require_start(self.start)
 
     def _fit(self, rank: int, order: int, start: CPStart) -> CPALS:
-        return CPALS(rank=rank, sweeps=self.sweeps, tolerance=self.tolerance, start=start, order=order)
+        return CPALS(rank=rank, sweeps=self.sweeps, stagnation=self.stagnation, start=start, order=order)
 
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
         xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)

@@ -1,4 +1,4 @@
-"""A start for canonical polyadic fits by simultaneous diagonalisation: exact where the tensor is of the rank."""
+"""An initial guess for canonical polyadic fits by simultaneous diagonalisation, exact if the tensor has the rank."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tnattn.linalg import pseudo_inverse_apply, small_svd
 
 @dataclass(frozen=True)
 class DiagonalisationStart(CPStart):
-    """Start from the eigenvectors of a pencil of two slices, compressed to the rank.
+    """Take the eigenvectors of a pencil of two slices, compressed to the rank.
 
     Two modes must be at least as long as the rank. If the tensor has that rank, with independent columns in their
     factors and different ratios of the coefficients of the two slices, the factors are exact up to rounding, whatever
-    the alternating iteration would make of it. With noise they are a start.
+    the alternating iteration would make of it. With noise they are an initial guess.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Rows of a Khatri-Rao product drawn by products of leverage scores, without the product."""
+"""Rows of a Khatri-Rao product sampled by products of leverage scores, without forming it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, unif
 from tnattn.decomposition.base import require_integer
 from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
 from tnattn.scalars import Parameters
+from tnattn.structured.gather import gather_rows
 from tnattn.structured.khatri_rao import KhatriRao
-from tnattn.structured.sparse import Sparse, gather_rows
+from tnattn.structured.sparse import Sparse
+
+__all__ = ["KhatriRaoSampling"]
 
 
 @dataclass(frozen=True)
 class KhatriRaoSampling(Parameters):
-    """Draws rows of a Khatri-Rao product with replacement, by the products of the leverage scores of its factors.
+    """Samples rows of a Khatri-Rao product with replacement, by the products of the leverage scores of its factors.
 
     Parameters
     ----------
     samples : int
-        Number of draws, positive.
+        Number of samples, positive.
     deterministic : int
         Rows of the largest probability that are taken besides, for certain and with weight one; all if there are no
         more.
@@ -30,8 +33,8 @@ class KhatriRaoSampling(Parameters):
     -----
     O(n r^2 + samples log n) for factors of n rows; the deterministic rows take deterministic^N comparisons. The
     products bound the leverage scores of the Khatri-Rao product (Cheng, Peng, Liu and Perros 2016), to which they add
-    up within a factor ``r^(N-1)`` for N factors of full column rank. Larsen and Kolda 2022. Deviation: what is drawn of
-    the deterministic rows again has weight zero, where they draw anew.
+    up within a factor ``r^(N-1)`` for N factors of full column rank. Larsen and Kolda 2022. Deviation: samples that
+    repeat a deterministic row have weight zero, where they sample anew.
     """
 
     samples: int = 64

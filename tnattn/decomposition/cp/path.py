@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace
 
+__all__: list[str] = []
+
 GROWTH, SHRINKAGE = 1.5, 0.5  # of the length of a step that was taken, or was not
 
 
@@ -24,7 +26,7 @@ class Extrapolation:
         """Return extrapolated factors, the last of which carries the weights; None until two sweeps have been made."""
         xp = array_namespace(weights)
         self._points.append([*factors[:-1], factors[-1] * weights[..., None, :]])
-        if len(self._points) < 3:  # the first point is the start, whose scale means nothing
+        if len(self._points) < 3:  # the first point is the initial guess, whose scale means nothing
             return None
         _, old, new = self._points
         self._points = self._points[1:]

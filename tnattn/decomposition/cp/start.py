@@ -1,4 +1,4 @@
-"""Where alternating least squares starts from."""
+"""Initial guesses of alternating least squares."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.subspace import mode_subspace
 from tnattn.scalars import Parameters
 
+__all__ = ["CPStart", "GaussianStart", "GivenStart", "SingularVectorStart"]
+
 
 class CPStart(Parameters, abc.ABC):
-    """A rule that gives first factors; frozen, compared by value."""
+    """A rule that gives the factors of an initial guess; frozen, compared by value."""
 
     @abc.abstractmethod
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
@@ -26,7 +28,7 @@ class CPStart(Parameters, abc.ABC):
 
 @dataclass(frozen=True)
 class SingularVectorStart(CPStart):
-    """Start from the leading left singular vectors of the mode unfoldings, as the HOSVD gives them.
+    """Take the leading left singular vectors of the mode unfoldings, as the HOSVD gives them.
 
     Where ``rank`` exceeds the rank of an unfolding, the missing columns are Gaussian and need a generator.
     """
@@ -47,17 +49,17 @@ class SingularVectorStart(CPStart):
 
 @dataclass(frozen=True)
 class GaussianStart(CPStart):
-    """Start from factors with independent Gaussian entries."""
+    """Take factors with independent Gaussian entries."""
 
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
-        rng = require_rng(rng, "CPALS with a Gaussian start")
+        rng = require_rng(rng, "CPALS with a Gaussian initial guess")
         sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
         return tuple(normal(rng, (*batch, n, rank), like=tensor) / n**0.5 for n in sizes)
 
 
 @dataclass(frozen=True, eq=False)
 class GivenStart(CPStart):
-    """Start from given factors.
+    """Take given factors.
 
     Parameters
     ----------

@@ -12,6 +12,8 @@ from tnattn.decomposition.multilinear import khatri_rao, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.linalg import eigh
 
+__all__: list[str] = []
+
 BLOCK = 2**18  # entries that stay in the cache of a core
 ROUNDING = 64.0  # times eps: relative differences of inner products that mean nothing
 
@@ -27,7 +29,7 @@ def cp_sweep(
     factors : sequence of Array, (..., n_j, r)
     order : int
     guess : sequence of Array, (..., n_j, r), optional
-        Other factors to start from. They replace ``factors`` where they capture more, by more than rounding, after the
+        Other initial factors. They replace ``factors`` where they capture more, by more than rounding, after the
         update of the first mode; one more product with the tensor if they do not.
     captured : Array, (...)
         What the current fit captures: its inner product with the tensor.
@@ -106,11 +108,11 @@ def difference_energy(tensor: Array, weights: Array, factors: Sequence[Array]) -
     right = khatri_rao_rows(factors[cut:])
     rows, columns = matrix.shape[-2:]
     step = max(1, BLOCK // (columns * max(1, math.prod(batch)))) if prefers_host_tiles(tensor) else rows
-    total = xp.zeros_like(weights[..., 0])
+    error_squared = xp.zeros_like(weights[..., 0])
     for start in range(0, rows, step):
         part = matrix[..., start : start + step, :] - xp.matmul(left[..., start : start + step, :], right)
-        total = total + energy(part, order=2)
-    return total
+        error_squared = error_squared + energy(part, order=2)
+    return error_squared
 
 
 def _balanced_cut(sizes: Sequence[int]) -> int:
@@ -144,7 +146,7 @@ def _solved_half(
 ) -> tuple[list[Array], Array, Array]:
     """Update the factors of the modes that a product still has, which are those from ``first`` on.
 
-    ``solved`` is what ``_least_squares`` says of the first of them, if that is known.
+    ``solved`` is the result of ``_least_squares`` for the first of them, if that is known.
     """
     xp, found = array_namespace(product), list(factors)
     grams = [gram(factor) for factor in found]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, eps, prefers_host_tiles
 
+__all__: list[str] = []
+
 TILE = 900_000  # scalar multiplications; BLAS multiplies what takes less in place, and copies larger matrices first
 
 

@@ -11,6 +11,8 @@ from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.tucker.sequential import truncated_modes
 from tnattn.structured.cp import CPTensor
 
+__all__: list[str] = []
+
 
 def revived(tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, *, active: Array) -> list[Array]:
     """Return factors in which terms without weight point along what the others leave of a tensor.

@@ -1,4 +1,4 @@
-"""What cross interpolation returns: a train, the entries it was fitted to, and an estimate of its error."""
+"""Result type of cross interpolation: a train, the entries it was fitted to, and an estimate of its error."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, array_namespace, contract
-from tnattn.decomposition.truncated import true_storage
+from tnattn.decomposition.tensor_train.truncated_train import true_storage
+from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.tensor_train import TensorTrain
+
+__all__ = ["CrossFit", "CrossTrain"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossTrain(TensorTrain):
+class CrossTrain(Accuracy, TensorTrain):
     """A train fitted to entries of a tensor that was not formed.
 
     Parameters
     ----------
     cores
         See ``TensorTrain``; a stack of different ranks is padded with zeros.
-    bond_ranks : Array, (..., d - 1), integer
-        Ranks of each tensor of the stack; the cores have the largest.
+    ranks : Array, (..., d - 1), integer
+        Ranks of the inner bonds of each tensor of the stack; the cores have the largest.
     fit : CrossFit
         The cross through which the train was laid, before its bonds were rounded.
     evaluations : int
         Entries that were computed, over the whole stack, those of the checks included.
     residual : Array, (...)
-        Estimated relative error, on fibres that were drawn after the train was made: an unbiased look at it. An error
-        in few entries that no fibre meets stays unseen.
+        Estimated relative error, on fibres sampled after the train was made, which makes it unbiased. An error in few
+        entries that no fibre meets is not detected.
     interval : tuple of Array, (...) each
         Lowest and highest relative error that agree with these fibres; see ``SampledFibres.interval``.
     converged : Array, (...), bool
@@ -38,12 +41,9 @@ class CrossTrain(TensorTrain):
         Passes from the left that were made.
     """
 
-    bond_ranks: Array
     fit: CrossFit
     evaluations: int
-    residual: Array
     interval: tuple[Array, Array]
-    converged: Array
     sampled_fibres: int
     sweeps: int
 
@@ -52,7 +52,7 @@ class CrossTrain(TensorTrain):
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        return true_storage(self.bond_ranks, self.sizes)
+        return true_storage(self.ranks, self.sizes)
 
 
 @dataclass(frozen=True, eq=False)

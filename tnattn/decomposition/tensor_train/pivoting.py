@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 
-DOMINANCE = 1.1  # coefficients up to this size are not worth another exchange of rows
+__all__: list[str] = []
+
+DOMINANCE = 1.1  # larger coefficients are removed by an exchange of rows; a bound of 1 may take many more
 
 
 def interpolation(basis: Array) -> tuple[Array, Array]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,22 +10,12 @@ from typing import Any, ClassVar, Self
 from tnattn.arrays import Array, Rng, array_namespace, contract, device
 from tnattn.decomposition.base import Decomposition, as_rank
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import norm
-from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import TruncatedTensorTrain
-from tnattn.decomposition.truncation import DEFAULT_TOLERANCE
-from tnattn.randnla.accuracy import judged, require_above_rounding, require_optional_tolerance
-from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
+from tnattn.decomposition.tensor_train.binary_digits import levels, padded, train_over
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.truncation import chosen_tolerance, require_ranks, require_tolerance_for
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain
-from tnattn.structured.tt_matrix import TTMatrix
-
-
-def levels(n: int) -> int:
-    """Return the number of binary digits of the indices 0, ..., n - 1."""
-    return (n - 1).bit_length()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,9 +45,9 @@ class QuantisedTensor(StructuredTensor):
         return tuple(2 ** levels(n) for n in self.unpadded)
 
     @property
-    def ranks(self) -> tuple[int, ...]:
+    def largest_ranks(self) -> tuple[int, ...]:
         """Sizes of the bonds between digits: the largest in the stack."""
-        return self.digits.ranks
+        return self.digits.largest_ranks
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,6 +61,21 @@ class QuantisedTensor(StructuredTensor):
     def error_certificate(self) -> Array:
         """Bound on the Frobenius error (...): the exact error with the padding, and without where there is none."""
         return self.digits.error_certificate
+
+    @property
+    def ranks(self) -> Array:
+        """Ranks of the bonds between digits of each tensor (..., digits - 1), integer."""
+        return self.digits.ranks
+
+    @property
+    def residual(self) -> Array:
+        """The certificate, relative to the norm of each tensor (...)."""
+        return self.digits.residual
+
+    @property
+    def converged(self) -> Array:
+        """Whether the residual (...) is within the tolerance, or rounding."""
+        return self.digits.converged
 
     def merged(self) -> TensorTrain:
         """Return the train over the modes, O(n r r') scalars each, without the padding."""
@@ -139,9 +143,8 @@ class QuantisedTT(Decomposition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rank is None and self.rtol is None:
-            object.__setattr__(self, "rtol", DEFAULT_TOLERANCE)
-        TTSVD(ranks=self.rank, rtol=self.rtol)
+        object.__setattr__(self, "rtol", chosen_tolerance(self.rank, self.rtol))
+        require_ranks(self.rank)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
         return dataclasses.replace(self, rank=as_rank(rank), rtol=None)
@@ -150,126 +153,10 @@ class QuantisedTT(Decomposition):
         sizes = mode_sizes(tensor, order=self.order)
         if sum(levels(n) for n in sizes) > MOST_CORES:
             raise ValueError(f"sizes {sizes} have more than {MOST_CORES} binary digits; quantise fewer modes")
-        if self.rtol is not None:
-            TTSVD(rtol=self.rtol, order=self.order)._require_fit(tensor)
+        require_tolerance_for(self.rtol, sizes, tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> QuantisedTensor:
         sizes = mode_sizes(tensor, order=self.order)
-        padded = _padded(tensor, [2 ** levels(n) for n in sizes])
+        extended = padded(tensor, [2 ** levels(n) for n in sizes])
         count = sum(levels(n) for n in sizes)
-        return QuantisedTensor(_train(padded, [2] * count, self.order, self.rank, self.rtol), sizes)
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class QuantisedMatrix(TTMatrix):
-    """A matrix in tensor-train form over pairs of binary digits.
-
-    Parameters
-    ----------
-    cores, rows, columns
-        See ``TTMatrix``.
-    error_certificate : Array, (...)
-        Frobenius error with the padding; without it no more, and the same where there is none.
-    bond_ranks : Array, (..., L - 1), integer
-        Ranks of each matrix of the stack.
-    residual : Array, (...)
-        The certificate, relative to the norm of the matrix.
-    converged : Array, (...), bool
-        Whether it is within the tolerance, or rounding where none was given.
-    """
-
-    degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0, "error_certificate": 1.0}
-
-    error_certificate: Array
-    bond_ranks: Array
-    residual: Array
-    converged: Array
-
-
-@dataclass(frozen=True)
-class QuantisedTTMatrix(MatrixMethod):
-    """Approximate a matrix in tensor-train form over pairs of binary digits, one of the row and one of the column.
-
-    Parameters
-    ----------
-    rank : int
-        Of every bond at most, lowered where the sizes admit less.
-    rtol : float, optional
-        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken. Where
-        the rank does not suffice, a ``ToleranceWarning`` says so.
-
-    Notes
-    -----
-    As ``TTSVD`` on a tensor of log2(n) modes of size 4; the matrix is formed. Of two sizes the smaller has its digits
-    at the end, without padding to the larger one; both are padded with zeros to powers of two. Kazeev, Khoromskij &
-    Tyrtyshnikov 2013: matrices of functions of i - j have small ranks if the functions have.
-    """
-
-    forms_matrix: ClassVar = True
-    rank_is_limit: ClassVar = True
-    recovers_rank: ClassVar = False  # a rank of bonds is none of the matrix
-    residual_norm: ClassVar = "estimate"  # an upper bound
-
-    rank: int = rank_budget(16)
-    rtol: float | None = None
-
-    def __post_init__(self) -> None:
-        require_count(self.rank, "rank", least=1)
-        require_optional_tolerance(self.rtol)
-
-    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
-        dense = a.to_dense()
-        xp = array_namespace(dense)
-        require_above_rounding(self.rtol or 0.0, dense)
-        m, n = (int(size) for size in dense.shape[-2:])
-        count = max(levels(m), levels(n), 1)
-        digits = [[2 if place >= count - levels(size) else 1 for place in range(count)] for size in (m, n)]
-        padded = _padded(dense, [math.prod(one) for one in digits])
-        batch = tuple(dense.shape[:-2])
-        split = xp.reshape(padded, (*batch, *digits[0], *digits[1]))
-        pairs = [len(batch) + j + side * count for j in range(count) for side in (0, 1)]
-        paired = xp.permute_dims(split, (*range(len(batch)), *pairs))
-        sizes = [i * j for i, j in zip(*digits, strict=True)]
-        train = _train(paired, sizes, 2 * count, None if self.rtol else self.rank, self.rtol)
-        if self.rtol is not None and max(train.ranks) > self.rank:
-            train = _train(paired, sizes, 2 * count, self.rank, None)
-        cores = [
-            xp.asarray(xp.reshape(core, (*batch, core.shape[-3], i, j, core.shape[-1])), copy=True)  # the caller's own
-            for core, i, j in zip(train.cores, *digits, strict=False)
-        ]
-        if len(train.cores) > count:  # a single pair of digits: the train has an end of one entry
-            cores[-1] = cores[-1] * train.cores[-1][..., None]
-        error = train.error_certificate
-        residual, converged = judged(error, norm(dense, order=2), self.rtol or 0.0, f"rank {self.rank}")
-        return QuantisedMatrix(
-            tuple(cores),
-            m,
-            n,
-            error_certificate=error,
-            bond_ranks=train.bond_ranks,
-            residual=residual,
-            converged=converged,
-        )
-
-
-def _train(
-    tensor: Array, sizes: list[int], trailing: int, rank: int | None, rtol: float | None
-) -> TruncatedTensorTrain:
-    """Return the train of a tensor whose last axes are reshaped to the given sizes, at least two of them."""
-    xp = array_namespace(tensor)
-    sizes = sizes + [1] * (2 - len(sizes))
-    folded = xp.reshape(tensor, (*tensor.shape[: tensor.ndim - trailing], *sizes))
-    method = TTSVD(order=len(sizes), rtol=rtol)
-    return (method if rank is None else method.with_rank(rank, sizes)).decompose(folded, rng=None)
-
-
-def _padded(tensor: Array, sizes: Sequence[int]) -> Array:
-    """Return a tensor whose trailing modes are extended by zeros to the given sizes."""
-    xp = array_namespace(tensor)
-    first = tensor.ndim - len(sizes)
-    for place, size in enumerate(sizes, start=first):
-        missing = size - tensor.shape[place]
-        if missing:
-            shape = tuple(missing if axis == place else n for axis, n in enumerate(tensor.shape))
-            tensor = xp.concat([tensor, xp.zeros(shape, dtype=tensor.dtype, device=device(tensor))], axis=place)
-    return tensor
+        return QuantisedTensor(train_over(extended, [2] * count, self.order, self.rank, self.rtol), sizes)

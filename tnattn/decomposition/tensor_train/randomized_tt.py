@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.decomposition.base import require_integer
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
-from tnattn.decomposition.subspace import Subspace, leading_subspace
+from tnattn.decomposition.scaling import energy, norm
+from tnattn.decomposition.subspace import Subspace, energy_outside, leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.truncation import truncation_record
 from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class RandomizedTTSVD(TrainTruncation):
     power_iterations : int
         Of every range finder; each costs two more products with what is left of the tensor.
     truncate : bool
-        Cut the oversampled bases to the ranks. Without it bonds have rank + oversampling, as the theorem on the
-        expected error says.
+        Cut the oversampled bases to the ranks. Without it bonds have rank + oversampling, as in the theorem on
+        the expected error.
     sketch : Sketch
     order : int
         Number of modes.
@@ -69,20 +70,18 @@ class RandomizedTTSVD(TrainTruncation):
         xp = array_namespace(tensor)
         sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
         ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
-        rest = tensor
-        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
+        remainder = tensor
+        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(remainder, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
-            rest = xp.reshape(rest, (*batch, bond * size, -1))
-            step, rest = self._step(rest, rank, allowed, generator)
+            remainder = xp.reshape(remainder, (*batch, bond * size, -1))
+            step, remainder = self._step(remainder, rank, allowed, generator)
             steps.append(step)
             cores.append(xp.reshape(step.basis, (*batch, bond, size, step.basis.shape[-1])))
             bond = step.basis.shape[-1]
-        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
-            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
-            discarded=discarded,
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            cores=(*cores, xp.reshape(remainder, (*batch, bond, sizes[-1], 1))),
+            **truncation_record(steps, norm(remainder, order=2), self.rtol),
         )
 
     def _step(self, a: Array, rank: int | None, allowed: Array | None, rng: Rng) -> tuple[Subspace, Array]:
@@ -91,21 +90,21 @@ class RandomizedTTSVD(TrainTruncation):
         limit = min(a.shape[-2:])
         columns = (rank or FIRST_RANK) + self.oversampling
         short = limit <= self.exact_below * columns
-        if short or (rank is not None and columns >= limit):  # a draw could only find what is there anyway
+        if short or (rank is not None and columns >= limit):  # a sketch could find no more
             keep = rank if self.truncate or rank is None else min(columns, limit)
             kept = leading_subspace(a, rank=keep, energy=allowed)
             return kept, xp.matmul(xp.matrix_transpose(kept.basis), a)
-        basis, rows, missed = self._range(a, min(rank or self.oversampling + 1, limit), rng)
+        basis, rows, residual_squared = self._range(a, min(rank or self.oversampling + 1, limit), rng)
         if allowed is not None:
-            while basis.shape[-1] < limit and bool(xp.any(missed > allowed / 2)):
-                basis, rows, missed = self._range(a, min(2 * basis.shape[-1], limit), rng)
-            inner = leading_subspace(rows, energy=xp.maximum(allowed - missed, xp.zeros_like(allowed)))
+            while basis.shape[-1] < limit and bool(xp.any(residual_squared > allowed / 2)):
+                basis, rows, residual_squared = self._range(a, min(2 * basis.shape[-1], limit), rng)
+            inner = leading_subspace(rows, energy=xp.maximum(allowed - residual_squared, xp.zeros_like(allowed)))
         elif self.truncate:
             inner = leading_subspace(rows, rank=min(rank or limit, rows.shape[-2]))
         else:
             inner = leading_subspace(rows, rank=rows.shape[-2])
         coefficients = xp.matmul(xp.matrix_transpose(inner.basis), rows)
-        return Subspace(xp.matmul(basis, inner.basis), missed + inner.discarded, inner.ranks), coefficients
+        return Subspace(xp.matmul(basis, inner.basis), residual_squared + inner.discarded, inner.ranks), coefficients
 
     def _range(self, a: Array, rank: int, rng: Rng) -> tuple[Array, Array, Array]:
         """Return an orthonormal basis, the coefficients and the energy (...) that the projection misses."""
@@ -113,9 +112,4 @@ class RandomizedTTSVD(TrainTruncation):
         finder = RangeFinder(rank, self.oversampling, self.power_iterations, self.sketch)
         basis = finder.basis(as_structured(a, "tensor"), rng=rng)
         rows = xp.matmul(xp.matrix_transpose(basis), a)
-        total = energy(a, order=2)
-        missed = total - energy(rows, order=2)
-        # a difference of squares knows nothing below the rounding of the total: then the residual itself is formed
-        if bool(xp.any(missed < 1e4 * eps(a) * total)):
-            missed = energy(a - xp.matmul(basis, rows), order=2)
-        return basis, rows, missed
+        return basis, rows, energy_outside(a, basis, rows)

@@ -1,4 +1,4 @@
-"""The error of a tensor train on fibres drawn at random."""
+"""Error of a tensor train on random fibres."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, device, integers
 from tnattn.decomposition.entries import CountedEntries
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
 from tnattn.structured.tensor_train import TensorTrain
 
-FEWEST = 16  # fibres of a mode, however long they are: fewer have no variance to speak of
+__all__ = ["SampledFibres"]
+
+FEWEST = 16  # fibres of a mode, however long they are: fewer give no estimate of a variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class SampledFibres:
     Notes
     -----
     Whole fibres rather than single entries: of a tensor with one large entry in every fibre, such as the weights of
-    attention to single keys, entries drawn one by one would meet none. And of every mode, for an interpolation is exact
+    attention to single keys, single entries would meet none. And of every mode, for an interpolation is exact
     on the fibres that it was made from, so that fibres of one mode may all look right.
     """
 
@@ -58,10 +60,10 @@ class SampledFibres:
     def interval(self) -> tuple[Array, Array]:
         """Return an interval (...), (...) for the relative error of the tensor; asymptotic, no certificate.
 
-        Three standard errors of the logarithm of the ratio of the two sums of squares, each fibre one draw: nearly
-        always right where squares of residuals have light tails, in 85 to 100 percent of the draws for weights of
-        trained heads. It knows of the spread that it has met: of an error in few entries that no fibre has met it
-        knows nothing.
+        Three standard errors of the logarithm of the ratio of the two sums of squares, each fibre one sample:
+        nearly always right where squares of residuals have light tails, in 85 to 100 percent of the runs for weights of
+        trained heads. It reflects the spread among the sampled fibres; an error in few entries that none of them meets
+        is not detected.
         """
         xp, estimate = array_namespace(self.values), self.relative_error
         error, size, gain = self._means()
@@ -92,7 +94,7 @@ class SampledFibres:
     def _means(self) -> tuple[Array, Array, Array]:
         """Return the mean squares (...) of residuals and of entries, in units, and whether the latter use the train.
 
-        The train knows the norm of most of the tensor: only its difference to that of the tensor is sampled. Else a
+        The norm of the train is known: only its difference to that of the tensor is sampled. Else a
         fibre with most of the mass, such as a key that every query looks at, decides the estimate by being met or not.
         """
         xp, unit = array_namespace(self.values), self._unit()

@@ -1,4 +1,4 @@
-"""What decompositions into tensor trains share: one rank for each bond, and which ranks a train can have."""
+"""Truncations to tensor trains: one rank for each bond, and the ranks that a train can have."""
 
 from __future__ import annotations
 

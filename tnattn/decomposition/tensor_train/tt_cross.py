@@ -53,7 +53,7 @@ class TTCross(TrainTruncation):
         Ranks of the inner bonds.
     rtol : float, optional
         Relative error at which sweeps end, by the upper end of the interval from sampled fibres. A goal, not a
-        guarantee: a miss is a ``ToleranceWarning``, and ``CrossTrain.converged`` says of which tensors. Ranks at most
+        guarantee: a ``ToleranceWarning`` reports a miss, ``CrossTrain.converged`` for which tensors. Ranks at most
         double from one sweep to the next.
     sweeps : int, optional
         Passes from the left, at most; 2 for given ranks and 6 for a tolerance by default.
@@ -93,7 +93,7 @@ class TTCross(TrainTruncation):
         if self.sweeps is not None:
             require_integer("sweeps", self.sweeps, low=1, cure="one pass makes a train")
         require_integer("oversampling", self.oversampling, low=0, cure="0 looks at no more columns than the bonds have")
-        require_integer("samples", self.samples, low=1, cure="a train without a check says nothing about its error")
+        require_integer("samples", self.samples, low=1, cure="a train without a check has no error estimate")
         for name, value in (("enrichment", self.enrichment), ("rows_per_column", self.rows_per_column)):
             if not 1 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; a number of at least 1 is needed: 1 adds nothing")
@@ -127,22 +127,22 @@ class TTCross(TrainTruncation):
     def _judged(self, source: CountedEntries, fit: CrossFit, rounding: TTRounding, sweeps: int, rng: Rng) -> CrossTrain:
         """Round a train and look at its error on new fibres."""
         xp = array_namespace(source.like)
-        ranks = rounding.ranks
-        if isinstance(ranks, tuple) and all(r <= wanted for r, wanted in zip(fit.train.ranks, ranks, strict=True)):
-            found = [xp.full(source.batch, r, dtype=xp.int64, device=device(source.like)) for r in fit.train.ranks]
-            train, bond_ranks = fit.train, xp.stack(found, axis=-1)
+        ranks, bonds = rounding.ranks, fit.train.largest_ranks
+        if isinstance(ranks, tuple) and all(bond <= rank for bond, rank in zip(bonds, ranks, strict=True)):
+            equal = [xp.full(source.batch, bond, dtype=xp.int64, device=device(source.like)) for bond in bonds]
+            train, true_ranks = fit.train, xp.stack(equal, axis=-1)
         else:
             rounded = rounding(fit.train)
-            train, bond_ranks = rounded, rounded.bond_ranks
+            train, true_ranks = rounded, rounded.ranks
         final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=JUDGES)
         interval = final.interval()
         converged = within(interval[1], self.rtol or 0.0)
         if self.rtol is not None:
-            spent = f"ranks {train.ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
+            spent = f"ranks {train.largest_ranks} after {sweeps} sweeps, as far as {final.count} fibres can tell,"
             warn_of_missed(converged, interval[1], self.rtol, spent)
         return CrossTrain(
             train.cores,
-            bond_ranks=bond_ranks,
+            ranks=true_ranks,
             fit=fit,
             evaluations=source.evaluations,
             residual=final.relative_error,
@@ -153,7 +153,7 @@ class TTCross(TrainTruncation):
         )
 
     def _suffices(self, check: SampledFibres) -> bool:
-        """Whether another sweep is not worth its entries."""
+        """Return whether the train is near enough, so that another sweep would gain too little for its entries."""
         xp = array_namespace(check.residual)
         return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else FIT * self.rtol)))
 
@@ -161,8 +161,8 @@ class TTCross(TrainTruncation):
         """Return the rounding that may spend what a fit has left of a tolerance: their errors are nearly orthogonal."""
         xp, rtol = array_namespace(check.residual), self.rtol or 0.0
         spent = min(FIT, float(xp.max(check.interval()[1])) / rtol)
-        floor = longest * eps(check.residual)
-        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, floor))
+        least = longest * eps(check.residual)  # a smaller tolerance cannot be resolved
+        return TTRounding(rtol=max(MARGIN * math.sqrt(1 - spent**2) * rtol, least))
 
     def _share(self, sweep: int) -> float:
         """Return what a step may discard of its columns: less from sweep to sweep, for the fit amplifies it."""
@@ -240,8 +240,8 @@ class TTCross(TrainTruncation):
     def _extra(self, source: CountedEntries, train: TensorTrain) -> list[int]:
         """Return how many further rows and columns the next sweep looks at for each bond."""
         if self.ranks is not None:
-            return [self.oversampling] * len(train.ranks)
-        room = zip(train.ranks, self.rank_limits(source.sizes), strict=True)
+            return [self.oversampling] * len(train.largest_ranks)
+        room = zip(train.largest_ranks, self.rank_limits(source.sizes), strict=True)
         return [self.oversampling + max(0, min(rank, limit - rank)) for rank, limit in room]
 
     def _basis(self, block: Array, share: float, most: int | None = None) -> Array:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import (
-    Array,
-    Rng,
-    array_namespace,
-    check_finite,
-    contract,
-    device,
-    eps,
-    normal,
-    require_rng,
-)
-from tnattn.decomposition.base import require_integer, require_single_or_double
-from tnattn.decomposition.scaling import energy, norm, restored, times_power, unit
+from tnattn.arrays import Array, array_namespace, check_finite, contract, device
+from tnattn.decomposition.base import require_single_or_double
+from tnattn.decomposition.scaling import energy, norm, restored, unit
 from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import SketchedTensorTrain, TruncatedTensorTrain
-from tnattn.linalg import orthonormalise, orthonormalise_with_factor
+from tnattn.decomposition.truncation import (
+    chosen_tolerance,
+    require_ranks,
+    require_tolerance_for,
+    truncation_record,
+)
+from tnattn.linalg import orthonormalise_with_factor
 from tnattn.scalars import Parameters
 from tnattn.structured.tensor_train import TensorTrain
+
+__all__ = ["TTRounding"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class TTRounding(Parameters):
     rtol: float | None = None
 
     def __post_init__(self) -> None:
-        checked = self.truncation(len(self.ranks) + 1 if isinstance(self.ranks, tuple) else 3)
-        object.__setattr__(self, "rtol", checked.rtol)
+        object.__setattr__(self, "rtol", chosen_tolerance(self.ranks, self.rtol))
+        require_ranks(self.ranks)
 
     def truncation(self, order: int) -> TTSVD:
         """Return the decomposition of a formed tensor that gives the same result."""
@@ -66,15 +64,12 @@ class TTRounding(Parameters):
             cores or result are not finite.
         """
         train = admitted(train)
-        floor = max(train.sizes) * eps(train.like)
-        if self.rtol is not None and self.rtol < floor:
-            raise ValueError(f"rtol {self.rtol} is below {floor:.2g}, what the dtype resolves; raise it or give ranks")
+        require_tolerance_for(self.rtol, train.sizes, train.like)
         ranks = bounded_ranks(self.ranks, train)
-        self.truncation(train.order)
         xp = array_namespace(*train.cores)
         cores, exponent = orthogonalised_from_right(train)
-        total = energy(cores[0], order=3)
-        allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * total
+        norm_squared = energy(cores[0], order=3)
+        allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * norm_squared
         done, steps = [], []
         for place in range(train.order - 1):
             core = cores[place]
@@ -85,128 +80,15 @@ class TTRounding(Parameters):
             tall = left * n > right
             basis, short = orthonormalise_with_factor(matrix) if tall else (None, matrix)
             step = leading_subspace(short, rank=rank, energy=allowed)
-            rest = xp.matmul(xp.matrix_transpose(step.basis), short)  # (..., rank, right)
-            cores[place + 1] = contract("...ab,...bnc->...anc", rest, cores[place + 1])
+            remainder = xp.matmul(xp.matrix_transpose(step.basis), short)  # (..., rank, right)
+            cores[place + 1] = contract("...ab,...bnc->...anc", remainder, cores[place + 1])
             kept = step.basis if basis is None else xp.matmul(basis, step.basis)  # (..., left n, rank)
             done.append(xp.reshape(kept, (*batch, left, n, kept.shape[-1])))
             steps.append(step)
         found = TruncatedTensorTrain(
-            cores=(*done, cores[-1]),
-            discarded=xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1)),
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            cores=(*done, cores[-1]), **truncation_record(steps, norm(cores[-1], order=3), self.rtol)
         )
         return restored(found, exponent)
-
-
-@dataclass(frozen=True)
-class RandomizedTTRounding(Parameters):
-    """Lower the ranks of a tensor train: sketch it by a random train, then orthogonalise.
-
-    Parameters
-    ----------
-    ranks : int or tuple of int
-        Ranks of the result; a bond of the train that is smaller stays as it is.
-    oversampling : int
-        Further ranks of the random train, which are cut by a deterministic rounding at the end.
-    certify : bool
-        Whether to measure what the sketch misses, O(d n r^3) in products. Without, the certificate is NaN.
-
-    Notes
-    -----
-    O(d n r (r_new + p) (r + r_new + p)): no factorisation of a core with the large rank. Al Daas et al. 2023
-    (randomize-then-orthogonalize). No bound is proved for random trains; ``TTRounding`` gives the reference. The
-    sketch projects what is left of the train, one bond after the other: what it misses adds up to the square of its
-    error. The rounding starts anew, so that the errors of the two are added.
-    """
-
-    ranks: int | tuple[int, ...] = 8
-    oversampling: int = 5
-    certify: bool = True
-
-    def __post_init__(self) -> None:
-        TTRounding(ranks=self.ranks)
-        require_integer("oversampling", self.oversampling, low=0, cure="0 gives a sketch of exactly the ranks")
-
-    def __call__(self, train: TensorTrain, *, rng: Rng | None = None) -> SketchedTensorTrain:
-        """Round a stack of trains.
-
-        Raises
-        ------
-        TypeError
-            If ``train`` is no tensor train, its cores are not of float32 or float64, or there is no generator.
-        ValueError
-            See ``TTRounding``.
-        """
-        generator = require_rng(rng, type(self).__name__)
-        train = admitted(train)
-        wanted = bounded_ranks(self.ranks, train)
-        assert wanted is not None
-        sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.ranks, strict=True)]
-        sketches = self._sketches(train, sizes, generator)
-        grams = right_grams(train) if self.certify else [None] * len(sketches)
-        xp = array_namespace(*train.cores)
-        current, exponent = unit(train.cores[0], order=3)
-        done, missed = [], []
-        for sketch, gram, following in zip(sketches, grams, train.cores[1:], strict=True):
-            batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
-            matrix = xp.reshape(current, (*batch, left * n, right))
-            sample = xp.matmul(matrix, sketch)  # (..., left n, size)
-            basis = orthonormalise(sample[..., : min(left * n, sample.shape[-1])])
-            done.append(xp.reshape(basis, (*basis.shape[:-2], left, n, basis.shape[-1])))
-            rest = xp.matmul(xp.matrix_transpose(basis), matrix)
-            if gram is not None:
-                outside = matrix - xp.matmul(basis, rest)
-                lost = xp.sum(xp.matmul(outside, gram[0]) * outside, axis=(-2, -1))
-                missed.append((xp.sqrt(xp.maximum(lost, xp.zeros_like(lost))), exponent + gram[1]))
-            scaled, further = unit(following, order=3)
-            current, growth = unit(contract("...ab,...bnc->...anc", rest, scaled), order=3)
-            exponent = exponent + further + growth
-        rounded = TTRounding(ranks=self.ranks)(TensorTrain((*done, current)))
-        certificate = xp.full_like(rounded.error_certificate, xp.nan)
-        if missed:
-            parts = [times_power(lost, place - exponent) for lost, place in missed]
-            certificate = rounded.error_certificate + norm(xp.stack(parts, axis=-1), order=1)
-        found = SketchedTensorTrain(rounded.cores, bond_ranks=rounded.bond_ranks, error_certificate=certificate)
-        return restored(found, exponent)
-
-    @staticmethod
-    def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:
-        """Return for every bond the product (..., r_k, size_k) of the cores to its right with a random train.
-
-        Up to a power of two, which changes no range.
-        """
-        bonds = [*sizes, 1]
-        sketch, found = None, []
-        for place in range(train.order - 1, 0, -1):
-            core = unit(train.cores[place], order=3)[0]
-            shape = (bonds[place - 1], int(core.shape[-2]), bonds[place])
-            drawn = normal(rng, shape, like=core) / (shape[0] * shape[1]) ** 0.5
-            if sketch is None:
-                sketch = contract("...ab,cb->...ac", core[..., 0], drawn[..., 0])
-            else:
-                sketch = contract("...anb,...bd,cnd->...ac", core, sketch, drawn)
-            sketch = unit(sketch, order=2)[0]
-            found.append(sketch)
-        return found[::-1]
-
-
-def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:
-    """Return for every inner bond the Gram matrix (..., r_k, r_k) of the rows of what lies to its right.
-
-    With an exponent e (...): the Gram matrix is the array times 2^(2 e).
-    """
-    xp = array_namespace(*train.cores)
-    found: list[tuple[Array, Array]] = []
-    for place in range(train.order - 1, 0, -1):
-        core, exponent = unit(train.cores[place], order=3)
-        if not found:
-            product = contract("...an,...cn->...ac", core[..., 0], core[..., 0])
-        else:
-            product = contract("...anb,...bd,...cnd->...ac", core, found[-1][0], core)
-            exponent = exponent + found[-1][1]
-        half = xp.floor(unit(product, order=2)[1] / 2)
-        found.append((times_power(product, -2 * half), exponent + half))
-    return found[::-1]
 
 
 def orthogonalised_from_right(train: TensorTrain) -> tuple[list[Array], Array]:
@@ -248,7 +130,7 @@ def bounded_ranks(ranks: int | tuple[int, ...] | None, train: TensorTrain) -> tu
     wanted = ranks if isinstance(ranks, tuple) else (ranks,) * (train.order - 1)
     if len(wanted) != train.order - 1:
         raise ValueError(f"ranks {wanted} are {len(wanted)} numbers; a train of {train.order} cores has one bond less")
-    return tuple(min(rank, bond) for rank, bond in zip(wanted, train.ranks, strict=True))
+    return tuple(min(rank, bond) for rank, bond in zip(wanted, train.largest_ranks, strict=True))
 
 
 def admitted(train: TensorTrain) -> TensorTrain:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
-from tnattn.decomposition.truncated import TruncatedTensorTrain
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.truncation import truncation_record
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class TTSVD(TrainTruncation):
 
     Notes
     -----
-    O(prod(n) max_k min(r_k n_k, rest)). Oseledets 2011, Algorithm 1; the discarded energies add up to the square of
-    the error. Deviation: singular subspaces as in ``STHOSVD``.
+    O(prod(n) max_k min(r_k n_k, n_{k+1} ... n_d)). Oseledets 2011, Algorithm 1; the discarded energies add up to the
+    square of the error. Deviation: singular subspaces as in ``STHOSVD``.
     """
 
     quasi_optimal: ClassVar[bool] = True
@@ -38,20 +39,18 @@ class TTSVD(TrainTruncation):
         xp = array_namespace(tensor)
         sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
         ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
-        rest = tensor
-        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(rest, order=self.order)
+        remainder = tensor
+        allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(remainder, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
-            rest = xp.reshape(rest, (*batch, bond * size, -1))
-            steps.append(leading_subspace(rest, rank=rank, energy=allowed))
+            remainder = xp.reshape(remainder, (*batch, bond * size, -1))
+            steps.append(leading_subspace(remainder, rank=rank, energy=allowed))
             basis = steps[-1].basis
             cores.append(xp.reshape(basis, (*batch, bond, size, basis.shape[-1])))
             if rank != bond * size:  # else the basis is the identity
-                rest = xp.matmul(xp.matrix_transpose(basis), rest)
+                remainder = xp.matmul(xp.matrix_transpose(basis), remainder)
             bond = basis.shape[-1]
-        discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
         return TruncatedTensorTrain(
-            cores=(*cores, xp.reshape(rest, (*batch, bond, sizes[-1], 1))),
-            discarded=discarded,
-            bond_ranks=xp.stack([step.ranks for step in steps], axis=-1),
+            cores=(*cores, xp.reshape(remainder, (*batch, bond, sizes[-1], 1))),
+            **truncation_record(steps, norm(remainder, order=2), self.rtol),
         )

@@ -9,41 +9,40 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.decomposition.base import require_integer
-from tnattn.decomposition.fit import History
+from tnattn.decomposition.history import History, require_stagnation
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import masked_columns, mode_subspace
-from tnattn.decomposition.truncated import OrthonormalTucker
-from tnattn.decomposition.truncation import TuckerTruncation
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
+from tnattn.randnla.accuracy import IterationAccuracy, within
+
+__all__ = ["HOOI", "FittedTucker"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FittedTucker(OrthonormalTucker):
+class FittedTucker(IterationAccuracy, OrthonormalTucker):
     """A Tucker tensor found by iteration.
 
     Parameters
     ----------
-    core, factors, mode_ranks
+    core, factors
         See ``OrthonormalTucker``.
+    ranks, residual, converged, stationary
+        See ``IterationAccuracy``. A stationary fit need not be the best one.
     errors : Array, (..., sweeps + 1)
-        Relative Frobenius error of the start and after each sweep, repeated once a tensor of the stack has converged.
+        Relative Frobenius error of the initial guess and after each sweep, repeated once a tensor of the stack is
+        stationary.
     sweeps : Array, (...), integer
         Sweeps that each tensor took.
-    converged : Array, (...), bool
-        Whether the last of them changed the relative error by at most the tolerance; the fit is then nearly stationary,
-        not necessarily the best one.
     error_certificate : Array, (...)
         Frobenius error, measured.
-    residual : Array, (...)
-        The same, relative to the norm of the tensor; within ``rtol`` where that was given.
     """
 
     errors: Array
     sweeps: Array
-    converged: Array
     error_certificate: Array
-    residual: Array
 
     degrees: ClassVar[Mapping[str, float]] = {**OrthonormalTucker.degrees, "error_certificate": 1.0}
 
@@ -57,10 +56,10 @@ class HOOI(TuckerTruncation):
     ranks : int or tuple of int, optional
         Multilinear ranks, one for all modes or one for each.
     rtol : float, optional
-        The ranks are those with which the start, ``STHOSVD``, keeps this relative error; sweeps make it smaller.
+        The ranks are those with which the initial guess, ``STHOSVD``, keeps this relative error; sweeps lower it.
     sweeps : int
         Largest number of sweeps.
-    tolerance : float
+    stagnation : float
         A tensor of the stack is left as it is once a sweep changes its relative error by at most this; 0 runs
         all until one changes nothing.
     order : int
@@ -68,52 +67,52 @@ class HOOI(TuckerTruncation):
 
     Notes
     -----
-    Two projections of the whole tensor a sweep, O(r prod(n)) each: the modes are split in two halves, and all of a
+    Two projections of the tensor a sweep, O(r prod(n)) each: the modes are split in two halves, and all of a
     half share the projection of the other. De Lathauwer, De Moor and Vandewalle 2000b: no sweep increases the error.
     """
 
     sweeps: int = 10
-    tolerance: float = 1e-6
+    stagnation: float = 1e-6
 
     quasi_optimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("sweeps", self.sweeps, low=1, cure="use STHOSVD for the start itself")
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"tolerance is {self.tolerance}; 0 <= tolerance < 1 is needed; 0 runs all sweeps")
+        require_integer("sweeps", self.sweeps, low=1, cure="use STHOSVD for the initial guess itself")
+        require_stagnation(self.stagnation)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedTucker:
         xp, order = array_namespace(tensor), self.order
         sizes = mode_sizes(tensor, order=order)
         ranks = self.ranks_for(sizes)
-        total = energy(tensor, order=order)
-        allowed = None if self.rtol is None else self.rtol**2 / order * total
+        norm_squared = energy(tensor, order=order)
+        allowed = None if self.rtol is None else self.rtol**2 / order * norm_squared
         modes = cheapest_order(sizes, ranks, range(order))
         core, found = truncated_modes(tensor, modes, order=order, ranks=ranks, allowed=allowed)
         bases = [found[j].basis for j in range(order)]
-        mode_ranks = xp.stack([found[j].ranks for j in range(order)], axis=-1)
-        history = History(total > 0, self.tolerance)
-        history.start(_relative_error(tensor, bases, core, total))
+        true_ranks = xp.stack([found[j].ranks for j in range(order)], axis=-1)
+        history = History(norm_squared > 0, self.stagnation)
+        history.begin(_relative_error(tensor, bases, core, norm_squared))
         for _ in range(self.sweeps):
-            swept, moved = improved_bases(tensor, bases, mode_ranks)
+            swept, moved = improved_bases(tensor, bases, true_ranks)
             bases = [xp.where(history.active[..., None, None], new, old) for new, old in zip(swept, bases, strict=True)]
             core = xp.where(history.active[(..., *(None,) * order)], moved, core)
-            if not history.record(_relative_error(tensor, bases, core, total)):
+            if not history.record(_relative_error(tensor, bases, core, norm_squared)):
                 break
         return FittedTucker(
             core=core,
             factors=tuple(bases),
-            mode_ranks=mode_ranks,
+            ranks=true_ranks,
             errors=history.stacked(),
             sweeps=history.sweeps,
-            converged=history.converged,
-            error_certificate=history.errors[-1] * xp.sqrt(total),
+            error_certificate=history.errors[-1] * xp.sqrt(norm_squared),
             residual=history.errors[-1],
+            converged=within(history.errors[-1], self.rtol or 0.0),
+            stationary=history.stationary,
         )
 
 
-def improved_bases(tensor: Array, bases: Sequence[Array], mode_ranks: Array) -> tuple[list[Array], Array]:
+def improved_bases(tensor: Array, bases: Sequence[Array], ranks: Array) -> tuple[list[Array], Array]:
     """Improve each basis in turn, given the others; return them and the core.
 
     Parameters
@@ -121,7 +120,7 @@ def improved_bases(tensor: Array, bases: Sequence[Array], mode_ranks: Array) -> 
     tensor : Array, (..., n_0, ..., n_{d-1})
     bases : sequence of Array, (..., n_j, r_j)
         Orthonormal columns, zero beyond the rank of a tensor.
-    mode_ranks : Array, (..., d), integer
+    ranks : Array, (..., d), integer
     """
     xp, order, bases = array_namespace(tensor), len(bases), list(bases)
     cut = order // 2
@@ -134,7 +133,7 @@ def improved_bases(tensor: Array, bases: Sequence[Array], mode_ranks: Array) -> 
             # a basis kept whole has nothing to improve; one above the rank of what is left has no better successor
             if rank < sizes[mode] and rank * sizes[mode] <= math.prod(sizes):
                 basis = mode_subspace(projected, mode, order=order, rank=rank).basis
-                bases[mode] = masked_columns(xp, basis, mode_ranks[..., mode])
+                bases[mode] = masked_columns(xp, basis, ranks[..., mode])
     last = xp.matrix_transpose(bases[order - 1])
     return bases, mode_product(projected, last, order - 1, order=order)
 
@@ -147,15 +146,15 @@ def projected_on(tensor: Array, bases: Sequence[Array], modes: Sequence[int]) ->
     return tensor
 
 
-def _relative_error(tensor: Array, bases: Sequence[Array], core: Array, total: Array) -> Array:
+def _relative_error(tensor: Array, bases: Sequence[Array], core: Array, norm_squared: Array) -> Array:
     """Return the relative error (...) of a projection, zero for a zero tensor.
 
     From the energy of the core while that keeps half of the digits, else from the difference itself.
     """
     xp, order = array_namespace(tensor), len(bases)
-    unit = xp.where(total > 0, total, xp.ones_like(total))
-    square = xp.where(total > 0, 1 - energy(core, order=order) / unit, xp.zeros_like(total))
-    if bool(xp.all((square > math.sqrt(eps(tensor))) | (total == 0))):
+    unit = xp.where(norm_squared > 0, norm_squared, xp.ones_like(norm_squared))
+    square = xp.where(norm_squared > 0, 1 - energy(core, order=order) / unit, xp.zeros_like(norm_squared))
+    if bool(xp.all((square > math.sqrt(eps(tensor))) | (norm_squared == 0))):
         return xp.sqrt(square)
     fitted = core
     for mode, basis in enumerate(bases):

@@ -9,8 +9,8 @@ from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
 from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import mode_subspace
-from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
-from tnattn.decomposition.truncation import TuckerTruncation
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class HOSVD(TuckerTruncation):
 
     Notes
     -----
-    O(sum_j n_j prod(n)): every mode pays for the whole tensor, where ``STHOSVD`` pays for what is left. De Lathauwer,
-    De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in ``STHOSVD``.
+    O(sum_j n_j prod(n)): every mode passes over the tensor, where ``STHOSVD`` passes over the core that is left. De
+    Lathauwer, De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in
+    ``STHOSVD``.
     """
 
     quasi_optimal: ClassVar[bool] = True
@@ -38,11 +39,12 @@ class HOSVD(TuckerTruncation):
         xp = array_namespace(tensor)
         sizes = mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
+        norm_squared = energy(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * norm_squared
         steps = [
             mode_subspace(tensor, mode, order=self.order, rank=rank, energy=allowed) for mode, rank in enumerate(ranks)
         ]
         core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None, rtol=self.rtol, size=xp.sqrt(norm_squared))

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, to_host
+from tnattn.arrays import Array, Rng, to_host
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy, norm
-from tnattn.decomposition.truncation import Truncation
+from tnattn.decomposition.truncation import Truncation, truncation_record
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.partial_tucker import PartialTuckerTensor
+
+__all__ = ["PartialTucker", "TruncatedPartialTucker"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TruncatedPartialTucker(PartialTuckerTensor):
+class TruncatedPartialTucker(Accuracy, PartialTuckerTensor):
     """A partial Tucker tensor with orthonormal factors; columns beyond the rank of a tensor of the stack are zero.
 
     Parameters
@@ -25,14 +28,15 @@ class TruncatedPartialTucker(PartialTuckerTensor):
         See ``PartialTuckerTensor``.
     discarded : Array, (..., factors)
         Frobenius norm of what was discarded in each of ``modes``, from what the modes before had left.
-    mode_ranks : Array, (..., factors), integer
-        Ranks of each tensor of the stack; the core has the largest.
+    ranks : Array, (..., factors), integer
+        Ranks of ``modes`` of each tensor of the stack; the core has the largest.
+    residual, converged
+        See ``Accuracy``.
     mode_order : tuple of int
         Order in which the modes were truncated.
     """
 
     discarded: Array
-    mode_ranks: Array
     mode_order: tuple[int, ...]
 
     degrees: ClassVar[Mapping[str, float]] = {**PartialTuckerTensor.degrees, "discarded": 1.0}
@@ -45,7 +49,7 @@ class TruncatedPartialTucker(PartialTuckerTensor):
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        ranks = to_host(self.mode_ranks).reshape(-1, len(self.modes))
+        ranks = to_host(self.ranks).reshape(-1, len(self.modes))
         kept = math.prod(n for j, n in enumerate(self.sizes) if j not in self.modes)
         lengths = [self.sizes[j] for j in self.modes]
         return int(kept * ranks.prod(axis=-1).sum() + (ranks * lengths).sum())
@@ -81,8 +85,7 @@ class PartialTucker(Truncation):
     def __post_init__(self) -> None:
         if self.modes is not None:
             object.__setattr__(self, "modes", tuple(self.modes))
-            if list(self.modes) != sorted({j for j in self.modes if 0 <= j < self.order}) or not self.modes:
-                raise ValueError(f"modes are {self.modes}; name some of 0 ... {self.order - 1}, ascending, each once")
+            require_modes(self.modes, self.order)
         super().__post_init__()
 
     @property
@@ -112,20 +115,24 @@ class PartialTucker(Truncation):
         return tuple(chosen.get(j, n) for j, n in enumerate(sizes))
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedPartialTucker:
-        xp, order, compressed = array_namespace(tensor), self.order, self.compressed
+        order, compressed = self.order, self.compressed
         sizes = mode_sizes(tensor, order=order)
         ranks = self.ranks_for(sizes)
         wanted = None if ranks is None else self._core_sizes(sizes, ranks)
         allowed = None if self.rtol is None else self.rtol**2 / len(compressed) * energy(tensor, order=order)
         modes = cheapest_order(sizes, wanted, compressed)
         core, found = truncated_modes(tensor, modes, order=order, ranks=wanted, allowed=allowed)
-        discarded = xp.sqrt(xp.stack([found[j].discarded for j in compressed], axis=-1))
         return TruncatedPartialTucker(
             core=core,
             factors=tuple(found[j].basis for j in compressed),
             modes=compressed,
             mode_count=order,
-            discarded=discarded,
-            mode_ranks=xp.stack([found[j].ranks for j in compressed], axis=-1),
             mode_order=modes,
+            **truncation_record([found[j] for j in compressed], norm(core, order=order), self.rtol),
         )
+
+
+def require_modes(modes: tuple[int, ...], order: int) -> None:
+    """Raise ValueError unless some modes are named, in ascending order."""
+    if list(modes) != sorted({j for j in modes if 0 <= j < order}) or not modes:
+        raise ValueError(f"modes are {modes}; name some of 0 ... {order - 1}, ascending, each once")

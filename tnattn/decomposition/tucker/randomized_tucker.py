@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
 from tnattn.decomposition.scaling import energy as energy_of
-from tnattn.decomposition.subspace import Subspace, column_signs, leading_subspace, mode_subspace
-from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
-from tnattn.decomposition.truncation import TuckerTruncation
-from tnattn.decomposition.tucker.sequential import cheapest_order
+from tnattn.decomposition.subspace import Subspace, column_signs, energy_outside, leading_subspace, mode_subspace
+from tnattn.decomposition.tucker.sequential import cheapest_order, require_mode_order
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 from tnattn.linalg import transposed_product
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.base import Sketch
@@ -36,7 +36,7 @@ class RandomizedTruncation(TuckerTruncation):
         Distribution of the test matrices.
     recompress : bool
         Whether the basis found is cut to the rank, by the singular vectors of what it captures. Without, every mode
-        keeps rank plus oversampling, of which the published theorems speak; a tolerance always cuts.
+        keeps rank plus oversampling, as in the published theorems; a tolerance always cuts.
     exact_below : float
         An unfolding whose shorter side is at most this many times rank plus oversampling is truncated without a
         sketch, which would cost more than its Gram matrix. 0 sketches all.
@@ -79,21 +79,22 @@ class RandomizedTruncation(TuckerTruncation):
     def _of_rank(self, a: Array, rank: int, *, rng: Rng) -> tuple[Subspace, Array]:
         basis = self.range_finder(rank).basis(Dense(a), rng=rng)
         captured = _captured(a, basis)
-        outside = _outside(a, basis, captured)
+        residual_squared = energy_outside(a, basis, captured)
         kept = rank if self.recompress else captured.shape[-2]
-        return _cut_down(basis, captured, outside, leading_subspace(captured, rank=kept))
+        return _cut_down(basis, captured, residual_squared, leading_subspace(captured, rank=kept))
 
     def _within(self, a: Array, allowed: Array, *, rng: Rng) -> tuple[Subspace, Array] | None:
-        """Double the sketch until it leaves out half of what may be discarded; None if a sketch is not worth while."""
+        """Double the sketch until it leaves out half of what may be discarded; None if a sketch costs too much."""
         xp, rank = array_namespace(a), FIRST_RANK
         if not bool(xp.all(allowed >= 64 * max(a.shape[-2:]) * eps(a) * energy_of(a, order=2))):
             return None  # the tolerance is close to the rounding of the energies, by which it is judged
         while (rank + self.oversampling) * max(self.exact_below, 1.0) < min(a.shape[-2:]):
             basis = self.range_finder(rank).basis(Dense(a), rng=rng)
             captured = _captured(a, basis)
-            outside = _outside(a, basis, captured)
-            if bool(xp.all(outside <= allowed / 2)):
-                return _cut_down(basis, captured, outside, leading_subspace(captured, energy=allowed - outside))
+            residual_squared = energy_outside(a, basis, captured)
+            if bool(xp.all(residual_squared <= allowed / 2)):
+                inner = leading_subspace(captured, energy=allowed - residual_squared)
+                return _cut_down(basis, captured, residual_squared, inner)
             rank *= 2
         return None
 
@@ -122,10 +123,7 @@ class RandomizedSTHOSVD(RandomizedTruncation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode_order is not None and sorted(self.mode_order) != list(range(self.order)):
-            raise ValueError(
-                f"mode_order is {self.mode_order}; it must name each of the modes 0 ... {self.order - 1} once"
-            )
+        require_mode_order(self.mode_order, self.order)
 
     def modes(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Return the order in which the modes of a tensor of the given sizes are processed."""
@@ -141,12 +139,12 @@ class RandomizedSTHOSVD(RandomizedTruncation):
         for mode in modes:
             rank = None if ranks is None else ranks[mode]
             found[mode], core = self._projected(core, mode, rank=rank, allowed=allowed, rng=rng)
-        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes, rtol=self.rtol)
 
 
 @dataclass(frozen=True)
 class RandomizedHOSVD(RandomizedTruncation):
-    """Project every mode on a basis that a range finder gives for the unfolding of the whole tensor.
+    """Project every mode on a basis that a range finder gives for its unfolding of the tensor.
 
     Parameters
     ----------
@@ -162,14 +160,15 @@ class RandomizedHOSVD(RandomizedTruncation):
         rng = require_rng(rng, "RandomizedHOSVD")
         xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=self.order)
         ranks = self.ranks_for(sizes) or (None,) * self.order
-        allowed = None if self.rtol is None else self.rtol**2 / self.order * energy_of(tensor, order=self.order)
+        norm_squared = energy_of(tensor, order=self.order)
+        allowed = None if self.rtol is None else self.rtol**2 / self.order * norm_squared
         steps = [
             self._projected(tensor, mode, rank=rank, allowed=allowed, rng=rng)[0] for mode, rank in enumerate(ranks)
         ]
         core = tensor
         for mode in sorted(range(self.order), key=lambda j: steps[j].basis.shape[-1] / sizes[j]):
             core = mode_product(core, xp.matrix_transpose(steps[mode].basis), mode, order=self.order)
-        return truncated_tucker(core, steps, mode_order=None)
+        return truncated_tucker(core, steps, mode_order=None, rtol=self.rtol, size=xp.sqrt(norm_squared))
 
 
 def _captured(a: Array, basis: Array) -> Array:
@@ -177,20 +176,10 @@ def _captured(a: Array, basis: Array) -> Array:
     return array_namespace(a).matrix_transpose(transposed_product(a, basis))
 
 
-def _outside(a: Array, basis: Array, captured: Array) -> Array:
-    """Return the energy (...) outside a basis: a difference of energies, or where that cancels that of a difference."""
-    xp = array_namespace(a)
-    whole = energy_of(a, order=2)
-    outside = whole - energy_of(captured, order=2)
-    if bool(xp.all(outside >= 1e4 * eps(a) * whole)):
-        return outside
-    return energy_of(a - xp.matmul(basis, captured), order=2)
-
-
-def _cut_down(basis: Array, captured: Array, outside: Array, inner: Subspace) -> tuple[Subspace, Array]:
-    """Keep of a basis what an inner subspace says; return it with the projection onto it."""
+def _cut_down(basis: Array, captured: Array, residual_squared: Array, inner: Subspace) -> tuple[Subspace, Array]:
+    """Restrict a basis to an inner subspace of its coefficients; return it with the projection onto it."""
     xp = array_namespace(basis)
     cut = xp.matmul(basis, inner.basis)
     signs = column_signs(cut)
     projected = xp.matmul(xp.matrix_transpose(inner.basis * signs), captured)
-    return Subspace(cut * signs, outside + inner.discarded, inner.ranks), projected
+    return Subspace(cut * signs, residual_squared + inner.discarded, inner.ranks), projected

@@ -10,6 +10,8 @@ from tnattn.arrays import Array, array_namespace
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.subspace import Subspace, mode_subspace
 
+__all__: list[str] = []
+
 LARGEST_SEARCH = 6  # modes of which all orders are compared: 720
 
 
@@ -60,6 +62,12 @@ def cheapest_order(sizes: Sequence[int], ranks: Sequence[int] | None, modes: Seq
     if ranks is None or len(by_size) > LARGEST_SEARCH:
         return by_size
     return min(itertools.permutations(by_size), key=lambda order: _flops(sizes, ranks, order))
+
+
+def require_mode_order(mode_order: tuple[int, ...] | None, order: int) -> None:
+    """Raise ValueError unless an order of the modes, if there is one, names each of them once."""
+    if mode_order is not None and sorted(mode_order) != list(range(order)):
+        raise ValueError(f"mode_order is {mode_order}; it must name each of the modes 0 ... {order - 1} once")
 
 
 def _flops(sizes: Sequence[int], ranks: Sequence[int], modes: Sequence[int]) -> float:

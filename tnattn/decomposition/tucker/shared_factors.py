@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.truncation import Truncation
-from tnattn.decomposition.tucker.partial_tucker import PartialTucker, TruncatedPartialTucker
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker, TruncatedPartialTucker, require_modes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,7 +19,7 @@ class SharedTucker(TruncatedPartialTucker):
 
     Parameters
     ----------
-    core, factors, modes, mode_count, discarded, mode_ranks, mode_order
+    core, factors, modes, mode_count, discarded, ranks, residual, converged, mode_order
         See ``TruncatedPartialTucker``. Slice i of the core belongs to member i; ``slices()`` multiplies as the stack.
     member_errors : Array, (..., n_0)
         Frobenius error of each member of the stack: sharing is paid for by those that differ from the others.
@@ -59,7 +59,7 @@ class SharedFactors(Truncation):
         if 0 in self.modes:
             raise ValueError(f"modes are {self.modes}; mode 0 numbers the members of the stack and has no factor")
         super().__post_init__()
-        self._inner()  # checks modes
+        require_modes(self.modes, self.order)
 
     def _inner(self, ranks: tuple[int, ...] | None = None) -> PartialTucker:
         return PartialTucker(ranks, None if ranks else self.rtol, modes=self.modes, order=self.order)
@@ -80,13 +80,5 @@ class SharedFactors(Truncation):
         fitted = found.core
         for mode, factor in zip(found.modes, found.factors, strict=True):
             fitted = mode_product(fitted, factor, mode, order=self.order)
-        return SharedTucker(
-            core=found.core,
-            factors=found.factors,
-            modes=found.modes,
-            mode_count=found.mode_count,
-            discarded=found.discarded,
-            mode_ranks=found.mode_ranks,
-            mode_order=found.mode_order,
-            member_errors=norm(tensor - fitted, order=self.order - 1),
-        )
+        common = {f.name: getattr(found, f.name) for f in fields(found)}
+        return SharedTucker(**common, member_errors=norm(tensor - fitted, order=self.order - 1))

@@ -9,9 +9,9 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.scaling import energy
-from tnattn.decomposition.truncated import TruncatedTucker, truncated_tucker
-from tnattn.decomposition.truncation import TuckerTruncation
-from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
+from tnattn.decomposition.tucker.sequential import cheapest_order, require_mode_order, truncated_modes
+from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
+from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,7 @@ class STHOSVD(TuckerTruncation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode_order is not None and sorted(self.mode_order) != list(range(self.order)):
-            raise ValueError(
-                f"mode_order is {self.mode_order}; it must name each of the modes 0 ... {self.order - 1} once"
-            )
+        require_mode_order(self.mode_order, self.order)
 
     def modes(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Return the order in which the modes of a tensor of the given sizes are processed."""
@@ -57,4 +54,4 @@ class STHOSVD(TuckerTruncation):
         ranks, modes = self.ranks_for(sizes), self.modes(sizes)
         allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
         core, found = truncated_modes(tensor, modes, order=self.order, ranks=ranks, allowed=allowed)
-        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes)
+        return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes, rtol=self.rtol)

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_rank
-from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.gather import take_columns, take_rows
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossResult(Accuracy, Factored):
+class CrossResult(Accuracy, LowRankMatrix):
     """Matrices ``left right`` that agree with the original in the chosen rows and columns.
 
     With C and R the columns and rows at the indices and G their intersection, they are C G^-1 R.
@@ -177,13 +176,13 @@ class _PartialSearch:
         """Read one row and, where it is not exhausted, one column of every matrix."""
         xp, made = self._xp, self._crosses
         ready = self._pending()
-        given = rows_at(self._a, self._row)
+        given = self._a.rows(self._row)
         self._seen = xp.maximum(self._seen, xp.max(xp.abs(given), axis=-1))
         row = (given - take_rows(made.left, self._row) @ made.right)[..., 0, :]
         sizes = xp.where(self._open, xp.abs(row), -xp.ones_like(row))
         j = xp.argmax(sizes, axis=-1)[..., None]
         alive = ready & (xp.take_along_axis(sizes, j, axis=-1) > self._rank * eps(row) * self._seen)
-        column = (columns_at(self._a, j) - made.left @ take_columns(made.right, j))[..., 0]
+        column = (self._a.columns(j) - made.left @ take_columns(made.right, j))[..., 0]
         visited = (xp.arange(column.shape[-1], device=device(column)) == self._row) & ready
         self._fresh = self._fresh & ~visited
         self._open = self._open & ~((xp.arange(row.shape[-1], device=device(row)) == j) & alive)

@@ -8,14 +8,13 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.linalg import largest_entry, numerical_svd, orthonormalise_with_factor
-from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
+from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.deim import QDEIMColumns
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.selection import ColumnSelection, SubspaceSelection, require_selection
-from tnattn.randnla.operand import require_rank
-from tnattn.randnla.submatrices import columns_at, rows_at, take_rows
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +90,7 @@ class CUR(MatrixMethod, RankOrTolerance):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CURResult:
         require_rank(self.rank, a.shape)
         columns_of, rows_of = self._indices(a, rng)
-        columns, rows = columns_at(a, columns_of), rows_at(a, rows_of)
+        columns, rows = a.columns(columns_of), a.rows(rows_of)
         if not self.projection:
             return _through_intersection(columns, rows, columns_of, rows_of)
         if self.rtol is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import host_row_pivots, pivoted_qr, with_unused
 from tnattn.randnla.columns.selection import SubspaceSelection
-from tnattn.randnla.submatrices import take_rows
+from tnattn.structured.gather import take_rows
 
 __all__ = ["DEIMColumns", "QDEIMColumns"]
 

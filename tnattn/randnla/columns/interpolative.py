@@ -8,23 +8,21 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import largest_entry, numerical_svd
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.nested_errors import in_greedy_order, nested_errors
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import ColumnSelection, require_selection
-from tnattn.randnla.operand import require_rank
-from tnattn.randnla.submatrices import columns_at
 from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InterpolativeResult(TrimmedFactors):
-    """Matrices ``columns coefficients``, which agree with the original in the chosen columns.
+    """Matrices ``skeleton coefficients``, which agree with the original in the chosen columns.
 
     Parameters
     ----------
-    columns : Array, (..., m, rank)
+    skeleton : Array, (..., m, rank)
         The columns of the matrix at ``indices``.
     coefficients : Array, (..., rank, n)
         The identity at ``indices``.
@@ -33,14 +31,14 @@ class InterpolativeResult(TrimmedFactors):
         See ``Accuracy``. Without a tolerance ``ranks`` are the numerical ranks of the chosen columns.
     """
 
-    degrees: ClassVar[Mapping[str, float]] = {"columns": 1.0}
+    degrees: ClassVar[Mapping[str, float]] = {"skeleton": 1.0}
 
-    columns: Array
+    skeleton: Array
     coefficients: Array
     indices: Array
 
     def factors(self) -> tuple[Array, Array]:
-        return self.columns, self.coefficients
+        return self.skeleton, self.coefficients
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class InterpolativeDecomposition(MatrixMethod, RankOrTolerance):
         if self.rtol is not None:
             return self._adaptive(a, self.rtol, rng)
         indices = self.selection.select(a, self.rank, rng=rng)
-        columns = columns_at(a, indices)
+        columns = a.columns(indices)
         coefficients, ranks = _least_squares(a, columns)
         return InterpolativeResult(columns, _with_identity(coefficients, indices), indices, ranks=ranks)
 
@@ -89,7 +87,7 @@ class InterpolativeDecomposition(MatrixMethod, RankOrTolerance):
             indices = rule.select_within(a, self.rank, rtol=rtol, rng=rng)
         else:
             indices = rule.select(a, self.rank, rng=rng)
-        columns = columns_at(a, indices)
+        columns = a.columns(indices)
         columns, indices, q = in_greedy_order(columns, indices)
         b = (a.mT @ q).mT
         unit = largest_entry(b)

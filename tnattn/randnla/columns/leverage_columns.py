@@ -9,15 +9,15 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, require_rng, uniform
 from tnattn.linalg import numerical_svd
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import gather_rows
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LeverageColumnsResult(Factored):
+class LeverageColumnsResult(LowRankMatrix):
     """The projection of a matrix onto some of its columns.
 
     Parameters

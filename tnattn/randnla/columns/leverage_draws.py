@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
 from tnattn.randnla.columns.selection import SubspaceSelection
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
+from tnattn.scalars import require_count
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,15 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
-from tnattn.randnla.accuracy import counted, judged
+from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import ColumnSelection, require_selection
-from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.submatrices import columns_at, rows_at, take_columns, take_rows
-from tnattn.scalars import as_real
+from tnattn.scalars import as_real, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.gather import take_columns, take_rows
 
 
 def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
@@ -106,15 +105,15 @@ class MaxvolCross(MatrixMethod):
         require_rank(self.rank, a.shape)
         xp = array_namespace(a.like)
         j = self.selection.select(a, self.rank, rng=rng)
-        i, left = maxvol(columns_at(a, j), tolerance=self.tolerance)
-        right = rows_at(a, i)
+        i, left = maxvol(a.columns(j), tolerance=self.tolerance)
+        right = a.rows(i)
         for _ in range(self.sweeps - 1):
             j_next, _ = maxvol(right.mT, tolerance=self.tolerance)
             if bool(xp.all(xp.sort(j_next, axis=-1) == xp.sort(j, axis=-1))):
                 break
             j = j_next
-            i, left = maxvol(columns_at(a, j), tolerance=self.tolerance)
-            right = rows_at(a, i)
+            i, left = maxvol(a.columns(j), tolerance=self.tolerance)
+            right = a.rows(i)
         error = xp.max(xp.abs(right - take_rows(left, i) @ right), axis=(-2, -1))
         largest = xp.max(xp.abs(right), axis=(-2, -1))
         residual, converged = judged(error, largest, 0.0, f"rank {self.rank}")

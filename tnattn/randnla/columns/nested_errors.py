@@ -5,10 +5,9 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entry, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
-from tnattn.randnla.frobenius import squared_frobenius_norm
-from tnattn.randnla.operand import worth_forming
-from tnattn.randnla.submatrices import take_columns
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import worth_forming
+from tnattn.structured.gather import take_columns
 
 __all__: list[str] = []  # parts of other modules
 
@@ -81,7 +80,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     else:
         require_resolved(rtol, a.like)
         square = xp.astype(unit[..., 0, 0], wide, copy=False) ** 2
-        residual_squared = squared_frobenius_norm(a) / square - xp.sum(gains, axis=-1)
+        residual_squared = a.squared_norm() / square - xp.sum(gains, axis=-1)
         residual_squared = xp.maximum(residual_squared, xp.zeros_like(residual_squared))
     steps = xp.concat([residual_squared[..., None], xp.flip(gains, axis=-1)], axis=-1)  # the last rank first
     squares = xp.flip(xp.cumulative_sum(steps, axis=-1), axis=-1)

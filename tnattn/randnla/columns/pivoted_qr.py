@@ -13,21 +13,22 @@ from tnattn.randnla.accuracy import (
     RankOrTolerance,
     counted,
     require_above_rounding,
+    require_rank,
     warn_of_missed,
     within,
 )
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, sketched
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 __all__ = ["PivotedQR", "PivotedQRResult", "QRColumns"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PivotedQRResult(Accuracy, Factored):
+class PivotedQRResult(Accuracy, LowRankMatrix):
     """The projection ``q r`` of matrices onto their pivot columns.
 
     Parameters
@@ -127,4 +128,4 @@ def compressed(a: StructuredMatrix, sketch: Sketch | None, rows: int, *, rng: Rn
     """Return the matrix, or a sketch of it with that many rows, (..., rows, n), where that is fewer."""
     if sketch is None or rows >= a.shape[-2]:
         return a.to_dense()
-    return sketched(a.mT, sketch.draw(a.shape[-2], rows, rng=rng, like=a.like)).mT
+    return a.mT.sketch(sketch.draw(a.shape[-2], rows, rng=rng, like=a.like)).mT

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, require_rng, uniform
 from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores import relative_scores, require_ridge, sample_indices
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -37,5 +37,5 @@ class RidgeLeverageDraws(ColumnSelection):
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         require_count(size, "size", least=1)
-        scores = relative_scores(symmetric_dense(a).array, self.ridge)
+        scores = relative_scores(symmetric_dense(a).dense_view(), self.ridge)
         return sample_indices(scores, uniform(require_rng(rng, "RidgeLeverageDraws"), (size,), like=a.like))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.scalars import Parameters, as_integer
+from tnattn.scalars import Parameters, as_integer, require_count
 from tnattn.structured.base import StructuredMatrix
 
 

@@ -9,9 +9,10 @@ from tnattn.linalg import largest_entry, orthonormalise_with_factor, solve_trian
 from tnattn.randnla.columns.pivoted_qr import QRColumns, compressed
 from tnattn.randnla.columns.selection import ColumnSelection, admissible_columns
 from tnattn.randnla.sketches.base import Sketch
-from tnattn.randnla.submatrices import take_columns
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns
 
 __all__ = ["StrongColumns"]
 
@@ -43,7 +44,7 @@ class StrongColumns(ColumnSelection):
     def __post_init__(self) -> None:
         if not self.growth > 1:
             raise ValueError(f"growth is {self.growth!r}; growth > 1 is needed")
-        QRColumns(self.sketch, self.oversampling)
+        require_count(self.oversampling, "oversampling", least=0)
 
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         size = admissible_columns(size, a.shape[-1])

@@ -7,15 +7,15 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
 from tnattn.linalg import frobenius_norm, numerical_svd, small_svd
-from tnattn.randnla.accuracy import counted, judged
+from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.cross import CrossResult
 from tnattn.randnla.columns.selection import ColumnSelection
-from tnattn.randnla.operand import require_count, require_rank
 from tnattn.randnla.scores.leverage import sample_indices
-from tnattn.randnla.submatrices import take_columns, take_rows
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns, take_rows
 
 __all__ = ["VolumeColumns", "VolumeCross"]
 

@@ -10,18 +10,18 @@ from typing import ClassVar
 from scipy.special import lambertw
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.linalg import frobenius_norm, orthonormalise_with_factor, svd
+from tnattn.linalg import frobenius_norm, largest_entries, orthonormalise_with_factor, svd
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.estimates.leave_one_out import left_out_directions, left_out_squares
-from tnattn.randnla.operand import largest_entries, require_count, require_rank
-from tnattn.randnla.sketches import Gaussian, Probes, Rademacher, narrow_product, require_probes
-from tnattn.scalars import as_integer, as_real
+from tnattn.randnla.sketches import Gaussian, Probes, Rademacher, require_probes
+from tnattn.scalars import as_integer, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SelfAssessedQBResult(Factored):
+class SelfAssessedQBResult(LowRankMatrix):
     """Projections ``Q Q^T A`` with estimates of their error and of their variability.
 
     Parameters
@@ -138,8 +138,8 @@ class SelfAssessedQB(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> SelfAssessedQBResult:
         require_rank(self.size, a.shape)
-        omega = self.distribution.draw(a.shape[-1], self.size, rng=rng, like=a.like).to_dense() * self.size**0.5
-        q, r = orthonormalise_with_factor(narrow_product(a, omega))
+        omega = self.distribution.draw(a.shape[-1], self.size, rng=rng, like=a.like).dense_view() * self.size**0.5
+        q, r = orthonormalise_with_factor(a.sketch(omega))
         b = (a.mT @ q).mT
         rotational = not isinstance(self.distribution, Rademacher)
         return SelfAssessedQBResult(q, b, r, left_out_squares(r), _jackknife_variance(r, b), rotational)

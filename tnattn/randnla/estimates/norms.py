@@ -9,11 +9,11 @@ from typing import Any, ClassVar, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng
 from tnattn.linalg import extend_basis, largest_entry, orthonormalise, spectral_norm
-from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import in_units, restored
-from tnattn.randnla.sketches import Gaussian, narrow_product
-from tnattn.scalars import Parameters
+from tnattn.randnla.sketches import Gaussian
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class SpectralNorm(Parameters):
         omega = _unit_probes(self.probes, matrix, rng, "SpectralNorm")
         xp = array_namespace(omega)
         start = orthonormalise(omega[:, : min(self.probes, matrix.shape[-1])])
-        image = narrow_product(matrix, start)
+        image = matrix.sketch(start)
         # the start spans the probes, so their images cost no further product
         probed = xp.max(_lengths(image @ (start.mT @ omega)), axis=-1)
         lower, products = _lanczos(matrix, start, image, self.steps)
@@ -124,7 +124,7 @@ def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tup
         if room == 0:
             break
         block = extend_basis(basis, block[..., :room])
-        image = narrow_product(a, block)
+        image = a.sketch(block)
         products += room
         basis, images = xp.concat([basis, block], axis=-1), xp.concat([images, image], axis=-1)
     return spectral_norm(images) / spectral_norm(basis), products
@@ -174,7 +174,7 @@ class FrobeniusNorm(Parameters):
         require_rng(rng, "FrobeniusNorm")
         if self.probes >= matrix.shape[-1]:
             return _exact(matrix, self.failure)
-        image = narrow_product(matrix, _unit_probes(self.probes, matrix, rng, "FrobeniusNorm"))
+        image = matrix.sketch(_unit_probes(self.probes, matrix, rng, "FrobeniusNorm"))
         xp = array_namespace(image)
         value = _lengths(_lengths(image)[..., None])[..., 0] / self.probes**0.5
         low, high = frobenius_factors(self.probes, math.log(2 / self.failure))
@@ -187,7 +187,7 @@ class FrobeniusNorm(Parameters):
 def _exact(a: StructuredMatrix, failure: float) -> NormEstimate:
     """Return the Frobenius norm from products with all unit vectors, between limits that differ by rounding."""
     xp, n = array_namespace(a.like), a.shape[-1]
-    image = narrow_product(a, xp.eye(n, dtype=a.dtype, device=device(a.like)))
+    image = a.sketch(xp.eye(n, dtype=a.dtype, device=device(a.like)))
     value = _lengths(_lengths(image)[..., None])[..., 0]
     rounding = _rounding_up(a)
     return NormEstimate(value, value / rounding, value * rounding, failure, n)
@@ -216,4 +216,4 @@ def frobenius_factors(probes: int, x: float) -> tuple[float, float | None]:
 def _unit_probes(count: int, a: StructuredMatrix, rng: Rng | None, who: str) -> Array:
     """Return standard normal vectors (n, count)."""
     omega = Gaussian().draw(a.shape[-1], count, rng=require_rng(rng, who), like=a.like)
-    return omega.to_dense() * count**0.5
+    return omega.dense_view() * count**0.5

@@ -12,20 +12,18 @@ from scipy.special import stdtrit
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.randnla.estimates.leave_one_out import left_out_directions
-from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketches import (
     Gaussian,
     Probes,
     Rademacher,
     Sketch,
-    narrow_product,
     require_probes,
     require_sketch,
-    sketched,
 )
-from tnattn.scalars import Parameters, as_real
+from tnattn.scalars import Parameters, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ class GirardHutchinson(TraceMethod):
         if self.probes >= a.shape[-1]:
             return _exact(a)
         omega = _unit_probes(self.distribution, self.probes, a, rng)
-        return TraceEstimate(_column_products(omega, narrow_product(a, omega)), self.probes)
+        return TraceEstimate(_column_products(omega, a.sketch(omega)), self.probes)
 
 
 @dataclass(frozen=True)
@@ -185,11 +183,11 @@ class HutchPlusPlus(TraceMethod):
         require_rng(rng, "HutchPlusPlus")
         if self.products >= n:
             return _exact(a)
-        q = orthonormalise(sketched(a, self.sketch.draw(n, size, rng=rng, like=a.like)))
+        q = orthonormalise(a.sketch(self.sketch.draw(n, size, rng=rng, like=a.like)))
         omega = _unit_probes(self.distribution, self.probes, a, rng)
         outside = omega - q @ (q.mT @ omega)
         # one product with both blocks: the matrix is read once
-        image = narrow_product(a, array_namespace(q).concat([q, outside], axis=-1))
+        image = a.sketch(array_namespace(q).concat([q, outside], axis=-1))
         inside = array_namespace(q).sum(_column_products(q, image[..., :size]), axis=-1)
         samples = inside[..., None] + _column_products(outside, image[..., size:])
         return TraceEstimate(samples, 2 * size + self.probes)
@@ -232,9 +230,9 @@ class XTrace(TraceMethod):
             return _exact(a)
         omega = _unit_probes(Gaussian(), count, a, rng)
         xp = array_namespace(omega)
-        y = narrow_product(a, omega)
+        y = a.sketch(omega)
         q, r = orthonormalise_with_factor(y)
-        z = narrow_product(a, q)
+        z = a.sketch(q)
         h = q.mT @ z
         s = left_out_directions(r)
         inside = xp.sum(xp.linalg.diagonal(h), axis=-1)[..., None] - _column_products(s, h @ s)
@@ -253,14 +251,14 @@ class XTrace(TraceMethod):
 def _exact(a: StructuredMatrix) -> TraceEstimate:
     """Return the trace from products with all unit vectors: two equal samples, which show no spread."""
     xp = array_namespace(a.like)
-    image = narrow_product(a, xp.eye(a.shape[-1], dtype=a.dtype, device=device(a.like)))
+    image = a.sketch(xp.eye(a.shape[-1], dtype=a.dtype, device=device(a.like)))
     trace = xp.sum(xp.linalg.diagonal(image), axis=-1)
     return TraceEstimate(xp.stack([trace, trace], axis=-1), a.shape[-1])
 
 
 def _unit_probes(distribution: Sketch, count: int, a: StructuredMatrix, rng: Rng | None) -> Array:
     """Return probes (n, count), each with ``E[w w^T] = I``."""
-    return distribution.draw(a.shape[-1], count, rng=rng, like=a.like).to_dense() * count**0.5
+    return distribution.draw(a.shape[-1], count, rng=rng, like=a.like).dense_view() * count**0.5
 
 
 def _column_products(x: Array, y: Array) -> Array:

@@ -10,10 +10,10 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, requir
 from tnattn.linalg import extend_basis, orthonormalise
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import resolved_square
-from tnattn.randnla.operand import require_count
-from tnattn.randnla.sketches.base import Sketch, narrow_product, require_sketch, sketched
+from tnattn.randnla.scaling import resolved_square
+from tnattn.randnla.sketches.base import Sketch, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -110,16 +110,16 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
     def _block(self, a: StructuredMatrix, q: Array | None, b: Array | None, size: int, rng: Rng) -> Array:
         """Return new columns of the basis, orthogonal to those there are."""
         omega = self.sketch.draw(a.shape[-1], size, rng=rng, like=a.like)
-        y = sketched(a, omega)
+        y = a.sketch(omega)
         if q is None or b is None:
             for _ in range(self.power_iterations):
-                y = narrow_product(a, orthonormalise(a.mT @ orthonormalise(y)))
+                y = a.sketch(orthonormalise(a.mT @ orthonormalise(y)))
             return orthonormalise(y)
         y = y - q @ (omega.mT @ b.mT).mT
         for _ in range(self.power_iterations):
             inner = orthonormalise(y)
             z = orthonormalise(a.mT @ inner - b.mT @ (q.mT @ inner))
-            y = narrow_product(a, z) - q @ (b @ z)
+            y = a.sketch(z) - q @ (b @ z)
         return extend_basis(q, y)  # y has come out of a cancellation, and vanishes where the basis holds the range
 
 

@@ -34,7 +34,7 @@ class ErrorSketch:
 
     def smallest(self, u: Array, s: Array, vt: Array, rank: int) -> RandomizedSVDResult:
         """Return the smallest truncations that meet the tolerance by the estimate; see ``SinglePassSVD``."""
-        terms = leading_terms(self.errors(u, s, vt)[..., : rank + 1], self.rtol, like=s)
+        terms = leading_terms(self.errors(u, s, vt), self.rtol, like=s, most=rank)
         return trimmed(u, s, vt, terms, terms.accuracy(self.rtol, f"rank {rank}"))
 
     def errors(self, u: Array, s: Array, vt: Array) -> Array:

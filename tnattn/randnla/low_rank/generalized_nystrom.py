@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, small_svd
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
-from tnattn.randnla.operand import require_count, require_rank
-from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -113,13 +113,13 @@ class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
         size = min(self.size, m, n)
         omega = self.sketch.draw(n, size, rng=rng, like=a.like)
         psi = self.sketch.draw(m, min(self.corange_size, m), rng=rng, like=a.like)  # Psi^T, (m, s)
-        q = orthonormalise(sketched(a, omega))
-        b = pseudo_inverse_apply(psi.mT @ q, sketched_rows(a, psi))  # (..., size, n)
+        q = orthonormalise(a.sketch(omega))
+        b = pseudo_inverse_apply(psi.mT @ q, a.sketch_rows(psi))  # (..., size, n)
         xp = array_namespace(b)
         v, s, wt = small_svd(xp.matrix_transpose(b))
         u, vt = q @ xp.matrix_transpose(wt), xp.matrix_transpose(v)
         if self.rtol is None:
             return GeneralizedNystromResult(u, s, vt, min(self.rank, size))
         errors = truncation_errors(a, u * s[..., None, :], vt, rtol=self.rtol)
-        terms = leading_terms(errors[..., : self.rank + 1], self.rtol, like=s)
+        terms = leading_terms(errors, self.rtol, like=s, most=self.rank)
         return GeneralizedNystromResult(u, s, vt, terms.size, **terms.accuracy(self.rtol, f"rank {self.rank}"))

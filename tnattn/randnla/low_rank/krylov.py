@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
-from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_resolved
+from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_rank, require_resolved
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.frobenius import resolved_square
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, projection_errors, trimmed
 from tnattn.randnla.low_rank.range_finder import require_iteration
-from tnattn.randnla.operand import matrix_by_matrix, require_count, require_rank
-from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, sketched
+from tnattn.randnla.scaling import resolved_square
+from tnattn.randnla.sketches.base import Sketch, adapted_to
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 __all__ = ["BlockKrylov"]
 
@@ -98,8 +99,8 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
             last = steps == 0 or space.size == min(a.shape[-2:])
             if last or bool(xp.all(residual_squared <= rtol**2 / 2)):
                 full = space.truncated(space.size)
-                errors = projection_errors(full.s, residual_squared)[..., : self.rank + 1]
-                terms = leading_terms(errors, rtol, like=full.s)
+                errors = projection_errors(full.s, residual_squared)
+                terms = leading_terms(errors, rtol, like=full.s, most=self.rank)
                 if last or bool(xp.all(terms.converged)):
                     return trimmed(full.u, full.s, full.vt, terms, terms.accuracy(rtol, f"rank {self.rank}"))
             space.extend()
@@ -107,7 +108,7 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
 
 
 def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
-    return KrylovSpace(a, orthonormalise(sketched(a, adapted_to(omega, a))))
+    return KrylovSpace(a, orthonormalise(a.sketch(adapted_to(omega, a))))
 
 
 class KrylovSpace:
@@ -153,7 +154,7 @@ class KrylovSpace:
             return False
         # scaling the columns changes no span, and keeps the block clear of overflow
         last = near_orthonormal(self.image[..., -self._width :])
-        block = narrow_product(self._a, last)[..., : min(room, self._width)]
+        block = self._a.sketch(last)[..., : min(room, self._width)]
         block = extend_basis(self.basis, block)
         self._width = block.shape[-1]
         self._rows = xp.concat([self._rows, xp.matrix_transpose(block)], axis=-2)

@@ -9,14 +9,14 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.range_finder import RangeFinder
-from tnattn.randnla.operand import matrix_by_matrix
 from tnattn.randnla.sketches.base import adapted_to
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
+from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class QBResult(Factored):
+class QBResult(LowRankMatrix):
     """The projection ``q b`` of a stack of matrices.
 
     Parameters

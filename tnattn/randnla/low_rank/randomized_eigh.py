@@ -8,14 +8,19 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import eigh
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, relative_errors, require_resolved
+from tnattn.randnla.accuracy import (
+    RankOrTolerance,
+    TrimmedFactors,
+    leading_terms,
+    relative_errors,
+    require_rank,
+    require_resolved,
+)
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder, require_iteration
-from tnattn.randnla.operand import require_rank, require_symmetric
-from tnattn.randnla.sketches import Gaussian, Sketch, narrow_product
-from tnattn.randnla.submatrices import entry_accuracy
-from tnattn.randnla.symmetry import require_symmetric_within
+from tnattn.randnla.sketches import Gaussian, Sketch
+from tnattn.randnla.symmetry import require_symmetric, require_symmetric_within
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -90,7 +95,7 @@ class RandomizedEigh(MatrixMethod, RankOrTolerance):
         if self.rtol is not None:
             return self._within(a, self.rtol, rng)
         q = self.range_finder.basis(a, rng=rng)
-        vectors, values = _by_magnitude(require_symmetric_within(q, narrow_product(a, q), accuracy=entry_accuracy(a)))
+        vectors, values = _by_magnitude(require_symmetric_within(q, a.sketch(q), accuracy=a.entry_accuracy()))
         return RandomizedEighResult(q @ vectors[..., : self.rank], values[..., : self.rank])
 
     def _within(self, a: StructuredMatrix, rtol: float, rng: Rng | None) -> RandomizedEighResult:
@@ -103,7 +108,7 @@ class RandomizedEigh(MatrixMethod, RankOrTolerance):
         projection = basis.extended(a, rng=rng)
         xp = array_namespace(projection.q)
         vectors, values = _by_magnitude(require_symmetric_within(projection.q, xp.matrix_transpose(projection.b)))
-        terms = leading_terms(_errors(values, projection)[..., : self.rank + 1], rtol, like=values)
+        terms = leading_terms(_errors(values, projection), rtol, like=values, most=self.rank)
         accuracy = terms.accuracy(rtol, f"rank {self.rank}")
         u = terms.columns(projection.q @ vectors[..., : terms.size])
         return RandomizedEighResult(u, terms.values(values), **accuracy)

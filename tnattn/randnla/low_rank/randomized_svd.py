@@ -8,14 +8,14 @@ from typing import ClassVar, assert_never
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
-from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms
+from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.range_finder import RangeFinder, narrowed, require_iteration, survives
-from tnattn.randnla.operand import matrix_by_matrix, require_rank
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 __all__ = ["RandomizedSVD", "RandomizedSVDResult"]
 
@@ -104,8 +104,7 @@ class RandomizedSVD(MatrixMethod, RankOrTolerance):
                 projection = basis.extended(a, rng=rng)
                 v, s, wt = small_svd(projection.b.mT)
                 residual = array_namespace(s).astype(projection.residual, accumulator_dtype(s), copy=False)
-                errors = projection_errors(s, residual**2)[..., : self.rank + 1]
-                terms = leading_terms(errors, basis.rtol, like=s)
+                terms = leading_terms(projection_errors(s, residual**2), basis.rtol, like=s, most=self.rank)
                 return trimmed(projection.q @ wt.mT, s, v.mT, terms, terms.accuracy(basis.rtol, f"rank {self.rank}"))
             case _ as never:
                 assert_never(never)

@@ -7,13 +7,14 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, dtype_name, prefers_host_tiles, quiet_overflow
 from tnattn.linalg import lu_normalise, orthonormalise
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import rank_budget
-from tnattn.randnla.operand import as_structured, require_count, require_rank
 from tnattn.randnla.scaling import in_units
-from tnattn.randnla.sketches.base import Sketch, adapted_to, narrow_product, require_sketch, sketched
+from tnattn.randnla.sketches.base import Sketch, adapted_to, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 
 __all__ = ["RangeFinder"]
@@ -89,11 +90,11 @@ class RangeFinder(Parameters):
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
-        y = sketched(a, adapted_to(omega, a))
+        y = a.sketch(adapted_to(omega, a))
         for _ in range(self.power_iterations):
             # without normalisation rounding would drown all but the leading directions
             z = a.mT @ lu_normalise(y)
-            y = narrow_product(a, lu_normalise(z))
+            y = a.sketch(lu_normalise(z))
         return y
 
     def sample_in_float32(self, narrow: Dense, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
@@ -112,13 +113,13 @@ def require_iteration(oversampling: int, power_iterations: int, sketch: Sketch) 
 
 def narrowed(a: StructuredMatrix) -> Dense | None:
     """Return one large dense float64 matrix on the host as float32; None for others, or if float32 cannot hold it."""
-    if not isinstance(a, Dense) or a.batch or a.storage < _LARGE:
+    if not a.explicit or a.batch or a.storage < _LARGE:
         return None
-    if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.array):
+    if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.like):
         return None
-    xp = array_namespace(a.array)
+    xp = array_namespace(a.like)
     with quiet_overflow():
-        narrow = xp.astype(a.array, xp.float32)
+        narrow = xp.astype(a.dense_view(), xp.float32)
         flat = xp.reshape(narrow, (-1,))
         square = float(xp.vecdot(flat, flat))
     # between these, what underflows is far below rounding, and nothing overflows in products

@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, pseudo_inverse_apply, svd
-from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding
+from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
-from tnattn.randnla.operand import as_structured, require_count, require_precision, require_rank
 from tnattn.randnla.scaling import restored, unit_of
-from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched, sketched_rows
-from tnattn.scalars import Parameters, as_integer, as_real
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.scalars import Parameters, as_integer, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured, require_precision
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,8 @@ class StreamingSVD(Parameters):
         place = slice(span.start, span.stop)
         phi = _restricted(self.phi, place, len(span) == m)
         xp = array_namespace(self.y)
-        y = self._placed(sketched(change, self.omega), place)
-        z = sketched(change, self.psi)
+        y = self._placed(change.sketch(self.omega), place)
+        z = change.sketch(self.psi)
         z = phi.mT @ z if isinstance(phi, StructuredMatrix) else xp.matrix_transpose(phi) @ z
         x = _sketched_rows(change, self.upsilon, place)
         known = self.error_sketch
@@ -206,12 +206,12 @@ class StreamingSVD(Parameters):
 
 def _restricted(test: StructuredMatrix, rows: slice, whole: bool) -> Any:
     """Return the rows of a test matrix that an update meets; an array unless it meets all."""
-    return test if whole else test.to_dense()[rows, :]
+    return test if whole else test.dense_view()[rows, :]
 
 
 def _sketched_rows(change: StructuredMatrix, test: StructuredMatrix, rows: slice) -> Array:
     """Return ``test^T`` times a matrix whose only rows that are not zero are those of ``change``."""
     part = _restricted(test, rows, rows.stop - rows.start == test.shape[-2])
     if isinstance(part, StructuredMatrix):
-        return sketched_rows(change, part)
+        return change.sketch_rows(part)
     return array_namespace(part).matrix_transpose(change.mT @ part)

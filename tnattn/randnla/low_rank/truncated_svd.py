@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor, svd
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.krylov import KrylovSpace
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
-from tnattn.randnla.operand import require_count, require_rank, worth_forming
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.conversion import worth_forming
 
 _STEPS = 400  # blocks of the Krylov iteration; 16,384 keys of a slow spectrum take some ten of them
 
@@ -46,8 +47,9 @@ class TruncatedSVD(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
         require_rank(self.rank, a.shape)
-        if isinstance(a, Factored) and self.rank <= a.rank <= min(a.shape[-2:]):
-            left, right = a.factors()
+        factors = a.thin_factors()
+        if factors is not None and self.rank <= factors[0].shape[-1] <= min(a.shape[-2:]):
+            left, right = factors
             q, r = orthonormalise_with_factor(left)
             p, t = orthonormalise_with_factor(right.mT)
             u, s, vt = svd(r @ t.mT)

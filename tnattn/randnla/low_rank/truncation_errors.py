@@ -5,10 +5,9 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entry
 from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
-from tnattn.randnla.frobenius import resolved_square
-from tnattn.randnla.operand import worth_forming
-from tnattn.randnla.sketches.base import narrow_product
+from tnattn.randnla.scaling import resolved_square
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import worth_forming
 
 __all__: list[str] = []  # parts of other modules
 
@@ -41,7 +40,7 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
     """
     require_above_rounding(rtol, left)
     xp, wide = array_namespace(left), accumulator_dtype(left)
-    images = narrow_product(a, vt.mT)
+    images = a.sketch(vt.mT)
     if worth_forming(a):
         dense = a.to_dense()
         unit = largest_entry(dense)  # squares neither overflow nor vanish

@@ -17,11 +17,13 @@ from tnattn.arrays import (
     uniform,
 )
 from tnattn.linalg import numerical_svd, orthonormalise_with_factor, solve_triangular
-from tnattn.randnla.operand import as_structured, require_count, require_rank
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.scaling import in_units
-from tnattn.randnla.sketches.base import Sketch, sketched
-from tnattn.scalars import Parameters, as_integer
-from tnattn.structured.sparse import Sparse, gather_rows
+from tnattn.randnla.sketches.base import Sketch
+from tnattn.scalars import Parameters, as_integer, require_count
+from tnattn.structured.conversion import as_structured
+from tnattn.structured.gather import gather_rows
+from tnattn.structured.sparse import Sparse
 
 _FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
 
@@ -90,7 +92,7 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
         raise ValueError(f"size {size} is smaller than the {n} columns of the {matrix.shape} stack; raise size")
     if size >= m:
         return leverage_scores(matrix.to_dense())
-    compressed = sketched(matrix.mT, sketch.draw(m, size, rng=rng, like=matrix.like)).mT  # (..., size, n)
+    compressed = matrix.mT.sketch(sketch.draw(m, size, rng=rng, like=matrix.like)).mT  # (..., size, n)
     _, r = orthonormalise_with_factor(compressed)
     xp = array_namespace(r)
     diagonal = xp.abs(xp.linalg.diagonal(r))

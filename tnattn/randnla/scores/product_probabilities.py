@@ -9,7 +9,6 @@ from tnattn.arrays import Array, array_namespace, broadcast_shape, device, eps, 
 from tnattn.linalg import largest_entry, spectral_norm
 from tnattn.randnla.scores.leverage import leverage_scores
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
 
 _BLOCK = 1 << 22  # entries of an implicit matrix held at a time
 
@@ -75,12 +74,12 @@ class Leverage(ProductProbabilities):
 def column_lengths(a: StructuredMatrix) -> Array:
     """Return the Euclidean norms (..., n) of the columns of matrices (..., m, n), a block of columns at a time."""
     xp = array_namespace(a.like)
-    if isinstance(a, Dense):
-        return _lengths(a.array)
-    n = a.shape[-1]
+    if a.explicit:
+        return _lengths(a.dense_view())
+    n, place = a.shape[-1], device(a.like)
     step = max(1, _BLOCK // (a.shape[-2] * a.count))
-    unit = xp.eye(n, dtype=a.dtype, device=device(a.like))
-    blocks = [_lengths(a @ unit[:, start : min(start + step, n)]) for start in range(0, n, step)]
+    starts = range(0, n, step)
+    blocks = [_lengths(a.columns(xp.arange(start, min(start + step, n), device=place))) for start in starts]
     return xp.concat(blocks, axis=-1)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, eps, quiet_overflow
 from tnattn.linalg import eigh, small_svd
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.scalars import as_real
+from tnattn.structured.conversion import as_structured
 
 
 def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
@@ -59,7 +59,7 @@ def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
     """
     ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
-    values, vectors = eigh(symmetric_dense(matrix).array)
+    values, vectors = eigh(symmetric_dense(matrix).dense_view())
     _require_semidefinite(values)
     return array_namespace(values).sum(vectors * vectors * _smoothed(values, ridge, unit)[..., None, :], axis=-1)
 
@@ -71,7 +71,7 @@ def effective_dimension(kernel: Any, *, ridge: float) -> Array:
     """
     ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(kernel, "kernel"))
-    dense = symmetric_dense(matrix).array
+    dense = symmetric_dense(matrix).dense_view()
     xp = array_namespace(dense)
     values = xp.linalg.eigvalsh(dense)
     _require_semidefinite(values)

@@ -8,16 +8,22 @@ from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, prefers_host_tiles
 from tnattn.linalg import cholesky
-from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, leading_terms, require_above_rounding
+from tnattn.randnla.accuracy import (
+    Accuracy,
+    RankOrTolerance,
+    counted,
+    judged,
+    leading_terms,
+    require_above_rounding,
+    require_rank,
+)
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns import ColumnSelection, UniformColumns, require_selection
-from tnattn.randnla.diagonal import diagonal_at_hand
-from tnattn.randnla.operand import require_rank, require_symmetric
 from tnattn.randnla.semidefinite.substitution import extend_rows
-from tnattn.randnla.submatrices import columns_at, entry_accuracy, take_columns, take_rows
+from tnattn.randnla.symmetry import require_symmetric
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.gather import take_columns
+from tnattn.structured.low_rank import LowRankMatrix
 
 __all__ = ["ColumnNystrom", "ColumnNystromResult"]
 
@@ -27,7 +33,7 @@ _BLOCK = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ColumnNystromResult(Accuracy, Factored):
+class ColumnNystromResult(Accuracy, LowRankMatrix):
     """Positive semidefinite matrices ``factor factor^T``, C W^+ C^T for columns C and their intersection W.
 
     Parameters
@@ -91,7 +97,7 @@ class ColumnNystrom(MatrixMethod, RankOrTolerance):
         require_symmetric(a)
         require_rank(self.rank, a.shape)
         require_above_rounding(self.rtol or 0.0, a.like)
-        if self.rtol is not None and diagonal_at_hand(a) is None:
+        if self.rtol is not None and not a.explicit_diagonal:
             raise ValueError(
                 f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array, a "
                 f"sparse matrix or entries on demand, or leave rtol out"
@@ -126,7 +132,8 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
     traces that are not available.
     """
     xp = array_namespace(a.like)
-    (*batch, n), r, diagonal = a.shape[:-1], indices.shape[-1], diagonal_at_hand(a)
+    (*batch, n), r = a.shape[:-1], indices.shape[-1]
+    diagonal = a.diagonal() if a.explicit_diagonal else None
     if diagonal is None:
         step, top = r, None
         traces = xp.full((*batch, 1), float("nan"), dtype=a.dtype, device=device(a.like))
@@ -141,7 +148,7 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
         raw = _rows_at(a, indices[..., start:stop])
         core = _columns_at(raw, indices[..., start:stop])
         coupling = _columns_at(rows[..., :start, :], indices[..., start:stop]).mT  # (..., stop - start, start)
-        lower = _checked_cholesky(core, coupling, top, (r, n), entry_accuracy(a))
+        lower = _checked_cholesky(core, coupling, top, (r, n), a.entry_accuracy())
         extend_rows(rows, start, xp.concat([coupling, lower], axis=-1), raw)
         gains = xp.vecdot(rows[..., start:stop, :], rows[..., start:stop, :])
         traces = xp.concat([traces, traces[..., -1:] - xp.cumulative_sum(gains, axis=-1)], axis=-1)
@@ -155,7 +162,8 @@ def _rows_at(a: StructuredMatrix, indices: Array) -> Array:
     real = indices >= 0
     whole = bool(xp.all(real))
     places = indices if whole else xp.where(real, indices, xp.zeros_like(indices))
-    rows = take_rows(a.array, places) if isinstance(a, Dense) else columns_at(a, places).mT  # symmetric
+    # symmetric: rows of an array follow each other in memory, an operator may lack the product with its transpose
+    rows = a.rows(places) if a.explicit else a.columns(places).mT
     return rows if whole else rows * xp.astype(real, rows.dtype)[..., None]
 
 

@@ -16,10 +16,13 @@ from tnattn.arrays import (
     squared_column_norms,
     to_host,
 )
-from tnattn.randnla.operand import EntriesOperator, KernelEntries, largest_entries, require_rank, require_symmetric
+from tnattn.linalg import largest_entries
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.semidefinite.substitution import next_rows
-from tnattn.randnla.submatrices import PrincipalEntries, entry_accuracy, take_columns, take_rows
+from tnattn.randnla.symmetry import require_symmetric
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_columns, take_rows
 
 __all__: list[str] = []  # parts of other modules
 
@@ -54,13 +57,13 @@ class Elimination:
         require_symmetric(a)
         require_rank(rank, a.shape)
         self._xp = xp = array_namespace(a.like)
-        self._entries = _entries_of(a)
+        self._matrix = _with_entries(a)
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
-        diagonal = self._entries.diagonal()
+        diagonal = self._matrix.diagonal()
         # rounding is relative to the entry itself, as elimination is as accurate after any scaling of rows and columns;
         # what entries on demand are wrong by is relative to the largest
-        wrong = entry_accuracy(self._entries) * xp.max(xp.abs(diagonal), axis=-1)
+        wrong = self._matrix.entry_accuracy() * xp.max(xp.abs(diagonal), axis=-1)
         self._noise = 8 * rank * eps(a.like) * xp.abs(diagonal) + wrong[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
         self.residual = xp.where(diagonal > self._noise, diagonal, xp.zeros_like(diagonal))
@@ -100,7 +103,7 @@ class Elimination:
     def advance(self, proposals: Array, uniforms: Array) -> None:
         """Eliminate those of the proposed pivots (..., b) that are accepted at the given uniform numbers (b,)."""
         xp, most = self._xp, self._span[1]
-        core, columns = self._core(proposals)
+        core, rows = self._core(proposals)
         known = take_columns(self._rows, proposals)[..., :most, :]  # (..., most, b)
         if most:
             core = core - known.mT @ known
@@ -110,7 +113,7 @@ class Elimination:
         width = step.order.shape[-1]
         if width:
             chosen = xp.take_along_axis(proposals, step.order, axis=-1)
-            raw = self._entries.columns(chosen).mT if columns is None else take_rows(columns.mT, step.order)
+            raw = self._matrix.rows(chosen) if rows is None else take_rows(rows, step.order)
             self._append(step, raw, chosen, take_columns(known, step.order).mT)
         spent = scatter_rows(xp.astype(step.spent, core.dtype)[..., None], proposals, self.tail.shape[-1])[..., 0] > 0
         done = xp.sum(self.tail, axis=-1) <= self._rtol * self.trace
@@ -119,11 +122,12 @@ class Elimination:
         self.unfinished = self._look()
 
     def _core(self, proposals: Array) -> tuple[Array, Array | None]:
-        """Return the entries (..., b, b) among proposals, and their columns if it takes those to know them."""
-        if isinstance(self._entries, PrincipalEntries):
-            return self._entries.principal(proposals), None
-        columns = self._entries.columns(proposals)
-        return take_columns(columns.mT, proposals), columns
+        """Return the entries (..., b, b) among proposals, and their rows (..., b, n) where those had to be read."""
+        core = self._matrix.principal(proposals)
+        if core is not None:
+            return core, None
+        rows = self._matrix.rows(proposals)  # symmetric: rows are columns
+        return take_columns(rows, proposals), rows
 
     def _append(self, step: _Step, raw: Array, pivots: Array, coupling: Array) -> None:
         """Eliminate the accepted pivots (..., w), whose columns are ``raw`` (..., w, n), and store their rows."""
@@ -266,35 +270,16 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     return _Step(back(order, width), back(lower, width, width), back(gained, 1), back(spent, size), bool(xp.all(used)))
 
 
-@dataclass(frozen=True, eq=False)
-class _ArrayEntries:
-    """The entries of a stack of symmetric matrices held as one array."""
-
-    like: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.like.shape)
-
-    def diagonal(self) -> Array:
-        return array_namespace(self.like).linalg.diagonal(self.like)
-
-    def columns(self, indices: Array) -> Array:
-        return take_rows(self.like, indices).mT  # symmetric: rows are columns
-
-
-def _entries_of(a: StructuredMatrix) -> KernelEntries:
-    """Return the entries of a matrix; whatever does not give them on demand is made dense."""
-    if isinstance(a, EntriesOperator):
-        return a.entries_on_demand
-    if isinstance(a, KernelEntries):
+def _with_entries(a: StructuredMatrix) -> StructuredMatrix:
+    """Return a matrix whose rows are cheap: symmetric by construction, or dense."""
+    if a.symmetric:
         return a
-    dense = a.to_dense()
-    xp = array_namespace(dense)
-    largest, diagonal = largest_entries(dense), xp.max(xp.linalg.diagonal(dense), axis=-1)
-    if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense)))):
+    dense = Dense(a.to_dense())
+    xp = array_namespace(dense.array)
+    largest, diagonal = largest_entries(dense.array), xp.max(dense.diagonal(), axis=-1)
+    if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense.array)))):
         raise ValueError(
             "a is not positive semidefinite: its largest entry is not on the diagonal; "
             "use RandomizedSVD for indefinite matrices"
         )
-    return _ArrayEntries(dense)
+    return dense

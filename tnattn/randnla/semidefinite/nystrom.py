@@ -8,13 +8,11 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
 from tnattn.linalg import cholesky, frobenius_norm, largest_entry, orthonormalise, small_svd, solve_triangular
-from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding
+from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.diagonal import trace_at_hand
-from tnattn.randnla.operand import require_count, require_rank, require_symmetric
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
-from tnattn.randnla.submatrices import entry_accuracy
-from tnattn.randnla.symmetry import require_symmetric_within
+from tnattn.randnla.symmetry import require_symmetric, require_symmetric_within
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 
@@ -89,12 +87,12 @@ class Nystrom(MatrixMethod, RankOrTolerance):
         n = a.shape[-1]
         xp = array_namespace(a.like)
         draw = self.sketch.draw(n, min(self.size, n), rng=rng, like=a.like)
-        omega = orthonormalise(draw.to_dense())  # (n, l); the result depends on its range only
+        omega = orthonormalise(draw.dense_view())  # (n, l); the result depends on its range only
         y = a @ omega
         unit = largest_entry(y)  # squares neither overflow nor vanish
         norm = unit * frobenius_norm(y / unit)[..., None, None]
         # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
-        accuracy = entry_accuracy(a) + xp.zeros_like(norm[..., 0, 0])
+        accuracy = a.entry_accuracy() + xp.zeros_like(norm[..., 0, 0])
         shift = n**0.5 * (eps(a.like) + accuracy)[..., None, None] * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega
         core = require_symmetric_within(omega, shifted, accuracy=accuracy)  # (..., l, l)
@@ -119,13 +117,12 @@ class Nystrom(MatrixMethod, RankOrTolerance):
         if self.rtol is None:
             return None
         require_above_rounding(self.rtol, a.like)
-        trace = trace_at_hand(a)
-        if trace is None:
+        if not a.explicit_trace:
             raise ValueError(
                 f"rtol {self.rtol:g} needs the trace, which a {type(a).__name__} does not give; pass an array, entries "
                 f"on demand, or a factored or sparse matrix, or leave rtol out"
             )
-        return trace
+        return a.trace()
 
 
 def _smallest(u: Array, eigenvalues: Array, trace: Array, rtol: float) -> NystromResult:

@@ -9,15 +9,15 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PivotedCholeskyResult(Accuracy, Factored):
+class PivotedCholeskyResult(Accuracy, LowRankMatrix):
     """Partial Cholesky factorisations ``factor factor^T``, which agree with the matrix in the pivot columns.
 
     Parameters

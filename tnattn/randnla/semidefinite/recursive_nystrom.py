@@ -9,15 +9,16 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, require_rng, uniform
 from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.linalg.scaling import smallest_normal
+from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.columns.selection import for_every_matrix
-from tnattn.randnla.operand import EntriesOperator, require_count, require_rank
 from tnattn.randnla.scores import relative_scores, sample_indices
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystromResult, nystrom_of_columns
-from tnattn.randnla.submatrices import columns_at, take_rows
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
+from tnattn.structured.gather import take_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RecursiveNystrom(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         source = require_rng(rng, "RecursiveNystrom")
         require_rank(self.rank, a.shape)
-        if not isinstance(a, EntriesOperator):
+        if not a.symmetric:
             a = symmetric_dense(a)
         xp, n = array_namespace(a.like), a.shape[-1]
         order = choice(source, n, n, replace=False, like=a.like)
@@ -70,7 +71,7 @@ class RecursiveNystrom(MatrixMethod):
         """Return multiples of the ridge leverage scores (..., n) as a weighted sample (..., s) of columns sees them."""
         xp = array_namespace(a.like)
         root = xp.sqrt(weights)
-        columns = columns_at(a, sample) * root[..., None, :]
+        columns = a.columns(sample) * root[..., None, :]
         core = take_rows(columns, sample) * root[..., None]
         core = (core + core.mT) / 2
         values = xp.maximum(xp.flip(eigh(core)[0], axis=-1), xp.zeros_like(root))
@@ -84,7 +85,7 @@ class RecursiveNystrom(MatrixMethod):
         except ValueError as error:
             raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices") from error
         seen = xp.sum(xp.square(solve_triangular(lower, columns.mT, lower=True)), axis=-2)
-        diagonal = a.diagonal() if isinstance(a, EntriesOperator) else xp.linalg.diagonal(a.to_dense())
+        diagonal = a.diagonal()
         # rounding may leave nothing of a score that is only small, and nothing is never drawn; relative to the entry
         # itself, so that columns of zeros do not compete with those that a sample has exhausted
         size = xp.abs(diagonal)
@@ -154,7 +155,7 @@ class RidgeNystrom(MatrixMethod):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         source = require_rng(rng, "RidgeNystrom")
-        dense = symmetric_dense(a).array
+        dense = symmetric_dense(a).dense_view()
         xp = array_namespace(dense)
         taken = uniform(source, (a.shape[-1],), like=dense) < self.probabilities(dense)  # (..., n)
         width = max(1, int(xp.max(xp.sum(xp.astype(taken, xp.int64), axis=-1))))

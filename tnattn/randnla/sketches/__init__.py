@@ -27,9 +27,8 @@ coordinates and l columns a product with the test matrix costs
 ``Embedding``
     The transposed test matrix as a map of the columns of a tall matrix.
 
-Products and checks for algorithms: ``sketched`` (``A Omega``), ``sketched_rows`` (``Psi^T A``), ``narrow_product`` (a
-block of few columns), ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on A), ``admissible_sizes``,
-``require_sketch``, ``require_probes``.
+For algorithms: ``AdaptiveTestMatrix`` and ``adapted_to`` (test matrices that depend on the matrix), and checks:
+``admissible_sizes``, ``require_sketch`` and ``require_probes``. Products are methods: ``a.sketch(omega)``.
 """
 
 from tnattn.randnla.sketches.adaptive import RowStart, RowStarted
@@ -38,10 +37,7 @@ from tnattn.randnla.sketches.base import (
     Sketch,
     adapted_to,
     admissible_sizes,
-    narrow_product,
     require_sketch,
-    sketched,
-    sketched_rows,
 )
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.embedding import Embedding
@@ -76,10 +72,7 @@ __all__ = [
     "adapted_to",
     "admissible_sizes",
     "mode_sizes",
-    "narrow_product",
     "require_probes",
     "require_sketch",
-    "sketched",
-    "sketched_rows",
     "sketched_tensor_products",
 ]

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches.base import AdaptiveTestMatrix, Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
@@ -42,7 +42,7 @@ class RowStart(Sketch):
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
         source = require_rng(rng, "a start from rows")
-        omega = self.sketch.draw(n, size, rng=source, like=like).to_dense()
+        omega = self.sketch.draw(n, size, rng=source, like=like).dense_view()
         places = uniform(source, (size, self.rows), like=like)
         return RowStarted(omega, places, signs(source, (size, self.rows), like=like))
 
@@ -80,8 +80,8 @@ class RowStarted(Dense, AdaptiveTestMatrix):
         m, (size, rows) = a.shape[-2], self.signs.shape
         indices = xp.astype(xp.floor(self.places * m), xp.int64)
         indices = xp.reshape(xp.minimum(indices, xp.full_like(indices, m - 1)), (-1,))
-        if isinstance(a, Dense):
-            chosen = xp.reshape(xp.take(a.array, indices, axis=-2), (*a.batch, size, rows, a.shape[-1]))
+        if a.explicit:  # products would cost size columns each
+            chosen = xp.reshape(a.rows(indices), (*a.batch, size, rows, a.shape[-1]))
             return (self.signs[:, None, :] @ chosen)[..., 0, :]
         flat = xp.reshape(self.signs, (-1,))
         units = xp.astype(xp.arange(m, device=device(flat))[:, None] == indices, flat.dtype) * flat

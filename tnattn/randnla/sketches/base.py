@@ -1,4 +1,4 @@
-"""Distributions over test matrices, and the product of a matrix with one draw."""
+"""Base class of the distributions over test matrices."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import abc
 from typing import Any
 
 from tnattn.arrays import Array, Rng
-from tnattn.linalg import product_with_rows
-from tnattn.randnla.operand import require_precision
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored
+from tnattn.structured.conversion import require_precision
 
 
 class Sketch(Parameters, abc.ABC):
@@ -72,44 +69,3 @@ class AdaptiveTestMatrix(StructuredMatrix):
 def adapted_to(omega: StructuredMatrix, a: StructuredMatrix) -> StructuredMatrix:
     """Return a test matrix adapted to matrices (..., m, n): itself, unless it is an ``AdaptiveTestMatrix``."""
     return omega.adapted_to(a) if isinstance(omega, AdaptiveTestMatrix) else omega
-
-
-def sketched(a: StructuredMatrix, omega: StructuredMatrix) -> Array:
-    """Return ``a @ omega``, (..., m, size), at the price of the test matrix.
-
-    Parameters
-    ----------
-    a : StructuredMatrix, (..., m, n)
-    omega : StructuredMatrix, (n, size)
-
-    Notes
-    -----
-    A structured test matrix meets a dense ``a``, or the thin factor of a factored one, as it is: a sparse one costs m n
-    times its stored entries per row, a transform O(m n log n). An implicit ``a`` multiplies arrays only, so for it the
-    test matrix is made dense, which takes no more memory than the result for m = n.
-    """
-    if isinstance(omega, Dense):
-        return narrow_product(a, omega.array)
-    if isinstance(a, Factored):
-        left, right = a.factors()
-        return left @ (omega.mT @ right.mT).mT
-    if isinstance(a, Dense):
-        return (omega.mT @ a.array.mT).mT
-    return a @ omega.to_dense()
-
-
-def sketched_rows(a: StructuredMatrix, psi: StructuredMatrix) -> Array:
-    """Return ``psi^T @ a``, (..., size, n), at the price of the test matrix psi (m, size); see :func:`sketched`."""
-    if isinstance(psi, Dense):
-        return (a.mT @ psi.array).mT
-    if isinstance(a, Factored):
-        left, right = a.factors()
-        return (psi.mT @ left) @ right
-    if isinstance(a, Dense):
-        return psi.mT @ a.array
-    return (a.mT @ psi.to_dense()).mT
-
-
-def narrow_product(a: StructuredMatrix, x: Array) -> Array:
-    """Return ``a @ x`` for a block of few columns x (..., n, l), fastest if a column lies in one piece."""
-    return product_with_rows(a.array, x.mT) if isinstance(a, Dense) else a @ x

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tnattn.arrays import Rng, require_rng
-from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.sketches.base import Sketch, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.conversion import as_structured
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import mul
+from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, normal, require_rng, signs
 from tnattn.randnla.sketches.base import Sketch, admissible_sizes
@@ -103,15 +102,13 @@ def sketched_tensor_products(omega: StructuredMatrix, vectors: Sequence[Array]) 
     -----
     One thin product per mode, O(size sum n_k) per column or less, in place of O(size prod n_k).
     """
-    if not isinstance(omega, (KhatriRao, Kronecker)) or len(vectors) != len(omega.factors):
+    project: Any = getattr(omega, "transposed_khatri_rao", None)
+    if project is None or len(vectors) != len(getattr(omega, "factors", ())):
         raise TypeError(
             f"omega is a {type(omega).__name__} and there are {len(vectors)} factors; a KhatriRao or Kronecker matrix "
             f"of as many factors is needed, so give the sizes of the modes and a size that needs no selection"
         )
-    parts = [factor.mT @ vector for factor, vector in zip(omega.factors, vectors, strict=True)]
-    if isinstance(omega, KhatriRao):
-        return reduce(mul, parts)
-    return KhatriRao(tuple(parts)).to_dense()
+    return project(vectors)
 
 
 def _leading_rows(omega: StructuredMatrix, n: int) -> StructuredMatrix:

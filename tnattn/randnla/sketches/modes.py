@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tnattn.randnla.operand import require_count
+from tnattn.scalars import require_count
 
 __all__ = ["mode_sizes"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, signs, uniform
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches.base import Sketch, admissible_sizes
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -25,8 +25,8 @@ class SparseSign(Sketch):
     -----
     The columns are cut into ``nonzeros`` blocks of as equal a length as possible and each row gets one sign per block
     (the block construction of Nelson & Nguyen 2013 and Kane & Nelson 2014): distinct positions for ``nonzeros`` draws
-    per row, an order of magnitude fewer than a Gaussian test matrix. Held as ELLPACK; ``sketched`` says when it is used
-    as such.
+    per row, an order of magnitude fewer than a Gaussian test matrix. Held as ELLPACK; ``StructuredMatrix.sketch`` says
+    when it is used as such.
     """
 
     nonzeros: int = 8

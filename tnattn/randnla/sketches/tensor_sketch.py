@@ -53,19 +53,19 @@ class TensorSketchMatrix(StructuredMatrix):
     buckets : tuple of Array, (n_k,), integer
     flips : tuple of Array, (n_k,)
         Signs.
-    rows : int
+    row_count : int
         ``n <= prod n_k``; the row (i_1, i_2, ...) has its sign in column ``sum_k buckets[k][i_k] mod size``.
-    columns : int
+    column_count : int
     """
 
     buckets: tuple[Array, ...]
     flips: tuple[Array, ...]
-    rows: int
-    columns: int
+    row_count: int
+    column_count: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.rows, self.columns)
+        return (self.row_count, self.column_count)
 
     @property
     def like(self) -> Array:
@@ -80,9 +80,9 @@ class TensorSketchMatrix(StructuredMatrix):
         xp = array_namespace(self.like)
         bucket, sign = self.buckets[0], self.flips[0]
         for other, flip in zip(self.buckets[1:], self.flips[1:], strict=True):
-            bucket = xp.reshape(bucket[:, None] + other[None, :], (-1,)) % self.columns
+            bucket = xp.reshape(bucket[:, None] + other[None, :], (-1,)) % self.column_count
             sign = xp.reshape(sign[:, None] * flip[None, :], (-1,))
-        return Sparse(sign[: self.rows, None], bucket[: self.rows, None], self.columns)
+        return Sparse(sign[: self.row_count, None], bucket[: self.row_count, None], self.column_count)
 
     def _matmul(self, x: Array) -> Array:
         return self._explicit()._matmul(x)
@@ -107,21 +107,22 @@ class TensorSketchMatrix(StructuredMatrix):
         log size) per column for d modes.
         """
         sizes = tuple(int(part.shape[0]) for part in self.flips)
-        if tuple(int(v.shape[-2]) for v in vectors) != sizes or math.prod(sizes) != self.rows:
+        if tuple(int(v.shape[-2]) for v in vectors) != sizes or math.prod(sizes) != self.row_count:
             raise ValueError(
-                f"factors with {[int(v.shape[-2]) for v in vectors]} rows do not fit modes {sizes} of {self.rows} rows"
+                f"factors with {[int(v.shape[-2]) for v in vectors]} rows do not fit modes {sizes} of "
+                f"{self.row_count} rows"
             )
         xp = array_namespace(*vectors)
         spectrum = None
         for bucket, flip, vector in zip(self.buckets, self.flips, vectors, strict=True):
-            one = scatter_products(flip[:, None], bucket[:, None], vector, self.columns)
+            one = scatter_products(flip[:, None], bucket[:, None], vector, self.column_count)
             transform = xp.fft.rfft(widened(one), axis=-2)
             spectrum = transform if spectrum is None else spectrum * transform
-        product: Any = xp.fft.irfft(spectrum, n=self.columns, axis=-2)
+        product: Any = xp.fft.irfft(spectrum, n=self.column_count, axis=-2)
         return xp.astype(product, vectors[0].dtype, copy=False)
 
     def to_dense(self) -> Array:
         return self._explicit().to_dense()
 
     def matmul_flops(self, columns: int) -> int:
-        return 2 * columns * self.rows
+        return 2 * columns * self.row_count

@@ -8,11 +8,11 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
 from tnattn.linalg import small_svd
-from tnattn.randnla.operand import as_structured, checked_array, require_count
 from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.scores.leverage import LeverageSampling
-from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch, sketched_rows
-from tnattn.scalars import Parameters
+from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch
+from tnattn.scalars import Parameters, require_count
+from tnattn.structured.conversion import as_structured, checked_array
 from tnattn.structured.sparse import Sparse
 
 __all__ = ["LeastSquaresMethod", "LeastSquaresProblem", "LeastSquaresSolution", "SampleAndSolve", "SketchAndSolve"]
@@ -217,7 +217,7 @@ def sketched_problem(
     size = 4 * n if size is None else size
     _require_rows(size, n, "size")
     omega = sketch.draw(m, size, rng=rng, like=a.like)
-    whitening, s, u = _whitening(sketched_rows(a, omega))
+    whitening, s, u = _whitening(a.sketch_rows(omega))
     return whitening, s, u.mT @ (omega.mT @ problem.sides)
 
 

@@ -7,23 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng, uniform
-from tnattn.randnla.operand import as_structured, require_count
 from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.scores import NormOptimal, ProductProbabilities, sample_indices
-from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch, sketched
-from tnattn.scalars import Parameters
+from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
-from tnattn.structured.dense import Dense
-from tnattn.structured.low_rank import Factored
-from tnattn.structured.selection import Selection
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.conversion import as_structured
+from tnattn.structured.gather import gather_rows
+from tnattn.structured.low_rank import LowRankMatrix
 
 __all__ = ["SampledProduct", "SampledProductResult", "SketchedProduct", "SketchedProductResult"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampledProductResult(Factored):
+class SampledProductResult(LowRankMatrix):
     """Approximate products from columns of A and rows of B.
 
     Parameters
@@ -45,7 +43,7 @@ class SampledProductResult(Factored):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SketchedProductResult(Factored):
+class SketchedProductResult(LowRankMatrix):
     """Approximate products ``(A Omega) (Omega^T B)``.
 
     Parameters
@@ -125,7 +123,7 @@ class SampledProduct(Parameters):
         drawn = expected > 0
         scale = xp.where(drawn, 1 / xp.sqrt(xp.where(drawn, expected, xp.ones_like(expected))), xp.zeros_like(expected))
         scale = xp.astype(scale, left.dtype, copy=False)
-        columns, rows = _columns(left, indices) * scale[..., None, :], _columns(right.mT, indices).mT * scale[..., None]
+        columns, rows = left.columns(indices) * scale[..., None, :], right.mT.columns(indices).mT * scale[..., None]
         return SampledProductResult(*_restored_pair(columns, rows, units), indices=indices)
 
 
@@ -157,13 +155,13 @@ class SketchedProduct(Parameters):
         """Approximate the products of two stacks of matrices; arguments as for :class:`SampledProduct`."""
         left, right, *units = _pair_in_units(a, b)
         omega = self.sketch.draw(left.shape[-1], self.size, rng=rng, like=left.like)
-        return SketchedProductResult(*_restored_pair(sketched(left, omega), sketched(right.mT, omega).mT, units))
+        return SketchedProductResult(*_restored_pair(left.sketch(omega), right.mT.sketch(omega).mT, units))
 
 
 def factor_pair(a: Any, b: Any) -> tuple[StructuredMatrix, StructuredMatrix]:
     """Return the two factors as structured matrices that can be multiplied."""
     if b is None:
-        if not isinstance(a, Product):
+        if not isinstance(a, Product):  # kind of argument: both factors in one
             raise TypeError(f"b is missing and a is a {type(a).__name__}; pass both factors, or one structured Product")
         return a.left, a.right
     left, right = as_structured(a, "a"), as_structured(b, "b")
@@ -240,10 +238,3 @@ def inclusion_chances(weights: Array, count: int) -> Array:
     exhausted = gather_rows(rest[..., None], first[..., None, None])[..., 0, 0, 0] <= 0
     positive = xp.astype(wide > 0, wide.dtype)
     return xp.where(exhausted[..., None], positive, xp.minimum(chosen[..., None] * wide, xp.ones_like(wide)))
-
-
-def _columns(a: StructuredMatrix, indices: Array) -> Array:
-    """Return the columns (..., m, c) of matrices at indices (..., c)."""
-    if isinstance(a, Dense):
-        return gather_rows(a.array.mT, indices[..., None])[..., 0, :].mT
-    return a @ Selection(indices, a.shape[-1], a.like).to_dense().mT

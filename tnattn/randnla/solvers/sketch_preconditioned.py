@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps
-from tnattn.randnla.operand import require_count
 from tnattn.randnla.sketches import Sketch, SparseSign
 from tnattn.randnla.solvers.least_squares import (
     LeastSquaresMethod,
@@ -14,6 +13,7 @@ from tnattn.randnla.solvers.least_squares import (
     require_sketched_rows,
     sketched_problem,
 )
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 
 _PATIENCE = 5  # steps without progress after which rounding is taken to be all that is left

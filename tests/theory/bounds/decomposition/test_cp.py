@@ -42,7 +42,7 @@ def test_terms_that_share_a_vector_are_not_certified():
     """The two terms have a factor in common: any basis of the plane of the others will do."""
     factors = (np.ones((3, 2)), normal(4, 2, seed=1), normal(5, 2, seed=2))
     x = CPTensor(np.ones(2), factors).to_dense()
-    method = CPALS(rank=2, sweeps=50, tolerance=0)
+    method = CPALS(rank=2, sweeps=50, stagnation=0)
     assert not about.is_certified_unique(factors)
     with pytest.raises(HypothesisViolated, match="sum_n k_n"):
         about.kruskal(method, x, method(x))

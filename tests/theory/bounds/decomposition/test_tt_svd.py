@@ -69,6 +69,6 @@ def test_worked_example_of_rounding():
 def test_rounding_needs_no_more_than_the_delta_ranks_of_the_unfoldings(rtol, seed):
     x = decaying(np.random.default_rng(seed), (4, 5, 6, 3))
     delta = rtol / 3**0.5 * np.linalg.norm(x)
-    for k, rank in enumerate(TTSVD(rtol=rtol, order=4)(x).ranks, start=1):
+    for k, rank in enumerate(TTSVD(rtol=rtol, order=4)(x).largest_ranks, start=1):
         s = np.linalg.svd(x.reshape(np.prod(x.shape[:k]), -1), compute_uv=False)
         assert rank <= max(1, sum(np.linalg.norm(s[r:]) > delta for r in range(len(s))))

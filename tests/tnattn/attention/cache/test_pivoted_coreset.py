@@ -11,7 +11,7 @@ from tnattn.attention.cache.pivoted_coreset import PivotedCoreset, nystrom_weigh
 from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
-from tnattn.randnla.gaussian_entries import GaussianEntries
+from tnattn.structured.gaussian_kernel import GaussianKernel
 
 
 def problem(seed=0, *, n_q=7, n_k=40, heads=4, groups=2, batch=(), d=3, dtype="float64", as_=np.asarray):
@@ -56,7 +56,7 @@ def test_duplicates_are_compressed_without_error():
 def test_entries_on_demand_are_the_gaussian_kernel():
     points = np.random.default_rng(0).standard_normal((2, 9, 3))
     distance = ((points[:, :, None] - points[:, None]) ** 2).sum(-1)
-    entries = GaussianEntries(points)
+    entries = GaussianKernel(points)
     indices = np.asarray([[0, 3], [8, 8]])
     expected = np.take_along_axis(np.exp(-distance / 2), indices[:, None, :], axis=-1)
     np.testing.assert_allclose(entries.columns(indices), expected, rtol=1e-12)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.feature_summary import FeatureSummary, KeyFeatures
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.random_features.summary import FeatureSummary, KeyFeatures
 from tnattn.attention.summary import KeySet
 
 EPS = np.finfo(np.float64).eps

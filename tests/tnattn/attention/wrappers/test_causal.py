@@ -1,6 +1,7 @@
 """The causal form: exact leaves, no look into the future, prefill and decoding agree."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal, _parts
+from tnattn.attention.wrappers.causal import Causal, _parts, _queries, _with_queries
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.CausalMask(), size=1.0, dtype="float64", as_=np.asarray):
@@ -40,6 +41,55 @@ def test_an_exact_method_inside_gives_exact_causal_attention(n_q, n_k, leaf):
 def test_a_sequence_within_one_leaf_is_exact_without_a_draw(leaf):
     target = problem()
     np.testing.assert_allclose(Causal(leaf=leaf)(target).output, target.output, atol=1e-13)
+
+
+def test_the_default_leaf_is_64():
+    target, longer = problem(64, 64), problem(65, 65)
+    np.testing.assert_allclose(run(Causal(), target).output, target.output, atol=1e-13)
+    assert np.abs(run(Causal(), longer).output - longer.output).max() > 1e-3
+    assert Causal(leaf=63) != Causal() == Causal(leaf=64)
+
+
+@pytest.mark.parametrize("n_q, starts", [(40, [30, 20, 10, 0]), (21, [30, 20, 10]), (20, [30, 20]), (1, [30])])
+def test_only_parts_at_whose_positions_a_query_stands_are_computed(n_q, starts):
+    _, (leaves,) = _parts(40, 10)
+    assert [span.rows.start for span in _with_queries(problem(n_q, 40), leaves)] == starts
+
+
+def test_queries_at_positions_of_earlier_keys_do_not_exist():
+    target = problem(3, 40)
+    assert _queries(target, 0, 10) == slice(0, 0)
+    assert _queries(target, 30, 38) == slice(0, 1)
+    assert _queries(target, 38, 40) == slice(1, 3)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 1, 2)])
+@pytest.mark.parametrize("n_q", [13, 40])
+def test_batch_axes_are_those_of_the_problem(batch, n_q):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((*batch, h, n, 3)) for h, n in ((4, n_q), (2, 40), (2, 40)))
+    target = AttentionProblem(q, k, v, mask=masks.CausalMask())
+    found = Causal(TopK(40), leaf=4, leaks_queries=True)(target)
+    np.testing.assert_allclose(found.output, target.output, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_q", [13, 40])
+def test_samples_of_every_rectangle_are_lifted_to_its_own_keys(n_q):
+    target = problem(n_q, 40)
+    found = run(Causal(ValueSampling(3), leaf=4), target)
+    weights = target.ungroup(found.weights.to_dense())
+    np.testing.assert_allclose(weights @ np.repeat(target.v, 2, axis=-3), found.output, atol=1e-13)
+    later = np.arange(40) > np.arange(n_q)[:, None] + 40 - n_q
+    assert not weights[..., later].any()
+
+
+@pytest.mark.filterwarnings("ignore:invalid")
+def test_finiteness_is_not_checked_again_in_parts():
+    target = problem()
+    v = target.v.copy()
+    v[..., 39, 0] = np.inf
+    found = run(Causal(ValueSampling(3), leaf=4), replace(target, v=v, check_finite=False))
+    assert not np.isfinite(found.output[..., 39, :]).any()
 
 
 def test_more_samples_err_less():

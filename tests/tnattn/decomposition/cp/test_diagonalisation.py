@@ -44,8 +44,8 @@ def test_nearly_parallel_columns_are_told_apart_where_sweeps_creep():
     rng = np.random.default_rng(0)
     root = np.linalg.cholesky(0.99 + 0.01 * np.eye(4)).T
     x = CPTensor(np.ones(4), tuple(np.linalg.qr(rng.standard_normal((9, 4)))[0] @ root for _ in range(3))).to_dense()
-    at_once = CPALS(rank=4, sweeps=2, tolerance=0, start=START)(x).errors[-1]
-    creeping = CPALS(rank=4, sweeps=50, tolerance=0, start=GaussianStart())(x, rng=np.random.default_rng(1)).errors[-1]
+    at_once = CPALS(rank=4, sweeps=2, stagnation=0, start=START)(x).errors[-1]
+    creeping = CPALS(rank=4, sweeps=50, stagnation=0, start=GaussianStart())(x, rng=np.random.default_rng(1)).errors[-1]
     assert at_once < 1e-8 < 1e-4 < creeping
 
 

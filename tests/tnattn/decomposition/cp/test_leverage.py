@@ -143,7 +143,7 @@ def test_a_generator_is_needed():
         ({"deterministic": -1}, ValueError),
         ({"epochs": 0}, ValueError),
         ({"sweeps": 0}, ValueError),
-        ({"tolerance": 1.0}, ValueError),
+        ({"stagnation": 1.0}, ValueError),
         ({"start": "random"}, TypeError),
     ],
     ids=str,

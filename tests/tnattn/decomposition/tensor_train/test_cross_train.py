@@ -44,7 +44,7 @@ def test_storage_counts_the_ranks_of_each_tensor_and_not_the_padding():
     flat = np.ones((12, 12, 12))
     curved = 1 / (1 + grid[:, None, None] + grid[:, None] + grid)
     result = TTCross(rtol=1e-3)(np.stack([flat, curved]), rng=np.random.default_rng(0))
-    np.testing.assert_array_equal(result.bond_ranks[0], [1, 1])
+    np.testing.assert_array_equal(result.ranks[0], [1, 1])
     assert result.storage == 3 * 12 + TTCross(rtol=1e-3)(curved, rng=np.random.default_rng(0)).storage
     assert result.storage < sum(core.size for core in result.cores)
 

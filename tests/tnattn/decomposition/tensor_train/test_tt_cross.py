@@ -248,8 +248,8 @@ def test_every_tensor_of_a_stack_has_its_own_flag():
     with pytest.warns(ToleranceWarning, match="by 1 of the 2"):
         result = TTCross(rtol=0.05, sweeps=2)(np.stack([easy, needles(128)]), rng=np.random.default_rng(0))
     np.testing.assert_array_equal(result.converged, [True, False])
-    assert result.bond_ranks.shape == (2, 2)
-    assert result.bond_ranks[0, 1] < result.bond_ranks[1, 1]
+    assert result.ranks.shape == (2, 2)
+    assert result.ranks[0, 1] < result.ranks[1, 1]
     assert result.storage < 2 * sum(np.prod(core.shape[1:]) for core in result.cores)
 
 
@@ -291,7 +291,7 @@ class NearlyFlat(Smooth):
 def test_small_singular_values_of_long_float32_tensors_are_kept():
     """Those below eps times the length are not all rounding."""
     result = TTCross(ranks=2)(NearlyFlat(3000), rng=np.random.default_rng(0))
-    assert result.ranks == (2, 2)
+    assert result.largest_ranks == (2, 2)
     assert result.residual < 1e-5
     assert TTCross(ranks=1)(NearlyFlat(3000), rng=np.random.default_rng(0)).residual > 2e-5
 
@@ -302,7 +302,7 @@ def test_rows_are_nested_and_an_interpolating_train_reproduces_the_tensor_there(
     assert result.fit.interpolates
     dense, chosen = result.to_dense(), result.fit.rows
     for k, rows in enumerate(chosen):
-        assert rows.shape == (result.ranks[k], k + 1)
+        assert rows.shape == (result.largest_ranks[k], k + 1)
         if k:
             before = {tuple(row) for row in chosen[k - 1].tolist()}
             assert all(tuple(row[:-1]) in before for row in rows.tolist())
@@ -314,7 +314,9 @@ def test_a_fitted_train_has_more_rows_and_does_not_reproduce_them():
     x = drawn((4, 5, 6, 7))
     result = TTCross((3, 4, 3), order=4)(x, rng=np.random.default_rng(0))
     assert not result.fit.interpolates
-    assert [rows.shape[-2] > rank for rows, rank in zip(result.fit.rows, result.ranks, strict=True)] == [True] * 3
+    assert [rows.shape[-2] > rank for rows, rank in zip(result.fit.rows, result.largest_ranks, strict=True)] == [
+        True
+    ] * 3
     last = tuple(result.fit.rows[-1].T)
     assert np.abs(result.to_dense()[last] - x[last]).max() > 1e-3
 

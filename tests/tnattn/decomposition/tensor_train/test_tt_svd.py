@@ -35,7 +35,7 @@ def test_cores_and_tails_are_those_of_the_unfoldings(shape, ranks):
     np.testing.assert_allclose(result.to_dense(), dense, atol=1e-12)
     np.testing.assert_allclose(result.discarded, tails, rtol=1e-9, atol=1e-7)
     assert [core.shape for core in result.cores] == list(zip((1, *ranks), shape, (*ranks, 1), strict=True))
-    assert result.bond_ranks.tolist() == list(ranks)
+    assert result.ranks.tolist() == list(ranks)
     assert result.error_certificate == pytest.approx(np.linalg.norm(x - dense), rel=1e-9)
 
 
@@ -46,7 +46,7 @@ def test_a_tolerance_takes_the_smallest_ranks_that_keep_its_share_in_every_step(
     result = TTSVD(rtol=rtol, order=len(shape))(x)
     for place, one in enumerate(x):
         dense, tails, ranks = reference(one, allowed=rtol**2 / (len(shape) - 1) * np.sum(one**2))
-        assert result.bond_ranks[place].tolist() == ranks
+        assert result.ranks[place].tolist() == ranks
         np.testing.assert_allclose(result.discarded[place], tails, atol=1e-9 * np.linalg.norm(one))
         np.testing.assert_allclose(result.to_dense()[place], dense, atol=1e-9)
 

@@ -32,7 +32,7 @@ def test_bases_core_and_tails_are_those_of_the_unfoldings(shape, ranks):
         core = np.moveaxis(np.tensordot(factor.T, core, (1, mode)), 0, mode)
     np.testing.assert_allclose(result.core, core, atol=1e-12)
     assert result.mode_order is None
-    assert result.mode_ranks.tolist() == list(ranks)
+    assert result.ranks.tolist() == list(ranks)
 
 
 @pytest.mark.parametrize("rtol", [0.1, 0.3, 0.6])
@@ -45,10 +45,10 @@ def test_a_tolerance_takes_the_smallest_ranks_that_keep_its_share_in_every_mode(
             s = singular(one, mode)[1]
             tails = np.array([np.sum(s[r:] ** 2) for r in range(len(s) + 1)])
             rank = max(1, int(np.argmax(tails <= allowed)))
-            assert result.mode_ranks[place, mode] == rank
+            assert result.ranks[place, mode] == rank
             np.testing.assert_allclose(result.discarded[place, mode] ** 2, tails[rank], atol=1e-12 * np.sum(one**2))
             assert not result.factors[mode][place][:, rank:].any()
-    assert result.core.shape == (3, *result.mode_ranks.max(axis=0))
+    assert result.core.shape == (3, *result.ranks.max(axis=0))
 
 
 def test_the_certificate_is_the_root_of_the_sum_of_the_squares_of_the_tails():

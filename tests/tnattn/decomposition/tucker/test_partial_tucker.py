@@ -65,8 +65,8 @@ def test_factors_are_orthonormal_and_other_modes_have_none(cls, data):
     for u in result.factors:
         np.testing.assert_allclose(u.T @ u, np.eye(u.shape[1]), atol=1e-12)
     kept = math.prod(n for j, n in enumerate(x.shape) if j not in method.modes)
-    lengths = sum(x.shape[j] * r for j, r in zip(method.modes, result.ranks, strict=True))
-    assert result.storage == kept * math.prod(result.ranks) + lengths
+    lengths = sum(x.shape[j] * r for j, r in zip(method.modes, result.largest_ranks, strict=True))
+    assert result.storage == kept * math.prod(result.largest_ranks) + lengths
 
 
 @pytest.mark.parametrize("modes", [(0,), (1,), (1, 2), (0, 2), (0, 1, 2)], ids=str)

@@ -33,7 +33,7 @@ def test_modes_are_truncated_one_after_the_other(modes):
     for mode, (projector, tail, rank) in found.items():
         np.testing.assert_allclose(result.factors[mode] @ result.factors[mode].T, projector, atol=1e-12)
         assert result.discarded[mode] == pytest.approx(tail, rel=1e-9)
-        assert result.mode_ranks[mode] == rank
+        assert result.ranks[mode] == rank
     assert np.linalg.norm(result.core) == pytest.approx(np.linalg.norm(core), rel=1e-12)
     assert result.mode_order == modes
     assert result.error_certificate == pytest.approx(np.linalg.norm(x - result.to_dense()), rel=1e-12)
@@ -46,7 +46,7 @@ def test_a_tolerance_takes_the_smallest_ranks_that_keep_its_share_in_every_step(
     method = STHOSVD(rtol=rtol, order=order)
     result = method(x)
     found, _ = reference(x, method.modes(shape), allowed=rtol**2 / order * np.sum(x**2))
-    assert result.mode_ranks.tolist() == [found[j][2] for j in range(order)]
+    assert result.ranks.tolist() == [found[j][2] for j in range(order)]
     np.testing.assert_allclose(result.discarded, [found[j][1] for j in range(order)], atol=1e-9 * np.linalg.norm(x))
 
 

@@ -18,8 +18,8 @@ from tnattn.randnla.columns.selection import GivenColumns, SubspaceSelection, Un
 from tnattn.randnla.columns.strong_rrqr import StrongColumns, volume_gains
 from tnattn.randnla.columns.volume_sampling import VolumeColumns, elementary_symmetric
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 
 DISTINCT = [

@@ -25,7 +25,6 @@ from tnattn.randnla.columns.volume_sampling import VolumeColumns, VolumeCross
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.submatrices import columns_at, rows_at
 from tnattn.structured.dense import Dense
 
 METHODS = [
@@ -159,7 +158,7 @@ def test_an_interpolative_decomposition_holds_columns_and_the_identity(xp, metho
     a = xp.asarray(matrices(2))
     result = method(a, rng=rng(1))
     index = to_host(result.indices)[:, None, :]
-    np.testing.assert_array_equal(to_host(result.columns), np.take_along_axis(to_host(a), index, axis=-1))
+    np.testing.assert_array_equal(to_host(result.skeleton), np.take_along_axis(to_host(a), index, axis=-1))
     picked = np.take_along_axis(to_host(result.coefficients), index, axis=-1)
     np.testing.assert_array_equal(picked, np.broadcast_to(np.eye(5), (2, 5, 5)))
     assert to_host(result.ranks).tolist() == [5, 5]
@@ -169,8 +168,8 @@ def test_an_interpolative_decomposition_holds_columns_and_the_identity(xp, metho
 def test_the_middle_matrix_of_cur_joins_its_columns_and_rows(method):
     a = matrices(2)
     result = method(a, rng=rng())
-    columns = columns_at(Dense(a), result.column_indices)
-    rows = rows_at(Dense(a), result.row_indices)
+    columns = Dense(a).columns(result.column_indices)
+    rows = Dense(a).rows(result.row_indices)
     np.testing.assert_allclose(columns @ result.middle @ rows, result.to_dense(), atol=1e-11)
     assert result.ranks.tolist() == [5, 5]
 

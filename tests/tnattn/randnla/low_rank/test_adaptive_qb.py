@@ -11,11 +11,11 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.accuracy import ToleranceWarning
-from tnattn.randnla.frobenius import RowsOnDemand, squared_frobenius_norm
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.operand import as_structured
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.low_rank import LowRank
+from tnattn.structured.reads import MatrixReads
 
 METHODS = [AdaptiveQB(0.1, block=8), AdaptiveQB(0.1, block=5, power_iterations=0), RandomizedSVD(60, rtol=0.1)]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
@@ -150,15 +150,15 @@ OPERANDS = {
 def test_the_norm_of_every_kind_of_matrix_is_exact(kind):
     a = slow()
     a[np.abs(a) < 0.03] = 0
-    np.testing.assert_allclose(squared_frobenius_norm(as_structured(OPERANDS[kind](a))), np.sum(a * a), rtol=1e-12)
+    np.testing.assert_allclose(as_structured(OPERANDS[kind](a)).squared_norm(), np.sum(a * a), rtol=1e-12)
 
 
 def test_the_norm_of_implicit_weights_comes_from_their_rows():
     q, k = rng().standard_normal((2, 3, 40, 8))
     weights = AttentionProblem(q, k, k).weights
-    assert isinstance(weights, RowsOnDemand)
+    assert type(weights).rows is not MatrixReads.rows  # its own
     desired = np.sum(weights.to_dense() ** 2, axis=(-2, -1))
-    np.testing.assert_allclose(squared_frobenius_norm(weights), desired, rtol=1e-12)
+    np.testing.assert_allclose(weights.squared_norm(), desired, rtol=1e-12)
 
 
 @every_method

@@ -18,10 +18,10 @@ from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.trigonometric import SubsampledCosine
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [

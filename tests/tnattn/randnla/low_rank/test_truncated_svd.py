@@ -7,9 +7,9 @@ import pytest
 
 from tnattn.attention.problem import AttentionProblem
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
-from tnattn.randnla import operand
 from tnattn.randnla.low_rank import truncated_svd
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+from tnattn.structured import conversion
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal
@@ -29,7 +29,7 @@ def implicit(a):
 
 @pytest.fixture
 def no_small_matrix(monkeypatch):
-    monkeypatch.setattr(operand, "_SMALL", 0)
+    monkeypatch.setattr(conversion, "_SMALL", 0)
 
 
 @pytest.mark.parametrize("shape", [(90, 70), (70, 90)])

@@ -7,10 +7,9 @@ from fixtures import normal
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
-from tnattn.randnla.diagonal import diagonal_at_hand, trace_at_hand
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.truncation_errors import truncation_errors
-from tnattn.randnla.operand import as_structured
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
 
@@ -43,16 +42,17 @@ def test_a_zero_matrix_has_no_relative_error():
 def test_traces_are_known_without_products():
     a = normal(5, 5)
     sparse = scipy.sparse.csr_array(np.diag([1.0, 2.0, 4.0]))
-    np.testing.assert_allclose(trace_at_hand(Dense(a)), np.trace(a))
-    np.testing.assert_allclose(trace_at_hand(LowRank(a, a.T)), np.trace(a @ a.T))
-    assert trace_at_hand(as_structured(sparse)) == 7
-    np.testing.assert_array_equal(diagonal_at_hand(Dense(a)), np.diag(a))
+    np.testing.assert_allclose(Dense(a).trace(), np.trace(a))
+    np.testing.assert_allclose(LowRank(a, a.T).trace(), np.trace(a @ a.T))
+    assert as_structured(sparse).trace() == 7
+    assert all(m.explicit_trace for m in (Dense(a), LowRank(a, a.T), as_structured(sparse)))
+    np.testing.assert_array_equal(Dense(a).diagonal(), np.diag(a))
 
 
 def test_what_would_cost_products_is_not_at_hand():
     operator = as_structured(aslinearoperator(normal(5, 5)))
-    assert trace_at_hand(operator) is None
-    assert diagonal_at_hand(operator) is None
+    assert not operator.explicit_trace
+    assert not operator.explicit_diagonal
 
 
 def test_a_sketch_of_all_rows_remembers_the_error_exactly():

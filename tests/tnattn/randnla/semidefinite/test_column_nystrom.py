@@ -15,8 +15,6 @@ from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.columns.selection import GivenColumns, UniformColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
-from tnattn.randnla.gaussian_entries import GaussianEntries
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.ridge_leverage import (
     effective_dimension,
     kernel_ridge_leverage_scores,
@@ -25,7 +23,9 @@ from tnattn.randnla.scores.ridge_leverage import (
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, nystrom_of_columns
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
+from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [
@@ -174,7 +174,7 @@ def test_impossible_parameters_are_refused(method, error, words):
 
 
 @dataclass(frozen=True, eq=False)
-class CountedEntries(GaussianEntries):
+class CountedEntries(GaussianKernel):
     """Entries of a Gaussian kernel, counting the columns read."""
 
     read: Any = None
@@ -269,8 +269,8 @@ def test_blocks_of_columns_with_repetitions_give_what_all_at_once_give(monkeypat
 @on_demand
 def test_memory_grows_with_the_columns_not_with_the_square(method):
     n = 6000
-    entries = GaussianEntries(rng().standard_normal((n, 3)))
-    method(GaussianEntries(rng().standard_normal((50, 3))), rng=rng())  # imports and caches
+    entries = GaussianKernel(rng().standard_normal((n, 3)))
+    method(GaussianKernel(rng().standard_normal((50, 3))), rng=rng())  # imports and caches
     tracemalloc.start()
     method(entries, rng=rng(1))
     peak = tracemalloc.get_traced_memory()[1]
@@ -302,7 +302,7 @@ def test_ridge_scores_are_the_diagonal_of_the_smoother(xp, assert_close):
 def test_recursive_scores_find_a_small_cluster():
     """Ten far points among 290: uniform columns miss them in most runs, and lose their share of the trace."""
     x = np.concatenate([0.3 * rng().standard_normal((290, 2)), 4 + rng(1).standard_normal((10, 2))])
-    entries = GaussianEntries(x)
+    entries = GaussianKernel(x)
     seeds = range(12)
     uniform, recursive = (
         np.median([float(m(entries, rng=rng(s)).residual_trace) for s in seeds])

@@ -9,9 +9,9 @@ from scipy.sparse.linalg import aslinearoperator
 from tnattn.arrays import to_host
 from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
-from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
+from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 
 
@@ -139,7 +139,7 @@ def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
 def test_the_trace_of_implicit_matrices_is_found(kind):
     x = rng().standard_normal((30, 2))
     a = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) / 2)
-    given = {"entries": GaussianEntries(x), "sparse": csr_array(a), "factors": LowRank(a, np.eye(30))}[kind]
+    given = {"entries": GaussianKernel(x), "sparse": csr_array(a), "factors": LowRank(a, np.eye(30))}[kind]
     result = Nystrom(20, rtol=0.1)(given, rng=rng())
     np.testing.assert_allclose(result.residual, missed(a, result), rtol=1e-8)
     assert result.converged

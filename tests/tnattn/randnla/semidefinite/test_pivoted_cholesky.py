@@ -13,11 +13,10 @@ from scipy import stats
 from tnattn.arrays import array_namespace, to_host
 from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
-from tnattn.randnla.gaussian_entries import GaussianEntries
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.operand import KernelEntries
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
-from tnattn.randnla.submatrices import PrincipalEntries
+from tnattn.structured.gaussian_kernel import GaussianKernel
+from tnattn.structured.implicit import KernelEntries, PrincipalEntries
 
 METHODS = [
     RandomlyPivotedCholesky(rank=6),
@@ -292,7 +291,7 @@ def test_entries_among_proposals_spare_the_columns_of_rejected_ones():
 
 def test_entries_among_points_are_those_of_the_columns(xp, assert_close):
     points = rng().standard_normal((2, 30, 3))
-    entries = GaussianEntries(xp.asarray(points))
+    entries = GaussianKernel(xp.asarray(points))
     assert isinstance(entries, PrincipalEntries)
     indices = xp.asarray(np.array([[3, 1, 4], [1, 5, 9]]))
     desired = np.take_along_axis(to_host(entries.columns(indices)), to_host(indices)[..., None], axis=-2)

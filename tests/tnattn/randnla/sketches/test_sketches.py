@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import DeviceDraws, to_host
-from tnattn.randnla.sketches.base import Sketch, sketched
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch, KroneckerSketch, sketched_tensor_products
@@ -89,7 +89,7 @@ def test_a_sketched_product_equals_the_dense_product(xp, sketch, assert_close):
     a = xp.asarray(rng.standard_normal((2, 3, 8, 11)))
     omega = sketch.draw(11, 5, rng=rng, like=a)
     desired = a @ omega.to_dense()
-    assert_close(sketched(Dense(a), omega), desired, rtol=0, atol=100 * xp.eps())
+    assert_close(Dense(a).sketch(omega), desired, rtol=0, atol=100 * xp.eps())
 
 
 @every_sketch
@@ -97,7 +97,7 @@ def test_a_sketched_product_of_factors_equals_the_dense_product(sketch, assert_c
     rng = np.random.default_rng(1)
     a = LowRank(rng.standard_normal((2, 8, 3)), rng.standard_normal((2, 3, 11)))
     omega = sketch.draw(11, 5, rng=rng, like=a.like)
-    assert_close(sketched(a, omega), a.to_dense() @ omega.to_dense(), rtol=0, atol=1e-13)
+    assert_close(a.sketch(omega), a.to_dense() @ omega.to_dense(), rtol=0, atol=1e-13)
 
 
 @every_sketch
@@ -181,9 +181,9 @@ def test_a_structured_test_matrix_is_not_made_dense_for_dense_and_factored_opera
         rng.standard_normal((2, 9, 30)),
         LowRank(rng.standard_normal((9, 3)), rng.standard_normal((3, 30))),
     )
-    np.testing.assert_allclose(sketched(Dense(dense), Undensified(omega)), dense @ omega.to_dense(), atol=1e-12)
+    np.testing.assert_allclose(Dense(dense).sketch(Undensified(omega)), dense @ omega.to_dense(), atol=1e-12)
     desired = factored.to_dense() @ omega.to_dense()
-    np.testing.assert_allclose(sketched(factored, Undensified(omega)), desired, atol=1e-12)
+    np.testing.assert_allclose(factored.sketch(Undensified(omega)), desired, atol=1e-12)
 
 
 def test_the_guard_against_dense_test_matrices_works():

@@ -17,7 +17,7 @@ _FAMILIES = (
     ProblemFamily(
         "gauss",
         "independent standard normal queries, keys and values",
-        generators.normal,
+        generators.gauss,
         (Property("queries and keys have variance 1", lambda p: declared.has_variance(p, 1.0)),),
     ),
     ProblemFamily(

@@ -9,6 +9,7 @@ import scipy.sparse as sparse
 
 from tnattn.arrays import Array, array_namespace, check_finite
 from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.unit_vectors import sum_of_squares
 
 _csr: Any = sparse.csr_array  # the type stubs cannot name a dtype that is known at run time only
 
@@ -52,6 +53,14 @@ class HostOperator(StructuredMatrix):
     operator : scipy.sparse matrix or array, or LinearOperator
         A sparse one is held as canonical CSR, so that its stored entries are the entries of the matrix. Products of any
         other with NaN or infinite entries raise ValueError: there are no entries to be checked before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse
+    >>> matrix = HostOperator(scipy.sparse.coo_array(np.eye(3)))
+    >>> matrix.sparse, matrix.storage  # 3 entries, 3 columns, 4 row pointers
+    (True, 10)
     """
 
     operator: Any
@@ -117,3 +126,39 @@ class HostOperator(StructuredMatrix):
         if self.sparse:
             return 2 * columns * int(self.operator.nnz)
         return 2 * columns * self.shape[0] * self.shape[1]
+
+    # reads: of the stored entries where there are any, by products with unit vectors where not
+
+    def columns(self, indices: Array) -> Array:
+        if not self.sparse:
+            return super().columns(indices)
+        return _unfolded(self.operator[:, indices.reshape(-1)].toarray(), tuple(indices.shape))
+
+    def rows(self, indices: Array) -> Array:
+        if not self.sparse:
+            return super().rows(indices)
+        return _unfolded(self.operator[indices.reshape(-1), :].toarray().T, tuple(indices.shape)).mT
+
+    def diagonal(self) -> Array:
+        return self.operator.diagonal() if self.sparse else super().diagonal()
+
+    @property
+    def explicit_diagonal(self) -> bool:
+        return self.sparse
+
+    def squared_norm(self) -> Array:
+        return sum_of_squares(self.operator.data, axes=1) if self.sparse else super().squared_norm()
+
+    def linear_parts(self) -> tuple[Array, ...] | None:
+        return (self.operator.data[None, :],) if self.sparse else None
+
+    def with_linear_parts(self, parts: tuple[Array, ...]) -> HostOperator:
+        scaled = self.operator.copy()
+        scaled.data = parts[0][0, :]
+        return HostOperator(scaled)
+
+
+def _unfolded(columns: Array, shape: tuple[int, ...]) -> Array:
+    """Return columns (m, B b), read one after the other, as those of a stack of index vectors: (B, m, b)."""
+    xp = array_namespace(columns)
+    return xp.moveaxis(xp.reshape(columns, (columns.shape[0], *shape)), 0, -2)

@@ -9,13 +9,11 @@ import scipy.sparse as sparse
 from tnattn.discovery import subclasses
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.base import MatrixMethod
-from tnattn.randnla.diagonal import trace_at_hand
 from tnattn.randnla.estimates.trace import HutchPlusPlus
-from tnattn.randnla.frobenius import squared_frobenius_norm
-from tnattn.randnla.host_operator import HostOperator, canonical_csr
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
-from tnattn.randnla.operand import as_structured
 from tnattn.randnla.scores.leverage import leverage_scores
+from tnattn.structured.conversion import as_structured
+from tnattn.structured.host_operator import HostOperator, canonical_csr
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 N = 12
@@ -88,8 +86,8 @@ def test_a_matrix_is_made_canonical_on_a_copy(form, kind, index):
     np.testing.assert_allclose(made.to_dense(), a, rtol=1e-15)
     assert made.operator.nnz == N * N
     assert made.storage == 2 * N * N + N + 1
-    np.testing.assert_allclose(squared_frobenius_norm(made), np.sum(a * a), rtol=1e-13)
-    np.testing.assert_allclose(trace_at_hand(made), np.trace(a), rtol=1e-13)
+    np.testing.assert_allclose(made.squared_norm(), np.sum(a * a), rtol=1e-13)
+    np.testing.assert_allclose(made.trace(), np.trace(a), rtol=1e-13)
     for now, then in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(now, then)
 

@@ -5,7 +5,7 @@ import pytest
 from fixtures import drawn, relative
 
 from tnattn.arrays import dtype_name
-from tnattn.decomposition.block_term import BlockTerm
+from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.block_term import BlockTermTensor
 
@@ -19,9 +19,9 @@ def planted(seed=0, sizes=(8, 9, 10)):
 
 def test_two_planted_terms_are_found_though_one_of_their_ranks_does_not_do(seed):
     x = planted(seed)
-    result = BlockTerm(sweeps=400, tolerance=1e-7)(x)
+    result = BlockTerm(sweeps=400, stagnation=1e-7)(x)
     assert relative(x, result) < 1e-4
-    assert bool(result.converged)
+    assert bool(result.stationary)
     assert relative(x, STHOSVD(ranks=2)(x)) > 0.1
 
 
@@ -61,8 +61,8 @@ def test_a_tensor_that_has_converged_waits_for_the_others():
 
 def test_too_few_sweeps_are_said():
     """Negative control for the report of convergence."""
-    result = BlockTerm(sweeps=1, tolerance=0.0)(planted())
-    assert not bool(result.converged)
+    result = BlockTerm(sweeps=1, stagnation=0.0)(planted())
+    assert not bool(result.stationary)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
@@ -86,7 +86,7 @@ def test_every_library_gives_the_same(xp, assert_close):
         (lambda: BlockTerm(ranks=0), "rank is 0"),
         (lambda: BlockTerm(ranks=(2, 2)), "are needed at order 3"),
         (lambda: BlockTerm(sweeps=-1), "sweeps is -1"),
-        (lambda: BlockTerm(tolerance=float("nan")), "tolerance is nan"),
+        (lambda: BlockTerm(stagnation=float("nan")), "stagnation is nan"),
         (lambda: BlockTerm(ranks=9)(np.ones((4, 4, 4))), "rank 9 at place 0"),
     ],
     ids=range(6),

@@ -1,4 +1,4 @@
-"""A stack of equal blocks as one matrix that holds each of them at its own place."""
+"""Matrices made of equal blocks side by side, each shifted down to a first row of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tnattn.structured.base import StructuredMatrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Placed(StructuredMatrix):
+class ShiftedBlocks(StructuredMatrix):
     """Block b of a stack occupies rows ``starts[b], ...`` and the b-th run of columns; zero elsewhere.
 
     Parameters
@@ -20,7 +20,7 @@ class Placed(StructuredMatrix):
         The first batch axis counts the blocks.
     starts : tuple of int
         First row of every block, b of them. Rows that fall before the first one are cut off.
-    rows : int
+    row_count : int
         Rows of the whole.
     shared : bool
         Whether one matrix stands in all places.
@@ -28,20 +28,20 @@ class Placed(StructuredMatrix):
 
     blocks: StructuredMatrix
     starts: tuple[int, ...]
-    rows: int
+    row_count: int
     shared: bool = False
 
     def __post_init__(self) -> None:
         height = self.blocks.shape[-2]
         if not self.shared and self.blocks.shape[0] != len(self.starts):
             raise ValueError(f"{len(self.starts)} starts are given for a stack of {self.blocks.shape[0]} blocks")
-        if any(not -height < start <= self.rows - height for start in self.starts):
-            raise ValueError(f"blocks of {height} rows at {self.starts} do not lie within {self.rows} rows")
+        if any(not -height < start <= self.row_count - height for start in self.starts):
+            raise ValueError(f"blocks of {height} rows at {self.starts} do not lie within {self.row_count} rows")
 
     @property
     def shape(self) -> tuple[int, ...]:
         batch = self.blocks.batch if self.shared else self.blocks.batch[1:]
-        return (*batch, self.rows, len(self.starts) * self.blocks.shape[-1])
+        return (*batch, self.row_count, len(self.starts) * self.blocks.shape[-1])
 
     @property
     def like(self) -> Array:
@@ -69,7 +69,7 @@ class Placed(StructuredMatrix):
     def _matmul(self, x: Array) -> Array:
         xp = array_namespace(x)
         product = self._stacked(self.blocks._matmul, to_stack(x, len(self.starts)))  # (b, ..., r, c)
-        out = xp.zeros((*product.shape[1:-2], self.rows, x.shape[-1]), dtype=product.dtype, device=device(x))
+        out = xp.zeros((*product.shape[1:-2], self.row_count, x.shape[-1]), dtype=product.dtype, device=device(x))
         for block, (whole, own) in enumerate(self._places()):
             out[..., whole, :] += product[block, ..., own, :]
         return out

@@ -1,16 +1,30 @@
-"""The Gaussian kernel among points, entry by entry."""
+"""The Gaussian kernel among points, with entries computed on demand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, eps, exp_in_place
-from tnattn.structured.sparse import gather_rows
+from tnattn.structured.gather import take_rows
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianEntries:
-    """The kernel exp(-|x - y|^2 / 2) among points (..., n, d), entry by entry."""
+class GaussianKernel:
+    """The kernel exp(-|x - y|^2 / 2) among points (..., n, d), entry by entry.
+
+    Parameters
+    ----------
+    points : Array, (..., n, d)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kernel = GaussianKernel(np.array([[0.0], [1.0], [2.0]]))
+    >>> kernel.columns(np.array([0])).round(4)
+    array([[1.    ],
+           [0.6065],
+           [0.1353]])
+    """
 
     points: Array
 
@@ -37,12 +51,12 @@ class GaussianEntries:
         return _kernel(chosen, chosen)
 
     def accuracy(self) -> Array:
-        """Return what entries are wrong by (...), relative to one: the exponents are differences of inner products."""
+        """Return bounds (...) of the errors of entries relative to 1: exponents are differences of inner products."""
         largest = array_namespace(self.points).max(_half_square(self.points), axis=(-2, -1))
         return 8 * eps(self.points) * (1 + largest)
 
     def _chosen(self, indices: Array) -> Array:
-        return gather_rows(self.points, indices[..., None])[..., 0, :]  # (..., b, d)
+        return take_rows(self.points, indices)  # (..., b, d)
 
 
 def _kernel(few: Array, many: Array) -> Array:

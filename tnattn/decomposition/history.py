@@ -1,4 +1,4 @@
-"""The history of an iteration on a stack of tensors, each of which stops when it has converged."""
+"""Histories of iterations on stacks of tensors, each of which stops once it is stationary."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class History:
     ----------
     active : Array, (...), bool
         Tensors that take part in the next sweep.
-    tolerance : float
+    stagnation : float
         A change of the relative error by at most this is none.
     patience : int
         A tensor stops after this number of sweeps in a row without a change.
     """
 
     active: Array
-    tolerance: float
+    stagnation: float
     patience: int = 1
     errors: list[Array] = field(default_factory=list)
 
@@ -31,7 +31,7 @@ class History:
         self._sweeps = xp.zeros_like(self.active, dtype=xp.int64)
         self._idle = xp.zeros_like(self.active, dtype=xp.int64)
 
-    def start(self, error: Array) -> None:
+    def begin(self, error: Array) -> None:
         """Note the errors (...) before the first sweep."""
         self.errors.append(error)
 
@@ -43,7 +43,7 @@ class History:
         self._sweeps = self._sweeps + xp.astype(self.active, xp.int64)
         self.errors.append(xp.where(self.active, error, xp.zeros_like(error) if first else last))
         if not first:
-            changed = xp.abs(last - error) > self.tolerance
+            changed = xp.abs(last - error) > self.stagnation
             self._idle = xp.where(changed, xp.zeros_like(self._idle), self._idle + 1)
             self.active = self.active & (self._idle < self.patience)
         return bool(xp.any(self.active))
@@ -54,10 +54,16 @@ class History:
         return self._sweeps
 
     @property
-    def converged(self) -> Array:
-        """Whether each tensor (...) has stopped."""
+    def stationary(self) -> Array:
+        """Whether each tensor (...) no longer changes."""
         return ~self.active
 
     def stacked(self) -> Array:
         """Return the errors (..., sweeps)."""
         return array_namespace(self.active).stack(self.errors, axis=-1)
+
+
+def require_stagnation(stagnation: float, steps: str = "sweeps") -> None:
+    """Raise ValueError unless a change of the relative error that counts as none is in [0, 1)."""
+    if not 0 <= stagnation < 1:
+        raise ValueError(f"stagnation is {stagnation}; 0 <= stagnation < 1 is needed; 0 runs all {steps}")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, Mask, PaddingMask
+from tnattn.attention import masked_scores as scores
+from tnattn.attention.masked_scores import ScoreData, at, largest_norm
+from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask, Mask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.scores import at, largest_norm
 
 RNG = np.random.default_rng(0)
 
@@ -21,6 +22,7 @@ def problem(n_q=7, n_k=10, *, as_=np.asarray, **options):
 @pytest.mark.parametrize("exponent", [-1060, -540, 0, 400, 1015])
 def test_the_largest_norm_is_right_over_the_whole_range(exponent):
     x = RNG.standard_normal((3, 5, 4))
+    x[..., 1] = 0
     expected = np.linalg.norm(x, axis=-1).max()
     rtol = 1e-14 if exponent > -1000 else 1e-3  # denormal numbers have few digits
     np.testing.assert_allclose(largest_norm(np.ldexp(x, exponent)), np.ldexp(expected, exponent), rtol=rtol)
@@ -46,7 +48,8 @@ def test_a_single_nan_makes_the_norm_nan():
         ({}, 1.0, True),
         ({}, 1e3, False),
         ({"softcap": 30.0}, 1e3, True),
-        ({"softcap": 41.0}, 1e3, False),
+        ({"softcap": 40.0}, 1e3, True),
+        ({"softcap": 40.5}, 1e3, False),
         ({"mask": CausalMask()}, 1.0, True),
         ({"mask": BiasMask(np.zeros((1, 10)))}, 1.0, False),
         ({"mask": CausalMask() & BiasMask(np.zeros((1, 10)))}, 1.0, False),
@@ -59,13 +62,30 @@ def test_scores_are_bounded_where_no_shift_is_needed(options, size, bounded):
     assert AttentionProblem(size * q, k, v, **options).weights.blocks.bounded is bounded
 
 
-@pytest.mark.parametrize("reach, unsafe", [(39.0, False), (41.0, False), (1e30, False), (2e31, True), (1e39, True)])
+@pytest.mark.parametrize("reach, unsafe", [(39.0, False), (40.5, False), (9e30, False), (1.1e31, True), (1e39, True)])
 def test_scores_are_unsafe_where_they_may_overflow(reach, unsafe):
     one = np.full((1, 1, 1), np.sqrt(reach), dtype="float32")
     blocks = AttentionProblem(one, one, one, scale=1.0).weights.blocks
     np.testing.assert_allclose(blocks.reach, reach, rtol=1e-6)
     assert blocks.unsafe is unsafe
     assert blocks.bounded is (reach < 40)
+
+
+def test_the_limits_themselves_are_bounded_and_safe():
+    one, limits = np.ones((1, 1, 1)), np.finfo("float64")
+    assert AttentionProblem(40 * one, one, one, scale=1.0).weights.blocks.bounded
+    safe = AttentionProblem(limits.max * limits.eps / 4 * one, one, one, scale=1.0).weights.blocks
+    assert safe.reach == limits.max * limits.eps / 4
+    assert not safe.unsafe
+
+
+@pytest.mark.parametrize("cap", [0.5, 3.0])
+def test_a_softcap_is_a_hyperbolic_tangent(cap):
+    given = np.linspace(-10, 10, 7)
+    np.testing.assert_allclose(
+        problem(softcap=cap).weights.blocks.capped(given), cap * np.tanh(given / cap), rtol=1e-15
+    )
+    np.testing.assert_array_equal(problem().weights.blocks.capped(given), given)
 
 
 def test_what_is_not_finite_is_unsafe():
@@ -140,6 +160,8 @@ def test_a_stack_is_read_at_the_index_that_it_broadcasts_to():
     np.testing.assert_array_equal(at(stack, (7, 1, 4)), stack[1, 0])
     np.testing.assert_array_equal(at(stack, ()), stack)
     np.testing.assert_array_equal(at(stack[0, 0], (1, 1)), stack[0, 0])
+    with pytest.raises(ValueError, match="longer"):
+        at(stack, (2,))
 
 
 @pytest.mark.parametrize("xp, name", [("numpy", "float16"), ("torch", "bfloat16")], indirect=["xp"])
@@ -185,8 +207,49 @@ def test_queries_see_what_some_chunk_admits(chunks):
     expected = np.any([allowed[[1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
     np.testing.assert_array_equal(np.broadcast_to(found, (2, 2, 2, 4, 1))[0, 0, 0, :, 0], expected)
     assert problem().weights.blocks.sees((), np.arange(7), chunks).all()
+    heads = np.stack([allowed, ~allowed, np.zeros_like(allowed), np.ones_like(allowed)])
+    found = problem(mask=ExplicitMask(heads)).weights.blocks.sees((), np.array([1, 2, 3, 5]), chunks)
+    expected = np.any([heads[:, [1, 2, 3, 5], part].any(-1) for part in chunks], axis=0)
+    np.testing.assert_array_equal(found[..., 0].reshape(4, 4), expected)
 
 
 def test_a_stack_of_two_is_read_at_its_index():
     stack = RNG.standard_normal((2, 1, 3, 3))
     np.testing.assert_array_equal(at(stack, (1, 4)), stack[1, 0])
+
+
+def test_a_problem_has_what_scores_are_computed_of():
+    q, k, v = RNG.standard_normal((3, 2, 5, 4))
+    assert isinstance(AttentionProblem(q, k, v), ScoreData)
+    assert not isinstance(q, ScoreData)
+
+
+@pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=["full", "causal"])
+@pytest.mark.parametrize(
+    "budget, rows", [(1, [1] * 7), (96, [1] * 7), (191, [1] * 7), (192, [2, 2, 2, 1]), (672, [7]), (None, [7])]
+)
+def test_gathered_keys_are_held_in_blocks_of_queries(monkeypatch, mask, budget, rows):
+    seen, gather = [], scores.gather_rows
+
+    def record(keys, indices):
+        seen.append(indices.shape[-2])
+        return gather(keys, indices)
+
+    monkeypatch.setattr(scores, "gather_rows", record)
+    if budget is not None:
+        monkeypatch.setattr(scores, "_BLOCK", budget)
+    target = problem(mask=mask)  # eight heads of width 4
+    indices = RNG.integers(0, 10, (2, 2, 2, 7, 3))
+    whole = target.block_scores(slice(0, 7), slice(0, 10))
+    np.testing.assert_allclose(
+        target.gathered_scores(indices), np.take_along_axis(whole, indices, axis=-1), rtol=0, atol=1e-14
+    )
+    assert seen == rows
+
+
+@pytest.mark.parametrize("width", [0, 1])
+def test_lists_of_keys_may_be_empty_or_of_one_scalar(monkeypatch, width):
+    monkeypatch.setattr(scores, "_BLOCK", 3)
+    q = np.arange(1.0, 4.0).reshape(1, 3, 1)
+    found = AttentionProblem(q, q, q, scale=1.0).gathered_scores(np.ones((3, width), dtype=int))
+    np.testing.assert_array_equal(found, 2 * q[..., None, :, :width].reshape(1, 1, 3, width))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.low_rank.pseudo_inverse import iterated_pseudo_inverse, ridge_inverse
+from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse, ridge_inverse
 
 
 def stochastic(seed=0, m=6, batch=()):

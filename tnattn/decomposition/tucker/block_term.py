@@ -13,35 +13,33 @@ from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.multilinear import mode_product
 from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 
+__all__ = ["BlockTerm", "FittedBlockTerms"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FittedBlockTerms(BlockTermTensor):
+class FittedBlockTerms(IterationAccuracy, BlockTermTensor):
     """A block-term tensor with orthonormal factors in every term.
 
     Parameters
     ----------
     core, factors
         See ``BlockTermTensor``.
+    ranks, residual, converged, stationary
+        See ``IterationAccuracy``; ranks count the terms. A fit that is not stationary may gain by more sweeps.
     error_certificate : Array, (...)
         Frobenius error, measured.
     sweeps : Array, (...), integer
         Sweeps that each tensor of the stack took.
-    converged : Array, (...), bool
-        Whether the last sweep changed the relative error by less than the tolerance; else more sweeps may help. Where
-        ``rtol`` was given: whether the relative error is within it.
-    residual : Array, (...)
-        The error relative to the norm of the tensor.
     """
 
     error_certificate: Array
     sweeps: Array
-    converged: Array
-    residual: Array
 
     degrees: ClassVar[Mapping[str, float]] = {**BlockTermTensor.degrees, "error_certificate": 1.0}
 
@@ -57,8 +55,8 @@ class BlockTerm(Decomposition):
     ranks : int or tuple of int
         Multilinear ranks of every term, one for all modes or one for each.
     sweeps : int
-        At most; 0 leaves the start, each term the ST-HOSVD of what those before have left.
-    tolerance : float
+        At most; 0 leaves the initial guess, each term the ST-HOSVD of what those before have left.
+    stagnation : float
         Change of the relative error below which a tensor is left alone.
     rtol : float, optional
         Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
@@ -75,21 +73,21 @@ class BlockTerm(Decomposition):
     terms: int = 2
     ranks: int | tuple[int, ...] = 2
     sweeps: int = 50
-    tolerance: float = 1e-6
+    stagnation: float = 1e-6
     rtol: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_integer("terms", self.terms, low=1, cure="a sum needs a term")
-        require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the start")
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance is {self.tolerance}; 0 or a positive number is needed")
+        require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the initial guess")
+        if not self.stagnation >= 0:
+            raise ValueError(f"stagnation is {self.stagnation}; 0 or a positive number is needed")
         require_optional_tolerance(self.rtol)
-        object.__setattr__(self, "ranks", self._term.ranks)
+        require_ranks(self.ranks, count=self.order, order=self.order)
 
     @property
     def _term(self) -> STHOSVD:
-        """The decomposition that starts a term."""
+        """The decomposition that gives the initial guess of a term."""
         return STHOSVD(ranks=self.ranks, order=self.order)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
@@ -108,8 +106,8 @@ class BlockTerm(Decomposition):
         xp, order = array_namespace(tensor), self.order
         residual, found = tensor, []
         for _ in range(terms):
-            start = self._term.decompose(residual, rng=None)
-            found.append(TuckerTensor(start.core, start.factors))
+            guess = self._term.decompose(residual, rng=None)
+            found.append(TuckerTensor(guess.core, guess.factors))
             residual = residual - found[-1].to_dense()
         size = norm(tensor, order=order)
         size = xp.where(size > 0, size, xp.ones_like(size))
@@ -124,7 +122,7 @@ class BlockTerm(Decomposition):
                 found[place], residual = better, goal - better.to_dense()
             after = norm(residual, order=order) / size
             taken = taken + xp.astype(active, xp.int64)
-            active, error = active & (error - after > self.tolerance), after
+            active, error = active & (error - after > self.stagnation), after
         factors = [xp.stack([term.factors[j] for term in found], axis=-3) for j in range(order)]
         cores = xp.stack([term.core for term in found], axis=-order - 1)
         return FittedBlockTerms(
@@ -132,8 +130,9 @@ class BlockTerm(Decomposition):
             factors=tuple(factors),
             error_certificate=error * size,
             sweeps=taken,
-            converged=~active,
+            ranks=xp.full_like(taken, terms),
             residual=error,
+            stationary=~active,
         )
 
 

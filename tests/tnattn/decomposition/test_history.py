@@ -1,6 +1,6 @@
 import numpy as np
 
-from tnattn.decomposition.fit import History
+from tnattn.decomposition.history import History
 
 
 def test_a_tensor_stops_when_its_error_changes_no_more():
@@ -9,7 +9,7 @@ def test_a_tensor_stops_when_its_error_changes_no_more():
     assert history.record(np.array([0.5, 0.85]))
     assert not history.record(np.array([0.45, 0.0]))
     np.testing.assert_array_equal(history.sweeps, [3, 2])
-    np.testing.assert_array_equal(history.converged, [True, True])
+    np.testing.assert_array_equal(history.stationary, [True, True])
 
 
 def test_the_error_of_a_tensor_that_stopped_is_repeated():
@@ -19,9 +19,9 @@ def test_the_error_of_a_tensor_that_stopped_is_repeated():
     np.testing.assert_array_equal(history.stacked(), [[0.9, 0.5, 0.45], [0.9, 0.85, 0.85]])
 
 
-def test_a_start_makes_the_first_sweep_count():
+def test_an_initial_guess_makes_the_first_sweep_count():
     history = History(np.array([True]), 0.1)
-    history.start(np.array([0.9]))
+    history.begin(np.array([0.9]))
     assert not history.record(np.array([0.85]))
     assert history.sweeps == 1
 

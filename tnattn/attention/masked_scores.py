@@ -3,18 +3,65 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 from tnattn.arrays import Array, array_namespace, device, matmul_into, quiet_overflow, widened
-from tnattn.attention.masks import FullMask
+from tnattn.attention.masks import FullMask, Mask
 from tnattn.cached import cached_property
-from tnattn.structured.sparse import gather_rows
-
-if TYPE_CHECKING:
-    from tnattn.attention.problem import AttentionProblem
+from tnattn.structured.gather import gather_rows
 
 SAFE = 40.0  # exp of scores of this size neither overflows nor underflows, in float32 too, even summed
 _BLOCK = 1 << 22  # gathered scalars held at a time
+
+
+@runtime_checkable
+class ScoreData(Protocol):
+    """Queries, keys and mask of which scores are computed, and the values that they weight.
+
+    ``AttentionProblem`` is one; ``queries``, ``keys``, ``values`` and ``grouped_mask`` have the grouped layout.
+    """
+
+    @property
+    def q(self) -> Array: ...
+
+    @property
+    def k(self) -> Array: ...
+
+    @property
+    def queries(self) -> Array: ...
+
+    @property
+    def keys(self) -> Array: ...
+
+    @property
+    def values(self) -> Array: ...
+
+    @property
+    def mask(self) -> Mask: ...
+
+    @property
+    def grouped_mask(self) -> Mask: ...
+
+    @property
+    def batch(self) -> tuple[int, ...]: ...
+
+    @property
+    def n_q(self) -> int: ...
+
+    @property
+    def n_k(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def score_scale(self) -> float: ...
+
+    @property
+    def softcap(self) -> float | None: ...
+
+    @property
+    def tile(self) -> int | None: ...
 
 
 class Scores:
@@ -24,7 +71,7 @@ class Scores:
     end, where its weight is zero beside any other key. A forbidden key is minus infinity whatever its score.
     """
 
-    def __init__(self, problem: AttentionProblem) -> None:
+    def __init__(self, problem: ScoreData) -> None:
         self._problem = problem
 
     # size

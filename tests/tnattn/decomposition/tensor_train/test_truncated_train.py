@@ -1,11 +1,10 @@
-"""Results of truncations: their ranks, what they store without padding, their norms and certificates."""
+"""Truncated tensor trains: what they store without padding, their norms and errors."""
 
 import numpy as np
 import pytest
 
+from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain, true_storage
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncated import TruncatedTensorTrain, TruncatedTucker, true_storage
-from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 EPS = np.finfo(np.float64).eps
 
@@ -19,16 +18,6 @@ def tensor():
 def test_the_scalars_of_a_train_are_counted_without_padding(ranks, sizes, stored):
     assert true_storage(np.asarray(ranks), sizes) == stored
     assert true_storage(np.asarray([ranks, [1] * len(ranks)]), sizes) == stored + sum(sizes)
-
-
-def test_a_truncated_tucker_tensor_knows_its_norm_error_and_storage(tensor):
-    found = STHOSVD(ranks=(2, 3, 4))(tensor)
-    assert isinstance(found, TruncatedTucker)
-    dense = found.to_dense()
-    assert found.storage == 2 * 3 * 4 + 2 * 5 + 3 * 6 + 4 * 7
-    np.testing.assert_allclose(found.norm(), np.linalg.norm(dense), rtol=1e3 * EPS)
-    np.testing.assert_allclose(found.error_certificate, np.linalg.norm(tensor - dense), rtol=1e3 * EPS)
-    assert found.discarded.shape == (3,)
 
 
 def test_a_truncated_train_knows_its_norm_error_and_storage(tensor):

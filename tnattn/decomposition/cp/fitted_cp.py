@@ -1,0 +1,102 @@
+"""Result type of canonical polyadic fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, array_namespace, device
+from tnattn.decomposition.cp.sweep import gram, relative_error
+from tnattn.decomposition.history import History
+from tnattn.randnla.accuracy import IterationAccuracy
+from tnattn.structured.cp import CPTensor
+
+__all__ = ["FittedCP"]
+
+DEGENERATE = -0.85  # cosine of two terms; a convention of the literature on swamps
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedCP(IterationAccuracy, CPTensor):
+    """A canonical polyadic tensor with columns of length one and weights that are not negative.
+
+    Parameters
+    ----------
+    weights, factors
+        See ``CPTensor``.
+    ranks, residual, converged, stationary
+        See ``IterationAccuracy``; ranks count the terms. A stationary fit may be a local minimum, or a swamp that was
+        left too early.
+    errors : Array, (..., sweeps)
+        Relative Frobenius error after each sweep that ran, repeated once a tensor of the stack is stationary.
+    sweeps : Array, (...), integer
+        Sweeps that each tensor took.
+    error_certificate : Array, (...)
+        Frobenius error, measured: from the difference itself where the difference of norms keeps fewer than six digits.
+    congruence : Array, (...)
+        Smallest cosine of the angle between two terms, at least -1; 1 if there is one term only.
+    """
+
+    errors: Array
+    sweeps: Array
+    error_certificate: Array
+    congruence: Array
+
+    degrees: ClassVar[Mapping[str, float]] = {**CPTensor.degrees, "error_certificate": 1.0}
+
+    @property
+    def degenerate(self) -> Array:
+        """Whether two terms are nearly opposite (...): they grow and cancel, and a best fit may not exist.
+
+        The threshold -0.85 on the cosine is a convention; look at ``congruence`` and ``weights``.
+        """
+        return self.congruence < DEGENERATE
+
+
+def fitted_cp(
+    tensor: Array,
+    weights: Array,
+    factors: Sequence[Array],
+    captured: Array,
+    *,
+    size: Array,
+    history: History,
+    sweeps: Array,
+) -> FittedCP:
+    """Return the result of an iteration, with its error measured.
+
+    Parameters
+    ----------
+    tensor : Array, (..., n_0, ..., n_{d-1})
+    weights : Array, (..., r)
+    factors : sequence of Array, (..., n_j, r)
+    captured : Array, (...)
+        Inner product of the fit with the tensor.
+    size : Array, (...)
+        Norm of the tensor.
+    history : History
+    sweeps : Array, (...), integer
+    """
+    xp = array_namespace(tensor)
+    residual = relative_error(tensor, weights, factors, captured, size, digits=6)
+    return FittedCP(
+        weights=weights,
+        factors=tuple(factors),
+        ranks=xp.full_like(sweeps, int(weights.shape[-1])),
+        residual=residual,
+        stationary=history.stationary,
+        errors=history.stacked(),
+        sweeps=sweeps,
+        error_certificate=residual * size,
+        congruence=congruence(factors),
+    )
+
+
+def congruence(factors: Sequence[Array]) -> Array:
+    """Return the smallest cosine (...) between two terms, whose columns have length one or zero."""
+    xp = array_namespace(factors[0])
+    cosines = math.prod(gram(factor) for factor in factors)
+    identity = xp.eye(cosines.shape[-1], dtype=cosines.dtype, device=device(cosines))
+    return xp.min(xp.where(identity > 0, xp.ones_like(cosines), cosines), axis=(-2, -1))

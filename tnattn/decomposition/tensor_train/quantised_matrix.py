@@ -1,0 +1,99 @@
+"""Matrices in tensor-train form over pairs of binary digits, one of the row and one of the column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.tensor_train.binary_digits import levels, padded, train_over
+from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
+from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.structured.base import StructuredMatrix
+from tnattn.structured.tt_matrix import TTMatrix
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class QuantisedMatrix(Accuracy, TTMatrix):
+    """A matrix in tensor-train form over pairs of binary digits.
+
+    Parameters
+    ----------
+    cores, rows, columns
+        See ``TTMatrix``.
+    error_certificate : Array, (...)
+        Frobenius error with the padding; without it no more, and the same where there is none.
+    ranks : Array, (..., L - 1), integer
+        Ranks of the bonds of each matrix of the stack.
+    residual, converged
+        See ``Accuracy``; the residual is that of the certificate.
+    """
+
+    degrees: ClassVar[Mapping[str, float]] = {"cores": 1.0, "error_certificate": 1.0}
+
+    error_certificate: Array
+
+
+@dataclass(frozen=True)
+class QuantisedTTMatrix(MatrixMethod, RankOrTolerance):
+    """Approximate a matrix in tensor-train form over pairs of binary digits, one of the row and one of the column.
+
+    Parameters
+    ----------
+    rank : int
+        Of every bond at most, lowered where the sizes admit less.
+    rtol : float, optional
+        Smaller ranks are used where they leave a relative error of at most this. Without it the rank is taken. A
+        ``ToleranceWarning`` reports that the rank does not suffice.
+
+    Notes
+    -----
+    As ``TTSVD`` on a tensor of log2(n) modes of size 4; the matrix is formed. Of two sizes the smaller has its digits
+    at the end, without padding to the larger one; both are padded with zeros to powers of two. Kazeev, Khoromskij &
+    Tyrtyshnikov 2013: matrices of functions of i - j have small ranks if the functions have.
+    """
+
+    forms_matrix: ClassVar = True
+    rank_is_limit: ClassVar = True
+    recovers_rank: ClassVar = False  # a rank of bonds is none of the matrix
+    residual_norm: ClassVar = "estimate"  # an upper bound
+
+    rank: int = rank_budget(16)
+    rtol: float | None = None
+
+    def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
+        dense = a.to_dense()
+        xp = array_namespace(dense)
+        require_above_rounding(self.rtol or 0.0, dense)
+        m, n = (int(size) for size in dense.shape[-2:])
+        count = max(levels(m), levels(n), 1)
+        digits = [[2 if place >= count - levels(size) else 1 for place in range(count)] for size in (m, n)]
+        extended = padded(dense, [math.prod(one) for one in digits])
+        batch = tuple(dense.shape[:-2])
+        split = xp.reshape(extended, (*batch, *digits[0], *digits[1]))
+        pairs = [len(batch) + j + side * count for j in range(count) for side in (0, 1)]
+        paired = xp.permute_dims(split, (*range(len(batch)), *pairs))
+        sizes = [i * j for i, j in zip(*digits, strict=True)]
+        train = train_over(paired, sizes, 2 * count, None if self.rtol else self.rank, self.rtol)
+        if self.rtol is not None and max(train.largest_ranks) > self.rank:
+            train = train_over(paired, sizes, 2 * count, self.rank, None)
+        cores = [
+            xp.asarray(xp.reshape(core, (*batch, core.shape[-3], i, j, core.shape[-1])), copy=True)  # the caller's own
+            for core, i, j in zip(train.cores, *digits, strict=False)
+        ]
+        if len(train.cores) > count:  # a single pair of digits: the train has an end of one entry
+            cores[-1] = cores[-1] * train.cores[-1][..., None]
+        error = train.error_certificate
+        residual, converged = judged(error, norm(dense, order=2), self.rtol or 0.0, f"rank {self.rank}")
+        return QuantisedMatrix(
+            tuple(cores),
+            m,
+            n,
+            error_certificate=error,
+            ranks=train.ranks,
+            residual=residual,
+            converged=converged,
+        )
