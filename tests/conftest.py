@@ -19,19 +19,24 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from theory.records.sources import blas_kernels
 from tnattn.arrays import device, dtype_name, to_host
+from tnattn.arrays.threads import blas_kernels
 
 
-def _load(name: str) -> ModuleType:
-    """Load a file of tests/rings; the tests are no package."""
+def _load(name: str, path: str) -> ModuleType:
+    """Load a module, or a package, that lies beside this file or below; the tests are no package."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "rings" / f"{name}.py")
+        file = Path(__file__).parent / path
+        inside = [str(file.parent)] if file.name == "__init__.py" else None
+        spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+_load("fixtures", "fixtures/__init__.py")  # for ``from fixtures import rng`` in the tests
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def _torch() -> contextlib.AbstractContextManager[Ring]:
 
 @contextlib.contextmanager
 def _standin() -> Iterator[Ring]:
-    standin = _load("cupy_standin")
+    standin = _load("cupy_standin", "rings/cupy_standin.py")
     with standin.installed() as cupy:
         namespace = array_api_compat.array_namespace(cupy.ndarray(0.0))
         standin.transfers.reset()

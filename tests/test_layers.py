@@ -32,6 +32,7 @@ LAYERS = {
     "theory.comparison": 13,
     "theory.records": 14,
     "theory.studies": 15,
+    "theory.testing": 15,
     "theory.reports": 16,
     "theory.commands": 17,
     "theory.cli": 18,
@@ -161,6 +162,37 @@ def test_a_module_imports_from_below_only(module):
 def test_every_module_has_a_layer(package):
     without = [name for name in MODULES if name.startswith(f"{package}.") and layer(name) is None]
     assert without == []
+
+
+def imports_of_theory(source: str) -> list[int]:
+    """Return the lines in which a file imports from ``theory``, inside functions too."""
+    return [line for name, line, _ in imports(source) if name.split(".")[0] == "theory"]
+
+
+OF_TNATTN = [*sorted((ROOT / "tests/tnattn").rglob("*.py")), *sorted((ROOT / "tests/fixtures").rglob("*.py"))]
+
+
+def test_no_test_of_tnattn_imports_theory():
+    """The package is tested, and works, where ``theory`` is not installed."""
+    found = {str(path.relative_to(ROOT)): imports_of_theory(path.read_text()) for path in OF_TNATTN}
+    assert len(found) > 100
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert imports_of_theory((ROOT / "tests/conftest.py").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("import numpy\nimport theory", [2]),
+        ("from theory.statement.bound import Bound", [1]),
+        ("import theory.compare as c", [1]),
+        ("def test():\n    from theory import compare", [2]),
+        ("import theoryx\nfrom tnattn import gallery\nx = 'from theory import compare'", []),
+    ],
+)
+def test_an_import_of_theory_is_seen(source, lines):
+    """Negative control."""
+    assert imports_of_theory(source) == lines
 
 
 @pytest.mark.parametrize("package", CHAPTERS)

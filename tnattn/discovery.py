@@ -22,8 +22,28 @@ USER = "user_"
 
 
 def modules(package: str) -> list[ModuleType]:
-    """Return a package and all modules below it, imported, in alphabetical order."""
-    root = importlib.import_module(package)
+    """Return a package and all modules below it, imported, in alphabetical order.
+
+    Parameters
+    ----------
+    package : str
+        A dotted name. A user's own may be the folder of a package, or ``PATH.py``, which is one module.
+
+    Raises
+    ------
+    ValueError
+        If a user's file, folder or package does not exist or fails to import.
+    """
+    if package.endswith(".py"):
+        return [load_file(package)]
+    folder = Path(package)
+    if (folder / "__init__.py").is_file():
+        _put_first(str(folder.resolve().parent))
+        package = folder.resolve().name
+    try:
+        root = importlib.import_module(package)
+    except (ImportError, TypeError, ValueError) as error:
+        raise ValueError(f"{package!r} is no package: {error}; give PATH.py, its folder or its name") from error
     found = [root]
     for info in sorted(pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."), key=lambda i: i.name):
         if not info.name.rsplit(".", 1)[-1].startswith("__"):

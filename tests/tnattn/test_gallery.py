@@ -87,6 +87,12 @@ def test_a_positive_semidefinite_matrix_has_the_eigenvalues_asked_for(seed):
     assert np.abs(np.linalg.eigvalsh(a)[:3]).max() <= 8 * 9 * EPS * 100
 
 
+def test_a_symmetric_matrix_has_eigenvalues_of_both_signs(seed):
+    a = gallery.symmetric_with_spectrum(np.array([3.0, -2.0]), np.random.default_rng(seed), n=4)
+    assert np.array_equal(a, a.T)
+    np.testing.assert_allclose(np.linalg.eigvalsh(a), [-2, 0, 0, 3], atol=8 * 4 * EPS * 3)
+
+
 def test_a_gap_spectrum_has_one_gap():
     assert gallery.gap_spectrum(2, 5).tolist() == [1e4, 1e4, 1, 1, 1]
 
@@ -160,6 +166,7 @@ def test_a_needle_tensor_has_one_needle():
         (lambda rng: gallery.matrix_with_spectrum(np.ones(5), (4, 9), rng), "do not fit"),
         (lambda rng: gallery.matrix_with_spectrum(-np.ones(2), (4, 9), rng), "non-negative"),
         (lambda rng: gallery.psd_with_spectrum(np.ones(5), rng, n=4), "raise n"),
+        (lambda rng: gallery.psd_with_spectrum(-np.ones(2), rng), "non-negative"),
         (lambda rng: gallery.gap_spectrum(5, 4), "between 0 and n"),
         (lambda rng: gallery.coherent_orthonormal((9, 5), rng), "m >= 2 n"),
         (lambda rng: gallery.coherent_orthonormal((10, 5), rng, leverage=2.0), "between 0 and 1"),

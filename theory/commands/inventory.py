@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from theory.commands.console import number, print_json, say, show, table
-from theory.commands.options import Json
+from theory.commands.options import Json, Own
 from theory.comparison import catalogue
 from theory.statement.bound import Bound
 from theory.studies import candidates
+from theory.studies.definitions import definitions, theorems
 from tnattn import discovery
 from tnattn.arrays import library_info
 from tnattn.attention.cost import exact_cost
@@ -28,13 +29,29 @@ Example: [bold]tnattn bounds[/bold], then [bold]tnattn verify --bounds NAME[/bol
 INFO = ""
 
 
-def methods(json: Json = False) -> None:
-    """Print the methods."""
-    entries = [_method(name, cls) for name, cls in candidates.methods().items()]
+def methods(own: Own = None, json: Json = False) -> None:
+    """Print the methods, or all that a user's files define."""
+    packaged = [("attention method", name, cls) for name, cls in candidates.methods().items()]
+    found = [each for reference in own for each in definitions(reference)] if own else packaged
+    entries = [_method(name, cls) for kind, name, cls in found if kind == "attention method"]
     entries.sort(key=lambda entry: (entry["family"], entry["name"]))
+    others = [
+        {"kind": kind, "name": name, "default": repr(cls())} for kind, name, cls in found if kind != "attention method"
+    ]
     if json:
-        print_json(entries)
+        print_json([*entries, *others])
         return
+    if others:
+        show(table("Definitions", ("kind", "name", "default"), [tuple(entry.values()) for entry in others]))
+    if entries:
+        _show_methods(entries)
+
+
+def _definition(kind: str, name: str, cls: type[Any]) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "default": repr(cls())}
+
+
+def _show_methods(entries: list[dict[str, Any]]) -> None:
     columns = ("family", "name", "budget", "cost", "flops / exact", "guarantee", "kind", "source")
     rows = [
         (
@@ -99,9 +116,10 @@ def _relative_flops(method: AttentionMethod) -> float | None:
         return None
 
 
-def bounds(json: Json = False) -> None:
-    """Print the theorems."""
-    entries = [_bound(b) for b in catalogue.bounds().values()]
+def bounds(own: Own = None, json: Json = False) -> None:
+    """Print the theorems, those of the package or of a user's files."""
+    known = [theorems(reference) for reference in own] if own else [catalogue.bounds()]
+    entries = [_bound(b) for found in known for b in found.values()]
     if json:
         print_json(entries)
         return

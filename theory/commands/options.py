@@ -21,6 +21,14 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same 
 Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|float64", help="Precision of the arrays.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where methods run; cuda needs CuPy.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Own = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE]...",
+        help="Your own files, folders of packages, or names of packages, instead of what tnattn defines.",
+        show_default=False,
+    ),
+]
 Tokens = Annotated[int | None, typer.Option("--n", help="Tokens of a generated problem.", show_default=False)]
 Width = Annotated[int | None, typer.Option("--d", help="Width of a head of a generated problem.", show_default=False)]
 Heads = Annotated[int | None, typer.Option("--heads", help="Heads of a generated problem.", show_default=False)]

@@ -23,21 +23,19 @@ Begin with ``run``: it computes what a ``Ledger`` lacks, on any ``concurrent.fut
 - ``source_hash``: hash of the code of a method and of all that it imports (``sources``)
 - ``package_hash``: hash of a package
 - ``environment``: versions of the libraries that compute
-- ``blas_kernels``: kernels that the BLAS chose
 - ``is_foreign``: whether code lies outside the packages
 """
 
 from theory.records.keys import content_hash, decode, encode, generator, trial_key
 from theory.records.manifest import finished, manifest, write_manifest
 from theory.records.runner import Task, process_pool, run
-from theory.records.sources import blas_kernels, environment, is_foreign, package_hash, source_hash
+from theory.records.sources import environment, is_foreign, package_hash, source_hash
 from theory.records.store import Ledger, LedgerLocked, export
 
 __all__ = [
     "Ledger",
     "LedgerLocked",
     "Task",
-    "blas_kernels",
     "content_hash",
     "decode",
     "encode",

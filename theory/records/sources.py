@@ -15,13 +15,13 @@ from types import ModuleType
 from typing import Any
 
 import scipy.linalg  # noqa: F401  its own BLAS is loaded, so the list does not depend on what ran before
-import threadpoolctl
 
 import theory
 import tnattn
+from tnattn.arrays.threads import blas_kernels
 from tnattn.source_files import fingerprint
 
-__all__ = ["blas_kernels", "environment", "is_foreign", "package_hash", "source_hash"]
+__all__ = ["environment", "is_foreign", "package_hash", "source_hash"]
 
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum")
 DEVICE_LIBRARIES = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
@@ -116,13 +116,6 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     if device == "cuda":
         found |= _versions(DEVICE_LIBRARIES) | {"device": _device()}
     return found
-
-
-def blas_kernels() -> list[str]:
-    """Return the loaded BLAS libraries, such as ``openblas 0.3.30 Haswell``: name, version, kernels that really run."""
-    kept = ("internal_api", "version", "architecture")
-    loaded = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return sorted({" ".join(str(pool[name]) for name in kept if pool.get(name)) for pool in loaded})
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:

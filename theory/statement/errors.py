@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.dense_kernels import exact_kernel, unshifted_kernel
 from tnattn.attention.problem import AttentionProblem
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -260,24 +261,6 @@ weights_rows_l2 = _weights_rows(
 weights_rows_max = _weights_rows(
     lambda a: np.asarray(np.abs(a).max(axis=-1)), "largest entry of every row of the weights", 1.0
 )
-
-
-def unshifted_kernel(problem: AttentionProblem, approximation: Approximation) -> Values:
-    """Return the approximation of exp(scores) per head, (..., H, n_q, n_k), on the host: quadratic memory."""
-    lifted = dense(approximation.kernel) if approximation.expand is None else _lifted(approximation)
-    shift = np.asarray(to_host(approximation.shift), dtype=np.float64)
-    kernel = np.broadcast_to(np.exp(shift)[..., None] * lifted, (*problem.batch, problem.n_q, problem.n_k))
-    return kernel.reshape(*problem.batch[:-2], problem.heads, problem.n_q, problem.n_k)
-
-
-def _lifted(approximation: Approximation) -> Values:
-    assert approximation.expand is not None
-    return dense(approximation.kernel) @ dense(approximation.expand)
-
-
-def exact_kernel(problem: AttentionProblem) -> Values:
-    """Return exp(scores) per head, (..., H, n_q, n_k), as float64 on the host: quadratic memory."""
-    return np.exp(np.asarray(to_host(problem.dense_scores()), dtype=np.float64))
 
 
 def _kernel_size(problem: AttentionProblem) -> Values:

@@ -23,23 +23,6 @@ from tnattn.randnla.base import MatrixMethod
 
 __all__ = ["Candidate", "Refusal", "controls", "fit", "methods", "representatives", "select"]
 
-CONTROLS = ("Exact", "MeanValue", "TopK", "SlidingWindow")
-BEST_RANK = ("LowRankWeights", "TruncatedSVD")
-# the methods of a family that most people know; any other family is represented by its first in the alphabet
-KNOWN = (
-    "FactoredKeyValue",
-    "WeightTensor",
-    "LinearAttention",
-    "Linformer",
-    "MeanResidual",
-    "Nystromformer",
-    "Performer",
-    "PivotedCoreset",
-    "PooledKeyValue",
-    "SparsePlus",
-    "ValueSampling",
-)
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -68,7 +51,7 @@ class Candidate:
     def family(self) -> str:
         """Family of the method, that of the inner one for a method made causal."""
         inner = getattr(self.method, "method", None)
-        if type(self.method).__name__ == "Causal" and inner is not None:
+        if self.method.role == "adapter" and inner is not None:
             return discovery.family(type(inner))
         return "user" if self.file else discovery.family(type(self.method))
 
@@ -110,25 +93,19 @@ def methods() -> dict[str, type[AttentionMethod]]:
 
 
 def controls() -> list[Candidate]:
-    """Return the baselines: exact, mean(V), exact top keys, window only, best rank."""
-    found = [Candidate(methods()[name](), control=True) for name in CONTROLS if name in methods()]
-    truncated, best = BEST_RANK
-    matrix = discovery.subclasses("tnattn.randnla", MatrixMethod)  # type: ignore[type-abstract]
-    if truncated in methods() and best in matrix:
-        made: Any = methods()[truncated]
-        # not renormalised: row sums of a truncation are signed and may vanish, and then no error is the best one
-        found.append(Candidate(made(method=matrix[best](), renormalise=False), control=True))
-    return found
+    """Return the baselines of every comparison: the methods whose role is control."""
+    made: list[Any] = [cls for cls in methods().values() if cls.role == "control"]
+    return [Candidate(cls(**cls.as_control), control=True) for cls in made]
 
 
 def representatives() -> list[Candidate]:
-    """Return the best-known methods of each family, without the controls."""
-    families: dict[str, list[str]] = {}
-    for name, cls in methods().items():
-        if name not in (*CONTROLS, BEST_RANK[0], "Causal"):
-            families.setdefault(discovery.family(cls), []).append(name)
-    chosen = [[name for name in names if name in KNOWN] or names[:1] for names in families.values()]
-    return [Candidate(methods()[name]()) for names in chosen for name in names]
+    """Return the representatives of each family, the first in the alphabet where it names none."""
+    families: dict[str, list[type[AttentionMethod]]] = {}
+    for cls in methods().values():
+        if cls.role not in ("control", "adapter"):
+            families.setdefault(discovery.family(cls), []).append(cls)
+    chosen = [[cls for cls in found if cls.role == "representative"] or found[:1] for found in families.values()]
+    return [Candidate(cls()) for found in chosen for cls in found]
 
 
 def select(names: Sequence[str]) -> list[Candidate]:
@@ -154,7 +131,7 @@ def _meant(names: Sequence[str]) -> Iterable[Candidate]:
         yield from representatives()
     for name in names:
         if name == "all":
-            yield from (Candidate(cls()) for other, cls in methods().items() if other != "Causal")
+            yield from (Candidate(cls()) for cls in methods().values() if cls.role != "adapter")
             yield from (Candidate(_named(other)) for other in _wrapped())
         elif ".py" in name:
             cls = discovery.from_file(name, AttentionMethod)  # type: ignore[type-abstract]
@@ -166,11 +143,20 @@ def _meant(names: Sequence[str]) -> Iterable[Candidate]:
 @cache
 def _wrapped() -> list[str]:
     """Return the wrappers of every decomposition, and of every matrix method that takes weights at all."""
-    tensor = _decompositions()
     taken = [name for name, cls in _matrix_methods().items() if _takes_weights(cls)]
-    return [f"{outer}({name})" for outer in ("WeightTensor", "FactoredKeyValue") for name in tensor] + [
-        f"LowRankWeights({name})" for name in taken
+    inner = {"decomposition": list(_decompositions()), "method": taken}
+    outer = {name: _slot(cls()) for name, cls in methods().items()}
+    return [
+        f"{name}({other})" for slot, names in inner.items() for name in outer if outer[name] == slot for other in names
     ]
+
+
+def _slot(method: AttentionMethod) -> str:
+    """Return the field that holds a decomposition or a matrix method, "" where there is none."""
+    for f in dataclasses.fields(method):  # type: ignore[arg-type]
+        if isinstance(getattr(method, f.name), (Decomposition, MatrixMethod)):
+            return f.name
+    return ""
 
 
 def _decompositions() -> dict[str, type[Decomposition]]:
@@ -242,7 +228,7 @@ def fit(candidate: Candidate, problem: AttentionProblem) -> Candidate | Refusal:
     refused = [part for part in problem.mask.conjuncts if not candidate.method.honours(part)]
     if not refused:
         return candidate
-    wrapper: Any = methods().get("Causal")
+    wrapper: Any = next((cls for cls in methods().values() if cls.role == "adapter"), None)
     name = type(refused[0]).__name__
     if not isinstance(candidate.method, KeyMethod) or candidate.method.probes or wrapper is None:
         return Refusal(candidate.label, f"it does not honour {name} masks and is no key method that could be wrapped")

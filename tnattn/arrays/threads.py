@@ -93,6 +93,13 @@ def blas_info() -> list[dict[str, Any]]:
     return [library for library in _blas_libraries().info() if library["user_api"] == "blas"]
 
 
+def blas_kernels() -> list[str]:
+    """Return the loaded BLAS libraries, such as ``openblas 0.3.30 Haswell``: name, version, kernels that really run."""
+    kept = ("internal_api", "version", "architecture")
+    loaded = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    return sorted({" ".join(str(pool[name]) for name in kept if pool.get(name)) for pool in loaded})
+
+
 @contextlib.contextmanager
 def blas_threads(count: int) -> Iterator[None]:
     """Limit BLAS to ``count`` threads within the block.

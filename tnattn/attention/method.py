@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, is_half
 from tnattn.attention.approximation import Approximation
@@ -35,6 +35,10 @@ class AttentionMethod(Parameters, abc.ABC):
 
     A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all
     exact weights (an oracle), and which laws of the conformance kit do not hold by its definition, with the reason.
+
+    Its role decides when a comparison runs it without naming it: a control always, as the instance with the fields
+    ``as_control``; a representative for its family where no method is named; an adapter around a method that does not
+    honour the mask; a contender among ``all``.
     """
 
     masks: ClassVar[tuple[type[Mask], ...]] = (FullMask,)
@@ -42,6 +46,9 @@ class AttentionMethod(Parameters, abc.ABC):
     waives: ClassVar[Mapping[str, str]] = {}
     guarantee: ClassVar[str] = "none"
     source: ClassVar[str] = ""
+    role: ClassVar[Literal["contender", "representative", "control", "adapter"]] = "contender"
+    as_control: ClassVar[Mapping[str, Any]] = {}
+    caption: ClassVar[str] = ""  # in legends of figures, where the name of the class says too little
 
     @final
     def __call__(self, problem: AttentionProblem, *, rng: Rng | None = None) -> Approximation:

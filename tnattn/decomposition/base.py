@@ -30,6 +30,8 @@ class Decomposition(Parameters, abc.ABC):
     exact_at_full_rank: ClassVar[bool] = True  # whether the largest ranks of ``with_rank`` reproduce every tensor
     recovers_rank: ClassVar[bool] = True  # whether rank r reproduces a sum of r outer products of vectors
     recovery: ClassVar[float] = 1e-6  # relative error at which it has; larger for iterations that stop early
+    certifies: ClassVar[bool] = True  # whether the result bounds its own error, by ``error_certificate``
+    quasi_optimal: ClassVar[bool] = False  # error at most that of all its unfoldings truncated by themselves, together
     lowers_rank: ClassVar[bool] = False  # whether its rank is a limit, lowered to what a tensor admits, or a demand
 
     @final

@@ -33,6 +33,7 @@ from tnattn.gallery.matrices import (
     orthonormal,
     polynomial_spectrum,
     psd_with_spectrum,
+    symmetric_with_spectrum,
 )
 from tnattn.gallery.tensors import (
     cp_tensor,
@@ -57,6 +58,7 @@ __all__ = [
     "polynomial_spectrum",
     "problems",
     "psd_with_spectrum",
+    "symmetric_with_spectrum",
     "tensor_train_tensor",
     "tensor_with_spectrum",
     "tucker_tensor",

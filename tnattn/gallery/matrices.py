@@ -97,7 +97,7 @@ def matrix_with_spectrum(
     return _moved((left * s[..., None, :]) @ right.mT, like, dtype)
 
 
-def psd_with_spectrum(
+def symmetric_with_spectrum(
     spectrum: np.ndarray,
     rng: np.random.Generator,
     *,
@@ -109,7 +109,7 @@ def psd_with_spectrum(
 
     Parameters
     ----------
-    spectrum : numpy.ndarray, (..., r), non-negative
+    spectrum : numpy.ndarray, (..., r)
         Further eigenvalues are zero.
     rng : numpy.random.Generator
     n : int, optional
@@ -117,17 +117,33 @@ def psd_with_spectrum(
     like, dtype
         See the module.
     """
+    values = np.asarray(spectrum, dtype=np.float64)
+    n = values.shape[-1] if n is None else n
+    if n < values.shape[-1]:
+        raise ValueError(f"{values.shape[-1]} eigenvalues do not fit into a matrix of order {n}; raise n")
+    basis = _orthonormal((*values.shape[:-1], n, values.shape[-1]), rng)
+    product = (basis * values[..., None, :]) @ basis.mT
+    return _moved((product + product.mT) / 2, like, dtype)  # symmetric to the last bit
+
+
+def psd_with_spectrum(
+    spectrum: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    n: int | None = None,
+    like: Array | None = None,
+    dtype: Any = None,
+) -> Array:
+    """Return a positive semidefinite matrix (..., n, n) with given eigenvalues and random eigenvectors.
+
+    Parameters as for :func:`symmetric_with_spectrum`; ``spectrum`` is non-negative.
+    """
     s = np.asarray(spectrum, dtype=np.float64)
-    n = s.shape[-1] if n is None else n
-    if n < s.shape[-1]:
-        raise ValueError(f"{s.shape[-1]} eigenvalues do not fit into a matrix of order {n}; raise n")
     if np.any(s < 0):
         raise ValueError(
             f"the spectrum holds {s.min()}; eigenvalues of a positive semidefinite matrix are non-negative"
         )
-    basis = _orthonormal((*s.shape[:-1], n, s.shape[-1]), rng)
-    product = (basis * s[..., None, :]) @ basis.mT
-    return _moved((product + product.mT) / 2, like, dtype)  # symmetric to the last bit
+    return symmetric_with_spectrum(s, rng, n=n, like=like, dtype=dtype)
 
 
 def kahan(n: int, *, angle: float = 1.2, like: Array | None = None, dtype: Any = None) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -11,7 +13,8 @@ from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.gallery import tensor_with_spectrum
-from tnattn.testing.report import ConformanceError, Finding, NotApplicable, Report, Violation
+from tnattn.structured.tensor_train import TensorTrain
+from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, chosen_laws, finding
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import ARGUMENTS
 from tnattn.testing.tensor_robustness import ROBUSTNESS
@@ -29,8 +32,8 @@ def check_decomposition(
     Parameters
     ----------
     decomposition : Decomposition
-        Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery`` and
-        ``lowers_rank`` say what is expected of it.
+        Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery``,
+        ``certifies``, ``quasi_optimal`` and ``lowers_rank`` say what is expected of it.
     seed : int
     laws : iterable of str, optional
         All by default.
@@ -39,40 +42,18 @@ def check_decomposition(
     ------
     ConformanceError
         If a law is violated.
+
+    Examples
+    --------
+    >>> from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+    >>> from tnattn.testing import check_decomposition
+    >>> check_decomposition(STHOSVD(), laws=["recovery", "certificate"]).of("violated")
+    ()
     """
     if not isinstance(decomposition, Decomposition):
         raise TypeError(f"decomposition must be an instance of Decomposition; got {decomposition!r}")
-    subject = TensorTrial(decomposition, seed)
-    checks: dict[str, Callable[[TensorTrial], None]] = {
-        "recovery": _recovers_exact_rank,
-        "full rank": _is_exact_at_full_rank,
-        "progress": _improves_with_rank,
-        "certificate": _certificate_is_honest,
-        "orthonormality": _factors_are_orthonormal,
-        "unpacking": _unpacks,
-        "matrix": _multiplies_as_matrix,
-        "precision": _keeps_precision,
-        "batch": _ignores_batch_mates,
-        "seed": _is_reproducible,
-        **ARGUMENTS,
-        **ROBUSTNESS,
-    }
-    chosen = list(checks) if laws is None else list(laws)
-    if unknown := [name for name in chosen if name not in checks]:
-        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(checks)}")
-    findings = []
-    for name in chosen:
-        where = f"a tensor of sizes {SHAPE}"
-        try:
-            checks[name](subject)
-        except NotApplicable as reason:
-            findings.append(Finding(name, where, "not applicable", str(reason)))
-        except Violation as violation:
-            findings.append(Finding(name, where, "violated", str(violation)))
-        except Exception as error:
-            findings.append(Finding(name, where, "violated", f"it raised {type(error).__name__}: {error}"))
-        else:
-            findings.append(Finding(name, where, "holds"))
+    trial, where = TensorTrial(decomposition, seed), f"a tensor of sizes {SHAPE}"
+    findings = (finding(name, where, partial(TENSOR_LAWS[name], trial)) for name in chosen_laws(laws, TENSOR_LAWS))
     return Report(repr(decomposition), tuple(findings)).require_conformance()
 
 
@@ -118,6 +99,8 @@ def _certificate_is_honest(subject: TensorTrial) -> None:
     for rank in (1, 3):
         result = subject.run(tensor, rank)
         certificate = getattr(result, "error_certificate", None)
+        if (certificate is not None) != subject.decomposition.certifies:
+            raise Violation(f"certifies is {subject.decomposition.certifies}, but error_certificate is {certificate}")
         if certificate is None:
             raise NotApplicable("the result carries no error certificate")
         said, true = float(to_host(certificate)), error_of(result, tensor)
@@ -128,6 +111,27 @@ def _certificate_is_honest(subject: TensorTrial) -> None:
             raise Violation(
                 f"the certificate {said:.3g} at rank {rank} is more than sqrt(3) times the error {true:.3g}"
             )
+
+
+def _is_quasi_optimal(subject: TensorTrial) -> None:
+    if not subject.decomposition.quasi_optimal:
+        raise NotApplicable("the decomposition is not declared quasi-optimal")
+    tensor = subject.decaying()
+    for rank in (1, 3):
+        result = subject.run(tensor, rank)
+        tails = (
+            np.linalg.svd(a, compute_uv=False)[rank:] for a in _unfoldings(tensor, isinstance(result, TensorTrain))
+        )
+        error, limit = error_of(result, tensor), float(np.linalg.norm(np.concatenate(list(tails))))
+        if not error <= limit + 1e-9 * float(np.linalg.norm(tensor)):
+            raise Violation(f"the error {error:.3g} at rank {rank} exceeds {limit:.3g}, the tails of all unfoldings")
+
+
+def _unfoldings(tensor: np.ndarray, train: bool) -> list[np.ndarray]:
+    """Return the matrices whose ranks are those of a tensor train, or the multilinear ones."""
+    if train:
+        return [tensor.reshape(math.prod(SHAPE[:k]), -1) for k in range(1, len(SHAPE))]
+    return [np.moveaxis(tensor, mode, 0).reshape(SHAPE[mode], -1) for mode in range(len(SHAPE))]
 
 
 def _factors_are_orthonormal(subject: TensorTrial) -> None:
@@ -191,3 +195,20 @@ def _is_reproducible(subject: TensorTrial) -> None:
     first, second = (to_host(subject.run(tensor, 3).to_dense()) for _ in range(2))
     if not np.array_equal(first, second):
         raise Violation("two runs with one seed differ; draw from rng only")
+
+
+TENSOR_LAWS: dict[str, Callable[[TensorTrial], None]] = {
+    "recovery": _recovers_exact_rank,
+    "full rank": _is_exact_at_full_rank,
+    "progress": _improves_with_rank,
+    "certificate": _certificate_is_honest,
+    "quasi-optimality": _is_quasi_optimal,
+    "orthonormality": _factors_are_orthonormal,
+    "unpacking": _unpacks,
+    "matrix": _multiplies_as_matrix,
+    "precision": _keeps_precision,
+    "batch": _ignores_batch_mates,
+    "seed": _is_reproducible,
+    **ARGUMENTS,
+    **ROBUSTNESS,
+}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from tnattn.randnla.base import MatrixMethod
 from tnattn.testing.matrix_accuracy import ACCURACY
 from tnattn.testing.matrix_arguments import ARGUMENTS
 from tnattn.testing.matrix_robustness import ROBUSTNESS
 from tnattn.testing.matrix_trial import MatrixTrial
-from tnattn.testing.report import Finding, NotApplicable, Report, Violation
+from tnattn.testing.report import Report, chosen_laws, finding
 
 MATRIX_LAWS: dict[str, Callable[[MatrixTrial], None]] = {**ACCURACY, **ARGUMENTS, **ROBUSTNESS}
 
@@ -41,20 +42,6 @@ def check_matrix_method(method: MatrixMethod, *, laws: Iterable[str] | None = No
     if not isinstance(method, MatrixMethod):
         raise TypeError(f"method must be an instance of MatrixMethod; got {method!r}")
     trial = MatrixTrial(method, seed)
-    chosen = list(MATRIX_LAWS) if laws is None else list(laws)
-    if unknown := [name for name in chosen if name not in MATRIX_LAWS]:
-        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(MATRIX_LAWS)}")
-    return Report(repr(method), tuple(_find(name, trial) for name in chosen)).require_conformance()
-
-
-def _find(name: str, trial: MatrixTrial) -> Finding:
     where = f"matrices of {' by '.join(map(str, trial.shape))}"
-    try:
-        MATRIX_LAWS[name](trial)
-    except NotApplicable as reason:
-        return Finding(name, where, "not applicable", str(reason))
-    except Violation as violation:
-        return Finding(name, where, "violated", str(violation))
-    except Exception as error:  # whatever a method raises is a finding about it
-        return Finding(name, where, "violated", f"it raised {type(error).__name__}: {error}")
-    return Finding(name, where, "holds")
+    findings = (finding(name, where, partial(MATRIX_LAWS[name], trial)) for name in chosen_laws(laws, MATRIX_LAWS))
+    return Report(repr(method), tuple(findings)).require_conformance()

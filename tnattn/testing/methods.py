@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tnattn.attention.method import AttentionMethod
 from tnattn.gallery import ProblemFamily
 from tnattn.gallery import problems as gallery_problems
 from tnattn.testing.laws import LAWS, Law
-from tnattn.testing.report import Finding, NotApplicable, Report, Violation
+from tnattn.testing.report import Finding, Report, chosen_laws, finding
 from tnattn.testing.trial import Trial
 
 
@@ -107,35 +108,21 @@ def _waived_inside(method: Any) -> dict[str, str]:
 
 def _find(law: Law, trial: Trial) -> Finding:
     where = f"{trial.family.name} (seed {trial.seed})"
-    try:
-        law.check(trial)
-    except NotApplicable as reason:
-        return Finding(law.name, where, "not applicable", str(reason))
-    except Violation as violation:
-        return Finding(law.name, where, "violated", str(violation))
-    except Exception as error:  # whatever a method raises is a finding about it
-        return Finding(law.name, where, "violated", f"it raised {type(error).__name__}: {error}")
-    return Finding(law.name, where, "holds")
+    return finding(law.name, where, partial(law.check, trial))
 
 
 def _waived(law: Law, trials: list[Trial]) -> Finding:
     for trial in trials:
-        finding = _find(law, trial)
-        if finding.status == "violated":
-            return Finding(law.name, finding.problem, "waived", f"really violated: {finding.detail}")
+        found = _find(law, trial)
+        if found.status == "violated":
+            return Finding(law.name, found.problem, "waived", f"really violated: {found.detail}")
     said = f"waived, but it holds on {', '.join(sorted({trial.family.name for trial in trials}))}; remove the waiver"
     return Finding(law.name, "all problems", "violated", said)
 
 
 def _chosen(laws: Iterable[str] | None) -> tuple[Law, ...]:
-    if laws is None:
-        return LAWS
-    names = list(laws)
     known = {law.name: law for law in LAWS}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(known)}")
-    return tuple(known[name] for name in names)
+    return tuple(known[name] for name in chosen_laws(laws, known))
 
 
 def _unknown_waiver(unknown: list[str]) -> Finding:

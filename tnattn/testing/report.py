@@ -1,7 +1,8 @@
-"""What a check found."""
+"""Reports of the conformance kit: the outcome of every law, by name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,3 +69,25 @@ class Violation(Exception):
 
 class NotApplicable(Exception):
     """Raised inside a law that says nothing about a subject."""
+
+
+def finding(law: str, problem: str, check: Callable[[], None]) -> Finding:
+    """Return the outcome of one law; any exception other than NotApplicable is a violation."""
+    try:
+        check()
+    except NotApplicable as reason:
+        return Finding(law, problem, "not applicable", str(reason))
+    except Violation as violation:
+        return Finding(law, problem, "violated", str(violation))
+    except Exception as error:  # whatever a subject raises is a finding about it
+        return Finding(law, problem, "violated", f"it raised {type(error).__name__}: {error}")
+    return Finding(law, problem, "holds")
+
+
+def chosen_laws(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
+    """Return the names of laws, all by default; raise ValueError for names that are unknown."""
+    known = list(known)
+    chosen = known if names is None else list(names)
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(known)}")
+    return chosen

@@ -117,7 +117,7 @@ def test_every_tag_is_closed_in_order(page):
 
 def test_every_method_is_named(page):
     words = " ".join(read(page).words)
-    assert all(name in words for name in ("MeanValue", "Linformer", "Performer"))
+    assert all(row["method"].partition("(")[0] in words for row in rows() if "method" in row)
 
 
 def test_no_raw_nan_is_shown(page):

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import (
     DeviceDraws,
@@ -40,10 +41,6 @@ from tnattn.arrays import (
 only_standin = pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
 only_strict = pytest.mark.parametrize("xp", ["strict", "strict-no-float64"], indirect=True)
 only_no_float64 = pytest.mark.parametrize("xp", ["strict-no-float64"], indirect=True)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 # --- namespaces and kinds ---
@@ -511,7 +508,7 @@ def test_library_info_names_versions_and_blas(xp):
     [((3, 1, 80, 90), (1, 4, 90, 70)), ((12, 90, 80), (80, 90)), ((90, 80), (7, 80, 300)), ((80, 90), (90, 700))],
 )
 def test_products_of_stacks_are_those_of_their_matrices(xp, assert_close, monkeypatch, left, right):
-    for module in ("arrays", "threads"):
+    for module in ("arrays", "arrays.threads"):
         monkeypatch.setattr(f"tnattn.{module}.host_threads", lambda: 3)
     monkeypatch.setattr("tnattn.arrays._SMALL", 1)
     a, b = (np.random.default_rng(0).standard_normal(shape) for shape in (left, right))

@@ -11,7 +11,7 @@ import pytest
 import threadpoolctl
 
 from tnattn.arrays import threads
-from tnattn.arrays.threads import blas_threads, host_threads, parallel_map
+from tnattn.arrays.threads import blas_kernels, blas_threads, host_threads, parallel_map
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -217,3 +217,17 @@ def test_without_a_fresh_start_the_child_keeps_the_limit(monkeypatch):
         limiter = threads._limited(1)
         assert in_child(lambda: set(_blas()) == {2}) is False
         limiter.restore_original_limits()
+
+
+def test_the_kernels_that_run_are_named():
+    loaded = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    assert loaded
+    assert all(any(pool.get("architecture", "") in line for line in blas_kernels()) for pool in loaded)
+
+
+@pytest.mark.parametrize("name", ["internal_api", "version", "architecture"])
+def test_another_kernel_has_another_name(name, monkeypatch):
+    before = blas_kernels()
+    pools = [pool | {name: "other"} for pool in threadpoolctl.threadpool_info()]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools)
+    assert blas_kernels() != before

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from fixtures import relative_output
 
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import SOFTMAX, Approximation, merge_all
@@ -26,10 +27,6 @@ def piece(target, columns):
     return Exact()(target.rectangle(slice(0, target.n_q), columns)).placed(columns, N)
 
 
-def relative(found, target):
-    return np.linalg.norm(to_host(found.output) - to_host(target.output)) / np.linalg.norm(to_host(target.output))
-
-
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
 def test_disjoint_pieces_merge_to_softmax(size):
     target = problem(size=size)
@@ -47,7 +44,7 @@ def test_merging_without_masses_would_be_wrong():
     target = problem()
     left, right = piece(target, slice(0, 5)), piece(target, slice(5, N))
     naive = replace(left, shift=0 * left.shift) + replace(right, shift=0 * right.shift)
-    assert relative(naive, target) > 0.01
+    assert relative_output(naive, target) > 0.01
 
 
 def test_merging_commutes_and_associates():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from fixtures import relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,11 +19,12 @@ from tnattn.structured.cp import CPTensor
 
 quick = settings(max_examples=40, deadline=None)
 silent = pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
-METHODS = {
-    "CPALS": CPALS(rank=12, rtol=0.05, sweeps=200, start=DiagonalisationStart()),
-    "CPLeverage": CPLeverage(rank=12, rtol=0.05, samples=400),
-    "BlockTerm": BlockTerm(terms=8, ranks=2, rtol=0.05),
-}
+FITTED = (
+    CPALS(rank=12, rtol=0.05, sweeps=200, start=DiagonalisationStart()),
+    CPLeverage(rank=12, rtol=0.05, samples=400),
+    BlockTerm(terms=8, ranks=2, rtol=0.05),
+)
+METHODS = {type(method).__name__: method for method in FITTED}
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
@@ -47,10 +49,6 @@ def planted(terms, sizes=(12, 13, 14), seed=0):
     rng = np.random.default_rng(seed)
     factors = [np.linalg.qr(rng.standard_normal((n, terms)))[0] for n in sizes]
     return CPTensor(np.ones(terms), tuple(factors)).to_dense()
-
-
-def relative(x, result):
-    return np.linalg.norm(x - result.to_dense()) / np.linalg.norm(x)
 
 
 @silent
@@ -116,7 +114,7 @@ def test_a_budget_takes_the_place_of_a_tolerance(name):
     assert method.rtol is None
 
 
-@pytest.mark.parametrize("cls", [CPALS, CPLeverage, BlockTerm])
+@pytest.mark.parametrize("cls", [type(method) for method in METHODS.values()])
 @pytest.mark.parametrize(
     "rtol, message", [(0.0, "0 < rtol < 1"), (1.0, "0 < rtol < 1"), (1e-16, "rtol 1e-16 is below")], ids=str
 )

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fixtures import normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,22 +12,18 @@ from tnattn.testing.structures import check_structured
 quick = settings(max_examples=25, deadline=None)
 
 
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 @quick
 @given(sizes=st.tuples(*[st.integers(1, 4)] * 4), seed=st.integers(0, 99))
 def test_a_kronecker_product_becomes_a_product_of_vectors(sizes, seed):
     m1, n1, m2, n2 = sizes
-    a, b = drawn(m1, n1, seed=seed), drawn(m2, n2, seed=seed + 1)
+    a, b = normal(m1, n1, seed=seed), normal(m2, n2, seed=seed + 1)
     np.testing.assert_allclose(rearranged(np.kron(a, b), m1, n1), np.outer(a, b), atol=1e-13)
 
 
 @quick
 @given(terms=st.integers(1, 5), batch=st.sampled_from([(), (2,)]), seed=st.integers(0, 99))
 def test_the_error_is_the_tail_of_the_rearranged_matrix(terms, batch, seed):
-    a = drawn(*batch, 12, 10, seed=seed)
+    a = normal(*batch, 12, 10, seed=seed)
     result = NearestKronecker(terms, rows=3, columns=2)(a)
     s = np.linalg.svd(rearranged(a, 3, 2), compute_uv=False)
     error = np.linalg.norm(a - result.to_dense(), axis=(-2, -1))
@@ -35,14 +32,14 @@ def test_the_error_is_the_tail_of_the_rearranged_matrix(terms, batch, seed):
 
 
 def test_a_sum_of_products_is_recovered_with_its_terms(seed):
-    a = sum(np.kron(drawn(4, 3, seed=10 * seed + k), drawn(2, 5, seed=100 + k)) for k in range(3))
+    a = sum(np.kron(normal(4, 3, seed=10 * seed + k), normal(2, 5, seed=100 + k)) for k in range(3))
     result = NearestKronecker(10, rtol=1e-8, rows=4, columns=3)(a)
     assert result.terms == 3
     np.testing.assert_allclose(result.to_dense(), a, atol=1e-10)
 
 
 def test_a_tolerance_needs_no_more_terms_than_are_allowed_and_the_miss_is_said():
-    a = np.stack([drawn(16, 16), np.eye(16)])
+    a = np.stack([normal(16, 16), np.eye(16)])
     with pytest.warns(ToleranceWarning, match="rtol 1e-06 is not met at 2 terms by 1 of the 2"):
         result = NearestKronecker(2, rtol=1e-6)(a)
     assert result.terms == 2
@@ -53,7 +50,7 @@ def test_a_tolerance_needs_no_more_terms_than_are_allowed_and_the_miss_is_said()
 
 @pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 def test_a_tolerance_that_is_met_needs_fewer_terms_and_no_warning():
-    result = NearestKronecker(100, rtol=0.5)(drawn(16, 16))
+    result = NearestKronecker(100, rtol=0.5)(normal(16, 16))
     assert result.terms < 16
     assert result.converged
     assert 0.1 < result.residual <= 0.5
@@ -66,24 +63,24 @@ def test_a_zero_matrix_is_exact():
 
 
 def test_the_result_is_a_sound_matrix():
-    check_structured(NearestKronecker(3)(drawn(2, 12, 10)))
+    check_structured(NearestKronecker(3)(normal(2, 12, 10)))
 
 
 def test_sizes_are_split_near_the_root_by_default():
-    result = NearestKronecker(1)(drawn(12, 36))
+    result = NearestKronecker(1)(normal(12, 36))
     assert result.left.shape[-2:] in ((3, 6), (4, 6))
-    assert NearestKronecker(1)(drawn(7, 5)).shape == (7, 5)
+    assert NearestKronecker(1)(normal(7, 5)).shape == (7, 5)
 
 
 def test_the_identity_is_a_kronecker_product_and_a_random_matrix_is_none():
     """Negative control beside it."""
     assert np.linalg.norm(NearestKronecker(1)(np.eye(16)).to_dense() - np.eye(16)) <= 1e-12
-    a = drawn(16, 16)
+    a = normal(16, 16)
     assert np.linalg.norm(NearestKronecker(1)(a).to_dense() - a) > 0.5 * np.linalg.norm(a)
 
 
 def test_every_library_gives_the_same(xp, assert_close):
-    a = drawn(6, 8)
+    a = normal(6, 8)
     host, ring = (NearestKronecker(2)(x).to_dense() for x in (a, xp.asarray(a)))
     assert_close(ring, host, rtol=0, atol=1e4 * xp.eps())
     assert dtype_name(NearestKronecker(2)(xp.asarray(a, dtype="float32")).dtype) == "float32"
@@ -110,7 +107,7 @@ def test_bad_input_is_refused(call, message):
 @pytest.mark.parametrize("dtype, exponents", [(np.float32, (-100, -31, 31, 100)), (np.float64, (-900, -31, 31, 900))])
 @pytest.mark.parametrize("method", [NearestKronecker(2), NearestKronecker(9, rtol=0.5)], ids=repr)
 def test_terms_and_errors_have_the_size_of_the_matrix(method, dtype, exponents):
-    a = drawn(2, 12, 10).astype(dtype)
+    a = normal(2, 12, 10).astype(dtype)
     plain, tolerance = method(a), 1e-3 if dtype == np.float32 else 1e-11
     for exponent in exponents:
         scaled = method(np.ldexp(a, exponent))
@@ -124,4 +121,4 @@ def test_terms_and_errors_have_the_size_of_the_matrix(method, dtype, exponents):
 
 def test_half_precision_is_refused_by_name():
     with pytest.raises(TypeError, match="float16"):
-        NearestKronecker(2)(drawn(4, 4).astype(np.float16))
+        NearestKronecker(2)(normal(4, 4).astype(np.float16))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorly
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,10 +9,6 @@ from tnattn.decomposition.multilinear import fold, khatri_rao, kronecker, mode_g
 
 shapes = st.lists(st.integers(1, 7), min_size=2, max_size=4).map(tuple)
 quick = settings(max_examples=25, deadline=None)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 @quick

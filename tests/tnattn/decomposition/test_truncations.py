@@ -2,27 +2,29 @@
 
 import dataclasses
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import tensorly.decomposition
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnattn.arrays import dtype_name, to_host
+from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
+from tnattn.discovery import subclasses
 
-CLASSES = [HOSVD, STHOSVD, TTSVD]
+EVERY = subclasses("tnattn.decomposition", Decomposition).values()
+# one singular value decomposition for each unfolding, without sweeps
+CLASSES = [cls for cls in EVERY if cls.quasi_optimal and "sweeps" not in {f.name for f in fields(cls)}]
 every_class = pytest.mark.parametrize("cls", CLASSES)
 quick = settings(max_examples=40, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(lambda s: math.prod(s) <= 3000)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def norms(x, order):

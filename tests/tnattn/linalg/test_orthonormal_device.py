@@ -3,15 +3,12 @@
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
+from fixtures import normal
 
 from tnattn.linalg import lapack, orthonormal
 from tnattn.linalg.orthonormal import extend_basis, near_orthonormal, orthonormalise
 
 EPS = np.finfo(float).eps
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def bases(*shape, seed=0):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sparse
+from fixtures import rng
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import array_namespace, to_host
@@ -18,31 +19,18 @@ from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
+from tnattn.testing.matrix_trial import MatrixTrial
 
 FOUND = subclasses("tnattn.randnla", MatrixMethod)
-# of positive semidefinite, or of symmetric matrices
-SEMIDEFINITE = {
-    "ColumnNystrom",
-    "GreedyPivotedCholesky",
-    "Nystrom",
-    "RandomlyPivotedCholesky",
-    "RecursiveNystrom",
-    "RidgeNystrom",
-}
-SYMMETRIC = {*SEMIDEFINITE, "RandomizedEigh"}
-CAPPED = {"AdaptiveQB", "LeverageColumns"}  # a limit, or draws with replacement, may exceed the dimension
-FULL_RANK_ONLY = {"VolumeCross"}  # columns without a volume cannot be drawn by it
-METHODS = {name: cls() if name == "RidgeNystrom" else cls().with_rank(6) for name, cls in FOUND.items()}
-RANKED = {name: cls for name, cls in FOUND.items() if name != "RidgeNystrom"}
+SEMIDEFINITE = [name for name, cls in FOUND.items() if cls.domain == "semidefinite"]
+SYMMETRIC = [name for name, cls in FOUND.items() if cls.domain != "any"]
+RANKED = {name: cls for name, cls in FOUND.items() if MatrixTrial(cls(), 0).ranked}
+METHODS = {name: cls().with_rank(6) if name in RANKED else cls() for name, cls in FOUND.items()}
 every_method = pytest.mark.parametrize("name", METHODS)
 every_ranked_method = pytest.mark.parametrize("name", RANKED)
 N = 12
 
 pytestmark = pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def semidefinite(*batch, n=N, decay=0.5):
@@ -60,8 +48,8 @@ def relative_error(result, a):
 
 
 def test_methods_are_found():
-    assert {"RandomizedSVD", "CUR", "Nystrom", "RandomlyPivotedCholesky"} <= set(FOUND)
-    assert set(FOUND) >= SYMMETRIC | CAPPED | FULL_RANK_ONLY
+    assert {"RandomizedSVD", "CUR"} <= set(FOUND)
+    assert 0 < len(SEMIDEFINITE) < len(SYMMETRIC) < len(FOUND)
 
 
 @every_method
@@ -129,7 +117,7 @@ def test_bad_input_is_refused(name, a, error, words):
 
 @every_method
 def test_a_zero_matrix_gives_zero_or_is_refused(name):
-    if name in FULL_RANK_ONLY:
+    if FOUND[name].needs_full_rank:
         with pytest.raises(ValueError, match="rank below 6"):
             made(name, np.zeros((2, N, N)))
     else:
@@ -138,7 +126,7 @@ def test_a_zero_matrix_gives_zero_or_is_refused(name):
 
 @every_method
 def test_a_zero_matrix_does_not_disturb_others(name):
-    if name in FULL_RANK_ONLY:
+    if FOUND[name].needs_full_rank:
         return
     stack = semidefinite(2)
     stack[0] = 0
@@ -157,7 +145,7 @@ def test_an_impossible_rank_is_refused(name, rank, error):
 @every_ranked_method
 def test_a_rank_above_the_dimension_is_refused_or_spends_what_there_is(name):
     method, a = RANKED[name]().with_rank(N + 1), semidefinite(2)
-    if name in CAPPED:
+    if FOUND[name].rank_is_limit:
         assert relative_error(method(a, rng=rng()), a) < 0.05
     else:
         with pytest.raises(ValueError, match=f"rank {N + 1} exceeds"):
@@ -170,7 +158,7 @@ def test_full_rank_is_exact(name):
     method = RANKED[name]().with_rank(N)
     if name == "AdaptiveQB":
         method = dataclasses.replace(method, rtol=1e-7)
-    if name != "LeverageColumns":  # draws repeat
+    if FOUND[name].exact_at_full_rank:
         assert relative_error(method(a, rng=rng()), a) < 1e-6
 
 
@@ -191,7 +179,7 @@ def test_a_single_row_or_column_is_exact_at_rank_one_or_refused(name, shape):
         np.testing.assert_allclose(method(a, rng=rng()).to_dense(), a, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(SYMMETRIC))
+@pytest.mark.parametrize("name", SYMMETRIC)
 @pytest.mark.parametrize("kind", ["array", "operator", "softmax"])
 def test_what_is_not_symmetric_is_refused(name, kind):
     problem = AttentionProblem(*(2 * rng(2).standard_normal((3, 1, N, 4))))
@@ -204,13 +192,13 @@ def test_what_is_not_symmetric_is_refused(name, kind):
         made(name, a)
 
 
-@pytest.mark.parametrize("name", sorted(SYMMETRIC))
+@pytest.mark.parametrize("name", SYMMETRIC)
 def test_what_is_not_square_is_refused(name):
     with pytest.raises(ValueError, match="square"):
         made(name, np.ones((N + 1, N)))
 
 
-@pytest.mark.parametrize("name", sorted(SEMIDEFINITE))
+@pytest.mark.parametrize("name", SEMIDEFINITE)
 @pytest.mark.parametrize("operator", [False, True])
 def test_what_is_indefinite_is_refused(name, operator):
     a = semidefinite(decay=0.8) - 0.5 * np.eye(N)

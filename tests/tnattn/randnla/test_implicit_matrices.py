@@ -15,8 +15,9 @@ from scipy.sparse.linalg import LinearOperator
 from tnattn.discovery import subclasses
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.qb import QB
-from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, LowRank, Product, Transposed
+from tnattn.testing.matrix_trial import MatrixTrial
 
 METHODS = subclasses("tnattn.randnla", MatrixMethod)
 SIZE, RANK, MANY, DEADLINE = 24, 6, 2000, 20.0
@@ -117,10 +118,11 @@ def test_every_method_ends_whatever_is_returned(name, kind, then):
                 assert np.isfinite(then) or not turning.turned, f"{method} has read {then} and says nothing"
 
 
-@pytest.mark.parametrize("method", [RandomlyPivotedCholesky(), GreedyPivotedCholesky(), QB()], ids=repr)
-def test_numbers_that_are_not_finite_are_named(method):
-    found = outcome(method.with_rank(RANK), Entries(Turning(1, np.nan)))
-    assert "NaN" in str(found)
+@pytest.mark.parametrize("name", [name for name, cls in METHODS.items() if MatrixTrial(cls(), 0).ranked])
+def test_numbers_that_are_not_finite_are_named(name):
+    turning = Turning(1, np.nan)
+    found = outcome(METHODS[name]().with_rank(RANK), Entries(turning))
+    assert "NaN" in str(found) or not turning.turned  # some read all entries at once
 
 
 class Endless(MatrixMethod):

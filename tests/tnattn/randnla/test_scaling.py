@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.randnla.columns.volume_sampling import VolumeCross
@@ -48,10 +49,6 @@ def no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         yield
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def tall(dtype, m=30, n=6):

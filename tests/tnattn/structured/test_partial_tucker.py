@@ -1,19 +1,16 @@
 import numpy as np
 import pytest
+from fixtures import normal
 
 from tnattn.structured.partial_tucker import PartialTuckerTensor
 from tnattn.structured.tucker import TuckerTensor
 from tnattn.testing.structures import check_structured
 
 
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 def tensor(modes, batch=()):
     sizes, ranks = (4, 5, 6), (2, 3, 2)
-    core = drawn(*batch, *(ranks[j] if j in modes else sizes[j] for j in range(3)))
-    return PartialTuckerTensor(core, tuple(drawn(*batch, sizes[j], ranks[j], seed=j) for j in modes), modes, 3)
+    core = normal(*batch, *(ranks[j] if j in modes else sizes[j] for j in range(3)))
+    return PartialTuckerTensor(core, tuple(normal(*batch, sizes[j], ranks[j], seed=j) for j in modes), modes, 3)
 
 
 MODES = pytest.mark.parametrize("modes", [(0,), (2,), (0, 2), (1, 2), (0, 1, 2)], ids=str)
@@ -58,4 +55,4 @@ def test_norms_are_those_of_the_dense_tensor():
 
 def test_slices_of_other_orders_are_refused():
     with pytest.raises(ValueError, match="order 3"):
-        PartialTuckerTensor(drawn(3, 2), (drawn(5, 2),), (1,), 2).slices()
+        PartialTuckerTensor(normal(3, 2), (normal(5, 2),), (1,), 2).slices()

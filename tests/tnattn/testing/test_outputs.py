@@ -1,37 +1,13 @@
 """Laws about one output hold where they should, and raise where they should."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import pytest
+from fixtures.laws import changed, trial
 
-from tnattn import gallery
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.testing.outputs import constants_stay, output_fits, seeds_decide, single_precision_agrees
 from tnattn.testing.report import Violation
-from tnattn.testing.trial import Trial
-
-
-@dataclass(frozen=True)
-class Changed(SlidingWindow):
-    """A window whose values are multiplied by a function of the problem."""
-
-    def factor(self, problem):
-        return 1.0
-
-    def approximate(self, problem, *, rng):
-        found = super().approximate(problem, rng=rng)
-        return replace(found, values=found.values * self.factor(problem))
-
-
-def trial(method):
-    return Trial(method, gallery.problems()["gauss"], 36, 8, 0)
-
-
-def changed(factor):
-    return trial(type("Other", (Changed,), {"factor": lambda self, problem: factor(problem)})())
 
 
 @pytest.mark.parametrize("law", [constants_stay, output_fits, seeds_decide, single_precision_agrees])

@@ -2,37 +2,14 @@
 
 import os
 import threading
-from dataclasses import dataclass, replace
 
 import pytest
+from fixtures.laws import changed, trial
 
-from tnattn import gallery
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.testing.processes import buffers_are_free, forks_agree, results_are_writable, threads_agree
 from tnattn.testing.report import NotApplicable, Violation
-from tnattn.testing.trial import Trial
-
-
-@dataclass(frozen=True)
-class Changed(SlidingWindow):
-    """A window whose values are multiplied by a function of the problem."""
-
-    def factor(self, problem):
-        return 1.0
-
-    def approximate(self, problem, *, rng):
-        found = super().approximate(problem, rng=rng)
-        return replace(found, values=found.values * self.factor(problem))
-
-
-def trial(method):
-    return Trial(method, gallery.problems()["gauss"], 36, 8, 0)
-
-
-def changed(factor):
-    return trial(type("Other", (Changed,), {"factor": lambda self, problem: factor(problem)})())
 
 
 @pytest.mark.parametrize("law", [forks_agree, results_are_writable, threads_agree])

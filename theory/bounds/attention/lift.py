@@ -9,7 +9,7 @@ import numpy as np
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, unshifted_kernel
+from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
@@ -17,6 +17,7 @@ from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.dense_kernels import unshifted_kernel
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod

@@ -9,13 +9,14 @@ from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.bounds.randnla.pivoted_cholesky import rpcholesky_phi
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error, dense, unshifted_kernel
+from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic, InExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.dense_kernels import unshifted_kernel
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
@@ -23,7 +24,7 @@ from tnattn.structured import Dense
 
 
 def _difference(problem: AttentionProblem, result: Approximation) -> Values:
-    return np.abs(np.exp(exact_scores(problem)) - unshifted_kernel(problem, result))
+    return np.asarray(np.abs(np.exp(exact_scores(problem)) - unshifted_kernel(problem, result)))
 
 
 kernel_entries = Error(

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from theory.reports.curves import Curve
+from theory.reports.figures.control_methods import control_methods
 from theory.reports.figures.style import INK, Look, drawable, heading, new_figure, plain_log, styled
 
 __all__ = ["draw"]
@@ -185,11 +186,11 @@ def _legend(
     curves: Sequence[Curve],
     best: tuple[npt.NDArray[np.int64], Values] | None,
 ) -> None:
-    names = {"MeanValue": "mean(V), free", "SlidingWindow": "window only", "TopK": "exact top keys (oracle)"}
+    captions = {name: cls.caption for name, cls in control_methods().items() if cls.caption}
     entries: list[tuple[Any, str]] = []
     for curve in controls:
         style = look[curve.method]
-        text = names.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
+        text = captions.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
         entries.append((Line2D([], [], color=style.colour, ls=style.dashes, lw=1.3), text))
     if best is not None and best[0].size:
         entries.append((Line2D([], [], color=INK, lw=0.9, ls=(0, (1, 1))), "best rank-m error of the weights"))

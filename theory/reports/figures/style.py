@@ -17,6 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from theory.reports.figures.control_methods import control_methods
 from theory.reports.html import Drawing
 
 __all__ = [
@@ -115,12 +116,15 @@ class Look:
     dashes: Any = "-"
 
 
-CONTROL_LOOKS = {
-    "MeanValue": Look("#6b7178", "", ":"),
-    "SlidingWindow": Look("#3c4147", "", "-."),
-    "TopK": Look("#9aa0a6", "", (0, (5, 1.5))),
-    "Exact": Look("#1c1e21", "", "-"),
-}
+CONTROL_LOOKS = (
+    Look("#1c1e21", "", "-"),
+    Look("#6b7178", "", ":"),
+    Look("#3c4147", "", "-."),
+    Look("#9aa0a6", "", (0, (5, 1.5))),
+)
+"""Of the controls in their order; those beyond look alike."""
+
+OTHER_CONTROL = Look("#8a6d3b", "", "--")
 
 
 def looks(methods: Iterable[tuple[str, str, bool]]) -> dict[str, Look]:
@@ -138,9 +142,10 @@ def looks(methods: Iterable[tuple[str, str, bool]]) -> dict[str, Look]:
         label: Look(PALETTE[i % len(PALETTE)], MARKERS[(i + i // len(PALETTE)) % len(MARKERS)])
         for i, label in enumerate(free)
     }
+    own = dict(zip(control_methods(), CONTROL_LOOKS, strict=False))
     for label, _, control in listed:
         if control:
-            found[label] = CONTROL_LOOKS.get(label.partition("(")[0], Look("#8a6d3b", "", "--"))
+            found[label] = own.get(label.partition("(")[0], OTHER_CONTROL)
     return found
 
 

@@ -34,6 +34,7 @@ class Exact(JointMethod):
     )
     guarantee: ClassVar[str] = "exact"
     source: ClassVar[str] = "Vaswani et al. 2017, equation (1)"
+    role: ClassVar = "control"
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)

@@ -39,6 +39,8 @@ class MeanValue(JointMethod):
     }
     guarantee: ClassVar[str] = "exact where all scores of a row are equal"
     source: ClassVar[str] = "control"
+    role: ClassVar = "control"
+    caption: ClassVar[str] = "mean(V), free"
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)

@@ -61,6 +61,7 @@ class PivotedCoreset(KeyMethod):
 
     guarantee: ClassVar[str] = "none for the output; nuclear error of the kernel among the keys"
     source: ClassVar[str] = "WILDCAT 2026; Chen, Epperly, Tropp & Webber 2025"
+    role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "balance": "the keys are compared with each other, at a temperature that knows their size but no query",
     }

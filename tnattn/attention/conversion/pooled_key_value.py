@@ -36,6 +36,7 @@ class PooledKeyValue(JointMethod):
     masks: ClassVar[tuple[type[Mask], ...]] = (CausalMask, SlidingWindowMask, PaddingMask, ExplicitMask, BiasMask)
     guarantee: ClassVar[str] = "score error at most scale |q| |k - mean k|"
     source: ClassVar[str] = "Ainslie et al. 2023"
+    role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "P7": "means of keys are shorter than keys, which flattens the weights as a higher temperature does",
         "P8": "there is no budget of columns: the floor is the spread of the heads of a group, zero when groups = G",

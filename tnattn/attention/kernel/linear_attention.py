@@ -33,6 +33,7 @@ class LinearAttention(KeyMethod):
 
     guarantee: ClassVar[str] = "exact for its own kernel"
     source: ClassVar[str] = "Katharopoulos et al. 2020"
+    role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "P7": "another kernel has no temperature that softmax would recognise",
         "P8": "exact for its own kernel, which is not softmax; there is no budget",

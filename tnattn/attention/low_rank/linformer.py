@@ -44,6 +44,7 @@ class Linformer(JointMethod):
     }
     guarantee: ClassVar[str] = "exact mean squared error (project_weights=True); none otherwise"
     source: ClassVar[str] = "Wang et al. 2020 (Linformer), equation (7), with a random projection"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         if self.size < 1:

@@ -55,6 +55,7 @@ class Nystromformer(JointMethod):
     }
     guarantee: ClassVar[str] = "none for the output; error of the pseudo-inverse cubes at every step"
     source: ClassVar[str] = "Xiong et al. 2021, equations (13) to (15)"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         if self.landmarks < 1:

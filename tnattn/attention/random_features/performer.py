@@ -47,6 +47,7 @@ class Performer(KeyMethod):
 
     guarantee: ClassVar[str] = "exact mean squared error of the kernel"
     source: ClassVar[str] = "Choromanski et al. 2021"
+    role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "balance": "the variance of the features depends on the sizes of queries and keys, not only on their products",
     }

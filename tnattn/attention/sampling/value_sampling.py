@@ -49,6 +49,7 @@ class ValueSampling(KeyMethod):
 
     guarantee: ClassVar[str] = "exact mean squared error (normalise=False); asymptotic otherwise"
     source: ClassVar[str] = "Drineas, Kannan & Mahoney 2006, Algorithm 'BasicMatrixMultiplication'"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         if self.samples < 1:

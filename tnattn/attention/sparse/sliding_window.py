@@ -55,6 +55,8 @@ class SlidingWindow(JointMethod):
     }
     guarantee: ClassVar[str] = "error <= dropped mass times diameter of the values"
     source: ClassVar[str] = "Beltagy, Peters & Cohan 2020 (Longformer); sinks: Xiao et al. 2024 (StreamingLLM)"
+    role: ClassVar = "control"
+    caption: ClassVar[str] = "window only"
 
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("sinks", 0)):

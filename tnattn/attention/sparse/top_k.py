@@ -45,6 +45,8 @@ class TopK(JointMethod):
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "error = dropped mass times distance of the conditional means"
     source: ClassVar[str] = "Gupta et al. 2021 (memory-efficient transformers via top-k attention)"
+    role: ClassVar = "control"
+    caption: ClassVar[str] = "exact top keys (oracle)"
 
     def __post_init__(self) -> None:
         if self.keys < 1:

@@ -52,6 +52,7 @@ class FactoredKeyValue(KeyMethod):
         "fields.decomposition.mode_order": "one rank for all modes truncates that of the tokens alone, in any order",
     }
     source: ClassVar[str] = "Vannieuwenhoven, Vandebril & Meerbergen 2012; Zhang et al. 2025 (TPA) for the cache"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         if not isinstance(self.decomposition, Decomposition):

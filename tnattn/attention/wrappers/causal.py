@@ -69,6 +69,7 @@ class Causal(JointMethod):
     }
     guarantee: ClassVar[str] = "that of the method, rectangle by rectangle; leaves exact"
     source: ClassVar[str] = "Han et al. 2023 (HyperAttention), Algorithm 4, with a leaf size"
+    role: ClassVar = "adapter"
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, AttentionMethod):

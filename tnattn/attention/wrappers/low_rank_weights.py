@@ -14,6 +14,7 @@ from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured import Selection
 
 
@@ -48,6 +49,9 @@ class LowRankWeights(JointMethod):
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "that of the matrix method, on the exact weights"
     source: ClassVar[str] = "Eckart & Young 1936"
+    role: ClassVar = "control"
+    # not renormalised: row sums of a truncation are signed and may vanish, and then no error is the best one
+    as_control: ClassVar[Mapping[str, Any]] = {"method": TruncatedSVD(), "renormalise": False}
     waives: ClassVar[Mapping[str, str]] = {
         "P2": "the factors of the weights mix all rows, also those of later queries",
         "P5": "the rows of padded queries are factored with the others, and cost a share of the rank",

@@ -43,6 +43,7 @@ class MeanResidual(JointMethod):
     waives: ClassVar[dict[str, str]] = {"P11": "holds only if it holds for the sparse method inside"}
     guarantee: ClassVar[str] = "dropped mass within a factor exp(R^2 / 8), R the range of dropped scores"
     source: ClassVar[str] = "Jensen's inequality, Hoeffding's lemma"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, AttentionMethod):

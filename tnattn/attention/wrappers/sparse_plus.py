@@ -47,6 +47,7 @@ class SparsePlus(JointMethod):
 
     guarantee: ClassVar[str] = "kernel error is the far field's without the kept places"
     source: ClassVar[str] = "Chen et al. 2021 (Scatterbrain), Algorithm 1"
+    role: ClassVar = "representative"
 
     def __post_init__(self) -> None:
         for name in ("method", "far"):

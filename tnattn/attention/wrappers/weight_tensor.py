@@ -50,6 +50,7 @@ class WeightTensor(JointMethod):
     reads_weights: ClassVar[bool] = True
     guarantee: ClassVar[str] = "that of the decomposition, on the tensor of exact weights"
     source: ClassVar[str] = "Vannieuwenhoven, Vandebril & Meerbergen 2012"
+    role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "P2": "the factors mix all rows, also those of later queries",
         "P5": "the rows of padded queries are factored with the others, and cost a share of the ranks",

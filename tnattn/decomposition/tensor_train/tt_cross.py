@@ -86,6 +86,7 @@ class TTCross(TrainTruncation):
     samples: int = 1024
 
     reads_entries: ClassVar[bool] = True
+    certifies: ClassVar[bool] = False  # it estimates the error, with an interval
 
     def __post_init__(self) -> None:
         super().__post_init__()

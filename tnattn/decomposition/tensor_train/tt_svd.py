@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
@@ -31,6 +32,8 @@ class TTSVD(TrainTruncation):
     O(prod(n) max_k min(r_k n_k, n_{k+1} ... n_d)). Oseledets 2011, Algorithm 1; the discarded energies add up to the
     square of the error. Deviation: singular subspaces as in ``STHOSVD``.
     """
+
+    quasi_optimal: ClassVar[bool] = True
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTensorTrain:
         xp = array_namespace(tensor)

@@ -74,6 +74,8 @@ class HOOI(TuckerTruncation):
     sweeps: int = 10
     stagnation: float = 1e-6
 
+    quasi_optimal: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("sweeps", self.sweeps, low=1, cure="use STHOSVD for the initial guess itself")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
@@ -31,6 +32,8 @@ class HOSVD(TuckerTruncation):
     Lathauwer, De Moor and Vandewalle 2000, Definition 2 and Property 10. Deviation: singular subspaces as in
     ``STHOSVD``.
     """
+
+    quasi_optimal: ClassVar[bool] = True
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         xp = array_namespace(tensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_sizes
@@ -37,6 +38,8 @@ class STHOSVD(TuckerTruncation):
     """
 
     mode_order: tuple[int, ...] | None = None
+
+    quasi_optimal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
 from tnattn.randnla.columns.selection import SubspaceSelection
@@ -27,6 +28,8 @@ class LeverageDraws(SubspaceSelection):
     """
 
     subspace: int = 8
+
+    repeats: ClassVar = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

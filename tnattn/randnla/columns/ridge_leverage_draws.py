@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, require_rng, uniform
 from tnattn.randnla.columns.selection import ColumnSelection
@@ -27,6 +28,9 @@ class RidgeLeverageDraws(ColumnSelection):
     """
 
     ridge: float = 0.1
+
+    domain: ClassVar = "semidefinite"
+    repeats: ClassVar = True
 
     def __post_init__(self) -> None:
         require_ridge(self.ridge)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, Literal, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
 from tnattn.randnla.accuracy import require_rank
@@ -16,6 +16,10 @@ from tnattn.structured.base import StructuredMatrix
 
 class ColumnSelection(Parameters, abc.ABC):
     """A rule that picks columns; applied to the transpose it picks rows. A subclass is a frozen dataclass."""
+
+    domain: ClassVar[Literal["any", "semidefinite"]] = "any"  # matrices that it takes
+    reads_matrix: ClassVar[bool] = True  # columns of zeros are not selected while there are others
+    repeats: ClassVar[bool] = False  # draws with replacement: any number of columns, some more than once
 
     @abc.abstractmethod
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
@@ -53,6 +57,8 @@ def admissible_columns(size: int, n: int) -> int:
 class UniformColumns(ColumnSelection):
     """Draws columns uniformly without replacement, the same for all matrices of a stack."""
 
+    reads_matrix: ClassVar = False
+
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
         n = a.shape[-1]
         size = admissible_columns(size, n)
@@ -72,6 +78,8 @@ class GivenColumns(ColumnSelection):
     """
 
     indices: tuple[int, ...] = (0,)
+
+    reads_matrix: ClassVar = False
 
     def __post_init__(self) -> None:
         for index in self.indices:

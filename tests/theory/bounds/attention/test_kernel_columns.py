@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.attention.kernel_cur import (
     LEAST_RIDGE,
@@ -26,10 +27,6 @@ from tnattn.attention.low_rank.kernel_cur import KernelCUR
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def two_tokens(t):

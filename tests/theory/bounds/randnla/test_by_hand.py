@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 
 from theory.bounds.randnla import (
     columns,
@@ -56,10 +57,6 @@ from tnattn.structured.dense import Dense
 THREE = np.diag([3.0, 2.0, 1.0])
 S8 = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625])
 CUT = TruncatedSVD(1)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def both(theorem, method, a, result):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import (
     coherence,
@@ -42,10 +43,6 @@ BOUNDS = [
     b for module in MODULES for b in vars(module).values() if isinstance(b, Bound) and b.module == module.__name__
 ]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def with_squares(*squares):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import error_estimate
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
@@ -17,10 +18,6 @@ from tnattn.randnla.sketches.probes import Rademacher
 BOUNDS = [b for b in vars(error_estimate).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
 S8 = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625])
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 @every_bound

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import least_squares
 from theory.comparison.compare import compare
@@ -21,10 +22,6 @@ from tnattn.structured.sparse import Sparse
 
 BOUNDS = [b for b in vars(least_squares).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def three_columns(m=60):

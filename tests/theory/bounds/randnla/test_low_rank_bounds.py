@@ -5,6 +5,7 @@ import importlib
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import (
     embeddings,
@@ -51,10 +52,6 @@ MODULES = [importlib.import_module(f"theory.bounds.randnla.{name}") for name in 
 BOUNDS = [b for m in MODULES for b in vars(m).values() if isinstance(b, Bound) and b.module == m.__name__]
 
 S8 = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625])
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def qb(k, p, q=0, sketch=Gaussian()):

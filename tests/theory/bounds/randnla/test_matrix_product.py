@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import matrix_product
 from theory.comparison.compare import compare
@@ -24,10 +25,6 @@ from tnattn.structured.dense import Dense
 
 BOUNDS = [b for b in vars(matrix_product).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def product(a, b):

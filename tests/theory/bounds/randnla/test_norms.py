@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import rng
 from scipy.stats import norm
 
 from theory.bounds.randnla import norms
@@ -16,10 +17,6 @@ from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, SpectralNorm
 BOUNDS = [b for b in vars(norms).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
 ROOTS = np.sqrt([4.0, 2.0, 1.0, 0.5])
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 @every_bound

@@ -5,6 +5,7 @@ import importlib
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import leverage, nystrom, pivoted_cholesky, randomized_svd, range_finder
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues, with_singular_values
@@ -36,10 +37,6 @@ S8 = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625])
 
 def qb(k, p, **fields):
     return QB(RangeFinder(rank=k, oversampling=p, **{"power_iterations": 0, **fields}))
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 # verdicts

@@ -1,7 +1,7 @@
 """Estimators, products and solves: their theorems against data, each with its control."""
 
-import numpy as np
 import pytest
+from fixtures import rng
 
 from theory.bounds.randnla import error_estimate, least_squares, matrix_product, norms, trace
 from theory.comparison.compare import compare, control
@@ -11,10 +11,6 @@ from theory.statistics.verdict import Verdict
 MODULES = (error_estimate, least_squares, matrix_product, norms, trace)
 BOUNDS = [b for module in MODULES for b in vars(module).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 @every_bound

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import relative_output
 
 from tnattn.arrays import to_host
 from tnattn.attention.cache.pivoted_coreset import PivotedCoreset, nystrom_weights
@@ -18,10 +19,6 @@ def problem(seed=0, *, n_q=7, n_k=40, heads=4, groups=2, batch=(), d=3, dtype="f
     shapes = [(*batch, heads, n_q, d), (*batch, groups, n_k, d), (*batch, groups, n_k, 3)]
     q, k, v = (as_(rng.standard_normal(shape).astype(dtype)) for shape in shapes)
     return AttentionProblem(q, k, v)
-
-
-def relative(approximation, target):
-    return np.linalg.norm(approximation.output - target.output) / np.linalg.norm(target.output)
 
 
 def test_weights_are_those_of_the_formula():
@@ -69,7 +66,7 @@ def test_entries_on_demand_are_the_gaussian_kernel():
 def test_the_output_tends_to_the_exact_one_and_all_keys_are_exact():
     target = problem()
     errors = [
-        np.median([relative(PivotedCoreset(m)(target, rng=np.random.default_rng(s)), target) for s in range(7)])
+        np.median([relative_output(PivotedCoreset(m)(target, rng=np.random.default_rng(s)), target) for s in range(7)])
         for m in (5, 15, 30, 40)
     ]
     assert errors[0] > 2 * errors[1] > 4 * errors[2] > 0
@@ -78,7 +75,9 @@ def test_the_output_tends_to_the_exact_one_and_all_keys_are_exact():
 
 def test_it_beats_as_many_uniform_keys():
     target = problem()
-    coreset = np.median([relative(PivotedCoreset(15)(target, rng=np.random.default_rng(s)), target) for s in range(7)])
+    coreset = np.median(
+        [relative_output(PivotedCoreset(15)(target, rng=np.random.default_rng(s)), target) for s in range(7)]
+    )
     uniform = []
     for seed in range(7):
         kept = np.random.default_rng(seed).choice(40, 15, replace=False)
@@ -93,7 +92,7 @@ def test_halves_merge_to_the_whole_and_their_masses_are_estimates():
     errors = []
     for m in (6, 17):
         one, two = (PivotedCoreset(m)(target.rectangle(slice(0, 7), p), rng=rng).placed(p, 40) for p in parts)
-        errors.append(relative(one + two, target))
+        errors.append(relative_output(one + two, target))
     assert errors[1] < 0.25 * errors[0]
     assert errors[1] < 0.05
 
@@ -156,7 +155,7 @@ def test_grouped_queries_share_a_coreset(groups):
     target = problem(groups=groups)
     piece = PivotedCoreset(30)(target, rng=np.random.default_rng(0))
     assert piece.values.shape == (groups, 1, 30, 3)
-    assert relative(piece, target) < 0.02
+    assert relative_output(piece, target) < 0.02
 
 
 @pytest.mark.parametrize(("n_q", "n_k"), [(1, 40), (7, 1), (1, 1), (7, 2)])

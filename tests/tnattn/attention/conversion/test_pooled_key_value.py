@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
 from tnattn.attention.conversion.substituted import mean_pooled
+from tnattn.attention.dense_kernels import exact_kernel, unshifted_kernel
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
 from tnattn.attention.problem import AttentionProblem
 

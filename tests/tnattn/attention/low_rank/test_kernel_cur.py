@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import run
 
 from tnattn.arrays import to_host
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -14,10 +15,6 @@ def arrays(n_q=24, n_k=30, size=1.0, seed=0):
     shapes = ((4, n_q, 3), (2, n_k, 3), (2, n_k, 2))
     q, k, v = (rng.standard_normal(shape) for shape in shapes)
     return size * q, k, v
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
 
 
 def error(method, target, seed=0):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import run
 
 from tnattn.attention import masks
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -15,10 +16,6 @@ def problem(*, n_q=5, n_k=12, size=1.0, dtype="float64", as_=np.asarray, batch=(
     q, k, v = (rng.standard_normal((h, n, d)).astype(dtype) for h, n, d in ((4, n_q, 3), (2, n_k, 3), (2, n_k, 2)))
     q, k, v = (np.broadcast_to(x, (*batch, *x.shape)) for x in (np.asarray(size, dtype=dtype) * q, k, v))
     return AttentionProblem(as_(q), as_(k), as_(v), **options)
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
 
 
 def test_the_projection_has_size_rows_and_a_column_per_key():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import hyp1f1
 
-from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
+from tnattn.attention.dense_kernels import exact_kernel, unshifted_kernel
 from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Hyperbolic, Independent, Orthogonal, Positive, Trigonometric

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.statement.errors import exact_kernel, unshifted_kernel
 from tnattn.arrays import to_host
+from tnattn.attention.dense_kernels import exact_kernel, unshifted_kernel
 from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Trigonometric

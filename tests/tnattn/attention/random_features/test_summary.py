@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theory.statement.errors import exact_kernel
+from tnattn.attention.dense_kernels import exact_kernel
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Hyperbolic, Positive, Trigonometric
 from tnattn.attention.random_features.performer import Performer

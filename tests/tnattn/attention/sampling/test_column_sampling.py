@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import run
 
 from tnattn.arrays import to_host
 from tnattn.attention.masks import CausalMask, FullMask
@@ -13,10 +14,6 @@ def problem(mask=FullMask(), *, as_=np.asarray):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((h, n, d)) for h, n, d in ((4, 5, 3), (2, 12, 3), (2, 12, 2)))
     return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("mask", [FullMask(), CausalMask()], ids=repr)

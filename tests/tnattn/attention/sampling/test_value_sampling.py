@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import run
 
 from tnattn.arrays import to_host
 from tnattn.attention.masks import CausalMask, UnsupportedMask
@@ -15,10 +16,6 @@ def problem(*, n_q=5, n_k=12, size=1.0, dtype="float64", as_=np.asarray, heads=(
     shapes = ((heads[0], n_q, 3), (heads[1], n_k, 3), (heads[1], n_k, 2))
     q, k, v = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
     return AttentionProblem(as_(np.asarray(size, dtype=dtype) * q), as_(k), as_(v))
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
 
 
 def repeated(target, trials):

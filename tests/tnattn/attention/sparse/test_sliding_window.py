@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import relative_output
 
 from tnattn.arrays import to_host
 from tnattn.attention import masks
@@ -32,10 +33,6 @@ def kept(method, target):
     """Positions that row i of the first head gives weight to."""
     weights = to_host(method(target).weights.to_dense())[0, 0, 0]
     return [np.nonzero(row)[0].tolist() for row in weights]
-
-
-def relative(method, target):
-    return np.linalg.norm(method(target).output - target.output) / np.linalg.norm(target.output)
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=lambda mask: type(mask).__name__)
@@ -84,7 +81,7 @@ def test_a_causal_window_ignores_the_future():
 
 def test_wider_windows_err_less():
     target = problem(n_q=40)
-    errors = [relative(SlidingWindow(width), target) for width in (4, 16, 32, 40)]
+    errors = [relative_output(SlidingWindow(width)(target), target) for width in (4, 16, 32, 40)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-14 < errors[-2]
 
@@ -106,8 +103,8 @@ def test_a_needle_outside_the_window_is_missed_and_a_sink_is_not():
     q = np.abs(target.q) + 1
     k[..., 0, :] = 10
     needle = AttentionProblem(q, k, target.v)
-    assert relative(SlidingWindow(8), needle) > 0.5
-    assert relative(SlidingWindow(8, sinks=1), needle) < 1e-6
+    assert relative_output(SlidingWindow(8)(needle), needle) > 0.5
+    assert relative_output(SlidingWindow(8, sinks=1)(needle), needle) < 1e-6
 
 
 def test_a_row_whose_window_is_forbidden_is_bad_and_a_row_without_keys_is_zero():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures import run
 
 from tnattn.arrays import to_host
 from tnattn.attention import masks
@@ -24,10 +25,6 @@ def problem(n_q=40, n_k=40, *, mask=masks.CausalMask(), size=1.0, dtype="float64
     q, k, v = (rng.standard_normal((2, h, n, d)).astype(dtype) for h, n, d in ((4, n_k, 4), (2, n_k, 4), (2, n_k, 3)))
     q = np.asarray(size, dtype=dtype) * q[..., n_k - n_q :, :]
     return AttentionProblem(as_(q), as_(k), as_(v), mask=mask)
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("leaf", [1, 3, 8, 64])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import relative_output, run
 
 from tnattn.attention import masks
 from tnattn.attention.low_rank.linformer import Linformer
@@ -19,14 +20,6 @@ def problem(*, n_q=30, n_k=40, size=1.0, as_=np.asarray, **options):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, h, n, d)) for h, n, d in ((4, n_q, 4), (2, n_k, 4), (2, n_k, 3)))
     return AttentionProblem(as_(size * q), as_(k), as_(v), **options)
-
-
-def run(method, target, seed=0):
-    return method(target, rng=np.random.default_rng(seed))
-
-
-def relative(method, target):
-    return np.linalg.norm(run(method, target).output - target.output) / np.linalg.norm(target.output)
 
 
 def absolute(piece):
@@ -56,14 +49,14 @@ def test_adding_without_the_correction_counts_twice():
 @pytest.mark.parametrize("far", FAR[:2], ids=lambda far: type(far).__name__)
 def test_both_together_beat_each_alone(far):
     target = problem(size=1.5)
-    both = relative(SparsePlus(TopK(7), far), target)
-    assert both < relative(TopK(7), target)
-    assert both < relative(far, target)
+    both = relative_output(run(SparsePlus(TopK(7), far), target), target)
+    assert both < relative_output(run(TopK(7), target), target)
+    assert both < relative_output(run(far, target), target)
 
 
 @pytest.mark.parametrize("far", FAR[:1], ids=lambda far: type(far).__name__)
 def test_all_keys_kept_are_exact(far):
-    assert relative(SparsePlus(TopK(40), far), problem()) < 1e-11
+    assert relative_output(run(SparsePlus(TopK(40), far), problem()), problem()) < 1e-11
 
 
 def test_halves_of_the_keys_merge_to_softmax():

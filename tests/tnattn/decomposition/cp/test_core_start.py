@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.cp.als import CPALS
@@ -10,10 +11,6 @@ from tnattn.decomposition.cp.start import GaussianStart, GivenStart, SingularVec
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.randomized_tucker import RandomizedSTHOSVD
 from tnattn.structured.cp import CPTensor
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def of_rank(sizes=(14, 16, 18), rank=3, seed=0, noise=0.0, batch=()):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.cp.als import CPALS
@@ -12,10 +13,6 @@ from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
 from tnattn.decomposition.multilinear import khatri_rao, unfold
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.khatri_rao import KhatriRao
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def of_rank(sizes=(14, 16, 18), rank=3, seed=0, noise=1e-2):

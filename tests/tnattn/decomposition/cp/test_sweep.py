@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import normal
 
 from tnattn.decomposition.cp.path import Extrapolation
 from tnattn.decomposition.cp.sweep import (
@@ -18,10 +19,6 @@ from tnattn.structured.cp import CPTensor
 NOTHING = np.zeros(())
 
 
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 def by_the_book(x, factors):
     factors = list(factors)
     for mode in range(x.ndim):
@@ -34,7 +31,7 @@ def by_the_book(x, factors):
 
 @pytest.mark.parametrize("sizes", [(5, 6), (6, 7, 8), (9, 3, 4, 5), (3, 4, 3, 4, 3)], ids=str)
 def test_a_sweep_solves_each_problem(sizes):
-    x, start = drawn(*sizes), [drawn(n, 2, seed=n) for n in sizes]
+    x, start = normal(*sizes), [normal(n, 2, seed=n) for n in sizes]
     factors, lengths, captured, _ = cp_sweep(x, start, order=x.ndim, captured=NOTHING)
     expected, weights = by_the_book(x, start)
     for own, other in zip(factors, expected, strict=True):
@@ -45,7 +42,7 @@ def test_a_sweep_solves_each_problem(sizes):
 
 @pytest.mark.parametrize("sizes, half", [((5, 6), 1), ((6, 7, 8), 2), ((9, 3, 4, 5), 2)], ids=str)
 def test_half_a_sweep_is_the_first_half(sizes, half):
-    x, start = drawn(*sizes), [drawn(n, 2, seed=n) for n in sizes]
+    x, start = normal(*sizes), [normal(n, 2, seed=n) for n in sizes]
     factors, lengths, captured = half_sweep(x, start, order=x.ndim)
     expected, _ = by_the_book(x, start)
     for own, other in zip(factors[:half], expected[:half], strict=True):
@@ -58,8 +55,8 @@ def test_half_a_sweep_is_the_first_half(sizes, half):
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-9])
 def test_the_error_is_that_of_the_difference_however_small(scale):
     """From norms while they tell it, from the difference itself where they cancel."""
-    planted = [drawn(n, 2, seed=n) for n in (6, 7, 8)]
-    x = CPTensor(np.ones(2), tuple(planted)).to_dense() + scale * drawn(6, 7, 8)
+    planted = [normal(n, 2, seed=n) for n in (6, 7, 8)]
+    x = CPTensor(np.ones(2), tuple(planted)).to_dense() + scale * normal(6, 7, 8)
     factors, lengths, captured, _ = cp_sweep(x, planted, order=3, captured=NOTHING)
     true = np.linalg.norm(x - CPTensor(lengths, tuple(factors)).to_dense()) / np.linalg.norm(x)
     found = relative_error(x, lengths, factors, captured, np.linalg.norm(x), digits=6)
@@ -67,16 +64,16 @@ def test_the_error_is_that_of_the_difference_however_small(scale):
 
 
 def test_normal_equations_of_any_rank_have_their_smallest_solution():
-    a, right = drawn(2, 9, 4), drawn(2, 5, 4, seed=1)
+    a, right = normal(2, 9, 4), normal(2, 5, 4, seed=1)
     a[1, :, 3] = a[1, :, 0] - a[1, :, 1]
-    normal = a.mT @ a
-    right = right @ normal  # in the range
-    expected = right @ np.linalg.pinv(normal, rcond=1e-12, hermitian=True)
-    np.testing.assert_allclose(normal_solution(normal, right), expected, atol=1e-9)
+    gram = a.mT @ a
+    right = right @ gram  # in the range
+    expected = right @ np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
+    np.testing.assert_allclose(normal_solution(gram, right), expected, atol=1e-9)
 
 
 def test_the_two_precisions_take_their_own_road_to_the_same_factors():
-    x, start = drawn(6, 7, 8), [drawn(n, 2, seed=n) for n in (6, 7, 8)]
+    x, start = normal(6, 7, 8), [normal(n, 2, seed=n) for n in (6, 7, 8)]
     double = cp_sweep(x, start, order=3, captured=NOTHING)[0]
     single = cp_sweep(x.astype("float32"), [f.astype("float32") for f in start], order=3, captured=np.float32(0))[0]
     for a, b in zip(double, single, strict=True):
@@ -85,9 +82,9 @@ def test_the_two_precisions_take_their_own_road_to_the_same_factors():
 
 
 def test_a_good_guess_is_taken_and_a_bad_one_is_not():
-    planted = [drawn(n, 2, seed=n) for n in (6, 7, 8)]
+    planted = [normal(n, 2, seed=n) for n in (6, 7, 8)]
     x = np.stack([CPTensor(np.ones(2), tuple(planted)).to_dense()] * 2)
-    now = [np.stack([drawn(n, 2, seed=n + 50)] * 2) for n in (6, 7, 8)]
+    now = [np.stack([normal(n, 2, seed=n + 50)] * 2) for n in (6, 7, 8)]
     reached = cp_sweep(x, now, order=3, captured=np.zeros(2))
     guess = [np.stack([p, np.zeros_like(p)]) for p in planted]
     factors, lengths, captured, accepted = cp_sweep(x, reached[0], order=3, guess=guess, captured=reached[2])
@@ -99,14 +96,14 @@ def test_a_good_guess_is_taken_and_a_bad_one_is_not():
 
 
 def test_rows_are_the_columns_of_the_khatri_rao_product():
-    factors = [drawn(2, n, 3, seed=n) for n in (4, 5, 6)]
+    factors = [normal(2, n, 3, seed=n) for n in (4, 5, 6)]
     np.testing.assert_allclose(khatri_rao_rows(factors).mT, khatri_rao(factors), rtol=1e-14)
 
 
 @pytest.mark.parametrize("sizes", [(5, 6, 7), (70, 80, 90)], ids=str)
 def test_the_energy_of_the_difference_is_that_of_the_difference(sizes):
-    x = drawn(2, *sizes)
-    weights, factors = drawn(2, 3), [drawn(2, n, 3, seed=n) for n in sizes]
+    x = normal(2, *sizes)
+    weights, factors = normal(2, 3), [normal(2, n, 3, seed=n) for n in sizes]
     difference = x - CPTensor(weights, tuple(factors)).to_dense()
     np.testing.assert_allclose(
         difference_energy(x, weights, factors), np.sum(difference**2, axis=(1, 2, 3)), rtol=1e-12

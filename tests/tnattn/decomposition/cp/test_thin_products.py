@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import normal
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.cp.thin_products import TILE, thin_product
-
-
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +21,7 @@ def drawn(*shape, seed=0):
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tiles_give_the_product(batch, rows, length, width, dtype):
-    a, x = drawn(*batch, rows, length).astype(dtype), drawn(*batch, length, width, seed=1).astype(dtype)
+    a, x = normal(*batch, rows, length).astype(dtype), normal(*batch, length, width, seed=1).astype(dtype)
     found = thin_product(a, x)
     assert found.dtype == a.dtype
     np.testing.assert_allclose(found, a @ x, rtol=0, atol=64 * length * np.finfo(dtype).eps)
@@ -39,7 +36,7 @@ def test_the_cases_above_reach_every_road():
 
 
 def test_every_library_multiplies(xp, assert_close):
-    a, x = drawn(300, 450), drawn(450, 8, seed=1)
+    a, x = normal(300, 450), normal(450, 8, seed=1)
     found = thin_product(xp.asarray(a), xp.asarray(x))
     assert dtype_name(found.dtype) == xp.dtype
     assert_close(found, xp.asarray(a @ x), rtol=0, atol=1e4 * xp.eps())

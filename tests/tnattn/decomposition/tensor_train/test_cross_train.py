@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
+from fixtures import drawn
 
 from tnattn.decomposition.tensor_train.cross_train import CrossTrain, solved
 from tnattn.decomposition.tensor_train.tt_cross import TTCross
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def fitted(x, rng):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fixtures import normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,6 @@ quick = settings(max_examples=25, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=4).map(tuple)
 
 
-def drawn(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 @pytest.mark.parametrize("n, count", [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11)])
 def test_the_digits_of_an_index_are_counted(n, count):
     assert levels(n) == count
@@ -26,7 +23,7 @@ def test_the_digits_of_an_index_are_counted(n, count):
 @quick
 @given(shape=shapes, batch=st.sampled_from([(), (2,)]))
 def test_full_ranks_are_exact(shape, batch):
-    x = drawn(*batch, *shape)
+    x = normal(*batch, *shape)
     result = QuantisedTT(10**6, order=len(shape))(x)
     np.testing.assert_allclose(result.to_dense(), x, atol=1e-12)
     assert result.padded == tuple(2 ** levels(n) for n in shape)
@@ -36,7 +33,7 @@ def test_full_ranks_are_exact(shape, batch):
 @quick
 @given(shape=shapes, rtol=st.floats(0.01, 0.9), seed=st.integers(0, 99))
 def test_the_tolerance_is_kept_and_the_certificate_bounds_the_error(shape, rtol, seed):
-    x = drawn(*shape, seed=seed)
+    x = normal(*shape, seed=seed)
     result = QuantisedTT(rtol=rtol, order=len(shape))(x)
     error = np.linalg.norm(x - result.to_dense())
     assert error <= rtol * np.linalg.norm(x) * (1 + 1e-9)
@@ -44,7 +41,7 @@ def test_the_tolerance_is_kept_and_the_certificate_bounds_the_error(shape, rtol,
 
 
 def test_without_padding_the_certificate_is_the_error(seed):
-    x = drawn(4, 8, 16, seed=seed)
+    x = normal(4, 8, 16, seed=seed)
     result = QuantisedTT(3)(x)
     assert np.linalg.norm(x - result.to_dense()) == pytest.approx(result.error_certificate, rel=1e-6)
 
@@ -83,10 +80,10 @@ def test_padding_of_a_kernel_raises_its_ranks_and_is_not_hidden(n):
 @quick
 @given(m=st.integers(1, 20), n=st.integers(1, 20), batch=st.sampled_from([(), (2,)]))
 def test_a_matrix_of_any_size_is_exact_at_full_ranks(m, n, batch):
-    a = drawn(*batch, m, n)
+    a = normal(*batch, m, n)
     result = QuantisedTTMatrix(10**6)(a)
     np.testing.assert_allclose(result.to_dense(), a, atol=1e-12)
-    x = drawn(n, 3)
+    x = normal(n, 3)
     np.testing.assert_allclose(result @ x, a @ x, atol=1e-11)
     assert result.padded == (2 ** levels(m), 2 ** levels(n))
 
@@ -94,7 +91,7 @@ def test_a_matrix_of_any_size_is_exact_at_full_ranks(m, n, batch):
 def test_a_matrix_of_low_rank_bonds_acts_on_values_without_being_formed():
     i = np.arange(300)
     decay = np.exp(-0.02 * np.abs(i[:, None] - i))
-    result, values = QuantisedTTMatrix(64, rtol=1e-9)(decay), drawn(300, 4)
+    result, values = QuantisedTTMatrix(64, rtol=1e-9)(decay), normal(300, 4)
     assert max(result.largest_ranks) <= 6
     assert result.storage < decay.size / 60
     np.testing.assert_allclose(result @ values, decay @ values, atol=1e-6)
@@ -102,7 +99,7 @@ def test_a_matrix_of_low_rank_bonds_acts_on_values_without_being_formed():
 
 
 def test_a_tolerance_gives_way_to_the_largest_rank_and_the_miss_is_said():
-    a = np.stack([drawn(32, 32), np.ones((32, 32))])
+    a = np.stack([normal(32, 32), np.ones((32, 32))])
     with pytest.warns(ToleranceWarning, match="rtol 1e-06 is not met at rank 5 by 1 of the 2"):
         result = QuantisedTTMatrix(5, rtol=1e-6)(a)
     assert max(result.largest_ranks) == 5
@@ -113,21 +110,21 @@ def test_a_tolerance_gives_way_to_the_largest_rank_and_the_miss_is_said():
 
 @pytest.mark.filterwarnings("error::tnattn.randnla.accuracy.ToleranceWarning")
 def test_a_tolerance_that_is_met_needs_fewer_ranks_and_no_warning():
-    result = QuantisedTTMatrix(100, rtol=0.9)(drawn(32, 32))
+    result = QuantisedTTMatrix(100, rtol=0.9)(normal(32, 32))
     assert max(result.largest_ranks) < 16
     assert result.converged
     assert 0.1 < result.residual <= 0.9
 
 
 def test_the_certificate_of_a_matrix_bounds_its_error(seed):
-    a = drawn(32, 30, seed=seed)
+    a = normal(32, 30, seed=seed)
     result = QuantisedTTMatrix(6)(a)
     error = np.linalg.norm(a - result.to_dense())
     assert 0.8 * result.error_certificate <= error <= result.error_certificate * (1 + 1e-9)
 
 
 def test_every_library_gives_the_same(xp, assert_close):
-    x, a = drawn(4, 5, 6), drawn(8, 7)
+    x, a = normal(4, 5, 6), normal(8, 7)
     host, ring = (QuantisedTT(3)(t).to_dense() for t in (x, xp.asarray(x)))
     assert_close(ring, host, rtol=0, atol=1e4 * xp.eps())
     host, ring = (QuantisedTTMatrix(3)(t).to_dense() for t in (a, xp.asarray(a)))

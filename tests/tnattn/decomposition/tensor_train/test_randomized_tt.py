@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,6 @@ from tnattn.randnla.sketches.sparse_sign import SparseSign
 sketching = functools.partial(RandomizedTTSVD, exact_below=0.0)  # however short the unfoldings are
 quick = settings(max_examples=30, deadline=None)
 shapes = st.lists(st.integers(1, 7), min_size=2, max_size=5).map(tuple)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def decaying(shape, seed=0):

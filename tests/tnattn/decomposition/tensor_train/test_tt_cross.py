@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fixtures import drawn, relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,10 +25,6 @@ from tnattn.structured.tensor_train import TensorTrain
 
 quick = settings(max_examples=25, deadline=None)
 shapes = st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def smooth(n=40):
@@ -55,10 +52,6 @@ def sample_weights(layer):
 def needles(n, heads=3):
     """Every row of every head looks at one key: all ranks between query and key are needed."""
     return np.repeat(np.eye(n)[None], heads, axis=0)
-
-
-def relative(x, result):
-    return np.linalg.norm(x - result.to_dense()) / np.linalg.norm(x)
 
 
 class Smooth(EntryTensor):

@@ -4,12 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from fixtures import drawn
 
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def reference(x, ranks=None, allowed=None):

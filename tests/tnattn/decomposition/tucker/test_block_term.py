@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from fixtures import drawn, relative
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.tucker.block_term import BlockTerm
@@ -9,19 +10,11 @@ from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured.block_term import BlockTermTensor
 
 
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 def planted(seed=0, sizes=(8, 9, 10)):
     rng = np.random.default_rng(seed)
     return BlockTermTensor(
         rng.standard_normal((2, 2, 2, 2)), tuple(rng.standard_normal((2, n, 2)) for n in sizes)
     ).to_dense()
-
-
-def relative(x, result):
-    return np.linalg.norm(x - result.to_dense()) / np.linalg.norm(x)
 
 
 def test_two_planted_terms_are_found_though_one_of_their_ranks_does_not_do(seed):

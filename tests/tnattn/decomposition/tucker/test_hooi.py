@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorly.decomposition
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,10 +13,6 @@ from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 quick = settings(max_examples=30, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(lambda s: np.prod(s) <= 3000)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 @st.composite

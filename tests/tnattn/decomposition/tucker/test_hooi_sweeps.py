@@ -4,14 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from fixtures import drawn
 
 from tnattn.decomposition.tucker import hooi
 from tnattn.decomposition.tucker.hooi import HOOI, improved_bases, projected_on
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def projected(x, bases, skip=None):

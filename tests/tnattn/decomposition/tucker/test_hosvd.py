@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
+from fixtures import drawn
 
 from tnattn.decomposition.tucker import hosvd
 from tnattn.decomposition.tucker.hosvd import HOSVD
 
 EPS = np.finfo(float).eps
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def unfolding(x, mode):

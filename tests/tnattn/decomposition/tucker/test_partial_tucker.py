@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorly.decomposition
+from fixtures import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,10 +18,6 @@ CLASSES = [PartialTucker, SharedFactors]
 every_class = pytest.mark.parametrize("cls", CLASSES)
 quick = settings(max_examples=30, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(lambda s: np.prod(s) <= 3000)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def unfolded(x, mode):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures import drawn, rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,14 +16,6 @@ CLASSES = [RandomizedHOSVD, RandomizedSTHOSVD]
 every_class = pytest.mark.parametrize("cls", CLASSES)
 quick = settings(max_examples=30, deadline=None)
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple).filter(lambda s: np.prod(s) <= 3000)
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def decaying(sizes, seed=0):

@@ -4,13 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from fixtures import drawn
 
 from tnattn.decomposition.tucker.sequential import cheapest_order
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-
-
-def drawn(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def reference(x, modes, ranks=None, allowed=None):

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 from scipy import stats
 
-from theory.bounds.randnla.instances import with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns, deim, qdeim
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
@@ -35,10 +36,6 @@ DISTINCT = [
     VolumeColumns(),
 ]
 every_rule = pytest.mark.parametrize("rule", DISTINCT, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def matrices(*batch, m=12, n=10, seed=0):
@@ -122,7 +119,7 @@ def test_the_projection_is_exact_in_the_pivot_columns(xp, assert_close):
 def test_steep_spectra_keep_the_digits_of_the_residual(dtype):
     """Norms that are only downdated would be rounding after the square root of eps."""
     eps = np.finfo(dtype).eps
-    a = with_singular_values(rng(), eps ** (np.arange(12) / 14), 30, 12).astype(dtype)
+    a = matrix_with_spectrum(eps ** (np.arange(12) / 14), (30, 12), rng()).astype(dtype)
     result = PivotedQR(rank=10)(a)
     s = np.linalg.svd(a.astype("f8"), compute_uv=False)
     best = np.linalg.norm(s[10:]) / np.linalg.norm(s)

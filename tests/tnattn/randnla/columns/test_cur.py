@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 from scipy import stats
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cross import FullPivotCross, PartialPivotCross
 from tnattn.randnla.columns.cur import CUR
@@ -52,14 +53,10 @@ without_luck = pytest.mark.parametrize(
 )
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def matrices(*batch, m=18, n=14, seed=0):
     """Return matrices with singular values 1, 1/2, 1/4, ... and random singular vectors."""
     count = int(np.prod(batch))
-    stack = [with_singular_values(rng(seed + i), 0.5 ** np.arange(n), m, n) for i in range(count)]
+    stack = [matrix_with_spectrum(0.5 ** np.arange(n), (m, n), rng(seed + i)) for i in range(count)]
     return np.reshape(stack, (*batch, m, n))
 
 
@@ -91,7 +88,7 @@ def test_a_matrix_of_that_rank_is_reproduced(method, dtype):
 
 @without_luck
 def test_full_rank_is_exact(method):
-    a = with_singular_values(rng(), slow_spectrum(9), 9, 9)
+    a = matrix_with_spectrum(polynomial_spectrum(9), (9, 9), rng())
     np.testing.assert_allclose(method.with_rank(9)(a, rng=rng()).to_dense(), a, atol=1e-12)
 
 

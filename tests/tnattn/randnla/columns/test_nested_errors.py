@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fixtures import relative_of_each, rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.cur import CUR
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
@@ -17,11 +18,6 @@ from tnattn.randnla.columns.pivoted_qr import QRColumns
 from tnattn.randnla.columns.selection import GivenColumns
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.sketches.gaussian import Gaussian
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
 
 ADAPTIVE = [
     InterpolativeDecomposition(rtol=0.05),
@@ -36,13 +32,8 @@ every_adaptive = pytest.mark.parametrize("method", ADAPTIVE, ids=lambda m: f"{ty
 def spectra(m=40, n=30):
     """Return a slow spectrum, a fast one, a matrix of rank 3, and zero."""
     thin = rng(3).standard_normal((m, 3)) @ rng(4).standard_normal((3, n))
-    slow = with_singular_values(rng(1), slow_spectrum(n), m, n)
-    return np.stack([slow, with_singular_values(rng(2), 0.5 ** np.arange(n), m, n), thin, np.zeros((m, n))])
-
-
-def relative(a, result):
-    size = np.linalg.norm(a, axis=(-2, -1))
-    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
+    slow = matrix_with_spectrum(polynomial_spectrum(n), (m, n), rng(1))
+    return np.stack([slow, matrix_with_spectrum(0.5 ** np.arange(n), (m, n), rng(2)), thin, np.zeros((m, n))])
 
 
 @every_adaptive
@@ -53,8 +44,8 @@ def test_every_matrix_of_a_stack_keeps_the_tolerance_at_its_own_rank(xp, method)
         ranks, noise = to_host(result.ranks), 100 * np.finfo(dtype).eps
         assert ranks[0] > ranks[1] > ranks[2] == 3
         assert ranks[3] == 0
-        assert np.all(relative(a, result) <= 0.05 + noise)
-        np.testing.assert_allclose(to_host(result.residual), relative(a, result), rtol=1e-3, atol=noise)
+        assert np.all(relative_of_each(a, result) <= 0.05 + noise)
+        np.testing.assert_allclose(to_host(result.residual), relative_of_each(a, result), rtol=1e-3, atol=noise)
         assert np.all(to_host(result.converged))
         assert result.storage == ranks.sum() * 70
         assert type(result.ranks) is type(result.residual) is type(result.converged) is type(xp.asarray(a))
@@ -96,7 +87,7 @@ def test_what_cannot_be_met_is_returned_with_a_warning(method):
     assert len(caught) == 1
     assert result.converged.tolist() == [False, True, True, True]
     assert result.ranks[0] == 6
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-9, atol=1e-14)
     fixed = dataclasses.replace(method, rtol=None).with_rank(6)(a[0], rng=rng())
     np.testing.assert_allclose(result.to_dense()[0], fixed.to_dense(), atol=1e-12)
 
@@ -104,11 +95,11 @@ def test_what_cannot_be_met_is_returned_with_a_warning(method):
 @pytest.mark.parametrize("cls", [CUR, InterpolativeDecomposition])
 @pytest.mark.parametrize("rtol", [1e-6, 1e-11])
 def test_steep_spectra_keep_tolerances_below_the_root_of_rounding(cls, rtol):
-    a = with_singular_values(rng(), 0.3 ** np.arange(40), 60, 40)
+    a = matrix_with_spectrum(0.3 ** np.arange(40), (60, 40), rng())
     result = cls(40, QRColumns(), rtol=rtol)(a)
     assert np.log(rtol) / np.log(0.3) <= result.ranks < 40
-    assert relative(a, result) <= rtol
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-3)
+    assert relative_of_each(a, result) <= rtol
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-3)
 
 
 @every_adaptive
@@ -123,7 +114,7 @@ def test_beyond_the_ranks_there_is_nothing(method):
 
 
 def test_columns_drawn_twice_gain_nothing():
-    a = with_singular_values(rng(), slow_spectrum(12), 12, 12)
+    a = matrix_with_spectrum(polynomial_spectrum(12), (12, 12), rng())
     names = np.array([0, 0, *range(1, 11)])
     columns, indices, q = in_greedy_order(a[:, names], names)
     np.testing.assert_array_equal(columns, a[:, indices])
@@ -133,13 +124,13 @@ def test_columns_drawn_twice_gain_nothing():
     for k in range(1, 12):
         np.testing.assert_allclose(q[:, :k] @ (q[:, :k].T @ columns[:, :k]), columns[:, :k], atol=1e-13)
     result = InterpolativeDecomposition(12, LeverageDraws(subspace=4), rtol=0.3)(a, rng=rng(2))
-    np.testing.assert_allclose(result.residual, relative(a, result), rtol=1e-9)
+    np.testing.assert_allclose(result.residual, relative_of_each(a, result), rtol=1e-9)
 
 
 @every_adaptive
 def test_no_more_columns_are_kept_than_greedy_ones_need(method):
     """Points of all singular vectors come in no order of their own: the best come first all the same."""
-    a = with_singular_values(rng(), 0.5 ** np.arange(12), 20, 12)
+    a = matrix_with_spectrum(0.5 ** np.arange(12), (20, 12), rng())
     greedy = InterpolativeDecomposition(12, QRColumns(), rtol=0.05)(a).ranks
     assert method.with_rank(12)(a, rng=rng()).ranks <= greedy + 2
 
@@ -169,7 +160,7 @@ def test_large_implicit_matrices_are_not_formed(method):
     weights = AttentionProblem(q, k, k).weights
     method = dataclasses.replace(method, selection=QRColumns(sketch=Gaussian()), rank=40, rtol=0.2)
     result = method(weights, rng=rng())
-    error = relative(weights.to_dense(), result)
+    error = relative_of_each(weights.to_dense(), result)
     assert np.all(error <= 0.2)
     np.testing.assert_allclose(result.residual, error, rtol=1e-6)
     with pytest.raises(ValueError, match="cannot be told from rounding"):

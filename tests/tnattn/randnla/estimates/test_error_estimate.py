@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.stats
+from fixtures import rng, slow
 
-from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.estimates.error_estimate import SelfAssessedQB, chi_square_factors
 from tnattn.randnla.sketches.probes import Rademacher, Sphere
 from tnattn.randnla.sketches.sparse_sign import SparseSign
@@ -15,14 +16,6 @@ from tnattn.structured.low_rank import LowRank
 DISTRIBUTIONS = [SelfAssessedQB(8), SelfAssessedQB(8, Rademacher()), SelfAssessedQB(8, Sphere())]
 every_distribution = pytest.mark.parametrize("method", DISTRIBUTIONS, ids=repr)
 TRIALS = 400
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return with_singular_values(rng(seed), slow_spectrum(min(m, n)), m, n)
 
 
 def squared_errors(method, a, generator, trials=TRIALS):
@@ -54,10 +47,10 @@ def test_two_probes_less_would_be_told_apart():
     assert errors.mean() - estimates.mean() > 5.5 * ((estimates.var() + errors.var()) / TRIALS) ** 0.5
 
 
-@pytest.mark.parametrize("spectrum", [slow_spectrum(24), gap_spectrum(3, 24, level=50.0)])
+@pytest.mark.parametrize("spectrum", [polynomial_spectrum(24), gap_spectrum(3, 24, gap=50.0)])
 def test_the_jackknife_is_above_the_variance(spectrum):
     """Half the squared distance of two independent runs estimates the variance without its mean."""
-    a, generator = with_singular_values(rng(), spectrum, 30, 24), rng(3)
+    a, generator = matrix_with_spectrum(spectrum, (30, 24), rng()), rng(3)
     jackknife = np.array([SelfAssessedQB(8)(a, rng=generator).jackknife_variance for _ in range(TRIALS)])
     runs = [SelfAssessedQB(7)(a, rng=generator).to_dense() for _ in range(TRIALS)]
     halves = np.array([np.sum((x - y) ** 2) / 2 for x, y in zip(runs[::2], runs[1::2], strict=True)])
@@ -88,9 +81,9 @@ def test_the_approximation_is_the_projection_onto_the_images(method):
 
 
 SPECTRA = {
-    "slow": slow_spectrum(24),
+    "slow": polynomial_spectrum(24),
     "fast": 0.3 ** np.arange(10),
-    "gap": gap_spectrum(3, 24, level=50.0),
+    "gap": gap_spectrum(3, 24, gap=50.0),
     "flat": np.ones(24),
     "one direction left": np.r_[100.0 * np.ones(6), 1.0],
 }
@@ -100,7 +93,7 @@ SPECTRA = {
 @pytest.mark.parametrize("spectrum", SPECTRA.values(), ids=SPECTRA)
 @pytest.mark.parametrize("held_out", [None, 1, 6])
 def test_an_interval_misses_the_error_no_more_often_than_it_says(method, spectrum, held_out):
-    a, generator, missed = with_singular_values(rng(), spectrum, 30, 24), rng(5), 0
+    a, generator, missed = matrix_with_spectrum(spectrum, (30, 24), rng()), rng(5), 0
     for _ in range(100):
         result = method(a, rng=generator)
         low, high = result.interval(0.3, held_out=held_out)
@@ -111,7 +104,7 @@ def test_an_interval_misses_the_error_no_more_often_than_it_says(method, spectru
 
 
 def test_an_interval_of_a_flat_spectrum_says_something_from_both_sides():
-    result = SelfAssessedQB(30)(with_singular_values(rng(), np.ones(60), 70, 60), rng=rng(5))
+    result = SelfAssessedQB(30)(matrix_with_spectrum(np.ones(60), (70, 60), rng()), rng=rng(5))
     low, high = result.interval(0.1)
     error = 30**0.5
     assert 0.3 * error < low < error < high < 3 * error
@@ -141,7 +134,7 @@ def test_an_interval_has_the_scale_of_the_matrix(scale):
 
 @every_distribution
 def test_a_matrix_of_low_rank_has_no_error_on_every_library(xp, method):
-    host = np.stack([with_singular_values(rng(i), [3.0, 2.0, 1.0], 20, 16) for i in range(2)])
+    host = np.stack([matrix_with_spectrum([3.0, 2.0, 1.0], (20, 16), rng(i)) for i in range(2)])
     for dtype in xp.dtypes:
         a = xp.asarray(host, dtype)
         result = method(a, rng=rng())
@@ -195,7 +188,7 @@ def test_a_seed_gives_the_same_bits_twice(method):
 
 
 def test_float32_agrees_with_float64_to_its_precision():
-    a = with_singular_values(rng(), gap_spectrum(6, 24, level=100.0), 30, 24)
+    a = matrix_with_spectrum(gap_spectrum(6, 24, gap=100.0), (30, 24), rng())
     means = [
         np.mean([SelfAssessedQB(8)(a.astype(dtype), rng=rng(i)).error for i in range(40)])
         for dtype in ("float32", "float64")

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.randnla.estimates.leave_one_out import left_out_directions, left_out_squares
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_worked_squares(xp, assert_close):

@@ -5,22 +5,15 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng, slow
 
-from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import gap_spectrum, matrix_with_spectrum
 from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, SpectralNorm, frobenius_factors
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [SpectralNorm(), SpectralNorm(probes=1, steps=2), SpectralNorm(probes=40), FrobeniusNorm()]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return with_singular_values(rng(seed), slow_spectrum(min(m, n)), m, n)
 
 
 def true_norm(method, a):
@@ -41,7 +34,7 @@ def test_the_norm_lies_between_the_limits(xp, method):
 
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40), (5, 60), (60, 5)])
 def test_lanczos_steps_find_a_separated_norm_to_rounding(shape):
-    a = with_singular_values(rng(), gap_spectrum(2, min(shape), level=10.0), *shape)
+    a = matrix_with_spectrum(gap_spectrum(2, min(shape), gap=10.0), shape, rng())
     np.testing.assert_allclose(SpectralNorm(probes=4, steps=4)(a, rng=rng()).value, 10.0, rtol=1e-10)
 
 
@@ -55,7 +48,7 @@ def test_more_steps_raise_the_value():
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_an_exhausted_krylov_space_does_not_raise_the_value_above_the_norm(rank, seed):
     """The blocks beyond the rank are arbitrary: only the division by the norm of the basis is certain to save it."""
-    a = with_singular_values(rng(seed), np.full(rank, 2.0), 9, 8)
+    a = matrix_with_spectrum(np.full(rank, 2.0), (9, 8), rng(seed))
     value = SpectralNorm(probes=3, steps=5)(a, rng=rng(seed)).value
     np.testing.assert_allclose(value, 2.0, rtol=1e-12)
 

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, XTrace
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.probes import Rademacher, Sphere
@@ -28,10 +29,6 @@ TRIALS = 500
 Z = 5.5  # standard errors: level 1e-6 with room for the tails
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def indefinite(n=20, seed=0):
     a = rng(seed).standard_normal((n, n))
     return a + np.diag(np.arange(n))
@@ -47,7 +44,7 @@ def test_the_mean_over_runs_is_the_trace_of_a_matrix_that_is_not_symmetric(metho
 @every_method
 def test_intervals_miss_about_as_often_as_they_say(method):
     """Nominal 10 %; XTrace is stated to miss up to twice as often."""
-    a, generator = with_eigenvalues(rng(3), slow_spectrum(30)), rng(2)
+    a, generator = psd_with_spectrum(polynomial_spectrum(30), rng(3)), rng(2)
     missed = 0
     for _ in range(TRIALS // 2):
         low, high = method(a, rng=generator).interval(0.1)
@@ -58,7 +55,7 @@ def test_intervals_miss_about_as_often_as_they_say(method):
 
 @every_method
 def test_the_squared_standard_error_is_the_variance_on_average(method):
-    a, generator = with_eigenvalues(rng(3), slow_spectrum(30)), rng(4)
+    a, generator = psd_with_spectrum(polynomial_spectrum(30), rng(3)), rng(4)
     runs = [method(a, rng=generator) for _ in range(TRIALS)]
     variance = np.var([run.value for run in runs])
     assert 0.6 < np.mean([run.standard_error**2 for run in runs]) / variance < 2.5
@@ -66,7 +63,7 @@ def test_the_squared_standard_error_is_the_variance_on_average(method):
 
 @pytest.mark.parametrize("method", METHODS[3:], ids=repr)
 def test_a_matrix_of_low_rank_has_its_exact_trace_on_every_library(xp, method, assert_close):
-    host = np.stack([with_singular_values(rng(seed), [3.0, 1.0], 15, 15) for seed in range(2)])
+    host = np.stack([matrix_with_spectrum([3.0, 1.0], (15, 15), rng(seed)) for seed in range(2)])
     for dtype in xp.dtypes:
         a = xp.asarray(host, dtype)
         estimate = method(a, rng=rng(5))
@@ -128,7 +125,7 @@ def test_signs_see_a_diagonal_matrix_exactly():
 
 
 def test_the_range_takes_most_of_the_variance_of_a_decaying_spectrum_away():
-    a = with_eigenvalues(rng(), slow_spectrum(40) ** 2)
+    a = psd_with_spectrum(polynomial_spectrum(40) ** 2, rng())
     squared = [
         np.mean([(method(a, rng=rng(i)).value - np.trace(a)) ** 2 for i in range(100)])
         for method in (GirardHutchinson(probes=24), HutchPlusPlus(products=24), XTrace(products=24))
@@ -137,7 +134,7 @@ def test_the_range_takes_most_of_the_variance_of_a_decaying_spectrum_away():
 
 
 def test_scaling_the_probes_lowers_the_variance():
-    a = np.eye(30) + with_eigenvalues(rng(), slow_spectrum(30))
+    a = np.eye(30) + psd_with_spectrum(polynomial_spectrum(30), rng())
     squared = [
         np.mean([(XTrace(12, normalise)(a, rng=rng(i)).value - np.trace(a)) ** 2 for i in range(100)])
         for normalise in (True, False)
@@ -154,7 +151,7 @@ def test_a_seed_gives_the_same_bits_twice(method):
 @every_method
 def test_float32_agrees_with_float64_to_its_precision(method):
     """The spread of float32 estimates about the trace is that of float64: rounding adds eps times n times the norm."""
-    a = with_eigenvalues(rng(), slow_spectrum(20))
+    a = psd_with_spectrum(polynomial_spectrum(20), rng())
     spread = {
         dtype: np.std([method(a.astype(dtype), rng=rng(i)).value for i in range(60)])
         for dtype in ("float32", "float64")

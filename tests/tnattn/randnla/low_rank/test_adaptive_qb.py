@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import relative_of_each, rng
 from scipy.sparse.linalg import aslinearoperator
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB
@@ -20,20 +21,12 @@ METHODS = [AdaptiveQB(0.1, block=8), AdaptiveQB(0.1, block=5, power_iterations=0
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def slow(m=100, n=80, seed=0):
-    return with_singular_values(rng(seed), slow_spectrum(min(m, n)), m, n)
+    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng(seed))
 
 
 def geometric(m=100, n=80):
-    return with_singular_values(rng(7), 0.5 ** np.arange(min(m, n)), m, n)
-
-
-def relative(a, result):
-    return np.linalg.norm(a - result.to_dense(), axis=(-2, -1)) / np.linalg.norm(a, axis=(-2, -1))
+    return matrix_with_spectrum(0.5 ** np.arange(min(m, n)), (m, n), rng(7))
 
 
 @every_method
@@ -41,7 +34,7 @@ def relative(a, result):
 def test_the_tolerance_is_met_and_the_residual_is_the_truth(method, shape):
     stack = np.stack([slow(*shape), geometric(*shape)])
     result = method(stack, rng=rng())
-    error = relative(stack, result)
+    error = relative_of_each(stack, result)
     assert np.all(error <= 0.1)
     np.testing.assert_allclose(result.residual, error, rtol=1e-6)
     assert np.all(result.converged)
@@ -53,7 +46,7 @@ def needed(s, rtol):
     return int(np.sum(tails > rtol * tails[0]))
 
 
-@pytest.mark.parametrize("make, s", [(slow, slow_spectrum(80)), (geometric, 0.5 ** np.arange(80))])
+@pytest.mark.parametrize("make, s", [(slow, polynomial_spectrum(80)), (geometric, 0.5 ** np.arange(80))])
 def test_the_rank_is_little_more_than_needed(make, s):
     least = needed(s, 0.1)
     basis = AdaptiveQB(0.1, block=8, power_iterations=2)(make(), rng=rng()).ranks
@@ -78,7 +71,7 @@ class Undeflated(AdaptiveQB):
 def test_blocks_are_taken_from_what_the_basis_leaves(power_iterations):
     """A ratio of 0.9: what is left after 100 columns is rounding beside the leading values to the third power."""
     s = 0.9 ** np.arange(250)
-    a = with_singular_values(rng(), s, 300, 250)
+    a = matrix_with_spectrum(s, (300, 250), rng())
     deflated, plain = (
         cls(1e-6, rank=250, power_iterations=power_iterations)(a, rng=rng()) for cls in (AdaptiveQB, Undeflated)
     )
@@ -116,7 +109,7 @@ def test_a_tolerance_out_of_reach_is_reported(method):
     assert caught[0].filename == __file__
     assert list(result.converged) == [False, True]
     assert result.ranks[0] == 10
-    np.testing.assert_allclose(result.residual, relative(stack, result), rtol=1e-6)
+    np.testing.assert_allclose(result.residual, relative_of_each(stack, result), rtol=1e-6)
     assert result.residual[0] > 0.1
 
 
@@ -173,7 +166,7 @@ def test_implicit_weights_are_factorised_to_the_tolerance(method):
     q, k = rng(3).standard_normal((2, 2, 70, 4))
     weights = AttentionProblem(q, k, k).weights
     result = method(weights, rng=rng())
-    assert np.all(relative(weights.to_dense(), result) <= 0.1)
+    assert np.all(relative_of_each(weights.to_dense(), result) <= 0.1)
 
 
 @pytest.mark.parametrize("power", [-664, 664])

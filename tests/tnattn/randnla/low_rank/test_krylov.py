@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 from scipy.sparse.linalg import LinearOperator
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.linalg import orthonormalise
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.krylov import BlockKrylov, KrylovSpace
@@ -14,18 +15,14 @@ from tnattn.randnla.sketches.adaptive import RowStart
 from tnattn.structured.dense import Dense
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def slow(m=100, n=80):
-    return with_singular_values(rng(), slow_spectrum(min(m, n)), m, n)
+    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng())
 
 
 def test_a_krylov_space_beats_power_iterations_of_the_same_products(seed):
     a = slow()
     krylov, power = (
-        np.linalg.norm(a - method(a, rng=rng(seed)).to_dense()) - np.linalg.norm(slow_spectrum(80)[10:])
+        np.linalg.norm(a - method(a, rng=rng(seed)).to_dense()) - np.linalg.norm(polynomial_spectrum(80)[10:])
         for method in (BlockKrylov(10, 2, 2), RandomizedSVD(10, 2, 2))
     )
     assert 0 < krylov < 0.1 * power
@@ -86,7 +83,7 @@ def test_narrow_blocks_and_rows_give_the_rank_asked_for(xp, fields):
     u = to_host(result.u)
     assert u.shape == (2, 100, 10)
     np.testing.assert_allclose(u.mT @ u, np.broadcast_to(np.eye(10), (2, 10, 10)), atol=100 * xp.eps())
-    best = np.linalg.norm(slow_spectrum(80)[10:]) * 2**0.5
+    best = np.linalg.norm(polynomial_spectrum(80)[10:]) * 2**0.5
     assert np.linalg.norm(to_host(result.to_dense()) - to_host(a)) <= 1.3 * best
 
 
@@ -113,7 +110,7 @@ def test_counts_are_checked(fields):
 def spectra(m=60, n=50):
     """Return a fast spectrum, a faster one, a matrix of rank 3, and zero."""
     decays = (0.7 ** np.arange(n), 0.3 ** np.arange(n), np.r_[[3.0, 2.0, 1.0], np.zeros(n - 3)], np.zeros(n))
-    return np.stack([with_singular_values(rng(i), 10.0**i * s, m, n) for i, s in enumerate(decays)])
+    return np.stack([matrix_with_spectrum(10.0**i * s, (m, n), rng(i)) for i, s in enumerate(decays)])
 
 
 @pytest.mark.parametrize("fields", [{}, {"block": 3, "power_iterations": 9}], ids=["wide", "narrow"])
@@ -137,7 +134,7 @@ def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol, fields):
 
 
 def test_blocks_are_added_only_as_far_as_a_tolerance_takes():
-    a, calls = with_singular_values(rng(), 0.5 ** np.arange(80), 100, 80), []
+    a, calls = matrix_with_spectrum(0.5 ** np.arange(80), (100, 80), rng()), []
 
     def product(x):
         calls.append(x.shape[-1])

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.low_rank import randomized_svd
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.range_finder import narrowed
@@ -11,10 +12,6 @@ from tnattn.structured.dense import Dense
 
 METHOD = RandomizedSVD(10, 6, 2)
 SHAPE = (300, 250)
-
-
-def rng():
-    return np.random.default_rng(0)
 
 
 def errors(monkeypatch, a):
@@ -29,7 +26,7 @@ def errors(monkeypatch, a):
 
 
 def test_slow_spectra_lose_nothing(monkeypatch):
-    a = with_singular_values(rng(), slow_spectrum(250), *SHAPE)
+    a = matrix_with_spectrum(polynomial_spectrum(250), SHAPE, rng())
     short, long, again = errors(monkeypatch, a)
     assert again == 0
     assert short == pytest.approx(long, rel=1e-5)
@@ -38,7 +35,7 @@ def test_slow_spectra_lose_nothing(monkeypatch):
 @pytest.mark.parametrize("decades", [0.5, 1, 2])
 def test_steep_spectra_are_found_in_float64(monkeypatch, decades):
     """At half a decade per value, the 11th is 3e-6 of the first: float32 would leave seven digits, not more."""
-    a = with_singular_values(rng(), 10.0 ** (-decades * np.arange(250)), *SHAPE)
+    a = matrix_with_spectrum(10.0 ** (-decades * np.arange(250)), SHAPE, rng())
     short, long, again = errors(monkeypatch, a)
     assert again == 1
     assert short == long
@@ -46,7 +43,7 @@ def test_steep_spectra_are_found_in_float64(monkeypatch, decades):
 
 def test_a_basis_of_float32_would_be_worse_on_a_steep_spectrum(monkeypatch):
     """Negative control: without the guard, float64 in would give float32 out."""
-    a = with_singular_values(rng(), 10.0 ** -np.arange(250.0), *SHAPE)
+    a = matrix_with_spectrum(10.0 ** -np.arange(250.0), SHAPE, rng())
     monkeypatch.setattr(randomized_svd, "survives", lambda s, rank: True)
     short, long, _ = errors(monkeypatch, a)
     assert short > 100 * long
@@ -54,9 +51,9 @@ def test_a_basis_of_float32_would_be_worse_on_a_steep_spectrum(monkeypatch):
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
 def test_scales_that_float32_does_not_hold_stay_in_float64(scale):
-    a = scale * with_singular_values(rng(), slow_spectrum(250), *SHAPE)
+    a = scale * matrix_with_spectrum(polynomial_spectrum(250), SHAPE, rng())
     assert narrowed(Dense(a)) is None
-    best = scale * np.linalg.norm(slow_spectrum(250)[10:])
+    best = scale * np.linalg.norm(polynomial_spectrum(250)[10:])
     assert np.linalg.norm((METHOD(a, rng=rng()).to_dense() - a) / best) <= 1.1
 
 
@@ -69,7 +66,7 @@ def test_only_single_large_dense_float64_matrices_are_narrowed():
 
 
 def test_results_stay_orthonormal_to_float64():
-    result = METHOD(with_singular_values(rng(), slow_spectrum(250), *SHAPE), rng=rng())
+    result = METHOD(matrix_with_spectrum(polynomial_spectrum(250), SHAPE, rng()), rng=rng())
     assert result.u.dtype == result.s.dtype == result.vt.dtype == np.float64
     np.testing.assert_allclose(result.u.T @ result.u, np.eye(10), atol=1e-14)
     np.testing.assert_allclose(result.vt @ result.vt.T, np.eye(10), atol=1e-14)

@@ -2,35 +2,31 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.gallery import polynomial_spectrum, symmetric_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_eigh import RandomizedEigh
 
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-SPECTRUM = np.r_[[5.0, -4.0, 3.0, -2.0], 0.01 * slow_spectrum(36)]
+SPECTRUM = np.r_[[5.0, -4.0, 3.0, -2.0], 0.01 * polynomial_spectrum(36)]
 
 
 def test_eigenvalues_of_both_signs_come_by_magnitude(xp):
-    a = with_eigenvalues(rng(), SPECTRUM)
+    a = symmetric_with_spectrum(SPECTRUM, rng())
     result = RandomizedEigh(4, power_iterations=3)(xp.asarray(np.stack([a, -a])), rng=rng())
     np.testing.assert_allclose(to_host(result.eigenvalues), [SPECTRUM[:4], -SPECTRUM[:4]], rtol=1e4 * xp.eps())
 
 
 def test_eigenvectors_belong_to_their_eigenvalues():
-    a = with_eigenvalues(rng(), SPECTRUM)
+    a = symmetric_with_spectrum(SPECTRUM, rng())
     result = RandomizedEigh(4, power_iterations=4)(a, rng=rng())
     np.testing.assert_allclose(a @ result.u, result.u * result.eigenvalues, atol=1e-10)
     np.testing.assert_allclose(result.u.T @ result.u, np.eye(4), atol=1e-13)
 
 
 def test_the_approximation_is_symmetric_and_near_the_best(seed):
-    a = with_eigenvalues(rng(), SPECTRUM)
+    a = symmetric_with_spectrum(SPECTRUM, rng())
     made = RandomizedEigh(4)(a, rng=rng(seed)).to_dense()
     np.testing.assert_allclose(made, made.T, atol=1e-14)
     assert np.linalg.norm(a - made) < 1.01 * np.linalg.norm(SPECTRUM[4:])
@@ -38,7 +34,7 @@ def test_the_approximation_is_symmetric_and_near_the_best(seed):
 
 @pytest.mark.parametrize("rank", [1, 40])
 def test_full_rank_is_exact(rank):
-    a = with_eigenvalues(rng(), SPECTRUM)[:rank, :rank]
+    a = symmetric_with_spectrum(SPECTRUM, rng())[:rank, :rank]
     np.testing.assert_allclose(RandomizedEigh(rank)(a, rng=rng()).to_dense(), a, atol=1e-13)
 
 
@@ -55,7 +51,7 @@ def test_what_is_not_symmetric_is_refused(a, words):
 @pytest.mark.parametrize("rtol", [0.5, 0.1, 0.01, 1e-4])
 def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
     spectra = [0.6 ** np.arange(30) * (-1) ** np.arange(30), 0.3 ** np.arange(30)]
-    stack = np.stack([with_eigenvalues(rng(i), 10.0**i * x) for i, x in enumerate(spectra)])
+    stack = np.stack([symmetric_with_spectrum(10.0**i * x, rng(i)) for i, x in enumerate(spectra)])
     if rtol < 2 * xp.eps() ** 0.5:
         with pytest.raises(ValueError, match="cannot be told from rounding"):
             RandomizedEigh(25, rtol=rtol)(xp.asarray(stack), rng=rng())
@@ -71,7 +67,7 @@ def test_a_tolerance_takes_the_smallest_rank_that_meets_it(xp, rtol):
 
 
 def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
-    a = with_eigenvalues(rng(), SPECTRUM)
+    a = symmetric_with_spectrum(SPECTRUM, rng())
     with pytest.warns(ToleranceWarning, match="rtol 0.0001 is not met at rank 3"):
         result = RandomizedEigh(3, power_iterations=3, rtol=1e-4)(a, rng=rng())
     np.testing.assert_allclose(result.eigenvalues, SPECTRUM[:3], rtol=1e-4)

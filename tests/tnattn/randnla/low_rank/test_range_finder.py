@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng, slow
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.low_rank.krylov import BlockKrylov
 from tnattn.randnla.low_rank.qb import QB
@@ -39,14 +40,6 @@ METHODS = [
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def slow(m=30, n=24, seed=0):
-    return with_singular_values(rng(seed), slow_spectrum(min(m, n)), m, n)
-
-
 @every_method
 @pytest.mark.parametrize("shape", [(30, 24), (24, 30), (6, 40), (40, 6)])
 def test_full_rank_is_exact(method, shape):
@@ -57,7 +50,7 @@ def test_full_rank_is_exact(method, shape):
 
 @every_method
 def test_a_matrix_of_the_target_rank_is_recovered_on_every_library(xp, method, assert_close):
-    host = with_singular_values(rng(), [5.0, 3.0, 1.0, 0.1], 20, 15)
+    host = matrix_with_spectrum([5.0, 3.0, 1.0, 0.1], (20, 15), rng())
     for dtype in xp.dtypes:
         a = xp.asarray(np.stack([host, 2 * host]), dtype)
         result = method(a, rng=rng(1))
@@ -66,7 +59,7 @@ def test_a_matrix_of_the_target_rank_is_recovered_on_every_library(xp, method, a
 
 def test_power_iterations_bring_the_error_near_the_optimum(seed):
     a = slow(100, 80, seed)
-    best = np.linalg.norm(slow_spectrum(80)[10:])
+    best = np.linalg.norm(polynomial_spectrum(80)[10:])
     error = {q: np.linalg.norm(a - RandomizedSVD(10, 10, q)(a, rng=rng(seed)).to_dense()) / best for q in (0, 2)}
     assert 1 <= error[2] < 1.005 < error[0]
 
@@ -82,7 +75,7 @@ def test_small_singular_values_survive_power_iterations(dtype):
     """Without normalisation between the products, rounding destroys all that is below eps^(1/5) of the largest."""
     eps = float(np.finfo(dtype).eps)
     s = 10.0 ** np.linspace(0, np.log10(eps) * 0.7, 12)
-    a = with_singular_values(rng(), s, 60, 50).astype(dtype)
+    a = matrix_with_spectrum(s, (60, 50), rng()).astype(dtype)
     result = RandomizedSVD(rank=12, oversampling=5, power_iterations=2)(a, rng=rng())
     np.testing.assert_allclose(result.s, s, rtol=1e-2)
 
@@ -100,7 +93,7 @@ def test_singular_factors_are_orthonormal_and_ordered():
 def test_the_best_approximation_reaches_the_tail_exactly():
     a = slow()
     error = np.linalg.norm(a - TruncatedSVD(rank=7)(a).to_dense())
-    np.testing.assert_allclose(error, np.linalg.norm(slow_spectrum(24)[7:]), rtol=1e-12)
+    np.testing.assert_allclose(error, np.linalg.norm(polynomial_spectrum(24)[7:]), rtol=1e-12)
 
 
 @every_method
@@ -113,7 +106,7 @@ def test_each_matrix_of_a_stack_is_factorised_as_if_alone(method):
 
 @every_method
 def test_float32_agrees_with_float64_to_its_precision(method):
-    a = with_singular_values(rng(), gap_spectrum(6, 24, level=100.0), 30, 24)
+    a = matrix_with_spectrum(gap_spectrum(6, 24, gap=100.0), (30, 24), rng())
     exact = np.linalg.norm(a - method(a, rng=rng()).to_dense())
     single = method(a.astype(np.float32), rng=rng())
     assert single.dtype == np.float32
@@ -227,7 +220,7 @@ def test_a_basis_does_not_depend_on_the_unit(exponent):
 
 def test_normalisation_keeps_a_small_direction_through_many_iterations():
     """Without it the products would hold 10^-2 to the power of 20 of it, which is rounding."""
-    a = with_singular_values(rng(), [1.0, 1e-2], 20, 15)
+    a = matrix_with_spectrum([1.0, 1e-2], (20, 15), rng())
     basis = RangeFinder(rank=2, oversampling=0, power_iterations=10)(a, rng=rng(1))
     assert np.linalg.norm(a - basis @ (basis.T @ a)) <= 1e-13
 

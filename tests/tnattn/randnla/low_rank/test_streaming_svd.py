@@ -3,31 +3,26 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import relative_of_each, rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.discovery import subclasses
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
-from tnattn.randnla.sketches.count_sketch import CountSketch
-from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.sketches.sparse_sign import SparseSign
-from tnattn.randnla.sketches.trigonometric import SubsampledCosine
+from tnattn.randnla.sketches.base import Sketch
 from tnattn.structured.low_rank import LowRank
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def slow(m=60, n=50):
-    return with_singular_values(rng(), slow_spectrum(min(m, n)), m, n)
+    return matrix_with_spectrum(polynomial_spectrum(min(m, n)), (m, n), rng())
 
 
 def start(a, **fields):
     return SinglePassSVD(5, 5, **fields).start(a.shape, rng=rng(1), like=a)
 
 
-@pytest.mark.parametrize("sketch", [Gaussian(), SparseSign(4), CountSketch(), SubsampledCosine()], ids=repr)
+@pytest.mark.parametrize("sketch", [cls() for cls in subclasses("tnattn.randnla", Sketch).values()], ids=repr)
 def test_rows_may_come_in_any_order(sketch):
     a = slow()
     whole = SinglePassSVD(5, 5, sketch=sketch)(a, rng=rng(1)).to_dense()
@@ -62,7 +57,7 @@ def test_an_update_leaves_the_sketches_it_came_from_alone():
 def test_the_error_is_near_that_of_the_best_approximation(seed):
     a = slow()
     error = np.linalg.norm(a - SinglePassSVD(5, 15)(a, rng=rng(seed)).to_dense())
-    assert 1 <= error / np.linalg.norm(slow_spectrum(50)[5:]) < 2
+    assert 1 <= error / np.linalg.norm(polynomial_spectrum(50)[5:]) < 2
 
 
 def test_a_larger_core_lowers_the_error():
@@ -75,7 +70,7 @@ def test_a_larger_core_lowers_the_error():
 
 
 def test_stacks_and_libraries(xp, assert_close):
-    host = with_singular_values(rng(), [5.0, 3.0, 1.0], 20, 15)
+    host = matrix_with_spectrum([5.0, 3.0, 1.0], (20, 15), rng())
     a = xp.asarray(np.stack([host, 2 * host]))
     stream = SinglePassSVD(4, 3).start(a.shape, rng=rng(1), like=a)
     stream = stream.update(a[:, :8, :], rows=slice(0, 8)).update(a[:, 8:, :], rows=slice(8, 20))
@@ -103,18 +98,13 @@ def test_what_does_not_fit_is_refused(call, words):
         call(slow())
 
 
-def missed(a, result):
-    size = np.linalg.norm(a, axis=(-2, -1))
-    return np.linalg.norm(a - to_host(result.to_dense()), axis=(-2, -1)) / np.where(size > 0, size, 1)
-
-
 @pytest.mark.parametrize("rtol", [0.5, 0.05, 0.002])
 def test_a_tolerance_takes_a_rank_that_meets_it_up_to_the_spread_of_the_estimate(xp, rtol):
     decays = (0.7 ** np.arange(50), 0.3 ** np.arange(50), np.zeros(50))
-    a = np.stack([with_singular_values(rng(i), 10.0**i * s, 60, 50) for i, s in enumerate(decays)])
+    a = np.stack([matrix_with_spectrum(10.0**i * s, (60, 50), rng(i)) for i, s in enumerate(decays)])
     for dtype in xp.dtypes:
         result = SinglePassSVD(25, rtol=rtol, probes=40)(xp.asarray(a, dtype), rng=rng())
-        ranks, error = to_host(result.ranks), missed(a, result)
+        ranks, error = to_host(result.ranks), relative_of_each(a, result)
         assert np.all(to_host(result.converged))
         assert np.all(to_host(result.residual) <= rtol)
         np.testing.assert_allclose(to_host(result.residual), error, rtol=0.4, atol=100 * np.finfo(dtype).eps)
@@ -124,31 +114,31 @@ def test_a_tolerance_takes_a_rank_that_meets_it_up_to_the_spread_of_the_estimate
 
 
 @pytest.mark.parametrize(
-    "s", [slow_spectrum(50), np.ones(50), np.r_[10.0, np.full(49, 0.1)]], ids=["slow", "flat", "1"]
+    "s", [polynomial_spectrum(50), np.ones(50), np.r_[10.0, np.full(49, 0.1)]], ids=["slow", "flat", "1"]
 )
 def test_the_estimate_is_right_on_average_and_as_steady_as_is_said(s):
-    a, ratios = with_singular_values(rng(), s, 60, 50), []
+    a, ratios = matrix_with_spectrum(s, (60, 50), rng()), []
     for i in range(60):
         with pytest.warns(ToleranceWarning):
             result = SinglePassSVD(12, 5, rtol=0.01)(a, rng=rng(i))
-        ratios.append(float(result.residual) / missed(a, result))
+        ratios.append(float(result.residual) / relative_of_each(a, result))
     assert abs(np.mean(ratios) - 1) < 0.06
     assert np.std(ratios) < 0.22
 
 
 def test_the_estimate_of_one_direction_spreads_as_a_chi_square():
     """A truncation that leaves a spike behind: the error has rank one, the worst case."""
-    a, squares = with_singular_values(rng(), [10.0, 1.0], 30, 25), []
+    a, squares = matrix_with_spectrum([10.0, 1.0], (30, 25), rng()), []
     for i in range(300):
         with pytest.warns(ToleranceWarning):
             result = SinglePassSVD(1, 4, rtol=0.01)(a, rng=rng(i))
-        squares.append(float(result.residual / missed(a, result)) ** 2)
+        squares.append(float(result.residual / relative_of_each(a, result)) ** 2)
     assert abs(np.mean(squares) - 1) < 0.12
     assert 0.8 < np.std(squares) / (2 / 10) ** 0.5 < 1.2
 
 
 def test_an_exact_approximation_is_known_to_be_exact():
-    a = with_singular_values(rng(), [5.0, 3.0, 1.0], 30, 25)
+    a = matrix_with_spectrum([5.0, 3.0, 1.0], (30, 25), rng())
     result = SinglePassSVD(4, rtol=1e-8)(a, rng=rng())
     assert (int(result.ranks), bool(result.converged)) == (3, True)
     assert result.residual < 1e-12
@@ -164,7 +154,7 @@ def test_a_tolerance_draws_last_and_changes_nothing_else():
 
 
 def test_the_error_sketch_follows_updates():
-    a = with_singular_values(rng(), 0.5 ** np.arange(50), 60, 50)
+    a = matrix_with_spectrum(0.5 ** np.arange(50), (60, 50), rng())
     whole = SinglePassSVD(20, rtol=0.01)(a, rng=rng(1))
     stream = SinglePassSVD(20, rtol=0.01).start(a.shape, rng=rng(1), like=a).update(a)
     for rows in (slice(40, 60), slice(0, 7), slice(7, 40)):
@@ -176,7 +166,7 @@ def test_the_error_sketch_follows_updates():
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_a_tolerance_has_no_scale(scale):
-    a = with_singular_values(rng(), 0.5 ** np.arange(30), 40, 30)
+    a = matrix_with_spectrum(0.5 ** np.arange(30), (40, 30), rng())
     one, two = (SinglePassSVD(20, rtol=0.01)(x, rng=rng()) for x in (a, scale * a))
     assert one.ranks == two.ranks
     np.testing.assert_allclose(two.residual, one.residual, rtol=1e-9)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.attention.problem import AttentionProblem
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.low_rank import truncated_svd
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured import conversion
@@ -35,22 +35,23 @@ def no_small_matrix(monkeypatch):
 @pytest.mark.parametrize("shape", [(90, 70), (70, 90)])
 @pytest.mark.parametrize("rank", [1, 5, 12])
 def test_an_implicit_matrix_is_truncated_without_being_formed(no_small_matrix, shape, rank):
-    a = with_singular_values(np.random.default_rng(0), slow_spectrum(70), *shape)
+    a = matrix_with_spectrum(polynomial_spectrum(70), shape, np.random.default_rng(0))
     result, best = TruncatedSVD(rank)(implicit(a)), TruncatedSVD(rank)(a)
     np.testing.assert_allclose(result.s, best.s, rtol=1e-12)
     np.testing.assert_allclose(result.to_dense(), best.to_dense(), atol=1e-9)
 
 
 def test_restarts_reach_values_that_hardly_decay(no_small_matrix):
-    a = with_singular_values(np.random.default_rng(0), np.linspace(2, 1, 200), 210, 200)
+    a = matrix_with_spectrum(np.linspace(2, 1, 200), (210, 200), np.random.default_rng(0))
     np.testing.assert_allclose(TruncatedSVD(2)(implicit(a)).s, np.linspace(2, 1, 200)[:2], rtol=1e-12)
 
 
 def test_single_precision_and_stacks_converge(no_small_matrix):
-    stack = np.stack([with_singular_values(np.random.default_rng(i), slow_spectrum(60), 60, 60) for i in range(3)])
+    rngs = [np.random.default_rng(i) for i in range(3)]
+    stack = np.stack([matrix_with_spectrum(polynomial_spectrum(60), (60, 60), rng) for rng in rngs])
     result = TruncatedSVD(4)(implicit(stack.astype(np.float32)))
     assert result.s.dtype == np.float32
-    np.testing.assert_allclose(result.s, np.broadcast_to(slow_spectrum(4), (3, 4)), rtol=1e-5)
+    np.testing.assert_allclose(result.s, np.broadcast_to(polynomial_spectrum(4), (3, 4)), rtol=1e-5)
 
 
 def test_a_matrix_of_lower_rank_is_reproduced(no_small_matrix):
@@ -63,7 +64,7 @@ def test_a_matrix_of_lower_rank_is_reproduced(no_small_matrix):
 
 def test_a_failure_to_converge_is_said(no_small_matrix, monkeypatch):
     monkeypatch.setattr(truncated_svd, "_STEPS", 2)
-    a = with_singular_values(np.random.default_rng(0), np.linspace(2, 1, 200), 210, 200)
+    a = matrix_with_spectrum(np.linspace(2, 1, 200), (210, 200), np.random.default_rng(0))
     with pytest.raises(ValueError, match="did not converge in 2 steps"):
         TruncatedSVD(2)(implicit(a))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import normal
 from scipy.sparse.linalg import aslinearoperator
 
 from tnattn.arrays import to_host
@@ -11,10 +12,6 @@ from tnattn.randnla.low_rank.truncation_errors import truncation_errors
 from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def parts(m=30, n=20, r=6):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.scores.leverage import (
     LeverageSampling,
     coherence,
@@ -22,10 +23,6 @@ from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.structured.low_rank import LowRank
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def test_scores_are_the_diagonal_of_the_projector(xp, assert_close):
     a = rng().standard_normal((2, 15, 4))
     desired = np.diagonal(a @ np.linalg.pinv(a), axis1=-2, axis2=-1)
@@ -41,7 +38,7 @@ def test_scores_of_a_rank_deficient_matrix_add_up_to_its_rank():
 
 
 def test_leading_scores_use_the_leading_subspace():
-    a = with_singular_values(rng(), slow_spectrum(10), 30, 10)
+    a = matrix_with_spectrum(polynomial_spectrum(10), (30, 10), rng())
     u = np.linalg.svd(a, full_matrices=False)[0][:, :3]
     np.testing.assert_allclose(leverage_scores(a, rank=3), (u**2).sum(axis=-1), atol=1e-13)
 

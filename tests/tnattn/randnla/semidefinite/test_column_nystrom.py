@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
@@ -38,10 +39,6 @@ METHODS = [
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: repr(m)[:50])
 sized = pytest.mark.parametrize("method", METHODS[:-1], ids=lambda m: repr(m)[:50])
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def kernels(*batch, n=40, seed=0):
@@ -102,7 +99,7 @@ ALL_COLUMNS = [ColumnNystrom(12), RecursiveNystrom(12), ColumnNystrom(12, Volume
 
 @pytest.mark.parametrize("method", ALL_COLUMNS, ids=repr)
 def test_all_columns_are_exact(method):
-    a = with_eigenvalues(rng(), slow_spectrum(12))
+    a = psd_with_spectrum(polynomial_spectrum(12), rng())
     np.testing.assert_allclose(method(a, rng=rng()).to_dense(), a, atol=1e-12)
 
 

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.randnla.semidefinite.elimination import _accept
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def cores(count, size, rank, seed=0):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import to_host
+from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.sparse_sign import SparseSign
@@ -14,13 +15,9 @@ from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.low_rank import LowRank
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 @pytest.mark.parametrize("method", [Nystrom(rank=5), Nystrom(rank=5, oversampling=3), Nystrom(5, 5, SparseSign())])
 def test_a_matrix_of_the_target_rank_is_recovered_on_every_library(xp, method, assert_close):
-    host = with_eigenvalues(rng(), [4.0, 3.0, 2.0, 1.0, 0.5, *([0.0] * 15)])
+    host = psd_with_spectrum([4.0, 3.0, 2.0, 1.0, 0.5, *([0.0] * 15)], rng())
     a = xp.asarray(np.stack([host, 5 * host]))
     result = method(a, rng=rng(1))
     assert_close(result.to_dense(), a, rtol=0, atol=5000 * xp.eps())
@@ -28,12 +25,12 @@ def test_a_matrix_of_the_target_rank_is_recovered_on_every_library(xp, method, a
 
 
 def test_full_rank_is_exact():
-    a = with_eigenvalues(rng(), slow_spectrum(30))
+    a = psd_with_spectrum(polynomial_spectrum(30), rng())
     np.testing.assert_allclose(Nystrom(rank=30)(a, rng=rng()).to_dense(), a, atol=1e-12)
 
 
 def test_the_approximation_lies_between_zero_and_the_matrix(seed):
-    a = with_eigenvalues(rng(seed), slow_spectrum(30) ** 2)
+    a = psd_with_spectrum(polynomial_spectrum(30) ** 2, rng(seed))
     result = Nystrom(rank=8, oversampling=4)(a, rng=rng(seed))
     assert np.linalg.eigvalsh(a - result.to_dense())[0] > -1e-12
     assert np.all(result.eigenvalues > 0)
@@ -51,7 +48,7 @@ def test_a_smooth_kernel_is_approximated_to_rounding(dtype):
 
 
 def test_each_matrix_of_a_stack_is_approximated_as_if_alone():
-    stack = np.stack([10.0**i * with_eigenvalues(rng(i), slow_spectrum(20)) for i in range(3)])
+    stack = np.stack([10.0**i * psd_with_spectrum(polynomial_spectrum(20), rng(i)) for i in range(3)])
     together = Nystrom(rank=4)(stack, rng=rng(1)).to_dense()
     alone = np.stack([Nystrom(rank=4)(a, rng=rng(1)).to_dense() for a in stack])
     np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-12)
@@ -100,7 +97,7 @@ def test_without_a_generator_it_raises():
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_the_approximation_has_the_scale_of_the_matrix(scale):
-    a = with_eigenvalues(rng(), slow_spectrum(12))
+    a = psd_with_spectrum(polynomial_spectrum(12), rng())
     given, scaled = (Nystrom(rank=4)(x, rng=rng(1)).to_dense() for x in (a, scale * a))
     np.testing.assert_allclose(scaled / scale, given, rtol=1e-9, atol=1e-12)
 
@@ -114,7 +111,7 @@ def missed(a, result):
 @pytest.mark.parametrize("rtol", [0.5, 0.1, 0.005])
 def test_a_tolerance_takes_the_smallest_rank_that_its_sketch_allows(xp, rtol):
     spectra = [0.7 ** np.arange(40), 0.3 ** np.arange(40), np.zeros(40)]
-    a = np.stack([with_eigenvalues(rng(i), 10.0**i * x) for i, x in enumerate(spectra)])
+    a = np.stack([psd_with_spectrum(10.0**i * x, rng(i)) for i, x in enumerate(spectra)])
     for dtype in xp.dtypes:
         result = Nystrom(25, rtol=rtol)(xp.asarray(a, dtype), rng=rng())
         ranks, noise = to_host(result.ranks), 200 * np.finfo(dtype).eps
@@ -129,7 +126,7 @@ def test_a_tolerance_takes_the_smallest_rank_that_its_sketch_allows(xp, rtol):
 
 
 def test_a_tolerance_out_of_reach_keeps_the_leading_pairs():
-    a = with_eigenvalues(rng(), slow_spectrum(40))
+    a = psd_with_spectrum(polynomial_spectrum(40), rng())
     with pytest.warns(ToleranceWarning, match="rtol 0.01 is not met at rank 6 by 1 of the 1") as caught:
         result = Nystrom(6, rtol=0.01)(a, rng=rng())
     assert len(caught) == 1

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 from scipy import stats
 
-from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from tnattn.arrays import array_namespace, to_host
+from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
@@ -24,10 +25,6 @@ METHODS = [
     GreedyPivotedCholesky(rank=6),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def kernels(*batch, n=40, seed=0):
@@ -82,7 +79,7 @@ def test_the_residual_trace_is_the_nuclear_error(method):
 
 @every_method
 def test_full_rank_is_exact(method):
-    a = with_eigenvalues(rng(), slow_spectrum(20))
+    a = psd_with_spectrum(polynomial_spectrum(20), rng())
     result = method.with_rank(20)(a, rng=rng())
     np.testing.assert_allclose(result.to_dense(), a, atol=1e-13)
     assert np.array_equal(np.sort(result.pivots), np.arange(20))
@@ -136,7 +133,7 @@ def pair_probabilities(a):
 
 @pytest.mark.parametrize("block", [1, 2])
 def test_pairs_of_random_pivots_have_the_stated_law(block):
-    a = with_eigenvalues(rng(4), [3.0, 1.0, 0.5, 0.2])
+    a = psd_with_spectrum([3.0, 1.0, 0.5, 0.2], rng(4))
     observed = pivot_counts(RandomlyPivotedCholesky(rank=2, block=block), a, 800)
     expected = 800 * pair_probabilities(a)
     off = ~np.eye(4, dtype=bool)
@@ -144,7 +141,7 @@ def test_pairs_of_random_pivots_have_the_stated_law(block):
 
 
 def test_the_law_of_the_pivots_is_not_that_of_independent_draws():
-    a = with_eigenvalues(rng(4), [3.0, 1.0, 0.5, 0.2])
+    a = psd_with_spectrum([3.0, 1.0, 0.5, 0.2], rng(4))
     observed = pivot_counts(RandomlyPivotedCholesky(rank=2, block=2), a, 800)
     d = np.diag(a) / np.trace(a)
     wrong = d[:, None] * d / (1 - d[:, None])

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.randnla.semidefinite.substitution import forward_substitution, next_rows
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def triangular(*batch, r, spread=1.0):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.low_rank.krylov import BlockKrylov
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
@@ -13,10 +14,6 @@ from tnattn.randnla.sketches.adaptive import RowStart
 from tnattn.randnla.sketches.base import adapted_to
 from tnattn.structured.dense import Dense
 from tnattn.structured.low_rank import LowRank
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_what_is_added_lies_in_the_row_space(xp):
@@ -43,8 +40,8 @@ def test_a_zero_matrix_leaves_the_test_matrix_alone():
 
 
 def test_rows_save_half_a_power_iteration(seed):
-    a = with_singular_values(rng(), slow_spectrum(300), 300, 300)
-    best = np.linalg.norm(slow_spectrum(300)[16:])
+    a = matrix_with_spectrum(polynomial_spectrum(300), (300, 300), rng())
+    best = np.linalg.norm(polynomial_spectrum(300)[16:])
 
     def excess(method):
         return np.linalg.norm(a - method(a, rng=rng(seed)).to_dense()) / best - 1
@@ -55,14 +52,14 @@ def test_rows_save_half_a_power_iteration(seed):
 
 def test_a_needle_that_no_row_shows_is_found_all_the_same(seed):
     """One row and column of their own: rows drawn elsewhere are orthogonal to them, the random part is not."""
-    a = with_singular_values(rng(), slow_spectrum(299), 299, 299)
+    a = matrix_with_spectrum(polynomial_spectrum(299), (299, 299), rng())
     a = np.block([[a, np.zeros((299, 1))], [np.zeros((1, 299)), np.full((1, 1), 0.5)]])
     result = BlockKrylov(16, 4, 2, RowStart())(a, rng=rng(seed))
     assert result.to_dense()[-1, -1] == pytest.approx(0.5, rel=1e-3)
 
 
 def test_a_qb_factorisation_reports_the_test_matrix_that_it_used(xp):
-    a = xp.asarray(np.stack([with_singular_values(rng(), slow_spectrum(30), 30, 30)] * 2))
+    a = xp.asarray(np.stack([matrix_with_spectrum(polynomial_spectrum(30), (30, 30), rng())] * 2))
     found = QB(RangeFinder(5, 2, 0, RowStart()))(a, rng=rng())
     sample = to_host(a @ found.omega.to_dense())
     q = to_host(found.q)

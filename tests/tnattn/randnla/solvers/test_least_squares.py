@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures import rng
 
-from theory.bounds.randnla.instances import with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, SampleAndSolve, SketchAndSolve
@@ -23,14 +24,10 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 exact_methods = pytest.mark.parametrize("method", METHODS[3:], ids=repr)
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
 def problem(m=200, n=6, k=2, *, condition=1e3, noise=0.1, seed=0, batch=()):
     count = int(np.prod(batch))
     spectrum = np.geomspace(1, 1 / condition, n)
-    a = np.stack([with_singular_values(rng(seed + i), spectrum, m, n) for i in range(count)]).reshape(*batch, m, n)
+    a = np.stack([matrix_with_spectrum(spectrum, (m, n), rng(seed + i)) for i in range(count)]).reshape(*batch, m, n)
     b = a @ rng(seed + 50).standard_normal((*batch, n, k))
     return a, b + noise * rng(seed + 60).standard_normal((*batch, m, k)) / m**0.5
 

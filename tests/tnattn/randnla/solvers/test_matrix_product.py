@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures import rng
 
-from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from tnattn.arrays import to_host
+from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
 from tnattn.randnla.scores.product_probabilities import (
     BothNorms,
     ColumnNorms,
@@ -29,10 +30,6 @@ METHODS = [
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 TRIALS = 600
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def factors(seed=0, batch=()):
@@ -179,7 +176,7 @@ def test_float32_stays_float32(method):
 
 @pytest.mark.parametrize("method", [SampledProduct(24), SketchedProduct(24, Gaussian())], ids=repr)
 def test_more_samples_lower_the_error(method):
-    a = with_singular_values(rng(), slow_spectrum(20), 20, 40)
+    a = matrix_with_spectrum(polynomial_spectrum(20), (20, 40), rng())
     few = np.mean([np.linalg.norm(method(a, a.T, rng=rng(i)).to_dense() - a @ a.T) for i in range(20)])
     name = "samples" if isinstance(method, SampledProduct) else "size"
     more = type(method)(**{name: 24 * 16})
