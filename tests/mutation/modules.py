@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/linalg/singular_values.py": (),
     "tnattn/linalg/eigenvalues.py": ("tests/tnattn/linalg/test_singular_values.py",),
     "tnattn/linalg/products.py": (),
-    "tnattn/randnla/units.py": ("tests/tnattn/randnla/test_units.py",),
+    "tnattn/randnla/units.py": (),
     "tnattn/randnla/accuracy.py": (),
     "tnattn/randnla/low_rank/range_finder.py": (),
     "tnattn/decomposition/tensor_units.py": (),
