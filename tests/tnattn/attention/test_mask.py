@@ -68,6 +68,8 @@ def test_a_mask_of_a_user_is_aligned_unless_it_says_otherwise():
         (PaddingMask(3), PaddingMask(np.asarray(3)), True),
         (PaddingMask(3), PaddingMask(4), False),
         (PaddingMask(3), CausalMask(), False),
+        (PaddingMask(3), PaddingMask(np.asarray([3])), False),
+        (PaddingMask(np.asarray([3])), PaddingMask(3), False),
         (CausalMask() & PaddingMask(3), CausalMask() & PaddingMask(3), True),
         (CausalMask() & PaddingMask(3), CausalMask() & PaddingMask(2), False),
         (PaddingMask(np.asarray([3])), PaddingMask(np.asarray([3])), False),

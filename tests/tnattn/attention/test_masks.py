@@ -38,6 +38,10 @@ def test_a_causal_query_sees_up_to_its_own_position_from_the_right():
     assert seen.sum(-1).tolist() == [4, 5, 6, 7, 8, 9, 10]
 
 
+def test_a_window_is_causal_by_default():
+    assert SlidingWindowMask(2) == SlidingWindowMask(2, right=0) != SlidingWindowMask(2, right=1)
+
+
 def test_a_window_reaches_left_and_right_of_the_position():
     seen = added(SlidingWindowMask(2, 1)) == 0
     assert np.nonzero(seen[0])[0].tolist() == [1, 2, 3, 4]
@@ -95,6 +99,9 @@ def test_a_window_needs_non_negative_integers(value, error):
         (lambda: ExplicitMask(np.ones((N_Q, 4), dtype=bool)), ValueError, "does not broadcast"),
         (lambda: BiasMask(np.full((N_Q, N_K), np.nan)), ValueError, "NaN or plus infinity"),
         (lambda: BiasMask(np.full((N_Q, N_K), np.inf)), ValueError, "NaN or plus infinity"),
+        (lambda: BiasMask(np.where(np.eye(N_Q, N_K) > 0, np.inf, 0.0)), ValueError, "NaN or plus infinity"),
+        (lambda: BiasMask(np.zeros((N_Q, 4))), ValueError, "bias has shape .* does not broadcast"),
+        (lambda: BiasMask(np.ones((N_Q, N_K), int)), TypeError, "bias must be floating; got int64"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(make, error, words):

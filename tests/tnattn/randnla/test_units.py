@@ -256,3 +256,10 @@ def test_a_square_of_an_implicit_matrix_that_has_vanished_is_that_of_zero():
     assert resolved_square(column(np.full((3, 1), 1e-200))) == 0
     with pytest.raises(ValueError, match="leaves the range"):
         resolved_square(Dense(np.full((3, 1), 1e-200)))
+
+
+@pytest.mark.parametrize("result", [np.ones((2, 2)), Dense(np.eye(2))], ids=["array", "matrix"])
+def test_results_that_do_not_state_their_degrees_are_refused(result):
+    assert restored(result, None) is result
+    with pytest.raises(TypeError, match=rf"{type(result).__name__} does not state .* between 2\^-30 and 2\^30"):
+        restored(result, Unit(np.asarray(4.0)))
