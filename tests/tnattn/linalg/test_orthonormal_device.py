@@ -129,7 +129,9 @@ def test_reflections_of_a_device_that_are_not_orthonormal_are_done_on_the_host(m
 def test_reflections_of_a_device_are_held_to_the_stated_bound(monkeypatch, m, units, done_again):
     """Two columns of length 1 - delta: their Gram matrix departs from the identity by 2 delta, without rounding."""
     delta = (8 * 2 + m / 256 + units) * EPS / 2
-    monkeypatch.setattr(orthonormal, "_with_positive_diagonal", lambda *_: ((1 - delta) * np.eye(m, 2)[None], np.eye(2)))
+    monkeypatch.setattr(
+        orthonormal, "_with_positive_diagonal", lambda *_: ((1 - delta) * np.eye(m, 2)[None], np.eye(2))
+    )
     hosts = counted(monkeypatch, lapack, "orthonormalise")
     a = np.eye(m, 2)[None]
     orthonormal._householder_where(xp, a, np.ones((1, 1, 2)), a, np.eye(2)[None], np.array([False]))
