@@ -39,7 +39,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tnattn/linalg/products.py": (),
     "tnattn/randnla/units.py": (),
     "tnattn/randnla/accuracy.py": (),
-    "tnattn/randnla/low_rank/range_finder.py": (),
+    "tnattn/randnla/low_rank/range_finder.py": ("tests/tnattn/randnla/low_rank/test_narrowed.py",),
     "tnattn/decomposition/tensor_units.py": (),
     "tnattn/decomposition/truncation.py": (),
     "tnattn/decomposition/tucker/tucker_truncation.py": ("tests/tnattn/decomposition/test_truncation.py",),
