@@ -264,6 +264,8 @@ def test_finiteness_of_queries_and_keys_need_not_be_checked():
 def test_key_sets_are_compared_by_identity_and_stay_as_they_are():
     keys = KeySet.from_arrays(*arrays())
     assert keys != KeySet.from_arrays(*arrays())
+    assert repr(KeySet.from_arrays(*arrays(), check_finite=False)) == repr(keys)
+    assert "check_finite" not in repr(keys)
     assert hash(keys) == hash(keys)
     with pytest.raises(FrozenInstanceError):
         keys.scale = 2.0
