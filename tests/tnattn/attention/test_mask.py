@@ -7,6 +7,7 @@ import pytest
 
 from tnattn.attention.mask import ConjunctionMask, FullMask, Mask
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
+from tnattn.display import Displayed
 
 ALIGNED = {
     FullMask: False,
@@ -179,3 +180,7 @@ def test_biases_may_add_up_to_the_end_of_the_range():
 def test_a_conjunction_leaves_alignment_to_its_parts():
     assert not ConjunctionMask.aligned
     (PaddingMask(3) & BiasMask(np.zeros((5, 3)))).validate((), 1, 5, 3)
+
+
+def test_rules_are_displayed_by_what_differs_from_the_default():
+    assert FullMask.__repr__ is ConjunctionMask.__repr__ is Displayed.__repr__

@@ -12,6 +12,7 @@ from tnattn.attention.masks import (
     PaddingMask,
     SlidingWindowMask,
 )
+from tnattn.display import Displayed
 
 N_Q, N_K = 7, 10
 RNG = np.random.default_rng(0)
@@ -201,3 +202,11 @@ def test_with_scores_a_mask_must_be_of_their_library(name):
     masks["lengths"] = PaddingMask(np.array([1, 2]))
     with pytest.raises(TypeError, match=f"{name} of the mask and q belong to different libraries"):
         masks[name].validate((2,), 4, N_Q, N_K, like=strict.zeros(1))
+
+
+def test_masks_are_displayed_by_what_differs_from_the_default_and_without_entries():
+    window = SlidingWindowMask(2)
+    assert repr(FullMask() & window) == repr(window) == "SlidingWindowMask(left=2)"
+    assert repr(CausalMask() & PaddingMask(3)) == "ConjunctionMask(parts=(CausalMask(), PaddingMask(lengths=3)))"
+    for cls in (BiasMask, CausalMask, ConjunctionMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask):
+        assert cls.__repr__ is Displayed.__repr__
