@@ -137,7 +137,7 @@ def test_a_matrix_of_integers_is_named(function):
 
 
 def test_tails_in_single_precision_alone_keep_their_digits(monkeypatch):
-    """As on a device without float64: squares of small values vanish, and those of large ones that are shifted overflow."""
+    """As on a device without float64: small squares vanish, and those of large values that are shifted overflow."""
     monkeypatch.setattr(norms, "accumulator_dtype", lambda x: x.dtype)
     limits = np.finfo(np.float32)
     s = np.logspace(0, np.log10(limits.tiny), 40).astype(np.float32)
