@@ -282,6 +282,11 @@ def test_an_order_that_misses_a_mode_is_refused():
         STHOSVD(mode_order=(0, 1, 1))
 
 
+def test_one_decomposition_for_each_unfolding_is_quasi_optimal():
+    """So that the laws above hold of them."""
+    assert {HOSVD, STHOSVD, TTSVD} <= set(CLASSES)
+
+
 def test_a_rank_too_low_is_not_exact():
     """Negative control for the exactness tests."""
     x = drawn((4, 5, 6))

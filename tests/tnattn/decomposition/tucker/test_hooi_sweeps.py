@@ -195,3 +195,17 @@ def test_the_least_fields():
     assert (HOOI().sweeps, HOOI().stagnation) == (10, 1e-6)
     with pytest.raises(ValueError, match="sweeps is 0; sweeps >= 1 is needed; use STHOSVD for the initial guess"):
         HOOI(sweeps=0)
+
+
+def test_no_sweep_loses_quasi_optimality():
+    assert STHOSVD.quasi_optimal
+    assert HOOI.quasi_optimal
+
+
+@pytest.mark.parametrize("exponent", [-200, 100, 900])
+def test_the_error_of_a_multiple_is_that_multiple_of_the_error(exponent):
+    x = drawn((4, 5, 6))
+    fit, moved = (HOOI(ranks=2, sweeps=2)(y) for y in (x, np.ldexp(x, exponent)))
+    np.testing.assert_allclose(fit.error_certificate, np.linalg.norm(x - fit.to_dense()), rtol=1e-12)
+    np.testing.assert_array_equal(moved.error_certificate, np.ldexp(fit.error_certificate, exponent))
+    np.testing.assert_array_equal(moved.residual, fit.residual)
