@@ -209,3 +209,14 @@ def test_the_error_of_a_multiple_is_that_multiple_of_the_error(exponent):
     np.testing.assert_allclose(fit.error_certificate, np.linalg.norm(x - fit.to_dense()), rtol=1e-12)
     np.testing.assert_array_equal(moved.error_certificate, np.ldexp(fit.error_certificate, exponent))
     np.testing.assert_array_equal(moved.residual, fit.residual)
+
+
+@pytest.mark.parametrize("options, tolerance", [({"ranks": 2}, 0.0), ({"rtol": 0.6}, 0.6)], ids=str)
+def test_the_error_after_the_last_sweep_is_held_to_the_tolerance(monkeypatch, options, tolerance):
+    held, plain = [], hooi.within
+    monkeypatch.setattr(hooi, "within", lambda *arguments: held.append(arguments) or plain(*arguments))
+    result = HOOI(**options, sweeps=4, stagnation=0.0)(drawn((5, 6, 7)))
+    ((error, rtol),) = held
+    assert len(set(result.errors.tolist())) == 5
+    assert (error, rtol) == (result.errors[-1], tolerance)
+    assert bool(result.converged) == (tolerance > 0)
