@@ -300,5 +300,5 @@ def test_a_rank_that_is_a_limit_is_no_demand():
     class Lowers(LowersRanks):
         lowers_rank = True
 
-    with pytest.raises(NotApplicable, match="a limit"):
+    with pytest.raises(NotApplicable, match="an upper bound"):
         LAWS["demand"](TensorTrial(Lowers(), 0))
