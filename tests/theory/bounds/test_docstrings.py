@@ -61,7 +61,7 @@ def evaluated(b, instance):
 
 
 def stated_in_order(hypotheses, text):
-    """Say whether all hypotheses stand in a text, one after the other."""
+    """Return true if all hypotheses stand in a text, one after the other."""
     position = 0
     for hypothesis in hypotheses:
         position = text.find(sentences(hypothesis), position)
@@ -96,7 +96,7 @@ def letters(text):
 
 
 def defined(letter, text):
-    """Say whether a text has a letter apart from formulas: followed by words, or alone between words."""
+    """Return true if a text has a letter apart from formulas: followed by words, or alone between words."""
     mark = rf"(?<![A-Za-z_\^\\]){re.escape(letter)}(?:_[A-Za-z0-9<>{{}}+]+)?'?(?:\([^)]*\))?(?:\^\d)?"
     return re.search(rf"{mark},? (?:[a-z]+|= |>=)|[a-z]{{3,}},? {mark}(?=[ ,.;:)]|$)", text) is not None
 

@@ -1,4 +1,4 @@
-"""The verification of theorems refutes what is false and says what it could not have refuted."""
+"""The verification of theorems refutes false constants and reports those that it could not have refuted."""
 
 import dataclasses
 
