@@ -31,12 +31,6 @@ NAMED_AFTER_ANOTHER = (
     *("tnattn.structured.", "theory.bounds."),
     *("theory.commands.", "theory.reports.figures.", "theory.reports.sections."),
 )
-# renamed when the chapters that define them are in place; no name may be added
-PENDING = {
-    *("Finding", "controls", "in_words", "largest_entries", "mode_sizes", "pooled", "require_integer", "require_rank"),
-    *("restored", "singular_values", "study", "times_power_of_two", "relative_errors"),
-    *("leverage", "norms", "scaling", "sketches", "pivoted_qr"),
-}
 
 
 def sources(root: Path) -> dict[str, str]:
@@ -59,10 +53,6 @@ def scope(module: str) -> str:
 def twice(places: dict[tuple[str, str], list[str]]) -> list[str]:
     """Return the names with more than one place, one line each."""
     return [f"{name}: {', '.join(homes)}" for (_, name), homes in sorted(places.items()) if len(homes) > 1]
-
-
-def pending(line: str) -> bool:
-    return line.partition(":")[0] in PENDING
 
 
 def shared_definitions(modules: dict[str, str]) -> list[str]:
@@ -91,11 +81,11 @@ def shared_modules(modules: dict[str, str]) -> list[str]:
 
 
 def test_no_two_classes_or_functions_share_a_name():
-    assert [line for line in shared_definitions(sources(ROOT)) if not pending(line)] == []
+    assert shared_definitions(sources(ROOT)) == []
 
 
 def test_no_two_modules_share_a_name():
-    assert [line for line in shared_modules(sources(ROOT)) if not pending(line)] == []
+    assert shared_modules(sources(ROOT)) == []
 
 
 C = "theory.bounds.c"

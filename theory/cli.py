@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     usage: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
     try:
         with _requests_to_end_interrupt():
-            from theory.commands.app import app
+            from theory.commands.application import app
 
             status = app(words, prog_name="tnattn", standalone_mode=False)
     except usage as error:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from theory.comparison.compare import LEVEL, Comparison, compare, controls
+from theory.comparison.compare import LEVEL, Comparison, compare, false_versions
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import over_targets
@@ -117,7 +117,7 @@ def _has_a_control(trial: _Trial) -> None:
         raise NotApplicable(trial.bound.no_control)
     if trial.bound.extremal is None:
         raise Violation("there is no extremal instance on which a false constant would be refuted")
-    for false in controls(trial.bound):
+    for false in false_versions(trial.bound):
         found = trial.comparison("extremal", false)
         if found.verdict is not Verdict.REFUTED:
             raise Violation(f"the right-hand side times {false.factor:g} is {found.verdict} on the extremal instance")

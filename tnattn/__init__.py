@@ -79,8 +79,8 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.decomposition.base import Decomposition as Decomposition
     from tnattn.decomposition.cp.als import CPALS as CPALS
     from tnattn.decomposition.cp.core_start import CoreStart as CoreStart
+    from tnattn.decomposition.cp.cp_leverage import CPLeverage as CPLeverage
     from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart as DiagonalisationStart
-    from tnattn.decomposition.cp.leverage import CPLeverage as CPLeverage
     from tnattn.decomposition.cp.start import CPStart as CPStart
     from tnattn.decomposition.cp.start import GaussianStart as GaussianStart
     from tnattn.decomposition.cp.start import SingularVectorStart as SingularVectorStart
@@ -125,8 +125,8 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.columns.volume_sampling import VolumeColumns as VolumeColumns
     from tnattn.randnla.columns.volume_sampling import VolumeCross as VolumeCross
     from tnattn.randnla.estimates.error_estimate import SelfAssessedQB as SelfAssessedQB
-    from tnattn.randnla.estimates.norms import FrobeniusNorm as FrobeniusNorm
-    from tnattn.randnla.estimates.norms import SpectralNorm as SpectralNorm
+    from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm as FrobeniusNorm
+    from tnattn.randnla.estimates.norm_estimates import SpectralNorm as SpectralNorm
     from tnattn.randnla.estimates.trace import GirardHutchinson as GirardHutchinson
     from tnattn.randnla.estimates.trace import HutchPlusPlus as HutchPlusPlus
     from tnattn.randnla.estimates.trace import TraceMethod as TraceMethod

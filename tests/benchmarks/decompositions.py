@@ -19,7 +19,7 @@ from tensorly.decomposition import parafac, randomised_parafac, tensor_train, tu
 
 from tnattn.decomposition.cp.als import CPALS  # noqa: E402
 from tnattn.decomposition.cp.core_start import CoreStart  # noqa: E402
-from tnattn.decomposition.cp.leverage import CPLeverage  # noqa: E402
+from tnattn.decomposition.cp.cp_leverage import CPLeverage  # noqa: E402
 from tnattn.decomposition.cp.start import GivenStart  # noqa: E402
 from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD  # noqa: E402
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD  # noqa: E402

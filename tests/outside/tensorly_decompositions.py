@@ -10,8 +10,8 @@ from tensorly.tucker_tensor import TuckerTensor as TheirTucker
 
 from tnattn.arrays import to_host
 from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
-from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.cp.start import GaussianStart, SingularVectorStart
 from tnattn.decomposition.tensor_train.tt_cross import TTCross
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import aslinearoperator
 from tnattn.arrays import to_host
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.pivoted_qr import QRColumns
-from tnattn.randnla.estimates.norms import SpectralNorm
+from tnattn.randnla.estimates.norm_estimates import SpectralNorm
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.randnla.sketches.count_sketch import CountSketch

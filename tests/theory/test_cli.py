@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from theory import cli
 from theory.commands import verify as verify_command
 from theory.commands import writing
-from theory.commands.app import app
+from theory.commands.application import app
 from theory.comparison import catalogue
 from theory.records.keys import encode
 from theory.reports.report import write_report

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from theory import cli
-from theory.commands import app as commands
+from theory.commands import application
 from theory.records.runner import GRACE
 from theory.records.store import Ledger
 
@@ -161,7 +161,7 @@ def signals(monkeypatch):
                 for _ in range(times - 1):
                     os.kill(os.getpid(), number)
 
-        monkeypatch.setattr(commands, "app", command)
+        monkeypatch.setattr(application, "app", command)
 
     return install
 

@@ -8,7 +8,7 @@ import pytest
 
 from theory import cli
 from theory.commands import writing
-from theory.commands.app import app
+from theory.commands.application import app
 
 SMALL = ["--n", "16", "--d", "4", "--heads", "2"]
 GRID = ["--budgets", "4", "--trials", "1", "--workers", "0"]

@@ -54,8 +54,8 @@ CASES = {
     "subspace.mode_subspace": Case(subspace.mode_subspace, (TENSOR,), {"mode": 1, "order": 3, "rank": 2}),
     "subspace.leading_subspace": Case(subspace.leading_subspace, (MATRIX,), {"rank": 2}),
     "pseudo_inverse.pseudo_inverse_apply": Case(linalg.pseudo_inverse_apply, (MATRIX, drawn(6, 2)), {"rtol": 0.5}),
-    "pivoted_qr.pivoted_qr": Case(linalg.pivoted_qr, (MATRIX,), {"steps": 2, "rtol": 0.5}),
-    "pivoted_qr.with_unused": Case(linalg.with_unused, (np.array([1, -1]),), {"n": 4}),
+    "column_pivoting.pivoted_qr": Case(linalg.pivoted_qr, (MATRIX,), {"steps": 2, "rtol": 0.5}),
+    "column_pivoting.with_unused": Case(linalg.with_unused, (np.array([1, -1]),), {"n": 4}),
     "eigenvalues.leading_eigh": Case(linalg.leading_eigh, (MATRIX.T @ MATRIX,), {"keep": 2}),
     "singular_values.leading_svd": Case(linalg.leading_svd, (MATRIX,), {"keep": 2}),
     "norms.rank_for_tolerance": Case(linalg.rank_for_tolerance, (np.float32([4, 2, 1]),), {"rtol": 0.5}),
@@ -83,7 +83,7 @@ CASES = {
 
 # whose functions are all in the table
 SCOPE = (
-    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|pivoted_qr)|decomposition\.multilinear"
+    r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|column_pivoting)|decomposition\.multilinear"
     r"|structured\.(block_sparse|shifted_blocks))"
 )
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Values, require
-from theory.statement.errors import dense, singular_values
+from theory.statement.bound import require
+from theory.statement.errors import dense, spectrum_of
+from theory.statement.prediction import Values
 from tnattn.arrays import eps
 
 
@@ -26,13 +27,13 @@ def has_rank(target: Any, k: int, s: Values | None = None) -> bool:
 
     ``s`` are their singular values, where they are known already.
     """
-    values = singular_values(target) if s is None else s
+    values = spectrum_of(target) if s is None else s
     return k <= values.shape[-1] and bool(np.all(values[..., k - 1 : k] > rounding_level(target, values)))
 
 
 def require_full_column_rank(a: Any) -> tuple[Values, int]:
     """Return the singular values and the number of columns of a tall matrix of full column rank."""
-    s, k = singular_values(a), int(a.shape[-1])
+    s, k = spectrum_of(a), int(a.shape[-1])
     require(a.shape[-2] >= k, "A is tall")
     require(has_rank(a, k, s), "A has full column rank, beyond rounding")
     return s, k

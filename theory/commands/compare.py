@@ -14,7 +14,20 @@ import typer
 from rich.text import Text
 
 from theory.commands.console import number, print_json, progress, say, show, table, warn
-from theory.commands.options import RESULTS, Causal, Device, Dtype, Heads, Json, Out, Problem, Seed, Tokens, Width
+from theory.commands.options import (
+    RESULTS,
+    Causal,
+    Device,
+    Dtype,
+    Heads,
+    Json,
+    Out,
+    Problem,
+    Seed,
+    Tokens,
+    Width,
+    Workers,
+)
 from theory.commands.writing import write
 from theory.records.manifest import finished, manifest, write_manifest
 from theory.records.runner import process_pool
@@ -26,8 +39,6 @@ from theory.studies.ranking import Ranking, rankings
 from theory.studies.summary import Line, lines
 
 HELP = """
-Compare attention approximations on one problem: error, prediction, verdict, cost; tables, rankings and report.html.
-
 Without arguments: 12 heads of a trained model on 512 tokens, one method of each family beside the controls (exact,
 mean(V), exact top keys, window only, best rank).
 
@@ -55,17 +66,20 @@ Methods = Annotated[
     ),
 ]
 
+Budgets = Annotated[
+    str | None,
+    typer.Option("--budgets", metavar="LIST", help=f"Columns a method may spend. Default: {BUDGETS}, up to the keys."),
+]
+Trials = Annotated[int, typer.Option("--trials", help="Runs of every randomized method.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a method of your own that violates a law of attention.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the folder's ledger holds.")]
+
 
 def command(
     problem: Problem = None,
     methods: Methods = None,
-    budgets: Annotated[
-        str | None,
-        typer.Option(
-            "--budgets", metavar="LIST", help=f"Columns a method may spend. Default: {BUDGETS}, up to the keys."
-        ),
-    ] = None,
-    trials: Annotated[int, typer.Option("--trials", help="Runs of every randomized method.")] = 5,
+    budgets: Budgets = None,
+    trials: Trials = 5,
     seed: Seed = 0,
     dtype: Dtype = "float32",
     device: Device = "cpu",
@@ -74,13 +88,9 @@ def command(
     heads: Heads = None,
     causal: Causal = False,
     out: Out = RESULTS,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a method of your own that violates a law of attention.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what the folder's ledger holds.")] = False,
+    workers: Workers = None,
+    strict: Strict = False,
+    fresh: Fresh = False,
     json: Json = False,
 ) -> None:
     """Compare methods."""
@@ -95,6 +105,11 @@ def command(
     if fresh:
         (out / LEDGER).unlink(missing_ok=True)
     _run(study, out, workers)
+    _report(study, out, json)
+
+
+def _report(study: AttentionStudy, out: Path, json: bool) -> None:
+    """Write the report of the folder and print its tables, or JSON."""
     report = write(out)
     rows = load(out)
     made, ranked = lines(rows), rankings(rows, tokens=study.problem.n_k)

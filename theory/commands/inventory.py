@@ -1,4 +1,4 @@
-"""What exists: methods, theorems, versions."""
+"""Lists of methods and theorems, and the versions of the libraries."""
 
 from __future__ import annotations
 
@@ -21,18 +21,12 @@ from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
 
 METHODS = """
-List the attention methods: family, budget, cost, guarantee, and the laws that do not hold by definition.
-
 Example: [bold]tnattn methods --json | jq '.[].name'[/bold]
 """
 BOUNDS = """
-List the theorems: statement, the method they speak about, guarantee, norm, source.
-
 Example: [bold]tnattn bounds[/bold], then [bold]tnattn verify --bounds NAME[/bold]
 """
-INFO = """
-Print versions, BLAS, threads and devices, for a bug report.
-"""
+INFO = ""
 
 
 def methods(own: Own = None, json: Json = False) -> None:

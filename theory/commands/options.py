@@ -17,7 +17,7 @@ Problem = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same draws.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|float64", help="Precision of the arrays.")]
 Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where methods run; cuda needs CuPy.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -32,6 +32,9 @@ Own = Annotated[
 Tokens = Annotated[int | None, typer.Option("--n", help="Tokens of a generated problem.", show_default=False)]
 Width = Annotated[int | None, typer.Option("--d", help="Width of a head of a generated problem.", show_default=False)]
 Heads = Annotated[int | None, typer.Option("--heads", help="Heads of a generated problem.", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
+]
 Causal = Annotated[bool, typer.Option("--causal", help="Forbid later keys.")]
 
 RESULTS = Path("tnattn-results")

@@ -12,8 +12,6 @@ from theory.commands.writing import write
 from theory.studies.folder import load
 
 HELP = """
-Build report.html again from the results in a folder.
-
 Example: [bold]tnattn report tnattn-results[/bold]
 """
 

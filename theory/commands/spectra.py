@@ -8,15 +8,12 @@ import numpy as np
 
 from theory.commands.console import print_json, say, show, table
 from theory.commands.options import RESULTS, Causal, Dtype, Heads, Json, Out, Problem, Seed, Tokens, Width
+from theory.reports.saved_spectra import save_spectra
+from theory.studies.head_spectra import head_spectra
 from theory.studies.problems import ProblemSource, load_problem
-from theory.studies.spectra import study
 from theory.studies.tensor_spectra import MODES, TensorSpectra
 
 HELP = """
-Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, peak.
-Then the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and tensor-train ranks
-that a relative tolerance asks for.
-
   tnattn spectra
 
   tnattn spectra heads.npz --out results
@@ -37,8 +34,8 @@ def command(
     """Analyse the spectra."""
     sizes = {"n": n, "d": d, "heads": heads}
     source = ProblemSource.parse(problem, sizes=sizes, causal=causal, seed=seed, dtype=dtype)
-    result = study(load_problem(source), source.label)
-    written = result.save(out / "spectra")
+    result = head_spectra(load_problem(source), source.label)
+    written = save_spectra(result, out / "spectra")
     rows = result.table()
     if json:
         modes = {mode: values.tolist() for mode, values in result.tensor.singular_values.items()}

@@ -13,22 +13,21 @@ import typer
 from rich.text import Text
 
 from theory.commands.console import print_json, progress, say, show, table, warn
-from theory.commands.options import Json, Seed
+from theory.commands.options import Json, Seed, Workers
 from theory.comparison import catalogue
 from theory.records.runner import process_pool
 from theory.statement.bound import Bound
+from theory.studies.finding import FAILED, TheoremFinding, Verification
 from theory.studies.instances import cases
 from theory.studies.problems import nearest
-from theory.studies.verification import FAILED, LEVEL, Finding, Verification, verify
+from theory.studies.verification import LEVEL, verify
 
 HELP = """
-Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.
-
 The control is the theorem with a wrong constant, for an equality one on each side: the same test must refute it, or
 the test proves nothing. Exit status 1 if a theorem is refuted or fails, or if a control is not refuted, unless the
-theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / floor says how
-far a result is from the least error at its ranks, for every unfolding of a tensor: the part of the distance to the best
-that is the method's, where slack is the theorem's.
+theorem declares why none can be. Every theorem has at least 200 runs, more where time allows. Error / optimal says
+how far a result is from the least error at its ranks, for every unfolding of a tensor: the part of the distance to the
+best that is the method's, where slack is the theorem's.
 
   tnattn verify
 
@@ -40,24 +39,23 @@ SECONDS = {False: 40.0, True: 3600.0}
 """Time for runs beyond the least number."""
 
 
+Bounds = Annotated[str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")]
+Trials = Annotated[
+    int, typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event.")
+]
+Level = Annotated[float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")]
+Thorough = Annotated[
+    bool, typer.Option("--thorough", help="All methods on all generated problems, and five samples; up to an hour.")
+]
+
+
 def command(
-    bounds: Annotated[
-        str | None, typer.Option("--bounds", metavar="NAMES", help="Comma-separated; all by default.")
-    ] = None,
-    trials: Annotated[
-        int,
-        typer.Option("--trials", help="Runs per theorem and instance, at most; 200 or fewer are made in any event."),
-    ] = 400,
-    level: Annotated[
-        float, typer.Option("--level", help="Probability of refuting any true theorem, all together.")
-    ] = LEVEL,
+    bounds: Bounds = None,
+    trials: Trials = 400,
+    level: Level = LEVEL,
     seed: Seed = 0,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="All methods on all generated problems, and five draws; up to an hour.")
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes; 0: none but this one. Default: one per core.")
-    ] = None,
+    thorough: Thorough = False,
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Verify theorems."""
@@ -107,7 +105,7 @@ def _pool(workers: int) -> AbstractContextManager[Executor | None]:
 
 
 def _print(result: Verification) -> None:
-    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "error / floor", "trials", "control")
+    columns = ("theorem", "about", "guarantee", "instance", "verdict", "slack", "error / optimal", "trials", "control")
     own = [f for f in result.findings if " on " not in f.instance]
     show(table("Theorems against data", columns, [_row(finding) for finding in own]))
     if len(own) < len(result.findings):
@@ -133,7 +131,7 @@ def _print(result: Verification) -> None:
     say(f"{theorems} theorems at family level {result.level:g}: {counted}")
 
 
-def _row(finding: Finding) -> tuple[object, ...]:
+def _row(finding: TheoremFinding) -> tuple[object, ...]:
     red = "bold red"
     return (
         finding.bound,

@@ -1,4 +1,4 @@
-"""What exists: methods, decompositions, sketches and theorems, found by scanning."""
+"""Catalogue of the theorems, found by scanning."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def bounds() -> dict[str, Bound]:
 
 
 def bounds_about(method: Any) -> list[Bound]:
-    """Return the theorems that speak about a method's class."""
-    return [b for b in bounds().values() if b.speaks_of(method)]
+    """Return the theorems about a method's class."""
+    return [b for b in bounds().values() if b.is_about(method)]

@@ -1,4 +1,4 @@
-"""From theorems about a method, or about the step inside it, to bounds on the Frobenius norm of its output error."""
+"""Bounds on the Frobenius norm of an output error, from theorems about a method or about the step inside it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,10 @@ from theory.bounds.attention.sparse import dropped_mass
 from theory.comparison.catalogue import bounds_about
 from theory.comparison.heads import evaluate, finite_heads
 from theory.statement import errors
-from theory.statement.bound import Bound, Prediction, Values
+from theory.statement.bound import Bound
 from theory.statement.errors import Error
-from theory.statement.guarantee import (
-    Asymptotic,
-    Deterministic,
-    ExactExpectation,
-    Guarantee,
-    InExpectation,
-    WithProbability,
-)
+from theory.statement.guarantee import Guarantee
+from theory.statement.prediction import Prediction, Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
@@ -65,6 +59,11 @@ class OutputPrediction:
         """The theorems of the chain in one string."""
         return " > ".join(self.names)
 
+    def __repr__(self) -> str:
+        known = "before" if self.prior else "after"
+        low, high = np.nanmin(self.value), np.nanmax(self.value)
+        return f"<{self.name}: {low:.3g} to {high:.3g} over {self.value.size} heads, {self.guarantee}, {known} the run>"
+
 
 def output_predictions(
     method: AttentionMethod, problem: AttentionProblem, result: Approximation | None = None
@@ -76,7 +75,7 @@ def output_predictions(
     method : AttentionMethod
     problem : AttentionProblem
     result : Approximation, optional
-        With it, theorems that speak about a realised result take part.
+        With it, theorems about a realised result take part.
 
     Returns
     -------
@@ -102,7 +101,7 @@ def output_predictions(
 def best_prediction(
     method: AttentionMethod, problem: AttentionProblem, result: Approximation | None = None
 ) -> OutputPrediction | None:
-    """Return the smallest bound on the output error, None where no theorem speaks.
+    """Return the smallest bound on the output error, None where no theorem applies.
 
     What was known before the run is preferred to what reads the result, unless it is nowhere below the norm of the
     output; smallest is meant in the geometric mean over the heads.
@@ -127,15 +126,14 @@ def _direct(
     b: Bound, method: AttentionMethod, problem: AttentionProblem, result: Approximation | None
 ) -> OutputPrediction | None:
     convert = _CONVERSIONS.get(b.error)
-    if convert is None or b.side != "upper" or b.kind == "identity" or isinstance(b.guarantee, Asymptotic):
+    if convert is None or b.side != "upper" or b.kind == "identity" or b.guarantee.growth:
         return None
     if b.kind == "conditional" and result is None:
         return None
     by_row = b.error in _BY_ROW
-    averaged = isinstance(b.guarantee, (InExpectation, ExactExpectation))
-    if averaged and by_row and not b.error.squared:
+    if b.guarantee.averaged and by_row and not b.error.squared:
         return None  # the root of a sum of squares is convex: its mean may exceed that of the rows' means
-    if by_row and isinstance(b.guarantee, WithProbability) and "delta" in inspect.signature(b.function).parameters:
+    if by_row and b.guarantee.chance and "delta" in inspect.signature(b.function).parameters:
         delta = b.parameters.get("delta", inspect.signature(b.function).parameters["delta"].default)
         b = b.with_parameters(delta=delta / problem.n_q)  # then no row fails with the probability of the statement
     prediction = _evaluate(b, method, problem, result)
@@ -155,7 +153,7 @@ def _through_weights(
     result: Approximation | None,
 ) -> OutputPrediction | None:
     norm = _WEIGHT_NORMS.get(b.error)
-    if norm is None or b.side != "upper" or b.kind != "prior" or isinstance(b.guarantee, Asymptotic):
+    if norm is None or b.side != "upper" or b.kind != "prior" or b.guarantee.growth:
         return None
     heads = (*problem.batch[:-2], problem.heads)
     if not isinstance(target, SoftmaxOperator) and tuple(target.shape) != (*heads, problem.n_q, problem.n_k):
@@ -168,7 +166,7 @@ def _through_weights(
     error = np.sqrt(value) if rooted else value
     if not getattr(method, "renormalise", False):
         return _prediction((b.name,), error * factor(problem), b.guarantee, failure, True, problem)
-    if isinstance(b.guarantee, (InExpectation, ExactExpectation)) or b.error in _SPECTRAL:
+    if b.guarantee.averaged or b.error in _SPECTRAL:
         return None  # a mean says nothing about a quotient, and the spectral norm nothing about single rows
     return _renormalised(b, problem, error, failure, result)
 
@@ -209,8 +207,7 @@ def _prediction(
     problem: AttentionProblem,
 ) -> OutputPrediction:
     heads = (*problem.batch[:-2], problem.heads)
-    kept = guarantee if isinstance(guarantee, (Deterministic, WithProbability)) else InExpectation()
-    return OutputPrediction(names, _by_head(value, heads), kept, _by_head(failure, heads), prior)
+    return OutputPrediction(names, _by_head(value, heads), guarantee.of_a_bound(), _by_head(failure, heads), prior)
 
 
 def _by_head(array: Values, heads: tuple[int, ...]) -> Values:

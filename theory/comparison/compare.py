@@ -10,13 +10,13 @@ import numpy as np
 
 from theory.comparison.catalogue import bounds_about
 from theory.comparison.comparison import Comparison, Records, failure, shared
-from theory.comparison.floor import Floors
+from theory.comparison.optimal import OptimalErrors
 from theory.comparison.rounding import require_range
-from theory.statement.bound import Bound, HypothesisViolated, Prediction
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.prediction import Prediction
 from theory.statistics.verdict import Verdict
 
-__all__ = ["LEVEL", "Comparison", "compare", "control", "controls"]
+__all__ = ["LEVEL", "Comparison", "compare", "control", "false_versions"]
 
 LEVEL = 1e-6  # of a single verdict; ``verify`` controls a whole family instead
 
@@ -62,12 +62,12 @@ def compare(
     speaking = [b for b in chosen if b not in answered]
     if not speaking:
         return [answered[b] for b in chosen]
-    if all(isinstance(b.guarantee, Deterministic) for b in speaking):
+    if all(b.guarantee.always for b in speaking):
         trials = min(trials, 10)
-    records = Records(speaking, Floors(target), prior)
-    draws = "rng" in inspect.signature(method).parameters
+    records = Records(speaking, OptimalErrors(target), prior)
+    random = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
-        records.add(method, target, method(target, rng=child) if draws else method(target))
+        records.add(method, target, method(target, rng=child) if random else method(target))
         if records.count % 20 == 0 and records.decided(target, level):
             break
     for b in speaking:
@@ -83,8 +83,8 @@ def _before_the_run(
     answered: dict[Bound, Comparison] = {}
     evaluated: dict[Any, Prediction | Exception] = {}
     for b in bounds:
-        if not b.speaks_of(method):
-            detail = f"it does not speak about {type(method).__name__}"
+        if not b.is_about(method):
+            detail = f"it is not about {type(method).__name__}"
             answered[b] = Comparison(b, Verdict.NOT_APPLICABLE, detail)
         else:
             try:
@@ -99,7 +99,7 @@ def _before_the_run(
 
 
 def control(b: Bound) -> Bound:
-    """Return the false theorem that the data must refute on the extremal instance; the first one of ``controls``.
+    """Return the false theorem that the data must refute on the extremal instance; the first one of ``false_versions``.
 
     At the parameters of the statement that are sharpest there.
 
@@ -113,6 +113,6 @@ def control(b: Bound) -> Bound:
     return b.on_extremal().scaled(b.must_fail)
 
 
-def controls(b: Bound) -> list[Bound]:
+def false_versions(b: Bound) -> list[Bound]:
     """Return the false theorems that the data must refute on the extremal instance: two for an equality, else one."""
     return [b.on_extremal().scaled(factor) for factor in b.controls]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from theory.comparison.decision import decide
-from theory.comparison.floor import Floors
 from theory.comparison.heads import evaluate
-from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
-from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
-from theory.statistics.verdict import Judgement, Verdict, is_vacuous
+from theory.comparison.optimal import OptimalErrors
+from theory.comparison.table import shortened, table
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.prediction import Prediction, Values
+from theory.statistics.judge import is_vacuous
+from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["Comparison", "Records", "failure"]
 
@@ -34,8 +36,8 @@ class Comparison:
         Right-hand sides, (...) or (trials, ...) for conditional statements; NaN for heads that are left out.
     errors : ndarray or None
         Left-hand sides, (trials, ...).
-    floors : ndarray or None
-        Least errors of anything with the ranks of the results, (trials, ...), where the error has such a floor.
+    optimal_errors : ndarray or None
+        Least errors of anything with the ranks of the results, (trials, ...), by Eckart, Young and Mirsky.
     """
 
     bound: Bound
@@ -45,20 +47,20 @@ class Comparison:
     trials: int = 0
     predicted: Values | None = None
     errors: Values | None = None
-    floors: Values | None = None
+    optimal_errors: Values | None = None
 
     @property
-    def above_floor(self) -> float:
-        """Observed / floor of Eckart, Young and Mirsky, the geometric mean over the stack; NaN where there is none.
+    def above_optimal(self) -> float:
+        """Observed / optimal (Eckart-Young) error, the geometric mean over the stack; NaN where there is none.
 
         What of a theorem's distance to the best is the method's and not the theorem's: slack times this is the distance
-        of the right-hand side to the floor.
+        of the right-hand side to the optimal error.
         """
-        if self.errors is None or self.floors is None:
+        if self.errors is None or self.optimal_errors is None:
             return float("nan")
-        observed, floor = self.errors.mean(axis=0), self.floors.mean(axis=0)
-        known = (floor > 0) & (observed > 0)
-        return float(np.exp(np.mean(np.log(observed[known] / floor[known])))) if np.any(known) else float("nan")
+        observed, optimal = self.errors.mean(axis=0), self.optimal_errors.mean(axis=0)
+        known = (optimal > 0) & (observed > 0)
+        return float(np.exp(np.mean(np.log(observed[known] / optimal[known])))) if np.any(known) else float("nan")
 
     @property
     def slack(self) -> float:
@@ -68,10 +70,10 @@ class Comparison:
         """
         if self.predicted is None or self.errors is None or self.errors.shape[0] == 0:
             return float("nan")
-        averaged = isinstance(self.bound.guarantee, (InExpectation, ExactExpectation))
+        averaged = self.bound.guarantee.averaged
         observed = self.errors.mean(axis=0) if averaged else self.errors
         above, below = (observed, self.predicted) if self.bound.side == "lower" else (self.predicted, observed)
-        # a ratio to zero is no measure of looseness: an exact result, or a floor that says nothing
+        # a ratio to zero is no measure of looseness: an exact result, or a lower bound of zero
         ratio = np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
         if not averaged:
             ratio = np.where(np.isnan(ratio), np.inf, ratio).min(axis=0)
@@ -79,7 +81,22 @@ class Comparison:
         return float(np.exp(np.mean(np.log(ratio[known])))) if np.any(known) else float("nan")
 
     def __repr__(self) -> str:
-        return f"<{self.bound.name}: {self.verdict}, slack {self.slack:.3g}, {self.detail}>"
+        return f"<{self.bound.name}: {self.verdict}, slack {self.slack:.3g}, {shortened(self.detail)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of one line, for notebooks."""
+        columns = ("theorem", "verdict", "slack", "error / optimal", "trials", "p-value", "source", "detail")
+        row = (
+            self.bound.name,
+            str(self.verdict),
+            self.slack,
+            self.above_optimal,
+            self.trials,
+            self.p_value,
+            str(self.bound.source),
+            self.detail,
+        )
+        return table(columns, [row], caption=self.bound.statement)
 
 
 def failure(b: Bound, error: Exception) -> Comparison:
@@ -93,16 +110,16 @@ class Records:
     Parameters
     ----------
     bounds : sequence of Bound
-    floors : Floors
+    optimal : OptimalErrors
     prior : mapping from theorem to Prediction
         Of those that were evaluated before the run.
     """
 
-    def __init__(self, bounds: Sequence[Bound], floors: Floors, prior: dict[Bound, Prediction]) -> None:
+    def __init__(self, bounds: Sequence[Bound], optimal: OptimalErrors, prior: dict[Bound, Prediction]) -> None:
         self._bounds = tuple(dict.fromkeys(bounds))
         self._prior = prior
-        self._floor = floors
-        self._floors: dict[Bound, list[Values]] = {b: [] for b in bounds}
+        self._optimal = optimal
+        self._optimal_errors: dict[Bound, list[Values]] = {b: [] for b in bounds}
         self._errors: dict[Bound, list[Values]] = {b: [] for b in bounds}
         self._predicted: dict[Bound, list[Prediction]] = {b: [] for b in bounds if b.kind != "prior"}
         self._refused: dict[Bound, str] = {}
@@ -140,19 +157,19 @@ class Records:
             errors = prediction.observed
         else:
             errors = _measured(measured, b, target, result)
-        floor = None if b.kind == "identity" else self._floor(b.error, result)
+        least = None if b.kind == "identity" else self._optimal(b.error, result)
         if prediction is not None:
             self._predicted[b].append(prediction)
         self._errors[b].append(errors)
-        if floor is not None:
-            self._floors[b].append(floor)
+        if least is not None:
+            self._optimal_errors[b].append(least)
 
     def decided(self, target: Any, level: float) -> bool:
         """Return whether no more trials are needed; only tests that are valid under optional stopping decide early."""
         for b in self._bounds:
-            if isinstance(b.guarantee, Deterministic) and self.count >= 10:
+            if b.guarantee.always and self.count >= 10:
                 continue
-            if not isinstance(b.guarantee, InExpectation) or (b.error.ceiling or b.guarantee.ceiling) is None:
+            if not b.guarantee.decides_early(b.error.ceiling):
                 return False
             verdict = self.judge(b, target, level).verdict
             if verdict not in (Verdict.REFUTED, Verdict.SUPPORTED, Verdict.VACUOUS, Verdict.FAILED):
@@ -178,8 +195,9 @@ class Records:
         sized = verdict in (Verdict.SUPPORTED, Verdict.NOT_CONTRADICTED) and b.side == "upper" and b.kind != "identity"
         if sized and _says_nothing(prediction.value, b.error.trivial(target)):
             verdict = Verdict.VACUOUS
-        floors = np.stack(self._floors[b]) if len(self._floors[b]) == len(errors) else None
-        return Comparison(b, verdict, judged.detail, judged.p_value, len(errors), prediction.value, errors, floors)
+        found = self._optimal_errors[b]
+        optimal = np.stack(found) if len(found) == len(errors) else None
+        return Comparison(b, verdict, judged.detail, judged.p_value, len(errors), prediction.value, errors, optimal)
 
 
 def shared(evaluated: dict[Any, Prediction | Exception], b: Bound, method: Any, target: Any, result: Any) -> Prediction:

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from theory.comparison.rounding import rounding_slack
-from theory.statement.bound import Bound, Prediction, Values
-from theory.statement.guarantee import Asymptotic, Deterministic, ExactExpectation, InExpectation, WithProbability
-from theory.statistics.verdict import (
-    Judgement,
-    Verdict,
-    judge_deterministic,
-    judge_exact_expectation,
-    judge_expectation,
-    judge_lower_expectation,
-    judge_probability,
-)
+from theory.statement.bound import Bound
+from theory.statement.evidence import Evidence
+from theory.statement.prediction import Prediction, Values
+from theory.statistics.verdict import Judgement, Verdict
 
-__all__ = ["Evidence", "decide", "evidence"]
+__all__ = ["decide", "evidence"]
 
 RESOLUTION = 0.1
 """Largest share of the right-hand side that rounding may be where a theorem is called supported."""
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """Evidence for a verdict, one column per entry of the stack.
-
-    Parameters
-    ----------
-    errors : ndarray, (trials, entries)
-    value : ndarray, (1, entries) or (trials, entries)
-        Right-hand sides; one per trial for statements about a realised result.
-    slack : ndarray, like value
-        Rounding allowance.
-    failure : ndarray, (entries,)
-    ceiling, spread : ndarray, (entries,), or None
-        Largest possible error, and bound on its relative variance.
-    left_out : int
-        Entries whose error is not finite in some trial, which are not among the columns.
-    """
-
-    errors: Values
-    value: Values
-    slack: Values
-    failure: Values
-    ceiling: Values | None
-    spread: Values | None
-    left_out: int
 
 
 def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level: float) -> Judgement:
@@ -73,7 +39,7 @@ def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
     complaint = _complaint(b, found)
     if complaint:
         return Judgement(Verdict.FAILED, None, complaint)
-    judged = _resolved(b, found, _judge(b, found, level))
+    judged = _resolved(found, b.guarantee.judge(found, level))
     if found.left_out:
         note = f"{judged.detail}; {found.left_out} of {total} errors are not finite and left out"
         judged = replace(judged, detail=note)
@@ -104,6 +70,8 @@ def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> E
         _ceiling(b, target, prediction, errors, flat),
         None if spread is None else flat(spread),
         int(np.sum(~finite)),
+        b.side,
+        b.kind,
     )
 
 
@@ -136,7 +104,7 @@ def _complaint(b: Bound, found: Evidence) -> str:
     return ""
 
 
-def _resolved(b: Bound, found: Evidence, judged: Judgement) -> Judgement:
+def _resolved(found: Evidence, judged: Judgement) -> Judgement:
     """Withdraw "supported" where rounding is more than a tenth of the right-hand side.
 
     There a right-hand side of zero would pass as well. Entries where both sides are exactly zero count as resolved as
@@ -152,46 +120,3 @@ def _resolved(b: Bound, found: Evidence, judged: Judgement) -> Judgement:
     coarse = int(np.sum(~(fine | exact).all(axis=0))) or fine.shape[1]
     note = f"{judged.detail}; rounding exceeds a tenth of the right-hand side for {coarse} of {fine.shape[1]} entries"
     return Judgement(Verdict.NOT_CONTRADICTED, judged.p_value, note)
-
-
-def _judge(b: Bound, found: Evidence, level: float) -> Judgement:
-    errors, slack = found.errors, found.slack
-    value = found.value if b.kind == "identity" else np.maximum(found.value, 0.0)
-    match b.guarantee:
-        case Deterministic():
-            if b.kind == "identity":
-                return judge_deterministic(np.abs(errors - value), 0.0, slack)
-            if b.side == "lower":
-                return judge_deterministic(value, errors, slack)
-            return judge_deterministic(errors, value, slack)
-        case InExpectation() if b.side == "lower":
-            if b.kind == "conditional":
-                return judge_lower_expectation(_quotient(errors, value - slack), 1.0, None, level, spread=found.spread)
-            (least,) = np.maximum(value - slack, 0.0)
-            return judge_lower_expectation(errors, least, found.ceiling, level, spread=found.spread)
-        case InExpectation():
-            if b.kind == "conditional":
-                return judge_expectation(_quotient(errors, value + slack), 1.0, None, level)
-            (value,), (slack,) = value, slack
-            return judge_expectation(errors, value, found.ceiling, level, slack=slack)
-        case ExactExpectation(margin=margin):
-            if b.kind == "conditional":
-                quotient = _quotient(errors, value)
-                room = (slack / np.maximum(value, np.finfo(np.float64).tiny)).max(axis=0)
-                return judge_exact_expectation(quotient, 1.0, level, spread=found.spread, margin=margin, slack=room)
-            (value,), (slack,) = value, slack
-            return judge_exact_expectation(
-                errors, value, level, spread=found.spread, upper=found.ceiling, margin=margin, slack=slack
-            )
-        case WithProbability():
-            failed = errors < value - slack if b.side == "lower" else errors > value + slack
-            return judge_probability(failed, found.failure, level)
-        case Asymptotic():
-            return Judgement(Verdict.NOT_CONTRADICTED, None, "a rate needs several sizes; see theory.studies")
-
-
-def _quotient(errors: Values, value: Values) -> Values:
-    """Return left over right: given the result the mean of their quotient is at most, or equal to, one."""
-    with np.errstate(over="ignore"):  # an error where none is allowed: infinite evidence
-        quotient = errors / np.maximum(value, np.finfo(np.float64).tiny)
-    return np.where((errors == 0) & (value == 0), 1.0, quotient)  # both sides vanish: they are equal

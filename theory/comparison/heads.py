@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Bound, HypothesisViolated, Prediction, Values
+from theory.statement.bound import Bound, HypothesisViolated
+from theory.statement.prediction import Prediction, Values
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.masks import BiasMask, ConjunctionMask, ExplicitMask, Mask

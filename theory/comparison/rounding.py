@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.statement.bound import Bound, Values, require
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Bound, require
+from theory.statement.prediction import Values
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 
@@ -42,13 +42,14 @@ def rounding_slack(b: Bound, target: Any, predicted: Values, condition: ArrayLik
     stated = b.guarantee.condition
     factor = np.asarray((1.0 if callable(stated) else stated) if condition is None else condition, dtype=np.float64)
     shape, precision = sizes_and_precision(target)
-    if b.error.squared and not isinstance(b.guarantee, Deterministic):
+    if b.error.squared and not b.guarantee.always:
         root, size = np.sqrt(np.maximum(predicted, 0.0)), np.sqrt(b.error.norm(target))
         rounded = deterministic_slack(shape, precision, size, condition=factor)
         measured = deterministic_slack(shape, np.finfo(np.float64).eps, size) * size
         return np.asarray(2 * root * rounded + rounded**2 + measured)
-    subtraction = isinstance(b.guarantee, Deterministic) and b.guarantee.subtraction
-    return deterministic_slack(shape, precision, b.error.norm(target), condition=factor, subtraction=subtraction)
+    return deterministic_slack(
+        shape, precision, b.error.norm(target), condition=factor, subtraction=b.guarantee.subtraction
+    )
 
 
 def sizes_and_precision(target: Any) -> tuple[tuple[int, int], float]:

@@ -80,7 +80,7 @@ def trial_key(spec: Mapping[str, Any]) -> str:
     ----------
     spec : mapping
         For the key of a row everything that the result depends on: method, problem content, sources, versions
-        (`theory.records.sources`). For the draws of a trial the method and the number of the trial, and nothing
+        (`theory.records.sources`). For the samples of a trial the method and the number of the trial, and nothing
         else. 1 and 1.0 are different specifications.
     """
     return hashlib.sha256(encode(spec).encode("ascii")).hexdigest()
@@ -97,7 +97,7 @@ def generator(seed: int, key: str) -> np.random.Generator:
         Non-negative, of the study.
     key : str
         64 hexadecimal digits from ``trial_key``: those of the method and the trial, not of the row, so that neither
-        an edit of a source nor another dtype of the same data changes the draws.
+        an edit of a source nor another dtype of the same data changes the samples.
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; pass a non-negative integer")

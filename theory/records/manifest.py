@@ -1,4 +1,4 @@
-"""What a study ran on: versions, BLAS, threads, machine, device, commit. No path of the machine is recorded."""
+"""Manifest of a study: versions, BLAS, threads, machine, device, commit. No path of the machine is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rows of a comparison say about each method: error against budget, with the spread over heads and trials."""
+"""Curves of error against budget, with the spread over heads and trials, from the rows of a comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Curve:
     median, low, high : (b,)
         Quantiles 0.5, 0.1 and 0.9 of the relative output error over heads and trials; a bad row counts as infinite.
     predicted : (b,)
-        Median over the heads of the best bound on the same error; NaN where no theorem speaks.
+        Median over the heads of the best bound on the same error; NaN where no theorem applies.
     vacuous : (b,), boolean
         Whether that prediction is at least 1, the error of answering zero.
     flops, time : (b,)
@@ -55,14 +55,18 @@ class Curve:
     flops: Values
     time: Values
 
+    def __repr__(self) -> str:
+        points = ", ".join(f"{m}: {error:.3g}" for m, error in zip(self.budgets, self.median, strict=True))
+        return f"<{self.method}, median error by budget: {points}>"
+
     @property
     def budgeted(self) -> bool:
-        """Whether the method has a budget."""
+        """True where the method has a budget."""
         return bool(self.budgets[-1] > 0)
 
     @property
     def errs(self) -> bool:
-        """Whether some median error is more than rounding; exact attention has nothing to show on a log axis."""
+        """True where some median error is more than rounding; exact attention has no place on a log axis."""
         return bool(np.any(self.median > ROUNDING))
 
 
@@ -122,13 +126,13 @@ def _or_nan(value: Any) -> float:
 
 def best_rank(rows: Iterable[Row]) -> tuple[npt.NDArray[np.int64], Values]:
     """Return budgets m, ascending, and the quantiles 0.5, 0.1, 0.9 over heads of the best rank-m error, (b, 3)."""
-    floors = {
+    optimal = {
         int(row["budget"]): quantiles(row["best_rank_relative"], (0.5, *BAND))
         for row in rows
         if row.get("status") == "done" and row["kind"] == "floor"
     }
-    budgets = sorted(floors)
-    return np.asarray(budgets, dtype=np.int64), np.asarray([floors[m] for m in budgets]).reshape(-1, 3)
+    budgets = sorted(optimal)
+    return np.asarray(budgets, dtype=np.int64), np.asarray([optimal[m] for m in budgets]).reshape(-1, 3)
 
 
 def head_errors(rows: Iterable[Row], budget: int) -> dict[str, Values]:

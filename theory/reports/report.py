@@ -1,4 +1,4 @@
-"""From a results folder to one self-contained page: what was run, who wins, what was predicted, where it errs."""
+"""One self-contained page from a results folder: settings, rankings, predictions, verdicts, errors of every head."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         sections.append(html.section("Results", html.paragraph(words, missing=True)))
     sections.append(_manifest(results))
     title = "Attention approximations: " + (", ".join(results.problems) or "no results yet")
-    lead = "Errors observed, errors predicted, and what the data say about the predictions."
+    lead = "Errors observed, errors predicted, and verdicts on the theorems."
     path = results.folder / "report.html"
     scratch = path.with_name(f".report.{os.getpid()}")
     scratch.write_text(html.page(title, lead, sections), encoding="utf-8")

@@ -1,7 +1,8 @@
-"""What a results folder holds, read back: rows, specification, manifest; its problem; approximations made again."""
+"""Contents of a results folder: rows, specification, manifest; its problem and approximations, made again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 from theory.records.keys import decode
 from theory.records.store import Ledger, generator, trial_key
+from theory.reports import html
 from theory.reports.curves import quantiles
 from theory.studies.attention import load
 from theory.studies.candidates import fit, select
 from theory.studies.problems import ProblemSource, load_problem
+from theory.studies.summary import lines
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
@@ -47,6 +50,18 @@ class Results:
     refusals: list[Row]
     run: Row
     broken_laws: list[Row] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        kinds = Counter(row["kind"] for row in self.rows if row.get("status") == "done")
+        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        return f"<results in {self.folder}: {counted or 'nothing'}, {len(self.failed)} failed>"
+
+    def _repr_html_(self) -> str:
+        """Return every method at every budget as a table, for notebooks."""
+        found = lines(self.rows)
+        columns = ("method", "budget", "error", "predicted", "theorems", "flops", "time")
+        rows = [(n.method, n.budget or None, n.error, n.predicted, n.verdict, n.flops, n.time) for n in found]
+        return html.table(columns, rows, caption=f"Relative output error, {', '.join(self.problems)}")
 
     def of(self, kind: str, problem: str | None = None) -> list[Row]:
         """Return the finished rows of a kind, of one problem or all."""
@@ -102,7 +117,7 @@ class Results:
         Returns
         -------
         dict from method to Approximation
-            The same draws as in the study. Methods that the package no longer has in that form are left out.
+            The same samples as in the study. Methods that the package no longer has in that form are left out.
         """
         problem, seed = self.problem(name), self.run.get("seed")
         found: dict[str, Approximation] = {}

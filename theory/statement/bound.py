@@ -5,16 +5,30 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from theory.statement.errors import Error
-from theory.statement.guarantee import Deterministic, ExactExpectation, Guarantee, WithProbability
-from theory.statement.prediction import Prediction as Prediction
-from theory.statement.prediction import Values as Values
+from theory.statement.evidence import Kind, Side
+from theory.statement.guarantee import Deterministic, Guarantee
+from theory.statement.prediction import Prediction, Values
+from theory.statement.source import Source
+
+__all__ = ["MUST_FAIL", "Bound", "HypothesisViolated", "Instance", "Instances", "Maker", "bound", "require"]
 
 Instance: TypeAlias = tuple[Any, Any]
+"""A method and its target."""
+
+Maker: TypeAlias = Callable[[np.random.Generator], Instance]
+
+Instances: TypeAlias = tuple[Maker | None, Maker | None]
+"""Makers of a case where the theorem is nearly sharp and of one without special structure."""
+
+MUST_FAIL = 0.3
+"""Factor of an upper bound that the data must refute unless the theorem says otherwise."""
+
+ALWAYS = Deterministic()
 
 
 class HypothesisViolated(ValueError):
@@ -27,28 +41,9 @@ def require(condition: bool, hypothesis: str) -> None:
         raise HypothesisViolated(hypothesis)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a statement is found.
-
-    Parameters
-    ----------
-    reference : str
-        Author and year.
-    statement : str
-        Number of the theorem, or "re-derived".
-    """
-
-    reference: str
-    statement: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reference}, {self.statement}" if self.statement else self.reference
-
-
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A theorem about the error of a method; made by ``bound``, ``conditional_bound`` and ``identity``.
+    """A theorem about the error of a method; made by ``bound`` or by a ``Paper``.
 
     Parameters
     ----------
@@ -81,11 +76,11 @@ class Bound:
     error: Error
     guarantee: Guarantee
     source: Source
-    side: Literal["upper", "lower"] = "upper"
-    kind: Literal["prior", "conditional", "identity"] = "prior"
-    extremal: Callable[[np.random.Generator], Instance] | None = None
-    generic: Callable[[np.random.Generator], Instance] | None = None
-    must_fail: float | None = 0.3
+    side: Side = "upper"
+    kind: Kind = "prior"
+    extremal: Maker | None = None
+    generic: Maker | None = None
+    must_fail: float | None = MUST_FAIL
     no_control: str = ""
     sharpest: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -108,8 +103,8 @@ class Bound:
 
     @property
     def two_sided(self) -> bool:
-        """Whether the statement is an equality, which a right-hand side that is too large violates as well."""
-        return self.kind == "identity" or isinstance(self.guarantee, ExactExpectation)
+        """True for an equality, which a right-hand side that is too large violates as well."""
+        return self.kind == "identity" or self.guarantee.equality
 
     @property
     def controls(self) -> tuple[float, ...]:
@@ -118,8 +113,8 @@ class Bound:
             return ()
         return (self.must_fail, 1 / self.must_fail) if self.two_sided else (self.must_fail,)
 
-    def speaks_of(self, method: Any) -> bool:
-        """Whether the theorem is about methods of this class."""
+    def is_about(self, method: Any) -> bool:
+        """Return whether the theorem is about methods of this class."""
         return isinstance(method, self.method)
 
     def __call__(self, method: Any, target: Any, result: Any = None) -> Prediction:
@@ -136,7 +131,7 @@ class Bound:
 
     def evaluated(self, method: Any, target: Any, result: Any = None) -> Prediction:
         """Evaluate the theorem itself, whatever ``factor`` is; controls share this evaluation."""
-        if not self.speaks_of(method):
+        if not self.is_about(method):
             raise HypothesisViolated(f"the method is a {_names(self.method)}")
         if self.kind != "prior" and result is None:
             raise TypeError(f"{self.name} is evaluated on a result; pass the result of the method as third argument")
@@ -146,9 +141,13 @@ class Bound:
         if self.kind == "identity":
             left, answer = answer
             observed = np.asarray(left, dtype=np.float64)
-        elif isinstance(self.guarantee, WithProbability):
+        elif self.guarantee.chance:
             answer, chance = answer
             failure = np.asarray(chance, dtype=np.float64)
+        elif isinstance(answer, tuple):
+            raise TypeError(
+                f"{self.name} returns {len(answer)} values; annotate an identity with tuple[Values, Values]"
+            )
         value = np.asarray(answer, dtype=np.float64)
         stated = self.guarantee.condition
         condition = np.asarray(stated(*arguments) if callable(stated) else stated, dtype=np.float64)
@@ -189,21 +188,39 @@ def bound(
     *,
     method: type | tuple[type, ...],
     error: Error,
-    guarantee: Guarantee,
     source: Source,
-    side: Literal["upper", "lower"] = "upper",
-    extremal: Callable[[np.random.Generator], Instance] | None = None,
-    generic: Callable[[np.random.Generator], Instance] | None = None,
-    must_fail: float | None = 0.3,
+    guarantee: Guarantee = ALWAYS,
+    side: Side = "upper",
+    instances: Instances = (None, None),
+    must_fail: float | None = MUST_FAIL,
     no_control: str = "",
     sharpest: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], Bound]:
-    """Declare a theorem ``(method, target) -> right-hand side`` that can be evaluated before the run.
+    """Declare a theorem; what it states follows from the parameters and the value of the function.
 
-    A function whose guarantee is ``WithProbability`` returns the right-hand side and the failure probability.
+    ``(method, target)`` gives a right-hand side before the run, ``(method, target, result)`` one for a realised result.
+    Keyword parameters belong to the statement. With ``WithProbability`` the value is the right-hand side and the
+    failure probability. A statement that always holds is an identity where the function of a result is annotated with
+    ``tuple``: it gives both sides, and ``error`` names their norm and the scale of the rounding slack.
+
+    Parameters
+    ----------
+    method, error, source, guarantee, side, sharpest
+        As in ``Bound``.
+    instances : pair of callables
+        ``extremal`` and ``generic`` of ``Bound``.
+    must_fail : float or None
+        Below 1; of a lower bound the reciprocal is used.
+    no_control : str
+        The reason why no instance shows a wrong constant; ``must_fail`` is then None.
     """
 
     def decorate(function: Callable[..., Any]) -> Bound:
+        factor = None if no_control or must_fail is None else must_fail
+        if factor is not None and side == "lower":
+            factor = max(factor, 1 / factor)
+        kind = _kind(function, guarantee)
+        extremal, generic = instances
         return Bound(
             function,
             method,
@@ -211,10 +228,10 @@ def bound(
             guarantee,
             source,
             side,
-            "prior",
+            kind,
             extremal,
             generic,
-            must_fail,
+            factor,
             no_control,
             sharpest or {},
         )
@@ -222,74 +239,19 @@ def bound(
     return decorate
 
 
-def conditional_bound(
-    *,
-    method: type | tuple[type, ...],
-    error: Error,
-    guarantee: Guarantee,
-    source: Source,
-    side: Literal["upper", "lower"] = "upper",
-    extremal: Callable[[np.random.Generator], Instance] | None = None,
-    generic: Callable[[np.random.Generator], Instance] | None = None,
-    must_fail: float | None = 0.3,
-    no_control: str = "",
-    sharpest: Mapping[str, float] | None = None,
-) -> Callable[[Callable[..., Any]], Bound]:
-    """Declare a theorem ``(method, target, result) -> right-hand side`` that speaks about a realised result."""
-
-    def decorate(function: Callable[..., Any]) -> Bound:
-        return Bound(
-            function,
-            method,
-            error,
-            guarantee,
-            source,
-            side,
-            "conditional",
-            extremal,
-            generic,
-            must_fail,
-            no_control,
-            sharpest or {},
+def _kind(function: Callable[..., Any], guarantee: Guarantee) -> Kind:
+    """Return the kind of a statement: two positional parameters before the run, three after it."""
+    signature = inspect.signature(function)
+    count = sum(p.kind is not p.KEYWORD_ONLY for p in signature.parameters.values())
+    if count not in (2, 3):
+        raise TypeError(
+            f"{function.__name__} takes {count} positional parameters; a theorem takes (method, target) or "
+            "(method, target, result), and parameters of its statement by keyword"
         )
-
-    return decorate
-
-
-def identity(
-    *,
-    method: type | tuple[type, ...],
-    error: Error,
-    source: Source,
-    guarantee: Deterministic = Deterministic(),
-    extremal: Callable[[np.random.Generator], Instance] | None = None,
-    generic: Callable[[np.random.Generator], Instance] | None = None,
-    must_fail: float | None = 0.3,
-    no_control: str = "",
-    sharpest: Mapping[str, float] | None = None,
-) -> Callable[[Callable[..., Any]], Bound]:
-    """Declare an identity ``(method, target, result) -> (left-hand side, right-hand side)``.
-
-    ``error`` names the norm of the two sides and gives the scale of the rounding slack.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Bound:
-        return Bound(
-            function,
-            method,
-            error,
-            guarantee,
-            source,
-            "upper",
-            "identity",
-            extremal,
-            generic,
-            must_fail,
-            no_control,
-            sharpest or {},
-        )
-
-    return decorate
+    if count == 2:
+        return "prior"
+    both_sides = str(signature.return_annotation).startswith("tuple")
+    return "identity" if both_sides and guarantee.always else "conditional"
 
 
 def _names(method: type | tuple[type, ...]) -> str:

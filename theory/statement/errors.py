@@ -1,4 +1,4 @@
-"""The errors that theorems speak about: float64 on the host, one value per matrix of the stack."""
+"""Errors that theorems bound: float64 on the host, one value per matrix of the stack."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def dense(target: Any) -> Values:
     return np.asarray(to_host(array)).astype(np.float64)
 
 
-def singular_values(target: Any) -> Values:
+def spectrum_of(target: Any) -> Values:
     """Return the singular values of a matrix or stack, float64 on the host, descending."""
     return np.asarray(np.linalg.svd(dense(target), compute_uv=False))
 

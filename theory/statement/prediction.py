@@ -43,6 +43,11 @@ class Prediction:
     spread: Values | None = None
     left_out: npt.NDArray[np.bool_] | None = None
 
+    def __repr__(self) -> str:
+        extent = f"{np.min(self.value):.3g} to {np.max(self.value):.3g}" if self.value.size else "nothing"
+        failure = float(np.max(self.failure, initial=0.0))
+        return f"<prediction {extent} of shape {self.value.shape}, failure at most {failure:.3g}>"
+
     def scaled(self, factor: float) -> Prediction:
         """Return the prediction with another right-hand side; rounding, ceiling and relative variance stay."""
         return self if factor == 1.0 else replace(self, value=factor * self.value)

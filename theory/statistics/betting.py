@@ -87,6 +87,11 @@ class EProcess:
         if self.log_peak is None:
             object.__setattr__(self, "log_peak", np.zeros(bound.shape))
 
+    def __repr__(self) -> str:
+        return (
+            f"<e-process against means of at most {self.bound.shape}, p-value {np.min(self.p_value, initial=1.0):.3g}>"
+        )
+
     @property
     def _state(self) -> tuple[Floats, Floats]:
         assert self.log_capital is not None  # filled by __post_init__

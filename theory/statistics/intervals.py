@@ -1,16 +1,17 @@
-"""Tests and intervals that are not bets: counts, quantiles, equivalence, rates, several tests at once, rounding.
+"""Tests and confidence bounds that are not bets: counts, quantiles, equivalence, rates, several tests, rounding.
 
-``level`` is always the probability of a wrong statement, and one-sided where a pair of limits is returned.
+``level`` is always the probability of a wrong statement, and one-sided where a pair of confidence bounds is returned.
 """
 
 from __future__ import annotations
 
-from math import ceil, log, log1p
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
+
+from theory.statistics.probability import proper_probability
 
 __all__ = [
     "Slope",
@@ -22,10 +23,6 @@ __all__ = [
     "median_interval",
     "quantile_interval",
     "rate_slope",
-    "required_trials_for_equivalence",
-    "required_trials_for_excess",
-    "required_trials_for_refutation",
-    "required_trials_for_support",
     "tost",
     "z_p_value",
 ]
@@ -36,12 +33,6 @@ ROUNDING = 8.0
 """Constant c of the rounding slack; 300 exactly rank-deficient matrices needed at most 0.7."""
 
 
-def _fraction(name: str, value: float) -> float:
-    if not 0.0 < value < 1.0:
-        raise ValueError(f"{name} is {value}; it is a probability strictly between 0 and 1")
-    return value
-
-
 def _counts(failures: ArrayLike, trials: int) -> Floats:
     counts = np.asarray(failures, dtype=np.float64)
     if trials < 1 or (counts < 0).any() or (counts > trials).any():
@@ -50,7 +41,7 @@ def _counts(failures: ArrayLike, trials: int) -> Floats:
 
 
 def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Floats, Floats]:
-    """Return the one-sided lower and upper confidence limits of a failure probability, each wrong with prob. <= level.
+    """Return one-sided lower and upper confidence bounds of a failure probability, each wrong with prob. <= level.
 
     Parameters
     ----------
@@ -59,7 +50,7 @@ def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Flo
     trials : int
         Number of independent trials behind each count.
     level : float
-        Error probability of *each* limit; both together hold with probability 1 - 2 level.
+        Error probability of *each* bound; both together hold with probability 1 - 2 level.
 
     Returns
     -------
@@ -70,7 +61,7 @@ def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Flo
     Clopper & Pearson 1934: Beta^-1(level; x, n - x + 1) and Beta^-1(1 - level; x + 1, n - x).
     """
     x = _counts(failures, trials)
-    _fraction("level", level)
+    proper_probability("level", level)
     lower = np.where(x > 0, special.betaincinv(np.maximum(x, 1.0), trials - x + 1.0, level), 0.0)
     room = np.maximum(trials - x, 1.0)
     upper = np.where(x < trials, special.betaincinv(x + 1.0, room, 1.0 - level), 1.0)
@@ -82,50 +73,12 @@ def binomial_p_value(failures: ArrayLike, trials: int, delta: ArrayLike) -> Floa
 
     Notes
     -----
-    Exact. It is at most ``level`` precisely where the lower limit of ``clopper_pearson`` is at least ``delta``.
+    Exact. It is at most ``level`` precisely where the lower bound of ``clopper_pearson`` is at least ``delta``.
     """
     x = _counts(failures, trials)
     delta = np.clip(np.asarray(delta, dtype=np.float64), 0.0, 1.0)  # a delta above 1 claims no more than 1 does
     tail = special.betainc(np.maximum(x, 1.0), trials - x + 1.0, delta)
     return np.where(x > 0, tail, 1.0)
-
-
-def required_trials_for_support(delta: float, level: float) -> int:
-    """Return the trials, all without failure, that support a failure probability of at most ``delta``."""
-    return ceil(log(_fraction("level", level)) / log1p(-_fraction("delta", delta)))
-
-
-def required_trials_for_refutation(delta: float, rate: float, level: float, power: float = 0.9) -> int:
-    """Return the trials from which on ``delta`` is refuted with probability >= ``power`` if ``rate`` is true.
-
-    Notes
-    -----
-    Exact; O(n) for the result n. The power of a test on counts is not monotone in n, hence "from which on": some
-    smaller n reach it and lose it again.
-    """
-    if not _fraction("delta", delta) < _fraction("rate", rate):
-        raise ValueError(f"rate = {rate} does not exceed delta = {delta}; only a larger failure rate can be refuted")
-    # four times the normal approximation is beyond the last tooth of the saw
-    spread = stats.norm.isf(_fraction("level", level)) + stats.norm.ppf(_fraction("power", power))
-    sizes = np.arange(1, 64 + ceil(4.0 * rate * (max(float(spread), 1.0) / (rate - delta)) ** 2))
-    critical = stats.binom.isf(level, sizes, delta) + 1  # smallest refuting count
-    weak = np.asarray(stats.binom.sf(critical - 1, sizes, rate)) < power
-    return int(sizes[weak][-1]) + 1 if weak.any() else 1
-
-
-def required_trials_for_excess(cv: float, excess: float, level: float, power: float = 0.9) -> int:
-    """Return the trials for a one-sided z test to see a mean above its bound by the relative ``excess``.
-
-    ``cv`` is the coefficient of variation. A planning number; the e-process needs somewhat more.
-    """
-    z = float(stats.norm.isf(_fraction("level", level)) + stats.norm.ppf(power))
-    return ceil((z * cv / excess) ** 2)
-
-
-def required_trials_for_equivalence(cv: float, margin: float, level: float, power: float = 0.9) -> int:
-    """Return the trials for ``tost`` to declare a true identity with probability ``power``."""
-    z = float(stats.norm.isf(_fraction("level", level)) + stats.norm.ppf((1.0 + power) / 2.0))
-    return ceil((z * cv / margin) ** 2)
 
 
 def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -185,7 +138,7 @@ def tost(x: ArrayLike, expected: ArrayLike, margin: float, level: float) -> NDAr
         raise ValueError(f"margin is {margin}; equality within nothing cannot be shown, pass a positive margin")
     deviation, error, scale = _standardized(x, expected)
     room = margin * np.abs(np.asarray(expected, dtype=np.float64) / scale)
-    return np.asarray(np.abs(deviation) + stats.norm.isf(_fraction("level", level)) * error < room)
+    return np.asarray(np.abs(deviation) + stats.norm.isf(proper_probability("level", level)) * error < room)
 
 
 class Slope(NamedTuple):
@@ -222,7 +175,7 @@ def rate_slope(sizes: ArrayLike, errors: ArrayLike, level: float) -> Slope:
         raise ValueError("sizes and errors must be positive and finite; drop sizes where the method is exact")
     fit = stats.linregress(np.log(np.broadcast_to(x, y.shape)).ravel(), np.log(y).ravel())
     spread = 0.0 if y.min() == y.max() else fit.stderr  # equal errors lie on their line; linregress gives NaN
-    reach = float(stats.t.isf(_fraction("level", level) / 2.0, y.size - 2) * spread)
+    reach = float(stats.t.isf(proper_probability("level", level) / 2.0, y.size - 2) * spread)
     slope = float(fit.slope)
     return Slope(slope, slope - reach, slope + reach)
 
@@ -242,13 +195,13 @@ def quantile_interval(x: ArrayLike, probability: float, confidence: float = 0.95
     Returns
     -------
     lower, upper : float
-        Infinite where n is too small for a limit on that side (for the median at 95 %: n < 6).
+        Infinite where n is too small for a bound on that side (for the median at 95 %: n < 6).
     """
     ordered = np.sort(np.asarray(x, dtype=np.float64).ravel())
-    n, miss = len(ordered), (1.0 - _fraction("confidence", confidence)) / 2.0
+    n, miss = len(ordered), (1.0 - proper_probability("confidence", confidence)) / 2.0
     if n < 1 or np.isnan(ordered).any():
         raise ValueError(f"x holds {n} values, NaN included; pass at least one number and no NaN")
-    _fraction("probability", probability)
+    proper_probability("probability", probability)
     ranks = np.arange(n)
     # P{quantile < x_(i)} <= P{Bin < i} and P{quantile > x_(i)} <= P{Bin >= i}, ranks from 1
     low = int(np.sum(stats.binom.cdf(ranks, n, probability) <= miss))

@@ -1,6 +1,6 @@
 """Relative variances of squared errors, Var X / (E X)^2: what makes a sample mean below an exact expectation evidence.
 
-Polynomials of Gaussian variables have them in closed form, means of independent draws from their Gram matrix.
+Polynomials of Gaussian variables have them in closed form, means of independent samples from their Gram matrix.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def inverse_wishart_spread(columns: int, rows: int, *, offset: float = 0.0) -> f
 
 
 def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
-    """Return the relative variance of ||mean of c draws - expectation||^2.
+    """Return the relative variance of ||mean of c samples - expectation||^2.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
         Inner products of the n vectors T_k of which one is drawn with probability p_k.
     probability : float64, (..., n)
     samples : int
-        c independent draws.
+        c independent samples.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
     Notes
     -----
     For the centred vectors Y, E||sum Y||^4 = c E||Y||^4 + c (c - 1) ((E||Y||^2)^2 + 2 ||Cov Y||_F^2), and ||Cov Y||_F^2
-    is the mean square of the inner product of two draws.
+    is the mean square of the inner product of two samples.
     """
     size = np.abs(gram).max(axis=(-2, -1), keepdims=True)
     gram = gram / np.where(size > 0, size, 1.0)
@@ -124,7 +124,7 @@ def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
 
 
 def distinct_spread(spread: Floats, population: int, samples: int) -> Floats:
-    """Bound the relative variance for c distinct draws of n by that for independent ones (Hoeffding 1963, Theorem 4).
+    """Bound the relative variance for c distinct samples of n by that for independent ones (Hoeffding 1963, Theorem 4).
 
     The second moment is no larger, as a convex function of the sum, and the mean is (n - c) / (n - 1) times as large.
     """

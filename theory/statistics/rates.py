@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from theory.statistics.intervals import rate_slope
-from theory.statistics.vocabulary import Judgement, Verdict
+from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["judge_rate"]
 

@@ -1,4 +1,4 @@
-"""How do attention approximations err on one problem, what was predicted, and do the data refute it?"""
+"""Study of attention approximations on one problem: errors, predictions, verdicts, cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from theory.records.runner import Task, run
 from theory.records.sources import environment, package_hash, source_hash
 from theory.records.store import Ledger, trial_key
 from theory.studies.candidates import Candidate, Refusal, fit
-from theory.studies.conformance import BrokenLaw, broken_laws, in_words
+from theory.studies.conformance import BrokenLaw, broken_laws, violations_in_words
 from theory.studies.folder import LEDGER, load, write_plan
 from theory.studies.measurement import DENSE, Job, about_every_method, measure
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
@@ -60,8 +60,13 @@ class AttentionStudy:
             )
         if self.settings.strict and self.broken_laws:
             raise ValueError(
-                f"{in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
+                f"{violations_in_words(self.broken_laws)}; mend the method, or leave out --strict to compare it anyway"
             )
+
+    def __repr__(self) -> str:
+        methods = len({candidate.label for candidate, _ in self.entrants})
+        budgets = ", ".join(map(str, self.settings.budgets))
+        return f"<study of {methods} methods at budgets {budgets} on {self.settings.source.label}>"
 
     @property
     def problem(self) -> AttentionProblem:
@@ -125,7 +130,7 @@ class AttentionStudy:
 
     @cached_property
     def timed(self) -> list[Task]:
-        """What is timed in this process, one after the other, when the pool has drained."""
+        """Tasks that are timed in this process, one after the other, when the pool has drained."""
         return [self._task_of(c, "time", self._names(c, budget)) for c, budget in self.entrants]
 
     def specification(self) -> Row:
@@ -219,7 +224,7 @@ class AttentionStudy:
         )
 
     def _is_randomized(self, candidate: Candidate) -> bool:
-        """Whether the method asks for a generator, found out on the last tokens of the problem."""
+        """Return whether the method asks for a generator, by a run on the last tokens of the problem."""
         problem = self.problem
         m = min(problem.n_q, problem.n_k, max(64, self.settings.budgets[0]))
         causal = any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts)

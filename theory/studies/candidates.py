@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: methods by name, representatives of the families, controls, a user's own file."""
+"""Candidates of a comparison: methods by name, representatives of the families, controls, a user's own file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Candidate:
     method : AttentionMethod
         With its default budget.
     control : bool
-        Whether it stands in the table as a yardstick.
+        Whether it stands in the table as a baseline.
     file : str
         The file that defines it, where it is a user's own.
     """
@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """What tables call the method."""
+        """Name of the method in tables."""
         return label(self.method)
 
     @property
@@ -57,13 +57,13 @@ class Candidate:
 
     @property
     def oracle(self) -> bool:
-        """Whether the method reads all exact weights."""
+        """True where the method reads all exact weights."""
         inner = getattr(self.method, "method", None)
         return self.method.reads_weights or bool(getattr(inner, "reads_weights", False))
 
     @property
     def leaks(self) -> bool:
-        """Whether the method lets later queries influence earlier outputs."""
+        """True where the method lets later queries influence earlier outputs."""
         return bool(getattr(self.method, "leaks_queries", False))
 
     def pickled(self) -> bytes:
@@ -116,14 +116,14 @@ def select(names: Sequence[str]) -> list[Candidate]:
     ValueError
         If a name is unknown; the message suggests the nearest.
     """
-    yardsticks = controls()
-    seen = {candidate.label for candidate in yardsticks}
+    baselines = controls()
+    seen = {candidate.label for candidate in baselines}
     chosen: list[Candidate] = []
     for candidate in _meant(names):
         if candidate.label not in seen:
             seen.add(candidate.label)
             chosen.append(candidate)
-    return [*yardsticks, *chosen]
+    return [*baselines, *chosen]
 
 
 def _meant(names: Sequence[str]) -> Iterable[Candidate]:
@@ -171,7 +171,7 @@ def _matrix_methods() -> dict[str, type[MatrixMethod]]:
 
 
 def _takes_weights(cls: type[MatrixMethod]) -> bool:
-    """Whether a matrix method has a rank and accepts a matrix that is not symmetric, as weights are not."""
+    """Return whether a matrix method has a rank and accepts a matrix that is not symmetric, as weights are not."""
     rng = np.random.default_rng(0)
     try:
         with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from theory.records.sources import is_foreign
 from tnattn.attention.method import AttentionMethod
 from tnattn.testing import LAWS, ConformanceError, check_method
 
-__all__ = ["QUICK", "BrokenLaw", "broken_laws", "in_words"]
+__all__ = ["QUICK", "BrokenLaw", "broken_laws", "violations_in_words"]
 
 QUICK = tuple(law.name for law in LAWS if not law.slow)
 """Laws that are checked, about 0.2 s a method; P2, that the past ignores the future, under causal masks."""
@@ -69,6 +69,6 @@ def broken_laws(method: AttentionMethod, label: str) -> list[BrokenLaw]:
     ]
 
 
-def in_words(broken: Sequence[BrokenLaw]) -> str:
+def violations_in_words(broken: Sequence[BrokenLaw]) -> str:
     """Return one sentence about violated laws."""
     return "; ".join(f"{b.method} violates {b.law} ({b.statement}) {b.detail}" for b in broken)

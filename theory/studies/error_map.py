@@ -1,4 +1,4 @@
-"""Where on the attention map do approximations err?"""
+"""Errors of approximate weights, entry by entry, on one head."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from theory.comparison.table import shortened, table
 from tnattn.arrays import to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 
-__all__ = ["DENSE", "ErrorMap", "pooled", "study"]
+__all__ = ["DENSE", "ErrorMap", "block_root_mean_squares", "entrywise_errors"]
 
 Values = npt.NDArray[np.float64]
 
@@ -39,6 +40,16 @@ class ErrorMap:
     weights: Values
     errors: Mapping[str, Values]
 
+    def __repr__(self) -> str:
+        n_q, n_k = self.weights.shape
+        errors = ", ".join(f"{label} {self.relative(label):.3g}" for label in self.errors)
+        return f"<error map of head {self.head}, {n_q} x {n_k}: {shortened(errors)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the relative errors as a table, for notebooks."""
+        rows = [(label, self.relative(label), float(np.nanmax(found))) for label, found in self.errors.items()]
+        return table(("method", "relative error", "largest entry"), rows, caption=f"Weights of head {self.head}")
+
     def relative(self, label: str) -> float:
         """Return ||P' - P||_F / ||P||_F."""
         error, weights = self.errors[label], self.weights
@@ -51,7 +62,7 @@ class ErrorMap:
         return norm / size if size > 0 else (np.nan if norm > 0 else 0.0)
 
 
-def study(
+def entrywise_errors(
     problem: AttentionProblem, approximations: Mapping[str, Approximation], *, head: int | None = None
 ) -> ErrorMap:
     """Compare approximate weights with the exact ones, entry by entry, on one head.
@@ -98,7 +109,7 @@ def _dense(grouped: Any, problem: AttentionProblem) -> Values:
     return np.broadcast_to(host, (*problem.batch, *host.shape[-2:])).reshape(-1, *host.shape[-2:])
 
 
-def pooled(a: Values, most: int) -> Values:
+def block_root_mean_squares(a: Values, most: int) -> Values:
     """Return root mean squares over blocks, so that no more than ``most`` rows and columns remain."""
     steps = [-(-extent // most) for extent in a.shape]
     if max(steps) == 1:

@@ -21,13 +21,13 @@ TOKENS, WIDTH, HEADS, BUDGET = 48, 8, 2, 8
 
 
 def cases(bounds: Sequence[Bound], *, thorough: bool = False) -> list[tuple[Bound, str, int]]:
-    """Return theorem, kind of instance and number of the draw, the extremal ones first.
+    """Return theorem, kind of instance and number of the sample, the extremal ones first.
 
     Parameters
     ----------
     bounds : sequence of Bound
     thorough : bool
-        Five draws of the theorem's own instances, and every attention method that it speaks about on every problem of
+        Five samples of the theorem's own instances, and every attention method that it is about on every problem of
         the gallery.
     """
     draws = range(DRAWS if thorough else 1)
@@ -51,5 +51,5 @@ def make(b: Bound, kind: str) -> Callable[[np.random.Generator], Instance]:
 def _product(bounds: Sequence[Bound]) -> Iterator[tuple[Bound, str, int]]:
     for b in bounds:
         for name, cls in candidates.methods().items():
-            if b.speaks_of(cls()):
+            if b.is_about(cls()):
                 yield from ((b, f"{name} on {problem}", 0) for problem in gallery.problems())

@@ -1,4 +1,4 @@
-"""What one trial measures. Every function here turns a task into a row and runs wherever the task is sent."""
+"""Measurements of one trial. Every function here turns a task into a row and runs wherever the task is sent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told: a kind of row, a problem, a method, a budget.
+    """Task of a worker: a kind of row, a problem, a method, a budget.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class Job:
     names : tuple
         Pairs that are copied into the row: problem, method, family, budget, ...
     method : bytes
-        Pickled with its budget; empty for a floor.
+        Pickled with its budget; empty for the best rank-m errors, kind "floor".
     file : str
         A user's file that defines the method, imported first.
     stream : str
-        Names the draws, see `theory.records.keys.generator`.
+        Names the random stream, see `theory.records.keys.generator`.
     sources, problem : str
         Hashes of the method's code outside the packages and of the problem, as they were when the trial was named.
     trials, level : int, float
@@ -57,7 +57,7 @@ class Job:
     theorems : tuple of str
         Names of the theorems to be judged.
     budgets : tuple of int
-        Of the floor.
+        Of the best rank-m errors.
     """
 
     kind: str
@@ -86,7 +86,7 @@ def _measured(task: Task) -> Row:
     problem = problem_of(job)
     row: Row = {"kind": job.kind, **dict(job.names)}
     if job.kind == "floor":
-        return row | {"floors": _floors(job, problem)}
+        return row | {"floors": _optimal_errors(job, problem)}
     rng = generator(job.seed, job.stream)
     match job.kind:
         case "trial":
@@ -182,7 +182,7 @@ def _probe(method: KeyMethod, problem: AttentionProblem) -> Any:
 
 
 def _prediction(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row:
-    """Return the best bound on the output's error; ``predicted_relative`` is None where no theorem speaks."""
+    """Return the best bound on the output's error; ``predicted_relative`` is None where no theorem applies."""
     method = revive(job)
     best = best_prediction(method, problem, method(problem, rng=rng))
     if best is None:
@@ -234,11 +234,11 @@ def _compared(
 
 
 def about_every_method(b: Bound) -> bool:
-    """Whether a theorem speaks about attention methods of every kind, such as a step from weights to the output."""
+    """Return whether a theorem is about attention methods of every kind, such as a step from weights to the output."""
     return AttentionMethod in (b.method if isinstance(b.method, tuple) else (b.method,))
 
 
-def _floors(job: Job, problem: AttentionProblem) -> list[Row]:
+def _optimal_errors(job: Job, problem: AttentionProblem) -> list[Row]:
     """Return the best rank-m relative error of the weights, Frobenius norm, at every budget (Eckart and Young)."""
     spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source, job.problem), dtype=np.float64), compute_uv=False)
     total = np.linalg.norm(spectrum, axis=-1)

@@ -27,7 +27,7 @@ SIZES = {"n": 512, "d": 64, "heads": 4}
 
 @dataclass(frozen=True)
 class ProblemSource:
-    """Where a problem comes from; small enough to send to every worker.
+    """Origin of a problem; small enough to send to every worker.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class ProblemSource:
 
     @property
     def label(self) -> str:
-        """What tables call the problem."""
+        """Name of the problem in tables."""
         if self.kind == "sample":
             return f"MiniLM layer {self.name}"
         return self.name if self.kind == "gallery" else Path(self.name).stem

@@ -1,4 +1,4 @@
-"""Who errs least at equal cost: error against cost, interpolated in log-log, head by head."""
+"""Rankings at equal cost: error against cost, interpolated in log-log, head by head."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from theory.comparison.table import shortened, table
 
 __all__ = ["LEVELS", "TIMED_FROM", "Place", "Ranking", "interpolated", "rank", "rankings"]
 
@@ -52,6 +54,9 @@ class Place:
     time: float | None
     violates: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<{self.method}: error {self.error:.3g} for {self.spent:.3g}, {self.wins} heads won>"
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -73,6 +78,17 @@ class Ranking:
     places: tuple[Place, ...]
     oracles: tuple[Place, ...]
     too_dear: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{place.method} {place.error:.3g}" for place in self.places[:3])
+        return f"<{len(self.places)} methods at {self.level:g} of the {self.measure}, best first: {shortened(best)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the places as a table, for notebooks; oracles below, without a rank."""
+        ranked = [*enumerate(self.places, start=1), *((None, place) for place in self.oracles)]
+        rows = [(p.method, position, p.error, p.wins, p.spent, p.time) for position, p in ranked]
+        columns = ("method", "rank", "error", "heads won", "spent", "time")
+        return table(columns, rows, caption=f"At {self.level:g} of the {self.measure} of exact attention")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +162,8 @@ def interpolated(costs: Values, errors: Values, level: float) -> Values:
     if costs[left] == level or costs[left] == 0:
         return np.asarray(errors[left])
     share = np.log(level / costs[left]) / np.log(costs[right] / costs[left])
-    floor = np.finfo(np.float64).tiny
-    pair = np.log(np.maximum(errors[[left, right]], floor))
+    tiny = np.finfo(np.float64).tiny
+    pair = np.log(np.maximum(errors[[left, right]], tiny))
     # an infinite error (a bad row) stays infinite until it is left behind
     bad = ~np.isfinite(errors[left]) | ~np.isfinite(errors[right])
     mixed = np.exp((1 - share) * np.where(bad, 0.0, pair[0]) + share * np.where(bad, 0.0, pair[1]))

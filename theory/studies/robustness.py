@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from theory.comparison.compare import LEVEL, compare
+from theory.comparison.table import shortened
 from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
@@ -37,6 +38,9 @@ class Outcome:
     variant: str
     verdict: str
     detail: str
+
+    def __repr__(self) -> str:
+        return f"<{self.bound}, {self.instance}, {self.variant}: {self.verdict}, {shortened(self.detail)}>"
 
     @property
     def wrong(self) -> bool:
@@ -92,9 +96,9 @@ def _judged(
 def _verdict(
     b: Bound, method: Any, target: Any, trials: int, level: float, rng: np.random.Generator
 ) -> tuple[str, str]:
-    draws = "rng" in inspect.signature(method).parameters
+    random = "rng" in inspect.signature(method).parameters
     try:
-        method(target, rng=rng) if draws else method(target)
+        method(target, rng=rng) if random else method(target)
     except np.linalg.LinAlgError as error:
         return "raised", f"{type(method).__name__} raises LinAlgError: {error}"
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""From the rows of a comparison to one line per method and budget."""
+"""Summary of a comparison: one line per method and budget."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from theory.comparison.table import shortened
 from theory.statistics.intervals import median_interval
 from theory.statistics.verdict import Verdict
 
@@ -19,7 +20,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """What a method did at a budget.
+    """Results of a method at a budget.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class Line:
         In which sense it bounds: "always", "in expectation" (then a single error may be larger) or "with probability";
         ", after the run" where the theorem reads the result. Empty where nothing is predicted.
     verdict : str
-        What the data say about the theorems on the method.
+        Verdicts on the theorems about the method.
     flops, storage, state : float
         Relative to exact attention.
     time : float or None
@@ -70,6 +71,11 @@ class Line:
     marks: tuple[str, ...]
     trials: int
 
+    def __repr__(self) -> str:
+        budget = f" at {self.budget}" if self.budget else ""
+        known = "" if self.predicted is None else f", predicted {self.predicted:.3g} {self.sense}"
+        return f"<{self.method}{budget}: error {self.error:.3g}{known}; {shortened(self.verdict) or 'no theorem'}>"
+
 
 def lines(rows: Iterable[Row]) -> list[Line]:
     """Return one line per method and budget, controls first, in the order of the rows.
@@ -85,8 +91,8 @@ def lines(rows: Iterable[Row]) -> list[Line]:
             kinds = grouped.setdefault((row["method"], row["budget"]), {})
             kinds.setdefault(row["kind"], []).append(row)
     made = [_line(kinds) for kinds in grouped.values() if "trial" in kinds]
-    yardsticks = {(line.method, line.budget): line.error for line in made if line.control}
-    marked = [_marked(line, yardsticks) for line in made]
+    baselines = {(line.method, line.budget): line.error for line in made if line.control}
+    marked = [_marked(line, baselines) for line in made]
     return sorted(marked, key=lambda line: not line.control)
 
 
@@ -119,7 +125,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         predicted=predicted,
         vacuous=predicted is not None and predicted >= 1,
         sense=_sense(prediction) if prediction else "",
-        verdict=in_words([row["verdict"] for row in kinds.get("verdict", [])]),
+        verdict=verdicts_in_words([row["verdict"] for row in kinds.get("verdict", [])]),
         flops=first["flops"],
         storage=float(np.median([row["storage"] for row in trials])),
         state=first["state"],
@@ -141,22 +147,22 @@ def _sense(prediction: Row) -> str:
     return str(prediction["guarantee"]) + ("" if prediction["prior"] else ", after the run")
 
 
-def in_words(verdicts: Sequence[str]) -> str:
+def verdicts_in_words(verdicts: Sequence[str]) -> str:
     """Return the verdicts with their counts, the gravest first; those that do not apply are left out."""
     order = [verdict for verdict in Verdict if verdict is not Verdict.NOT_APPLICABLE]
     counts = Counter(verdicts)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
 
 
-def _marked(line: Line, yardsticks: dict[tuple[str, int], float]) -> Line:
+def _marked(line: Line, baselines: dict[tuple[str, int], float]) -> Line:
     if line.control:
         return line
-    mean = yardsticks.get(("MeanValue", 0))
-    window = yardsticks.get(("SlidingWindow", line.budget))
+    mean = baselines.get(("MeanValue", 0))
+    window = baselines.get(("SlidingWindow", line.budget))
     lost = [name for name, error in (("mean(V)", mean), ("window", window)) if _worse(line.error, error)]
     marks = (*((f"loses to {' and '.join(lost)}",) if lost else ()), *line.marks)
     return replace(line, marks=marks)
 
 
-def _worse(error: float, yardstick: float | None) -> bool:
-    return yardstick is not None and error > yardstick
+def _worse(error: float, baseline: float | None) -> bool:
+    return baseline is not None and error > baseline

@@ -1,4 +1,4 @@
-"""Which ranks does the tensor of all heads' weights need, mode by mode and bond by bond?"""
+"""Mode spectra of the tensor of all heads' weights, and the ranks that follow, mode by mode and bond by bond."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from theory.comparison.table import table
 from tnattn.decomposition.multilinear import mode_gram
 
 __all__ = ["BONDS", "MODES", "TOLERANCES", "TensorSpectra", "mode_spectra"]
@@ -55,6 +56,16 @@ class TensorSpectra:
         found = {mode: np.shape(values) for mode, values in self.singular_values.items()}
         if found != expected:
             raise ValueError(f"singular values have the shapes {found}; a tensor of shape {self.shape} has {expected}")
+
+    def __repr__(self) -> str:
+        tucker, train = self.tucker_ranks(0.1), self.train_ranks(0.1)
+        return f"<spectra of a tensor {self.shape}: at tolerance 0.1 Tucker ranks {tucker}, train ranks {train}>"
+
+    def _repr_html_(self) -> str:
+        """Return the ranks by tolerance as a table, for notebooks."""
+        rows = self.table()
+        columns = [name.replace("_", " ") for name in rows[0]]
+        return table(columns, [list(row.values()) for row in rows], caption=f"Ranks of a tensor {self.shape}")
 
     @property
     def resolution(self) -> float:

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from theory.comparison import catalogue
-from theory.comparison.compare import compare, controls
+from theory.comparison.compare import compare, false_versions
 from theory.records.store import generator, trial_key
 from theory.statement.bound import Bound
-from theory.statement.guarantee import Deterministic
 from theory.statistics.intervals import holm
 from theory.statistics.verdict import Verdict
+from theory.studies.finding import DECLARED, DETECTED, FAILED, NOT_TRIED, TheoremFinding, Verification
 from theory.studies.instances import OWN, cases, make
 from tnattn.attention.masks import UnsupportedMask
 
-__all__ = ["LEVEL", "Finding", "Verification", "cases", "verify"]
+__all__ = ["LEVEL", "verify"]
 
 LEVEL = 1e-3
 """Probability with which any true theorem is refuted, all together."""
@@ -30,87 +30,6 @@ LEVEL = 1e-3
 PILOT = 4
 LEAST = 200
 """Runs of every theorem and control, however long they take: what a busy machine cuts short proves nothing."""
-
-FAILED = str(Verdict.FAILED)
-"""Stands for a verdict where the instance, the method or the theorem raised an error."""
-
-DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
-"""What is said of a control; any other verdict on a false theorem means that the test cannot tell it from the true."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the data say about a theorem on one instance.
-
-    Parameters
-    ----------
-    bound, about, guarantee, source : str
-    instance : str
-        "extremal" or "generic", with the number of the draw where there are several, or "METHOD on PROBLEM".
-    verdict : str
-        Holm's correction over all theorems is in it; "failed" where an error was raised.
-    slack : float
-    detail : str
-    trials : int
-    p_value : float or None
-    control : str
-        Verdict on the false theorem, "refuted" as it must be, and for an equality the weaker one of both sides; "not
-        tried" on generic instances, "declared blunt" where the theorem says that no instance shows a wrong constant.
-    no_control : str
-        The reason that it gives.
-    seconds : float
-    above_floor : float or None
-        Error over the least one at the ranks of the result, where the error has such a floor.
-    """
-
-    bound: str
-    about: str
-    guarantee: str
-    source: str
-    instance: str
-    verdict: str
-    slack: float
-    detail: str
-    trials: int = 0
-    p_value: float | None = None
-    control: str = NOT_TRIED
-    no_control: str = ""
-    seconds: float = 0.0
-    above_floor: float | None = None
-
-    @property
-    def undetected(self) -> bool:
-        """Whether the false theorem was not refuted, so that the test could not have refuted the true one either."""
-        return self.control not in (DETECTED, NOT_TRIED, DECLARED)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """All findings, and the theorems that name no extremal instance."""
-
-    findings: tuple[Finding, ...]
-    without_extremal: tuple[str, ...]
-    level: float
-
-    @property
-    def failed(self) -> tuple[Finding, ...]:
-        """Findings that are errors."""
-        return tuple(finding for finding in self.findings if finding.verdict == FAILED)
-
-    @property
-    def undetected(self) -> tuple[Finding, ...]:
-        """Findings whose false theorem was not refuted."""
-        return tuple(finding for finding in self.findings if finding.undetected)
-
-    @property
-    def declared(self) -> tuple[Finding, ...]:
-        """Findings of theorems that declare why no instance shows a wrong constant."""
-        return tuple(finding for finding in self.findings if finding.control == DECLARED)
-
-    @property
-    def refuted(self) -> tuple[Finding, ...]:
-        """Findings that contradict a theorem."""
-        return tuple(finding for finding in self.findings if finding.verdict == Verdict.REFUTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +60,7 @@ def verify(
     thorough: bool = False,
     executor: Executor | None = None,
     workers: int = 1,
-    on_done: Callable[[Finding], None] | None = None,
+    on_done: Callable[[TheoremFinding], None] | None = None,
 ) -> Verification:
     """Hold theorems against data.
 
@@ -175,21 +94,10 @@ def verify(
         raise ValueError(f"trials is {trials} and seed {seed}; trials must be positive and seed not negative")
     chosen = list(catalogue.bounds().values()) if bounds is None else list(bounds)
     grid = cases(chosen, thorough=thorough)
-    # what holds for every realisation needs 10 runs only, so the others share most of the time
-    random = sum(not isinstance(b.guarantee, Deterministic) for b, _, _ in grid)
-    share = 0.7 * seconds * (workers if executor is not None else 1) / max(1, random)
-    known = catalogue.bounds()
+    share, each = _share(grid, seconds * (workers if executor is not None else 1)), level / max(1, len(grid))
+    known = catalogue.bounds() if executor is not None else {}
     planned = [
-        Case(
-            b.name if executor is not None and known.get(b.name) is b else b,
-            kind,
-            draw,
-            seed,
-            trials,
-            level / max(1, len(grid)),
-            share,
-        )
-        for b, kind, draw in grid
+        Case(b.name if known.get(b.name) is b else b, kind, draw, seed, trials, each, share) for b, kind, draw in grid
     ]
     findings = []
     for finding in _results(planned, executor):
@@ -201,7 +109,12 @@ def verify(
     return Verification(tuple(_corrected(findings, level)), tuple(b.name for b in chosen if b.extremal is None), level)
 
 
-def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Finding]:
+def _share(grid: Sequence[tuple[Bound, str, int]], seconds: float) -> float:
+    """Return the seconds of each case: what holds for every realisation needs 10 runs only, the others share most."""
+    return 0.7 * seconds / max(1, sum(not b.guarantee.always for b, _, _ in grid))
+
+
+def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[TheoremFinding]:
     if executor is None:
         yield from map(examine, planned)
         return
@@ -216,7 +129,7 @@ def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[Fin
             future.cancel()
 
 
-def _corrected(findings: Sequence[Finding], level: float) -> Iterator[Finding]:
+def _corrected(findings: Sequence[TheoremFinding], level: float) -> Iterator[TheoremFinding]:
     """Refute what Holm's adjusted p-value refutes: never less than each alone at level / number of tests."""
     tested = [(id(finding), finding.p_value) for finding in findings if finding.p_value is not None]
     adjusted = holm([p for _, p in tested]) if tested else np.zeros(0)
@@ -229,8 +142,8 @@ def _named(kind: str, draw: int) -> str:
     return kind if draw == 0 else f"{kind} {draw + 1}"
 
 
-def examine(case: Case) -> Finding:
-    """Return what the data say about one theorem on one instance."""
+def examine(case: Case) -> TheoremFinding:
+    """Return the verdict on one theorem on one instance."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         try:
             return _examined(case)
@@ -240,29 +153,29 @@ def examine(case: Case) -> Finding:
             outside = case.kind not in OWN and isinstance(error, UnsupportedMask)
             verdict = str(Verdict.NOT_APPLICABLE) if outside else FAILED
             message = f"{type(error).__name__}: {error}"
-            return Finding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
+            return TheoremFinding(**_common(case), verdict=verdict, slack=float("nan"), detail=message)
 
 
-def _examined(case: Case) -> Finding:
+def _examined(case: Case) -> TheoremFinding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
     draws, pilot, runs, _ = generator(case.seed, key).spawn(4)
     method, target = make(b, case.kind)(draws)
     trials = case.trials
-    if not isinstance(b.guarantee, Deterministic) and trials > LEAST:
+    if not b.guarantee.always and trials > LEAST:
         trials = _affordable(b, method, target, pilot, case)
     # the false theorems are judged on the same runs: one test, which has to tell them from the true one
-    false = controls(b) if case.kind == "extremal" else []
+    false = false_versions(b) if case.kind == "extremal" else []
     true = b.on_extremal() if case.kind == "extremal" else b
     found, *others = compare(method, target, [true, *false], trials=trials, rng=runs, level=case.level)
     verdict, detail = found.verdict, found.detail
     if verdict is Verdict.NOT_APPLICABLE:
         detail = f"the {case.kind} instance violates a hypothesis: {detail}"
-    return Finding(
+    return TheoremFinding(
         **_common(case),
         verdict=str(verdict),
         slack=found.slack,
-        above_floor=None if math.isnan(found.above_floor) else found.above_floor,
+        above_floor=None if math.isnan(found.above_optimal) else found.above_optimal,
         trials=found.trials,
         p_value=found.p_value,
         detail=detail,

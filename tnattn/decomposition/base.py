@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
-from tnattn.decomposition.scaling import restored, scaled
+from tnattn.decomposition.tensor_units import restored_tensor, scaled
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.tensor import StructuredTensor
 
@@ -68,9 +68,9 @@ class Decomposition(Parameters, abc.ABC):
             raise ValueError(f"tensor has shape {shape}; every axis must have at least one entry; drop the empty ones")
         self._require_fit(tensor)
         if isinstance(tensor, EntryTensor):
-            return restored(self.decompose(tensor, rng=rng), None)  # scales what it reads itself
+            return restored_tensor(self.decompose(tensor, rng=rng), None)  # scales what it reads itself
         harmless, exponent = scaled(tensor, order=self.order)
-        return restored(self.decompose(harmless, rng=rng), exponent)
+        return restored_tensor(self.decompose(harmless, rng=rng), exponent)
 
     @abc.abstractmethod
     def decompose(self, tensor: Array, *, rng: Rng | None) -> StructuredTensor:
@@ -98,7 +98,7 @@ class Decomposition(Parameters, abc.ABC):
         return None
 
     def __post_init__(self) -> None:
-        require_integer("order", self.order, low=2, cure="a vector has nothing to decompose")
+        require_at_least("order", self.order, low=2, cure="a vector has nothing to decompose")
 
 
 def as_rank(rank: int) -> int:
@@ -113,6 +113,6 @@ def require_single_or_double(x: Array, name: str) -> None:
         raise TypeError(f"{name} has dtype {dtype_name(x.dtype)}; convert it to float32 or float64")
 
 
-def require_integer(name: str, value: int, *, low: int, cure: str) -> None:
+def require_at_least(name: str, value: int, *, low: int, cure: str) -> None:
     """Raise unless a field is an integer that is large enough."""
     as_integer(value, name, least=low, cure=cure)

@@ -18,7 +18,7 @@ from tnattn.arrays import (
     integers,
     plain_array,
 )
-from tnattn.decomposition.scaling import SAFE_EXPONENT, exponents, largest_entries
+from tnattn.decomposition.tensor_units import SAFE_EXPONENT, exponents, largest_tensor_entries
 from tnattn.linalg.scaling import times_power_of_two
 from tnattn.structured.gather import gather_rows
 
@@ -125,7 +125,7 @@ class CountedEntries:
         if dtype_name(found.dtype) != dtype_name(self.like.dtype):
             raise TypeError(f"entries are {dtype_name(found.dtype)}, but those of like {dtype_name(self.like.dtype)}")
         check_finite(found, "an entry that was asked for")
-        xp, largest = array_namespace(found), largest_entries(found, order=1)
+        xp, largest = array_namespace(found), largest_tensor_entries(found, order=1)
         needed = exponents(found, order=1)
         harmless = xp.where(xp.abs(needed) <= SAFE_EXPONENT, xp.zeros_like(needed), needed)
         self.exponent = xp.where(self._seen | (largest == 0), self.exponent, harmless)

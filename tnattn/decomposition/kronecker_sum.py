@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
+from tnattn.decomposition.tensor_units import energy, norm
 from tnattn.randnla.accuracy import Accuracy, judged, require_above_rounding, require_optional_tolerance
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.scalars import require_count

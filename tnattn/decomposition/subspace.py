@@ -10,7 +10,7 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device, eps
 from tnattn.decomposition.multilinear import mode_gram, mode_sizes, unfold
-from tnattn.decomposition.scaling import energy as energy_of
+from tnattn.decomposition.tensor_units import energy as energy_of
 from tnattn.linalg import leading_eigh, orthonormalise, small_svd
 from tnattn.scalars import as_integer
 

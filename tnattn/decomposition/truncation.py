@@ -11,8 +11,8 @@ from typing import Any, Self
 from tnattn.arrays import Array, array_namespace, dtype_name, eps
 from tnattn.decomposition.base import Decomposition, as_rank
 from tnattn.decomposition.entries import EntryTensor
-from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import Subspace
+from tnattn.decomposition.tensor_units import norm
 from tnattn.randnla.accuracy import require_optional_tolerance, within
 
 DEFAULT_TOLERANCE = 1e-2  # where neither ranks nor a tolerance are given: one percent of the norm

@@ -5,6 +5,7 @@ lacks (triangular solves, orthonormalisation that is both fast and safe) and wha
 NumPy stacks go to LAPACK one matrix at a time, device stacks through batched kernels.
 """
 
+from tnattn.linalg.column_pivoting import pivoted_qr, with_unused
 from tnattn.linalg.eigenvalues import eigh, leading_eigh
 from tnattn.linalg.fast_transforms import cosine_transform, hadamard_transform
 from tnattn.linalg.norms import (
@@ -23,7 +24,6 @@ from tnattn.linalg.orthonormal import (
     orthonormalise,
     orthonormalise_with_factor,
 )
-from tnattn.linalg.pivoted_qr import pivoted_qr, with_unused
 from tnattn.linalg.products import product_with_rows, transposed_product
 from tnattn.linalg.pseudo_inverse import numerical_svd, pseudo_inverse_apply
 from tnattn.linalg.scaling import largest_entry

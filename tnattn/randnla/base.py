@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Rng
-from tnattn.randnla.scaling import in_units, require_resolved_size, restored
+from tnattn.randnla.units import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured

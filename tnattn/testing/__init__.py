@@ -29,7 +29,7 @@ from tnattn.testing.matrix_methods import MATRIX_LAWS, check_matrix_method
 from tnattn.testing.methods import check_method
 from tnattn.testing.report import ConformanceError, Finding, Report
 from tnattn.testing.selections import SELECTION_LAWS, check_selection
-from tnattn.testing.sketches import check_sketch
+from tnattn.testing.sketch_laws import check_sketch
 from tnattn.testing.structures import check_structured
 from tnattn.testing.table import conformance_table
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from theory.comparison import catalogue
-from theory.comparison.compare import Comparison, compare, controls
+from theory.comparison.compare import Comparison, compare, false_versions
 from theory.comparison.rounding import sizes_and_precision
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
@@ -38,7 +38,7 @@ def test_a_theorem_is_not_refuted_on_its_instances(name: str, instance: str) -> 
 @pytest.mark.parametrize(("name", "factor"), CONTROLLED)
 def test_a_false_constant_is_refuted_on_the_extremal_instance(name: str, factor: float) -> None:
     b = BOUNDS[name]
-    comparison = _judged(controls(b)[b.controls.index(factor)], "extremal")
+    comparison = _judged(false_versions(b)[b.controls.index(factor)], "extremal")
     assert comparison.verdict is Verdict.REFUTED, comparison
 
 

@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-import theory.statement.bound
 from theory.comparison import catalogue
-from theory.statement.bound import HypothesisViolated
+from theory.statement.bound import HypothesisViolated, require
 
 BOUNDS = catalogue.bounds()
 GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "eps", "eta", "rho", "tau", "sigma", "mu", "phi", "Phi", "Omega"}
@@ -36,7 +35,6 @@ def part(b, title):
 def checked(monkeypatch):
     """Record the hypotheses that theorems require, in their order."""
     seen = []
-    require = theory.statement.bound.require
 
     def recorded(condition, hypothesis):
         if hypothesis not in seen:
@@ -106,7 +104,8 @@ def defined(letter, text):
 @pytest.mark.parametrize("name", BOUNDS)
 def test_every_letter_of_the_statement_is_defined(name):
     b = BOUNDS[name]
-    notation = importlib.import_module(b.module.rpartition(".")[0]).__doc__ or ""
+    chapter = importlib.import_module(b.module.rpartition(".")[0]).__doc__ or ""
+    notation = chapter.partition("Notation\n")[2]
     known = f"{sentences(docstring(b))} {sentences(notation)}"
     missing = sorted(letter for letter in letters(b.statement) if not defined(letter, known))
     assert not missing

@@ -8,8 +8,10 @@ from theory.bounds.attention.sampling import output_rows_squared
 from theory.comparison import chain
 from theory.comparison.chain import OutputPrediction, best_prediction, output_predictions
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, Values, bound
+from theory.statement.bound import Bound, bound
 from theory.statement.guarantee import Deterministic, InExpectation, WithProbability
+from theory.statement.prediction import Values
+from theory.statement.source import Source
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.masks import CausalMask
@@ -83,7 +85,7 @@ def test_predictions_have_one_finite_value_per_head(method: AttentionMethod, pro
 def test_the_error_of_the_weights_reaches_the_output_through_the_spectral_norm() -> None:
     method = LowRankWeights(TruncatedSVD(4), renormalise=False)
     found = _named(output_predictions(method, PROBLEM))["truncated_svd_frobenius"]
-    tail = np.linalg.norm(errors.singular_values(PROBLEM.dense_weights())[..., 4:], axis=-1)
+    tail = np.linalg.norm(errors.spectrum_of(PROBLEM.dense_weights())[..., 4:], axis=-1)
     v = np.linalg.norm(PROBLEM.v, ord=2, axis=(-2, -1))
     np.testing.assert_allclose(found.value, tail * np.repeat(v, 2), rtol=1e-9)
     assert found.prior
@@ -92,7 +94,7 @@ def test_the_error_of_the_weights_reaches_the_output_through_the_spectral_norm()
 def test_the_spectral_error_of_the_weights_takes_the_frobenius_norm_of_the_values() -> None:
     method = LowRankWeights(TruncatedSVD(4), renormalise=False)
     found = _named(output_predictions(method, PROBLEM))["truncated_svd_spectral"]
-    following = errors.singular_values(PROBLEM.dense_weights())[..., 4]
+    following = errors.spectrum_of(PROBLEM.dense_weights())[..., 4]
     v = np.linalg.norm(PROBLEM.v, axis=(-2, -1))
     np.testing.assert_allclose(found.value, following * np.repeat(v, 2), rtol=1e-9)
 

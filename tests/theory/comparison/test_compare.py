@@ -9,7 +9,7 @@ import pytest
 from theory.bounds.attention.sampling import amm_variance
 from theory.comparison.compare import Comparison, compare, control
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, bound, conditional_bound, identity, require
+from theory.statement.bound import Bound, bound, require
 from theory.statement.guarantee import (
     Asymptotic,
     Deterministic,
@@ -18,6 +18,7 @@ from theory.statement.guarantee import (
     InExpectation,
     WithProbability,
 )
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
@@ -95,7 +96,7 @@ def test_a_planted_wrong_constant_is_refuted(kind: str, seed: int) -> None:
 
 
 def _identity(factor: float) -> Bound:
-    @identity(method=Scaling, error=errors.matrix_frobenius, source=OWN)
+    @bound(method=Scaling, error=errors.matrix_frobenius, source=OWN)
     def statement(method: Scaling, a: Any, result: Any) -> tuple[Any, Any]:
         """The norms of error and result add up."""
         return errors.matrix_frobenius(a, result) + np.linalg.norm(result), factor * np.linalg.norm(a)
@@ -112,7 +113,7 @@ def test_a_false_identity_is_refuted() -> None:
 
 
 def _conditional(factor: float, guarantee: Guarantee) -> Bound:
-    @conditional_bound(method=Scaling, error=errors.matrix_frobenius, guarantee=guarantee, source=OWN)
+    @bound(method=Scaling, error=errors.matrix_frobenius, guarantee=guarantee, source=OWN)
     def statement(method: Scaling, a: Any, result: Any) -> Any:
         """The error is what the result lacks."""
         value = np.asarray(factor * (np.linalg.norm(a) - np.linalg.norm(result)))
@@ -228,7 +229,7 @@ def test_a_violated_hypothesis_makes_a_bound_not_applicable() -> None:
 
 
 def test_a_hypothesis_about_the_result_makes_a_bound_not_applicable() -> None:
-    @conditional_bound(method=Scaling, error=errors.matrix_frobenius, guarantee=Deterministic(), source=OWN)
+    @bound(method=Scaling, error=errors.matrix_frobenius, guarantee=Deterministic(), source=OWN)
     def demanding(method: Scaling, a: Any, result: Any) -> Any:
         """It holds for results that are zero."""
         require(not np.any(result), "the result is zero")

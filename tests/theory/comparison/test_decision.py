@@ -15,8 +15,9 @@ from theory.comparison.compare import compare
 from theory.comparison.decision import RESOLUTION
 from theory.comparison.rounding import rounding_slack
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, bound, conditional_bound, identity
+from theory.statement.bound import Bound, bound
 from theory.statement.guarantee import Deterministic, ExactExpectation, Guarantee, InExpectation, WithProbability
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from tnattn.attention.problem import AttentionProblem
 
@@ -43,7 +44,7 @@ def _prior(answer: Callable[[], Any], guarantee: Guarantee, side: str = "upper")
 
 
 def _conditional(answer: Callable[[], Any], guarantee: Guarantee, side: str = "upper") -> Bound:
-    @conditional_bound(method=Scaling, error=errors.projection_frobenius, guarantee=guarantee, source=OWN, side=side)
+    @bound(method=Scaling, error=errors.projection_frobenius, guarantee=guarantee, source=OWN, side=side)
     def statement(method: Scaling, a: Any, result: Any) -> Any:
         """A statement that reads the result."""
         return (answer(), np.asarray(0.5)) if isinstance(guarantee, WithProbability) else answer()
@@ -52,8 +53,8 @@ def _conditional(answer: Callable[[], Any], guarantee: Guarantee, side: str = "u
 
 
 def _identity(answer: Callable[[], Any], guarantee: Guarantee, side: str = "upper") -> Bound:
-    @identity(method=Scaling, error=errors.matrix_frobenius, source=OWN)
-    def statement(method: Scaling, a: Any, result: Any) -> Any:
+    @bound(method=Scaling, error=errors.matrix_frobenius, source=OWN)
+    def statement(method: Scaling, a: Any, result: Any) -> tuple[Any, Any]:
         """Both sides are given."""
         return np.zeros(()), answer()
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from theory.comparison.decision import RESOLUTION, Evidence, decide, evidence
+from theory.comparison.decision import RESOLUTION, decide, evidence
 from theory.comparison.rounding import rounding_slack
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, bound, conditional_bound, identity
+from theory.statement.bound import Bound, bound
+from theory.statement.evidence import Evidence
 from theory.statement.guarantee import (
     Asymptotic,
     Deterministic,
@@ -20,6 +21,7 @@ from theory.statement.guarantee import (
     WithProbability,
 )
 from theory.statement.prediction import Prediction
+from theory.statement.source import Source
 from theory.statistics.verdict import Judgement, Verdict
 
 MATRIX = np.diag([3.0, 4.0])
@@ -39,10 +41,13 @@ def statement(kind: str, guarantee: Guarantee, side: str = "upper", error: Any =
     def given(method: Method, a: Any, result: Any) -> Any:
         """A statement."""
 
+    def both_sides(method: Method, a: Any, result: Any) -> tuple[Any, Any]:
+        """A statement."""
+
     if kind == "identity":
-        return identity(method=Method, error=error, source=Source("test"))(given)
-    make, function = (bound, prior) if kind == "prior" else (conditional_bound, given)
-    return make(method=Method, error=error, guarantee=guarantee, source=Source("test"), side=side)(function)
+        return bound(method=Method, error=error, source=Source("test"))(both_sides)
+    function = prior if kind == "prior" else given
+    return bound(method=Method, error=error, guarantee=guarantee, source=Source("test"), side=side)(function)
 
 
 def prediction(value: Any, failure: Any = 0.0, **others: Any) -> Prediction:

@@ -13,8 +13,9 @@ from theory.bounds.attention.perturbed import PerturbedKernel, random_problem
 from theory.comparison.chain import best_prediction
 from theory.comparison.compare import compare
 from theory.comparison.heads import finite_heads, part_of
-from theory.statement.bound import Source, conditional_bound, require
+from theory.statement.bound import bound, require
 from theory.statement.guarantee import Deterministic
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
@@ -115,9 +116,7 @@ def test_predictions_of_the_other_heads_remain() -> None:
 def test_a_statement_about_all_heads_together_says_so() -> None:
     problem = _problem()
 
-    @conditional_bound(
-        method=OneBadRow, error=all_weights_squared, guarantee=Deterministic(), source=Source("this test")
-    )
+    @bound(method=OneBadRow, error=all_weights_squared, guarantee=Deterministic(), source=Source("this test"))
     def together(method: OneBadRow, problem: AttentionProblem, result: Approximation) -> np.ndarray:
         """All heads at once."""
         require(bool(np.isfinite(result.output).all()), "no bad rows")

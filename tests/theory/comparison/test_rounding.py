@@ -12,8 +12,9 @@ from theory.comparison import catalogue
 from theory.comparison.compare import compare
 from theory.comparison.rounding import rounding_slack, sizes_and_precision
 from theory.statement import errors
-from theory.statement.bound import Bound, Source, bound, conditional_bound
+from theory.statement.bound import Bound, bound
 from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from theory.studies import candidates
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -100,9 +101,7 @@ def test_a_condition_number_may_read_the_result() -> None:
         def __call__(self, a: Any) -> Any:
             return a / 2
 
-    @conditional_bound(
-        method=Half, error=errors.matrix_frobenius, guarantee=Deterministic(condition=condition), source=OWN
-    )
+    @bound(method=Half, error=errors.matrix_frobenius, guarantee=Deterministic(condition=condition), source=OWN)
     def statement(method: Any, a: Any, result: Any) -> Any:
         """The error is half the norm, less what a large condition number must forgive."""
         return np.asarray(np.linalg.norm(a) / 2 * (1 - 20 * EPS * 4))

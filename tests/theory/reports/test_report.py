@@ -169,7 +169,7 @@ def test_other_errors_give_other_bytes(tmp_path, page):
 
 @pytest.mark.parametrize(
     ("left_out", "words"),
-    [("time", "No times were measured"), ("prediction", "No theorem speaks"), ("verdict", "No theorem about these"),
+    [("time", "No times were measured"), ("prediction", "No theorem is about"), ("verdict", "No theorem about these"),
      ("floor", "best rank-m errors were not computed"), ("trial", "No trial has finished")],
 )  # fmt: skip
 def test_what_is_missing_is_said(tmp_path, page, left_out, words):
@@ -236,7 +236,7 @@ def test_a_recorded_problem_gets_its_spectra_once(tmp_path, monkeypatch):
     assert "ranks of the tensor (head, query, key) of the weights" in text
     assert "tucker storage" in text
     assert (folder / "spectra" / "toy.npz").is_file()
-    monkeypatch.setattr("theory.reports.sections.spectra.study", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("theory.reports.sections.spectra.head_spectra", lambda *_: pytest.fail("computed again"))
     assert write_report(folder).read_text(encoding="utf-8") == text
 
 
@@ -252,6 +252,6 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path, monkeypatch)
 
 
 def test_the_module_is_imported_without_matplotlib():
-    code = "import sys; sys.modules['matplotlib'] = None; import theory.reports.report, theory.studies.spectra"
+    code = "import sys; sys.modules['matplotlib'] = None; import theory.reports.report, theory.reports.saved_spectra"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

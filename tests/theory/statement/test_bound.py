@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from theory.statement import errors
-from theory.statement.bound import Bound, HypothesisViolated, Source, bound, conditional_bound, identity, require
+from theory.statement.bound import Bound, HypothesisViolated, bound, require
 from theory.statement.guarantee import Deterministic, WithProbability
+from theory.statement.source import Source
 
 
 class Method:
@@ -24,14 +25,14 @@ def prior(method: Method, a: Any, *, factor: float = 2.0) -> Any:
     return factor * np.linalg.norm(a)
 
 
-@conditional_bound(method=Method, error=errors.matrix_frobenius, guarantee=Deterministic(), source=Source("Nobody"))
+@bound(method=Method, error=errors.matrix_frobenius, guarantee=Deterministic(), source=Source("Nobody"))
 def after(method: Method, a: Any, result: Any) -> Any:
     """The error is at most the norm of the result."""
     return np.linalg.norm(result)
 
 
-@identity(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"))
-def equal(method: Method, a: Any, result: Any) -> Any:
+@bound(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"))
+def equal(method: Method, a: Any, result: Any) -> tuple[Any, Any]:
     """Both sides agree."""
     return 2.0, 3.0
 
@@ -61,6 +62,51 @@ def test_a_conditional_bound_without_a_result_is_refused() -> None:
 def test_an_identity_gives_both_sides() -> None:
     prediction = equal(Method(), np.eye(4), np.eye(4))
     assert (prediction.observed, prediction.value) == (2.0, 3.0)
+
+
+def test_the_kind_follows_from_parameters_and_value() -> None:
+    assert [b.kind for b in (prior, after, equal, likely)] == ["prior", "conditional", "identity", "prior"]
+
+
+def test_a_pair_with_a_probability_is_no_identity() -> None:
+    @bound(method=Method, error=errors.matrix_frobenius, guarantee=WithProbability(), source=Source("Nobody"))
+    def statement(method: Method, a: Any, result: Any) -> tuple[Any, Any]:
+        """The error is small."""
+        return 3.0, 0.25
+
+    prediction = statement(Method(), np.eye(4), np.eye(4))
+    assert statement.kind == "conditional"
+    assert (prediction.value, prediction.failure, prediction.observed) == (3.0, 0.25, None)
+
+
+def test_a_pair_that_is_not_announced_is_refused() -> None:
+    @bound(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"))
+    def statement(method: Method, a: Any, result: Any) -> Any:
+        """Both sides agree."""
+        return 2.0, 3.0
+
+    with pytest.raises(TypeError, match=r"statement returns 2 values; annotate an identity with tuple"):
+        statement(Method(), np.eye(4), np.eye(4))
+
+
+def test_a_theorem_of_one_parameter_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes 1 positional parameters; a theorem takes \(method, target\)"):
+
+        @bound(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"))
+        def statement(method: Method) -> Any:
+            """Nothing."""
+
+
+@pytest.mark.parametrize(("side", "factor"), [("upper", 0.3), ("lower", 1 / 0.3)])
+def test_the_factor_that_must_fail_follows_the_side(side: Any, factor: float) -> None:
+    made = bound(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"), side=side)(prior.function)
+    assert made.must_fail == factor
+
+
+def test_a_theorem_that_gives_a_reason_has_no_control() -> None:
+    made = bound(method=Method, error=errors.matrix_frobenius, source=Source("Nobody"), no_control="dull")
+    assert made(prior.function).must_fail is None
+    assert made(prior.function).controls == ()
 
 
 def test_a_probability_comes_beside_its_right_hand_side() -> None:
@@ -94,7 +140,7 @@ def test_another_class_violates_the_first_hypothesis() -> None:
 
 
 def test_a_subclass_is_spoken_of() -> None:
-    assert prior.speaks_of(type("Special", (Method,), {})())
+    assert prior.is_about(type("Special", (Method,), {})())
 
 
 def test_require_names_the_hypothesis() -> None:

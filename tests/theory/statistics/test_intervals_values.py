@@ -14,12 +14,14 @@ from theory.statistics.intervals import (
     median_interval,
     quantile_interval,
     rate_slope,
+    tost,
+    z_p_value,
+)
+from theory.statistics.required_trials import (
     required_trials_for_equivalence,
     required_trials_for_excess,
     required_trials_for_refutation,
     required_trials_for_support,
-    tost,
-    z_p_value,
 )
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from theory.statistics.intervals import rate_slope
 from theory.statistics.rates import judge_rate
-from theory.statistics.vocabulary import Verdict
+from theory.statistics.verdict import Verdict
 
 LEVEL = 1e-3
 SIZES = np.array([16, 32, 64, 128])

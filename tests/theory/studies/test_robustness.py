@@ -9,9 +9,10 @@ from theory.bounds.randnla import columns, cross, johnson_lindenstrauss, pivoted
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues, with_singular_values
 from theory.comparison.compare import compare
 from theory.statement import errors
-from theory.statement.bound import Source, bound, require
-from theory.statement.errors import eigenvalues, singular_values, tail
+from theory.statement.bound import bound, require
+from theory.statement.errors import eigenvalues, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.source import Source
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import Outcome, over_methods, over_targets
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -40,13 +41,13 @@ def pairs(method, a):
 
 
 def greedy(method, a):
-    k, n, s = method.rank, a.shape[-1], singular_values(a)
+    k, n, s = method.rank, a.shape[-1], spectrum_of(a)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(((n - k) * columns.greedy_growth(k)) ** 0.5 * s[..., k])
 
 
 def crossed(method, a):
-    return (method.rank + 1) ** 2 * columns.elementary_ratio(singular_values(a) ** 2, method.rank)
+    return (method.rank + 1) ** 2 * columns.elementary_ratio(spectrum_of(a) ** 2, method.rank)
 
 
 def counted(method, a):
@@ -112,11 +113,11 @@ def kernels(rng):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def not_homogeneous(method, a):
     """||A - A_k||_F <= tau_k^2, which holds for the instance times two and no smaller multiple."""
-    return 4 * tail(singular_values(a), method.rank) ** 2
+    return 4 * tail(spectrum_of(a), method.rank) ** 2
 
 
 @bound(
@@ -124,11 +125,11 @@ def not_homogeneous(method, a):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def divides_by_zero(method, a):
     """||A - A_k||_F <= tau_k, computed as NaN for the zero matrix."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return s[..., 0] * tail(s / s[..., :1], method.rank)
 
 
@@ -137,11 +138,11 @@ def divides_by_zero(method, a):
     error=errors.projection_frobenius,
     guarantee=Deterministic(),
     source=SOURCE,
-    extremal=instance,
+    instances=(instance, None),
 )
 def out_of_range(method, a):
     """||A - A_k||_F <= sqrt(n - k) s_{k+1}, for all k that are smaller than min(m, n), which is not required."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.sqrt(s.shape[-1] - method.rank) * s[..., method.rank]
 
 
@@ -150,7 +151,7 @@ def out_of_range(method, a):
     error=errors.projection_nuclear,
     guarantee=InExpectation(),
     source=SOURCE,
-    extremal=kernels,
+    instances=(kernels, None),
 )
 def needs_a_kernel(method, a):
     """E tr(K - K') <= tr K, for which the method itself refuses what is not semidefinite."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.studies.summary import in_words, lines, pooled
+from theory.studies.summary import lines, pooled, verdicts_in_words
 
 NAMES = {"method": "A", "family": "sampling", "budget": 8, "oracle": False, "leaks": False, "control": False}
 TRIAL = {
@@ -58,4 +58,4 @@ def test_a_method_that_loses_to_the_mean_of_the_values_is_marked():
 
 
 def test_verdicts_are_counted_with_the_gravest_first():
-    assert in_words(["supported", "refuted", "supported", "not applicable"]) == "1 refuted, 2 supported"
+    assert verdicts_in_words(["supported", "refuted", "supported", "not applicable"]) == "1 refuted, 2 supported"

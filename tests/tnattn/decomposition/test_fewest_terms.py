@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tnattn.arrays import to_host
 from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
-from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.tucker.block_term import BlockTerm
 from tnattn.randnla.accuracy import ToleranceWarning

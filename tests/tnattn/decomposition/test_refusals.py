@@ -5,7 +5,7 @@ import pytest
 
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.cp.als import CPALS
-from tnattn.decomposition.cp.leverage import CPLeverage
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.entries import ArrayEntries
 from tnattn.decomposition.tensor_train.quantised import QuantisedTT
 from tnattn.decomposition.tensor_train.tt_cross import TTCross

@@ -87,10 +87,11 @@ def test_least_squares_refuses_tolerances_that_are_no_share(rtol):
 @pytest.mark.parametrize("name", linalg.__all__)
 def test_positions_are_for_arrays(name):
     """A number or a switch out of place would be taken for another one."""
-    arrays = {"a", "b", "s", "x", "basis", "block", "omega_rows"}
+    arrays = {"a", "b", "s", "x", "basis", "block", "omega_rows", "pivots"}
+    counts = {("pivoted_qr", "steps"), ("with_unused", "n")}  # one number beside one array
     for parameter in inspect.signature(getattr(linalg, name)).parameters.values():
         positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-        assert positional == (parameter.name in arrays), parameter
+        assert positional == (parameter.name in arrays or (name, parameter.name) in counts), parameter
 
 
 def test_least_squares_with_tiny_singular_values_has_no_infinite_reciprocal(xp):

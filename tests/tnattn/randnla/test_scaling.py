@@ -12,15 +12,6 @@ from tnattn.randnla.columns.volume_sampling import VolumeCross
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
-from tnattn.randnla.scaling import (
-    Unit,
-    columns_in_units,
-    in_units,
-    require_resolved_size,
-    resolved_square,
-    restored,
-    unit_of,
-)
 from tnattn.randnla.scores.leverage import LeverageSampling, coherence, leverage_scores, sketched_leverage_scores
 from tnattn.randnla.scores.product_probabilities import BothNorms, Leverage
 from tnattn.randnla.scores.ridge_leverage import (
@@ -32,6 +23,15 @@ from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.solvers.least_squares import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
+from tnattn.randnla.units import (
+    Unit,
+    columns_in_units,
+    in_units,
+    require_resolved_size,
+    resolved_square,
+    restored,
+    unit_of,
+)
 from tnattn.structured.conversion import as_structured
 from tnattn.structured.dense import Dense
 from tnattn.structured.diagonal import Diagonal

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tnattn.randnla.scaling import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
+from tnattn.randnla.units import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
 from tnattn.structured.dense import Dense
 from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.low_rank import LowRank

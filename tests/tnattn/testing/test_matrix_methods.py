@@ -13,7 +13,7 @@ from tnattn.arrays import array_namespace
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.qb import QBResult
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
-from tnattn.randnla.scaling import Unit
+from tnattn.randnla.units import Unit
 from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.low_rank import LowRank
 from tnattn.testing import ConformanceError

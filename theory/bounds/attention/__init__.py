@@ -1,5 +1,39 @@
 """Theorems about approximations of attention.
 
+Errors travel from the scores through the kernel and the weights to the output. ``softmax`` bounds the way from
+scores, ``output`` that from a kernel with estimated row sums; the others are about single methods. Evaluating one
+costs the exact weights, O(n_q n_k d) per head.
+
+From scores to the output
+-------------------------
+- ``softmax``: error of scores to error of weights and output, row by row
+- ``output``: error of a kernel to error of the normalised output
+- ``heads``: heads that share a basis or a key head
+- ``joint_svd``: jointly truncated key and value weights
+- ``factored_key_value``: keys and values of low rank
+
+Kernels
+-------
+- ``kernel_cur``: chosen keys and queries
+- ``lift``: queries and keys in one positive semidefinite kernel
+- ``lifted_nystrom``: Gaussian kernels at landmarks
+- ``pseudo_inverse``: the iteration inside Nystromformer
+- ``random_features``: exact mean squared errors of random features; Choromanski et al. 2021
+- ``low_rank``: weights of low rank, from above and below
+- ``linformer``: random projection of the weights
+
+Keys
+----
+- ``sparse``: few keys: the mass of the others
+- ``sampling``: sampled keys
+- ``leverage_keys``: keys by leverage scores
+
+Shared
+------
+- ``rows``: weights, kernels and outputs in units of their mass
+- ``feature_pairs``: lengths and inner products behind random features
+- ``perturbed``: attention with a known perturbation
+
 Notation
 --------
 Of all docstrings of this folder, unless one says otherwise:
@@ -11,3 +45,45 @@ j > r. ||.|| is the spectral norm, and the Euclidean norm of vectors; ||.||_F is
 norm. E is the mean over the randomness of the method, P{.} a probability. M^T is the transpose and M^+ the
 pseudo-inverse of a matrix M, I the unit matrix; i and j are indices of queries and keys.
 """
+
+from theory.bounds.attention import (
+    factored_key_value,
+    feature_pairs,
+    heads,
+    joint_svd,
+    kernel_cur,
+    leverage_keys,
+    lift,
+    lifted_nystrom,
+    linformer,
+    low_rank,
+    output,
+    perturbed,
+    pseudo_inverse,
+    random_features,
+    rows,
+    sampling,
+    softmax,
+    sparse,
+)
+
+__all__ = [
+    "factored_key_value",
+    "feature_pairs",
+    "heads",
+    "joint_svd",
+    "kernel_cur",
+    "leverage_keys",
+    "lift",
+    "lifted_nystrom",
+    "linformer",
+    "low_rank",
+    "output",
+    "perturbed",
+    "pseudo_inverse",
+    "random_features",
+    "rows",
+    "sampling",
+    "softmax",
+    "sparse",
+]

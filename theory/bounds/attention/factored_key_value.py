@@ -9,8 +9,9 @@ import numpy as np
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import head_values, per_head, values_spectral
 from theory.statement import errors
-from theory.statement.bound import HypothesisViolated, Instance, Source, Values, bound
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import HypothesisViolated, Instance
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue
@@ -40,14 +41,15 @@ def _changes(method: FactoredKeyValue, problem: AttentionProblem) -> tuple[Value
     return per_head(problem, scores, 2), per_head(problem, values - v, 2)
 
 
-@bound(
+own = Paper(
+    "re-derived",
     method=FactoredKeyValue,
-    error=errors.output_rows,
-    guarantee=Deterministic(),
-    source=Source("re-derived", "from the softmax of perturbed scores"),
-    extremal=_one_lossy_value,
-    generic=_random,
+    instances=(_one_lossy_value, _random),
+    statement="from the softmax of perturbed scores",
 )
+
+
+@own(error=errors.output_rows)
 def kv_lowrank_rows(method: FactoredKeyValue, problem: AttentionProblem) -> Values:
     """||o'_i - o_i|| <= tanh(rho_i/4) diam(V) + max_j ||v_j - v'_j||, rho_i the range of the score errors of row i.
 
@@ -65,14 +67,7 @@ def rows_bound(spread: Any, diameter: Any, largest: Any) -> Values:
     return np.asarray(np.tanh(np.asarray(spread) / 4) * diameter + largest)
 
 
-@bound(
-    method=FactoredKeyValue,
-    error=errors.output_frobenius,
-    guarantee=Deterministic(),
-    source=Source("re-derived", "from the softmax of perturbed scores"),
-    extremal=_one_lossy_value,
-    generic=_random,
-)
+@own(error=errors.output_frobenius)
 def kv_lowrank_output(method: FactoredKeyValue, problem: AttentionProblem) -> Values:
     """||O' - O||_F <= ||E||_F ||V|| / 2 + ||P'|| ||V - V'||_F, E the errors of the scores, P' the weights used.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from theory.bounds.attention.rows import host, per_head
-from theory.statement.bound import Values, require
+from theory.statement.bound import require
+from theory.statement.prediction import Values
 from tnattn.attention.masks import FullMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, exact_weights, head_values, host, per_head
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
 from tnattn.attention.conversion.pooled_key_value import PooledKeyValue
@@ -39,14 +42,10 @@ def _shared_basis(rng: np.random.Generator) -> Instance:
     return WeightTensor(STHOSVD(ranks=(4, 3, 10)), rank=None, renormalise=False), problem
 
 
-@identity(
-    method=WeightTensor,
-    error=all_weights_squared,
-    source=Source("Eckart & Young 1936", "for the stacked weights, re-derived"),
-    guarantee=Deterministic(condition=8.0),
-    extremal=_shared_basis,
-    generic=_shared_basis,
-)
+eckart = Paper("Eckart & Young 1936", method=WeightTensor, instances=(_shared_basis, _shared_basis))
+
+
+@eckart("for the stacked weights, re-derived", error=all_weights_squared, guarantee=Deterministic(condition=8.0))
 def weights_shared_basis(
     method: WeightTensor, problem: AttentionProblem, result: Approximation
 ) -> tuple[Values, Values]:
@@ -68,7 +67,7 @@ def weights_shared_basis(
     require(isinstance(ranks, tuple) and ranks[0] == h and ranks[2] == n_k, "only the mode of the queries is truncated")
     assert isinstance(ranks, tuple)
     stacked = np.moveaxis(exact_weights(problem), 0, 1).reshape(n_q, h * n_k)
-    tail = errors.tail(errors.singular_values(stacked), ranks[1])
+    tail = errors.tail(errors.spectrum_of(stacked), ranks[1])
     return all_weights_squared(problem, result), np.asarray(tail**2)
 
 
@@ -103,14 +102,15 @@ def _random_weights(rng: np.random.Generator) -> Instance:
     return GroupedQueries(2), Projections(w_q, w_k, w_v)
 
 
-@identity(
+own = Paper(
+    "re-derived",
     method=GroupedQueries,
-    error=pooled_weights_squared,
-    source=Source("re-derived", "by least squares"),
+    instances=(_random_weights, _random_weights),
     guarantee=Deterministic(condition=8.0),
-    extremal=_random_weights,
-    generic=_random_weights,
 )
+
+
+@own("by least squares", error=pooled_weights_squared)
 def gqa_mean_pooling(method: GroupedQueries, projections: Projections, result: Projections) -> tuple[Values, Values]:
     """sum_h ||W_h - W||_F^2 = sum_h ||W_h||_F^2 - g ||mean of W_h||_F^2, the minimum over W, for g heads of a group.
 
@@ -134,14 +134,14 @@ def _opposite_heads(rng: np.random.Generator) -> Instance:
     return PooledKeyValue(1), problem
 
 
-@bound(
+own_pooled = replace(
+    own,
     method=PooledKeyValue,
-    error=errors.output_rows,
-    guarantee=Deterministic(condition=8.0),
-    source=Source("re-derived", "as for keys and values of low rank"),
-    extremal=_opposite_heads,
-    generic=lambda rng: (PooledKeyValue(2), random_problem(rng, heads=4, groups=4, size=0.6)),
+    instances=(_opposite_heads, lambda rng: (PooledKeyValue(2), random_problem(rng, heads=4, groups=4, size=0.6))),
 )
+
+
+@own_pooled("as for keys and values of low rank", error=errors.output_rows)
 def gqa_pooling_output(method: PooledKeyValue, problem: AttentionProblem) -> Values:
     """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V) + max_j ||v_j - v'_j||, rho_i the range of q_i . (k'_j - k_j) over j.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.conversion.joint_truncation import JointTruncation, joint_weights, second_moment_factor
 from tnattn.attention.projections import Projections
-
-SOURCE = Source("Eckart & Young 1936", "in the norm of the activations, re-derived")
 
 
 def _difference(target: Projections, result: Projections) -> Values:
@@ -44,10 +44,16 @@ def _calibrated(rng: np.random.Generator) -> Instance:
     return JointTruncation(rank=4, activations=activations), _layer(rng)
 
 
-@identity(
-    method=JointTruncation, error=joint_weights_squared, source=SOURCE, guarantee=Deterministic(condition=8.0),
-    extremal=_plain, generic=_plain,
-)  # fmt: skip
+eckart = Paper(
+    "Eckart & Young 1936",
+    method=JointTruncation,
+    instances=(_plain, _plain),
+    guarantee=Deterministic(condition=64.0),
+    statement="in the norm of the activations, re-derived",
+)
+
+
+@eckart(error=joint_weights_squared, guarantee=Deterministic(condition=8.0))
 def joint_svd_plain(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
     """||W - W'||_F^2 = sum_{j>r} s_j(W)^2 for W = [W_K W_V], truncated without activations.
 
@@ -55,14 +61,11 @@ def joint_svd_plain(method: JointTruncation, target: Projections, result: Projec
     Hypotheses: no activations calibrate the truncation.
     """
     require(method.activations is None, "no activations calibrate the truncation")
-    s = errors.singular_values(joint_weights(target))
+    s = errors.spectrum_of(joint_weights(target))
     return joint_weights_squared(target, result), np.asarray(errors.tail(s, method.rank) ** 2)
 
 
-@identity(
-    method=JointTruncation, error=joint_weights_squared, source=SOURCE, guarantee=Deterministic(condition=64.0),
-    extremal=_calibrated, generic=_calibrated,
-)  # fmt: skip
+@eckart(error=joint_weights_squared, instances=(_calibrated, _calibrated))
 def joint_svd_calibrated(method: JointTruncation, target: Projections, result: Projections) -> tuple[Values, Values]:
     """E |x (W - W')|^2 = sum_{j>r} s_j(L^T W)^2 over the calibration rows x, L L^T = E x^T x, E the mean.
 
@@ -73,19 +76,16 @@ def joint_svd_calibrated(method: JointTruncation, target: Projections, result: P
     require(method.activations is not None, "activations calibrate the truncation")
     x = dense(method.activations)
     observed = np.sum((x @ _difference(target, result)) ** 2) / x.shape[0]
-    s = errors.singular_values(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
+    s = errors.spectrum_of(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
     return np.asarray(observed), np.asarray(errors.tail(s, method.rank) ** 2)
 
 
-@bound(
-    method=JointTruncation, error=joint_weights_squared, side="lower", source=SOURCE,
-    guarantee=Deterministic(condition=64.0), extremal=_plain, generic=_calibrated, must_fail=1 / 0.3,
-)  # fmt: skip
+@eckart(error=joint_weights_squared, side="lower", instances=(_plain, _calibrated))
 def joint_svd_floor(method: JointTruncation, target: Projections) -> Values:
     """||W - W'||_F^2 >= sum_{j>r} s_j(W)^2: calibration never fits the weights themselves better.
 
     Letters: W the key and value weights of all heads, [W_K W_V], and W' those of the result; r the rank.
     Hypotheses: none; W' is any matrix of rank r.
     """
-    s = errors.singular_values(joint_weights(target))
+    s = errors.spectrum_of(joint_weights(target))
     return np.asarray(errors.tail(s, method.rank) ** 2)

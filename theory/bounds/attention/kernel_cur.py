@@ -7,15 +7,18 @@ row), C its chosen columns, R its chosen rows, G their intersection; E^T A = R.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, once, per_head
-from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR
@@ -97,14 +100,12 @@ def _condition(method: KernelCUR, problem: AttentionProblem, result: Approximati
     return np.asarray(10 * np.linalg.cond(core) * np.maximum(_spectral(coefficients), 1.0))
 
 
-@conditional_bound(
-    method=KernelCUR,
-    error=scaled_kernel,
-    guarantee=Deterministic(condition=_condition),
-    source=Source("re-derived", "by oblique projectors as in Sorensen & Embree 2016"),
-    extremal=_two_tokens,
-    generic=_random,
-)
+own = Paper("re-derived", method=KernelCUR, instances=(_two_tokens, _random))
+
+own_projection = replace(own, guarantee=Deterministic(condition=_condition))
+
+
+@own_projection("by oblique projectors as in Sorensen & Embree 2016", error=scaled_kernel)
 def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
     """||A - C G^-1 R|| <= ||C G^-1|| ||A - C C^+ A|| for columns C, rows R and their intersection G.
 
@@ -123,14 +124,15 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
     return np.asarray(_spectral(coefficients) * _spectral(a - columns @ (np.linalg.pinv(columns) @ a)))
 
 
-@conditional_bound(
-    method=KernelCUR,
-    error=scaled_kernel,
-    guarantee=Deterministic(condition=lambda method, problem, result: 8 + 0.5 / method.ridge),  # s_1 ||M||
-    source=Source("re-derived", "with a ridge in place of the inverse in an oblique projector"),
-    extremal=_two_damped_tokens,
-    generic=lambda rng: (KernelCUR(5), random_problem(rng)),
+# rounding is amplified by s_1 ||M||, at most 1 / ridge
+own_ridge = replace(
+    own,
+    instances=(_two_damped_tokens, lambda rng: (KernelCUR(5), random_problem(rng))),
+    guarantee=Deterministic(condition=lambda method, problem, result: 8 + 0.5 / method.ridge),
 )
+
+
+@own_ridge("with a ridge in place of the inverse in an oblique projector", error=scaled_kernel)
 def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Approximation) -> Values:
     """||A - C M R||^2 <= ||X||^2 + (||C M|| ||E^T X|| + ||C (I - M G) C^+ A||)^2 with X = A - C C^+ A.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from theory.bounds.attention.perturbed import random_problem
@@ -17,15 +19,15 @@ from theory.bounds.attention.rows import (
 from theory.bounds.attention.sampling import output_rows_squared, row_variances
 from theory.bounds.randnla.matrix_product import drawn_gram, sampled_variance
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import sampled_spread
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling
-
-OWN = Source("re-derived", "ratio of two sampled sums")
 
 
 def _equal(rng: np.random.Generator) -> AttentionProblem:
@@ -45,7 +47,7 @@ def _equal_ratios(rng: np.random.Generator) -> Instance:
 
 
 def _uniform_draws(rng: np.random.Generator) -> Instance:
-    """Equal weights, uniform draws, and values 1 and -1: the row sums are exact, the error is a mean of signs."""
+    """Equal weights, uniform samples, and values 1 and -1: the row sums are exact, the error is a mean of signs."""
     values = np.where(np.arange(12) % 4, 1.0, -1.0)[None, :, None]
     return LeverageKeySampling(200, uniform=1.0), AttentionProblem(
         np.zeros((1, 2, 2)), rng.standard_normal((1, 12, 2)), values
@@ -114,14 +116,15 @@ def _changes(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
     return sampled_spread(drawn_gram(gram, probability), probability, method.samples)
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Kannan and Mahoney 2006",
     method=LeverageKeySampling,
-    error=errors.output_frobenius_squared,
+    instances=(_equal_weights, _random),
     guarantee=ExactExpectation(spread=_products),
-    source=Source("Drineas, Kannan and Mahoney 2006", "Lemma 3, for draws by leverage"),
-    extremal=_equal_weights,
-    generic=_random,
 )
+
+
+@drineas("Lemma 3, for draws by leverage", error=errors.output_frobenius_squared)
 def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi.
 
@@ -134,14 +137,15 @@ def leverage_keys_variance(method: LeverageKeySampling, problem: AttentionProble
     return np.asarray(row_variances(problem, probability).sum(axis=-1) / method.samples)
 
 
-@bound(
+own = Paper(
+    "re-derived",
     method=LeverageKeySampling,
-    error=rows_times_mass,
-    guarantee=ExactExpectation(spread=_changes),
-    source=OWN,
-    extremal=_equal_ratios,
-    generic=_random_ratios,
+    instances=(_equal_ratios, _random_ratios),
+    statement="ratio of two sampled sums",
 )
+
+
+@own(error=rows_times_mass, guarantee=ExactExpectation(spread=_changes))
 def leverage_keys_ratio_variance(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
     """E (d'_i / d_i)^2 ||o'_i - o_i||^2 = sum_j p_ij^2 ||v_j - o_i||^2 / (c pi_j), c keys from pi, row sums estimated.
 
@@ -152,14 +156,7 @@ def leverage_keys_ratio_variance(method: LeverageKeySampling, problem: Attention
     return _ratio_variances(method, problem)[0]
 
 
-@bound(
-    method=LeverageKeySampling,
-    error=output_rows_squared,
-    guarantee=InExpectation(),
-    source=OWN,
-    extremal=_uniform_draws,
-    generic=_random_ratios,
-)
+@own(error=output_rows_squared, guarantee=InExpectation(), instances=(_uniform_draws, _random_ratios))
 def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProblem) -> Values:
     """E ||o'_i - o_i||^2 <= min(sqrt(x_i) + D_i sqrt(y_i), D_i)^2 with D_i = max_j ||v_j - o_i||, row sums estimated.
 
@@ -177,15 +174,10 @@ def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProb
     return np.asarray(np.minimum(np.sqrt(x) + furthest * np.sqrt(y), furthest) ** 2)
 
 
-@bound(
-    method=LeverageKeySampling,
-    error=errors.output_rows,
-    guarantee=WithProbability(),
-    source=OWN,
-    extremal=_coordinate_values,
-    generic=_random_ratios,
-    sharpest={"delta": 0.8},
-)
+own_tail = replace(own, instances=(_coordinate_values, _random_ratios))
+
+
+@own_tail(error=errors.output_rows, guarantee=WithProbability(), sharpest={"delta": 0.8})
 def leverage_keys_ratio_tail(
     method: LeverageKeySampling, problem: AttentionProblem, *, delta: float = 0.1
 ) -> tuple[Values, Values]:

@@ -8,9 +8,11 @@ import numpy as np
 
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
-from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.attention.approximation import Approximation
@@ -21,8 +23,6 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Diagonal, LowRankMatrix
-
-OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,14 +135,15 @@ def _random(rng: np.random.Generator) -> Instance:
     return Lifted(RandomlyPivotedCholesky(rank=6)), random_problem(rng)
 
 
-@conditional_bound(
+own = Paper(
+    "Chen et al. 2021",
     method=Lifted,
-    error=kernel_spectral,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_same_tokens,
-    generic=_random,
+    instances=(_same_tokens, _random),
+    statement="their lifting, constants re-derived",
 )
+
+
+@own(error=kernel_spectral)
 def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
     """||E_qk|| <= ||E|| / 2 for the block of queries and keys of the error E >= 0 of the lifted kernel.
 
@@ -153,14 +154,7 @@ def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -
     return np.asarray(np.linalg.norm(_lifted_error(problem, result), ord=2, axis=(-2, -1)) / 2)
 
 
-@conditional_bound(
-    method=Lifted,
-    error=kernel_frobenius,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_same_tokens,
-    generic=_random,
-)
+@own(error=kernel_frobenius)
 def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
     """||E_qk||_F <= ||E||_F / sqrt(2) for the block of queries and keys of the error E >= 0 of the lifted kernel.
 
@@ -186,14 +180,7 @@ def _condition_of_entries(method: Lifted, problem: AttentionProblem, result: App
     return condition_of_root(diagonal[..., :n, None], diagonal[..., None, n:], rounding)
 
 
-@conditional_bound(
-    method=Lifted,
-    error=kernel_entries,
-    guarantee=Deterministic(condition=_condition_of_entries),
-    source=OWN,
-    extremal=_same_tokens,
-    generic=_random,
-)
+@own(error=kernel_entries, guarantee=Deterministic(condition=_condition_of_entries))
 def psd_lift_entries(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
     """|E_ij| <= sqrt(E_ii E_jj) for query i and key j and the error E >= 0 of the lifted kernel.
 

@@ -8,9 +8,11 @@ from theory.bounds.attention.lift import condition_of_root
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_scores, per_head
 from theory.bounds.randnla.pivoted_cholesky import rpcholesky_phi
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
 from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.intervals import deterministic_slack
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
@@ -19,8 +21,6 @@ from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
-
-OWN = Source("Chen et al. 2021", "their lifting, constants re-derived")
 
 
 def _difference(problem: AttentionProblem, result: Approximation) -> Values:
@@ -76,14 +76,10 @@ def _condition(method: LiftedNystrom, problem: AttentionProblem, result: Approxi
     return np.asarray(10 * (1 + scale / largest * condition_of_root(left, right, rounding)))
 
 
-@conditional_bound(
-    method=LiftedNystrom,
-    error=kernel_entries,
-    guarantee=Deterministic(condition=_condition),
-    source=OWN,
-    extremal=_same_tokens,
-    generic=_random,
-)
+own = Paper("Chen et al. 2021", method=LiftedNystrom, instances=(_same_tokens, _random))
+
+
+@own("their lifting, constants re-derived", error=kernel_entries, guarantee=Deterministic(condition=_condition))
 def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, result: Approximation) -> Values:
     """|exp(S_ij) - K'_ij| <= a_i b_j sqrt(E_ii E_jj) with the outer factors a, b and the Gaussian residual E >= 0.
 
@@ -115,14 +111,10 @@ def _block_sum(problem: AttentionProblem, result: Approximation) -> Values:
     return np.asarray(np.linalg.norm(difference / rows[..., :, None] / columns[..., None, :], ord="nuc", axis=(-2, -1)))
 
 
-@bound(
-    method=LiftedNystrom,
-    error=gaussian_block,
-    guarantee=InExpectation(),
-    source=Source("Chen, Epperly, Tropp & Webber 2025", "with the lifting of Chen et al. 2021, re-derived"),
-    extremal=_same_tokens,
-    generic=_random,
-)
+chen = Paper("Chen, Epperly, Tropp & Webber 2025", method=LiftedNystrom, instances=(_same_tokens, _random))
+
+
+@chen("with the lifting of Chen et al. 2021, re-derived", error=gaussian_block, guarantee=InExpectation())
 def lifted_nystrom_trace(method: LiftedNystrom, problem: AttentionProblem) -> Values:
     """E ||E_qk||_* <= tr Phi^r(G) / 2 for the block E_qk of the residual of the lifted Gaussian kernel G, r pivots.
 

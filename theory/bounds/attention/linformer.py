@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, host
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import chaos_spread
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
-
-OWN = Source("re-derived", "from the moments of a Gaussian embedding")
 
 
 def _flat(rng: np.random.Generator) -> Instance:
@@ -54,14 +55,14 @@ def _require_projection(method: Linformer) -> None:
     require(method.project_weights, "the normalised weights are projected, not the keys inside the softmax")
 
 
-@bound(
-    method=Linformer,
-    error=errors.output_frobenius_squared,
-    guarantee=ExactExpectation(spread=lambda method, problem: chaos_spread(method.size)),
-    source=OWN,
-    extremal=_flat,
-    generic=_random,
+own = Paper(
+    "re-derived", method=Linformer, instances=(_flat, _random), statement="from the moments of a Gaussian embedding"
 )
+
+own_mean = replace(own, guarantee=ExactExpectation(spread=lambda method, problem: chaos_spread(method.size)))
+
+
+@own_mean(error=errors.output_frobenius_squared)
 def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Values:
     """E ||P R^T R V - P V||_F^2 = (||P||_F^2 ||V||_F^2 + ||P V||_F^2) / k for k Gaussian rows of R.
 
@@ -75,16 +76,16 @@ def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Va
     return np.asarray((squares[0] * squares[1] + squares[2]) / method.size)
 
 
-@bound(
-    method=Linformer,
-    error=output_entry_errors,
-    guarantee=WithProbability(),
-    source=OWN,
-    extremal=_parallel,
-    sharpest={"epsilon": 0.3},
-    generic=_random,
+own_entry = replace(
+    own,
+    instances=(_parallel, _random),
     must_fail=0.1,
+    guarantee=WithProbability(),
+    statement="from the moments of a Gaussian embedding",
 )
+
+
+@own_entry(error=output_entry_errors, sharpest={"epsilon": 0.3})
 def linformer_entry(method: Linformer, problem: AttentionProblem, *, epsilon: float = 0.8) -> tuple[Values, Values]:
     """P{|p^T R^T R v - p^T v| > eps ||p|| ||v||} <= 4 exp(-k (eps - log(1 + eps)) / 2) for every entry.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.special import ive
 from theory.bounds.attention.perturbed import PerturbedScores, random_problem
 from theory.bounds.attention.rows import exact_scores, exact_singular_values, exact_weights, per_head
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense, tail
-from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
@@ -23,8 +25,6 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured import LowRankMatrix
-
-OWN = Source("re-derived", "by the inequalities of Weyl and Mirsky")
 
 approximate_weights_spectral = Error(
     "spectral norm of the approximate weights",
@@ -74,16 +74,10 @@ def _rank(matrix: Any) -> int:
     return min(sizes, matrix.rank) if isinstance(matrix, LowRankMatrix) else sizes
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.weights_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Eckart & Young 1936; Mirsky 1960", "Theorem 2, for the weights"),
-    side="lower",
-    extremal=_random_best,
-    generic=_random_best,
-    must_fail=1 / 0.3,
-)
+eckart = Paper("Eckart & Young 1936; Mirsky 1960", method=AttentionMethod, instances=(_random_best, _random_best))
+
+
+@eckart("Theorem 2, for the weights", error=errors.weights_frobenius, side="lower")
 def weights_rank_floor(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||P' - P||_F >= (sum_(j > r) s_j(P)^2)^(1/2) for weights P' of rank r.
 
@@ -95,16 +89,14 @@ def weights_rank_floor(method: AttentionMethod, problem: AttentionProblem, resul
     return tail(exact_singular_values(problem), rank)
 
 
-@conditional_bound(
+own = Paper(
+    "re-derived",
     method=AttentionMethod,
-    error=errors.weights_frobenius,
-    guarantee=Deterministic(),
-    source=OWN,
-    side="lower",
-    extremal=_permutation,
-    generic=lambda rng: (_best(3), random_problem(rng, size=6.0)),
-    must_fail=1 / 0.3,
+    instances=(_permutation, lambda rng: (_best(3), random_problem(rng, size=6.0))),
 )
+
+
+@own("by the inequalities of Weyl and Mirsky", error=errors.weights_frobenius, side="lower")
 def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||P' - P||_F >= tau_r(Pi) - sqrt(2) ||delta||_2 for weights P' of rank r.
 
@@ -119,18 +111,18 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
     first = np.argmax(weights, axis=-1)[..., None]
     counts = -np.sort(-np.sum(first == np.arange(problem.n_k), axis=-2), axis=-1)
     others = np.where(first == np.arange(problem.n_k), 0.0, weights).sum(axis=-1)
-    floor = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
-    return np.asarray(np.maximum(floor, 0.0))
+    least = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
+    return np.asarray(np.maximum(least, 0.0))
 
 
-@bound(
+own_small_scores = replace(
+    own,
     method=(LowRankWeights, MeanValue),
-    error=errors.weights_frobenius,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_small_scores,
-    generic=lambda rng: (MeanValue(), random_problem(rng, size=0.3)),
+    instances=(_small_scores, lambda rng: (MeanValue(), random_problem(rng, size=0.3))),
 )
+
+
+@own_small_scores("by the inequalities of Weyl and Mirsky", error=errors.weights_frobenius)
 def high_temperature_rank(method: LowRankWeights | MeanValue, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= sqrt(n / m) (e^rho - 1) for the best P_r of rank r >= 1 to n-by-m weights P.
 
@@ -148,14 +140,14 @@ def high_temperature_rank(method: LowRankWeights | MeanValue, problem: Attention
     return np.asarray(math.sqrt(problem.n_q / problem.n_k) * np.expm1(rho))
 
 
-@bound(
+own_polynomial = replace(
+    own,
     method=LowRankWeights,
-    error=errors.weights_frobenius,
-    guarantee=Deterministic(),
-    source=Source("re-derived", "after an idea of Alman & Song 2023"),
-    extremal=_small_scores,
-    generic=lambda rng: (_best(6), random_problem(rng, size=0.3, width=2)),
+    instances=(_small_scores, lambda rng: (_best(6), random_problem(rng, size=0.3, width=2))),
 )
+
+
+@own_polynomial("after an idea of Alman & Song 2023", error=errors.weights_frobenius)
 def softmax_poly_rank(method: LowRankWeights, problem: AttentionProblem) -> Values:
     """||P_r - P||_F <= eps ||P||_F for r >= binomial(d + p, p) and scores in [-B, B].
 
@@ -179,14 +171,17 @@ def softmax_poly_rank(method: LowRankWeights, problem: AttentionProblem) -> Valu
     return np.asarray(np.minimum(taylor, chebyshev) * np.linalg.norm(exact_weights(problem), axis=(-2, -1)))
 
 
-@conditional_bound(
+schur = replace(
+    own,
     method=(Exact, PerturbedScores),
-    error=approximate_weights_spectral,
-    guarantee=Deterministic(),
-    source=Source("re-derived", "by the test of Schur"),
-    extremal=lambda rng: (PerturbedScores(np.zeros(())), _one_popular_key(rng)[1]),
-    generic=lambda rng: (PerturbedScores(np.zeros(())), random_problem(rng)),
+    instances=(
+        lambda rng: (PerturbedScores(np.zeros(())), _one_popular_key(rng)[1]),
+        lambda rng: (PerturbedScores(np.zeros(())), random_problem(rng)),
+    ),
 )
+
+
+@schur("by the test of Schur", error=approximate_weights_spectral)
 def attention_spectral_norm(
     method: Exact | PerturbedScores, problem: AttentionProblem, result: Approximation
 ) -> Values:

@@ -1,4 +1,4 @@
-"""From the error of a kernel to the error of the normalised output."""
+"""Error of the normalised output in terms of the error of a kernel."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from theory.bounds.attention.rows import (
     values_spectral,
 )
 from theory.statement import errors
-from theory.statement.bound import Source, Values, conditional_bound, identity, require
+from theory.statement.bound import require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
-
-OWN = Source("re-derived", "as a difference of two quotients")
 
 
 def _diameter(problem: AttentionProblem) -> Values:
@@ -43,14 +43,16 @@ output_entries = Error(
 )
 
 
-@identity(
+own = Paper(
+    "re-derived",
     method=AttentionMethod,
-    error=output_entries,
-    source=OWN,
+    instances=(two_keys_out_of_balance, masked_kernel),
     guarantee=Deterministic(condition=8.0),
-    extremal=two_keys_out_of_balance,
-    generic=masked_kernel,
+    statement="as a difference of two quotients",
 )
+
+
+@own(error=output_entries)
 def kernel_normalisation_identity(
     method: AttentionMethod, problem: AttentionProblem, result: Approximation
 ) -> tuple[Values, Values]:
@@ -72,14 +74,7 @@ def kernel_normalisation_identity(
     return host(result.output) - o, moved / d[..., None]
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.output_rows,
-    guarantee=Deterministic(condition=8.0),
-    source=OWN,
-    extremal=two_keys_out_of_balance,
-    generic=masked_kernel,
-)
+@own(error=errors.output_rows)
 def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= ||a'_i - a_i||_1 / d'_i max_j ||v_j - o_i||, over the keys that either kernel sees.
 
@@ -95,14 +90,7 @@ def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem,
     return np.asarray(np.abs(kernel - weights).sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.output_frobenius,
-    guarantee=Deterministic(condition=8.0),
-    source=OWN,
-    extremal=two_keys_out_of_balance,
-    generic=random_kernel,
-)
+@own(error=errors.output_frobenius, instances=(two_keys_out_of_balance, random_kernel))
 def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||O' - O||_F <= (||A' - A||_F ||V|| + (sum_i (d'_i - d_i)^2 ||o_i||^2)^(1/2)) / min_i d'_i.
 
@@ -121,14 +109,7 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
     return np.asarray((moved + rescaled) / d.min(axis=-1))
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.output_rows,
-    guarantee=Deterministic(condition=8.0),
-    source=OWN,
-    extremal=two_keys_out_of_balance,
-    generic=random_kernel,
-)
+@own(error=errors.output_rows, instances=(two_keys_out_of_balance, random_kernel))
 def relative_entry_propagation(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= eta_i / (1 + sqrt(1 - eta_i^2)) diam(V) if |a'_ij - a_ij| <= eta_i a_ij, eta_i < 1.
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse
 
 
@@ -49,14 +51,16 @@ def _softmax_like(rng: np.random.Generator) -> Instance:
     return PseudoInverse(6), kernel / kernel.sum(axis=-1, keepdims=True)
 
 
-@bound(
+xiong = Paper(
+    "Xiong et al. 2021",
     method=PseudoInverse,
-    error=pseudo_inverse_residual,
-    guarantee=Deterministic(condition=lambda method, a: 10 * np.linalg.cond(dense(a))),  # of A^+ in the error
-    source=Source("Xiong et al. 2021", "equation (15); recursion re-derived"),
-    extremal=_well_conditioned,
-    generic=_softmax_like,
+    instances=(_well_conditioned, _softmax_like),
+    guarantee=Deterministic(condition=lambda method, a: 10 * np.linalg.cond(dense(a))),
 )
+
+
+# rounding of A^+ in the error is amplified by the condition number of A
+@xiong("equation (15); recursion re-derived", error=pseudo_inverse_residual)
 def pinv_iteration(method: PseudoInverse, a: Any) -> Values:
     """||A A^+ - A Z_j|| <= e_j, e_{j+1} = (3 e_j^3 + e_j^4) / 4, e_0 = 1 - s_min^2 / (||A||_1 ||A||_inf).
 
@@ -65,7 +69,7 @@ def pinv_iteration(method: PseudoInverse, a: Any) -> Values:
     Letters: A the matrix; Z the iterate; e the bound on its residual.
     Hypotheses: A has full rank, with condition number below 1e6.
     """
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., -1] > 1e-6 * s[..., 0])), "A has full rank, with condition number below 1e6")
     norms = np.abs(dense(a)).sum(axis=-1).max(axis=-1) * np.abs(dense(a)).sum(axis=-2).max(axis=-1)
     e = 1 - s[..., -1] ** 2 / norms

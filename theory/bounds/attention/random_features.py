@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import hyp1f1
 
@@ -9,8 +11,10 @@ from theory.bounds.attention.feature_pairs import Pairs
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import distances, exact_weights
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import (
     cosine_kurtosis,
     hyperbolic_kurtosis,
@@ -31,14 +35,11 @@ from tnattn.attention.random_features.features import (
 )
 from tnattn.attention.random_features.performer import Performer
 
-CHOROMANSKI = Source("Choromanski et al. 2021", "Lemma 2")
-ORTHOGONAL = Source("Choromanski et al. 2021", "Theorem 2 for the inequality; exact form re-derived")
-
 
 def _instance(
     rng: np.random.Generator, kind: FeatureKind, directions: Directions, *, features: int, size: float, centre: bool
 ) -> Instance:
-    """Queries and keys so short that the squared errors have moments which 200 draws can see."""
+    """Queries and keys so short that the squared errors have moments which 200 samples can see."""
     problem = random_problem(rng, heads=2, groups=1, n_q=4, n_k=5, width=4, size=size)
     return Performer(features, kind=kind, directions=directions, centre=centre), problem
 
@@ -87,8 +88,7 @@ def _relative(method: Performer, problem: AttentionProblem) -> Values:
 def _largest(method: Performer, problem: AttentionProblem) -> Values:
     """Return what ||K' - K||_F^2 cannot exceed for trigonometric features: every cosine is at least -1."""
     pairs = Pairs(method, problem)
-    kernel, scale = np.exp(pairs.dot), np.exp(pairs.squares / 2)
-    return pairs.total((kernel + scale) ** 2)
+    return pairs.total((np.exp(pairs.dot) + np.exp(pairs.squares / 2)) ** 2)  # (kernel + scale)^2
 
 
 def _iid(method: Performer, kind: type[FeatureKind]) -> int:
@@ -98,14 +98,19 @@ def _iid(method: Performer, kind: type[FeatureKind]) -> int:
     return method.kind.directions(method.features)
 
 
-@bound(
+choromanski = Paper(
+    "Choromanski et al. 2021",
     method=Performer,
-    error=errors.kernel_frobenius_squared,
-    guarantee=ExactExpectation(spread=_relative, ceiling=_largest),
-    source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Trigonometric(), Independent(), features=64, size=0.6, centre=False),
-    generic=lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=True),
+    instances=(
+        lambda rng: _instance(rng, Trigonometric(), Independent(), features=64, size=0.6, centre=False),
+        lambda rng: _instance(rng, Trigonometric(), Independent(), features=16, size=0.6, centre=True),
+    ),
+    guarantee=ExactExpectation(spread=_relative),
 )
+BOUNDED = ExactExpectation(spread=_relative, ceiling=_largest)
+
+
+@choromanski("Lemma 2", error=errors.kernel_frobenius_squared, guarantee=BOUNDED)
 def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 = e^|x+y|^2 K^-2 (1 - e^-|x-y|^2)^2 / (2 m) for K = e^(x.y) and m directions; summed over pairs.
 
@@ -119,14 +124,16 @@ def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
     return pairs.total(_trigonometric(pairs, m))
 
 
-@bound(
-    method=Performer,
-    error=errors.kernel_frobenius_squared,
-    guarantee=ExactExpectation(spread=_relative),
-    source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=64, size=0.2, centre=False),
-    generic=lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=True),
+positive_features = replace(
+    choromanski,
+    instances=(
+        lambda rng: _instance(rng, Positive(), Independent(), features=64, size=0.2, centre=False),
+        lambda rng: _instance(rng, Positive(), Independent(), features=16, size=0.4, centre=True),
+    ),
 )
+
+
+@positive_features("Lemma 2", error=errors.kernel_frobenius_squared)
 def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 = K^2 (e^|x+y|^2 - 1) / m for K = e^(x.y) and m directions; summed over pairs.
 
@@ -140,14 +147,16 @@ def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
     return pairs.total(_positive(pairs, m))
 
 
-@bound(
-    method=Performer,
-    error=errors.kernel_frobenius_squared,
-    guarantee=ExactExpectation(spread=_relative),
-    source=CHOROMANSKI,
-    extremal=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=800, size=0.3, centre=False),
-    generic=lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=True),
+hyperbolic_features = replace(
+    choromanski,
+    instances=(
+        lambda rng: _instance(rng, Hyperbolic(), Independent(), features=800, size=0.3, centre=False),
+        lambda rng: _instance(rng, Hyperbolic(), Independent(), features=32, size=0.4, centre=True),
+    ),
 )
+
+
+@hyperbolic_features("Lemma 2", error=errors.kernel_frobenius_squared)
 def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 = (1 - e^-|x+y|^2) K^2 (e^|x+y|^2 - 1) / (2 m) for m directions, 2 m features; summed over pairs.
 
@@ -161,14 +170,16 @@ def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values
     return pairs.total(_hyperbolic(pairs, m))
 
 
-@bound(
-    method=Performer,
-    error=errors.kernel_frobenius_squared,
-    guarantee=ExactExpectation(spread=_relative),
-    source=ORTHOGONAL,
-    extremal=lambda rng: _instance(rng, Positive(), Orthogonal(), features=2, size=0.15, centre=False),
-    generic=lambda rng: _instance(rng, Hyperbolic(), Orthogonal(), features=12, size=0.4, centre=True),
+orthogonal_positive = replace(
+    choromanski,
+    instances=(
+        lambda rng: _instance(rng, Positive(), Orthogonal(), features=2, size=0.15, centre=False),
+        lambda rng: _instance(rng, Hyperbolic(), Orthogonal(), features=12, size=0.4, centre=True),
+    ),
 )
+
+
+@orthogonal_positive("Theorem 2 for the inequality; exact form re-derived", error=errors.kernel_frobenius_squared)
 def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 = MSE - (m - 1) / m e^-(|x|^2 + |y|^2) (e^|x+y|^2 - 1F1(d; d/2; |x+y|^2 / 2)).
 
@@ -189,14 +200,17 @@ def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> V
     return pairs.total(independent - _share(m, pairs.width) * _cross_gain(pairs))
 
 
-@bound(
-    method=Performer,
-    error=errors.kernel_frobenius_squared,
+orthogonal_waves = replace(
+    choromanski,
+    instances=(
+        lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=4, size=2.0, centre=False),
+        lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=20, size=0.6, centre=True),
+    ),
     guarantee=ExactExpectation(ceiling=_largest),
-    source=ORTHOGONAL,
-    extremal=lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=4, size=2.0, centre=False),
-    generic=lambda rng: _instance(rng, Trigonometric(), Orthogonal(), features=20, size=0.6, centre=True),
 )
+
+
+@orthogonal_waves("Theorem 2 for the inequality; exact form re-derived", error=errors.kernel_frobenius_squared)
 def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 = MSE + (m - 1) / m e^(|x|^2 + |y|^2) (1F1(d; d/2; -|x-y|^2 / 2) - e^-|x-y|^2).
 
@@ -217,14 +231,16 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
     return pairs.total(_trigonometric(pairs, m) + _share(m, d) * cross)
 
 
-@bound(
-    method=Performer,
-    error=errors.kernel_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Choromanski et al. 2021", "Theorem 2"),
-    extremal=lambda rng: _instance(rng, Positive(), Orthogonal(), features=4, size=0.3, centre=False),
-    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=3, size=0.4, centre=True),
+orthogonal_gap = replace(
+    choromanski,
+    instances=(
+        lambda rng: _instance(rng, Positive(), Orthogonal(), features=4, size=0.3, centre=False),
+        lambda rng: _instance(rng, Positive(), Orthogonal(), features=3, size=0.4, centre=True),
+    ),
 )
+
+
+@orthogonal_gap("Theorem 2", error=errors.kernel_frobenius_squared, guarantee=InExpectation())
 def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values:
     """E |K' - K|^2 <= MSE - 2 (m - 1) / (m (d + 2)) (K - e^-(|x|^2 + |y|^2)/2)^2 for m <= d orthogonal directions.
 
@@ -242,15 +258,19 @@ def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values
     return pairs.total(_positive(pairs, m) - 2 * (m - 1) / (m * (d + 2)) * gap)
 
 
-@bound(
+own = Paper(
+    "re-derived",
     method=Performer,
-    error=errors.output_rows,
-    guarantee=WithProbability(),
-    source=Source("re-derived", "by the inequalities of Cauchy-Schwarz and Markov"),
-    extremal=lambda rng: _instance(rng, Positive(), Independent(), features=2000, size=0.3, centre=False),
-    generic=lambda rng: _instance(rng, Positive(), Orthogonal(), features=400, size=0.2, centre=True),
+    instances=(
+        lambda rng: _instance(rng, Positive(), Independent(), features=2000, size=0.3, centre=False),
+        lambda rng: _instance(rng, Positive(), Orthogonal(), features=400, size=0.2, centre=True),
+    ),
     must_fail=0.005,
+    guarantee=WithProbability(),
 )
+
+
+@own("by the inequalities of Cauchy-Schwarz and Markov", error=errors.output_rows)
 def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: float = 0.2) -> tuple[Values, Values]:
     """||o'_i - o_i|| <= eta / (1 - eta) max_j ||v_j - o_i||, eta = sum_j p_ij sqrt((e^|x_i+y_j|^2 - 1) / m) / delta.
 

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import Values, require
+from theory.statement.bound import require
 from theory.statement.errors import dense
+from theory.statement.prediction import Values
 from tnattn.arrays import eps, to_host
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
@@ -71,7 +72,7 @@ def exact_output(problem: AttentionProblem) -> Values:
 @once
 def exact_singular_values(problem: AttentionProblem) -> Values:
     """Return the singular values of the exact weights of every head, (..., H, min(n_q, n_k)), descending."""
-    return errors.singular_values(exact_weights(problem))
+    return errors.spectrum_of(exact_weights(problem))
 
 
 @once

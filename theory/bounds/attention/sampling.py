@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values, per_head, values_spectral
 from theory.bounds.randnla.matrix_product import bernstein_error, drawn_gram, optimal_variance
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import sampled_spread
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.column_sampling import ColumnSampling
 from tnattn.attention.sampling.value_sampling import ValueSampling
-
-DRINEAS = Source("Drineas, Kannan and Mahoney 2006", "Lemmas 3 and 4")
 
 
 def _squared_rows(problem: AttentionProblem) -> Values:
@@ -93,14 +95,15 @@ def row_variances(problem: AttentionProblem, probability: Values) -> Values:
     return np.asarray(np.sum(probability[..., None, :] * np.sum(drawn**2, axis=-1), axis=-1))
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Kannan and Mahoney 2006",
     method=(ValueSampling, ColumnSampling),
-    error=output_rows_squared,
-    guarantee=ExactExpectation(spread=_row_products),
-    source=DRINEAS,
-    extremal=_flat_rows,
-    generic=_random,
+    instances=(_flat_rows, _random),
+    statement="Lemmas 3 and 4",
 )
+
+
+@drineas(error=output_rows_squared, guarantee=ExactExpectation(spread=_row_products))
 def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||o'_i - o_i||^2 = (sum_j p_ij^2 ||v_j||^2 / pi_j - ||o_i||^2) / m for m keys drawn from pi.
 
@@ -111,14 +114,7 @@ def value_sampling_mse(method: ValueSampling | ColumnSampling, problem: Attentio
     return row_variances(problem, _probabilities(method, problem)) / method.samples
 
 
-@bound(
-    method=(ValueSampling, ColumnSampling),
-    error=errors.output_frobenius_squared,
-    guarantee=ExactExpectation(spread=_products),
-    source=DRINEAS,
-    extremal=_flat_rows,
-    generic=_random,
-)
+@drineas(error=errors.output_frobenius_squared, guarantee=ExactExpectation(spread=_products))
 def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 = (sum_j ||P_:j||^2 ||v_j||^2 / pi_j - ||O||_F^2) / c for c keys drawn from pi.
 
@@ -129,16 +125,10 @@ def amm_variance(method: ValueSampling | ColumnSampling, problem: AttentionProbl
     return np.asarray(row_variances(problem, _probabilities(method, problem)).sum(axis=-1) / method.samples)
 
 
-@bound(
-    method=(ValueSampling, ColumnSampling),
-    error=errors.output_frobenius_squared,
-    guarantee=InExpectation(spread=_products),
-    source=DRINEAS,
-    side="lower",
-    extremal=_optimal,
-    generic=_random,
-    must_fail=1 / 0.3,
-)
+drineas_optimal = replace(drineas, instances=(_optimal, _random), guarantee=InExpectation(spread=_products))
+
+
+@drineas_optimal(error=errors.output_frobenius_squared, side="lower")
 def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProblem) -> Values:
     """E ||O' - O||_F^2 >= ((sum_j ||P_:j|| ||v_j||)^2 - ||O||_F^2) / c whatever the probabilities are.
 
@@ -151,15 +141,12 @@ def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProble
     return optimal_variance(product, _squared_rows(problem).sum(axis=-1), method.samples)
 
 
-@bound(
-    method=(ValueSampling, ColumnSampling),
-    error=errors.output_spectral,
-    guarantee=WithProbability(),
-    source=Source("Tropp 2015", "Corollary 6.2.1; constants re-derived"),
-    extremal=_values_of_one_length,
-    generic=_random,
-    must_fail=0.01,
+tropp = Paper(
+    "Tropp 2015", method=(ValueSampling, ColumnSampling), instances=(_values_of_one_length, _random), must_fail=0.01
 )
+
+
+@tropp("Corollary 6.2.1; constants re-derived", error=errors.output_spectral, guarantee=WithProbability())
 def attention_amm_spectral(
     method: ValueSampling | ColumnSampling, problem: AttentionProblem, *, delta: float = 0.1
 ) -> tuple[Values, Values]:

@@ -1,9 +1,11 @@
 """The softmax Lipschitz chain: from the error of scores to the error of weights and output.
 
-The theorems speak about every method whose kernel over the keys is positive: then its logarithm is a score.
+The theorems are about every method whose kernel over the keys is positive: then its logarithm is a score.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,14 +19,15 @@ from theory.bounds.attention.rows import (
     values_spectral,
 )
 from theory.statement import errors
-from theory.statement.bound import Source, Values, conditional_bound, require
+from theory.statement.bound import require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 
-OWN = Source("re-derived", "by the ratio of likelihoods, largest for two groups of keys")
 LOGARITHMS = Deterministic(condition=16.0)  # the scores are read off the kernel through a logarithm
 
 
@@ -50,14 +53,15 @@ weights_log_ratio = Error(
 )
 
 
-@conditional_bound(
+own = Paper(
+    "re-derived",
     method=AttentionMethod,
-    error=errors.weights_rows_l1,
-    guarantee=LOGARITHMS,
-    source=OWN,
-    extremal=two_groups_of_scores,
-    generic=random_scores,
+    instances=(two_groups_of_scores, random_scores),
+    statement="by the ratio of likelihoods, largest for two groups of keys",
 )
+
+
+@own(error=errors.weights_rows_l1, guarantee=LOGARITHMS)
 def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||p' - p||_1 <= 2 tanh(rho / 4), rho the range of the error of the scores of a row.
 
@@ -69,14 +73,7 @@ def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     return np.asarray(2 * np.tanh(_range(problem, result) / 4))
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.weights_rows_max,
-    guarantee=LOGARITHMS,
-    source=OWN,
-    extremal=two_groups_of_scores,
-    generic=random_scores,
-)
+@own(error=errors.weights_rows_max, guarantee=LOGARITHMS)
 def softmax_linf_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """max_j |p'_j - p_j| <= tanh(rho / 4), rho the range of the error of the scores of a row.
 
@@ -88,14 +85,12 @@ def softmax_linf_lipschitz(method: AttentionMethod, problem: AttentionProblem, r
     return np.asarray(np.tanh(_range(problem, result) / 4))
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.weights_rows_l2,
-    guarantee=LOGARITHMS,
-    source=Source("re-derived", "by the norm of the Jacobian; Gao & Pavel 2017 have the constant 1"),
-    extremal=lambda rng: two_groups_of_scores(rng, distance=0.05),
-    generic=random_scores,
+jacobian = replace(
+    own, instances=(lambda rng: two_groups_of_scores(rng, distance=0.05), random_scores), guarantee=LOGARITHMS
 )
+
+
+@jacobian("by the norm of the Jacobian; Gao & Pavel 2017 have the constant 1", error=errors.weights_rows_l2)
 def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||p' - p||_2 <= ||s' - s||_2 / 2, scores compared up to a shift of the row.
 
@@ -107,14 +102,12 @@ def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     return np.asarray(np.linalg.norm(_centred(problem, result), axis=-1) / 2)
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=weights_log_ratio,
-    guarantee=LOGARITHMS,
-    source=OWN,
-    extremal=lambda rng: two_groups_of_scores(rng, distance=4.0),
-    generic=random_scores,
+own_relative = replace(
+    own, instances=(lambda rng: two_groups_of_scores(rng, distance=4.0), random_scores), guarantee=LOGARITHMS
 )
+
+
+@own_relative(error=weights_log_ratio)
 def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """exp(-rho) <= p'_j / p_j <= exp(rho), rho the range of the error of the scores of a row.
 
@@ -126,14 +119,7 @@ def softmax_relative(method: AttentionMethod, problem: AttentionProblem, result:
     return _range(problem, result)
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.output_rows,
-    guarantee=LOGARITHMS,
-    source=OWN,
-    extremal=two_groups_of_scores,
-    generic=random_scores,
-)
+@own(error=errors.output_rows, guarantee=LOGARITHMS)
 def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= tanh(rho_i / 4) diam(V), rho_i the range of the error of the scores of row i.
 
@@ -147,14 +133,12 @@ def attention_row_from_logits(method: AttentionMethod, problem: AttentionProblem
     return np.asarray(np.tanh(_range(problem, result) / 4) * diameter[..., None])
 
 
-@conditional_bound(
-    method=AttentionMethod,
-    error=errors.output_frobenius,
-    guarantee=LOGARITHMS,
-    source=OWN,
-    extremal=lambda rng: two_groups_of_scores(rng, distance=0.05),
-    generic=random_scores,
+own_frobenius = replace(
+    own, instances=(lambda rng: two_groups_of_scores(rng, distance=0.05), random_scores), guarantee=LOGARITHMS
 )
+
+
+@own_frobenius(error=errors.output_frobenius)
 def attention_fro_from_logits(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||O' - O||_F <= ||S' - S||_F ||V|| / 2, scores compared up to a shift of every row.
 

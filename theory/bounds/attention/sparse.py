@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +19,11 @@ from theory.bounds.attention.rows import (
     per_head,
 )
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense, value_diameter
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import eps
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
@@ -27,8 +31,6 @@ from tnattn.attention.masks import BiasMask, CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
-
-OWN = Source("re-derived", "from the mass of the dropped keys")
 
 
 def _kept(problem: AttentionProblem, result: Approximation) -> npt.NDArray[np.bool_]:
@@ -69,14 +71,16 @@ def _causal_window(rng: np.random.Generator) -> Instance:
     return SlidingWindow(5, sinks=2), random_problem(rng, mask=CausalMask())
 
 
-@identity(
+own = Paper(
+    "re-derived",
     method=(TopK, SlidingWindow),
-    error=output_entries,
-    source=OWN,
+    instances=(_far_apart, _causal_window),
     guarantee=Deterministic(condition=8.0),
-    extremal=_largest_of_random,
-    generic=_causal_window,
+    statement="from the mass of the dropped keys",
 )
+
+
+@own(error=output_entries, instances=(_largest_of_random, _causal_window))
 def topk_identity(
     method: TopK | SlidingWindow, problem: AttentionProblem, result: Approximation
 ) -> tuple[Values, Values]:
@@ -94,14 +98,7 @@ def topk_identity(
     return host(result.output) - exact_output(problem), delta * mean - outside @ v
 
 
-@bound(
-    method=(TopK, SlidingWindow),
-    error=errors.output_rows,
-    guarantee=Deterministic(condition=8.0),
-    source=OWN,
-    extremal=_far_apart,
-    generic=_causal_window,
-)
+@own(error=errors.output_rows)
 def topk_error(method: TopK | SlidingWindow, problem: AttentionProblem) -> Values:
     """||o'_i - o_i|| <= delta_i diam(V), delta_i the exact weight of the dropped keys.
 
@@ -115,14 +112,7 @@ def topk_error(method: TopK | SlidingWindow, problem: AttentionProblem) -> Value
     return np.asarray(delta * np.repeat(value_diameter(problem), problem.heads // problem.groups, axis=-1)[..., None])
 
 
-@conditional_bound(
-    method=(TopK, SlidingWindow),
-    error=errors.output_rows,
-    guarantee=Deterministic(condition=8.0),
-    source=OWN,
-    extremal=_far_apart,
-    generic=_causal_window,
-)
+@own(error=errors.output_rows)
 def topk_error_furthest(method: TopK | SlidingWindow, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= delta_i max_j ||v_j - o'_i|| over the dropped keys j that the query sees.
 
@@ -142,14 +132,7 @@ def topk_error_furthest(method: TopK | SlidingWindow, problem: AttentionProblem,
     return np.asarray(outside.sum(axis=-1) * np.sqrt(furthest))
 
 
-@bound(
-    method=TopK,
-    error=dropped_mass,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_far_apart,
-    generic=_largest_of_random,
-)
+@own(error=dropped_mass, guarantee=Deterministic(), method=TopK, instances=(_far_apart, _largest_of_random))
 def topk_mass(method: TopK, problem: AttentionProblem) -> Values:
     """delta_i <= (n - k) e^-g / (k + (n - k) e^-g), g the gap between the k-th and the next score of the row.
 
@@ -194,14 +177,12 @@ def _random_alibi(rng: np.random.Generator) -> Instance:
     return SlidingWindow(5), random_problem(rng, size=0.5, mask=CausalMask() & BiasMask(bias))
 
 
-@bound(
-    method=SlidingWindow,
-    error=dropped_mass,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_content_against_the_window,
-    generic=_random_alibi,
+own_alibi = replace(
+    own, method=SlidingWindow, instances=(_content_against_the_window, _random_alibi), guarantee=Deterministic()
 )
+
+
+@own_alibi(error=dropped_mass)
 def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Values:
     """Dropped mass <= x / (1 + x), x = e^(2 B) (e^(-m w) - e^(-m n)) / (1 - e^(-m w)).
 
@@ -232,14 +213,7 @@ def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Value
     return np.asarray(x / (1 + x))
 
 
-@bound(
-    method=SlidingWindow,
-    error=dropped_mass,
-    guarantee=Deterministic(),
-    source=OWN,
-    extremal=_long_alibi,
-    generic=_random_alibi,
-)
+@own(error=dropped_mass, guarantee=Deterministic(), method=SlidingWindow, instances=(_long_alibi, _random_alibi))
 def window_decay_mass(method: SlidingWindow, problem: AttentionProblem, *, decay: float = 0.5) -> Values:
     """Dropped mass <= C e^(-g w) / (1 - e^(-g)) if the weight at distance D is at most C e^(-g D) in a causal row.
 

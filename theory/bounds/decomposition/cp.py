@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import HypothesisViolated, Instance, Source, Values, identity, require
+from theory.statement.bound import HypothesisViolated, Instance, require
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import eps
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
@@ -67,14 +69,15 @@ def sizes_of_terms(tensor: CPTensor) -> Values:
     return np.asarray(np.sort(sizes))
 
 
-@identity(
+kruskal_2000 = Paper(
+    "Kruskal 1977; Sidiropoulos & Bro 2000",
     method=CPALS,
-    error=errors.tensor_frobenius,
+    instances=(_cube, _order_four),
     guarantee=Deterministic(condition=1e4),
-    source=Source("Kruskal 1977; Sidiropoulos & Bro 2000", "as given in Kolda & Bader 2009, not numbered"),
-    extremal=_cube,
-    generic=_order_four,
 )
+
+
+@kruskal_2000("as given in Kolda & Bader 2009, not numbered", error=errors.tensor_frobenius)
 def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Values]:
     """Two exact decompositions have the same terms if sum_n k_n >= 2 R + d - 1, k_n the Kruskal ranks of one of them.
 

@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
 from tnattn.structured.khatri_rao import KhatriRao
 
@@ -80,14 +82,10 @@ def _require_full_rank(matrix: KhatriRao) -> tuple[int, int]:
     return int(matrix.shape[-1]), len(matrix.factors)
 
 
-@bound(
-    method=KhatriRaoSampling,
-    error=score_ratio,
-    guarantee=Deterministic(condition=1e3),
-    source=Source("Cheng, Peng, Liu & Perros 2016", "Theorem 3.3"),
-    extremal=_orthogonal,
-    generic=_spiky,
-)
+cheng = Paper("Cheng, Peng, Liu & Perros 2016", method=KhatriRaoSampling, instances=(_orthogonal, _spiky))
+
+
+@cheng("Theorem 3.3", error=score_ratio, guarantee=Deterministic(condition=1e3))
 def khatri_rao_leverage(method: KhatriRaoSampling, matrix: KhatriRao) -> Values:
     """l_i(A_1 o ... o A_N) <= prod_k l_{i_k}(A_k) for every row i = (i_1, ..., i_N).
 
@@ -101,15 +99,12 @@ def khatri_rao_leverage(method: KhatriRaoSampling, matrix: KhatriRao) -> Values:
     return np.ones(())
 
 
-@bound(
-    method=KhatriRaoSampling,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Larsen & Kolda 2022", "Theorem 6, constants from Tropp 2015, Theorem 5.1.1"),
-    extremal=_orthogonal,
-    generic=_generic,
-    sharpest={"epsilon": 0.5},
+larsen = Paper(
+    "Larsen & Kolda 2022", method=KhatriRaoSampling, instances=(_orthogonal, _generic), guarantee=WithProbability()
 )
+
+
+@larsen("Theorem 6, constants from Tropp 2015, Theorem 5.1.1", error=embedding_distortion, sharpest={"epsilon": 0.5})
 def cp_arls_lev_samples(method: KhatriRaoSampling, matrix: KhatriRao, *, epsilon: float = 0.7) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| < e, except with probability R c(-e)^(s/R^N) + R c(e)^(s/R^N), c(e) = exp(e) / (1+e)^(1+e).
 

@@ -12,9 +12,10 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import realised_ranks
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound
-from theory.statement.errors import dense, singular_values, tail
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance
+from theory.statement.errors import dense, spectrum_of, tail
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Array, Rng, from_host
 from tnattn.decomposition.truncation import Truncation
 from tnattn.structured.tucker import TuckerTensor
@@ -111,14 +112,10 @@ def _order_four(rng: np.random.Generator) -> Instance:
     return HierarchicalTruncation(ranks=(4, 2, 3, 2, 2), order=4), decaying(rng, (4, 5, 3, 4))
 
 
-@bound(
-    method=HierarchicalTruncation,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Grasedyck 2010", "Theorem 3.11 and remark"),
-    extremal=_faces,
-    generic=_order_four,
-)
+grasedyck = Paper("Grasedyck 2010", method=HierarchicalTruncation, instances=(_faces, _order_four))
+
+
+@grasedyck("Theorem 3.11 and remark", error=errors.tensor_frobenius)
 def htucker_truncation(method: HierarchicalTruncation, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_t tau_t^2)^(1/2), tau_t the tails of the 2 d - 3 distinct matricisations of the tree.
 
@@ -130,5 +127,5 @@ def htucker_truncation(method: HierarchicalTruncation, tensor: Any) -> Values:
     """
     ranks = realised_ranks(method, tensor)
     x = dense(tensor)
-    tails = [tail(singular_values(matricised(x, node)), rank) for node, rank in zip(method.nodes, ranks, strict=True)]
+    tails = [tail(spectrum_of(matricised(x, node)), rank) for node, rank in zip(method.nodes, ranks, strict=True)]
     return np.asarray(np.linalg.norm(tails))

@@ -9,12 +9,12 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, realised_ranks, require_one_tensor, size
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound
+from theory.statement.bound import Instance
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tucker.hooi import HOOI, FittedTucker
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-
-SOURCE = Source("De Lathauwer, De Moor & Vandewalle 2000b", "Section 3")
 
 
 def _one_face(rng: np.random.Generator) -> Instance:
@@ -34,14 +34,12 @@ def _order_four(rng: np.random.Generator) -> Instance:
     return HOOI(ranks=(2, 2, 3, 2), order=4), decaying(rng, (4, 5, 6, 3))
 
 
-@bound(
-    method=HOOI,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=SOURCE,
-    extremal=_one_face,
-    generic=_decaying,
+delathauwer = Paper(
+    "De Lathauwer, De Moor & Vandewalle 2000b", method=HOOI, instances=(_one_face, _decaying), statement="Section 3"
 )
+
+
+@delathauwer(error=errors.tensor_frobenius)
 def hooi_monotone(method: HOOI, tensor: Any) -> Values:
     """||X - X'||_F <= ||X - S||_F, S the sequentially truncated HOSVD of the same ranks, from which the sweeps start.
 
@@ -55,13 +53,9 @@ def hooi_monotone(method: HOOI, tensor: Any) -> Values:
     return errors.tensor_frobenius(tensor, start)
 
 
-@conditional_bound(
-    method=HOOI,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(subtraction=True),  # e_t^2 is one minus the share of ||X||_F^2 that the core holds
-    source=SOURCE,
-    extremal=_one_face,
-    generic=_order_four,
+# a subtraction: e_t^2 is one minus the share of ||X||_F^2 that the core holds
+@delathauwer(
+    error=errors.tensor_frobenius, guarantee=Deterministic(subtraction=True), instances=(_one_face, _order_four)
 )
 def hooi_every_sweep(method: HOOI, tensor: Any, result: FittedTucker) -> Values:
     """||X - X'||_F <= min_t e_t ||X||_F, e_t the relative error after sweep t: no sweep increases it.
@@ -73,14 +67,7 @@ def hooi_every_sweep(method: HOOI, tensor: Any, result: FittedTucker) -> Values:
     return np.asarray(errors.dense(result.errors).min() * size(tensor))
 
 
-@bound(
-    method=HOOI,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=SOURCE,
-    extremal=_every_face,
-    generic=_order_four,
-)
+@delathauwer(error=errors.tensor_frobenius, instances=(_every_face, _order_four))
 def hooi(method: HOOI, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding at rank r_j.
 

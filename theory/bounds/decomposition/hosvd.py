@@ -9,8 +9,9 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor, size
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance, require
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.truncation import Truncation
 from tnattn.decomposition.tucker.hooi import HOOI
 from tnattn.decomposition.tucker.hosvd import HOSVD
@@ -45,14 +46,10 @@ def _tolerance(rng: np.random.Generator) -> Instance:
     return HOSVD(rtol=0.5), decaying(rng, (6, 7, 8))
 
 
-@bound(
-    method=HOSVD,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("De Lathauwer, De Moor & Vandewalle 2000", "Property 10"),
-    extremal=_every_face,
-    generic=_decaying,
-)
+delathauwer = Paper("De Lathauwer, De Moor & Vandewalle 2000", method=HOSVD, instances=(_every_face, _decaying))
+
+
+@delathauwer("Property 10", error=errors.tensor_frobenius)
 def hosvd(method: HOSVD, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding at rank r_j.
 
@@ -64,16 +61,10 @@ def hosvd(method: HOSVD, tensor: Any) -> Values:
     return np.asarray(np.linalg.norm(mode_tails(method, tensor)))
 
 
-@bound(
-    method=(HOSVD, STHOSVD, HOOI),
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Hackbusch 2012", "every unfolding for itself, re-derived"),
-    side="lower",
-    extremal=_one_face,
-    generic=_order_four,
-    must_fail=1 / 0.3,
-)
+hackbusch = Paper("Hackbusch 2012", method=(HOSVD, STHOSVD, HOOI), instances=(_one_face, _order_four))
+
+
+@hackbusch("every unfolding for itself, re-derived", error=errors.tensor_frobenius, side="lower")
 def hosvd_lower(method: Truncation, tensor: Any) -> Values:
     """||X - B||_F >= max_j tau_j for every B of multilinear ranks at most (r_j).
 
@@ -83,14 +74,12 @@ def hosvd_lower(method: Truncation, tensor: Any) -> Values:
     return np.asarray(mode_tails(method, tensor).max())
 
 
-@bound(
-    method=(HOSVD, STHOSVD),
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
-    extremal=_budget_spent,
-    generic=_tolerance,
+vannieuwenhoven = Paper(
+    "Vannieuwenhoven, Vandebril & Meerbergen 2012", method=(HOSVD, STHOSVD), instances=(_budget_spent, _tolerance)
 )
+
+
+@vannieuwenhoven("re-derived", error=errors.tensor_frobenius)
 def tucker_tolerance(method: Truncation, tensor: Any) -> Values:
     """||X - X'||_F <= epsilon ||X||_F if every mode discards at most epsilon ||X||_F / sqrt(d).
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense
-from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import to_host
 from tnattn.decomposition.tensor_train.binary_digits import levels
 from tnattn.decomposition.tensor_train.quantised import QuantisedTensor, QuantisedTT
 from tnattn.decomposition.tensor_train.quantised_matrix import QuantisedMatrix, QuantisedTTMatrix
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 
-TOLERANCE = 1e-9  # below it a rank counts as exact: exact arithmetic is what the theorems speak about
+TOLERANCE = 1e-9  # below it a rank counts as exact: the theorems are about exact arithmetic
 
 
 def _bonds(result: Any) -> Values:
@@ -53,14 +54,10 @@ def _random_toeplitz(rng: np.random.Generator) -> Instance:
     return QuantisedTTMatrix(rank=64, rtol=1e-10), generator[i[:, None] - i + 31]
 
 
-@bound(
-    method=QuantisedTT,
-    error=largest_rank,
-    guarantee=Deterministic(),
-    source=Source("Khoromskij 2011", "re-derived: an unfolding is a part of the Hankel matrix"),
-    extremal=_three_exponentials,
-    generic=_oscillation,
-)
+khoromskij = Paper("Khoromskij 2011", method=QuantisedTT, instances=(_three_exponentials, _oscillation))
+
+
+@khoromskij("re-derived: an unfolding is a part of the Hankel matrix", error=largest_rank)
 def qtt_ranks(method: QuantisedTT, tensor: Any) -> Values:
     """r_k <= rank of the Hankel matrix (v_{i+j}) for a sequence v[None] of length 2^L.
 
@@ -88,14 +85,12 @@ def hankel_rank(v: Values) -> int:
     return int(np.sum(s > 1e-3 * TOLERANCE * s[0]))
 
 
-@bound(
-    method=QuantisedTTMatrix,
-    error=bond_ranks,
-    guarantee=Deterministic(),
-    source=Source("Kazeev, Khoromskij & Tyrtyshnikov 2013", "re-derived from the digits of a difference"),
-    extremal=_distance,
-    generic=_random_toeplitz,
+kazeev = Paper(
+    "Kazeev, Khoromskij & Tyrtyshnikov 2013", method=QuantisedTTMatrix, instances=(_distance, _random_toeplitz)
 )
+
+
+@kazeev("re-derived from the digits of a difference", error=bond_ranks)
 def qtt_toeplitz_ranks(method: QuantisedTTMatrix, a: Any) -> Values:
     """r_k <= 2 s_k for a Toeplitz matrix, s_k the ranks of its generating sequence of length 2^(L+1) at the same cut.
 

@@ -10,8 +10,10 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import bond_tails, realised_ranks, require_one_tensor
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
+from theory.statement.bound import Instance, require
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tensor_train.randomized_tt import RandomizedTTSVD
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.randnla.sketches.gaussian import Gaussian
@@ -37,14 +39,10 @@ def _decaying(rng: np.random.Generator) -> Instance:
     return _plain((2, 4), 3), decaying(rng, (8, 9, 10))
 
 
-@bound(
-    method=RandomizedTTSVD,
-    error=projected,
-    guarantee=InExpectation(),
-    source=Source("Huber, Schneider & Wolf 2017", "re-derived, step by step"),
-    extremal=_gap,
-    generic=_decaying,
-)
+huber = Paper("Huber, Schneider & Wolf 2017", method=RandomizedTTSVD, instances=(_gap, _decaying))
+
+
+@huber("re-derived, step by step", error=projected, guarantee=InExpectation())
 def rand_tt_expected(method: RandomizedTTSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_k (1 + r_k/(p - 1)) tau_k^2, tau_k the tail of the unfolding of the first k modes at r_k.
 
@@ -65,13 +63,10 @@ def rand_tt_expected(method: RandomizedTTSVD, tensor: Any) -> Values:
     return np.asarray(np.sum((1 + ranks / (method.oversampling - 1)) * bond_tails(method, tensor) ** 2))
 
 
-@identity(
-    method=RandomizedTTSVD,
-    error=errors.tensor_frobenius_squared,
-    source=Source("Oseledets 2011", "proof of Theorem 2.2, for any nested orthogonal projections"),
-    extremal=_decaying,
-    generic=_decaying,
-)
+oseledets = Paper("Oseledets 2011", method=RandomizedTTSVD, instances=(_decaying, _decaying))
+
+
+@oseledets("proof of Theorem 2.2, for any nested orthogonal projections", error=errors.tensor_frobenius_squared)
 def rand_tt_identity(method: RandomizedTTSVD, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
     """||X - X'||_F^2 = sum_k d_k^2, d_k what the projection of step k discards, whatever was drawn.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_slabs
 from theory.bounds.decomposition.unfoldings import mode_tails, realised_ranks
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tucker.randomized_tucker import RandomizedHOSVD, RandomizedSTHOSVD, RandomizedTruncation
 from tnattn.randnla.sketches.gaussian import Gaussian
 
@@ -88,18 +91,10 @@ def _require_room(method: RandomizedTruncation, tensor: Any, ranks: tuple[int, .
             left[mode] = ranks[mode] + (0 if method.recompress else p)
 
 
-def _minster(statement: str) -> Source:
-    return Source("Minster, Saibaba & Kilmer 2020", statement)
+minster = Paper("Minster, Saibaba & Kilmer 2020", method=RandomizedHOSVD, instances=(_slabs, _decaying))
 
 
-@bound(
-    method=RandomizedHOSVD,
-    error=tensor_projection_squared,
-    guarantee=InExpectation(),
-    source=_minster("Theorem 3.1"),
-    extremal=_slabs,
-    generic=_decaying,
-)
+@minster("Theorem 3.1", error=tensor_projection_squared, guarantee=InExpectation())
 def rand_hosvd_expected(method: RandomizedHOSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (1 + r_j/(p-1)) tau_j^2, tau_j the tail at rank r_j of a mode that keeps r_j + p.
 
@@ -115,14 +110,10 @@ def rand_hosvd_expected(method: RandomizedHOSVD, tensor: Any) -> Values:
     return expected_energy(mode_tails(method, tensor), ranks, method.oversampling)
 
 
-@bound(
-    method=RandomizedSTHOSVD,
-    error=tensor_projection_squared,
-    guarantee=InExpectation(),
-    source=_minster("Theorem 3.2"),
-    extremal=_slabs_sequential,
-    generic=_decaying_sequential,
-)
+minster_sequential = replace(minster, method=RandomizedSTHOSVD, instances=(_slabs_sequential, _decaying_sequential))
+
+
+@minster_sequential("Theorem 3.2", error=tensor_projection_squared, guarantee=InExpectation())
 def rand_sthosvd_expected(method: RandomizedSTHOSVD, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (1 + r_j/(p-1)) tau_j^2, tau_j the tail of X at rank r_j; modes keep r_j + p.
 
@@ -138,13 +129,13 @@ def rand_sthosvd_expected(method: RandomizedSTHOSVD, tensor: Any) -> Values:
     return expected_energy(mode_tails(method, tensor), ranks, method.oversampling)
 
 
-@bound(
-    method=(RandomizedHOSVD, RandomizedSTHOSVD),
-    error=tensor_projection_squared,
-    guarantee=InExpectation(),
-    source=_minster("re-derived for bases cut to the rank"),
-    extremal=_slabs_recompressed,
-    generic=_decaying_recompressed,
+minster_recompressed = replace(
+    minster, method=(RandomizedHOSVD, RandomizedSTHOSVD), instances=(_slabs_recompressed, _decaying_recompressed)
+)
+
+
+@minster_recompressed(
+    "re-derived for bases cut to the rank", error=tensor_projection_squared, guarantee=InExpectation()
 )
 def rand_tucker_recompressed_expected(method: RandomizedTruncation, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (2 + r_j/(p-1)) tau_j^2 if every basis is cut to the leading r_j directions it captures.

@@ -8,12 +8,11 @@ import numpy as np
 
 from theory.bounds.decomposition.instances import decaying
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
-from theory.statement.errors import eigenvalues, singular_values, tail
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance, require
+from theory.statement.errors import eigenvalues, spectrum_of, tail
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tucker.shared_factors import SharedFactors, SharedTucker
-
-SOURCE = Source("Eckart & Young 1936", "for the stacked matrix, re-derived")
 
 
 def _different_heads(rng: np.random.Generator) -> Instance:
@@ -37,13 +36,15 @@ def _stacked(method: SharedFactors, tensor: Any) -> tuple[Values, int]:
     return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), rank
 
 
-@identity(
+eckart = Paper(
+    "Eckart & Young 1936",
     method=SharedFactors,
-    error=errors.tensor_frobenius_squared,
-    source=SOURCE,
-    extremal=_one_range,
-    generic=_different_heads,
+    instances=(_one_range, _different_heads),
+    statement="for the stacked matrix, re-derived",
 )
+
+
+@eckart(error=errors.tensor_frobenius_squared)
 def head_stack_eckart_young(method: SharedFactors, tensor: Any, result: SharedTucker) -> tuple[Values, Values]:
     """sum_h ||W_h - U U^T W_h||_F^2 = sum_{j>r} l_j(sum_h W_h W_h^T), the least that a shared basis U can leave.
 
@@ -56,16 +57,7 @@ def head_stack_eckart_young(method: SharedFactors, tensor: Any, result: SharedTu
     return errors.tensor_frobenius_squared(tensor, result), np.asarray(eigenvalues(stacked @ stacked.T)[rank:].sum())
 
 
-@bound(
-    method=SharedFactors,
-    error=errors.tensor_frobenius_squared,
-    guarantee=Deterministic(),
-    source=SOURCE,
-    side="lower",
-    extremal=_one_range,
-    generic=_different_heads,
-    must_fail=1 / 0.3,
-)
+@eckart(error=errors.tensor_frobenius_squared, side="lower")
 def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
     """sum_h ||W_h - U U^T W_h||_F^2 >= sum_h tau_r(W_h)^2, what bases of their own would leave.
 
@@ -75,4 +67,4 @@ def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
     Hypotheses: there is one stack of matrices; there is one shared basis, for the columns; the rank is given.
     """
     _, rank = _stacked(method, tensor)
-    return np.asarray(np.sum(tail(singular_values(tensor), rank) ** 2))
+    return np.asarray(np.sum(tail(spectrum_of(tensor), rank) ** 2))

@@ -9,8 +9,9 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import mode_tails, require_one_tensor
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker
 
@@ -27,14 +28,15 @@ def _order_four(rng: np.random.Generator) -> Instance:
     return STHOSVD(rtol=0.5, order=4), decaying(rng, (4, 5, 6, 3))
 
 
-@bound(
+vannieuwenhoven = Paper(
+    "Vannieuwenhoven, Vandebril & Meerbergen 2012",
     method=STHOSVD,
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
-    extremal=_every_face,
-    generic=_decaying,
+    instances=(_every_face, _decaying),
+    statement="re-derived",
 )
+
+
+@vannieuwenhoven(error=errors.tensor_frobenius)
 def sthosvd(method: STHOSVD, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_j tau_j^2)^(1/2), tau_j the tail of the mode-j unfolding of X, in any order of the modes.
 
@@ -45,13 +47,7 @@ def sthosvd(method: STHOSVD, tensor: Any) -> Values:
     return np.asarray(np.linalg.norm(mode_tails(method, tensor)))
 
 
-@identity(
-    method=STHOSVD,
-    error=errors.tensor_frobenius_squared,
-    source=Source("Vannieuwenhoven, Vandebril & Meerbergen 2012", "re-derived"),
-    extremal=_every_face,
-    generic=_order_four,
-)
+@vannieuwenhoven(error=errors.tensor_frobenius_squared, instances=(_every_face, _order_four))
 def sthosvd_identity(method: STHOSVD, tensor: Any, result: TruncatedTucker) -> tuple[Values, Values]:
     """||X - X'||_F^2 = sum_j d_j^2, d_j what step j discards from the core of the moment.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying
 from theory.bounds.decomposition.unfoldings import require_one_tensor
 from theory.bounds.randnla.largest_volume import LargestVolumeCross, alike, condition_of_volume
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Array, Rng, array_namespace, eps, to_host
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.tensor_train.cross_train import CrossTrain
@@ -105,14 +107,10 @@ def levels(tensor: Any, result: CrossTrain) -> tuple[Values, Values]:
     return np.array(residuals), np.array(growth)
 
 
-@conditional_bound(
-    method=TTCross,
-    error=largest_entry,
-    guarantee=Deterministic(condition=100.0),
-    source=Source("re-derived", "compare Savostyanov 2014"),
-    extremal=_one_lossy_bond,
-    generic=_decaying,
-)
+own = Paper("re-derived", method=TTCross, instances=(_one_lossy_bond, _decaying))
+
+
+@own("compare Savostyanov 2014", error=largest_entry, guarantee=Deterministic(condition=100.0))
 def tt_cross_telescoping(method: TTCross, tensor: Any, result: CrossTrain) -> Values:
     """||X - X'||_max <= sum_k (prod_{j<k} c_j) ||E_k||_max, E_k the residual of level k, c_k a row l1 norm.
 
@@ -139,18 +137,16 @@ def _condition(method: LargestVolumeTTCross, tensor: Any) -> float:
     x, found = dense(tensor), 1.0
     for k, rank in enumerate(method.ranks_for(x.shape) or (), start=1):
         unfolding = x.reshape(math.prod(x.shape[:k]), -1)
-        found = max(found, float(condition_of_volume(singular_values(unfolding), rank, *unfolding.shape)))
+        found = max(found, float(condition_of_volume(spectrum_of(unfolding), rank, *unfolding.shape)))
     return 10 * found
 
 
-@bound(
-    method=LargestVolumeTTCross,
-    error=largest_entry,
-    guarantee=Deterministic(condition=_condition),
-    source=Source("re-derived", "with Goreinov & Tyrtyshnikov 2001"),
-    extremal=_alike,
-    generic=_small,
+largest_volume = replace(
+    own, method=LargestVolumeTTCross, instances=(_alike, _small), guarantee=Deterministic(condition=_condition)
 )
+
+
+@largest_volume("with Goreinov & Tyrtyshnikov 2001", error=largest_entry)
 def tt_cross_maximal_volume(method: LargestVolumeTTCross, tensor: Any) -> Values:
     """||X - X'||_max <= sum_k (prod_{j<k} r_j) (r_k + 1) s_{r_k+1}(X_<k>) for intersections of largest volume.
 
@@ -166,20 +162,16 @@ def tt_cross_maximal_volume(method: LargestVolumeTTCross, tensor: Any) -> Values
     ranks = method.ranks_for(x.shape) or ()
     tails = []
     for k, rank in enumerate(ranks, start=1):
-        s = np.append(singular_values(x.reshape(math.prod(x.shape[:k]), -1)), 0.0)
+        s = np.append(spectrum_of(x.reshape(math.prod(x.shape[:k]), -1)), 0.0)
         require(bool(s[rank - 1] > max(x.shape) * eps(tensor) * s[0]), "every unfolding has at least its rank")
         tails.append((rank + 1) * s[rank])
     return np.asarray(telescoped(np.array(tails), np.array(ranks, dtype=np.float64)))
 
 
-@identity(
-    method=TTCross,
-    error=largest_entry,
-    guarantee=Deterministic(condition=1e4),
-    source=Source("Oseledets & Tyrtyshnikov 2010", "Theorem 3.1"),
-    extremal=_exact_ranks,
-    generic=_product,
-)
+oseledets = Paper("Oseledets & Tyrtyshnikov 2010", method=TTCross, instances=(_exact_ranks, _product))
+
+
+@oseledets("Theorem 3.1", error=largest_entry, guarantee=Deterministic(condition=1e4))
 def tt_cross_exactness(method: TTCross, tensor: Any, result: CrossTrain) -> tuple[Values, Values]:
     """X' = X, entry by entry, if X has TT-ranks r_k and all cross matrices are non-singular.
 
@@ -190,7 +182,7 @@ def tt_cross_exactness(method: TTCross, tensor: Any, result: CrossTrain) -> tupl
     require_one_tensor(method, tensor)
     x = dense(tensor)
     for k, rank in enumerate(result.largest_ranks, start=1):
-        s = singular_values(x.reshape(math.prod(x.shape[:k]), -1))
+        s = spectrum_of(x.reshape(math.prod(x.shape[:k]), -1))
         beyond = float(s[rank]) if rank < s.size else 0.0
         require(beyond <= 100 * max(x.shape) * eps(x) * float(s[0]), "the tensor has the ranks of the train")
     largest = max(float(np.abs(dense(core)).max()) for core in result.fit.train.cores[:-1])

@@ -9,8 +9,9 @@ import numpy as np
 from theory.bounds.decomposition.instances import decaying, with_faces
 from theory.bounds.decomposition.unfoldings import bond_tails, require_one_tensor, size
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance, require
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
@@ -60,14 +61,10 @@ def _alike(method: TTSVD | TTRounding, tensor: Any) -> TTSVD:
     return TTSVD(ranks=tuple(map(min, wanted, svd.rank_limits(tensor.shape))), order=order)
 
 
-@bound(
-    method=(TTSVD, TTRounding),
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Oseledets 2011", "Theorem 2.2"),
-    extremal=_two_faces,
-    generic=_decaying,
-)
+oseledets = Paper("Oseledets 2011", method=(TTSVD, TTRounding), instances=(_two_faces, _decaying))
+
+
+@oseledets("Theorem 2.2", error=errors.tensor_frobenius)
 def ttsvd(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - X'||_F <= (sum_k tau_k^2)^(1/2), tau_k the tail of the unfolding of the first k modes at rank r_k.
 
@@ -79,16 +76,7 @@ def ttsvd(method: TTSVD | TTRounding, tensor: Any) -> Values:
     return np.asarray(np.linalg.norm(bond_tails(_alike(method, tensor), tensor)))
 
 
-@bound(
-    method=(TTSVD, TTRounding),
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Oseledets 2011", "proof of Corollary 2.4"),
-    side="lower",
-    extremal=_one_face,
-    generic=_order_four,
-    must_fail=1 / 0.3,
-)
+@oseledets("proof of Corollary 2.4", error=errors.tensor_frobenius, side="lower", instances=(_one_face, _order_four))
 def ttsvd_lower(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - B||_F >= max_k tau_k for every B of TT-ranks at most (r_k).
 
@@ -98,13 +86,7 @@ def ttsvd_lower(method: TTSVD | TTRounding, tensor: Any) -> Values:
     return np.asarray(bond_tails(_alike(method, tensor), tensor).max())
 
 
-@identity(
-    method=(TTSVD, TTRounding),
-    error=errors.tensor_frobenius_squared,
-    source=Source("Oseledets 2011", "proof of Theorem 2.2"),
-    extremal=_two_faces,
-    generic=_order_four,
-)
+@oseledets("proof of Theorem 2.2", error=errors.tensor_frobenius_squared, instances=(_two_faces, _order_four))
 def ttsvd_identity(method: TTSVD | TTRounding, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
     """||X - X'||_F^2 = sum_k d_k^2, d_k what step k discards.
 
@@ -117,14 +99,7 @@ def ttsvd_identity(method: TTSVD | TTRounding, tensor: Any, result: TruncatedTen
     return errors.tensor_frobenius_squared(tensor, result), np.asarray(np.sum(discarded**2))
 
 
-@bound(
-    method=(TTSVD, TTRounding),
-    error=errors.tensor_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Oseledets 2011", "Algorithm 1"),
-    extremal=_budget_spent,
-    generic=_long_train,
-)
+@oseledets("Algorithm 1", error=errors.tensor_frobenius, instances=(_budget_spent, _long_train))
 def tt_rounding(method: TTSVD | TTRounding, tensor: Any) -> Values:
     """||X - X'||_F <= epsilon ||X||_F if every step discards at most delta = epsilon ||X||_F / sqrt(d - 1).
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.bound import Values, require
-from theory.statement.errors import dense, singular_values, tail
+from theory.statement.bound import require
+from theory.statement.errors import dense, spectrum_of, tail
+from theory.statement.prediction import Values
 from tnattn.decomposition.multilinear import unfold
 from tnattn.decomposition.truncation import Truncation
 
@@ -29,7 +30,7 @@ def mode_tails(method: Truncation, tensor: Any) -> Values:
     """Return the tails (d,) of the mode unfoldings at the ranks of a method."""
     x = dense(tensor)
     ranks = realised_ranks(method, x)
-    return np.array([tail(singular_values(unfold(x, j, order=x.ndim)), rank) for j, rank in enumerate(ranks)])
+    return np.array([tail(spectrum_of(unfold(x, j, order=x.ndim)), rank) for j, rank in enumerate(ranks)])
 
 
 def bond_tails(method: Truncation, tensor: Any) -> Values:
@@ -37,7 +38,7 @@ def bond_tails(method: Truncation, tensor: Any) -> Values:
     x = dense(tensor)
     ranks = realised_ranks(method, x)
     return np.array(
-        [tail(singular_values(x.reshape(math.prod(x.shape[:k]), -1)), rank) for k, rank in enumerate(ranks, start=1)]
+        [tail(spectrum_of(x.reshape(math.prod(x.shape[:k]), -1)), rank) for k, rank in enumerate(ranks, start=1)]
     )
 
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import chernoff_lower, chernoff_upper, embedding_distortion
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import dense
 from theory.statement.guarantee import WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Rng
 from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.structured.base import StructuredMatrix
@@ -25,7 +27,7 @@ class UniformRows:
     Parameters
     ----------
     size : int
-        Number of draws, positive.
+        Number of samples, positive.
     replace : bool
     """
 
@@ -48,15 +50,16 @@ def _spread(rng: np.random.Generator) -> Instance:
     return UniformRows(size=56, replace=False), rng.standard_normal((64, 2))
 
 
-@bound(
+tropp = Paper(
+    "Tropp 2011, 2015; Gross & Nesme 2010",
     method=UniformRows,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Tropp 2011, 2015; Gross & Nesme 2010", "Chernoff bounds, also without replacement, re-derived"),
-    extremal=_signs,
-    generic=_spread,
+    instances=(_signs, _spread),
     must_fail=0.1,
+    guarantee=WithProbability(),
 )
+
+
+@tropp("Chernoff bounds, also without replacement, re-derived", error=embedding_distortion)
 def uniform_embedding_coherence(method: UniformRows, a: Any, *, epsilon: float = 0.7) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/(mu k)) + k c(e)^(s/(mu k)), mu the coherence.
 

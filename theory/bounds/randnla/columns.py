@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,15 @@ import numpy as np
 from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, dense, singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, dense, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition, InterpolativeResult
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
-
-GU_EISENSTAT = Source("Gu & Eisenstat 1996", "Lemma 3.1 and Theorem 3.2")
-VOLUME = Source("Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012", "re-derived")
 
 
 def near_parallel(angle: float = 1e-2) -> Values:
@@ -55,14 +55,15 @@ def _require_volume(method: InterpolativeDecomposition, a: Any) -> None:
     require(has_rank(a, method.rank), "rank A >= s, beyond rounding")
 
 
-@bound(
+deshpande = Paper(
+    "Deshpande, Rademacher, Vempala & Wang 2006; Guruswami & Sinop 2012",
     method=InterpolativeDecomposition,
-    error=errors.projection_frobenius_squared,
-    guarantee=ExactExpectation(),
-    source=VOLUME,
-    extremal=_volume,
-    generic=_volume_flat,
+    instances=(_volume, _volume_flat),
+    statement="re-derived",
 )
+
+
+@deshpande(error=errors.projection_frobenius_squared, guarantee=ExactExpectation())
 def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Values:
     """E||A - P A||_F^2 = (s+1) e_{s+1}/e_s for s columns drawn by volume and the projection P onto them.
 
@@ -73,17 +74,10 @@ def volume_sampling_identity(method: InterpolativeDecomposition, a: Any) -> Valu
     beyond rounding.
     """
     _require_volume(method, a)
-    return (method.rank + 1) * elementary_ratio(singular_values(a) ** 2, method.rank)
+    return (method.rank + 1) * elementary_ratio(spectrum_of(a) ** 2, method.rank)
 
 
-@bound(
-    method=InterpolativeDecomposition,
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=VOLUME,
-    extremal=_volume_flat,
-    generic=_volume,
-)
+@deshpande(error=errors.projection_frobenius_squared, guarantee=InExpectation(), instances=(_volume_flat, _volume))
 def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
     """E||A - P A||_F^2 <= min_{r<=s} (s+1)/(s+1-r) sum_{j>r} s_j^2 for s columns drawn by volume.
 
@@ -92,7 +86,7 @@ def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
     beyond rounding.
     """
     _require_volume(method, a)
-    s, values = method.rank, singular_values(a)
+    s, values = method.rank, spectrum_of(a)
     choices = [(s + 1) / (s + 1 - r) * tail(values, r) ** 2 for r in range(s + 1)]
     return np.asarray(np.min(choices, axis=0))
 
@@ -118,14 +112,7 @@ def _two_columns(rng: np.random.Generator) -> Instance:
     return InterpolativeDecomposition(1, VolumeColumns()), near_parallel(0.05)
 
 
-@bound(
-    method=InterpolativeDecomposition,
-    error=projection_spectral_squared,
-    guarantee=InExpectation(),
-    source=VOLUME,
-    extremal=_two_columns,
-    generic=_volume_steep,
-)
+@deshpande(error=projection_spectral_squared, guarantee=InExpectation(), instances=(_two_columns, _volume_steep))
 def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
     """E||A - P A||^2 <= (s+1)(n-s) s_{s+1}^2 for s columns drawn by volume.
 
@@ -134,7 +121,7 @@ def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
     beyond rounding; s < min(m, n).
     """
     _require_volume(method, a)
-    s, n, values = method.rank, a.shape[-1], singular_values(a)
+    s, n, values = method.rank, a.shape[-1], spectrum_of(a)
     require(s < values.shape[-1], "s < min(m, n)")
     return np.asarray((s + 1) * (n - s) * values[..., s] ** 2)
 
@@ -162,21 +149,25 @@ def _greedy_steep(rng: np.random.Generator) -> Instance:
     return PivotedQR(rank=2), with_singular_values(rng, steep_spectrum(8, ratio=0.1), 10, 8)
 
 
-@bound(
-    method=PivotedQR,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Gu & Eisenstat 1996", "Theorem 7.2, with the triangular inverse of Higham"),
-    extremal=_greedy,
-    generic=_greedy_steep,
+gu_eisenstat = Paper(
+    "Gu & Eisenstat 1996",
+    method=InterpolativeDecomposition,
+    instances=(_greedy, _greedy_steep),
+    guarantee=Deterministic(condition=10.0),
+    statement="Lemma 3.1 and Theorem 3.2",
 )
+
+greedy = replace(gu_eisenstat, method=PivotedQR, guarantee=Deterministic())
+
+
+@greedy("Theorem 7.2, with the triangular inverse of Higham", error=errors.projection_frobenius)
 def qrcp_greedy(method: PivotedQR, a: Any) -> Values:
     """||A - Q R||_F <= sqrt((n-k) (4^(k+1) + 6k + 5)/9) s_{k+1} for the first k pivots.
 
     Letters: Q orthonormal columns; R the triangular factor in the order of the pivots; k the number of columns taken.
     Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
     """
-    k, n, s = method.rank, a.shape[-1], singular_values(a)
+    k, n, s = method.rank, a.shape[-1], spectrum_of(a)
     require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(((n - k) * greedy_growth(k)) ** 0.5 * s[..., k])
@@ -197,7 +188,7 @@ def strong_parameters(method: InterpolativeDecomposition, a: Any) -> tuple[float
     assert isinstance(rule, StrongColumns)
     require(rule.sketch is None, "of the matrix itself, not of a sketch")
     require_every_step(method)
-    s = singular_values(a)
+    s = spectrum_of(a)
     noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
     require(method.rank < s.shape[-1], "k < min(m, n)")
     require(bool(np.all(s[..., method.rank - 1] > noise)), "rank A >= k, beyond rounding")
@@ -217,14 +208,7 @@ def _strong_kahan(rng: np.random.Generator) -> Instance:
     return InterpolativeDecomposition(9, StrongColumns(1.5)), kahan(12)
 
 
-@bound(
-    method=InterpolativeDecomposition,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(condition=10.0),
-    source=GU_EISENSTAT,
-    extremal=_strong_two,
-    generic=_strong_steep,
-)
+@gu_eisenstat(error=errors.projection_spectral, instances=(_strong_two, _strong_steep))
 def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> Values:
     """||A - A_J X|| <= sqrt(1 + f^2 k (n-k)) s_{k+1} for columns J by strong rank-revealing QR with parameter f.
 
@@ -234,12 +218,12 @@ def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> V
     method before its rank; k < min(m, n); rank A >= k, beyond rounding.
     """
     _, factor = strong_parameters(method, a)
-    return np.asarray(factor * singular_values(a)[..., method.rank])
+    return np.asarray(factor * spectrum_of(a)[..., method.rank])
 
 
 def _kept_share(target: Any, result: InterpolativeResult) -> Values:
     kept = np.linalg.svd(dense(result.skeleton), compute_uv=False)
-    all_of_them = singular_values(target)[..., : kept.shape[-1]]
+    all_of_them = spectrum_of(target)[..., : kept.shape[-1]]
     return np.asarray(np.min(kept / all_of_them, axis=-1))
 
 
@@ -258,16 +242,7 @@ largest_coefficient = Error(
 )
 
 
-@bound(
-    method=InterpolativeDecomposition,
-    error=kept_share,
-    guarantee=Deterministic(condition=10.0),
-    source=GU_EISENSTAT,
-    side="lower",
-    extremal=_strong_two,
-    generic=_strong_kahan,
-    must_fail=1 / 0.3,
-)
+@gu_eisenstat(error=kept_share, side="lower", instances=(_strong_two, _strong_kahan))
 def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
     """min_{i<=k} s_i(A_J) / s_i(A) >= 1 / sqrt(1 + f^2 k (n-k)) for columns J by strong rank-revealing QR.
 
@@ -279,14 +254,7 @@ def strong_rrqr(method: InterpolativeDecomposition, a: Any) -> Values:
     return np.full(a.shape[:-2], 1 / factor)
 
 
-@bound(
-    method=InterpolativeDecomposition,
-    error=largest_coefficient,
-    guarantee=Deterministic(condition=1e4),
-    source=GU_EISENSTAT,
-    extremal=_strong_two,
-    generic=_strong_kahan,
-)
+@gu_eisenstat(error=largest_coefficient, guarantee=Deterministic(condition=1e4), instances=(_strong_two, _strong_kahan))
 def strong_rrqr_coefficients(method: InterpolativeDecomposition, a: Any) -> Values:
     """Max |X_ij| <= max(1, f) for the coefficients of columns by strong rank-revealing QR with parameter f.
 

@@ -14,14 +14,16 @@ from theory.bounds.randnla.columns import elementary_ratio, greedy_growth
 from theory.bounds.randnla.instances import steep_spectrum, with_eigenvalues, with_singular_values
 from theory.bounds.randnla.largest_volume import alike
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import dense, eigenvalues, singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import dense, eigenvalues, spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.cross import FullPivotCross
 from tnattn.randnla.columns.volume_sampling import VolumeCross
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky
 
-# drawn by volume
+# sampled by volume
 
 
 def _steep_volume(rng: np.random.Generator) -> Instance:
@@ -33,11 +35,10 @@ def _flat_volume(rng: np.random.Generator) -> Instance:
 
 
 MINORS = 100_000  # as many are looked at; of larger matrices it is not known whether one vanishes
-ZAMARASHKIN = Source("Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020", "re-derived")
 
 
 def _require_rank(method: VolumeCross, a: Any) -> Values:
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, method.rank, s), "rank A >= r, beyond rounding")
     return s
 
@@ -63,14 +64,15 @@ def _cross_spread(method: VolumeCross, a: Any) -> Values:
     return np.asarray(second / np.where(mean > 0, mean, 1.0) ** 2 - np.where(mean > 0, 1.0, 0.0))
 
 
-@bound(
+zamarashkin = Paper(
+    "Zamarashkin & Osinsky 2018; Cortinovis & Kressner 2020",
     method=VolumeCross,
-    error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(spread=_cross_spread),
-    source=ZAMARASHKIN,
-    extremal=_level,
-    generic=_steep_volume,
+    instances=(_level, _steep_volume),
+    statement="re-derived",
 )
+
+
+@zamarashkin(error=errors.matrix_frobenius_squared, guarantee=ExactExpectation(spread=_cross_spread))
 def cross_volume_sampling_identity(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 = (r+1)^2 e_{r+1}/e_r for rows I and columns J drawn in proportion to det(A(I, J))^2.
 
@@ -97,14 +99,7 @@ def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
     return bool(np.all(minors > max(m, n) * precision))
 
 
-@bound(
-    method=VolumeCross,
-    error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(),
-    source=ZAMARASHKIN,
-    extremal=_flat_volume,
-    generic=_steep_volume,
-)
+@zamarashkin(error=errors.matrix_frobenius_squared, guarantee=InExpectation(), instances=(_flat_volume, _steep_volume))
 def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
     """E||A - C G^-1 R||_F^2 <= (r+1)^2 sum_{j>r} s_j^2 for rows and columns drawn by volume.
 
@@ -135,14 +130,15 @@ def _steep(rng: np.random.Generator) -> Instance:
     return FullPivotCross(3), with_singular_values(rng, steep_spectrum(24, ratio=0.1), 30, 24)
 
 
-@bound(
+cortinovis = Paper(
+    "Cortinovis, Kressner & Massei 2020",
     method=FullPivotCross,
-    error=errors.matrix_maximum,
+    instances=(_alike, _steep),
     guarantee=Deterministic(condition=100.0),
-    source=Source("Cortinovis, Kressner & Massei 2020", "re-derived with the growth bound of Wilkinson"),
-    extremal=_alike,
-    generic=_steep,
 )
+
+
+@cortinovis("re-derived with the growth bound of Wilkinson", error=errors.matrix_maximum)
 def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     """Max |A - A'| <= s_{r+1} sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3 after r completely pivoted steps.
 
@@ -151,7 +147,7 @@ def aca_full_pivot(method: FullPivotCross, a: Any) -> Values:
     Letters: r the number of steps; g Wilkinson's bound on the growth of elimination.
     Hypotheses: no tolerance ends the method before its rank; r < min(m, n).
     """
-    s, r = singular_values(a), method.rank
+    s, r = spectrum_of(a), method.rank
     require_every_step(method)
     require(r < s.shape[-1], "r < min(m, n)")
     return complete_pivoting_factor(r) * s[..., r]
@@ -161,14 +157,14 @@ def _steep_definite(rng: np.random.Generator) -> Instance:
     return FullPivotCross(3), with_eigenvalues(rng, steep_spectrum(24, ratio=0.1))
 
 
-@bound(
+cortinovis_2012 = Paper(
+    "Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012",
     method=(FullPivotCross, GreedyPivotedCholesky),
-    error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=100.0),
-    source=Source("Cortinovis, Kressner & Massei 2020; Harbrecht, Peters & Schneider 2012", "re-derived"),
-    extremal=_alike,
-    generic=_steep_definite,
+    instances=(_alike, _steep_definite),
 )
+
+
+@cortinovis_2012("re-derived", error=errors.matrix_maximum, guarantee=Deterministic(condition=100.0))
 def aca_psd(method: FullPivotCross | GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| <= (4^(r+1) + 6r + 5)/9 l_{r+1} for positive semidefinite K after r greedy steps.
 

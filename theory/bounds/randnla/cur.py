@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step, unit_roundoff
 from theory.bounds.randnla.instances import slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import Error, dense, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, dense, spectrum_of
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.cur import CUR, CURResult
 from tnattn.randnla.columns.deim import DEIMColumns, QDEIMColumns
 from tnattn.randnla.columns.pivoted_qr import QRColumns
@@ -76,7 +79,7 @@ def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
 
 def _gap(method: CUR, a: Any) -> tuple[Values, Values]:
     """Return s_1 and s_k - s_{k+1}, (...)."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return s[..., 0], s[..., method.rank - 1] - s[..., method.rank]
 
 
@@ -93,14 +96,10 @@ def _condition_of_space(method: CUR, a: Any) -> Values:
     return np.asarray(10 * largest / gap)
 
 
-@conditional_bound(
-    method=CUR,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(condition=100.0),
-    source=Source("Sorensen & Embree 2016", "Theorem 4.1"),
-    extremal=_nearly_flat,
-    generic=_steep,
-)
+sorensen = Paper("Sorensen & Embree 2016", method=CUR, instances=(_nearly_flat, _steep))
+
+
+@sorensen("Theorem 4.1", error=errors.projection_spectral, guarantee=Deterministic(condition=100.0))
 def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
     """||A - C C^+ A R^+ R|| <= (h_p + h_q) s_{k+1}, h the norms of the inverses of singular vectors at the points.
 
@@ -112,7 +111,7 @@ def deim_cur(method: CUR, a: Any, result: CURResult) -> Values:
     _require_interpolation(method, a, DEIMColumns, QDEIMColumns)
     require(method.projection, "the middle matrix is C^+ A R^+")
     rows, columns = growths(a, result)
-    return (rows + columns) * singular_values(a)[..., method.rank]
+    return (rows + columns) * spectrum_of(a)[..., method.rank]
 
 
 def _row_growth(target: Any, result: CURResult) -> Values:
@@ -136,14 +135,10 @@ def triangular_growth(k: int) -> float:
     return float(((4.0**k + 6 * k - 1) / 9) ** 0.5)
 
 
-@bound(
-    method=CUR,
-    error=row_growth,
-    guarantee=Deterministic(condition=_condition_of_space),
-    source=Source("Sorensen & Embree 2016", "Lemma 4.4, with a smaller constant"),
-    extremal=_flat_deim,
-    generic=_slow,
-)
+embree_growth = replace(sorensen, instances=(_flat_deim, _slow), guarantee=Deterministic(condition=_condition_of_space))
+
+
+@embree_growth("Lemma 4.4, with a smaller constant", error=row_growth)
 def deim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors.
 
@@ -157,14 +152,10 @@ def deim_growth(method: CUR, a: Any) -> Values:
     return np.full(a.shape[:-2], (m * k - k * (k - 1) / 2) ** 0.5 * triangular_growth(k))
 
 
-@bound(
-    method=CUR,
-    error=row_growth,
-    guarantee=Deterministic(condition=_condition_of_space),
-    source=Source("Drmač & Gugercin 2016", "re-derived"),
-    extremal=_flat_q,
-    generic=_slow_q,
-)
+drmac = Paper("Drmač & Gugercin 2016", method=CUR, instances=(_flat_q, _slow_q))
+
+
+@drmac("re-derived", error=row_growth, guarantee=Deterministic(condition=_condition_of_space))
 def qdeim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors.
 
@@ -187,14 +178,10 @@ def _outside(a: Values, part: Values) -> Values:
     return np.asarray(np.linalg.norm(a - part @ np.linalg.pinv(part) @ a, axis=(-2, -1)) ** 2)
 
 
-@conditional_bound(
-    method=CUR,
-    error=errors.projection_frobenius_squared,
-    guarantee=Deterministic(subtraction=True),
-    source=Source("Mahoney & Drineas 2009", "re-derived"),
-    extremal=_pivots,
-    generic=_slow,
-)
+mahoney = Paper("Mahoney & Drineas 2009", method=CUR, instances=(_pivots, _slow))
+
+
+@mahoney("re-derived", error=errors.projection_frobenius_squared, guarantee=Deterministic(subtraction=True))
 def cur_pythagoras(method: CUR, a: Any, result: CURResult) -> Values:
     """||A - C C^+ A R^+ R||_F^2 <= ||A - C C^+ A||_F^2 + ||A - A R^+ R||_F^2.
 

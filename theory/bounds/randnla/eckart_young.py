@@ -8,8 +8,10 @@ import numpy as np
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -29,19 +31,13 @@ def _randomized(rng: np.random.Generator) -> Instance:
 def _tail(a: Any, result: Any) -> Values:
     """Return the singular values that no approximation of the rank of the result can have captured."""
     require(isinstance(result, LowRankMatrix), "the rank of the result is known")
-    return errors.singular_values(a)[..., min(result.rank, *a.shape[-2:]) :]
+    return errors.spectrum_of(a)[..., min(result.rank, *a.shape[-2:]) :]
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=errors.matrix_spectral,
-    guarantee=Deterministic(),
-    source=Source("Mirsky 1960", "Theorem 2"),
-    side="lower",
-    extremal=_best,
-    generic=_randomized,
-    must_fail=1 / 0.3,
-)
+mirsky = Paper("Mirsky 1960", method=MatrixMethod, instances=(_best, _randomized), statement="Theorem 2")
+
+
+@mirsky(error=errors.matrix_spectral, side="lower")
 def eckart_young_mirsky_spectral(method: MatrixMethod, a: Any, result: Any) -> Values:
     """||A - B|| >= s_{r+1} for every B of rank at most r.
 
@@ -52,16 +48,10 @@ def eckart_young_mirsky_spectral(method: MatrixMethod, a: Any, result: Any) -> V
     return np.asarray(tail.max(axis=-1, initial=0.0))
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=errors.matrix_frobenius,
-    guarantee=Deterministic(),
-    source=Source("Eckart & Young 1936; Mirsky 1960", "Theorem 2"),
-    side="lower",
-    extremal=_best,
-    generic=_randomized,
-    must_fail=1 / 0.3,
-)
+eckart = Paper("Eckart & Young 1936; Mirsky 1960", method=MatrixMethod, instances=(_best, _randomized))
+
+
+@eckart("Theorem 2", error=errors.matrix_frobenius, side="lower")
 def eckart_young_mirsky_frobenius(method: MatrixMethod, a: Any, result: Any) -> Values:
     """||A - B||_F >= (sum_{j>r} s_j^2)^(1/2) for every B of rank at most r.
 
@@ -71,16 +61,8 @@ def eckart_young_mirsky_frobenius(method: MatrixMethod, a: Any, result: Any) -> 
     return np.asarray(np.linalg.norm(_tail(a, result), axis=-1))
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=errors.matrix_nuclear,
-    guarantee=Deterministic(condition=8.0),  # up to 64 singular values, each with its own rounding, are added up
-    source=Source("Mirsky 1960", "Theorem 2"),
-    side="lower",
-    extremal=_best,
-    generic=_randomized,
-    must_fail=1 / 0.3,
-)
+# rounding: up to 64 singular values, each with its own rounding, are added up
+@mirsky(error=errors.matrix_nuclear, guarantee=Deterministic(condition=8.0), side="lower")
 def eckart_young_mirsky_nuclear(method: MatrixMethod, a: Any, result: Any) -> Values:
     """||A - B||_* >= sum_{j>r} s_j for every B of rank at most r.
 

@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.leverage import embedding_distortion
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import chaos_spread
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.count_sketch import CountSketch
@@ -79,14 +81,10 @@ def _gram_size(target: Any) -> Values:
 gram_frobenius_squared = Error("squared Frobenius norm of the Gram matrix", _gram_error, _gram_size, _gram_size)
 
 
-@bound(
-    method=Embedding,
-    error=gram_frobenius_squared,
-    guarantee=ExactExpectation(spread=embedding_spread),
-    source=Source("Clarkson & Woodruff 2013; Kane & Nelson 2014", "re-derived"),
-    extremal=_flat,
-    generic=_spiky,
-)
+clarkson = Paper("Clarkson & Woodruff 2013; Kane & Nelson 2014", method=Embedding, instances=(_flat, _spiky))
+
+
+@clarkson("re-derived", error=gram_frobenius_squared, guarantee=ExactExpectation(spread=embedding_spread))
 def embedding_gram_second_moment(method: Embedding, a: Any) -> Values:
     """E||(SA)^T SA - A^T A||_F^2 = (||A||_F^4 + ||A^T A||_F^2 - 2 t sum_i ||a_i||^4) / m.
 
@@ -102,14 +100,10 @@ def embedding_gram_second_moment(method: Embedding, a: Any) -> Values:
     return gram_second_moment(dense, dense, method.size, theta)
 
 
-@bound(
-    method=Embedding,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Nelson & Nguyen 2013; Meng & Mahoney 2013", "constants re-derived"),
-    extremal=_two_flat,
-    generic=_two_spikes,
-)
+nelson = Paper("Nelson & Nguyen 2013; Meng & Mahoney 2013", method=Embedding, instances=(_two_flat, _two_spikes))
+
+
+@nelson("constants re-derived", error=embedding_distortion, guarantee=WithProbability())
 def countsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| <= e, except with probability k (k+1) / (m e^2); U is an orthonormal basis of the range of A.
 

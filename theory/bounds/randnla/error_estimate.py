@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,15 @@ import numpy as np
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.trace import expected_tail
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, identity, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import to_host
 from tnattn.randnla.estimates.error_estimate import SelfAssessedQB, SelfAssessedQBResult
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.probes import Rademacher
-
-LEAVE_ONE_OUT = Source("Epperly & Tropp 2024", "leave-one-out mean-square error estimator, re-derived")
 
 
 def _square(target: Any) -> Values:
@@ -58,14 +59,16 @@ def _flat_of_low_rank(rng: np.random.Generator) -> Instance:
     return SelfAssessedQB(size=5), with_singular_values(rng, np.full(12, 3.0), 40, 30)
 
 
-@identity(
+leave_one_out = Paper(
+    "Epperly & Tropp 2024",
     method=SelfAssessedQB,
-    error=estimated_square,
-    source=LEAVE_ONE_OUT,
-    guarantee=Deterministic(condition=8.0),  # least-squares residuals on the left, an inverse on the right
-    extremal=_gap,
-    generic=_slow,
+    instances=(_gap, _slow),
+    statement="leave-one-out mean-square error estimator, re-derived",
 )
+
+
+# rounding: least-squares residuals on the left, an inverse on the right
+@leave_one_out(error=estimated_square, guarantee=Deterministic(condition=8.0))
 def loo_error_estimate(method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult) -> tuple[Values, Values]:
     """The mean of ||(I - Q_j Q_j^T) A w_j||^2 equals the mean of 1 / ||R^-1(j,:)||^2.
 
@@ -85,14 +88,7 @@ def loo_error_estimate(method: SelfAssessedQB, a: Any, result: SelfAssessedQBRes
     return np.mean(residuals, axis=0), _host(result.error_squared)
 
 
-@bound(
-    method=SelfAssessedQB,
-    error=estimated_square,
-    guarantee=InExpectation(),
-    source=Source("Epperly & Tropp 2024", "with Halko, Martinsson & Tropp 2011, Theorem 10.5"),
-    extremal=_gap,
-    generic=_slow,
-)
+@leave_one_out("with Halko, Martinsson & Tropp 2011, Theorem 10.5", error=estimated_square, guarantee=InExpectation())
 def loo_error_expected(method: SelfAssessedQB, a: Any) -> Values:
     """E Err^2 = E||A - Q Q^T A||_F^2 with s - 1 columns <= min_{0<=k<=s-3} (1 + k/(s-k-2)) tau_k^2.
 
@@ -103,13 +99,13 @@ def loo_error_expected(method: SelfAssessedQB, a: Any) -> Values:
     """
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
     require(3 <= method.size <= min(a.shape[-2:]), "3 <= s <= min(m, n)")
-    return expected_tail(singular_values(a), method.size - 1, method.size - 3)
+    return expected_tail(spectrum_of(a), method.size - 1, method.size - 3)
 
 
 def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
     """Return the common size and the number of the singular values that are not zero."""
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
-    s = singular_values(a)
+    s = spectrum_of(a)
     tolerance = max(a.shape[-2:]) * 2.0**-20 * s[..., :1]
     equal = (np.abs(s - s[..., :1]) <= tolerance) | (s <= tolerance)
     require(bool(np.all(equal)), "the singular values that are not zero are equal")
@@ -118,15 +114,15 @@ def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
     return s[..., 0], rank
 
 
-@bound(
-    method=SelfAssessedQB,
-    error=estimated_square,
-    # each residual is c^2 times a chi-squared variable with d - s + 1 degrees of freedom
+# spread: each residual is c^2 times a chi-squared variable with d - s + 1 degrees of freedom
+leave_one_out_flat = replace(
+    leave_one_out,
+    instances=(_flat, _flat_of_low_rank),
     guarantee=ExactExpectation(spread=lambda m, a: 2 / (_equal_values(m, a)[1] - m.size + 1)),
-    source=LEAVE_ONE_OUT,
-    extremal=_flat,
-    generic=_flat_of_low_rank,
 )
+
+
+@leave_one_out_flat(error=estimated_square)
 def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
     """E Err^2 = c^2 (d - s + 1) for s Gaussian probes of a matrix with d singular values c, the others zero.
 
@@ -137,17 +133,16 @@ def loo_error_flat(method: SelfAssessedQB, a: Any) -> Values:
     return np.asarray(c**2 * (d - method.size + 1))
 
 
-@bound(
+efron = Paper(
+    "Efron & Stein 1981",
     method=SelfAssessedQB,
-    error=jackknife,
-    # s times a mean of squared rows of norm at most c, with weights that add up to less than one
+    instances=(_flat, _flat_of_low_rank),
     guarantee=InExpectation(ceiling=lambda m, a: _equal_values(m, a)[0] ** 2 * m.size),
-    source=Source("Efron & Stein 1981", "for a uniform projector, re-derived"),
-    side="lower",
-    extremal=_flat,
-    generic=_flat_of_low_rank,
-    must_fail=1 / 0.3,
 )
+
+
+# ceiling: s times a mean of squared rows of norm at most c, with weights that add up to less than one
+@efron("for a uniform projector, re-derived", error=jackknife, side="lower")
 def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
     """E sum_j ||X_j - X||_F^2 >= E||X_{s-1} - E X_{s-1}||_F^2 = c^2 (s-1) (1 - (s-1)/d), a lower bound.
 
@@ -163,9 +158,6 @@ def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
     return np.asarray(c**2 * k * (1 - k / d))
 
 
-HELD_OUT = Source("re-derived", "Chernoff's inequality for the residuals of held-out probes")
-
-
 def _interval(method: SelfAssessedQB, result: SelfAssessedQBResult, failure: float) -> tuple[Values, Values]:
     require(not isinstance(method.distribution, Rademacher), "the probes are Gaussian or spherical")
     require(0 < failure < 1, "0 < failure < 1")
@@ -173,15 +165,15 @@ def _interval(method: SelfAssessedQB, result: SelfAssessedQBResult, failure: flo
     return _host(low), _host(high)
 
 
-@conditional_bound(
+held_out = Paper(
+    "re-derived",
     method=SelfAssessedQB,
-    error=errors.matrix_frobenius,
-    guarantee=WithProbability(),
-    source=HELD_OUT,
-    extremal=_gap_many,
-    generic=_slow,
-    must_fail=0.2,
+    instances=(_gap_many, _slow),
+    statement="Chernoff's inequality for the residuals of held-out probes",
 )
+
+
+@held_out(error=errors.matrix_frobenius, guarantee=WithProbability(), must_fail=0.2)
 def held_out_upper(
     method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult, *, failure: float = 0.5
 ) -> tuple[Values, Values]:
@@ -196,17 +188,15 @@ def held_out_upper(
     return high, np.full(high.shape, failure / 2)
 
 
-@conditional_bound(
-    method=SelfAssessedQB,
-    error=errors.matrix_frobenius,
+held_out_below = replace(
+    held_out,
+    instances=(_flat, _slow),
     guarantee=WithProbability(),
-    source=HELD_OUT,
-    side="lower",
-    extremal=_flat,
-    generic=_slow,
-    must_fail=1 / 0.3,
-    sharpest={"failure": 0.9},
+    statement="Chernoff's inequality for the residuals of held-out probes",
 )
+
+
+@held_out_below(error=errors.matrix_frobenius, side="lower", sharpest={"failure": 0.9})
 def held_out_lower(
     method: SelfAssessedQB, a: Any, result: SelfAssessedQBResult, *, failure: float = 0.5
 ) -> tuple[Values, Values]:

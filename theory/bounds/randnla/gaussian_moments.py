@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Rng, normal, require_rng
 from tnattn.structured.dense import Dense
 
@@ -24,7 +26,7 @@ class GaussianPseudoInverse:
     """
 
     def __call__(self, target: Any, *, rng: Rng | None = None) -> Dense:
-        """Return one draw of the pseudo-inverse, (k + p, k)."""
+        """Return one sample of the pseudo-inverse, (k + p, k)."""
         columns, k = target.shape[-2:]
         drawn = normal(require_rng(rng, "GaussianPseudoInverse"), (k, columns), like=target)
         return Dense(np.linalg.pinv(drawn))
@@ -70,19 +72,17 @@ def _inverse_square_spread(target: Any) -> float:
     return 2 / (p - 3) if p > 3 else np.inf
 
 
-def _halko(statement: str) -> Source:
-    return Source("Halko, Martinsson & Tropp 2011", statement)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=GaussianPseudoInverse, instances=(_zero(24, 24), _zero(3, 4)))
 
-
-@bound(
-    method=GaussianPseudoInverse,
-    error=frobenius_squared,
-    # k dependent variables 1 / chi-squared with p + 1 degrees of freedom
+# spread: k dependent variables 1 / chi-squared with p + 1 degrees of freedom
+halko_inverse = replace(
+    halko,
+    instances=(_zero(4, 8), _zero(3, 6)),
     guarantee=ExactExpectation(spread=lambda method, target: _inverse_square_spread(target)),
-    source=_halko("Proposition 10.1"),
-    extremal=_zero(4, 8),
-    generic=_zero(3, 6),
 )
+
+
+@halko_inverse("Proposition 10.1", error=frobenius_squared)
 def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     """E||G^+||_F^2 = k / (p-1) for a k-by-(k+p) Gaussian matrix.
 
@@ -94,14 +94,7 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     return np.asarray(k / (p - 1))
 
 
-@bound(
-    method=GaussianPseudoInverse,
-    error=spectral,
-    guarantee=InExpectation(),
-    source=_halko("Proposition 10.2"),
-    extremal=_zero(40, 24),
-    generic=_zero(3, 4),
-)
+@halko("Proposition 10.2", error=spectral, guarantee=InExpectation(), instances=(_zero(40, 24), _zero(3, 4)))
 def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
     """E||G^+|| <= e sqrt(k+p) / p for a k-by-(k+p) Gaussian matrix.
 
@@ -113,15 +106,12 @@ def gaussian_pinv_spec(method: GaussianPseudoInverse, target: Any) -> Values:
     return np.asarray(np.e * np.sqrt(k + p) / p)
 
 
-@bound(
-    method=GaussianPseudoInverse,
-    error=spectral_squared,
-    guarantee=InExpectation(),
-    source=Source("Frangella, Tropp & Udell 2023", "from Chen & Dongarra 2005, re-derived"),
-    extremal=_zero(4, 8),
-    generic=_zero(3, 5),
-    must_fail=0.1,
+frangella = Paper(
+    "Frangella, Tropp & Udell 2023", method=GaussianPseudoInverse, instances=(_zero(4, 8), _zero(3, 5)), must_fail=0.1
 )
+
+
+@frangella("from Chen & Dongarra 2005, re-derived", error=spectral_squared, guarantee=InExpectation())
 def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
     """E||G^+||^2 <= e^2 (k+p) / (p^2 - 1) for a k-by-(k+p) Gaussian matrix.
 
@@ -133,15 +123,10 @@ def gaussian_pinv_spec_sq(method: GaussianPseudoInverse, target: Any) -> Values:
     return np.asarray(np.e**2 * (k + p) / (p**2 - 1))
 
 
-@bound(
-    method=GaussianPseudoInverse,
-    error=frobenius,
-    guarantee=WithProbability(),
-    source=_halko("Proposition 10.4"),
-    extremal=_zero(4, 8),
-    generic=_zero(3, 4),
-    sharpest={"t": 1.2},
-)
+halko_tail = replace(halko, instances=(_zero(4, 8), _zero(3, 4)))
+
+
+@halko_tail("Proposition 10.4", error=frobenius, guarantee=WithProbability(), sharpest={"t": 1.2})
 def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
     """||G^+||_F < t sqrt(3k / (p+1)), except with probability t^-p.
 
@@ -154,16 +139,7 @@ def gaussian_pinv_fro_tail(method: GaussianPseudoInverse, target: Any, *, t: flo
     return np.asarray(t * np.sqrt(3 * k / (p + 1))), float(t**-p)
 
 
-@bound(
-    method=GaussianPseudoInverse,
-    error=spectral,
-    guarantee=WithProbability(),
-    source=_halko("Proposition 10.4"),
-    extremal=_zero(24, 24),
-    generic=_zero(3, 4),
-    must_fail=0.15,
-    sharpest={"t": 1.1},
-)
+@halko("Proposition 10.4", error=spectral, guarantee=WithProbability(), must_fail=0.15, sharpest={"t": 1.1})
 def gaussian_pinv_spec_tail(method: GaussianPseudoInverse, target: Any, *, t: float = 2.0) -> tuple[Values, float]:
     """||G^+|| < t e sqrt(k+p) / (p+1), except with probability t^-(p+1).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import Deterministic, ExactExpectation, InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import inverse_wishart_spread
 from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom, GeneralizedNystromResult
 from tnattn.randnla.sketches.gaussian import Gaussian
@@ -57,14 +60,12 @@ def _core_spread(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromR
     return inverse_wishart_spread(*_sizes(method, a), offset=1.0)
 
 
-@conditional_bound(
-    method=GeneralizedNystrom,
-    error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(spread=_core_spread),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.3, its first step"),
-    extremal=_gap,
-    generic=_slow,
-)
+tropp = Paper("Tropp, Yurtsever, Udell & Cevher 2017", method=GeneralizedNystrom, instances=(_gap, _slow))
+
+tropp_first_step = replace(tropp, guarantee=ExactExpectation(spread=_core_spread))
+
+
+@tropp_first_step("Theorem 4.3, its first step", error=errors.matrix_frobenius_squared)
 def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> Values:
     """E||A - B||_F^2 = (1 + l/(s-l-1)) ||A - QQ^T A||_F^2 given the range sketch.
 
@@ -81,14 +82,7 @@ def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: Generali
     return np.asarray((1 + columns / (rows - columns - 1)) * missed)
 
 
-@bound(
-    method=GeneralizedNystrom,
-    error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.3"),
-    extremal=_gap,
-    generic=_slow,
-)
+@tropp("Theorem 4.3", error=errors.matrix_frobenius_squared, guarantee=InExpectation())
 def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
     """E||A - B||_F^2 <= (1 + l/(s-l-1)) min_{r<=l-2} (1 + r/(l-r-1)) sum_{j>r} s_j^2, l columns and s rows sketched.
 
@@ -99,17 +93,13 @@ def gn_fro_expected(method: GeneralizedNystrom, a: Any) -> Values:
     """
     columns, rows = _sizes(method, a)
     require(columns >= 2, "l >= 2")
-    return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(singular_values(a), columns))
+    return np.asarray((1 + columns / (rows - columns - 1)) * smallest_split(spectrum_of(a), columns))
 
 
-@conditional_bound(
-    method=GeneralizedNystrom,
-    error=errors.matrix_frobenius,
-    guarantee=Deterministic(condition=100.0),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 5.1, its first step"),
-    extremal=_truncated,
-    generic=_truncated_slow,
-)
+tropp_truncated = replace(tropp, instances=(_truncated, _truncated_slow), guarantee=Deterministic(condition=100.0))
+
+
+@tropp_truncated("Theorem 5.1, its first step", error=errors.matrix_frobenius)
 def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> Values:
     """||A - [B]_k||_F <= tau_k + 2 ||A - B||_F, B the approximation before truncation, tau_k that of the best.
 
@@ -117,4 +107,4 @@ def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromR
     Hypotheses: none; B is any matrix.
     """
     whole = errors.matrix_frobenius(a, result.untruncated)
-    return np.asarray(tail(singular_values(a), result.kept) + 2 * whole)
+    return np.asarray(tail(spectrum_of(a), result.kept) + 2 * whole)

@@ -11,9 +11,11 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_si
 from theory.bounds.randnla.leverage import embedding_distortion
 from theory.bounds.randnla.structural import condition_of_sketch, require_full_row_rank
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import Deterministic, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.qb import QB, QBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.embedding import Embedding
@@ -59,15 +61,11 @@ def hadamard_failure(n: int, k: int, size: int, epsilon: float, beta: float, *, 
     return float(1 / beta + k * low ** (size / reach) + (k * high ** (size / reach) if upper else 0.0))
 
 
-@bound(
-    method=Embedding,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Tropp 2011", "Lemmas 3.3 and 3.4"),
-    extremal=_hadamard_vector,
-    generic=_hadamard_plane,
-    must_fail=0.01,  # a vector is changed by some (2 (1/l - 1/n))^(1/2) = 0.04
-)
+tropp = Paper("Tropp 2011", method=Embedding, instances=(_hadamard_vector, _hadamard_plane))
+
+
+# must fail at less: a vector is changed by only some (2 (1/l - 1/n))^(1/2) = 0.04
+@tropp("Lemmas 3.3 and 3.4", error=embedding_distortion, guarantee=WithProbability(), must_fail=0.01)
 def srht_embedding_explicit(
     method: Embedding, a: Any, *, epsilon: float = 0.9, beta: float = 20.0
 ) -> tuple[Values, Values]:
@@ -109,15 +107,17 @@ def _structural_factor(method: QB, a: Any, result: QBResult) -> tuple[Values, Va
 HALKO = "Halko, Martinsson & Tropp 2011"
 
 
-@conditional_bound(
+halko = Paper(
+    "Halko, Martinsson & Tropp 2011",
     method=QB,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source(HALKO, "Theorem 11.2, its deterministic part"),
-    extremal=_hadamard_flat,
-    generic=_hadamard_few,
+    instances=(_hadamard_flat, _hadamard_few),
     must_fail=0.05,
+    guarantee=Deterministic(condition=condition_of_sketch),
+    statement="Theorem 11.2, its deterministic part",
 )
+
+
+@halko(error=errors.projection_spectral)
 def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A|| <= sqrt(1 + n / (x l)) s_{k+1}, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns.
 
@@ -131,15 +131,7 @@ def srft_rangefinder_structural(method: QB, a: Any, result: QBResult) -> Values:
     return np.asarray(factor * s[..., method.range_finder.rank :].max(axis=-1, initial=0.0))
 
 
-@conditional_bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source(HALKO, "Theorem 11.2, its deterministic part"),
-    extremal=_hadamard_flat,
-    generic=_hadamard_few,
-    must_fail=0.05,
-)
+@halko(error=errors.projection_frobenius)
 def srft_rangefinder_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A||_F <= sqrt(1 + n / (x l)) tau_k, x the smallest eigenvalue of Omega_1 Omega_1^T, l columns.
 
@@ -165,19 +157,15 @@ def _explicit_factor(method: QB, a: Any, epsilon: float, beta: float) -> tuple[f
     return factor, hadamard_failure(n, finder.rank, finder.size, epsilon, beta, upper=False)
 
 
-EXPLICIT = Source("Halko, Martinsson & Tropp 2011; Tropp 2011", "Theorem 11.2 with explicit constants")
-
-
-@bound(
+halko_2011 = Paper(
+    "Halko, Martinsson & Tropp 2011; Tropp 2011",
     method=QB,
-    error=errors.projection_spectral,
-    guarantee=WithProbability(),
-    source=EXPLICIT,
-    extremal=_hadamard_gap,
-    generic=_hadamard_slow,
-    must_fail=0.25,
-    sharpest={"epsilon": 0.6},
+    instances=(_hadamard_gap, _hadamard_slow),
+    statement="Theorem 11.2 with explicit constants",
 )
+
+
+@halko_2011(error=errors.projection_spectral, guarantee=WithProbability(), must_fail=0.25, sharpest={"epsilon": 0.6})
 def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta: float = 20.0) -> tuple[Values, float]:
     """||A - QQ^T A|| <= sqrt(1 + n / ((1-e) l)) s_{k+1}, except with probability 1/b + k c(-e)^(l/M).
 
@@ -191,18 +179,10 @@ def srft_rangefinder_explicit(method: QB, a: Any, *, epsilon: float = 0.9, beta:
     power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
-    return factor * singular_values(a)[..., method.range_finder.rank], chance
+    return factor * spectrum_of(a)[..., method.range_finder.rank], chance
 
 
-@bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=WithProbability(),
-    source=EXPLICIT,
-    extremal=_hadamard_gap,
-    generic=_hadamard_slow,
-    must_fail=0.1,
-)
+@halko_2011(error=errors.projection_frobenius, guarantee=WithProbability(), must_fail=0.1)
 def srft_rangefinder_explicit_fro(
     method: QB, a: Any, *, epsilon: float = 0.9, beta: float = 20.0
 ) -> tuple[Values, float]:
@@ -217,4 +197,4 @@ def srft_rangefinder_explicit_fro(
     power of two and l <= min(m, n).
     """
     factor, chance = _explicit_factor(method, a, epsilon, beta)
-    return factor * tail(singular_values(a), method.range_finder.rank), chance
+    return factor * tail(spectrum_of(a), method.range_finder.rank), chance

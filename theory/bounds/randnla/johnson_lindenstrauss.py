@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from theory.bounds.randnla.embeddings import embedding_spread, repeated_columns
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.gaussian import Gaussian
@@ -136,14 +139,10 @@ def _require_gaussian(method: Embedding) -> None:
     require(isinstance(method.sketch, Gaussian), "the embedding is Gaussian")
 
 
-@bound(
-    method=Embedding,
-    error=length_change,
-    guarantee=WithProbability(),
-    source=Source("Dasgupta & Gupta 2003", "Lemma 2.2, exact exponents"),
-    extremal=_vector,
-    generic=_spike,
-)
+dasgupta = Paper("Dasgupta & Gupta 2003", method=Embedding, instances=(_vector, _spike))
+
+
+@dasgupta("Lemma 2.2, exact exponents", error=length_change, guarantee=WithProbability())
 def jl_tail(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
     """| ||Sx||^2/||x||^2 - 1 | < e, except with probability exp(-m (e - ln(1+e)) / 2) + exp(-m (-e - ln(1-e)) / 2).
 
@@ -155,14 +154,7 @@ def jl_tail(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values,
     return np.full(a.shape[:-2], epsilon), gaussian_upper(method.size, epsilon) + gaussian_lower(method.size, epsilon)
 
 
-@bound(
-    method=Embedding,
-    error=length_change,
-    guarantee=WithProbability(),
-    source=Source("Dasgupta & Gupta 2003", "Lemma 2.2"),
-    extremal=_vectors_for_two_sides,
-    generic=_spike,
-)
+@dasgupta("Lemma 2.2", error=length_change, guarantee=WithProbability(), instances=(_vectors_for_two_sides, _spike))
 def jl_dasgupta_gupta(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
     """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability exp(-m (e^2/2 - e^3/3) / 2) + exp(-m e^2 / 4).
 
@@ -175,14 +167,10 @@ def jl_dasgupta_gupta(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tup
     return np.full(a.shape[:-2], epsilon), float(chance)
 
 
-@bound(
-    method=Embedding,
-    error=length_change,
-    guarantee=WithProbability(),
-    source=Source("Achlioptas 2003", "Theorem 1.1"),
-    extremal=_signs,
-    generic=_signs_generic,
-)
+achlioptas = Paper("Achlioptas 2003", method=Embedding, instances=(_signs, _signs_generic))
+
+
+@achlioptas("Theorem 1.1", error=length_change, guarantee=WithProbability())
 def jl_achlioptas(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
     """| ||Sx||^2 / ||x||^2 - 1 | < e, except with probability 2 exp(-m (e^2/2 - e^3/3) / 2), S of signs / sqrt(m).
 
@@ -195,14 +183,10 @@ def jl_achlioptas(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[V
     return np.full(a.shape[:-2], epsilon), float(2 * np.exp(-method.size / 2 * exponent(epsilon)))
 
 
-@bound(
-    method=Embedding,
-    error=pairwise_change,
-    guarantee=WithProbability(),
-    source=Source("Dasgupta & Gupta 2003; Achlioptas 2003", "Theorems 2.1 and 1.1"),
-    extremal=_points,
-    generic=_corners,
-)
+dasgupta_2003 = Paper("Dasgupta & Gupta 2003; Achlioptas 2003", method=Embedding, instances=(_points, _corners))
+
+
+@dasgupta_2003("Theorems 2.1 and 1.1", error=pairwise_change, guarantee=WithProbability())
 def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Values, float]:
     """| ||Sx - Sy||^2 / ||x - y||^2 - 1 | < e for all pairs, except with probability N^2 exp(-m (e^2/2 - e^3/3) / 2).
 
@@ -221,14 +205,10 @@ def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Va
     return np.full(a.shape[:-2], epsilon), float(points**2 * np.exp(-method.size / 2 * exponent(epsilon)))
 
 
-@bound(
-    method=Embedding,
-    error=product_square,
-    guarantee=ExactExpectation(spread=embedding_spread),
-    source=Source("folklore", "re-derived"),
-    extremal=_pair,
-    generic=_sparse_pair,
-)
+folklore = Paper("folklore", method=Embedding, instances=(_pair, _sparse_pair))
+
+
+@folklore("re-derived", error=product_square, guarantee=ExactExpectation(spread=embedding_spread))
 def jl_variance(method: Embedding, a: Any) -> Values:
     """E(<Sx, Sy> - <x, y>)^2 = (||x||^2 ||y||^2 + <x, y>^2 - 2 t sum_i x_i^2 y_i^2) / m, x and y the columns of A.
 
@@ -252,15 +232,10 @@ def pair_variance(a: Values, size: int, theta: float) -> Values:
     return np.asarray((lengths + inner - 2 * theta * np.sum(x**2 * y**2, axis=-1)) / size)
 
 
-@bound(
-    method=Embedding,
-    error=product_change,
-    guarantee=WithProbability(),
-    source=Source("folklore", "by polarisation, re-derived"),
-    extremal=_long_pair,
-    generic=_generic_pair,
-    must_fail=0.15,
-)
+polarisation = replace(folklore, instances=(_long_pair, _generic_pair), must_fail=0.15)
+
+
+@polarisation("by polarisation, re-derived", error=product_change, guarantee=WithProbability())
 def jl_inner_product(method: Embedding, a: Any, *, epsilon: float = 0.3) -> tuple[Values, float]:
     """|<Sx, Sy> - <x, y>| < e ||x|| ||y||, except with probability 4 exp(-m (e - ln(1+e)) / 2), x and y the columns.
 

@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.krylov import BlockKrylov
 from tnattn.randnla.sketches.gaussian import Gaussian
 
@@ -35,14 +37,10 @@ def chebyshev(degree: int, x: Values) -> Values:
     return np.asarray(np.where(x <= 1, inside, outside))
 
 
-@bound(
-    method=BlockKrylov,
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Drineas, Ipsen, Kontopoulou & Magdon-Ismail 2018", "its expectation re-derived"),
-    extremal=_gap,
-    generic=_slow,
-)
+drineas = Paper("Drineas, Ipsen, Kontopoulou & Magdon-Ismail 2018", method=BlockKrylov, instances=(_gap, _slow))
+
+
+@drineas("its expectation re-derived", error=errors.projection_frobenius_squared, guarantee=InExpectation())
 def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
     """E||A - B||_F^2 <= tau_k^2 + sum_{i<=k} (s_i / T(s_i/s_{k+1}))^2 sum_{j>k} T(s_j/s_{k+1})^2 / (p-1), rank B = k.
 
@@ -58,7 +56,7 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
     k, p, degree = method.rank, method.oversampling, 2 * method.power_iterations + 1
     require(p >= 2, "p >= 2")
     require(k + p <= min(a.shape[-2:]), "k + p <= min(m, n)")
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., k] > 0)), "s_{k+1} > 0")
     grown = chebyshev(degree, s / s[..., k, None])
     leading = np.sum((s[..., :k] / grown[..., :k]) ** 2, axis=-1)

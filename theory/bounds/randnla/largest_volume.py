@@ -11,9 +11,11 @@ import numpy as np
 from theory.bounds.hypotheses import has_rank
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import dense, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import dense, spectrum_of
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Rng, from_host
 from tnattn.linalg import frobenius_norm
 from tnattn.randnla.accuracy import counted, judged, require_rank
@@ -84,17 +86,18 @@ def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
 
 
 def _condition(method: LargestVolumeCross, a: Any) -> Values:
-    return 10 * condition_of_volume(singular_values(a), method.rank, *a.shape[-2:])
+    return 10 * condition_of_volume(spectrum_of(a), method.rank, *a.shape[-2:])
 
 
-@bound(
+goreinov = Paper(
+    "Goreinov & Tyrtyshnikov 2001",
     method=LargestVolumeCross,
-    error=errors.matrix_maximum,
+    instances=(_largest_entry, _small),
     guarantee=Deterministic(condition=_condition),
-    source=Source("Goreinov & Tyrtyshnikov 2001", "as given in Cortinovis, Kressner & Massei 2020, not numbered"),
-    extremal=_largest_entry,
-    generic=_small,
 )
+
+
+@goreinov("as given in Cortinovis, Kressner & Massei 2020, not numbered", error=errors.matrix_maximum)
 def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G^-1 R| <= (r+1) s_{r+1} for the intersection G of largest volume.
 
@@ -102,7 +105,7 @@ def cross_maxvol_max(method: LargestVolumeCross, a: Any) -> Values:
     Hypotheses: the intersection is r by r; r < min(m, n) and rank A >= r, beyond rounding.
     """
     require(method.extra == 0, "the intersection is r by r")
-    s, r = singular_values(a), method.rank
+    s, r = spectrum_of(a), method.rank
     require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((r + 1) * s[..., r])
 
@@ -115,14 +118,10 @@ def _projective_small(rng: np.random.Generator) -> Instance:
     return LargestVolumeCross(2, extra=1), with_singular_values(rng, steep_spectrum(5), 5, 5)
 
 
-@bound(
-    method=LargestVolumeCross,
-    error=errors.matrix_maximum,
-    guarantee=Deterministic(condition=_condition),
-    source=Source("Osinsky & Zamarashkin 2018", "from memory, not numbered"),
-    extremal=_projective,
-    generic=_projective_small,
-)
+osinsky = Paper("Osinsky & Zamarashkin 2018", method=LargestVolumeCross, instances=(_projective, _projective_small))
+
+
+@osinsky("from memory, not numbered", error=errors.matrix_maximum, guarantee=Deterministic(condition=_condition))
 def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     """Max |A - C G_r^+ R| <= (1 + r/(p-r+1)) s_{r+1} for the p-by-p intersection G of largest r-projective volume.
 
@@ -130,6 +129,6 @@ def cross_projective_volume(method: LargestVolumeCross, a: Any) -> Values:
     p the size of the intersection.
     Hypotheses: r < min(m, n) and rank A >= r, beyond rounding.
     """
-    s, r, size = singular_values(a), method.rank, method.rank + method.extra
+    s, r, size = spectrum_of(a), method.rank, method.rank + method.extra
     require(r < s.shape[-1] and has_rank(a, r, s), "r < min(m, n) and rank A >= r, beyond rounding")
     return np.asarray((1 + r / (size - r + 1)) * s[..., r])

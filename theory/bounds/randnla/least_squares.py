@@ -10,9 +10,11 @@ from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.bounds.randnla.leverage import chernoff_lower
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import inverse_wishart_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.sketches.gaussian import Gaussian
@@ -97,14 +99,18 @@ def _columns(problem: Any) -> int:
     return require_full_column_rank(problem.a)[1]
 
 
-@bound(
+bartan = Paper(
+    "Bartan & Pilanci 2023",
     method=SketchAndSolve,
-    error=excess_squared,
+    instances=(
+        lambda rng: _noisy(rng, SketchAndSolve(24, Gaussian())),
+        lambda rng: _coherent(rng, SketchAndSolve(40, Gaussian())),
+    ),
     guarantee=ExactExpectation(spread=lambda m, problem: inverse_wishart_spread(_columns(problem), m.size)),
-    source=Source("Bartan & Pilanci 2023", "inverse Wishart moment, re-derived"),
-    extremal=lambda rng: _noisy(rng, SketchAndSolve(24, Gaussian())),
-    generic=lambda rng: _coherent(rng, SketchAndSolve(40, Gaussian())),
 )
+
+
+@bartan("inverse Wishart moment, re-derived", error=excess_squared)
 def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
     """E||A(x' - x*)||^2 = d/(m-d-1) ||r||^2, so that E||Ax' - b||^2 = (1 + d/(m-d-1)) ||r||^2; m Gaussian rows.
 
@@ -122,14 +128,15 @@ def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
     return np.asarray(d / (m - d - 1) * least_residual(problem))
 
 
-@conditional_bound(
+sarlos = Paper(
+    "Sarlos 2006",
     method=SampleAndSolve,
-    error=residual_squared,
-    guarantee=Deterministic(condition=8.0),  # pseudo-inverses of the matrix and of its sample
-    source=Source("Sarlos 2006", "constants re-derived"),
-    extremal=lambda rng: _noisy(rng, SampleAndSolve(1000)),
-    generic=lambda rng: _coherent(rng, SampleAndSolve(200)),
+    instances=(lambda rng: _noisy(rng, SampleAndSolve(1000)), lambda rng: _coherent(rng, SampleAndSolve(200))),
 )
+
+
+# rounding: pseudo-inverses of the matrix and of its sample
+@sarlos("constants re-derived", error=residual_squared, guarantee=Deterministic(condition=8.0))
 def sampled_ls_embedding(method: SampleAndSolve, problem: Any, result: LeastSquaresSolution) -> Values:
     """||Ax' - b||^2 <= (1+e)/(1-e) ||r||^2 if S embeds the range of [A b] with eigenvalues in [1-e, 1+e].
 
@@ -149,15 +156,15 @@ def sampled_ls_embedding(method: SampleAndSolve, problem: Any, result: LeastSqua
     return np.asarray((1 + epsilon) / (1 - epsilon) * least_residual(problem))
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Mahoney, Muthukrishnan & Sarlos 2011",
     method=SampleAndSolve,
-    error=excess_squared,
-    guarantee=WithProbability(),
-    source=Source("Drineas, Mahoney, Muthukrishnan & Sarlos 2011", "constants re-derived"),
-    extremal=lambda rng: _noisy(rng, SampleAndSolve(200)),
-    generic=lambda rng: _coherent(rng, SampleAndSolve(200)),
-    must_fail=0.01,  # Markov's inequality, and the worst sample that the embedding allows
+    instances=(lambda rng: _noisy(rng, SampleAndSolve(200)), lambda rng: _coherent(rng, SampleAndSolve(200))),
 )
+
+
+# must fail at less: Markov's inequality, and the worst sample that the embedding allows
+@drineas("constants re-derived", error=excess_squared, guarantee=WithProbability(), must_fail=0.01)
 def sampled_ls_markov(
     method: SampleAndSolve, problem: Any, *, epsilon: float = 0.5, delta: float = 0.2
 ) -> tuple[Values, Values]:
@@ -176,15 +183,20 @@ def sampled_ls_markov(
     return np.asarray(value), np.full(np.shape(value), delta + chernoff_lower(epsilon, d, s))
 
 
-@bound(
+meng = Paper(
+    "Meng, Saunders & Mahoney 2014",
     method=SketchPreconditioned,
-    error=excess_squared,
+    instances=(
+        _many_columns,
+        lambda rng: _one_side(rng, SketchPreconditioned(size=100, sketch=Gaussian(), tolerance=0.0, iterations=2)),
+    ),
+    must_fail=0.01,
     guarantee=WithProbability(),
-    source=Source("Meng, Saunders & Mahoney 2014", "Theorem 4.4 with the rate of conjugate gradients; re-derived"),
-    extremal=_many_columns,
-    generic=lambda rng: _one_side(rng, SketchPreconditioned(size=100, sketch=Gaussian(), tolerance=0.0, iterations=2)),
-    must_fail=0.01,  # deviations of three quantities at once, and the constant of the rate; squared
 )
+
+
+# must fail at less: deviations of three quantities at once, and the constant of the rate; squared
+@meng("Theorem 4.4 with the rate of conjugate gradients; re-derived", error=excess_squared)
 def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: float = 2.0) -> tuple[Values, Values]:
     """||A(x_t - x*)|| <= 2 p^t (sqrt d + u) / (sqrt m (1 - p)) ||r||, with p = (sqrt d + u) / sqrt m, squared.
 

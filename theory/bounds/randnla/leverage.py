@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import has_rank, require_full_column_rank
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of, tail
 from theory.statement.guarantee import WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.leverage_columns import LeverageColumns
 from tnattn.randnla.scores.leverage import LeverageSampling
 
@@ -64,14 +66,10 @@ def chernoff_upper(epsilon: float, k: int, draws: float) -> float:
     return float(k * (np.exp(epsilon) / (1 + epsilon) ** (1 + epsilon)) ** (draws / k))
 
 
-@bound(
-    method=LeverageSampling,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Tropp 2015", "Theorem 5.1.1"),
-    extremal=_tall,
-    generic=_spiky,
-)
+tropp = Paper("Tropp 2015", method=LeverageSampling, instances=(_tall, _spiky))
+
+
+@tropp("Theorem 5.1.1", error=embedding_distortion, guarantee=WithProbability())
 def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: float = 0.7) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| < e, except with probability k c(-e)^(s/k) + k c(e)^(s/k), c(e) = exp(e) / (1+e)^(1+e).
 
@@ -87,15 +85,15 @@ def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: fl
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Mahoney & Muthukrishnan 2008",
     method=LeverageColumns,
-    error=errors.projection_frobenius_squared,
+    instances=(_one_direction, _slow),
     guarantee=WithProbability(),
-    source=Source("Drineas, Mahoney & Muthukrishnan 2008", "re-derived with explicit constants"),
-    extremal=_one_direction,
-    generic=_slow,
-    sharpest={"delta": 0.8},
 )
+
+
+@drineas("re-derived with explicit constants", error=errors.projection_frobenius_squared, sharpest={"delta": 0.8})
 def leverage_css_fro(
     method: LeverageColumns, a: Any, *, epsilon: float = 0.5, delta: float = 0.5
 ) -> tuple[Values, Values]:
@@ -108,7 +106,7 @@ def leverage_css_fro(
     Hypotheses: 0 < e, d < 1; rank A >= k, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
-    k, draws, s = method.subspace, method.size, singular_values(a)
+    k, draws, s = method.subspace, method.size, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * tail(s, k) ** 2
     return np.asarray(value), np.full(s.shape[:-1], delta + chernoff_lower(epsilon, k, draws))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ import numpy.typing as npt
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, Maker, require
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import chaos_spread, distinct_spread, sampled_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.scores.product_probabilities import BothNorms, ColumnNorms, Uniform
@@ -19,9 +23,6 @@ from tnattn.randnla.sketches.probes import Rademacher
 from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
 from tnattn.structured.composite import Product
 from tnattn.structured.dense import Dense
-
-DRINEAS = Source("Drineas, Kannan & Mahoney 2006", "Lemmas 3 and 4")
-TROPP = Source("Tropp 2015", "Corollary 6.2.1; constants re-derived")
 
 
 def _product(a: Values, b: Values) -> Product:
@@ -34,12 +35,12 @@ def _random(rng: np.random.Generator, method: Any) -> Instance:
 
 
 def _one_term(rng: np.random.Generator, method: Any) -> Instance:
-    """Orthogonal outer products of one size: every draw has the same error, and the product is small."""
+    """Orthogonal outer products of one size: every sample has the same error, and the product is small."""
     return method, _product(np.eye(24), np.eye(24))
 
 
 def _common_part(rng: np.random.Generator, method: Any) -> Instance:
-    """Outer products of one size with a common part: every draw has nearly the same error, and the product is large."""
+    """Outer products of one size with a common part: all samples have nearly the same error, the product is large."""
     a = np.concatenate([np.ones((1, 24)), np.eye(24)])
     return method, _product(a, a.T)
 
@@ -47,6 +48,11 @@ def _common_part(rng: np.random.Generator, method: Any) -> Instance:
 def _both_signs(rng: np.random.Generator, method: Any) -> Instance:
     """Outer products of one size and both signs, of rank one: the stable ranks are as small as they can be."""
     return method, _product(np.ones((1, 24)), np.where(np.arange(24) % 3, 1.0, -1.0)[:, None])
+
+
+def _on(matrices: Callable[[np.random.Generator, Any], Instance], method: Any) -> Maker:
+    """Return the maker of an instance of a method."""
+    return lambda rng: matrices(rng, method)
 
 
 def product_pair(target: Any) -> tuple[Values, Values]:
@@ -91,7 +97,7 @@ def bernstein_error(
 
 
 def _probability(method: SampledProduct, target: Any) -> tuple[Values, Values, Values]:
-    """Return the factors and the probabilities of independent draws."""
+    """Return the factors and the probabilities of independent samples."""
     a, b = product_pair(target)
     require(method.replacement, "draws are independent, with replacement")
     weights = np.asarray(to_host(method.probabilities.weights(target.left, target.right)), dtype=np.float64)
@@ -119,14 +125,15 @@ def _distinct(method: SampledProduct, target: Any) -> Values:
     return distinct_spread(independent, n, method.samples)
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Kannan & Mahoney 2006",
     method=SampledProduct,
-    error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(spread=_spread),
-    source=DRINEAS,
-    extremal=lambda rng: _one_term(rng, SampledProduct(40, Uniform())),
-    generic=lambda rng: _random(rng, SampledProduct(60, ColumnNorms())),
+    instances=(_on(_one_term, SampledProduct(40, Uniform())), _on(_random, SampledProduct(60, ColumnNorms()))),
+    statement="Lemmas 3 and 4",
 )
+
+
+@drineas(error=errors.matrix_frobenius_squared, guarantee=ExactExpectation(spread=_spread))
 def product_variance(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 = (sum_k ||a_k||^2 ||b_k||^2 / p_k - ||AB||_F^2) / c for c independent draws.
 
@@ -139,14 +146,17 @@ def product_variance(method: SampledProduct, target: Any) -> Values:
     return sampled_variance(term_sizes(a, b), probability, square(a @ b), method.samples)
 
 
-@bound(
+cochran = Paper(
+    "Cochran 1977",
     method=SampledProduct,
-    error=errors.matrix_frobenius_squared,
-    guarantee=ExactExpectation(spread=_distinct),
-    source=Source("Cochran 1977", "Theorem 2.2"),
-    extremal=lambda rng: _common_part(rng, SampledProduct(4, Uniform(), replacement=False)),
-    generic=lambda rng: _random(rng, SampledProduct(12, Uniform(), replacement=False)),
+    instances=(
+        _on(_common_part, SampledProduct(4, Uniform(), replacement=False)),
+        _on(_random, SampledProduct(12, Uniform(), replacement=False)),
+    ),
 )
+
+
+@cochran("Theorem 2.2", error=errors.matrix_frobenius_squared, guarantee=ExactExpectation(spread=_distinct))
 def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 = (n - c) / ((n - 1) c) (n sum_k ||a_k||^2 ||b_k||^2 - ||AB||_F^2), c distinct indices of n.
 
@@ -163,16 +173,14 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
     return np.asarray((n - c) / ((n - 1) * c) * (n * np.sum(term_sizes(a, b) ** 2, axis=-1) - square(a @ b)))
 
 
-@bound(
-    method=SampledProduct,
-    error=errors.matrix_frobenius_squared,
+drineas_optimal = replace(
+    drineas,
+    instances=(_on(_one_term, SampledProduct(40)), _on(_random, SampledProduct(60, BothNorms()))),
     guarantee=InExpectation(spread=_spread),
-    source=DRINEAS,
-    side="lower",
-    extremal=lambda rng: _one_term(rng, SampledProduct(40)),
-    generic=lambda rng: _random(rng, SampledProduct(60, BothNorms())),
-    must_fail=1 / 0.3,
 )
+
+
+@drineas_optimal(error=errors.matrix_frobenius_squared, side="lower")
 def product_optimal(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR||_F^2 >= ((sum_k ||a_k|| ||b_k||)^2 - ||AB||_F^2) / c, an equality for p_k ~ ||a_k|| ||b_k||.
 
@@ -185,16 +193,19 @@ def product_optimal(method: SampledProduct, target: Any) -> Values:
     return optimal_variance(term_sizes(a, b), square(a @ b), method.samples)
 
 
-@bound(
-    method=SampledProduct,
-    error=errors.matrix_frobenius,
-    guarantee=WithProbability(),
-    source=Source("Drineas, Kannan & Mahoney 2006", "Theorem 1; constant sharpened by McDiarmid's inequality"),
-    extremal=lambda rng: (SampledProduct(2000), _product(np.eye(64), np.eye(64))),
-    generic=lambda rng: _random(rng, SampledProduct(200)),
+drineas_tail = replace(
+    drineas,
+    instances=(
+        lambda rng: (SampledProduct(2000), _product(np.eye(64), np.eye(64))),
+        _on(_random, SampledProduct(200)),
+    ),
     must_fail=0.1,
-    sharpest={"delta": 0.85},
+    guarantee=WithProbability(),
+    statement="Theorem 1; constant sharpened by McDiarmid's inequality",
 )
+
+
+@drineas_tail(error=errors.matrix_frobenius, sharpest={"delta": 0.85})
 def amm_high_probability(method: SampledProduct, target: Any, *, delta: float = 0.1) -> tuple[Values, Values]:
     """||AB - CR||_F <= M / sqrt(b c) + (M / b) sqrt(2 log(1/d) / c), except with probability d.
 
@@ -227,15 +238,16 @@ def _both_norms(method: SampledProduct, target: Any) -> tuple[Values, Values, in
     return np.asarray(norms[0] * norms[1]), np.asarray(asr), a.shape[-2] + b.shape[-1]
 
 
-@bound(
+tropp = Paper(
+    "Tropp 2015",
     method=SampledProduct,
-    error=errors.matrix_spectral,
-    guarantee=InExpectation(),
-    source=TROPP,
-    extremal=lambda rng: _both_signs(rng, SampledProduct(200, BothNorms())),
-    generic=lambda rng: _random(rng, SampledProduct(400, BothNorms())),
+    instances=(_on(_both_signs, SampledProduct(200, BothNorms())), _on(_random, SampledProduct(400, BothNorms()))),
     must_fail=0.1,
+    statement="Corollary 6.2.1; constants re-derived",
 )
+
+
+@tropp(error=errors.matrix_spectral, guarantee=InExpectation())
 def amm_spectral_bernstein(method: SampledProduct, target: Any) -> Values:
     """E||AB - CR|| <= (sqrt(4 asr log D / c) + 2 asr log D / (3 c)) ||A|| ||B||.
 
@@ -249,15 +261,7 @@ def amm_spectral_bernstein(method: SampledProduct, target: Any) -> Values:
     return np.asarray((np.sqrt(4 * log) + 2 * log / 3) * scale)
 
 
-@bound(
-    method=SampledProduct,
-    error=errors.matrix_spectral,
-    guarantee=WithProbability(),
-    source=TROPP,
-    extremal=lambda rng: _both_signs(rng, SampledProduct(200, BothNorms())),
-    generic=lambda rng: _random(rng, SampledProduct(400, BothNorms())),
-    must_fail=0.1,
-)
+@tropp(error=errors.matrix_spectral, guarantee=WithProbability())
 def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: float = 0.1) -> tuple[Values, Values]:
     """P{||AB - CR|| >= e ||A|| ||B||} <= D exp(-c e^2 / (4 asr (1 + e/3))).
 
@@ -273,14 +277,15 @@ def amm_spectral_bernstein_tail(method: SampledProduct, target: Any, *, delta: f
     return scale * bernstein_error(asr, dimension, method.samples, delta), np.full(scale.shape, delta)
 
 
-@bound(
+achlioptas = Paper(
+    "Achlioptas 2003",
     method=SketchedProduct,
-    error=errors.matrix_frobenius_squared,
+    instances=(_on(_one_term, SketchedProduct(120)), _on(_random, SketchedProduct(20, Rademacher()))),
     guarantee=ExactExpectation(spread=lambda method, target: chaos_spread(method.size)),
-    source=Source("Achlioptas 2003", "second moments, re-derived"),
-    extremal=lambda rng: _one_term(rng, SketchedProduct(120)),
-    generic=lambda rng: _random(rng, SketchedProduct(20, Rademacher())),
 )
+
+
+@achlioptas("second moments, re-derived", error=errors.matrix_frobenius_squared)
 def product_sketch_variance(method: SketchedProduct, target: Any) -> Values:
     """E||AB - A W W^T B||_F^2 = (||A||_F^2 ||B||_F^2 + ||AB||_F^2) / c for a Gaussian sketch W of c columns.
 

@@ -1,30 +1,31 @@
-"""Norms seen by Gaussian probes: tails, exact moments and limits computed from the probes alone."""
+"""Norms seen by Gaussian probes: tails, exact moments and bounds computed from the probes alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import Error, singular_values
-from theory.statement.guarantee import Deterministic, ExactExpectation, WithProbability
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of
+from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import quadratic_form_spread
 from tnattn.arrays import to_host
-from tnattn.randnla.estimates.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
-
-LAURENT_MASSART = Source("Laurent & Massart 2000", "Lemma 1")
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
 
 
 def _nothing(target: Any) -> Values:
-    """Return infinity: no limit of a norm is known without the probes."""
+    """Return infinity: no bound of a norm is known without the probes."""
     return np.full(target.shape[:-2], np.inf)
 
 
 def _spectral(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., 0])
+    return np.asarray(spectrum_of(target)[..., 0])
 
 
 def _square(target: Any) -> Values:
@@ -71,14 +72,10 @@ def _frobenius_rank_one(rng: np.random.Generator) -> Instance:
     return FrobeniusNorm(probes=60), with_singular_values(rng, [2.0], 12, 64)
 
 
-@conditional_bound(
-    method=SpectralNorm,
-    error=spectral_norm_itself,
-    guarantee=WithProbability(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Lemma 4.1"),
-    extremal=_rank_one,
-    generic=_slow,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=SpectralNorm, instances=(_rank_one, _slow))
+
+
+@halko("Lemma 4.1", error=spectral_norm_itself, guarantee=WithProbability())
 def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tuple[Values, Values]:
     """||A|| <= alpha sqrt(2/pi) max_i ||A w_i||, except with probability alpha^-r, for r Gaussian vectors w_i.
 
@@ -89,16 +86,10 @@ def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tup
     return upper, np.full(upper.shape, method.failure)
 
 
-@conditional_bound(
-    method=SpectralNorm,
-    error=spectral_norm_itself,
-    guarantee=Deterministic(),
-    source=Source("Golub & Kahan 1965", "norm of a restriction, re-derived"),
-    side="lower",
-    extremal=_gap,
-    generic=_slow,
-    must_fail=1 / 0.3,
-)
+golub = Paper("Golub & Kahan 1965", method=SpectralNorm, instances=(_gap, _slow))
+
+
+@golub("norm of a restriction, re-derived", error=spectral_norm_itself, side="lower")
 def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) -> Values:
     """||A|| >= ||A K|| / ||K|| for every K, here a basis of a block Krylov space.
 
@@ -109,18 +100,23 @@ def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) ->
 
 def _gram_norms(a: Any) -> tuple[Values, Values]:
     """Return ||A^T A||_F and ||A||^2."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.asarray(np.sqrt(np.sum(s**4, axis=-1))), np.asarray(s[..., 0] ** 2)
 
 
-@bound(
+gratton = Paper(
+    "Gratton & Titley-Peloquin 2018",
     method=FrobeniusNorm,
-    error=mean_square,
-    guarantee=ExactExpectation(spread=lambda m, a: 2 / m.probes * (_gram_norms(a)[0] / _square(a)) ** 2),
-    source=Source("Gratton & Titley-Peloquin 2018", "re-derived"),
-    extremal=_frobenius_flat,
-    generic=_frobenius_slow,
+    instances=(_frobenius_flat, _frobenius_slow),
+    statement="re-derived",
 )
+
+frobenius_mean = replace(
+    gratton, guarantee=ExactExpectation(spread=lambda m, a: 2 / m.probes * (_gram_norms(a)[0] / _square(a)) ** 2)
+)
+
+
+@frobenius_mean(error=mean_square)
 def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
     """E Z = ||A||_F^2 for the mean Z of ||A w||^2 over Gaussian probes.
 
@@ -130,14 +126,12 @@ def gaussian_fro_norm_estimate(method: FrobeniusNorm, a: Any) -> Values:
     return _square(a)
 
 
-@bound(
-    method=FrobeniusNorm,
-    error=mean_square_variance,
-    guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(singular_values(a) ** 2, m.probes)),
-    source=Source("Gratton & Titley-Peloquin 2018", "re-derived"),
-    extremal=_frobenius_flat,
-    generic=_frobenius_slow,
+frobenius_variance = replace(
+    gratton, guarantee=ExactExpectation(spread=lambda m, a: quadratic_form_spread(spectrum_of(a) ** 2, m.probes))
 )
+
+
+@frobenius_variance(error=mean_square_variance)
 def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
     """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes.
 
@@ -148,16 +142,12 @@ def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
     return 2 * _gram_norms(a)[0] ** 2 / method.probes
 
 
-@bound(
-    method=FrobeniusNorm,
-    error=mean_square,
-    guarantee=WithProbability(),
-    source=LAURENT_MASSART,
-    side="lower",
-    extremal=_frobenius_flat,
-    generic=_frobenius_slow,
-    must_fail=1 / 0.3,
+laurent_massart = Paper(
+    "Laurent & Massart 2000", method=FrobeniusNorm, instances=(_frobenius_flat, _frobenius_slow), statement="Lemma 1"
 )
+
+
+@laurent_massart(error=mean_square, guarantee=WithProbability(), side="lower")
 def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
     """P{Z <= ||A||_F^2 - 2 ||A^T A||_F sqrt(x/m)} <= exp(-x).
 
@@ -169,14 +159,7 @@ def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.
     return np.asarray(value), np.full(value.shape, np.exp(-x))
 
 
-@bound(
-    method=FrobeniusNorm,
-    error=mean_square,
-    guarantee=WithProbability(),
-    source=LAURENT_MASSART,
-    extremal=_frobenius_flat,
-    generic=_frobenius_slow,
-)
+@laurent_massart(error=mean_square, guarantee=WithProbability())
 def gaussian_fro_norm_upper_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.0) -> tuple[Values, Values]:
     """P{Z >= ||A||_F^2 + 2 ||A^T A||_F sqrt(x/m) + 2 ||A||^2 x/m} <= exp(-x).
 
@@ -189,14 +172,7 @@ def gaussian_fro_norm_upper_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.
     return np.asarray(value), np.full(value.shape, np.exp(-x))
 
 
-@conditional_bound(
-    method=FrobeniusNorm,
-    error=frobenius_itself,
-    guarantee=WithProbability(),
-    source=LAURENT_MASSART,
-    extremal=_frobenius_rank_one,
-    generic=_frobenius_slow,
-)
+@laurent_massart(error=frobenius_itself, guarantee=WithProbability(), instances=(_frobenius_rank_one, _frobenius_slow))
 def gaussian_fro_norm_posterior(
     method: FrobeniusNorm, a: Any, result: NormEstimate, *, x: float = 2.0
 ) -> tuple[Values, Values]:
@@ -212,15 +188,8 @@ def gaussian_fro_norm_posterior(
     return np.asarray(value), np.full(value.shape, np.exp(-x))
 
 
-@conditional_bound(
-    method=FrobeniusNorm,
-    error=frobenius_itself,
-    guarantee=WithProbability(),
-    source=LAURENT_MASSART,
-    side="lower",
-    extremal=_frobenius_rank_one,
-    generic=_frobenius_slow,
-    must_fail=1 / 0.3,
+@laurent_massart(
+    error=frobenius_itself, guarantee=WithProbability(), side="lower", instances=(_frobenius_rank_one, _frobenius_slow)
 )
 def gaussian_fro_norm_posterior_lower(
     method: FrobeniusNorm, a: Any, result: NormEstimate, *, x: float = 2.0

@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import eigenvalues
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.semidefinite.nystrom import Nystrom
 from tnattn.randnla.sketches.gaussian import Gaussian
 
@@ -47,14 +49,15 @@ def _rest(values: Values, k: int) -> Values:
     return np.asarray(values[..., k:].sum(axis=-1))
 
 
-@bound(
+tropp = Paper(
+    "Tropp, Yurtsever, Udell & Cevher 2017",
     method=Nystrom,
-    error=errors.projection_nuclear,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "from Halko, Martinsson & Tropp 2011, Theorem 10.5"),
-    extremal=_gap_whole,
-    generic=_slow_whole,
+    instances=(_gap_whole, _slow_whole),
+    statement="Theorem 4.1",
 )
+
+
+@tropp("from Halko, Martinsson & Tropp 2011, Theorem 10.5", error=errors.projection_nuclear, guarantee=InExpectation())
 def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
     """E||K - K'||_* <= min_{k+p=s} (1 + k/(p-1)) sum_{j>k} l_j for s columns, untruncated.
 
@@ -70,15 +73,11 @@ def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
     return np.asarray(np.min(splits, axis=0))
 
 
-@bound(
-    method=Nystrom,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=Source("Frangella, Tropp & Udell 2023", "Proposition 2.2"),
-    extremal=_gap_whole,
-    generic=_slow_whole,
-    must_fail=0.02,  # the constant 2 e^2 is generous
-)
+frangella = Paper("Frangella, Tropp & Udell 2023", method=Nystrom, instances=(_gap_whole, _slow_whole))
+
+
+# must fail at less: the constant 2 e^2 is generous
+@frangella("Proposition 2.2", error=errors.projection_spectral, guarantee=InExpectation(), must_fail=0.02)
 def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
     """E||K - K'|| <= min_p (1 + 2(s-p)/(p-1)) l_{s-p+1} + 2 e^2 s/(p^2-1) sum_{j>s-p} l_j for s columns, untruncated.
 
@@ -100,14 +99,7 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
     return np.asarray(np.min(choices, axis=0))
 
 
-@bound(
-    method=Nystrom,
-    error=errors.projection_nuclear,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.1"),
-    extremal=_gap,
-    generic=_slow,
-)
+@tropp(error=errors.projection_nuclear, guarantee=InExpectation(), instances=(_gap, _slow))
 def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
     """E||K - [K']_r||_* <= (1 + r/(k-r-1)) sum_{j>r} l_j for a sketch of k columns.
 
@@ -121,15 +113,7 @@ def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
     return np.asarray((1 + r / (k - r - 1)) * _rest(eigenvalues(a), r))
 
 
-@bound(
-    method=Nystrom,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2017", "Theorem 4.1"),
-    extremal=_one_direction,
-    generic=_slow,
-    must_fail=0.1,
-)
+@tropp(error=errors.projection_spectral, guarantee=InExpectation(), instances=(_one_direction, _slow), must_fail=0.1)
 def nystrom_fixed_rank_spec(method: Nystrom, a: Any) -> Values:
     """E||K - [K']_r|| <= l_{r+1} + r/(k-r-1) sum_{j>r} l_j for a sketch of k columns.
 

@@ -12,9 +12,11 @@ from theory.bounds.randnla.columns import elementary_ratio
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.bounds.randnla.leverage import chernoff_lower
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import dense, eigenvalues
 from theory.statement.guarantee import ExactExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.leverage_draws import LeverageDraws
 from tnattn.randnla.columns.selection import UniformColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
@@ -68,14 +70,16 @@ def _uniform_generic(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(24), flat_direction(48, level=100.0) + with_eigenvalues(rng, slow_spectrum(48))
 
 
-@bound(
+gittens = Paper(
+    "Gittens 2011; Gittens & Mahoney 2016",
     method=ColumnNystrom,
-    error=errors.projection_spectral,
+    instances=(_uniform_extremal, _uniform_generic),
     guarantee=WithProbability(),
-    source=Source("Gittens 2011; Gittens & Mahoney 2016", "uniform sampling theorem, re-derived"),
-    extremal=_uniform_extremal,
-    generic=_uniform_generic,
-    sharpest={"epsilon": 0.4, "delta": 0.3},
+)
+
+
+@gittens(
+    "uniform sampling theorem, re-derived", error=errors.projection_spectral, sharpest={"epsilon": 0.4, "delta": 0.3}
 )
 def nystrom_uniform_spec(
     method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.2
@@ -93,15 +97,13 @@ def nystrom_uniform_spec(
     return spectral_factor(a.shape[-1], method.rank, epsilon) * _rest_from(a, k, single=True), chance
 
 
-@bound(
-    method=ColumnNystrom,
-    error=errors.projection_nuclear,
-    guarantee=WithProbability(),
-    source=Source("Gittens & Mahoney 2016", "with Markov's inequality, re-derived"),
-    extremal=_uniform_extremal,
-    generic=_uniform_generic,
-    must_fail=0.1,  # Markov's inequality
+gittens_2016 = Paper(
+    "Gittens & Mahoney 2016", method=ColumnNystrom, instances=(_uniform_extremal, _uniform_generic), must_fail=0.1
 )
+
+
+# must fail at less: Markov's inequality is loose
+@gittens_2016("with Markov's inequality, re-derived", error=errors.projection_nuclear, guarantee=WithProbability())
 def nystrom_uniform_nuclear(
     method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.2, markov: float = 0.5
 ) -> tuple[Values, Values]:
@@ -145,17 +147,15 @@ def _leverage_slow(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(24, LeverageDraws(subspace=2)), with_eigenvalues(rng, slow_spectrum(40) ** 2)
 
 
-@bound(
+drineas = Paper(
+    "Drineas, Mahoney & Muthukrishnan 2008; Gittens & Mahoney 2016",
     method=ColumnNystrom,
-    error=errors.projection_nuclear,
+    instances=(_leverage_one, _leverage_slow),
     guarantee=WithProbability(),
-    source=Source(
-        "Drineas, Mahoney & Muthukrishnan 2008; Gittens & Mahoney 2016", "re-derived with explicit constants"
-    ),
-    extremal=_leverage_one,
-    generic=_leverage_slow,
-    sharpest={"delta": 0.8},
 )
+
+
+@drineas("re-derived with explicit constants", error=errors.projection_nuclear, sharpest={"delta": 0.8})
 def nystrom_leverage_nuclear(
     method: ColumnNystrom, a: Any, *, epsilon: float = 0.5, delta: float = 0.5
 ) -> tuple[Values, Values]:
@@ -188,13 +188,11 @@ def _determinantal_generic(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(2, VolumeColumns(semidefinite=True)), with_eigenvalues(rng, 0.5 ** np.arange(9))
 
 
-@bound(
-    method=ColumnNystrom,
-    error=errors.projection_nuclear,
-    guarantee=ExactExpectation(),
-    source=Source("Guruswami & Sinop 2012", "for a determinantal point process, re-derived"),
-    extremal=_determinantal,
-    generic=_determinantal_generic,
+guruswami = Paper("Guruswami & Sinop 2012", method=ColumnNystrom, instances=(_determinantal, _determinantal_generic))
+
+
+@guruswami(
+    "for a determinantal point process, re-derived", error=errors.projection_nuclear, guarantee=ExactExpectation()
 )
 def volume_sampling_nuclear(method: ColumnNystrom, a: Any) -> Values:
     """E||K - K'||_* = (s+1) e_{s+1}/e_s for columns J drawn with probability proportional to det K(J, J), |J| = s.

@@ -9,13 +9,12 @@ import numpy as np
 from theory.bounds.hypotheses import require_semidefinite
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_eigenvalues
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, conditional_bound
+from theory.statement.bound import Instance
 from theory.statement.errors import dense
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
-
-GITTENS_MAHONEY = Source("Gittens & Mahoney 2016", "structural theorem, not numbered; two norms re-derived")
-
 
 SMALLEST_SINE = 1e-6
 """Smallest singular value of U_1^T S from which X has some digits; a k with a smaller one gives no bound."""
@@ -55,14 +54,16 @@ def _slow(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(10), with_eigenvalues(rng, slow_spectrum(40) ** 2)
 
 
-@conditional_bound(
+gittens_mahoney = Paper(
+    "Gittens & Mahoney 2016",
     method=ColumnNystrom,
-    error=errors.projection_spectral,
+    instances=(_flat_tail, _slow),
     guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
+    statement="structural theorem, not numbered; two norms re-derived",
 )
+
+
+@gittens_mahoney(error=errors.projection_spectral)
 def nystrom_structural_spectral(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
     """||K - K'|| <= min_k l_{k+1} + ||X||^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S.
 
@@ -74,14 +75,7 @@ def nystrom_structural_spectral(method: ColumnNystrom, a: Any, result: ColumnNys
     return _best_structural(a, result, 0)
 
 
-@conditional_bound(
-    method=ColumnNystrom,
-    error=errors.projection_nuclear,
-    guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
-)
+@gittens_mahoney(error=errors.projection_nuclear)
 def nystrom_structural_nuclear(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
     """||K - K'||_* <= min_k sum_{j>k} l_j + ||X||_F^2 with X = L_2^(1/2) U_2^T S (U_1^T S)^+ for the columns K S.
 
@@ -93,14 +87,7 @@ def nystrom_structural_nuclear(method: ColumnNystrom, a: Any, result: ColumnNyst
     return _best_structural(a, result, 1)
 
 
-@conditional_bound(
-    method=ColumnNystrom,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=1e4),
-    source=GITTENS_MAHONEY,
-    extremal=_flat_tail,
-    generic=_slow,
-)
+@gittens_mahoney(error=errors.projection_frobenius)
 def nystrom_structural_frobenius(method: ColumnNystrom, a: Any, result: ColumnNystromResult) -> Values:
     """||K - K'||_F <= min_k ||L_2||_F + ||X|| (sqrt(2 sum_{j>k} l_j) + ||X||_F), X = L_2^(1/2) U_2^T S (U_1^T S)^+.
 

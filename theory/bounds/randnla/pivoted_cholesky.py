@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import eigenvalues
-from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
 
 
@@ -41,14 +44,10 @@ def _require_pivots(method: RandomlyPivotedCholesky | GreedyPivotedCholesky, a: 
     require_semidefinite(a)
 
 
-@bound(
-    method=RandomlyPivotedCholesky,
-    error=errors.projection_nuclear,
-    guarantee=InExpectation(),
-    source=Source("Chen, Epperly, Tropp & Webber 2025", "monotone and concave expected residual, re-derived"),
-    extremal=_one_step,
-    generic=_slow,
-)
+chen = Paper("Chen, Epperly, Tropp & Webber 2025", method=RandomlyPivotedCholesky, instances=(_one_step, _slow))
+
+
+@chen("monotone and concave expected residual, re-derived", error=errors.projection_nuclear, guarantee=InExpectation())
 def rpcholesky_phi(method: RandomlyPivotedCholesky, a: Any) -> Values:
     """E tr(K - K') <= tr Phi^k(K) with Phi(M) = M - M^2 / tr M, an equality at k = 1.
 
@@ -84,14 +83,10 @@ def _smallest_epsilon(r: int, pivots: int, eta: float) -> float:
     return high
 
 
-@bound(
-    method=RandomlyPivotedCholesky,
-    error=errors.projection_nuclear,
-    guarantee=InExpectation(),
-    source=Source("Chen, Epperly, Tropp & Webber 2025", "Theorem 2.3 of the preprint"),
-    extremal=_diffuse,
-    generic=_slow,
-)
+rpcholesky = replace(chen, instances=(_diffuse, _slow))
+
+
+@rpcholesky("Theorem 2.3 of the preprint", error=errors.projection_nuclear, guarantee=InExpectation())
 def rpcholesky_theorem(method: RandomlyPivotedCholesky, a: Any) -> Values:
     """E tr(K - K') <= (1 + e) sum_{j>r} l_j once k >= r/e + min(r log(1/(e h)), r + r log_+(2^r/e)), the best r and e.
 
@@ -119,14 +114,15 @@ def _best_over_ranks(values: Values, pivots: int) -> float:
     return best
 
 
-@bound(
+harbrecht = Paper(
+    "Harbrecht, Peters & Schneider 2012",
     method=GreedyPivotedCholesky,
-    error=errors.projection_nuclear,
-    guarantee=Deterministic(),
-    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham, re-derived"),
-    extremal=_greedy_flat,
-    generic=_greedy_slow,
+    instances=(_greedy_flat, _greedy_slow),
+    statement="with the triangular inverse of Higham, re-derived",
 )
+
+
+@harbrecht(error=errors.projection_nuclear)
 def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
     """tr(K - K') <= (n-k) (4^(k+1) + 6k + 5)/9 l_{k+1}.
 
@@ -140,14 +136,7 @@ def pivoted_cholesky_greedy(method: GreedyPivotedCholesky, a: Any) -> Values:
     return np.asarray((n - k) * (4.0 ** (k + 1) + 6 * k + 5) / 9 * eigenvalues(a)[..., k])
 
 
-@bound(
-    method=GreedyPivotedCholesky,
-    error=errors.matrix_maximum,
-    guarantee=Deterministic(),
-    source=Source("Harbrecht, Peters & Schneider 2012", "with the triangular inverse of Higham, re-derived"),
-    extremal=_greedy_flat,
-    generic=_greedy_slow,
-)
+@harbrecht(error=errors.matrix_maximum)
 def pivoted_cholesky_greedy_max(method: GreedyPivotedCholesky, a: Any) -> Values:
     """Max |K - K'| = max_i (K - K')_ii <= (4^(k+1) + 6k + 5)/9 l_{k+1}.
 

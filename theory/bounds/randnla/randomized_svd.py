@@ -10,9 +10,11 @@ from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import expected_square, require_gaussian
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.qb import QB
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder
@@ -51,14 +53,10 @@ def _double_slow(rng: np.random.Generator) -> Instance:
     return QB(finder), with_singular_values(rng, slow_spectrum(32), 40, 32)
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 1.2"),
-    extremal=_double,
-    generic=_double_slow,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=QB, instances=(_double, _double_slow))
+
+
+@halko("Theorem 1.2", error=errors.projection_spectral, guarantee=InExpectation())
 def rsvd_power_simple(method: QB, a: Any) -> Values:
     """E||A - QQ^T A|| <= (1 + 4 sqrt(2 min(m, n) / (k-1)))^(1/(2q+1)) s_{k+1} with 2k columns.
 
@@ -69,7 +67,7 @@ def rsvd_power_simple(method: QB, a: Any) -> Values:
     finder = method.range_finder
     require(finder.oversampling == finder.rank, "p = k")
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    k, s = finder.rank, singular_values(a)
+    k, s = finder.rank, spectrum_of(a)
     return np.asarray((1 + 4 * np.sqrt(2 * min(a.shape[-2:]) / (k - 1))) ** _root(finder) * s[..., k])
 
 
@@ -77,13 +75,10 @@ def _root(finder: RangeFinder) -> float:
     return 1 / (2 * finder.power_iterations + 1)
 
 
-@identity(
-    method=RandomizedSVD,
-    error=errors.projection_frobenius_squared,
-    source=Source("Gu 2015", "re-derived"),
-    extremal=_gap,
-    generic=_slow,
-)
+gu = Paper("Gu 2015", method=RandomizedSVD, instances=(_gap, _slow))
+
+
+@gu("re-derived", error=errors.projection_frobenius_squared)
 def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVDResult) -> tuple[Values, Values]:
     """||A - Q [Q^T A]_k||_F^2 = ||A||_F^2 - sum_{j<=k} s_j(Q^T A)^2.
 
@@ -95,14 +90,7 @@ def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVD
     return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
 
 
-@bound(
-    method=RandomizedSVD,
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Gu 2015", "re-derived from the structural lemma"),
-    extremal=_gap,
-    generic=_slow,
-)
+@gu("re-derived from the structural lemma", error=errors.projection_frobenius_squared, guarantee=InExpectation())
 def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
     """E||A - Q [Q^T A]_k||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2: truncation costs nothing in the bound.
 
@@ -113,17 +101,13 @@ def rsvd_trunc_fro_expected(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+    return expected_square(spectrum_of(a), finder.rank, finder.oversampling)
 
 
-@bound(
-    method=(QB, RandomizedSVD),
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Saibaba 2019", "sharper form re-derived"),
-    extremal=_mild_gap_power,
-    generic=_slow_power,
-)
+saibaba = Paper("Saibaba 2019", method=(QB, RandomizedSVD), instances=(_mild_gap_power, _slow_power))
+
+
+@saibaba("sharper form re-derived", error=errors.projection_frobenius_squared, guarantee=InExpectation())
 def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     """E||A - B||_F^2 <= tau_k^2 + (sum_{i<=k} s_i^-4q) (sum_{j>k} s_j^(4q+2)) / (p-1), B the projection or truncation.
 
@@ -137,7 +121,7 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     ratio = s[..., k:] / s[..., k - 1, None]  # in units of s_k the powers neither overflow nor vanish together
     leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
@@ -145,14 +129,12 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     return np.asarray(tail(s, k) ** 2 + leading * rest / (p - 1))
 
 
-@bound(
-    method=(QB, RandomizedSVD),
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Saibaba 2019; Minster, Saibaba & Kilmer 2020", "re-derived"),
-    extremal=_mild_gap_power,
-    generic=_slow_power,
+saibaba_2020 = Paper(
+    "Saibaba 2019; Minster, Saibaba & Kilmer 2020", method=(QB, RandomizedSVD), instances=(_mild_gap_power, _slow_power)
 )
+
+
+@saibaba_2020("re-derived", error=errors.projection_frobenius_squared, guarantee=InExpectation())
 def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     """E||A - B||_F^2 <= (1 + k/(p-1) (s_{k+1}/s_k)^(4q)) tau_k^2, B the projection or truncation.
 
@@ -165,7 +147,7 @@ def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     require(k < s.shape[-1], "k < min(m, n)")
     gap = (s[..., k] / s[..., k - 1]) ** (4 * finder.power_iterations)

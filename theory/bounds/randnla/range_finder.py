@@ -8,17 +8,15 @@ import numpy as np
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, identity, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB, AdaptiveQBResult
 from tnattn.randnla.low_rank.qb import QB, QBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.gaussian import Gaussian
-
-
-def _halko(statement: str) -> Source:
-    return Source("Halko, Martinsson & Tropp 2011", statement)
 
 
 def _gap(rng: np.random.Generator) -> Instance:
@@ -69,14 +67,10 @@ def expected_spectral(s: Values, k: int, p: int) -> Values:
     return np.asarray((1 + np.sqrt(k / (p - 1))) * s[..., k] + np.e * np.sqrt(k + p) / p * tail(s, k))
 
 
-@bound(
-    method=QB,
-    error=errors.projection_frobenius_squared,
-    guarantee=InExpectation(),
-    source=_halko("Theorem 10.5"),
-    extremal=_gap,
-    generic=_slow,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=QB, instances=(_gap, _steep))
+
+
+@halko("Theorem 10.5", error=errors.projection_frobenius_squared, guarantee=InExpectation(), instances=(_gap, _slow))
 def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
     """E||A - QQ^T A||_F^2 <= (1 + k/(p-1)) sum_{j>k} s_j^2.
 
@@ -85,17 +79,10 @@ def rrf_fro_expected_sq(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return expected_square(singular_values(a), finder.rank, finder.oversampling)
+    return expected_square(spectrum_of(a), finder.rank, finder.oversampling)
 
 
-@bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=InExpectation(),
-    source=_halko("Theorem 10.5"),
-    extremal=_gap,
-    generic=_slow,
-)
+@halko("Theorem 10.5", error=errors.projection_frobenius, guarantee=InExpectation(), instances=(_gap, _slow))
 def rrf_fro_expected(method: QB, a: Any) -> Values:
     """E||A - QQ^T A||_F <= (1 + k/(p-1))^(1/2) (sum_{j>k} s_j^2)^(1/2).
 
@@ -104,17 +91,10 @@ def rrf_fro_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
-    return np.asarray(np.sqrt(expected_square(singular_values(a), finder.rank, finder.oversampling)))
+    return np.asarray(np.sqrt(expected_square(spectrum_of(a), finder.rank, finder.oversampling)))
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=_halko("Theorem 10.6"),
-    extremal=_gap,
-    generic=_steep,
-)
+@halko("Theorem 10.6", error=errors.projection_spectral, guarantee=InExpectation())
 def rrf_spec_expected(method: QB, a: Any) -> Values:
     """E||A - QQ^T A|| <= (1 + sqrt(k/(p-1))) s_{k+1} + e sqrt(k+p)/p (sum_{j>k} s_j^2)^(1/2).
 
@@ -124,18 +104,10 @@ def rrf_spec_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2)
-    return expected_spectral(singular_values(a), finder.rank, finder.oversampling)
+    return expected_spectral(spectrum_of(a), finder.rank, finder.oversampling)
 
 
-@bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=WithProbability(),
-    source=_halko("Theorem 10.7"),
-    extremal=_gap,
-    generic=_steep,
-    must_fail=0.15,
-)
+@halko("Theorem 10.7", error=errors.projection_frobenius, guarantee=WithProbability(), must_fail=0.15)
 def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
     """||A - QQ^T A||_F <= (1 + t sqrt(3k/(p+1))) tau_k + u t e sqrt(k+p)/(p+1) s_{k+1}.
 
@@ -148,21 +120,13 @@ def rrf_fro_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> 
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
     require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     inverse = np.e * np.sqrt(k + p) / (p + 1)
     value = (1 + t * np.sqrt(3 * k / (p + 1))) * tail(s, k) + u * t * inverse * s[..., k]
     return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=WithProbability(),
-    source=_halko("Theorem 10.8"),
-    extremal=_gap,
-    generic=_steep,
-    must_fail=0.05,
-)
+@halko("Theorem 10.8", error=errors.projection_spectral, guarantee=WithProbability(), must_fail=0.05)
 def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) -> tuple[Values, float]:
     """||A - QQ^T A|| <= (1 + t sqrt(3k/(p+1)) + u t c) s_{k+1} + t c tau_k, with c = e sqrt(k+p)/(p+1).
 
@@ -175,21 +139,13 @@ def rrf_spec_deviation(method: QB, a: Any, *, t: float = 2.0, u: float = 2.0) ->
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
     require(t >= 1 and u >= 1, "t >= 1 and u >= 1")
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     inverse = np.e * np.sqrt(k + p) / (p + 1)
     value = (1 + t * np.sqrt(3 * k / (p + 1)) + u * t * inverse) * s[..., k] + t * inverse * tail(s, k)
     return np.asarray(value), float(2 * t**-p + np.exp(-(u**2) / 2))
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=WithProbability(),
-    source=_halko("Corollary 10.9"),
-    extremal=_gap,
-    generic=_steep,
-    must_fail=0.02,
-)
+@halko("Corollary 10.9", error=errors.projection_spectral, guarantee=WithProbability(), must_fail=0.02)
 def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """||A - QQ^T A|| <= (1 + 16 sqrt(1 + k/(p+1))) s_{k+1} + 8 sqrt(k+p)/(p+1) tau_k, except with probability 3 e^-p.
 
@@ -201,20 +157,12 @@ def rrf_spec_simple_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     value = (1 + 16 * np.sqrt(1 + k / (p + 1))) * s[..., k] + 8 * np.sqrt(k + p) / (p + 1) * tail(s, k)
     return np.asarray(value), float(3 * np.exp(-p))
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=WithProbability(),
-    source=_halko("Corollary 10.9, second part"),
-    extremal=_gap,
-    generic=_steep,
-    must_fail=0.01,
-)
+@halko("Corollary 10.9, second part", error=errors.projection_spectral, guarantee=WithProbability(), must_fail=0.01)
 def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """||A - QQ^T A|| <= (1 + 8 sqrt((k+p) p log p)) s_{k+1} + 3 sqrt(k+p) tau_k, except with probability 3 p^-p.
 
@@ -225,18 +173,13 @@ def rrf_spec_steep_deviation(method: QB, a: Any) -> tuple[Values, float]:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=4)
-    k, p, s = finder.rank, finder.oversampling, singular_values(a)
+    k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     value = (1 + 8 * np.sqrt((k + p) * p * np.log(p))) * s[..., k] + 3 * np.sqrt(k + p) * tail(s, k)
     return np.asarray(value), float(3.0 * float(p) ** -p)
 
 
-@bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=_halko("Corollary 10.10"),
-    extremal=_gap_power,
-    generic=_slow_power,
+@halko(
+    "Corollary 10.10", error=errors.projection_spectral, guarantee=InExpectation(), instances=(_gap_power, _slow_power)
 )
 def rrf_power_spec_expected(method: QB, a: Any) -> Values:
     """E||A - QQ^T A|| <= [right-hand side of Theorem 10.6 for the singular values s_j^(2q+1)]^(1/(2q+1)).
@@ -246,20 +189,17 @@ def rrf_power_spec_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    power, s = 2 * finder.power_iterations + 1, singular_values(a)
+    power, s = 2 * finder.power_iterations + 1, spectrum_of(a)
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)  # powers must not overflow or vanish
     relative = np.minimum(s, scale) / scale  # the leading values do not enter
     value = expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)
     return np.asarray(scale[..., 0] * value)
 
 
-@identity(
-    method=(QB, AdaptiveQB),
-    error=errors.projection_frobenius_squared,
-    source=Source("Yu, Gu & Li 2018", "Section 3"),
-    extremal=_gap,
-    generic=_slow,
-)
+yu = Paper("Yu, Gu & Li 2018", method=(QB, AdaptiveQB), instances=(_gap, _slow))
+
+
+@yu("Section 3", error=errors.projection_frobenius_squared)
 def randqb_residual_identity(
     method: QB | AdaptiveQB, a: Any, result: QBResult | AdaptiveQBResult
 ) -> tuple[Values, Values]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from theory.bounds.hypotheses import require_every_step
-from theory.bounds.randnla.columns import GU_EISENSTAT, greedy_growth, kahan, near_parallel, strong_parameters
+from theory.bounds.randnla.columns import greedy_growth, kahan, near_parallel, strong_parameters
 from theory.bounds.randnla.instances import steep_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
@@ -52,25 +55,21 @@ next_pivot = Error(
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., :1])
+    return np.asarray(spectrum_of(target)[..., :1])
 
 
 residual_singular_values = Error(
     "singular values of the residual",
-    lambda t, r: singular_values(errors.dense(t) - errors.dense(r)),
+    lambda t, r: spectrum_of(errors.dense(t) - errors.dense(r)),
     _largest,
     _largest,
 )
 
 
-@bound(
-    method=PivotedQR,
-    error=next_pivot,
-    guarantee=Deterministic(),
-    source=Source("Gu & Eisenstat 1996", "Theorem 7.2, with the triangular inverse of Higham"),
-    extremal=_greedy,
-    generic=_greedy_steep,
-)
+gu_eisenstat = Paper("Gu & Eisenstat 1996", method=PivotedQR, instances=(_greedy, _greedy_steep))
+
+
+@gu_eisenstat("Theorem 7.2, with the triangular inverse of Higham", error=next_pivot)
 def qrcp_pivot(method: PivotedQR, a: Any) -> Values:
     """|r_{k+1,k+1}| <= sqrt((4^(k+1) + 6k + 5)/9) s_{k+1}, the pivot after the first k.
 
@@ -79,20 +78,21 @@ def qrcp_pivot(method: PivotedQR, a: Any) -> Values:
     Letters: r the triangular factor; k the number of columns taken.
     Hypotheses: no tolerance ends the method before its rank; k < min(m, n).
     """
-    k, s = method.rank, singular_values(a)
+    k, s = method.rank, spectrum_of(a)
     require_every_step(method)
     require(k < s.shape[-1], "k < min(m, n)")
     return np.asarray(greedy_growth(k) ** 0.5 * s[..., k])
 
 
-@bound(
+strong_residual = replace(
+    gu_eisenstat,
     method=InterpolativeDecomposition,
-    error=residual_singular_values,
+    instances=(_strong, _strong_kahan),
     guarantee=Deterministic(condition=10.0),
-    source=GU_EISENSTAT,
-    extremal=_strong,
-    generic=_strong_kahan,
 )
+
+
+@strong_residual("Lemma 3.1 and Theorem 3.2", error=residual_singular_values)
 def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
     """s_j(A - A_J X) <= sqrt(1 + f^2 k (n-k)) s_{k+j} for columns J by strong rank-revealing QR; one value per j.
 
@@ -104,7 +104,7 @@ def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
     method before its rank; k < min(m, n); rank A >= k, beyond rounding.
     """
     _, factor = strong_parameters(method, a)
-    s = singular_values(a)
+    s = spectrum_of(a)
     values = np.zeros_like(s)
     values[..., : s.shape[-1] - method.rank] = factor * s[..., method.rank :]
     return values

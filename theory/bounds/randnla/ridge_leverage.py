@@ -9,14 +9,15 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step, require_semidefinite
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error, dense, eigenvalues
 from theory.statement.guarantee import Deterministic, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 
-BACH = Source("Bach 2013; Alaoui & Mahoney 2015", "re-derived")
 RIDGE = 0.05  # of the structural statements, relative to the mean of the diagonal
 COLUMN_METHODS = (ColumnNystrom, RecursiveNystrom)
 
@@ -71,14 +72,16 @@ def _flat(rng: np.random.Generator) -> Instance:
     return ColumnNystrom(10), np.eye(40)
 
 
-@conditional_bound(
+bach = Paper(
+    "Bach 2013; Alaoui & Mahoney 2015",
     method=COLUMN_METHODS,
-    error=errors.projection_spectral,
+    instances=(_slow, _recursive),
     guarantee=Deterministic(condition=1e4),
-    source=BACH,
-    extremal=_slow,
-    generic=_recursive,
+    statement="re-derived",
 )
+
+
+@bach(error=errors.projection_spectral)
 def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, weight: float = 1e3) -> Values:
     """||K - K'|| <= r/(1-t) with t = l_max((C+r)^(-1/2) (C - B^T S S^T B) (C+r)^(-1/2)), K = B B^T, C = B^T B.
 
@@ -91,14 +94,7 @@ def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, we
     return _gap(a, result, ridge, weight)[1]
 
 
-@conditional_bound(
-    method=COLUMN_METHODS,
-    error=errors.projection_nuclear,
-    guarantee=Deterministic(condition=1e4),
-    source=BACH,
-    extremal=_flat,
-    generic=_recursive,
-)
+@bach(error=errors.projection_nuclear, instances=(_flat, _recursive))
 def rls_structural_nuclear(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, weight: float = 1e3) -> Values:
     """||K - K'||_* <= r/(1-t) tr K (K + r)^-1; see ``rls_structural``.
 
@@ -126,14 +122,7 @@ def _largest(target: Any) -> Values:
 loewner_factor = Error("smallest c with K - K' <= c K (K + r)^-1 in the Loewner order", _loewner, _largest, _largest)
 
 
-@conditional_bound(
-    method=COLUMN_METHODS,
-    error=loewner_factor,
-    guarantee=Deterministic(condition=1e4),
-    source=BACH,
-    extremal=_slow,
-    generic=_recursive,
-)
+@bach(error=loewner_factor)
 def rls_structural_loewner(method: Any, a: Any, result: Any, *, weight: float = 1e3) -> Values:
     """0 <= K - K' <= r/(1-t) K (K + r)^-1 in the Loewner order, for definite K; see ``rls_structural``.
 
@@ -170,15 +159,17 @@ def bernstein_failure(dimension: Values, ridge_share: Values, draws: int, t: Val
     return np.asarray(4 * dimension * (1 + ridge_share) * np.exp(exponent))
 
 
-@bound(
+tropp = Paper(
+    "Tropp 2015",
     method=ColumnNystrom,
-    error=errors.projection_spectral,
+    instances=(_rare_columns, _two_levels),
+    must_fail=0.018,
     guarantee=WithProbability(),
-    source=Source("Tropp 2015", "Theorem 7.7.1, re-derived for ridge leverage"),
-    extremal=_rare_columns,
-    generic=_two_levels,
-    must_fail=0.018,  # the guarantee is at the level of the ridge, the error below it
 )
+
+
+# must fail at less: the guarantee is at the level of the ridge, the error below it
+@tropp("Theorem 7.7.1, re-derived for ridge leverage", error=errors.projection_spectral)
 def rls_bernstein(method: ColumnNystrom, a: Any, *, t: float = 0.8) -> tuple[Values, Values]:
     """||K - K'|| <= r/(1-t), except with probability 4 d (1 + r/l_1) exp(-s t^2/2 / (d + t/3)), d = tr K (K + r)^-1.
 
@@ -209,18 +200,11 @@ def _two_blocks(rng: np.random.Generator) -> Instance:
     return RidgeNystrom(ridge=8.0), np.kron(np.eye(2), np.ones((32, 32))) + 0.01 * np.eye(64)
 
 
-MUSCO = Source("Musco & Musco 2017", "Theorem 3")
+musco = Paper("Musco & Musco 2017", method=RidgeNystrom, instances=(_one_block, _two_blocks), statement="Theorem 3")
 
 
-@bound(
-    method=RidgeNystrom,
-    error=errors.projection_spectral,
-    guarantee=WithProbability(),
-    source=MUSCO,
-    extremal=_one_block,
-    generic=_two_blocks,
-    must_fail=1e-4,  # one column of a block is enough; the error is the rest, the bound the ridge
-)
+# must fail at less: one column of a block is enough; the error is the rest, the bound the ridge
+@musco(error=errors.projection_spectral, guarantee=WithProbability(), must_fail=1e-4)
 def rls_musco_musco(method: RidgeNystrom, a: Any) -> tuple[Values, Values]:
     """||K - K'|| <= r, except with probability d, for columns taken with probability min(1, 16 l_i log(sum l / d)).
 
@@ -243,14 +227,7 @@ def _all_columns(target: Any) -> Values:
 columns_taken = Error("number of columns taken", _count, _all_columns, _all_columns, _all_columns)
 
 
-@bound(
-    method=RidgeNystrom,
-    error=columns_taken,
-    guarantee=WithProbability(),
-    source=MUSCO,
-    extremal=_one_block,
-    generic=_two_blocks,
-)
+@musco(error=columns_taken, guarantee=WithProbability())
 def rls_musco_musco_columns(method: RidgeNystrom, a: Any) -> tuple[Values, Values]:
     """At most 2 sum_i p_i columns are taken, p_i = min(1, 16 l_i log(sum l / d)), except with probability d.
 

@@ -9,9 +9,11 @@ import numpy as np
 from theory.bounds.hypotheses import require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import spectrum_of, tail
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
 from tnattn.randnla.low_rank.streaming_svd import SinglePassSVD
 from tnattn.randnla.sketches.gaussian import Gaussian
@@ -36,14 +38,10 @@ def _sizes(method: SinglePassSVD, a: Any) -> tuple[int, int]:
     return k, core
 
 
-@bound(
-    method=SinglePassSVD,
-    error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2019", "Theorem 5.1"),
-    extremal=_gap,
-    generic=_slow,
-)
+tropp = Paper("Tropp, Yurtsever, Udell & Cevher 2019", method=SinglePassSVD, instances=(_gap, _slow))
+
+
+@tropp("Theorem 5.1", error=errors.matrix_frobenius_squared, guarantee=InExpectation())
 def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
     """E||A - QCP^T||_F^2 <= (s-1)/(s-k-1) min_{r<=k-2} (k+r-1)/(k-r-1) sum_{j>r} s_j^2, k columns, a core of s.
 
@@ -53,19 +51,12 @@ def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
     k <= min(m, n); s >= 2 k + 1.
     """
     k, core = _sizes(method, a)
-    s = singular_values(a)
+    s = spectrum_of(a)
     splits = [(k + r - 1) / (k - r - 1) * tail(s, r) ** 2 for r in range(k - 1)]
     return np.asarray((core - 1) / (core - k - 1) * np.min(splits, axis=0))
 
 
-@conditional_bound(
-    method=SinglePassSVD,
-    error=errors.matrix_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Tropp, Yurtsever, Udell & Cevher 2019", "Lemma on the core, re-derived"),
-    extremal=_gap,
-    generic=_slow,
-)
+@tropp("Lemma on the core, re-derived", error=errors.matrix_frobenius_squared, guarantee=InExpectation())
 def tyuc19_core_expected(method: SinglePassSVD, a: Any, result: RandomizedSVDResult) -> Values:
     """E||A - QCP^T||_F^2 <= (1 + k/(s-k-1)) ||A - QQ^T A PP^T||_F^2 given Q and P; equality for s = 2k + 1.
 

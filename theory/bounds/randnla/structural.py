@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from theory.bounds.hypotheses import has_rank, unit_roundoff
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.qb import QB, QBResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 
@@ -97,14 +100,16 @@ def _root(*squares: Values) -> Values:
     return np.asarray(np.sqrt(sum(np.square(x) for x in squares)))
 
 
-@conditional_bound(
+halko = Paper(
+    "Halko, Martinsson & Tropp 2011",
     method=QB,
-    error=errors.projection_spectral,
+    instances=(_gap, _slow),
     guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
-    extremal=_gap,
-    generic=_slow,
+    statement="Theorem 9.1",
 )
+
+
+@halko(error=errors.projection_spectral)
 def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2 Omega_2 Omega_1^+||^2, S_2 the singular values beyond the k-th.
 
@@ -118,14 +123,7 @@ def rrf_structural(method: QB, a: Any, result: QBResult) -> Values:
     return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(_weighted(parts, 0)))
 
 
-@conditional_bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.1"),
-    extremal=_gap,
-    generic=_slow,
-)
+@halko(error=errors.projection_frobenius)
 def rrf_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2 Omega_2 Omega_1^+||_F^2, S_2 the singular values beyond the k-th.
 
@@ -139,13 +137,8 @@ def rrf_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     return _root(np.linalg.norm(parts.rest, axis=-1), np.linalg.norm(_weighted(parts, 0), axis=(-2, -1)))
 
 
-@conditional_bound(
-    method=QB,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.2"),
-    extremal=_one_direction,
-    generic=_slow_power,
+@halko(
+    "Theorem 9.2", error=errors.projection_spectral, guarantee=Deterministic(), instances=(_one_direction, _slow_power)
 )
 def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A|| <= ||(I - QQ^T) (A A^T)^q A||^(1/(2q+1)): a projection misses less of A than of its powers.
@@ -161,14 +154,16 @@ def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
     return np.asarray(largest[..., 0] * _spectral(missed * ((s / largest) ** power)[..., None, :]) ** (1 / power))
 
 
-@conditional_bound(
+gu = Paper(
+    "Gu 2015",
     method=QB,
-    error=errors.projection_spectral,
+    instances=(_one_direction, _slow_power),
     guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Gu 2015", "structural lemma, re-derived"),
-    extremal=_one_direction,
-    generic=_slow_power,
+    statement="structural lemma, re-derived",
 )
+
+
+@gu(error=errors.projection_spectral)
 def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A||^2 <= ||S_2||^2 + ||S_2^(2q+1) F S_1^(-2q)||^2 with F = Omega_2 Omega_1^+ and q powers.
 
@@ -183,14 +178,7 @@ def subspace_structural(method: QB, a: Any, result: QBResult) -> Values:
     return _root(parts.rest.max(axis=-1, initial=0.0), _spectral(weighted))
 
 
-@conditional_bound(
-    method=QB,
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(condition=condition_of_sketch),
-    source=Source("Gu 2015", "structural lemma, re-derived"),
-    extremal=_one_direction,
-    generic=_slow_power,
-)
+@gu(error=errors.projection_frobenius)
 def subspace_structural_fro(method: QB, a: Any, result: QBResult) -> Values:
     """||A - QQ^T A||_F^2 <= ||S_2||_F^2 + ||S_2^(2q+1) F S_1^(-2q)||_F^2 with F = Omega_2 Omega_1^+.
 
@@ -211,22 +199,16 @@ def _captured(target: Any, result: QBResult) -> Values:
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(errors.singular_values(target)[..., :1])
+    return np.asarray(errors.spectrum_of(target)[..., :1])
 
 
 captured_singular_values = Error("singular values of Q^T A", _captured, _largest, _largest)
 
 
-@conditional_bound(
-    method=QB,
-    error=captured_singular_values,
-    guarantee=Deterministic(condition=_for_every_value),
-    source=Source("Gu 2015", "Theorem 4.3"),
-    side="lower",
-    extremal=_gap,
-    generic=_slow_power,
-    must_fail=1 / 0.3,
-)
+captured = replace(gu, instances=(_gap, _slow_power), guarantee=Deterministic(condition=_for_every_value))
+
+
+@captured("Theorem 4.3", error=captured_singular_values, side="lower")
 def subspace_sv_structural(method: QB, a: Any, result: QBResult) -> Values:
     """s_j(Q^T A) >= s_j / sqrt(1 + (s_{k+1}/s_j)^(4q+2) ||F||^2) for j <= k, F = Omega_2 Omega_1^+; one value per j.
 
@@ -257,13 +239,11 @@ def _one(target: Any) -> Values:
 singular_vector_sines = Error("sines of the angles of leading left singular vectors to the range", _sines, _one, _one)
 
 
-@conditional_bound(
-    method=QB,
-    error=singular_vector_sines,
-    guarantee=Deterministic(condition=_for_every_value),
-    source=Source("Saibaba 2019", "structural theorem, re-derived"),
-    extremal=_one_direction,
-    generic=_slow_power,
+saibaba = Paper("Saibaba 2019", method=QB, instances=(_one_direction, _slow_power))
+
+
+@saibaba(
+    "structural theorem, re-derived", error=singular_vector_sines, guarantee=Deterministic(condition=_for_every_value)
 )
 def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
     """sin(u_j, range Q) <= h_j / sqrt(1 + h_j^2), h_j = ||S_2^(2q+1) F e_j|| / s_j^(2q+1), for j <= k; one value per j.

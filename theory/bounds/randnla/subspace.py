@@ -10,9 +10,11 @@ from theory.bounds.hypotheses import has_rank, require_every_step
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.bounds.randnla.range_finder import expected_spectral, require_gaussian
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, singular_values
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of
 from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.low_rank.qb import QB, QBResult
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD, RandomizedSVDResult
 from tnattn.randnla.low_rank.range_finder import RangeFinder
@@ -55,7 +57,7 @@ def _squares(target: Any, result: RandomizedSVDResult) -> Values:
 
 
 def _largest_square(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., :1] ** 2)
+    return np.asarray(spectrum_of(target)[..., :1] ** 2)
 
 
 captured_squares = Error(
@@ -78,16 +80,10 @@ leading_sine_squared = Error(
 )
 
 
-@bound(
-    method=RandomizedSVD,
-    error=captured_squares,
-    guarantee=InExpectation(),
-    source=Source("Gu 2015; Saibaba 2019", "re-derived by Jensen's inequality"),
-    side="lower",
-    extremal=_gap,
-    generic=_slow,
-    must_fail=1 / 0.3,
-)
+gu = Paper("Gu 2015; Saibaba 2019", method=RandomizedSVD, instances=(_gap, _slow))
+
+
+@gu("re-derived by Jensen's inequality", error=captured_squares, guarantee=InExpectation(), side="lower")
 def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
     """E s_j(Q^T A)^2 >= s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k; one value per j.
 
@@ -99,20 +95,15 @@ def subspace_sv_expected(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     return captured_expected(s, a.shape[-1], finder.rank, finder.oversampling, finder.power_iterations)
 
 
-@bound(
-    method=QB,
-    error=leading_sine_squared,
-    guarantee=InExpectation(),
-    source=Source("Saibaba 2019", "re-derived"),
-    extremal=_one_direction,
-    generic=_slow_range,
-    must_fail=0.1,
-)
+saibaba = Paper("Saibaba 2019", method=QB, instances=(_one_direction, _slow_range))
+
+
+@saibaba("re-derived", error=leading_sine_squared, guarantee=InExpectation(), must_fail=0.1)
 def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
     """E sin^2(u_1, range Q) <= sum_{i>k} (s_i/s_1)^(4q+2) / (p-1).
 
@@ -122,20 +113,15 @@ def subspace_vector_angle_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
-    s = singular_values(a)
+    s = spectrum_of(a)
     require(bool(np.all(s[..., 0] > 0)), "A is not zero")
     return angle_expected(s, 1, finder.rank, finder.oversampling, finder.power_iterations)
 
 
-@bound(
-    method=RandomizedSVD,
-    error=errors.projection_spectral,
-    guarantee=InExpectation(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.3 with Corollary 10.10"),
-    extremal=_gap,
-    generic=_slow,
-    must_fail=0.2,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=RandomizedSVD, instances=(_gap, _slow), must_fail=0.2)
+
+
+@halko("Theorem 9.3 with Corollary 10.10", error=errors.projection_spectral, guarantee=InExpectation())
 def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
     """E||A - Q [Q^T A]_k|| <= s_{k+1} + [right-hand side of Corollary 10.10]: truncation costs s_{k+1} at most.
 
@@ -146,7 +132,7 @@ def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
     finder = method.range_finder
     require_every_step(method)
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
-    s, power = singular_values(a), 2 * finder.power_iterations + 1
+    s, power = spectrum_of(a), 2 * finder.power_iterations + 1
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)
     relative = np.minimum(s, scale) / scale
     projection = scale[..., 0] * expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from theory.bounds.hypotheses import require_full_column_rank
 from theory.bounds.randnla.embeddings import gram_frobenius_squared
 from theory.bounds.randnla.leverage import embedding_distortion
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import mean_spread
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch
-from tnattn.randnla.sketches.modes import mode_sizes
+from tnattn.randnla.sketches.modes import folded_sizes
 from tnattn.randnla.sketches.tensor_sketch import TensorSketch
 
 
@@ -61,15 +64,12 @@ def _order(sizes: int | tuple[int, ...]) -> int:
     return len(sizes) if isinstance(sizes, tuple) else sizes
 
 
-@bound(
-    method=Embedding,
-    error=gram_frobenius_squared,
-    guarantee=InExpectation(),
-    source=Source("Pham & Pagh 2013; Avron, Nguyen & Woodruff 2014", "constant 3^q - 1 re-derived"),
-    extremal=_flat,
-    generic=_matrix,
-    must_fail=0.2,
+pham = Paper(
+    "Pham & Pagh 2013; Avron, Nguyen & Woodruff 2014", method=Embedding, instances=(_flat, _matrix), must_fail=0.2
 )
+
+
+@pham("constant 3^q - 1 re-derived", error=gram_frobenius_squared, guarantee=InExpectation())
 def tensorsketch_moment(method: Embedding, a: Any) -> Values:
     """E||(SA)^T SA - A^T A||_F^2 <= (3^q - 1) / m ||A||_F^4 for a TensorSketch of q modes into m dimensions.
 
@@ -83,15 +83,12 @@ def tensorsketch_moment(method: Embedding, a: Any) -> Values:
     return np.asarray((3 ** _order(sketch.modes) - 1) / method.size * size**4)
 
 
-@bound(
-    method=Embedding,
-    error=embedding_distortion,
-    guarantee=WithProbability(),
-    source=Source("Avron, Nguyen & Woodruff 2014", "constant 3^q - 1 re-derived"),
-    extremal=_one_dimension,
-    generic=_two_dimensions,
-    must_fail=0.1,
+avron = Paper(
+    "Avron, Nguyen & Woodruff 2014", method=Embedding, instances=(_one_dimension, _two_dimensions), must_fail=0.1
 )
+
+
+@avron("constant 3^q - 1 re-derived", error=embedding_distortion, guarantee=WithProbability())
 def tensorsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -> tuple[Values, Values]:
     """||U^T S^T S U - I|| <= e, except with probability k^2 (3^q - 1) / (m e^2); U is a basis, k its columns.
 
@@ -121,15 +118,10 @@ def _length_size(target: Any) -> Values:
 length_square = Error("squared change of a squared length", _length_square, _length_size, _length_size)
 
 
-@bound(
-    method=Embedding,
-    error=length_square,
-    guarantee=InExpectation(),
-    source=Source("Rakhshan & Rabusseau 2020", "by hypercontractivity, re-derived"),
-    extremal=_pure,
-    generic=_diffuse,
-    must_fail=0.1,
-)
+rakhshan = Paper("Rakhshan & Rabusseau 2020", method=Embedding, instances=(_pure, _diffuse))
+
+
+@rakhshan("by hypercontractivity, re-derived", error=length_square, guarantee=InExpectation(), must_fail=0.1)
 def kr_sketch_moment(method: Embedding, a: Any) -> Values:
     """E(||Sx||^2 - ||x||^2)^2 <= (3^N - 1) / m ||x||^4 for N modes and m dimensions.
 
@@ -173,7 +165,7 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
     assert isinstance(sketch, KhatriRaoSketch)
     require(sketch.rademacher, "the factors are signs")
     require(a.shape[-1] == 1, "A is one vector")
-    sizes = mode_sizes(int(a.shape[-2]), sketch.modes)
+    sizes = folded_sizes(int(a.shape[-2]), sketch.modes)
     require(math.prod(sizes) == a.shape[-2], "the modes multiply to the number of rows")
     x, lead, found = errors.dense(a).reshape(*a.shape[:-2], *sizes), len(a.shape) - 2, []
     for k, n in enumerate(sizes):
@@ -184,14 +176,10 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
     return found
 
 
-@bound(
-    method=Embedding,
-    error=length_square,
-    guarantee=ExactExpectation(spread=_signs_spread),
-    source=Source("Rakhshan & Rabusseau 2020", "re-derived"),
-    extremal=_pure_signs,
-    generic=_flat_signs,
-)
+signs = replace(rakhshan, instances=(_pure_signs, _flat_signs), guarantee=ExactExpectation(spread=_signs_spread))
+
+
+@signs("re-derived", error=length_square)
 def kr_sketch_rademacher_moment(method: Embedding, a: Any) -> Values:
     """E(||Sx||^2 - ||x||^2)^2 = (prod_k (3 ||x_k||_2^4 - 2 ||x_k||_4^4) - ||x||^4) / m for pure tensors and signs.
 

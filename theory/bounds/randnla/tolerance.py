@@ -8,8 +8,10 @@ import numpy as np
 
 from theory.bounds.randnla.instances import slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, conditional_bound, require
+from theory.statement.bound import Instance, require
 from theory.statement.guarantee import Deterministic
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import to_host
 from tnattn.randnla.columns.cur import CUR, CURResult
 from tnattn.randnla.columns.interpolative import InterpolativeDecomposition, InterpolativeResult
@@ -38,14 +40,14 @@ def _slow(rng: np.random.Generator) -> Instance:
     return RandomizedSVD(rank=40, power_iterations=0, rtol=0.1), with_singular_values(rng, slow_spectrum(40), 48, 40)
 
 
-@conditional_bound(
+yu = Paper(
+    "Yu, Gu & Li 2018",
     method=(AdaptiveQB, RandomizedSVD, BlockKrylov, GeneralizedNystrom, InterpolativeDecomposition, CUR, PivotedQR),
-    error=errors.projection_frobenius,
-    guarantee=Deterministic(subtraction=True),
-    source=Source("Yu, Gu & Li 2018", "Section 3"),
-    extremal=_flat,
-    generic=_slow,
+    instances=(_flat, _slow),
 )
+
+
+@yu("Section 3", error=errors.projection_frobenius, guarantee=Deterministic(subtraction=True))
 def adaptive_tolerance(method: Adaptive, a: Any, result: AdaptiveResult) -> Values:
     """||A - B||_F <= rtol ||A||_F wherever the result says that it converged.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -9,9 +10,11 @@ from scipy.linalg import hadamard
 
 from theory.bounds.randnla.instances import slow_spectrum, with_eigenvalues
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, require
-from theory.statement.errors import Error, singular_values, tail
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of, tail
 from theory.statement.guarantee import ExactExpectation, InExpectation, WithProbability
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from theory.statistics.moments import chaos_spread, mean_spread, quadratic_form_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
@@ -138,14 +141,15 @@ def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
     return np.asarray(level[..., 0]), np.asarray(rank)
 
 
-@bound(
+hutchinson = Paper(
+    "Hutchinson 1990",
     method=GirardHutchinson,
-    error=trace_squared,
+    instances=(_uncorrelated, _rademacher),
     guarantee=ExactExpectation(spread=_trace_spread),
-    source=Source("Hutchinson 1990", "with Girard 1989 and Avron & Toledo 2011, re-derived"),
-    extremal=_uncorrelated,
-    generic=_rademacher,
 )
+
+
+@hutchinson("with Girard 1989 and Avron & Toledo 2011, re-derived", error=trace_squared)
 def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     """E(t - tr A)^2 = 2 F / m, 2 (F - sum_i A_ii^2) / m or 2n/(n+2) (F - (tr A)^2/n) / m, with F = ||A||_F^2.
 
@@ -169,15 +173,17 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
     return np.asarray(np.maximum(one, 0.0) / method.probes)
 
 
-@bound(
+cortinovis = Paper(
+    "Cortinovis & Kressner 2021",
     method=GirardHutchinson,
-    error=trace_deviation,
-    guarantee=WithProbability(),
-    source=Source("Cortinovis & Kressner 2021", "Gaussian probes; from Laurent & Massart 2000, re-derived"),
-    extremal=_uncorrelated,
-    generic=_two_sided,
+    instances=(_uncorrelated, _two_sided),
     must_fail=0.15,
-    sharpest={"delta": 0.005},
+    guarantee=WithProbability(),
+)
+
+
+@cortinovis(
+    "Gaussian probes; from Laurent & Massart 2000, re-derived", error=trace_deviation, sharpest={"delta": 0.005}
 )
 def hutchinson_tail(method: GirardHutchinson, a: Any, *, delta: float = 0.1) -> tuple[Values, Values]:
     """P{|t - tr A| >= e} <= 2 exp(-m e^2 / (4 ||A||_F^2 + 4 e ||A||)) for m Gaussian probes.
@@ -195,14 +201,10 @@ def hutchinson_tail(method: GirardHutchinson, a: Any, *, delta: float = 0.1) -> 
     return np.asarray(epsilon), np.full(s.shape[:-1], delta)
 
 
-@bound(
-    method=HutchPlusPlus,
-    error=trace_squared,
-    guarantee=InExpectation(),
-    source=Source("Meyer, Musco, Musco & Woodruff 2021", "with Halko, Martinsson & Tropp 2011, Theorem 10.5"),
-    extremal=_few_columns_of_signs,
-    generic=_slow,
-)
+meyer = Paper("Meyer, Musco, Musco & Woodruff 2021", method=HutchPlusPlus, instances=(_few_columns_of_signs, _slow))
+
+
+@meyer("with Halko, Martinsson & Tropp 2011, Theorem 10.5", error=trace_squared, guarantee=InExpectation())
 def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     """E(t - tr A)^2 <= 2/l min_{0<=k<=s-2} (1 + k/(s-k-1)) tau_k^2, s columns and l probes, both Gaussian.
 
@@ -215,17 +217,15 @@ def hutchpp_variance(method: HutchPlusPlus, a: Any) -> Values:
     require(gaussian, "test matrix and probes are Gaussian")
     _require_symmetric(a)
     require(2 <= method.size < a.shape[-1], "2 <= s < n")
-    return 2 / method.probes * expected_tail(singular_values(a), method.size, method.size - 2)
+    return 2 / method.probes * expected_tail(spectrum_of(a), method.size, method.size - 2)
 
 
-@bound(
-    method=HutchPlusPlus,
-    error=trace_squared,
-    guarantee=ExactExpectation(spread=_residual_spread),
-    source=Source("Meyer, Musco, Musco & Woodruff 2021", "its variance given the range, re-derived"),
-    extremal=_few_columns,
-    generic=_half_flat,
+meyer_identity = replace(
+    meyer, instances=(_few_columns, _half_flat), guarantee=ExactExpectation(spread=_residual_spread)
 )
+
+
+@meyer_identity("its variance given the range, re-derived", error=trace_squared)
 def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
     """E(t - tr A)^2 = 2/l E||(I - QQ^T) A (I - QQ^T)||_F^2, here 2 c^2 (d - s) / l for d eigenvalues c, others 0.
 
@@ -241,15 +241,10 @@ def hutchpp_identity(method: HutchPlusPlus, a: Any) -> Values:
     return np.asarray(2 * level**2 * (rank - method.size) / method.probes)
 
 
-@bound(
-    method=XTrace,
-    error=trace_squared,
-    guarantee=InExpectation(),
-    source=Source("Epperly, Tropp & Webber 2024", "crude bound, re-derived"),
-    extremal=_few_exchanged,
-    generic=_slow_exchanged,
-    must_fail=0.1,
-)
+epperly = Paper("Epperly, Tropp & Webber 2024", method=XTrace, instances=(_few_exchanged, _slow_exchanged))
+
+
+@epperly("crude bound, re-derived", error=trace_squared, guarantee=InExpectation(), must_fail=0.1)
 def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
     """E(t - tr A)^2 <= 2 min_{0<=k<=s-3} (1 + k/(s-k-2)) tau_k^2 for s probes.
 
@@ -262,4 +257,4 @@ def xtrace_crude_variance(method: XTrace, a: Any) -> Values:
     """
     _require_symmetric(a)
     require(3 <= method.probes < a.shape[-1], "3 <= s < n")
-    return 2 * expected_tail(singular_values(a), method.probes - 1, method.probes - 3)
+    return 2 * expected_tail(spectrum_of(a), method.probes - 1, method.probes - 3)

@@ -13,9 +13,11 @@ from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, steep_s
 from theory.bounds.randnla.range_finder import require_gaussian
 from theory.bounds.randnla.subspace import angle_expected
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, bound, conditional_bound, require
-from theory.statement.errors import Error, singular_values
-from theory.statement.guarantee import Deterministic, InExpectation
+from theory.statement.bound import Instance, require
+from theory.statement.errors import Error, spectrum_of
+from theory.statement.guarantee import InExpectation
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.arrays import Array, Rng
 from tnattn.linalg import small_svd
 from tnattn.randnla.base import MatrixMethod
@@ -69,14 +71,10 @@ def _slow(rng: np.random.Generator) -> Instance:
     )
 
 
-@conditional_bound(
-    method=TruncatedQB,
-    error=errors.projection_spectral,
-    guarantee=Deterministic(),
-    source=Source("Halko, Martinsson & Tropp 2011", "Theorem 9.3"),
-    extremal=_gap,
-    generic=_slow,
-)
+halko = Paper("Halko, Martinsson & Tropp 2011", method=TruncatedQB, instances=(_gap, _slow))
+
+
+@halko("Theorem 9.3", error=errors.projection_spectral)
 def rsvd_truncation_structural(method: TruncatedQB, a: Any, result: TruncatedProjection) -> Values:
     """||A - Q [Q^T A]_k|| <= s_{k+1} + ||A - Q Q^T A||, whatever the basis.
 
@@ -85,7 +83,7 @@ def rsvd_truncation_structural(method: TruncatedQB, a: Any, result: TruncatedPro
     Letters: Q the orthonormal basis; k the rank of the truncation.
     Hypotheses: k < min(m, n).
     """
-    k, s = method.range_finder.rank, singular_values(a)
+    k, s = method.range_finder.rank, spectrum_of(a)
     require(k < s.shape[-1], "k < min(m, n)")
     q, matrix = errors.dense(result.q), errors.dense(a)
     missed = np.linalg.norm(matrix - q @ (np.swapaxes(q, -1, -2) @ matrix), ord=2, axis=(-2, -1))
@@ -119,15 +117,10 @@ def _steep(rng: np.random.Generator) -> Instance:
     return TruncatedQB(finder), with_singular_values(rng, steep_spectrum(30, ratio=0.6), 40, 30)
 
 
-@bound(
-    method=TruncatedQB,
-    error=leading_sines_squared,
-    guarantee=InExpectation(),
-    source=Source("Saibaba 2019", "re-derived"),
-    extremal=_apart,
-    generic=_steep,
-    must_fail=0.1,
-)
+saibaba = Paper("Saibaba 2019", method=TruncatedQB, instances=(_apart, _steep))
+
+
+@saibaba("re-derived", error=leading_sines_squared, guarantee=InExpectation(), must_fail=0.1)
 def subspace_vector_angles_expected(method: TruncatedQB, a: Any) -> Values:
     """E sin^2(u_j, range Q) <= sum_{i>k} (s_i/s_j)^(4q+2) / (p-1) for j <= k; one value per j.
 
@@ -137,7 +130,7 @@ def subspace_vector_angles_expected(method: TruncatedQB, a: Any) -> Values:
     iterations; p the oversampling.
     Hypotheses: the test matrix is Gaussian; k >= 1; p >= 2; k + p <= min(m, n); rank A >= k, beyond rounding.
     """
-    finder, s = method.range_finder, singular_values(a)
+    finder, s = method.range_finder, spectrum_of(a)
     require_gaussian(finder, a, rank=1, oversampling=2, power=True)
     require(has_rank(a, finder.rank, s), "rank A >= k, beyond rounding")
     k, p, q = finder.rank, finder.oversampling, finder.power_iterations

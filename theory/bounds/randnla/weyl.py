@@ -8,9 +8,10 @@ import numpy as np
 
 from theory.bounds.randnla.instances import gap_spectrum, slow_spectrum, with_singular_values
 from theory.statement import errors
-from theory.statement.bound import Instance, Source, Values, conditional_bound
-from theory.statement.errors import Error, singular_values
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import Instance
+from theory.statement.errors import Error, spectrum_of
+from theory.statement.paper import Paper
+from theory.statement.prediction import Values
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -27,11 +28,11 @@ def _randomized(rng: np.random.Generator) -> Instance:
 
 
 def _moved(target: Any, result: Any) -> Values:
-    return np.abs(singular_values(target) - singular_values(result))
+    return np.abs(spectrum_of(target) - spectrum_of(result))
 
 
 def _largest(target: Any) -> Values:
-    return np.asarray(singular_values(target)[..., 0])
+    return np.asarray(spectrum_of(target)[..., 0])
 
 
 def _size(target: Any) -> Values:
@@ -49,7 +50,7 @@ all_shifts = Error(
 
 def _tails(a: Any) -> Values:
     """Return tau_r = (sum_{j>r} s_j^2)^(1/2) for r = 0, 1, ..., (..., min(m, n))."""
-    s = singular_values(a)
+    s = spectrum_of(a)
     return np.asarray(np.sqrt(np.cumsum(s[..., ::-1] ** 2, axis=-1))[..., ::-1])
 
 
@@ -61,14 +62,10 @@ largest_tail_shift = Error(
 )
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=largest_shift,
-    guarantee=Deterministic(),
-    source=Source("Weyl 1912; Mirsky 1960", "Theorem 5, in the spectral norm"),
-    extremal=_best,
-    generic=_randomized,
-)
+weyl_1960 = Paper("Weyl 1912; Mirsky 1960", method=MatrixMethod, instances=(_best, _randomized))
+
+
+@weyl_1960("Theorem 5, in the spectral norm", error=largest_shift)
 def weyl(method: MatrixMethod, a: Any, result: Any) -> Values:
     """max_j |s_j(A) - s_j(B)| <= ||A - B||, with equality for the truncated decomposition.
 
@@ -78,14 +75,10 @@ def weyl(method: MatrixMethod, a: Any, result: Any) -> Values:
     return errors.matrix_spectral(a, result)
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=all_shifts,
-    guarantee=Deterministic(),
-    source=Source("Mirsky 1960", "Theorem 5"),
-    extremal=_best,
-    generic=_randomized,
-)
+mirsky = Paper("Mirsky 1960", method=MatrixMethod, instances=(_best, _randomized))
+
+
+@mirsky("Theorem 5", error=all_shifts)
 def weyl_mirsky(method: MatrixMethod, a: Any, result: Any) -> Values:
     """(sum_j (s_j(A) - s_j(B))^2)^(1/2) <= ||A - B||_F, with equality for the truncated decomposition.
 
@@ -95,14 +88,7 @@ def weyl_mirsky(method: MatrixMethod, a: Any, result: Any) -> Values:
     return errors.matrix_frobenius(a, result)
 
 
-@conditional_bound(
-    method=MatrixMethod,
-    error=largest_tail_shift,
-    guarantee=Deterministic(),
-    source=Source("Mirsky 1960", "Theorem 5, for the values beyond the r-th"),
-    extremal=_best,
-    generic=_randomized,
-)
+@mirsky("Theorem 5, for the values beyond the r-th", error=largest_tail_shift)
 def weyl_mirsky_tail(method: MatrixMethod, a: Any, result: Any) -> Values:
     """max_r |tau_r(A) - tau_r(B)| <= ||A - B||_F, with equality for the truncated decomposition.
 

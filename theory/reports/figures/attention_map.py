@@ -1,4 +1,4 @@
-"""Where the error sits: the weights of one head beside the entry-wise errors of approximations."""
+"""Maps of the weights of one head and of the entry-wise errors of approximations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from theory.reports.figures.style import heading, largest, new_figure, styled
 from theory.reports.html import number
-from theory.studies.error_map import ErrorMap, pooled
+from theory.studies.error_map import ErrorMap, block_root_mean_squares
 
 __all__ = ["PIXELS", "draw", "step"]
 
@@ -30,7 +30,7 @@ def draw(found: ErrorMap, title: str) -> Figure:
     figure = new_figure(2.95 * rows + 0.5)
     heading(figure, title)
     axes = figure.subplots(rows, columns, squeeze=False)
-    small = {label: pooled(values, PIXELS) for label, values in panels.items()}
+    small = {label: block_root_mean_squares(values, PIXELS) for label, values in panels.items()}
     high = largest(small.values())  # 1 where nothing is positive: a blind head has no scale of its own
     norm = LogNorm(high * 10.0**-DECADES, high)
     image = None

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from theory.reports.figures.style import heading, new_figure, styled
 
 if TYPE_CHECKING:
-    from theory.studies.spectra import SpectraResult
+    from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["draw"]
 

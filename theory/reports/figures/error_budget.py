@@ -28,7 +28,7 @@ LOWEST, HIGHEST = 1e-4, 30.0
 
 @styled
 def draw(
-    curves: Sequence[Curve], look: dict[str, Look], floor: tuple[npt.NDArray[np.int64], Values] | None = None
+    curves: Sequence[Curve], look: dict[str, Look], best: tuple[npt.NDArray[np.int64], Values] | None = None
 ) -> Figure:
     """Draw a panel per family.
 
@@ -37,7 +37,7 @@ def draw(
     curves : sequence of Curve
         The controls among them are drawn in every panel.
     look : dict from method to Look
-    floor : (budgets (b,), quantiles (b, 3)), optional
+    best : (budgets (b,), quantiles (b, 3)), optional
         Best rank-m error of the weights.
 
     Returns
@@ -48,13 +48,13 @@ def draw(
     panels = list(_panels(curves))
     controls = [curve for curve in curves if curve.control and curve.errs]
     budgets = sorted({int(m) for curve in curves for m in curve.budgets if m > 0} or {1})
-    limits = _limits([curve for curve in curves if curve.errs], floor)
+    limits = _limits([curve for curve in curves if curve.errs], best)
     columns = min(COLUMNS, len(panels))
     figure, axes = _grid([len(members) for _, members in panels], columns)
     heading(figure, "Relative output error against budget")
     for index, (ax, (family, members)) in enumerate(zip(axes, panels, strict=True)):
         _scales(ax, budgets, limits)
-        _controls(ax, [curve for curve in controls if curve not in members], look, floor)
+        _controls(ax, [curve for curve in controls if curve not in members], look, best)
         handles = [_method(ax, curve, look[curve.method]) for curve in members]
         ax.legend(
             handles,
@@ -72,7 +72,7 @@ def draw(
             ax.set_ylabel("‖O′ − O‖ / ‖O‖")
         if index + columns >= len(panels):
             ax.set_xlabel("budget (columns)")
-    _legend(figure, controls, look, curves, floor)
+    _legend(figure, controls, look, curves, best)
     return figure
 
 
@@ -111,9 +111,9 @@ def _panels(curves: Sequence[Curve]) -> Iterator[tuple[str, list[Curve]]]:
             yield family + (" (continued)" if start else ""), members[start : start + MOST]
 
 
-def _limits(curves: Sequence[Curve], floor: tuple[npt.NDArray[np.int64], Values] | None) -> tuple[float, float]:
+def _limits(curves: Sequence[Curve], best: tuple[npt.NDArray[np.int64], Values] | None) -> tuple[float, float]:
     every = [np.concatenate([curve.low, curve.median, curve.high]) for curve in curves]
-    seen = np.concatenate([*every, np.zeros(0) if floor is None else floor[1][:, 0]])
+    seen = np.concatenate([*every, np.zeros(0) if best is None else best[1][:, 0]])
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if seen.size == 0:
         return 1e-2, 2.0
@@ -167,7 +167,7 @@ def _method(ax: Axes, curve: Curve, look: Look) -> Line2D:
 
 
 def _controls(
-    ax: Axes, controls: Sequence[Curve], look: dict[str, Look], floor: tuple[npt.NDArray[np.int64], Values] | None
+    ax: Axes, controls: Sequence[Curve], look: dict[str, Look], best: tuple[npt.NDArray[np.int64], Values] | None
 ) -> None:
     for curve in controls:
         style = {"color": look[curve.method].colour, "ls": look[curve.method].dashes, "lw": 1.1, "zorder": 1.5}
@@ -175,8 +175,8 @@ def _controls(
             ax.plot(curve.budgets, _inside(ax, curve.median), label=curve.method, **style)
         else:
             ax.axhline(_inside(ax, curve.median)[0], label=curve.method, **style)
-    if floor is not None and floor[0].size:
-        ax.plot(floor[0], _inside(ax, floor[1][:, 0]), color=INK, lw=0.9, ls=(0, (1, 1)), label="best rank", zorder=1.5)
+    if best is not None and best[0].size:
+        ax.plot(best[0], _inside(ax, best[1][:, 0]), color=INK, lw=0.9, ls=(0, (1, 1)), label="best rank", zorder=1.5)
 
 
 def _legend(
@@ -184,7 +184,7 @@ def _legend(
     controls: Sequence[Curve],
     look: dict[str, Look],
     curves: Sequence[Curve],
-    floor: tuple[npt.NDArray[np.int64], Values] | None,
+    best: tuple[npt.NDArray[np.int64], Values] | None,
 ) -> None:
     captions = {name: cls.caption for name, cls in control_methods().items() if cls.caption}
     entries: list[tuple[Any, str]] = []
@@ -192,7 +192,7 @@ def _legend(
         style = look[curve.method]
         text = captions.get(curve.method, f"{curve.method}{' (oracle)' if curve.oracle else ''}")
         entries.append((Line2D([], [], color=style.colour, ls=style.dashes, lw=1.3), text))
-    if floor is not None and floor[0].size:
+    if best is not None and best[0].size:
         entries.append((Line2D([], [], color=INK, lw=0.9, ls=(0, (1, 1))), "best rank-m error of the weights"))
     entries.append(
         (

@@ -113,19 +113,8 @@ def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], 
             label="other methods" if grey else curve.method + (" (oracle)" if curve.oracle else ""),
         )
     cost, error, _ = _points(curves, kind)
-    best = frontier(np.maximum(cost, least), error) if cost.size else np.zeros(0, dtype=int)
-    if best.size:
-        steps = drawable(np.maximum(cost, least)[best])
-        ax.step(
-            [*steps, positive.max()],
-            [*error[best], error[best][-1]],
-            where="post",
-            color=INK,
-            lw=5,
-            alpha=0.13,
-            label="frontier",
-            zorder=1,
-        )
+    if cost.size:
+        _steps(ax, np.maximum(cost, least), error, float(positive.max(initial=least)))
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.axvline(1, color=SOFT, lw=0.9, ls=":")
@@ -134,3 +123,21 @@ def _panel(ax: Axes, curves: Sequence[Curve], kind: str, look: dict[str, Look], 
     plain_log(ax.xaxis, float(np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])))
     plain_log(ax.yaxis, float(np.log10(ax.get_ylim()[1] / ax.get_ylim()[0])))
     ax.set_xlabel(LABELS[kind])
+
+
+def _steps(ax: Axes, cost: Values, error: Values, end: float) -> None:
+    """Draw the frontier as steps that reach to the right edge."""
+    best = frontier(cost, error)
+    if not best.size:
+        return
+    steps = drawable(cost[best])
+    ax.step(
+        [*steps, end],
+        [*error[best], error[best][-1]],
+        where="post",
+        color=INK,
+        lw=5,
+        alpha=0.13,
+        label="frontier",
+        zorder=1,
+    )

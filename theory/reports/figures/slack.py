@@ -1,4 +1,4 @@
-"""How much larger the predicted errors are than the observed ones, theorem by theorem."""
+"""Quotients of predicted and observed errors, theorem by theorem."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from theory.reports.figures.style import INK, SOFT, heading, new_figure, save, styled
 
 if TYPE_CHECKING:
-    from theory.studies.spectra import SpectraResult
+    from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["ATTENTION", "INPUTS", "draw", "save", "seen"]
 
@@ -66,9 +66,9 @@ def _what(matrices: Sequence[str]) -> str:
 def _panel(ax: Axes, result: SpectraResult, matrix: str, colour: str) -> None:
     values = result.relative(matrix)
     k = np.arange(1, values.shape[-1] + 1)
-    floored = np.maximum(values, LOWEST / 10)  # zero has no place on a log axis
-    low, middle, high = np.quantile(floored, (0.1, 0.5, 0.9), axis=0)
-    for head in floored:
+    raised = np.maximum(values, LOWEST / 10)  # zero has no place on a log axis
+    low, middle, high = np.quantile(raised, (0.1, 0.5, 0.9), axis=0)
+    for head in raised:
         ax.plot(k, head, color=colour, alpha=0.35, lw=0.6, zorder=1)
     ax.fill_between(k, low, high, color=colour, alpha=0.18, lw=0, label="10 to 90 % of heads")
     ax.plot(k, middle, color=colour, lw=2.2, label="median head", zorder=3)

@@ -1,4 +1,4 @@
-"""How the tensor (head, query, key) of the weights decays along its modes, and which ranks a tolerance asks for."""
+"""Mode spectra of the tensor (head, query, key) of the weights, and its ranks by tolerance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from theory.reports.figures.style import SOFT, heading, new_figure, plain_log, styled
 
 if TYPE_CHECKING:
-    from theory.studies.spectra import SpectraResult
+    from theory.studies.spectra_result import SpectraResult
     from theory.studies.tensor_spectra import TensorSpectra
 
 __all__ = ["draw", "seen", "tolerances"]

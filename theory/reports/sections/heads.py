@@ -1,4 +1,4 @@
-"""On which head, and where on its attention map, the methods err."""
+"""Errors of every head, and of one head entry by entry on its attention map."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def where(results: Results, name: str) -> tuple[str, str]:
             or "the folder does not record how to make the problem, or no method has weights at the middle budget"
         )
         return html.section(title, html.paragraph(f"Not drawn: {why}.", missing=True))
-    found = error_map.study(problem, made)
+    found = error_map.entrywise_errors(problem, made)
     drawing = style.svg(
         attention_map.draw(found, f"Head {found.head} at budget {budget}: |P′ − P|, with ‖P′ − P‖ / ‖P‖ in the titles"),
         name=html.identifier("map", name),

@@ -1,4 +1,4 @@
-"""Who errs least at equal cost."""
+"""Rankings of the methods at equal cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the singular values of the problem decay."""
+"""Singular values of the problem, in figures and numbers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import numpy as np
 from theory.reports import html
 from theory.reports.figures import corner, spectra, style, tensor_spectra
 from theory.reports.results import Results, attempt
+from theory.reports.saved_spectra import save_spectra
+from theory.studies.head_spectra import head_spectra
 from theory.studies.problems import problem_hash
-from theory.studies.spectra import SpectraResult, study
+from theory.studies.spectra_result import SpectraResult
 
 __all__ = ["section"]
 
@@ -20,6 +22,11 @@ def section(results: Results, name: str) -> tuple[str, str]:
     if found is None:
         why = reason or "the folder does not record how to make the problem; `tnattn spectra` writes them"
         return html.section(title, html.paragraph(f"Not drawn: {why}.", missing=True))
+    return html.section(title, *_figures(found, name), *_tables(found))
+
+
+def _figures(found: SpectraResult, name: str) -> list[str]:
+    """Return the drawings with their captions."""
     pictures = (
         (spectra.draw(found, spectra.INPUTS), "inputs", f"Singular values of Q, K and V of all {found.heads} heads.",
          f"Singular values of queries, keys and values of every head of {name}"),
@@ -35,10 +42,14 @@ def section(results: Results, name: str) -> tuple[str, str]:
         (corner.draw(found), "corner", "Bright columns are sinks: keys that every query reads.",
          f"First rows and columns of the weights of every head of {name}"),
     )  # fmt: skip
-    figures = [
+    return [
         html.figure(style.svg(drawn, name=html.identifier(kind, name), label=label), caption)
         for drawn, kind, caption, label in pictures
     ]
+
+
+def _tables(found: SpectraResult) -> list[str]:
+    """Return the ranks and the spectra in numbers."""
     table = found.table()
     headers = list(dict.fromkeys(key for row in table for key in row if key not in ("problem", "head", "matrix")))
     rows = [(f"{row['matrix']}, head {row['head']}", *(row.get(key) for key in headers)) for row in table]
@@ -55,13 +66,12 @@ def section(results: Results, name: str) -> tuple[str, str]:
         for mode, values in found.tensor.singular_values.items()
         for k in (2**i for i in range(int(values.size).bit_length()))
     ]
-    return html.section(
-        title, *figures,
+    return [
         html.details("ranks and statistics of every head", html.table(("matrix", *headers), rows)),
         html.details("σₖ / σ₁ over the heads", html.table(("matrix", "median", "10 %", "90 %"), sigma)),
         html.details("ranks of the tensor (head, query, key) of the weights", html.table(rank_headers, rank_rows)),
         html.details("σₖ / σ₁ of the unfoldings of that tensor", html.table(("mode", "σₖ / σ₁"), modes)),
-    )  # fmt: skip
+    ]
 
 
 def _saved_spectra(results: Results, name: str) -> SpectraResult | None:
@@ -77,6 +87,6 @@ def _saved_spectra(results: Results, name: str) -> SpectraResult | None:
             raise ValueError(reason)
         return saved
     if saved is None or saved.content != problem_hash(problem):
-        saved = study(problem, name)
-        saved.save(results.folder / "spectra")
+        saved = head_spectra(problem, name)
+        save_spectra(saved, results.folder / "spectra")
     return saved

@@ -1,4 +1,4 @@
-"""What the data say about the theorems."""
+"""Verdicts on the theorems, with slack, figure and explanation of the words."""
 
 from __future__ import annotations
 
@@ -48,20 +48,6 @@ def section(results: Results, name: str) -> tuple[str, str]:
             "No theorem about these methods was tested in this run.", missing=True), words)  # fmt: skip
     counts = Counter(row["verdict"] for row in rows)
     said = ", ".join(f"{counts[str(v)]} {v}" for v, _ in VOCABULARY if counts[str(v)])
-    grouped = slack.grouped(rows)
-    figure = ""
-    if grouped:
-        shown = min(len(grouped), slack.MOST)
-        drawing = style.svg(
-            slack.draw(rows),
-            name=html.identifier("slack", name),
-            label=f"Predicted over observed for {shown} pairs of method and theorem on {name}",
-        )
-        caption = (
-            f"A dot per budget for {shown} of {len(grouped)} pairs of method and theorem. 1: the theorem is sharp; "
-            "100: it predicts a hundred times the error seen. For lower bounds the reciprocal is drawn."
-        )
-        figure = html.figure(drawing, caption)
     theorems = _by_theorem(rows)
     silent = {key for key, entries in theorems.items() if all(e["verdict"] == Verdict.NOT_APPLICABLE for e in entries)}
     headers = ("method", "theorem", "verdict", "least slack", "largest slack", "budgets", "source")
@@ -77,9 +63,28 @@ def section(results: Results, name: str) -> tuple[str, str]:
         ],
     )  # fmt: skip
     return html.section(
-        "Verdicts on the theorems", html.paragraph(f"{len(rows)} statements tried: {said}."), words, figure, summary,
+        "Verdicts on the theorems", html.paragraph(f"{len(rows)} statements tried: {said}."), words,
+        _figure(rows, name), summary,
         html.details(f"all {len(rows)} verdicts; {len(silent)} theorems never apply, and why", full),
     )  # fmt: skip
+
+
+def _figure(rows: Sequence[Row], name: str) -> str:
+    """Return the figure of slack; empty where no verdict has one."""
+    grouped = slack.grouped(rows)
+    if not grouped:
+        return ""
+    shown = min(len(grouped), slack.MOST)
+    drawing = style.svg(
+        slack.draw(rows),
+        name=html.identifier("slack", name),
+        label=f"Predicted over observed for {shown} pairs of method and theorem on {name}",
+    )
+    caption = (
+        f"A dot per budget for {shown} of {len(grouped)} pairs of method and theorem. 1: the theorem is sharp; "
+        "100: it predicts a hundred times the error seen. For lower bounds the reciprocal is drawn."
+    )
+    return html.figure(drawing, caption)
 
 
 def _by_theorem(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -40,10 +40,10 @@ Parts and results:
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.alternating import AlternatingLeastSquares
 from tnattn.decomposition.cp.core_start import CoreStart
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.cp.diagonalisation import DiagonalisationStart
 from tnattn.decomposition.cp.fitted_cp import FittedCP
 from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
-from tnattn.decomposition.cp.leverage import CPLeverage
 from tnattn.decomposition.cp.start import CPStart, GaussianStart, GivenStart, SingularVectorStart
 
 __all__ = [

@@ -13,7 +13,7 @@ from tnattn.decomposition.cp.start import CPStart, SingularVectorStart
 from tnattn.decomposition.cp.sweep import cp_sweep, relative_error
 from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tensor_units import energy
 
 
 @dataclass(frozen=True)

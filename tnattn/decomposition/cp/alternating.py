@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng
-from tnattn.decomposition.base import Decomposition, as_rank, require_integer
+from tnattn.decomposition.base import Decomposition, as_rank, require_at_least
 from tnattn.decomposition.cp.fitted_cp import FittedCP
 from tnattn.decomposition.cp.start import CPStart
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.history import require_stagnation
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import unit
+from tnattn.decomposition.tensor_units import unit
 from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding
 
 __all__ = ["AlternatingLeastSquares"]
@@ -49,7 +49,7 @@ class AlternatingLeastSquares(RankOrTolerance, Decomposition):
     def __post_init__(self) -> None:
         RankOrTolerance.__post_init__(self)
         Decomposition.__post_init__(self)
-        require_integer("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
+        require_at_least("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
         require_stagnation(self.stagnation)
         require_start(self.start)
 
@@ -57,7 +57,7 @@ class AlternatingLeastSquares(RankOrTolerance, Decomposition):
         return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)  # type: ignore[call-arg]
 
     def _require_fit(self, tensor: Array) -> None:
-        require_rank(self.rank, mode_sizes(tensor, order=self.order))
+        require_cp_rank(self.rank, mode_sizes(tensor, order=self.order))
         require_above_rounding(self.rtol or 0.0, tensor)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedCP:
@@ -85,7 +85,7 @@ def largest_rank(sizes: Sequence[int]) -> int:
     return math.prod(sizes) // max(sizes)
 
 
-def require_rank(rank: int, sizes: Sequence[int]) -> None:
+def require_cp_rank(rank: int, sizes: Sequence[int]) -> None:
     """Raise ValueError if there are more terms than any tensor of the given sizes can need."""
     if rank > largest_rank(sizes):
         raise ValueError(

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.cp.als import CPALS
 from tnattn.decomposition.cp.alternating import require_start
 from tnattn.decomposition.cp.start import CPStart, SingularVectorStart
@@ -49,12 +49,12 @@ class CoreStart(CPStart):
     truncation: TuckerTruncation = dataclasses.field(default_factory=STHOSVD)
 
     def __post_init__(self) -> None:
-        require_integer("oversampling", self.oversampling, low=0, cure="0 keeps as many dimensions as terms")
+        require_at_least("oversampling", self.oversampling, low=0, cure="0 keeps as many dimensions as terms")
         if not isinstance(self.truncation, TuckerTruncation):
             raise TypeError(
                 f"truncation must be a TuckerTruncation, such as STHOSVD(); got {type(self.truncation).__name__}"
             )
-        require_integer("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
+        require_at_least("sweeps", self.sweeps, low=1, cure="without a sweep there is no fit")
         require_stagnation(self.stagnation)
         require_start(self.start)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.randnla.scores.leverage import leverage_scores, sample_indices
 from tnattn.scalars import Parameters
 from tnattn.structured.gather import gather_rows
@@ -41,8 +41,8 @@ class KhatriRaoSampling(Parameters):
     deterministic: int = 0
 
     def __post_init__(self) -> None:
-        require_integer("samples", self.samples, low=1, cure="draw some rows")
-        require_integer("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
+        require_at_least("samples", self.samples, low=1, cure="draw some rows")
+        require_at_least("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
 
     def __call__(self, matrix: KhatriRao, *, rng: Rng | None = None) -> Sparse:
         """Return the sampling matrices S, (..., deterministic + samples, rows)."""

@@ -9,7 +9,7 @@ from typing import Any
 from tnattn.arrays import Array, array_namespace, eps, prefers_host_tiles
 from tnattn.decomposition.cp.thin_products import thin_product
 from tnattn.decomposition.multilinear import khatri_rao, mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tensor_units import energy
 from tnattn.linalg import eigh
 
 __all__: list[str] = []

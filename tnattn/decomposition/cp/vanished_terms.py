@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tnattn.arrays import Array, array_namespace, eps
 from tnattn.decomposition.multilinear import mode_product
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.sequential import truncated_modes
 from tnattn.structured.cp import CPTensor
 

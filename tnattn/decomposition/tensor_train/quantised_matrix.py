@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.tensor_train.binary_digits import levels, padded, train_over
+from tnattn.decomposition.tensor_units import norm
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.structured.base import StructuredMatrix

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import Subspace, energy_outside, leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.tensor_units import energy, norm
 from tnattn.decomposition.truncation import truncation_record
 from tnattn.decomposition.tucker.randomized_tucker import FIRST_RANK
 from tnattn.randnla.low_rank.range_finder import RangeFinder
@@ -60,8 +60,8 @@ class RandomizedTTSVD(TrainTruncation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("oversampling", self.oversampling, low=0, cure="0 draws as many columns as the rank")
-        require_integer("power_iterations", self.power_iterations, low=0, cure="0 is the plain range finder")
+        require_at_least("oversampling", self.oversampling, low=0, cure="0 draws as many columns as the rank")
+        require_at_least("power_iterations", self.power_iterations, low=0, cure="0 is the plain range finder")
         if not self.exact_below >= 0:
             raise ValueError(f"exact_below is {self.exact_below}; a number that is not negative is needed")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, contract, normal, require_rng
-from tnattn.decomposition.base import require_integer
-from tnattn.decomposition.scaling import norm, restored, unit
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.tensor_train.truncated_train import SketchedTensorTrain
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding, admitted, bounded_ranks
+from tnattn.decomposition.tensor_units import norm, restored_tensor, unit
 from tnattn.decomposition.truncation import relative_accuracy, require_ranks
 from tnattn.linalg import orthonormalise
 from tnattn.linalg.scaling import times_power_of_two
@@ -45,7 +45,7 @@ class RandomizedTTRounding(Parameters):
 
     def __post_init__(self) -> None:
         require_ranks(self.ranks)
-        require_integer("oversampling", self.oversampling, low=0, cure="0 gives a sketch of exactly the ranks")
+        require_at_least("oversampling", self.oversampling, low=0, cure="0 gives a sketch of exactly the ranks")
 
     def __call__(self, train: TensorTrain, *, rng: Rng | None = None) -> SketchedTensorTrain:
         """Round a stack of trains.
@@ -69,12 +69,12 @@ class RandomizedTTRounding(Parameters):
         if not residuals:
             unknown = xp.full_like(rounded.error_certificate, xp.nan)
             found = SketchedTensorTrain(rounded.cores, ranks=rounded.ranks, error_certificate=unknown)
-            return restored(found, exponent)
+            return restored_tensor(found, exponent)
         # bond by bond the sketch projects, as the rounding does: the squares add up to that of the norm of the train
         size = norm(xp.stack([*residuals, rounded.error_certificate, rounded.norm()], axis=-1), order=1)
         error = rounded.error_certificate + norm(xp.stack(residuals, axis=-1), order=1)
         accuracy = relative_accuracy(error, size, rounded.ranks, None)
-        return restored(SketchedTensorTrain(rounded.cores, error_certificate=error, **accuracy), exponent)
+        return restored_tensor(SketchedTensorTrain(rounded.cores, error_certificate=error, **accuracy), exponent)
 
     @staticmethod
     def _sketches(train: TensorTrain, sizes: list[int], rng: Rng) -> list[Array]:

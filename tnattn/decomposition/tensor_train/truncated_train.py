@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, to_host
-from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.tensor_units import norm
 from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.tensor_train import TensorTrain
 

@@ -16,7 +16,7 @@ from tnattn.arrays import (
     is_array,
     require_rng,
 )
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.entries import (
     ArrayEntries,
     CountedEntries,
@@ -26,12 +26,12 @@ from tnattn.decomposition.entries import (
     suffixed,
     united,
 )
-from tnattn.decomposition.scaling import restored
 from tnattn.decomposition.tensor_train.cross_train import CrossFit, CrossTrain, solved
 from tnattn.decomposition.tensor_train.pivoting import every_row, fitted, interpolation
 from tnattn.decomposition.tensor_train.sampled_fibres import SampledFibres, sample_fibres
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
+from tnattn.decomposition.tensor_units import restored_tensor
 from tnattn.linalg import rank_for_tolerance, small_svd
 from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.structured.tensor_train import TensorTrain
@@ -92,9 +92,9 @@ class TTCross(TrainTruncation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sweeps is not None:
-            require_integer("sweeps", self.sweeps, low=1, cure="one pass makes a train")
-        require_integer("oversampling", self.oversampling, low=0, cure="0 looks at no more columns than the bonds have")
-        require_integer("samples", self.samples, low=1, cure="a train without a check has no error estimate")
+            require_at_least("sweeps", self.sweeps, low=1, cure="one pass makes a train")
+        require_at_least("oversampling", self.oversampling, low=0, cure="0 looks at as many columns as bonds")
+        require_at_least("samples", self.samples, low=1, cure="a train without a check has no error estimate")
         for name, value in (("enrichment", self.enrichment), ("rows_per_column", self.rows_per_column)):
             if not 1 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; a number of at least 1 is needed: 1 adds nothing")
@@ -104,7 +104,7 @@ class TTCross(TrainTruncation):
         source = CountedEntries(ArrayEntries(tensor, self.order) if is_array(tensor) else tensor, self.order)
         while True:
             try:
-                return restored(self._crossed(source, generator), source.exponent)
+                return restored_tensor(self._crossed(source, generator), source.exponent)
             except LargerEntry:  # each time by more than half of the range of the dtype, so that it ends soon
                 continue
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, check_finite, contract, device
 from tnattn.decomposition.base import require_single_or_double
-from tnattn.decomposition.scaling import energy, norm, restored, unit
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
+from tnattn.decomposition.tensor_units import energy, norm, restored_tensor, unit
 from tnattn.decomposition.truncation import (
     chosen_tolerance,
     require_ranks,
@@ -88,7 +88,7 @@ class TTRounding(Parameters):
         found = TruncatedTensorTrain(
             cores=(*done, cores[-1]), **truncation_record(steps, norm(cores[-1], order=3), self.rtol)
         )
-        return restored(found, exponent)
+        return restored_tensor(found, exponent)
 
 
 def orthogonalised_from_right(train: TensorTrain) -> tuple[list[Array], Array]:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, norm
 from tnattn.decomposition.subspace import leading_subspace
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
+from tnattn.decomposition.tensor_units import energy, norm
 from tnattn.decomposition.truncation import truncation_record
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace
-from tnattn.decomposition.base import Decomposition, require_integer
+from tnattn.decomposition.base import Decomposition, require_at_least
 from tnattn.decomposition.fewest_terms import fewest_terms
 from tnattn.decomposition.multilinear import mode_product
-from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
@@ -78,8 +78,8 @@ class BlockTerm(Decomposition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("terms", self.terms, low=1, cure="a sum needs a term")
-        require_integer("sweeps", self.sweeps, low=0, cure="0 leaves the initial guess")
+        require_at_least("terms", self.terms, low=1, cure="a sum needs a term")
+        require_at_least("sweeps", self.sweeps, low=0, cure="0 leaves the initial guess")
         if not self.stagnation >= 0:
             raise ValueError(f"stagnation is {self.stagnation}; 0 or a positive number is needed")
         require_optional_tolerance(self.rtol)

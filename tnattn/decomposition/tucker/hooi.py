@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.history import History, require_stagnation
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
-from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import masked_columns, mode_subspace
+from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
@@ -78,7 +78,7 @@ class HOOI(TuckerTruncation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("sweeps", self.sweeps, low=1, cure="use STHOSVD for the initial guess itself")
+        require_at_least("sweeps", self.sweeps, low=1, cure="use STHOSVD for the initial guess itself")
         require_stagnation(self.stagnation)
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedTucker:

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.multilinear import mode_product, mode_sizes
-from tnattn.decomposition.scaling import energy
 from tnattn.decomposition.subspace import mode_subspace
+from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, to_host
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy, norm
+from tnattn.decomposition.tensor_units import energy, norm
 from tnattn.decomposition.truncation import Truncation, truncation_record
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
 from tnattn.randnla.accuracy import Accuracy
@@ -85,7 +85,7 @@ class PartialTucker(Truncation):
     def __post_init__(self) -> None:
         if self.modes is not None:
             object.__setattr__(self, "modes", tuple(self.modes))
-            require_modes(self.modes, self.order)
+            require_distinct_modes(self.modes, self.order)
         super().__post_init__()
 
     @property
@@ -132,7 +132,7 @@ class PartialTucker(Truncation):
         )
 
 
-def require_modes(modes: tuple[int, ...], order: int) -> None:
+def require_distinct_modes(modes: tuple[int, ...], order: int) -> None:
     """Raise ValueError unless some modes are named, in ascending order."""
     if list(modes) != sorted({j for j in modes if 0 <= j < order}) or not modes:
         raise ValueError(f"modes are {modes}; name some of 0 ... {order - 1}, ascending, each once")

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
-from tnattn.decomposition.scaling import energy as energy_of
 from tnattn.decomposition.subspace import Subspace, column_signs, energy_outside, leading_subspace, mode_subspace
+from tnattn.decomposition.tensor_units import energy as energy_of
 from tnattn.decomposition.tucker.sequential import cheapest_order, require_mode_order
 from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation

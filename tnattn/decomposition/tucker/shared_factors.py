@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_product
-from tnattn.decomposition.scaling import norm
+from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import Truncation
-from tnattn.decomposition.tucker.partial_tucker import PartialTucker, TruncatedPartialTucker, require_modes
+from tnattn.decomposition.tucker.partial_tucker import PartialTucker, TruncatedPartialTucker, require_distinct_modes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +59,7 @@ class SharedFactors(Truncation):
         if 0 in self.modes:
             raise ValueError(f"modes are {self.modes}; mode 0 numbers the members of the stack and has no factor")
         super().__post_init__()
-        require_modes(self.modes, self.order)
+        require_distinct_modes(self.modes, self.order)
 
     def _inner(self, ranks: tuple[int, ...] | None = None) -> PartialTucker:
         return PartialTucker(ranks, None if ranks else self.rtol, modes=self.modes, order=self.order)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.sequential import cheapest_order, require_mode_order, truncated_modes
 from tnattn.decomposition.tucker.truncated_tucker import TruncatedTucker, truncated_tucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation

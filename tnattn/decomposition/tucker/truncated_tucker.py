@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, to_host
-from tnattn.decomposition.scaling import norm
 from tnattn.decomposition.subspace import Subspace
+from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import truncation_record
 from tnattn.randnla.accuracy import Accuracy
 from tnattn.structured.tucker import TuckerTensor

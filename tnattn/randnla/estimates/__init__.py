@@ -22,7 +22,7 @@ norm, and ``SelfAssessedQB`` the factorisation that reports its own error withou
 """
 
 from tnattn.randnla.estimates.error_estimate import SelfAssessedQB, SelfAssessedQBResult, chi_square_factors
-from tnattn.randnla.estimates.norms import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, NormEstimate, SpectralNorm, frobenius_factors
 from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, TraceMethod, XTrace
 
 __all__ = [

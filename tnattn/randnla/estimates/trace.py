@@ -12,7 +12,6 @@ from scipy.special import stdtrit
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.randnla.estimates.leave_one_out import left_out_directions
-from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketches import (
     Gaussian,
     Probes,
@@ -21,6 +20,7 @@ from tnattn.randnla.sketches import (
     require_probes,
     require_sketch,
 )
+from tnattn.randnla.units import in_units, restored
 from tnattn.scalars import Parameters, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured

@@ -10,9 +10,9 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, requir
 from tnattn.linalg import extend_basis, orthonormalise
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
-from tnattn.randnla.scaling import resolved_square
 from tnattn.randnla.sketches.base import Sketch, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.units import resolved_square
 from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 

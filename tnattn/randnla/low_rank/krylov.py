@@ -10,9 +10,9 @@ from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult, projection_errors, trimmed
 from tnattn.randnla.low_rank.range_finder import require_iteration
-from tnattn.randnla.scaling import resolved_square
 from tnattn.randnla.sketches.base import Sketch, adapted_to
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.units import resolved_square
 from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.matrix_by_matrix import matrix_by_matrix

@@ -9,9 +9,9 @@ from tnattn.arrays import Array, Rng, array_namespace, dtype_name, prefers_host_
 from tnattn.linalg import lu_normalise, orthonormalise
 from tnattn.randnla.accuracy import require_rank
 from tnattn.randnla.base import rank_budget
-from tnattn.randnla.scaling import in_units
 from tnattn.randnla.sketches.base import Sketch, adapted_to, require_sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
+from tnattn.randnla.units import in_units
 from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured

@@ -11,8 +11,8 @@ from tnattn.randnla.accuracy import RankOrTolerance, require_above_rounding, req
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.error_sketch import ErrorSketch
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVDResult
-from tnattn.randnla.scaling import restored, unit_of
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.randnla.units import restored, unit_of
 from tnattn.scalars import Parameters, as_integer, as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured, require_precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tnattn.arrays import Array, accumulator_dtype, array_namespace
 from tnattn.linalg import frobenius_norm, largest_entry
 from tnattn.randnla.accuracy import relative_errors, require_above_rounding, require_resolved
-from tnattn.randnla.scaling import resolved_square
+from tnattn.randnla.units import resolved_square
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import worth_forming
 

@@ -18,8 +18,8 @@ from tnattn.arrays import (
 )
 from tnattn.linalg import numerical_svd, orthonormalise_with_factor, solve_triangular
 from tnattn.randnla.accuracy import require_rank
-from tnattn.randnla.scaling import in_units
 from tnattn.randnla.sketches.base import Sketch
+from tnattn.randnla.units import in_units
 from tnattn.scalars import Parameters, as_integer, require_count
 from tnattn.structured.conversion import as_structured
 from tnattn.structured.gather import gather_rows

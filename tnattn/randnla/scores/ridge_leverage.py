@@ -6,8 +6,8 @@ from typing import Any
 
 from tnattn.arrays import Array, array_namespace, eps, quiet_overflow
 from tnattn.linalg import eigh, small_svd
-from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.symmetry import symmetric_dense
+from tnattn.randnla.units import Unit, in_units
 from tnattn.scalars import as_real
 from tnattn.structured.conversion import as_structured
 

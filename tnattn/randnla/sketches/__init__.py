@@ -22,7 +22,7 @@ coordinates and l columns a product with the test matrix costs
 ``RowStart``, ``RowStarted``
     A random matrix plus signed sums of rows of the matrix: half a power iteration for the price of a gather.
 ``KroneckerSketch``, ``KhatriRaoSketch``, ``TensorSketch``, ``TensorSketchMatrix``
-    Sketches of tensor products, mode by mode (Pham & Pagh 2013 for the last); ``mode_sizes`` folds coordinates into
+    Sketches of tensor products, mode by mode (Pham & Pagh 2013 for the last); ``folded_sizes`` folds coordinates into
     modes, ``sketched_tensor_products`` applies a sketch to factors.
 ``Embedding``
     The transposed test matrix as a map of the columns of a tall matrix.
@@ -43,7 +43,7 @@ from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.embedding import Embedding
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch, KroneckerSketch, sketched_tensor_products
-from tnattn.randnla.sketches.modes import mode_sizes
+from tnattn.randnla.sketches.modes import folded_sizes
 from tnattn.randnla.sketches.probes import Probes, Rademacher, Sphere, require_probes
 from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.randnla.sketches.sparse_sign import SparseSign
@@ -71,7 +71,7 @@ __all__ = [
     "TensorSketchMatrix",
     "adapted_to",
     "admissible_sizes",
-    "mode_sizes",
+    "folded_sizes",
     "require_probes",
     "require_sketch",
     "sketched_tensor_products",

@@ -9,7 +9,7 @@ from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, normal, require_rng, signs
 from tnattn.randnla.sketches.base import Sketch, admissible_sizes
-from tnattn.randnla.sketches.modes import Modes, mode_sizes, require_modes
+from tnattn.randnla.sketches.modes import Modes, folded_sizes, require_modes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product
 from tnattn.structured.khatri_rao import KhatriRao
@@ -42,8 +42,8 @@ class KroneckerSketch(Sketch):
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
         n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a Kronecker sketch")
-        sizes = mode_sizes(n, self.modes)
-        widths = mode_sizes(size, len(sizes))
+        sizes = folded_sizes(n, self.modes)
+        widths = folded_sizes(size, len(sizes))
         factors = [normal(source, shape, like=like) * shape[1] ** -0.5 for shape in zip(sizes, widths, strict=True)]
         total = math.prod(widths)
         omega: StructuredMatrix = Kronecker((factors[0] * (total / size) ** 0.5, *factors[1:]))
@@ -79,7 +79,7 @@ class KhatriRaoSketch(Sketch):
         n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a Khatri-Rao sketch")
         draw = signs if self.rademacher else normal
-        factors = [draw(source, (length, size), like=like) for length in mode_sizes(n, self.modes)]
+        factors = [draw(source, (length, size), like=like) for length in folded_sizes(n, self.modes)]
         return _leading_rows(KhatriRao((factors[0] * size**-0.5, *factors[1:])), n)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tnattn.scalars import require_count
 
-__all__ = ["mode_sizes"]
+__all__ = ["folded_sizes"]
 
 Modes = int | tuple[int, ...]
 
@@ -23,7 +23,7 @@ def require_modes(modes: Any) -> None:
         require_count(modes, "modes", least=1)
 
 
-def mode_sizes(n: int, modes: Modes) -> tuple[int, ...]:
+def folded_sizes(n: int, modes: Modes) -> tuple[int, ...]:
     """Return sizes of modes whose product is at least n.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 from tnattn.arrays import Array, Rng, array_namespace, integers, require_rng, scatter_products, signs, widened
 from tnattn.randnla.sketches.base import Sketch, admissible_sizes
-from tnattn.randnla.sketches.modes import Modes, mode_sizes, require_modes
+from tnattn.randnla.sketches.modes import Modes, folded_sizes, require_modes
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.sparse import Sparse
 
@@ -38,7 +38,7 @@ class TensorSketch(Sketch):
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
         n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a TensorSketch")
-        sizes = mode_sizes(n, self.modes)
+        sizes = folded_sizes(n, self.modes)
         buckets = tuple(integers(source, 0, size, (length,), like=like) for length in sizes)
         flips = tuple(signs(source, (length,), like=like) for length in sizes)
         return TensorSketchMatrix(buckets, flips, n, size)

@@ -8,9 +8,9 @@ from typing import Any, final
 
 from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
 from tnattn.linalg import small_svd
-from tnattn.randnla.scaling import Unit, columns_in_units, in_units
 from tnattn.randnla.scores.leverage import LeverageSampling
 from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch
+from tnattn.randnla.units import Unit, columns_in_units, in_units
 from tnattn.scalars import Parameters, require_count
 from tnattn.structured.conversion import as_structured, checked_array
 from tnattn.structured.sparse import Sparse

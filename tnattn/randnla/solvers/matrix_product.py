@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng, uniform
-from tnattn.randnla.scaling import Unit, in_units
 from tnattn.randnla.scores import NormOptimal, ProductProbabilities, sample_indices
 from tnattn.randnla.sketches import Gaussian, Sketch, require_sketch
+from tnattn.randnla.units import Unit, in_units
 from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.composite import Product

@@ -54,7 +54,7 @@ def test_a_common_basis_costs_at_least_what_own_bases_cost() -> None:
     """tau_r of the stacked heads is at least the root of the sum of the squares of tau_r of the heads."""
     problem = random_problem(np.random.default_rng(0), heads=3, size=2.0)
     stacked = weights_shared_basis(_shared(5), problem, _shared(5)(problem)).value
-    own = np.sum(errors.tail(errors.singular_values(problem.dense_weights()), 5) ** 2)
+    own = np.sum(errors.tail(errors.spectrum_of(problem.dense_weights()), 5) ** 2)
     assert stacked > own
 
 

@@ -15,7 +15,7 @@ from theory.bounds.attention.low_rank import (
 )
 from theory.bounds.attention.perturbed import PerturbedScores, one_dimensional_problem, random_problem
 from theory.statement.bound import Bound, HypothesisViolated
-from theory.statement.errors import singular_values, tail, weights_frobenius
+from theory.statement.errors import spectrum_of, tail, weights_frobenius
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.attention.masks import CausalMask, ExplicitMask
@@ -72,7 +72,7 @@ def test_one_popular_key_attains_the_spectral_norm() -> None:
 def test_the_rank_floor_is_the_tail_of_the_singular_values() -> None:
     problem = random_problem(np.random.default_rng(0))
     found = weights_rank_floor(_best(3), problem, _best(3)(problem)).value
-    np.testing.assert_allclose(found, tail(singular_values(problem.dense_weights()), 3), rtol=1e-10)
+    np.testing.assert_allclose(found, tail(spectrum_of(problem.dense_weights()), 3), rtol=1e-10)
 
 
 def test_features_bound_the_rank() -> None:

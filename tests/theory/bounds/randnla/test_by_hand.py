@@ -37,7 +37,7 @@ from tnattn.randnla.columns.interpolative import InterpolativeDecomposition
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.columns.strong_rrqr import StrongColumns
 from tnattn.randnla.columns.volume_sampling import VolumeColumns
-from tnattn.randnla.estimates.norms import SpectralNorm
+from tnattn.randnla.estimates.norm_estimates import SpectralNorm
 from tnattn.randnla.estimates.trace import HutchPlusPlus
 from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom
 from tnattn.randnla.low_rank.qb import QB, QBResult

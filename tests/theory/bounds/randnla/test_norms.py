@@ -12,7 +12,7 @@ from theory.bounds.randnla.instances import with_singular_values
 from theory.comparison.compare import compare
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statistics.verdict import Verdict
-from tnattn.randnla.estimates.norms import FrobeniusNorm, SpectralNorm
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, SpectralNorm
 
 BOUNDS = [b for b in vars(norms).values() if isinstance(b, Bound)]
 every_bound = pytest.mark.parametrize("theorem", BOUNDS, ids=lambda b: b.name)

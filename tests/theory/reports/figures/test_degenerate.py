@@ -18,7 +18,7 @@ from theory.reports.figures import (
 )
 from theory.reports.figures.style import looks, svg
 from theory.studies.error_map import ErrorMap
-from theory.studies.spectra import study
+from theory.studies.head_spectra import head_spectra
 from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
 
@@ -152,7 +152,7 @@ SEEN = ("all", "one blind head", "all heads blind", "blind queries", "one key", 
 @pytest.mark.parametrize("mask", [None, CausalMask()])
 @pytest.mark.parametrize("seen", SEEN)
 def test_spectra_of_heads_that_see_little(seen, mask):
-    found = study(problem(seen, mask=mask), "toy")
+    found = head_spectra(problem(seen, mask=mask), "toy")
     for figure in (spectra.draw(found, spectra.INPUTS), spectra.draw(found, spectra.ATTENTION), corner.draw(found)):
         saved(figure)
     saved(tensor_spectra.draw(found))
@@ -160,7 +160,7 @@ def test_spectra_of_heads_that_see_little(seen, mask):
 
 @pytest.mark.parametrize(("n", "heads"), [(1, 1), (2, 1), (1, 3), (3, 30)])
 def test_spectra_of_small_problems(n, heads):
-    found = study(problem("all", n=n, heads=heads), "toy")
+    found = head_spectra(problem("all", n=n, heads=heads), "toy")
     saved(spectra.draw(found, spectra.INPUTS))
     saved(spectra.draw(found, spectra.ATTENTION))
     saved(corner.draw(found))

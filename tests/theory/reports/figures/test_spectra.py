@@ -5,11 +5,11 @@ import pytest
 
 from theory.reports.figures import attention_map, corner, spectra
 from theory.studies.error_map import ErrorMap
-from theory.studies.spectra import study
+from theory.studies.head_spectra import head_spectra
 from tnattn.attention.problem import AttentionProblem
 
 RNG = np.random.default_rng(3)
-FOUND = study(AttentionProblem(*(RNG.standard_normal((5, 80, 6)) for _ in range(3))), "toy")
+FOUND = head_spectra(AttentionProblem(*(RNG.standard_normal((5, 80, 6)) for _ in range(3))), "toy")
 
 
 @pytest.mark.parametrize("matrices", [spectra.INPUTS, spectra.ATTENTION])

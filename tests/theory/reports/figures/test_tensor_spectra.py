@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from theory.reports.figures import tensor_spectra
-from theory.studies.spectra import study
+from theory.studies.head_spectra import head_spectra
 from theory.studies.tensor_spectra import MODES, mode_spectra
 from tnattn.attention.problem import AttentionProblem
 
 RNG = np.random.default_rng(3)
-FOUND = study(AttentionProblem(*(3 * RNG.standard_normal((5, 80, 6)) for _ in range(3))), "toy")
+FOUND = head_spectra(AttentionProblem(*(3 * RNG.standard_normal((5, 80, 6)) for _ in range(3))), "toy")
 LEFT, RIGHT = tensor_spectra.draw(FOUND).axes
 
 
@@ -49,7 +49,7 @@ def test_the_title_says_which_ranks_a_tenth_asks_for():
 def test_one_head_and_one_token_are_drawn(shape, tmp_path):
     flat = np.ones((shape[0], shape[1], 2))
     keys = np.ones((shape[0], shape[2], 2))
-    figure = tensor_spectra.draw(study(AttentionProblem(flat, keys, keys), "flat"))
+    figure = tensor_spectra.draw(head_spectra(AttentionProblem(flat, keys, keys), "flat"))
     figure.savefig(tmp_path / "flat.png")
     assert (tmp_path / "flat.png").stat().st_size > 0
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tnattn.decomposition.cp.als import CPALS
-from tnattn.decomposition.cp.alternating import AlternatingLeastSquares, largest_rank, require_rank, require_start
-from tnattn.decomposition.cp.leverage import CPLeverage
+from tnattn.decomposition.cp.alternating import AlternatingLeastSquares, largest_rank, require_cp_rank, require_start
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.cp.start import GaussianStart
 
 both_fits = pytest.mark.parametrize("cls", [CPALS, CPLeverage])
@@ -14,9 +14,9 @@ both_fits = pytest.mark.parametrize("cls", [CPALS, CPLeverage])
 @pytest.mark.parametrize("sizes, rank", [((4, 5, 6), 20), ((3, 3), 3), ((1, 9, 1), 1), ((2, 2, 2, 2), 8)], ids=str)
 def test_as_many_terms_as_the_product_of_all_sizes_but_the_largest_are_exact(sizes, rank):
     assert largest_rank(sizes) == rank
-    require_rank(rank, sizes)
+    require_cp_rank(rank, sizes)
     with pytest.raises(ValueError, match=f"rank {rank + 1} exceeds {rank}, with which every tensor of sizes"):
-        require_rank(rank + 1, sizes)
+        require_cp_rank(rank + 1, sizes)
 
 
 @both_fits

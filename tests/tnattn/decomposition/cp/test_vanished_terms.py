@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.decomposition.cp.als import CPALS
-from tnattn.decomposition.cp.leverage import CPLeverage
+from tnattn.decomposition.cp.cp_leverage import CPLeverage
 from tnattn.decomposition.cp.start import GivenStart
 from tnattn.decomposition.cp.vanished_terms import revived
 

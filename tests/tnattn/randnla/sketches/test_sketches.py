@@ -10,7 +10,7 @@ from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.count_sketch import CountSketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.kronecker_sketch import KhatriRaoSketch, KroneckerSketch, sketched_tensor_products
-from tnattn.randnla.sketches.modes import mode_sizes
+from tnattn.randnla.sketches.modes import folded_sizes
 from tnattn.randnla.sketches.row_sampling import RowSampling
 from tnattn.randnla.sketches.sparse_sign import SparseSign
 from tnattn.randnla.sketches.tensor_sketch import TensorSketch
@@ -268,7 +268,7 @@ def test_impossible_parameters_of_structured_sketches_are_refused(make, words):
 @pytest.mark.parametrize("n", [1, 2, 7, 11, 64, 65, 1000])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_modes_cover_all_coordinates_and_are_balanced(n, count):
-    sizes = mode_sizes(n, count)
+    sizes = folded_sizes(n, count)
     assert len(sizes) == count
     assert n <= np.prod(sizes)
     assert max(sizes) <= np.ceil(round(n ** (1 / count), 9))

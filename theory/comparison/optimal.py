@@ -1,4 +1,4 @@
-"""The floor of Eckart, Young and Mirsky: the least error of anything with the ranks of a result."""
+"""Optimal errors by Eckart, Young and Mirsky: the least error of anything with the ranks of a result."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from theory.statement.errors import Error, Values, dense, singular_values, tail
+from theory.statement.errors import Error, Values, dense, spectrum_of, tail
 from tnattn.structured.low_rank import LowRankMatrix
 from tnattn.structured.tensor import MODES, StructuredTensor
 
-__all__ = ["Floors", "unfolding_ranks"]
+__all__ = ["OptimalErrors", "unfolding_ranks"]
 
 LARGEST_ORDER = 6
 """Tensors of higher order have too many unfoldings."""
 
 ROUNDING = 1e-12
-"""Of the size of the target: a floor below it is rounding, and no reference."""
+"""Of the size of the target: an optimal error below it is rounding, and no reference."""
 
 Norm = Callable[[Values, int], Values]
 
@@ -37,12 +37,12 @@ TENSOR_NORMS: dict[str, Norm] = {
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-class Floors:
-    """Floors for the results of one target, whose singular values are found once.
+class OptimalErrors:
+    """Optimal errors for the results of one target, whose singular values are found once.
 
-    A matrix result has the rank of its factors, and its floor is the tail of the singular values beyond. A tensor
-    result bounds the rank of each of its unfoldings, and its floor is the largest of their tails: no tensor of such
-    ranks is nearer.
+    A matrix result has the rank of its factors, and the optimal error is the tail of the singular values beyond. A
+    tensor result bounds the rank of each of its unfoldings, and the optimal error is the largest of their tails: no
+    tensor of such ranks is nearer.
     """
 
     def __init__(self, target: Any) -> None:
@@ -51,7 +51,7 @@ class Floors:
         self._found: dict[tuple[str, Any], Values] = {}
 
     def __call__(self, error: Error, result: Any) -> Values | None:
-        """Return the floor (...) of an error: None where error or result have none, zero where it is rounding."""
+        """Return the optimal value (...) of an error: None where there is none, zero where it is rounding."""
         if isinstance(result, LowRankMatrix) and error.name in MATRIX_NORMS:
             if not hasattr(self._target, "shape") or tuple(self._target.shape) != tuple(result.shape):
                 return None
@@ -72,8 +72,8 @@ class Floors:
     def _cached(self, error: Error, ranks: Any, make: Callable[[], Values]) -> Values:
         if (error.name, ranks) not in self._found:
             least = (ROUNDING**2 if error.squared else ROUNDING) * error.norm(self._target)
-            floor = np.asarray(make())
-            self._found[error.name, ranks] = np.where(floor > least, floor, 0.0)
+            optimal = np.asarray(make())
+            self._found[error.name, ranks] = np.where(optimal > least, optimal, 0.0)
         return self._found[error.name, ranks]
 
     def _singular(self, split: Split | None) -> Values:
@@ -82,7 +82,7 @@ class Floors:
             if split is not None:
                 rows = math.prod(array.shape[j] for j in split[0])
                 array = np.transpose(array, split[0] + split[1]).reshape(rows, -1)
-            self._values[split] = singular_values(array)
+            self._values[split] = spectrum_of(array)
         return self._values[split]
 
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, final
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng
 from tnattn.linalg import extend_basis, largest_entry, orthonormalise, spectral_norm
-from tnattn.randnla.scaling import in_units, restored
 from tnattn.randnla.sketches import Gaussian
+from tnattn.randnla.units import in_units, restored
 from tnattn.scalars import Parameters, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import as_structured

@@ -5,14 +5,14 @@ import pytest
 
 from theory.statistics.betting import bennett_lower_p_value, expectation_p_value, support_p_value
 from theory.statistics.intervals import clopper_pearson
-from theory.statistics.verdict import (
-    Verdict,
+from theory.statistics.judge import (
     judge_deterministic,
     judge_exact_expectation,
     judge_expectation,
     judge_lower_expectation,
     judge_probability,
 )
+from theory.statistics.verdict import Verdict
 
 LEVEL = 1e-3
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
-from tnattn.decomposition.base import require_integer
+from tnattn.decomposition.base import require_at_least
 from tnattn.decomposition.cp.alternating import AlternatingLeastSquares
 from tnattn.decomposition.cp.fitted_cp import FittedCP, fitted_cp
 from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling, khatri_rao_entries
@@ -17,7 +17,7 @@ from tnattn.decomposition.cp.sweep import half_sweep, normal_solution, relative_
 from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
 from tnattn.decomposition.multilinear import mode_sizes
-from tnattn.decomposition.scaling import energy
+from tnattn.decomposition.tensor_units import energy
 from tnattn.randnla.scores.leverage import leverage_scores
 
 __all__ = ["CPLeverage"]
@@ -76,9 +76,9 @@ class CPLeverage(AlternatingLeastSquares):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_integer("samples", self.samples, low=1, cure="draw some rows")
-        require_integer("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
-        require_integer("epochs", self.epochs, low=1, cure="without an epoch there is no fit")
+        require_at_least("samples", self.samples, low=1, cure="draw some rows")
+        require_at_least("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
+        require_at_least("epochs", self.epochs, low=1, cure="without an epoch there is no fit")
 
     def fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         generator = require_rng(rng, "CPLeverage")

@@ -48,7 +48,7 @@ def scaled(tensor: Array, *, order: int, name: str = "tensor") -> tuple[Array, A
     if bool(xp.all((sums >= low) & (sums <= high))):  # false for NaN
         return tensor, xp.zeros_like(sums)
     check_finite(tensor, name)
-    _require_normal(largest_entries(tensor, order=order), name)
+    _require_normal(largest_tensor_entries(tensor, order=order), name)
     exponent = exponents(tensor, order=order)
     exponent = xp.where(xp.abs(exponent) <= SAFE_EXPONENT, xp.zeros_like(exponent), exponent)
     if not bool(xp.any(exponent != 0)):
@@ -67,15 +67,15 @@ def unit(tensor: Array, *, order: int) -> tuple[Array, Array]:
 
 def exponents(tensor: Array, *, order: int) -> Array:
     """Return the exponents (...) of the largest powers of two below the largest entries; 0 where all entries are 0."""
-    return exponent_of(power_of_two_below(largest_entries(tensor, order=order)))
+    return exponent_of(power_of_two_below(largest_tensor_entries(tensor, order=order)))
 
 
-def largest_entries(tensor: Array, *, order: int) -> Array:
+def largest_tensor_entries(tensor: Array, *, order: int) -> Array:
     """Return the largest absolute values (...) of a stack of tensors."""
     return largest_magnitude(tensor, axis=tuple(range(tensor.ndim - order, tensor.ndim)))
 
 
-def restored(result: Result, exponent: Array | None) -> Result:
+def restored_tensor(result: Result, exponent: Array | None) -> Result:
     """Return the result for a stack of tensors, given that for their multiples by 2^-exponent.
 
     Parameters
@@ -110,7 +110,7 @@ def _restored(value: Any, exponent: Array | None, name: str) -> Any:
     if isinstance(value, tuple):
         return (*(_restored(v, None, name) for v in value[:-1]), *(_restored(v, exponent, name) for v in value[-1:]))
     if dataclasses.is_dataclass(value):
-        return restored(value, exponent)
+        return restored_tensor(value, exponent)
     if not is_array(value):
         return value
     if exponent is None:

@@ -9,7 +9,7 @@ from fixtures import rng, slow
 
 from tnattn.arrays import to_host
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum
-from tnattn.randnla.estimates.norms import FrobeniusNorm, SpectralNorm, frobenius_factors
+from tnattn.randnla.estimates.norm_estimates import FrobeniusNorm, SpectralNorm, frobenius_factors
 from tnattn.structured.low_rank import LowRank
 
 METHODS = [SpectralNorm(), SpectralNorm(probes=1, steps=2), SpectralNorm(probes=40), FrobeniusNorm()]

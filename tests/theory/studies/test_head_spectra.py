@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from theory.studies.spectra import SpectraResult, study
+from theory.reports.saved_spectra import save_spectra
+from theory.studies.head_spectra import head_spectra
+from theory.studies.spectra_result import SpectraResult
 from tnattn.attention.masks import BiasMask, CausalMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
 
@@ -24,7 +26,7 @@ def problem(n=24, heads=3, groups=None, **more):
 
 
 def test_prescribed_singular_values_come_back():
-    found = study(problem(), "toy").singular_values
+    found = head_spectra(problem(), "toy").singular_values
     for head in range(3):
         np.testing.assert_allclose(found["queries"][head], SIGMA * (head + 1), rtol=1e-12)
         np.testing.assert_allclose(found["keys"][head], SIGMA / (head + 1), rtol=1e-12)
@@ -34,14 +36,14 @@ def test_prescribed_singular_values_come_back():
 def test_orthogonal_queries_and_keys_give_prescribed_scores():
     basis = np.linalg.qr(np.random.default_rng(1).standard_normal((12, 12)))[0][:, :5]
     target = AttentionProblem(basis[None] * SIGMA, basis[None], basis[None], scale=2.0)
-    np.testing.assert_allclose(study(target, "x").singular_values["scores"][0][:5], 2 * SIGMA, rtol=1e-12)
+    np.testing.assert_allclose(head_spectra(target, "x").singular_values["scores"][0][:5], 2 * SIGMA, rtol=1e-12)
 
 
 @pytest.mark.parametrize("mask", [None, CausalMask(), PaddingMask(17)])
 @pytest.mark.parametrize("softcap", [None, 3.0])
 def test_weights_are_those_of_the_problem(mask, softcap):
     target = problem(softcap=softcap, **({} if mask is None else {"mask": mask}))
-    found = study(target, "toy")
+    found = head_spectra(target, "toy")
     exact = np.asarray(target.dense_weights())
     np.testing.assert_allclose(found.singular_values["weights"], np.linalg.svd(exact, compute_uv=False), atol=1e-12)
     np.testing.assert_allclose(found.peak, exact.max(axis=-1).mean(axis=-1), rtol=1e-12)
@@ -53,7 +55,7 @@ def test_weights_are_those_of_the_problem(mask, softcap):
 def test_the_tensor_is_that_of_the_weights_of_all_heads(mask):
     target = problem(heads=4, groups=2, **({} if mask is None else {"mask": mask}))
     exact = np.asarray(target.dense_weights()).reshape(4, 24, 24)
-    found = study(target, "toy").tensor
+    found = head_spectra(target, "toy").tensor
     assert found.shape == exact.shape
     for axis, mode in enumerate(("head", "query", "key")):
         unfolding = np.moveaxis(exact, axis, 0).reshape(exact.shape[axis], -1)
@@ -63,7 +65,7 @@ def test_the_tensor_is_that_of_the_weights_of_all_heads(mask):
 
 def test_the_kernel_is_rows_and_columns_times_the_gaussian_part():
     target = problem(heads=2)
-    found = study(target, "toy")
+    found = head_spectra(target, "toy")
     q, k = np.asarray(target.q), np.asarray(target.k)
     gaussian = np.exp(-0.5 * target.score_scale * np.sum((q[:, :, None] - k[:, None]) ** 2, axis=-1))
     np.testing.assert_allclose(found.singular_values["gaussian"], np.linalg.svd(gaussian, compute_uv=False), atol=1e-10)
@@ -74,12 +76,12 @@ def test_the_kernel_is_rows_and_columns_times_the_gaussian_part():
 
 @pytest.mark.parametrize("more", [{"softcap": 2.0}, {"mask": BiasMask(np.ones((24, 24)))}])
 def test_there_is_no_gaussian_part_with_a_softcap_or_a_bias(more):
-    assert "gaussian" not in study(problem(**more), "toy").singular_values
+    assert "gaussian" not in head_spectra(problem(**more), "toy").singular_values
 
 
 def test_grouped_keys_belong_to_their_heads():
     target = problem(heads=4, groups=2)
-    found = study(target, "toy")
+    found = head_spectra(target, "toy")
     exact = np.linalg.svd(np.asarray(target.dense_scores()), compute_uv=False)
     np.testing.assert_allclose(found.singular_values["scores"], exact, atol=1e-10)
     assert found.singular_values["keys"].shape[0] == 2
@@ -87,7 +89,7 @@ def test_grouped_keys_belong_to_their_heads():
 
 def test_uniform_weights_have_the_largest_entropy_and_rank_one():
     flat = np.zeros((1, 16, 4))
-    found = study(AttentionProblem(flat, flat, flat), "flat")
+    found = head_spectra(AttentionProblem(flat, flat, flat), "flat")
     np.testing.assert_allclose([found.entropy[0], found.perplexity[0], found.peak[0]], [np.log(16), 16, 1 / 16])
     assert found.numerical_rank("weights").tolist() == [1]
     np.testing.assert_allclose(found.stable_rank("weights"), 1.0)
@@ -96,13 +98,13 @@ def test_uniform_weights_have_the_largest_entropy_and_rank_one():
 def test_rows_that_see_no_key_are_counted_and_left_out():
     mask = BiasMask(np.where(np.arange(8)[:, None] < 3, -np.inf, 0.0) * np.ones((8, 8)))
     flat = np.zeros((1, 8, 4))
-    found = study(AttentionProblem(flat, flat, flat, mask=mask), "x")
+    found = head_spectra(AttentionProblem(flat, flat, flat, mask=mask), "x")
     assert found.empty_rows.tolist() == [3]
     np.testing.assert_allclose([found.perplexity[0], found.column_mass[0].sum()], [8.0, 1.0])
 
 
 def test_ranks_follow_their_definitions():
-    found = study(problem(), "toy")
+    found = head_spectra(problem(), "toy")
     assert found.numerical_rank("queries", 1e-1).tolist() == [3] * 3
     assert found.numerical_rank("queries", 1e-2).tolist() == [4] * 3
     assert found.numerical_rank("queries").tolist() == [5] * 3
@@ -112,19 +114,19 @@ def test_ranks_follow_their_definitions():
 
 
 def test_a_rank_counted_at_another_tolerance_differs():
-    found = study(problem(), "toy")
+    found = head_spectra(problem(), "toy")
     assert np.all(found.numerical_rank("queries", 1e-1) != found.numerical_rank("queries", 1e-2))
 
 
 def test_large_scores_stay_finite():
     target = problem()
-    found = study(AttentionProblem(target.q * 1e3, target.k * 1e3, target.v), "large")
+    found = head_spectra(AttentionProblem(target.q * 1e3, target.k * 1e3, target.v), "large")
     assert all(np.isfinite(values).all() for values in found.singular_values.values())
     assert np.isfinite(found.entropy).all()
 
 
 def test_the_table_has_a_row_per_matrix_and_head():
-    found = study(problem(), "toy")
+    found = head_spectra(problem(), "toy")
     table = found.table()
     assert len(table) == 7 * 3
     row = next(row for row in table if (row["matrix"], row["head"]) == ("queries", 1))
@@ -133,8 +135,8 @@ def test_the_table_has_a_row_per_matrix_and_head():
 
 
 def test_what_is_saved_is_read_back(tmp_path):
-    found = study(problem(), "Toy / 1")
-    written = found.save(tmp_path)
+    found = head_spectra(problem(), "Toy / 1")
+    written = save_spectra(found, tmp_path)
     assert {path.name for path in written} == {
         "toy-1.npz", "toy-1.csv", "toy-1-tensor.csv",
         *(f"toy-1-{f}.{s}" for f in ("corner", "inputs", "attention", "tensor") for s in ("svg", "png")),
@@ -148,7 +150,7 @@ def test_what_is_saved_is_read_back(tmp_path):
 
 
 def test_a_file_without_the_tensor_is_refused(tmp_path):
-    path = study(problem(heads=1), "toy").save(tmp_path)[0]
+    path = head_spectra(problem(heads=1), "toy").save(tmp_path)[0]
     with np.load(path) as file:
         kept = {name: array for name, array in file.items() if name != "tensor_key"}
     np.savez(path, **kept)
@@ -172,10 +174,10 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 )
 def test_questions_without_an_answer_are_refused(ask, message):
     with pytest.raises(ValueError, match=message):
-        ask(study(problem(heads=1), "toy"))
+        ask(head_spectra(problem(heads=1), "toy"))
 
 
 def test_too_many_tokens_are_refused_with_a_cure():
     long = np.zeros((1, 2049, 1))
     with pytest.raises(ValueError, match=r"2049 queries.*take a part, such as problem.rectangle"):
-        study(AttentionProblem(long, long, long), "long")
+        head_spectra(AttentionProblem(long, long, long), "long")

@@ -8,8 +8,8 @@ from fixtures import rng
 
 from tnattn.arrays import dtype_name
 from tnattn.decomposition.cp.als import CPALS
+from tnattn.decomposition.cp.cp_leverage import CPLeverage, fibres
 from tnattn.decomposition.cp.khatri_rao_sampling import KhatriRaoSampling
-from tnattn.decomposition.cp.leverage import CPLeverage, fibres
 from tnattn.decomposition.multilinear import khatri_rao, unfold
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.khatri_rao import KhatriRao

@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 
-from theory.statistics import verdict as module
+from theory.statistics import judge as module
 from theory.statistics.betting import bennett_lower_p_value
-from theory.statistics.verdict import (
-    Judgement,
-    Verdict,
+from theory.statistics.judge import (
     is_vacuous,
     judge_deterministic,
     judge_exact_expectation,
     judge_expectation,
     judge_lower_expectation,
     judge_probability,
-    judge_rate,
 )
+from theory.statistics.rates import judge_rate
+from theory.statistics.verdict import Judgement, Verdict
 
 LEVEL = 1e-3
 

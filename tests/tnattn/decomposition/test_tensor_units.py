@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import dtype_name, to_host
-from tnattn.decomposition import scaling
-from tnattn.decomposition.scaling import (
+from tnattn.decomposition import tensor_units as scaling
+from tnattn.decomposition.tensor_units import (
     energy,
     exponents,
-    largest_entries,
+    largest_tensor_entries,
     norm,
-    restored,
+    restored_tensor,
     scaled,
     unit,
 )
@@ -133,7 +133,7 @@ def test_a_unit_brings_the_largest_entry_between_one_and_two(exponent):
         x[0, 0, 0] = x[0, 1, 0] = 0
     scaled_x, found = unit(x, order=2)
     np.testing.assert_array_equal(found, [exponent, 0])
-    assert largest_entries(scaled_x, order=2).tolist() == [1, 0]
+    assert largest_tensor_entries(scaled_x, order=2).tolist() == [1, 0]
     np.testing.assert_array_equal(times_power_of_two(scaled_x, found, stack=True), x)
 
 
@@ -147,7 +147,7 @@ def test_a_unit_of_what_has_one_is_the_array_itself():
 )
 def test_exponents_are_those_of_the_largest_magnitudes(values, expected):
     assert exponents(np.array(values), order=1) == expected
-    assert largest_entries(np.array(values), order=1) == max(abs(v) for v in values)
+    assert largest_tensor_entries(np.array(values), order=1) == max(abs(v) for v in values)
 
 
 # --- restoring ----------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_exponents_are_those_of_the_largest_magnitudes(values, expected):
 
 def test_fields_with_a_degree_are_multiplied_and_the_others_copied():
     before = found()
-    after = restored(before, np.array([40.0, -40.0]))
+    after = restored_tensor(before, np.array([40.0, -40.0]))
     factor = np.array([2.0**40, 2.0**-40]).reshape(2, 1, 1)
     np.testing.assert_array_equal(after.core, before.core * factor)
     np.testing.assert_array_equal(after.factors[0], before.factors[0])
@@ -174,7 +174,7 @@ def test_results_own_their_arrays(exponent):
     shared = dataclasses.replace(
         before, ratio=np.broadcast_to(np.eye(2), (2, 2, 2)), factors=(before.core, before.core)
     )
-    after = restored(shared, exponent)
+    after = restored_tensor(shared, exponent)
     parts = [after.core, *after.factors, after.ratio, after.inner.part, after.inner.other]
     for part, original in zip(
         parts, [shared.core, *shared.factors, shared.ratio, shared.inner.part, shared.inner.other], strict=True
@@ -188,13 +188,13 @@ def test_results_own_their_arrays(exponent):
 
 def test_the_only_array_of_a_tuple_is_its_last():
     before = dataclasses.replace(found(), factors=(np.ones((2, 3)),))
-    np.testing.assert_array_equal(restored(before, np.array([1.0, 2.0])).factors[0], [[2] * 3, [4] * 3])
-    assert len(restored(before, None).factors) == 1
+    np.testing.assert_array_equal(restored_tensor(before, np.array([1.0, 2.0])).factors[0], [[2] * 3, [4] * 3])
+    assert len(restored_tensor(before, None).factors) == 1
 
 
 def test_numbers_of_no_axes_can_be_written_to():
     before = Inner(np.array(3.0), np.array(4.0))
-    after = restored(before, np.array(2.0))
+    after = restored_tensor(before, np.array(2.0))
     assert type(after.part) is type(after.other) is np.ndarray
     after.part[...] = after.other[...] = 0
     assert (before.part, before.other) == (3, 4)
@@ -202,12 +202,12 @@ def test_numbers_of_no_axes_can_be_written_to():
 
 def test_a_number_that_leaves_the_range_is_named():
     with pytest.raises(ValueError, match=r"core of the result overflows float64: .* 2\^1030"):
-        restored(found(), np.array([1030.0, 0.0]))
+        restored_tensor(found(), np.array([1030.0, 0.0]))
 
 
 def test_numbers_that_were_not_finite_before_are_no_overflow():
     unknown = dataclasses.replace(found(), core=np.full((2, 2, 3), np.nan))
-    assert np.isnan(restored(unknown, np.array([5.0, 0.0])).core).all()
+    assert np.isnan(restored_tensor(unknown, np.array([5.0, 0.0])).core).all()
 
 
 def test_every_library_scales_alike(xp, assert_close):
