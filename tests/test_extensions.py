@@ -120,8 +120,8 @@ import numpy as np
 
 from extension_of_a_user.matrix_method import DenseSVD
 from theory.statement import errors
-from theory.statement.bound import Source, bound, require
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import bound, require
+from theory.statement.source import Source
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
 
 
@@ -136,15 +136,13 @@ def slow(rng):
 @bound(
     method=DenseSVD,
     error=errors.matrix_frobenius,
-    guarantee=Deterministic(),
     source=Source("Eckart & Young 1936"),
-    extremal=sharp,
-    generic=slow,
+    instances=(sharp, slow),
 )
 def dense_svd_tail(method, a):
     """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2)."""
     require(method.rank <= min(a.shape[-2:]), "k <= min(m, n)")
-    return np.linalg.norm(errors.singular_values(a)[..., method.rank :], axis=-1)
+    return np.linalg.norm(errors.(a)[..., method.rank :], axis=-1)
 ''',
 }
 NAMES = {
