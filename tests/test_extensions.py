@@ -142,7 +142,7 @@ def slow(rng):
 def dense_svd_tail(method, a):
     """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2)."""
     require(method.rank <= min(a.shape[-2:]), "k <= min(m, n)")
-    return np.linalg.norm(errors.(a)[..., method.rank :], axis=-1)
+    return np.linalg.norm(errors.spectrum_of(a)[..., method.rank :], axis=-1)
 ''',
 }
 NAMES = {
