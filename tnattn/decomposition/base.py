@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self, final
+from typing import ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
@@ -31,6 +31,8 @@ class Decomposition(Parameters, abc.ABC):
     recovers_rank: ClassVar[bool] = True  # rank r reproduces a sum of r outer products of vectors
     recovery: ClassVar[float] = 1e-6  # relative error of that reproduction; larger for iterations that stop early
     certifies: ClassVar[bool] = True  # ``error_certificate`` of the result bounds its error
+    # relation of ``residual`` of the result to its relative error
+    residual_is: ClassVar[Literal["the error", "an upper bound", "an estimate"]] = "the error"
     quasi_optimal: ClassVar[bool] = False  # error^2 <= sum of the squared SVD tails of all unfoldings
     lowers_rank: ClassVar[bool] = False  # a rank above the largest admissible one is lowered, not refused
 

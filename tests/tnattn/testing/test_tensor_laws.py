@@ -36,6 +36,7 @@ class Behaves:
     reads_entries = False
     exact_at_full_rank = True
     certifies = True
+    residual_is = "the error"
     quasi_optimal = True
 
     def with_rank(self, rank, sizes):

@@ -96,6 +96,7 @@ class TTCross(TrainTruncation):
 
     reads_entries: ClassVar[bool] = True
     certifies: ClassVar[bool] = False  # the error is estimated, with confidence bounds
+    residual_is: ClassVar = "an estimate"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
@@ -185,6 +186,8 @@ class RandomizedHOSVD(RandomizedTruncation):
     >>> result.core.shape, round(float(result.residual), 3)
     ((4, 4, 4), 0.003)
     """
+
+    residual_is: ClassVar = "an upper bound"  # modes are truncated at once
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         rng = require_rng(rng, "RandomizedHOSVD")
