@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tnattn.namespace import HOME, listed, resolved
 
 if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them against those that are found
-    from tnattn.arrays import DeviceDraws as DeviceDraws
+    from tnattn.arrays.random_samples import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
     from tnattn.attention.attend import attend as attend
     from tnattn.attention.baseline.exact import Exact as Exact

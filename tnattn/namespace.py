@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "tnattn.arrays": ("DeviceDraws",),
+    "tnattn.arrays.random_samples": ("DeviceDraws",),
     "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),

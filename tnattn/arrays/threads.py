@@ -151,3 +151,8 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
 
     with blas_threads(1), ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+
+
+def prefers_host_tiles(x: Any) -> bool:
+    """Return whether work on ``x`` is best cut into tiles of one head each, which threads of the host share."""
+    return bool(array_api_compat.is_numpy_array(x))
