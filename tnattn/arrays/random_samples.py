@@ -30,6 +30,16 @@ class DeviceDraws(Parameters):
     ----------
     seed : int
         Non-negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.arrays import DeviceDraws, signs
+    >>> signs(DeviceDraws(0), (6,), like=np.zeros(1))
+    array([ 1.,  1.,  1., -1., -1., -1.])
+    >>> first, second = DeviceDraws(0).spawn(2)  # independent children
+    >>> first == DeviceDraws(0).spawn(1)[0], first == second
+    (True, False)
     """
 
     seed: int

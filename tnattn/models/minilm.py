@@ -40,6 +40,18 @@ class MiniLM:
     weights : mapping of str to ndarray
         Under the names of the checkpoint.
     tokenizer : WordPiece
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.models import MiniLM, load_minilm
+    >>> from tnattn.models.wordpiece import WordPiece
+    >>> vocabulary = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "low": 3, "##rank": 4}
+    >>> model = MiniLM({"embeddings.word_embeddings.weight": np.zeros((5, 384))}, WordPiece(vocabulary))
+    >>> model.tokens("lowrank")
+    [1, 3, 4, 2]
+    >>> load_minilm().embedding("low rank").shape  # doctest: +SKIP
+    (384,)
     """
 
     weights: Mapping[str, Floats]

@@ -57,6 +57,16 @@ class QKV(Parameters, Displayed):
     Notes
     -----
     float16 is widened exactly to float32 on the way in; of float32 and float64 together, all become float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.models import QKV
+    >>> rng = np.random.default_rng(0)
+    >>> q, k, v = rng.standard_normal((4, 10, 8)), rng.standard_normal((2, 12, 8)), rng.standard_normal((2, 12, 8))
+    >>> heads = QKV(q, k, v, name="decoder layer", causal=True)  # the queries are the last ten positions
+    >>> heads.heads, heads.groups, heads.problem().output.shape
+    (4, 2, (4, 10, 8))
     """
 
     q: Floats

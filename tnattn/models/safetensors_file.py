@@ -35,7 +35,15 @@ NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Place of one tensor in a file: its dtype by the format's name, its shape, and its bytes in the file."""
+    """Place of one tensor in a file: its dtype by the format's name, its shape, and its bytes in the file.
+
+    Examples
+    --------
+    >>> from tnattn.models.safetensors_file import TensorEntry
+    >>> entry = TensorEntry("F32", (2, 3), start=72, stop=96)
+    >>> entry.stop - entry.start  # six numbers of four bytes
+    24
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -54,6 +62,19 @@ class SafetensorsFile(Mapping[str, npt.NDArray[Any]]):
         The header, checked by `open_safetensors`.
     metadata : mapping of str to str
         The free-form strings of the header.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from tnattn.models import open_safetensors, write_safetensors
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(folder.name) / "heads.safetensors"
+    >>> write_safetensors(path, {"q": np.ones((2, 3), np.float16)}, {"model": "example"})
+    >>> file = open_safetensors(path)
+    >>> list(file), file["q"].dtype, file.entries["q"].dtype, file.metadata
+    (['q'], dtype('float32'), 'F16', {'model': 'example'})
+    >>> folder.cleanup()
     """
 
     path: Path

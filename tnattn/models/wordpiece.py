@@ -39,6 +39,13 @@ class WordPiece(Parameters):
     -----
     Devlin, Chang, Lee & Toutanova 2019 (BERT), uncased vocabulary: lower case, accents removed. Linear in the text;
     quadratic in the length of a word at most. The special tokens are added here and are not recognised in the text.
+
+    Examples
+    --------
+    >>> from tnattn.models.wordpiece import WordPiece
+    >>> vocabulary = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "low": 3, "##rank": 4}
+    >>> WordPiece(vocabulary)("Low lowrank high")
+    [1, 3, 3, 4, 0, 2]
     """
 
     vocabulary: Mapping[str, int]

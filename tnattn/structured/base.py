@@ -181,7 +181,18 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Transposed(StructuredMatrix):
-    """The transpose of a structured matrix, sharing its storage."""
+    """The transpose of a structured matrix, sharing its storage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import LowRank
+    >>> matrix = LowRank(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0, 5.0]]))
+    >>> matrix.mT, matrix.mT.storage
+    (Transposed(3, 2), 5)
+    >>> matrix.mT @ np.array([1.0, 1.0])
+    array([ 9., 12., 15.])
+    """
 
     matrix: StructuredMatrix
 

@@ -41,6 +41,20 @@ class BlockSparse(StructuredMatrix):
     Notes
     -----
     A product is one matrix product per tile, O(p b s c), with s columns gathered once for b rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import BlockSparse
+    >>> tiles = np.arange(1.0, 9.0).reshape(2, 2, 2)  # two blocks of two rows over two columns each
+    >>> matrix = BlockSparse(tiles, np.array([[0, 1], [1, 3]]), row_count=4, column_count=4)
+    >>> matrix.to_dense()
+    array([[1., 2., 0., 0.],
+           [3., 4., 0., 0.],
+           [0., 5., 0., 6.],
+           [0., 7., 0., 8.]])
+    >>> matrix.storage, matrix.matmul_flops(1)
+    (12, 16)
     """
 
     values: Array

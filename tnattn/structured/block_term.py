@@ -24,6 +24,18 @@ class BlockTermTensor(StructuredTensor):
     core : Array, (..., t, r_0, ..., r_{d-1})
         The cores of the t terms.
     factors : tuple of Array, (..., t, n_j, r_j)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.block_term import BlockTermTensor
+    >>> rng = np.random.default_rng(0)
+    >>> cores, factors = rng.standard_normal((2, 3, 3, 3)), rng.standard_normal((3, 2, 10, 3))
+    >>> tensor = BlockTermTensor(cores, tuple(factors))
+    >>> tensor.sizes, tensor.terms, tensor.term_ranks, tensor.storage
+    ((10, 10, 10), 2, (3, 3, 3), 234)
+    >>> tensor.as_tucker().largest_ranks
+    (6, 6, 6)
     """
 
     core: Array

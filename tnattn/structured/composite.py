@@ -29,7 +29,16 @@ def _stacked(products: list[Array]) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sum(StructuredMatrix):
-    """The sum of matrices of one shape."""
+    """The sum of matrices of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Diagonal, LowRank, Sum
+    >>> matrix = Sum((Diagonal(np.array([1.0, 2.0])), LowRank(np.ones((2, 1)), np.ones((1, 2)))))
+    >>> matrix @ np.array([1.0, 1.0]), matrix.storage
+    (array([3., 4.]), 6)
+    """
 
     terms: tuple[StructuredMatrix, ...]
 
@@ -85,7 +94,16 @@ class Sum(StructuredMatrix):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Product(StructuredMatrix):
-    """The product of two matrices, applied from the right to the left."""
+    """The product of two matrices, applied from the right to the left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense, Diagonal, Product
+    >>> matrix = Product(Diagonal(np.array([1.0, 10.0])), Dense(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    >>> matrix @ np.array([1.0, 1.0])
+    array([ 3., 70.])
+    """
 
     left: StructuredMatrix
     right: StructuredMatrix
@@ -127,7 +145,17 @@ class Product(StructuredMatrix):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Columns(StructuredMatrix):
-    """Matrices side by side: ``[A_1 A_2 ...]``, all with the same rows."""
+    """Matrices side by side: ``[A_1 A_2 ...]``, all with the same rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Columns, Dense, Diagonal
+    >>> matrix = Columns((Diagonal(np.array([1.0, 2.0])), Dense(np.array([[5.0], [6.0]]))))
+    >>> matrix.to_dense()
+    array([[1., 0., 5.],
+           [0., 2., 6.]])
+    """
 
     blocks: tuple[StructuredMatrix, ...]
 
@@ -171,7 +199,15 @@ class Columns(StructuredMatrix):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rows(StructuredMatrix):
-    """Matrices on top of each other, all with the same columns."""
+    """Matrices on top of each other, all with the same columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense, Diagonal, Rows
+    >>> Rows((Diagonal(np.array([1.0, 2.0])), Dense(np.array([[5.0, 6.0]])))) @ np.array([1.0, 1.0])
+    array([ 1.,  2., 11.])
+    """
 
     blocks: tuple[StructuredMatrix, ...]
 
@@ -214,7 +250,17 @@ class Rows(StructuredMatrix):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockDiagonal(StructuredMatrix):
-    """Matrices along the diagonal, zero elsewhere."""
+    """Matrices along the diagonal, zero elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import BlockDiagonal, Dense
+    >>> matrix = BlockDiagonal((Dense(np.array([[2.0]])), Dense(np.array([[3.0, 4.0]]))))
+    >>> matrix.to_dense()
+    array([[2., 0., 0.],
+           [0., 3., 4.]])
+    """
 
     blocks: tuple[StructuredMatrix, ...]
 

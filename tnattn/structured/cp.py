@@ -23,6 +23,18 @@ class CPTensor(StructuredTensor):
     ----------
     weights : Array, (..., r)
     factors : tuple of Array, (..., n_j, r)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.cp import CPTensor
+    >>> u = np.array([[1.0, 0.0], [1.0, 1.0]])
+    >>> tensor = CPTensor(np.array([2.0, 3.0]), (u, u, u))
+    >>> tensor.to_dense()[1], tensor.rank, tensor.storage
+    (array([[2., 2.],
+           [2., 5.]]), 2, 14)
+    >>> tensor.as_matrix((0,), (1, 2)) @ np.ones(4)
+    array([ 8., 11.])
     """
 
     weights: Array

@@ -20,6 +20,14 @@ class Dense(StructuredMatrix):
     Parameters
     ----------
     array : Array, (..., m, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense
+    >>> stack = Dense(np.stack([np.eye(2), np.ones((2, 2))]))
+    >>> stack.shape, stack.trace(), stack.squared_norm()
+    ((2, 2, 2), array([2., 2.]), array([2., 4.]))
     """
 
     array: Array

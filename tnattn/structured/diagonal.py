@@ -17,6 +17,14 @@ class Diagonal(StructuredMatrix):
     Parameters
     ----------
     values : Array, (..., n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Diagonal
+    >>> matrix = Diagonal(np.array([1.0, 2.0, 4.0]))
+    >>> matrix @ np.ones(3), matrix.storage, float(matrix.trace())
+    (array([1., 2., 4.]), 3, 7.0)
     """
 
     values: Array

@@ -27,6 +27,20 @@ class KhatriRao(StructuredMatrix):
     Notes
     -----
     The transpose contracts one factor after the other along a planned path and never forms the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import KhatriRao
+    >>> matrix = KhatriRao((np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])))
+    >>> matrix.to_dense()
+    array([[1., 0.],
+           [1., 2.],
+           [3., 0.],
+           [3., 4.]])
+    >>> matrix.gram()
+    array([[20., 14.],
+           [14., 20.]])
     """
 
     factors: tuple[Array, ...]

@@ -116,6 +116,16 @@ class LowRank(LowRankMatrix):
     ----------
     left : Array, (..., m, r)
     right : Array, (..., r, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import LowRank
+    >>> matrix = LowRank(np.ones((1000, 1)), np.ones((1, 500)))
+    >>> matrix.rank, matrix.storage, float(matrix.squared_norm())
+    (1, 1500, 500000.0)
+    >>> (matrix @ np.ones(500))[:2]
+    array([500., 500.])
     """
 
     left: Array

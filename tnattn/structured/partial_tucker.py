@@ -29,6 +29,16 @@ class PartialTuckerTensor(StructuredTensor):
         The modes with a factor, ascending; one at least.
     mode_count : int
         Number of modes d, those that are kept included.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.partial_tucker import PartialTuckerTensor
+    >>> rng = np.random.default_rng(0)
+    >>> core, factor = rng.standard_normal((2, 3, 4)), rng.standard_normal((50, 3))
+    >>> tensor = PartialTuckerTensor(core, (factor,), modes=(1,), mode_count=3)
+    >>> tensor.sizes, tensor.storage, round(tensor.compression, 2)
+    ((2, 50, 4), 174, 2.3)
     """
 
     core: Array

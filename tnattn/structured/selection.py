@@ -29,6 +29,16 @@ class Selection(StructuredMatrix):
         n.
     prototype : Array
         Any array of the library, device and floating dtype in which the matrix is to act.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Selection
+    >>> landmarks = Selection(np.array([2, 0]), 4, np.zeros(1))
+    >>> landmarks @ np.array([10.0, 11.0, 12.0, 13.0])
+    array([12., 10.])
+    >>> landmarks.mT @ np.array([1.0, 5.0])
+    array([5., 0., 1., 0.])
     """
 
     indices: Array

@@ -24,6 +24,18 @@ class ShiftedBlocks(StructuredMatrix):
         Rows of the whole.
     shared : bool
         Whether one matrix stands in all places.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense, ShiftedBlocks
+    >>> stencil = Dense(np.array([[-1.0], [1.0]]))
+    >>> difference = ShiftedBlocks(stencil, starts=(0, 1, 2), row_count=4, shared=True)
+    >>> difference.to_dense(), difference.storage
+    (array([[-1.,  0.,  0.],
+           [ 1., -1.,  0.],
+           [ 0.,  1., -1.],
+           [ 0.,  0.,  1.]]), 2)
     """
 
     blocks: StructuredMatrix

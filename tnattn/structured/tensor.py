@@ -159,7 +159,19 @@ class StructuredTensor(Parameters, abc.ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorMatrix(StructuredMatrix):
-    """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``."""
+    """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.cp import CPTensor
+    >>> tensor = CPTensor(np.ones(1), (np.ones((10, 1)), np.ones((20, 1)), np.ones((30, 1))))
+    >>> unfolding = tensor.as_matrix((1,), (0, 2))
+    >>> unfolding, unfolding.storage
+    (TensorMatrix(20, 300), 61)
+    >>> (unfolding @ np.ones(300))[:2]
+    array([300., 300.])
+    """
 
     tensor: StructuredTensor
     row_modes: tuple[int, ...]

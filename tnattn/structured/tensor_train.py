@@ -31,6 +31,16 @@ class TensorTrain(StructuredTensor):
     ----------
     cores : tuple of Array, (..., r_j, n_j, r_{j+1})
         ``r_0 = r_d = 1``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.tensor_train import TensorTrain
+    >>> x = TensorTrain((np.ones((1, 4, 1)),) * 10)  # all 4^10 entries are one
+    >>> x.storage, float(x.norm()), (x + 2 * x).largest_ranks[0]
+    (40, 1024.0, 2)
+    >>> float(x.inner(x)), float((x - x).norm())
+    (1048576.0, 0.0)
     """
 
     cores: tuple[Array, ...]

@@ -26,6 +26,17 @@ class TTMatrix(StructuredMatrix):
     -----
     A product costs O(r^2 sum over k of m_1 ... m_k n_k ... n_d) per column: for digits of two, n = 2^d and ranks r,
     O(r^2 n log n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import TTMatrix
+    >>> pair = np.array([[2.0, 1.0], [0.0, 2.0]]).reshape(1, 2, 2, 1)  # one digit of the row and of the column
+    >>> matrix = TTMatrix((pair,) * 10)
+    >>> matrix.shape, matrix.storage, matrix.matmul_flops(1)
+    ((1024, 1024), 40, 40960)
+    >>> (matrix @ np.ones(1024))[[0, -1]]  # 3^10 and 2^10
+    array([59049.,  1024.])
     """
 
     cores: tuple[Array, ...]

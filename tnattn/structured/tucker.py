@@ -22,6 +22,18 @@ class TuckerTensor(StructuredTensor):
     ----------
     core : Array, (..., r_0, ..., r_{d-1})
     factors : tuple of Array, (..., n_j, r_j)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.tucker import TuckerTensor
+    >>> factor = np.eye(10, 2)
+    >>> tensor = TuckerTensor(np.arange(8.0).reshape(2, 2, 2), (factor, factor, factor))
+    >>> tensor.sizes, tensor.largest_ranks, tensor.storage, round(tensor.compression, 1)
+    ((10, 10, 10), (2, 2, 2), 68, 14.7)
+    >>> core, factors = tensor
+    >>> round(float(tensor.norm() / np.linalg.norm(core)), 4)  # orthonormal factors keep the norm
+    1.0
     """
 
     core: Array
