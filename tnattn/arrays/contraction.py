@@ -49,6 +49,7 @@ def contract(subscripts: str, *operands: Array) -> Array:
     if array_api_compat.is_torch_array(operands[0]):
         return sys.modules["torch"].einsum(plan.expression, *terms)
     for positions, inputs, output in plan.steps:
+        # opt_einsum lists positions in descending order, so that popping one leaves the others where they are
         chosen = [terms.pop(i) for i in positions]
         if len(chosen) == 1:
             terms.append(_arranged(xp, chosen[0], inputs[0], output))
@@ -61,9 +62,10 @@ def contract(subscripts: str, *operands: Array) -> Array:
 class _Plan:
     expression: str  # without ellipses; axes of length 1 that are broadcast are dropped from their term
     shapes: tuple[tuple[int, ...], ...]
-    steps: tuple[tuple[tuple[int, ...], tuple[str, ...], str], ...]
+    steps: tuple[tuple[tuple[int, ...], tuple[str, ...], str], ...]  # positions, their letters, letters of the result
 
 
+# planning takes longer than a small contraction, and the sweeps of an iteration ask for the same few plans
 @functools.lru_cache(maxsize=4096)
 def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
     terms, output, shapes = _expanded(subscripts, shapes)
@@ -82,44 +84,56 @@ def _expanded(
     subscripts: str, shapes: tuple[tuple[int, ...], ...]
 ) -> tuple[list[str], str, tuple[tuple[int, ...], ...]]:
     """Spell out the ellipses of an expression and check it against the shapes."""
-    said = f"contract {subscripts!r}"
+    name = f"contract {subscripts!r}"
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if not arrow:
-        raise ValueError(f"{said} names no output; add '->' and the letters to keep")
+        raise ValueError(f"{name} names no output; add '->' and the letters to keep")
     if len(terms) != len(shapes):
-        raise ValueError(f"{said} has {len(terms)} terms for {len(shapes)} operands; give one operand per term")
-    widths = []
-    for term, shape in zip(terms, shapes, strict=True):
-        letters = term.replace("...", "", 1)
-        if not all(c in string.ascii_letters for c in letters):
-            raise ValueError(f"{said} holds the term {term!r}; use ASCII letters and at most one ellipsis")
-        if len(set(letters)) < len(letters):
-            raise ValueError(f"{said} repeats a letter within {term!r}; traces and diagonals are not supported")
-        widths.append(len(shape) - len(letters))
-        if widths[-1] < 0 or (widths[-1] > 0 and "..." not in term):
-            raise ValueError(f"{said} does not fit: the term {term!r} stands for an operand of shape {shape}")
+        raise ValueError(f"{name} has {len(terms)} terms for {len(shapes)} operands; give one operand per term")
+    widths = [_ellipsis_width(term, shape, name) for term, shape in zip(terms, shapes, strict=True)]
     free = [c for c in string.ascii_letters if c not in subscripts]
     ellipsis = "".join(free[: max(widths)])
-    sizes: dict[str, int] = {}
+    # axes under an ellipsis are aligned at the right, as in broadcasting
     spelled = [t.replace("...", ellipsis[len(ellipsis) - w :]) for t, w in zip(terms, widths, strict=True)]
-    for term, shape in zip(spelled, shapes, strict=True):
-        for letter, length in zip(term, shape, strict=True):
-            known = sizes.setdefault(letter, length)
-            if known != length and not (letter in ellipsis and 1 in (known, length)):
-                raise ValueError(f"{said} does not fit shapes {shapes}: an axis is both {known} and {length} long")
-            sizes[letter] = length if known == 1 else known
-    kept = [[i for i, c in enumerate(t) if s[i] == sizes[c]] for t, s in zip(spelled, shapes, strict=True)]
+    sizes = _sizes(spelled, shapes, ellipsis, name)
     bare = output.replace("...", "", 1)
-    if len(set(bare)) < len(bare) or not all(c in sizes and c in subscripts.partition("->")[0] for c in bare):
-        raise ValueError(f"{said} has the output {output!r}; its letters must be distinct and occur in a term")
+    if len(set(bare)) < len(bare) or not all(c in sizes and c in inputs for c in bare):
+        raise ValueError(f"{name} has the output {output!r}; its letters must be distinct and occur in a term")
     if "..." not in output and any("..." in t and w for t, w in zip(terms, widths, strict=True)):
-        raise ValueError(f"{said} drops the axes under the ellipsis; add '...' to the output")
+        raise ValueError(f"{name} drops the axes under the ellipsis; add '...' to the output")
+    # a pairwise product broadcasts by letters: an axis of length one of a longer letter is dropped from its term
+    kept = [[i for i, c in enumerate(t) if s[i] == sizes[c]] for t, s in zip(spelled, shapes, strict=True)]
     return (
         ["".join(t[i] for i in k) for t, k in zip(spelled, kept, strict=True)],
         output.replace("...", ellipsis),
         tuple(tuple(s[i] for i in k) for s, k in zip(shapes, kept, strict=True)),
     )
+
+
+def _ellipsis_width(term: str, shape: tuple[int, ...], name: str) -> int:
+    """Return the number of axes under the ellipsis of a term, zero if it has none."""
+    letters = term.replace("...", "", 1)
+    if not all(c in string.ascii_letters for c in letters):
+        raise ValueError(f"{name} holds the term {term!r}; use ASCII letters and at most one ellipsis")
+    if len(set(letters)) < len(letters):
+        raise ValueError(f"{name} repeats a letter within {term!r}; traces and diagonals are not supported")
+    width = len(shape) - len(letters)
+    if width < 0 or (width > 0 and "..." not in term):
+        raise ValueError(f"{name} does not fit: the term {term!r} stands for an operand of shape {shape}")
+    return width
+
+
+def _sizes(terms: list[str], shapes: tuple[tuple[int, ...], ...], ellipsis: str, name: str) -> dict[str, int]:
+    """Return the length of the axis of every letter; only axes under an ellipsis broadcast."""
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for letter, length in zip(term, shape, strict=True):
+            known = sizes.setdefault(letter, length)
+            if known != length and not (letter in ellipsis and 1 in (known, length)):
+                raise ValueError(f"{name} does not fit shapes {shapes}: an axis is both {known} and {length} long")
+            sizes[letter] = length if known == 1 else known
+    return sizes
 
 
 def _arranged(xp: Any, x: Array, letters: str, output: str) -> Array:
@@ -132,6 +146,7 @@ def _arranged(xp: Any, x: Array, letters: str, output: str) -> Array:
 
 
 def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: str) -> Array:
+    """Return the product of two operands, summed over the letters that the output lacks."""
     shared = [c for c in a_letters if c in b_letters]
     a_own = "".join(c for c in a_letters if c not in shared and c in output)
     b_own = "".join(c for c in b_letters if c not in shared and c in output)
@@ -143,11 +158,12 @@ def _pair(xp: Any, a: Array, a_letters: str, b: Array, b_letters: str, output: s
         zip(batch + b_own + inner, b.shape, strict=True)
     )
     heads, rows, columns, depth = (tuple(size[c] for c in part) for part in (batch, a_own, b_own, inner))
-    if not inner:
+    if not inner:  # nothing is summed: an elementwise product with broadcasting
         product = xp.reshape(a, heads + rows + (1,) * len(columns)) * xp.reshape(b, heads + (1,) * len(rows) + columns)
-    elif not rows and not columns:
+    elif not rows and not columns:  # inner products of the vectors of a batch
         product = xp.vecdot(xp.reshape(a, (*heads, math.prod(depth))), xp.reshape(b, (*heads, math.prod(depth))))
     else:
+        # one batched matrix product (batch, rows, inner) times (batch, inner, columns)
         lead = (math.prod(heads),) if heads else ()
         left = xp.reshape(a, (*lead, math.prod(rows), math.prod(depth)))
         right = xp.reshape(b, (*lead, math.prod(columns), math.prod(depth)))

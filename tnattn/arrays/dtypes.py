@@ -14,6 +14,7 @@ _DIGITS = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
 
 def dtype_name(dtype: Any) -> str:
     """Return the bare name of a dtype of any library, such as ``float32``."""
+    # NumPy has many spellings of one dtype; other libraries print it as ``torch.float32``
     if isinstance(dtype, (type, np.dtype, str)):
         return np.dtype(dtype).name
     return str(dtype).rsplit(".", 1)[-1]
@@ -50,7 +51,7 @@ def require_integer(x: Array, name: str) -> None:
 
 
 def _refusal(dtype: Any) -> str | None:
-    """Return what is wrong with a dtype of numbers to compute with, and the cure; None if nothing is."""
+    """Return the reason for which no floating-point computation takes a dtype, with the cure; None if it is taken."""
     name = dtype_name(dtype)
     if name not in _DIGITS:
         return f"{name}, but a real floating dtype is needed; convert with x.astype(numpy.float32) or the like"
@@ -58,8 +59,9 @@ def _refusal(dtype: Any) -> str | None:
 
 
 def accumulator_dtype(x: Array) -> Any:
-    """Return float64 where the device of ``x`` has it, else the dtype of ``x``: the dtype in which sums are taken."""
+    """Return the dtype in which sums are accumulated: float64 where the device of ``x`` has it, else that of ``x``."""
     xp = array_namespace(x)
+    # only newer namespaces list the dtypes of a device; those without the list (CuPy, NumPy) all have float64
     if hasattr(xp, "__array_namespace_info__"):
         return xp.__array_namespace_info__().dtypes(device=device(x), kind="real floating").get("float64", x.dtype)
     return xp.float64

@@ -13,7 +13,7 @@ from tnattn.arrays.transfers import to_host
 
 
 def quiet_overflow() -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which the host does not warn of overflow and invalid operations, for sums that are judged."""
+    """Return a context without NumPy's warnings of overflow and invalid operations; the caller examines the result."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
@@ -23,12 +23,14 @@ def check_finite(x: Array, name: str) -> None:
     if dtype_name(x.dtype) in ("float32", "float64"):
         flat = xp.reshape(x, (-1,))
         with quiet_overflow():
-            square = xp.vecdot(flat, flat)  # one pass without an array of answers
+            square = xp.vecdot(flat, flat)  # one pass, without a boolean array of the size of x
         if bool(xp.isfinite(square)):
             return
+    # a sum of squares overflows for finite entries too, beyond the square root of the range: look at each entry
     finite = xp.isfinite(x)
     if bool(xp.all(finite)):
         return
+    # the error is raised in any case: transfers no longer matter
     bad = ~to_host(finite)
     nan = int(np.count_nonzero(to_host(xp.isnan(x))))
     first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))

@@ -17,7 +17,7 @@ _HALVES = ("float16", "bfloat16")
 
 def is_half(x: Any) -> bool:
     """Return whether an array holds float16 or bfloat16 numbers."""
-    # the size is asked first: names of dtypes are slow, and this runs at every step of every algorithm
+    # the item size comes first: names of dtypes are slow, and this test runs at every step of every algorithm
     return getattr(getattr(x, "dtype", None), "itemsize", 2) == 2 and is_array(x) and dtype_name(x.dtype) in _HALVES
 
 
@@ -31,7 +31,7 @@ def computed_in_single(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(*arrays: Any, **options: Any) -> Any:
-        # a number of NumPy's is a scalar argument, whatever its dtype, and decides nothing
+        # a NumPy scalar (no axes) is a parameter, not data: its dtype does not choose that of the result
         half = next((x for x in (*arrays, *options.values()) if is_half(x) and x.ndim > 0), None)
         if half is None:
             return function(*arrays, **options)
@@ -42,9 +42,10 @@ def computed_in_single(function: Function) -> Function:
 
 
 def _narrowed(result: Any, dtype: Any) -> Any:
+    """Return floating arrays, also within tuples, in a narrower dtype; integers and other results as they are."""
     if isinstance(result, tuple):
         return tuple(_narrowed(x, dtype) for x in result)
     if not is_array(result) or not is_floating(result):
         return result
-    with quiet_overflow():  # a norm may exceed what the narrow dtype holds: infinity says so
+    with quiet_overflow():  # a norm may exceed the range of the narrow dtype and is infinite then
         return array_namespace(result).astype(result, dtype)

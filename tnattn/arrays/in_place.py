@@ -30,6 +30,7 @@ def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
 
     Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
     """
+    # devices reuse freed memory themselves; a stack goes to the threads of stacked_matmul
     if spare is None or not array_api_compat.is_numpy_array(a) or a.ndim != 2 or b.ndim != 2:
         return stacked_matmul(a, b)
     if spare.shape != (a.shape[0], b.shape[1]) or not a.dtype == b.dtype == spare.dtype:
@@ -53,6 +54,7 @@ def subtract_product(x: Array, a: Array, b: Array) -> Array:
     if array_api_compat.is_numpy_array(x):
         plain = x.flags.c_contiguous and x.flags.writeable and x.dtype == a.dtype == b.dtype
         if plain and x.ndim == a.ndim == b.ndim == 2 and dtype_name(x.dtype) in ("float32", "float64"):
+            # gemm with beta = 1 adds to c; it writes into x only if x has the layout it wants, else into a copy
             update: Any = scipy.linalg.get_blas_funcs("gemm", (x,))
             made = update(-1.0, b.T, a.T, beta=1.0, c=x.T, overwrite_c=1).T  # BLAS sees rows as columns
             if not np.may_share_memory(made, x):

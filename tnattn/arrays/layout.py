@@ -18,6 +18,7 @@ def plain_array(x: Array, name: str) -> Array:
     TypeError
         If it is a masked array, whose mask no algorithm would see.
     """
+    # the type itself, not isinstance: a subclass may have products of its own
     if type(x) is np.ndarray and x.dtype.isnative:
         return x
     if isinstance(x, np.ma.MaskedArray):
@@ -33,7 +34,7 @@ def owned(x: Array) -> Array:
     if array_api_compat.is_numpy_array(x):
         return np.array(x, order="C")
     if array_api_compat.is_torch_array(x):
-        return x.clone(memory_format=sys.modules["torch"].contiguous_format)
+        return x.clone(memory_format=sys.modules["torch"].contiguous_format)  # clone alone keeps strides
     return array_namespace(x).asarray(x, copy=True)
 
 
@@ -45,4 +46,5 @@ def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
 def expanded(x: Array, shape: Shape) -> Array:
     """Return a fresh array broadcast to a shape, or the array itself if it has that shape: writable in both cases."""
     xp = array_namespace(x)
+    # a broadcast view is read-only or has zero strides: writing to it would write to several entries
     return x if tuple(x.shape) == tuple(shape) else xp.asarray(xp.broadcast_to(x, tuple(shape)), copy=True)

@@ -16,7 +16,7 @@ import numpy as np
 Array: TypeAlias = Any
 Shape: TypeAlias = Sequence[int]
 
-# subclasses with another meaning of entries or products
+# subclasses of numpy.ndarray in which entries or products have another meaning
 _REFUSED = (np.ma.MaskedArray, np.matrix)
 _CURES = ("whose mask would be ignored; fill it with x.filled(...)", "whose * is @; convert it with numpy.asarray(...)")
 _HOST: Any = array_api_compat.array_namespace(np.empty(0))
@@ -31,7 +31,7 @@ def array_namespace(*arrays: Any) -> Any:
         If an argument is no array (a list, say), if none is, or if they belong to different libraries.
     """
     if arrays and all(type(x) is np.ndarray for x in arrays):
-        return _HOST  # asked for at every step of every algorithm
+        return _HOST  # the common case, at every step of every algorithm
     for x in arrays:
         if isinstance(x, _REFUSED):
             raise TypeError(f"expected an array, got {type_name(x)}, {_CURES[type(x) is np.matrix]}")
@@ -61,8 +61,10 @@ def device(x: Array) -> Any:
 
 
 def type_name(x: Any) -> str:
+    """Return the name of the type of an object, as an error message shows it."""
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def is_strict(xp: Any) -> bool:
+    """Return whether a namespace is that of array-api-strict, whose transfers need its own device."""
     return str(operator.attrgetter("__name__")(xp)) == "array_api_strict"

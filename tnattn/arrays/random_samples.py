@@ -20,11 +20,11 @@ from tnattn.scalars import Parameters
 
 @dataclass(frozen=True)
 class DeviceDraws(Parameters):
-    """A source of random draws made by the generator of the array library itself, on the device.
+    """A source of random samples from the generator of the array library itself, on the device.
 
-    Draws differ between libraries and devices; a NumPy generator, whose draws are made on the host and moved once,
-    gives the same ones everywhere. Libraries without a generator draw on the host. Like a generator, it advances with
-    each draw.
+    Samples differ between libraries and devices; a NumPy generator, which samples on the host and moves the result
+    once, gives the same ones everywhere. Libraries without a generator sample on the host. Like a generator, it
+    advances with each sample.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ class DeviceDraws(Parameters):
     def spawn(self, count: int) -> list[DeviceDraws]:
         """Return independent children, new ones at each call."""
         words = [child.generate_state(1, np.uint64) for child in self._sequence.spawn(count)]
+        # PyTorch takes seeds below 2^63
         return [DeviceDraws(int(word[0] >> np.uint64(1))) for word in words]
 
     def normal(self, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
@@ -70,11 +71,13 @@ class DeviceDraws(Parameters):
         if kind == "host":
             return uniform(generator, shape, like=like, dtype=dtype)
         drawn = self._drawn("rand", "random", generator, shape, like)
+        # a number next to one rounds to one in a narrower dtype; 1 - eps / 2 is the largest below it
         below = 1 - eps(_floating_dtype(like, dtype)) / 2
         xp = array_namespace(drawn)
         return self._cast(like, dtype, xp.minimum(drawn, xp.full_like(drawn, below)))
 
     def _drawn(self, torch_name: str, cupy_name: str, generator: Any, shape: Shape, like: Array) -> Array:
+        """Sample on the device, in float64 where it has it, so that the seed decides whatever the dtype."""
         if array_api_compat.is_torch_array(like):
             draw, wide = getattr(sys.modules["torch"], torch_name), accumulator_dtype(like)
             return draw(*shape, generator=generator, dtype=wide, device=like.device)
@@ -102,6 +105,7 @@ class DeviceDraws(Parameters):
         """Return the library's name and its generator for the device of an array, made on first use."""
         torch, cupy = array_api_compat.is_torch_array(like), array_api_compat.is_cupy_array(like)
         kind = "torch" if torch else "cupy" if cupy else "host"
+        # one generator for each device: a generator of CUDA device 0 cannot sample on device 1
         key = f"{kind} {device(like)}" if kind != "host" else kind
         if key not in self._generators:
             if torch:
@@ -119,7 +123,7 @@ Rng: TypeAlias = np.random.Generator | DeviceDraws
 
 
 def require_rng(rng: Any, who: str) -> Rng:
-    """Return a source of random draws, or raise TypeError if it is none (a seed, or None)."""
+    """Return a source of random samples, or raise TypeError if it is none (a seed, or None)."""
     if isinstance(rng, (np.random.Generator, DeviceDraws)):
         return rng
     got = "" if rng is None else f" (got {type_name(rng)})"
@@ -137,8 +141,8 @@ def require_host(rng: Any) -> np.random.Generator:
 def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     """Return independent standard normal numbers in the library, dtype and device of ``like``.
 
-    Drawn in float64, then cast, so that a seed means the same draw in every dtype; by a NumPy generator on the host,
-    and moved once.
+    Sampled in float64, then cast, so that a seed gives the same sample in every dtype; with a NumPy generator on the
+    host, and moved once.
     """
     if isinstance(rng, DeviceDraws):
         return rng.normal(shape, like=like, dtype=dtype)
@@ -151,7 +155,7 @@ def uniform(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:
     if isinstance(rng, DeviceDraws):
         return rng.uniform(shape, like=like, dtype=dtype)
     dtype = _floating_dtype(like, dtype)
-    # rounding to a narrower dtype must not reach one
+    # as on the device: rounding to a narrower dtype must not reach one
     return from_host(np.minimum(require_host(rng).random(tuple(shape)), 1 - eps(dtype) / 2), like=like, dtype=dtype)
 
 
@@ -159,7 +163,7 @@ def signs(rng: Rng, shape: Shape, *, like: Array) -> Array:
     """Return independent fair signs, plus or minus one, in the library, dtype and device of ``like``."""
     if isinstance(rng, DeviceDraws):
         return rng.signs(shape, like=like)
-    drawn = require_host(rng).integers(0, 2, tuple(shape), dtype=np.int8)
+    drawn = require_host(rng).integers(0, 2, tuple(shape), dtype=np.int8)  # one byte per sign, an eighth of int64
     return from_host(2 * drawn - 1, like=like, dtype=_floating_dtype(like, None))
 
 
@@ -176,20 +180,21 @@ def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool
     Parameters
     ----------
     rng : numpy.random.Generator or DeviceDraws
-        The draw is made on the host in both cases.
+        Samples are taken on the host in both cases.
     n, size : int
         ``size <= n`` without replacement.
     p : Array, (n,), optional
         Non-negative weights, normalised here; uniform if None.
     replace : bool
-        Whether a value may be drawn more than once.
+        True if a value may be drawn more than once.
     like : Array
-        Says the library and the device.
+        Of the library and device of the result.
 
     Returns
     -------
     Array, (size,), int64
     """
+    # devices lack weighted sampling without replacement
     host = rng._generators.setdefault("host", np.random.default_rng(rng.seed)) if isinstance(rng, DeviceDraws) else rng
     if not replace and size > n:
         raise ValueError(f"size {size} exceeds the {n} values to choose from; reduce size or pass replace=True")
@@ -201,6 +206,7 @@ def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool
 
 
 def _probabilities(p: Array, n: int) -> np.ndarray:
+    """Return weights as probabilities in float64; NumPy refuses those whose sum is not one."""
     weights = to_host(p).astype(np.float64)
     if weights.shape != (n,):
         raise ValueError(f"p has shape {weights.shape}; one weight for each of the {n} values is needed")
@@ -213,6 +219,7 @@ def _probabilities(p: Array, n: int) -> np.ndarray:
 
 
 def _floating_dtype(like: Array, dtype: Any) -> Any:
+    """Return the dtype asked for, or else the floating dtype of the model."""
     if dtype is not None:
         return dtype
     require_floating(like, "like")

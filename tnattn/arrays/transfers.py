@@ -23,7 +23,7 @@ def to_host(x: Array) -> np.ndarray:
     if array_api_compat.is_numpy_array(x):
         return np.asarray(x)
     if array_api_compat.is_torch_array(x):
-        detached = x.detach()
+        detached = x.detach()  # NumPy refuses tensors that require gradients
         return np.asarray((detached.float() if dtype_name(x.dtype) == "bfloat16" else detached).cpu().numpy())
     if array_api_compat.is_cupy_array(x):
         return np.asarray(x.get())
@@ -41,15 +41,16 @@ def from_host(x: np.ndarray, *, like: Array, dtype: Any = None) -> Array:
     x : numpy.ndarray
         Of any shape.
     like : Array
-        Says the library and the device, and the dtype of floating data if it is floating itself.
+        Of the library and device of the result, and of its dtype if both are floating.
     dtype : dtype of any library, optional
-        Asked for instead. Integers and booleans keep theirs by default.
+        Of the result instead. Integers and booleans keep theirs by default.
     """
     xp = array_namespace(like)
     x = np.asarray(x)
     if dtype is None and x.dtype.kind == "f" and is_floating(like):
         dtype = like.dtype
     name = x.dtype.name if dtype is None else dtype_name(dtype)
+    # cast on the host, before the transfer: half the bytes, and devices without float64 refuse its arrays
     host = x.astype(np.float32 if name == "bfloat16" else name, copy=False)
     if array_api_compat.is_numpy_array(like):
         return host

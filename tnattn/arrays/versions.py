@@ -20,6 +20,7 @@ def library_info() -> dict[str, str]:
         "; ".join(f"{b['internal_api']} {b['version']}, {b['num_threads']} threads" for b in blas) or "unknown"
     )
     info["torch"] = _version("torch")
+    # devices are named only of libraries that the caller has imported; nothing is imported for a report
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None:
         cuda = torch.cuda.is_available()
@@ -33,6 +34,7 @@ def library_info() -> dict[str, str]:
 
 
 def _version(*distributions: str) -> str:
+    """Return the version of the first of some distributions that is installed; CuPy has one for each CUDA."""
     for name in distributions:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(name)
