@@ -41,7 +41,7 @@ from tnattn.structured.diagonal import Diagonal  # n values
 from tnattn.structured.gaussian_kernel import GaussianKernel  # kernel entries exp(-|x - y|^2 / 2) among points
 from tnattn.structured.host_operator import HostOperator  # SciPy's sparse matrices and linear operators
 from tnattn.structured.implicit import (
-    EntriesOperator,  # symmetric matrices with entries computed on demand
+    EntriesOperator,  # implicit symmetric matrices, known by a formula for their entries
     KernelEntries,  # protocol of such entries
 )
 from tnattn.structured.khatri_rao import KhatriRao  # Kronecker products column by column

@@ -49,7 +49,7 @@ class Sum(StructuredMatrix):
         return reduce(lambda a, b: a + b, (term._rmatmul(y) for term in self.terms))
 
     def to_dense(self) -> Array:
-        if len(self.terms) == 1:
+        if len(self.terms) == 1:  # no addition makes a copy
             return self.terms[0].to_dense()
         return reduce(lambda a, b: a + b, (term.dense_view() for term in self.terms))
 
@@ -109,6 +109,7 @@ class Product(StructuredMatrix):
         return stored_scalars((self.left, self.right))
 
     def _matmul(self, x: Array) -> Array:
+        # the product of the two matrices is never formed
         return self.left._matmul(self.right._matmul(x))
 
     def _rmatmul(self, y: Array) -> Array:
@@ -119,6 +120,8 @@ class Product(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         return self.left.matmul_flops(columns) + self.right.matmul_flops(columns)
+
+    # columns of the right factor and rows of the left one are read, the other factor multiplies them
 
     def columns(self, indices: Array) -> Array:
         return self.left._matmul(self.right.columns(indices))
@@ -134,4 +137,4 @@ def common_batch(parts: tuple[StructuredMatrix, ...]) -> tuple[int, ...]:
 
 def stored_scalars(parts: tuple[StructuredMatrix, ...]) -> int:
     """Return the number of scalars that the parts store; a part that occurs twice is stored once."""
-    return sum({id(part): part.storage for part in parts}.values())
+    return sum({id(part): part.storage for part in parts}.values())  # by identity: parts do not compare

@@ -43,6 +43,7 @@ class Columns(StructuredMatrix):
         return stored_scalars(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
+        # [A_1 A_2 ...] x = A_1 x_1 + A_2 x_2 + ...
         total, start = None, 0
         for block in self.blocks:
             stop = start + block.shape[-1]
@@ -60,6 +61,7 @@ class Columns(StructuredMatrix):
         return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-1)
 
     def matmul_flops(self, columns: int) -> int:
+        # the products of the blocks are added up
         added = (len(self.blocks) - 1) * columns * self.shape[-2] * self.count
         return sum(block.matmul_flops(columns) for block in self.blocks) + added
 
@@ -153,10 +155,11 @@ class BlockDiagonal(StructuredMatrix):
         return _stacked(parts)
 
     def _rmatmul(self, y: Array) -> Array:
-        return BlockDiagonal(tuple(block.mT for block in self.blocks))._matmul(y)
+        return BlockDiagonal(tuple(block.mT for block in self.blocks))._matmul(y)  # transposes share the storage
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
+        # zeros before and after a block make its rows complete
         batch, columns, rows, start = self.batch, self.shape[-1], [], 0
         for block in self.blocks:
             part = block.dense_view()
@@ -173,7 +176,7 @@ class BlockDiagonal(StructuredMatrix):
 
 
 def _stacked(products: list[Array]) -> Array:
-    """Put products (..., m_i, c) on top of each other, whose stacks differ where a part is shared by all matrices."""
+    """Put products (..., m_i, c) on top of each other; those of a part that all matrices share lack batch axes."""
     xp = array_namespace(*products)
     batch = broadcast_shape(*(product.shape[:-2] for product in products))
     return xp.concat([xp.broadcast_to(product, (*batch, *product.shape[-2:])) for product in products], axis=-2)

@@ -71,6 +71,7 @@ class Diagonal(StructuredMatrix):
 
     def columns(self, indices: Array) -> Array:
         xp = array_namespace(self.values)
+        # column j is the j-th value in row j: compare rows with the indices, each matrix having its own
         own = xp.arange(self.shape[-1], device=device(self.values))[:, None] == indices[..., None, :]
         return xp.where(own, self.values[..., None], xp.zeros_like(self.values[..., None]))
 

@@ -66,6 +66,7 @@ class Selection(StructuredMatrix):
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(y)
+        # rows of y are added up at their indices: a column may be chosen several times
         batch = broadcast_shape(self.indices.shape[:-1], y.shape[:-2])
         rows = self.shape[-2]
         y = xp.broadcast_to(y, (*batch, rows, y.shape[-1]))
@@ -77,4 +78,4 @@ class Selection(StructuredMatrix):
         return xp.astype(self.indices[..., None] == columns, self.prototype.dtype)
 
     def matmul_flops(self, columns: int) -> int:
-        return 0
+        return 0  # a gather: nothing is multiplied or added

@@ -113,7 +113,7 @@ class Sparse(StructuredMatrix):
         values = self.values[..., :size, :]
         return xp.sum(xp.where(own, values, xp.zeros_like(values)), axis=-1)
 
-    # the pattern
+    # the pattern of stored entries, as BlockSparse has it
 
     def with_values(self, values: Array) -> Sparse:
         """Return a matrix of the same pattern with other entries, (..., m, w)."""

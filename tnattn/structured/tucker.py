@@ -45,6 +45,7 @@ class TuckerTensor(StructuredTensor):
         object.__setattr__(self, "factors", tuple(self.factors))
         require_real(core=self.core, factors=self.factors)
         order = len(self.factors)
+        # letters for modes, bonds and their mirror images: see network.py
         if not 1 <= order <= 12 or self.core.ndim < order:
             raise ValueError(
                 f"{order} factors do not fit a core of shape {tuple(self.core.shape)}; give one per mode, 12 at most"
@@ -73,7 +74,7 @@ class TuckerTensor(StructuredTensor):
         return sum(math.prod(part.shape) for part in (self.core, *self.factors))
 
     def network(self) -> list[Term]:
-        bonds = MODES[: self.order].upper()
+        bonds = MODES[: self.order].upper()  # bond j joins the core and factor j
         return [(bonds, self.core), *((MODES[j] + bonds[j], u) for j, u in enumerate(self.factors))]
 
     def slices(self, mode: int = 0) -> StructuredMatrix:
@@ -87,6 +88,7 @@ class TuckerTensor(StructuredTensor):
         middle = contract(
             f"...{bonds},...{chosen}->...{MODES[mode]}{bonds[rows]}{bonds[columns]}", self.core, self.factors[mode]
         )
+        # axis -3 numbers the slices, of which all share the outer factors
         left, right = self.factors[rows][..., None, :, :], self.factors[columns][..., None, :, :]
         return Product(Dense(left), Product(Dense(middle), Dense(right.mT)))
 
