@@ -44,7 +44,7 @@ class Property:
     statement : str
         A sentence.
     holds : callable
-        Says whether it is true of a problem of the family; dense, for small problems.
+        Returns whether a problem of the family has the property; forms dense scores, for small problems.
 
     Examples
     --------
@@ -110,13 +110,14 @@ class ProblemFamily:
         rng : numpy.random.Generator
         dtype : dtype or str
         like : Array, optional
-            Says library and device; NumPy by default.
+            Of the library and device of the problem; NumPy by default.
         """
         groups = heads if groups is None else groups
-        if n < 2 or d < 4:
+        if n < 2 or d < 4:  # neighbours; two coordinates of content and others for planted pairs
             raise ValueError(f"n = {n} and d = {d}; the gallery needs at least 2 tokens and width 4")
         if groups < 1 or heads % groups:
             raise ValueError(f"{heads} heads cannot be shared among {groups} groups; the first must be a multiple")
+        # float64 on the host, then cast and moved: a seed gives the same problem in every library and dtype
         arrays = self.generate(Sizes(n, d, heads, groups), require_host(rng))
         prototype = np.zeros(0) if like is None else like
         q, k, v = (from_host(np.ascontiguousarray(x), like=prototype, dtype=dtype) for x in arrays)
