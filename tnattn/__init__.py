@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tnattn.namespace import HOME, listed, resolved
 
 if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them against those that are found
-    from tnattn.arrays import DeviceDraws as DeviceDraws
+    from tnattn.arrays.random_samples import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
     from tnattn.attention.attend import attend as attend
     from tnattn.attention.baseline.exact import Exact as Exact
@@ -176,11 +176,11 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
     from tnattn.structured.block_sparse import BlockSparse as BlockSparse
-    from tnattn.structured.composite import BlockDiagonal as BlockDiagonal
-    from tnattn.structured.composite import Columns as Columns
     from tnattn.structured.composite import Product as Product
-    from tnattn.structured.composite import Rows as Rows
     from tnattn.structured.composite import Sum as Sum
+    from tnattn.structured.concatenated import BlockDiagonal as BlockDiagonal
+    from tnattn.structured.concatenated import Columns as Columns
+    from tnattn.structured.concatenated import Rows as Rows
     from tnattn.structured.cp import CPTensor as CPTensor
     from tnattn.structured.dense import Dense as Dense
     from tnattn.structured.diagonal import Diagonal as Diagonal

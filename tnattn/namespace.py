@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "tnattn.arrays": ("DeviceDraws",),
+    "tnattn.arrays.random_samples": ("DeviceDraws",),
     "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),
@@ -131,7 +131,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.solvers.sketch_preconditioned": ("SketchPreconditioned",),
     "tnattn.structured.base": ("StructuredMatrix",),
     "tnattn.structured.block_sparse": ("BlockSparse",),
-    "tnattn.structured.composite": ("BlockDiagonal", "Columns", "Product", "Rows", "Sum"),
+    "tnattn.structured.composite": ("Product", "Sum"),
+    "tnattn.structured.concatenated": ("BlockDiagonal", "Columns", "Rows"),
     "tnattn.structured.cp": ("CPTensor",),
     "tnattn.structured.dense": ("Dense",),
     "tnattn.structured.diagonal": ("Diagonal",),
