@@ -204,7 +204,15 @@ def _modules() -> list[str]:
 
 
 class Signpost(importlib.abc.MetaPathFinder):
-    """The last finder of modules: it finds none, and says where the names of a missing module of ``tnattn`` are."""
+    """The last finder of modules: it finds none, and says where the names of a missing module of ``tnattn`` are.
+
+    Examples
+    --------
+    >>> import tnattn.Performer
+    Traceback (most recent call last):
+        ...
+    ModuleNotFoundError: tnattn has neither a name nor a module 'Performer'; write from tnattn import Performer
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for modules below ``tnattn``, with import lines that work."""

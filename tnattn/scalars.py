@@ -98,6 +98,20 @@ class Parameters:
     The annotation decides: ``int``, ``float``, ``bool``, tuples of ``int``, and unions of them with ``None``. A union
     with another kind (``int | Array``) converts NumPy scalars and leaves the rest to the class. The conversion runs
     before ``__post_init__`` of the subclass, which therefore checks ranges only.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> import numpy as np
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Window(Parameters):
+    ...     width: int
+    >>> Window(width=np.int64(64))
+    Window(width=64)
+    >>> Window(width=64.0)
+    Traceback (most recent call last):
+        ...
+    TypeError: width is 64.0; an integer is needed
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -45,6 +45,16 @@ class Approximation(Displayed):
     dtype : dtype, optional
         Of ``output`` and ``weights``; that of the values by default. Pieces of problems in half precision are held and
         merged in float32, and only what they give is cast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 2, 6, 4))
+    >>> problem, queries = AttentionProblem(q, k, v), slice(0, 6)
+    >>> left, right = (Exact()(problem.rectangle(queries, keys)).placed(keys, 6) for keys in (slice(0, 3), slice(3, 6)))
+    >>> bool(np.allclose((left + right).output, problem.output))  # pieces merge by their masses
+    True
     """
 
     kernel: StructuredMatrix

@@ -21,6 +21,16 @@ class ColumnScaling(Displayed):
         x = scaled * 2^exponents.
     largest : Array, (..., 1, c)
         Largest magnitude of every column of x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.column_scaling import column_scaling
+    >>> x = np.asarray([[1.5e308, 1.0], [1.5e308, 2.0]])  # the sum of the first column overflows
+    >>> scaling = column_scaling(x, growth=2.0)
+    >>> sums = np.ones((1, 2)) @ scaling.scaled
+    >>> (scaling.undo(sums / 2) / [1e308, 1.0]).tolist()
+    [[1.5, 1.5]]
     """
 
     scaled: Array

@@ -25,6 +25,16 @@ class Cost(Parameters, Displayed):
         Largest number of scalars held at a time beyond q, k, v and the output.
     state_per_token : float
         Scalars that a cache keeps per token (0 when its size does not grow with the tokens).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, SlidingWindow, exact_cost
+    >>> problem = AttentionProblem(*np.zeros((3, 2, 100, 16)))
+    >>> exact_cost(problem)
+    Cost(flops=1.28e+06, scalars_moved=12800, peak_scalars=100, state_per_token=64)
+    >>> round(SlidingWindow(width=10).cost(problem).flops / exact_cost(problem).flops, 2)
+    0.1
     """
 
     flops: float

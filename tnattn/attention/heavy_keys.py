@@ -20,6 +20,16 @@ class HeavyKeys(NamedTuple):
         Whether a matrix has that many.
     among : Array, (..., n), bool
         Whether a key is heavy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.heavy_keys import heavy_keys
+    >>> keys = np.random.default_rng(0).standard_normal((16, 4))
+    >>> keys[7] *= 100
+    >>> heavy = heavy_keys(keys, 3)
+    >>> heavy.indices.tolist(), heavy.present.tolist()
+    ([7], [True])
     """
 
     indices: Array

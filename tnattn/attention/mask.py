@@ -94,7 +94,16 @@ class Mask(Parameters, Displayed, abc.ABC):
 
 @dataclass(frozen=True, repr=False)
 class FullMask(Mask):
-    """Every query sees every key."""
+    """Every query sees every key.
+
+    Examples
+    --------
+    >>> from tnattn import CausalMask, FullMask
+    >>> FullMask() & CausalMask()
+    CausalMask()
+    >>> FullMask() & FullMask()
+    FullMask()
+    """
 
     aligned: ClassVar[bool] = False
 
@@ -107,7 +116,18 @@ class FullMask(Mask):
 
 @dataclass(frozen=True, repr=False)
 class ConjunctionMask(Mask):
-    """Several rules at once; made by ``&``."""
+    """Several rules at once; made by ``&``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask, PaddingMask
+    >>> mask = CausalMask() & PaddingMask(2)
+    >>> mask
+    ConjunctionMask(parts=(CausalMask(), PaddingMask(lengths=2)))
+    >>> AttentionProblem(*np.zeros((3, 1, 3, 1)), mask=mask).dense_weights()[0].tolist()
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]]
+    """
 
     parts: tuple[Mask, ...]
 

@@ -69,6 +69,18 @@ class Scores:
 
     A score that no number of the dtype can hold is NaN where it would be plus infinity, and minus infinity at the other
     end, where its weight is zero beside any other key. A forbidden key is minus infinity whatever its score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask
+    >>> from tnattn.attention.masked_scores import Scores
+    >>> x = np.asarray([[[1.0], [2.0]]])
+    >>> scores = Scores(AttentionProblem(x, x, x, mask=CausalMask()))
+    >>> scores.rows(np.arange(2))[0, 0].tolist()
+    [[1.0, -inf], [2.0, 4.0]]
+    >>> scores.reach, scores.bounded
+    (4.0, True)
     """
 
     def __init__(self, problem: ScoreData) -> None:

@@ -39,7 +39,15 @@ __all__ = [
 
 @dataclass(frozen=True, repr=False)
 class CausalMask(Mask):
-    """A query sees the keys up to its own position."""
+    """A query sees the keys up to its own position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask
+    >>> AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=CausalMask()).dense_weights()[0].tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         return barrier(j <= i + (n_k - n_q), like)
@@ -59,6 +67,14 @@ class SlidingWindowMask(Mask):
     ----------
     left, right : int
         Non-negative numbers of neighbours on either side; ``right=0`` is causal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, SlidingWindowMask
+    >>> problem = AttentionProblem(*np.zeros((3, 1, 3, 1)), mask=SlidingWindowMask(left=1))
+    >>> problem.dense_weights()[0].tolist()
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
     """
 
     left: int
@@ -157,6 +173,15 @@ class ExplicitMask(Mask):
     Parameters
     ----------
     allowed : Array, bool, broadcastable to (..., H, n_q, n_k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, ExplicitMask
+    >>> mask = ExplicitMask(np.asarray([[True, False], [False, False]]))
+    >>> problem = AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=mask)
+    >>> problem.dense_weights()[0].tolist(), problem.empty_rows
+    ([[1.0, 0.0], [0.0, 0.0]], 1)
     """
 
     allowed: Array
@@ -187,6 +212,14 @@ class BiasMask(Mask):
     ----------
     bias : Array, floating, broadcastable to (..., H, n_q, n_k), without NaN or plus infinity
         Of any floating dtype; scores keep theirs, in which finite entries must stay finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, BiasMask
+    >>> mask = BiasMask(np.log(np.asarray([[1.0, 3.0], [1.0, 1.0]])))
+    >>> np.round(AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=mask).dense_weights()[0], 6).tolist()
+    [[0.25, 0.75], [0.5, 0.5]]
     """
 
     bias: Array

@@ -29,6 +29,15 @@ class InDtype(StructuredMatrix):
     matrix : StructuredMatrix
     result : dtype
         Of the library of the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.ones((3, 1, 4, 2), dtype=np.float16)
+    >>> weights = Exact()(AttentionProblem(q, k, v)).weights
+    >>> type(weights).__name__, weights.dtype.name, weights.matrix.dtype.name
+    ('InDtype', 'float16', 'float32')
     """
 
     matrix: StructuredMatrix

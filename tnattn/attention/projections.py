@@ -27,6 +27,16 @@ class Projections(Displayed):
     w_o : Array, (H, d_v, width), optional
     rotary : Rotary, optional
         Position encoding of queries and keys.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Projections
+    >>> rng = np.random.default_rng(0)
+    >>> w_k, w_v = rng.standard_normal((2, 2, 64, 16))
+    >>> projections = Projections(rng.standard_normal((8, 64, 16)), w_k, w_v)
+    >>> projections.heads, projections.groups
+    (8, 2)
     """
 
     w_q: Array
@@ -77,6 +87,16 @@ class LayerProblem(Parameters, Displayed):
     mask : Mask
     scale : float, optional
         Of the scores; 1 / sqrt(d) by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import CausalMask, LayerProblem, Projections
+    >>> rng = np.random.default_rng(0)
+    >>> projections = Projections(*rng.standard_normal((3, 2, 16, 8)), w_o=rng.standard_normal((2, 8, 16)))
+    >>> layer = LayerProblem(rng.standard_normal((10, 16)), projections, mask=CausalMask())
+    >>> layer.attention.q.shape, layer.output.shape
+    ((2, 10, 8), (10, 16))
     """
 
     hidden: Array

@@ -34,6 +34,16 @@ class SoftmaxOperator(StructuredMatrix):
 
     Products cost O(n_q n_k (d + c)) and O(n_q) memory beyond the result. Rows that the mask leaves without keys are
     zero; rows whose scores no number of the dtype can hold are NaN. Half precision is computed in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem
+    >>> weights = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 2, 5, 4))).weights
+    >>> weights.shape  # (..., G, R, n_q, n_k)
+    (2, 1, 5, 5)
+    >>> round(float((weights @ np.ones((5, 1))).sum()), 6)  # ten rows that sum to one
+    10.0
     """
 
     def __init__(self, problem: ScoreData) -> None:

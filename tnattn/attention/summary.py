@@ -44,6 +44,15 @@ class KeySet(Parameters, Displayed):
     Notes
     -----
     Keys and values in half precision are widened to float32 here: summaries hold sums over tokens.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet
+    >>> k, v = np.random.default_rng(0).standard_normal((2, 3, 10, 4))
+    >>> keys = KeySet.from_arrays(k, v)
+    >>> keys.keys.shape, keys.n, keys.scale
+    ((3, 1, 10, 4), 10, 0.5)
     """
 
     keys: Array

@@ -22,6 +22,17 @@ class Exact(JointMethod):
     -----
     O(n_q n_k (d + d_v)) operations, O(n_q) memory. The shift is the logarithm of the row sums, so that the kernel is
     the matrix of weights itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 2, 5, 4))
+    >>> result = Exact()(AttentionProblem(q, k, v))
+    >>> result.output.shape, result.bad_rows.tolist()
+    ((2, 5, 4), [0, 0])
+    >>> round(float(result.weights.to_dense().sum()), 6)  # ten rows that sum to one
+    10.0
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (

@@ -24,6 +24,15 @@ class MeanValue(JointMethod):
     -----
     O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over
     what it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask, MeanValue
+    >>> q, k = np.random.default_rng(0).standard_normal((2, 1, 4, 2))
+    >>> problem = AttentionProblem(q, k, np.arange(4.0)[None, :, None], mask=CausalMask())
+    >>> MeanValue()(problem).output[0, :, 0].tolist()  # running means of 0, 1, 2, 3
+    [0.0, 0.5, 1.0, 1.5]
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (

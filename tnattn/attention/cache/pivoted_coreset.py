@@ -53,6 +53,18 @@ class PivotedCoreset(KeyMethod):
     trace; the diagonal scaling re-enters in the weights and the interpolation is the same; keys far
     from all others, at most half of the budget, are kept first and stand for themselves, since no combination of others
     gives them and they would set the temperature. Denominators may come out non-positive; such rows are counted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> q, v = rng.standard_normal((2, 1, 128, 4))
+    >>> k = np.repeat(rng.standard_normal((1, 8, 4)), 16, axis=-2)  # 128 keys, eight of them distinct
+    >>> problem = AttentionProblem(q, k, v)
+    >>> error = np.linalg.norm(PivotedCoreset(keys=8)(problem, rng=rng).output - problem.output)
+    >>> round(float(error), 6)
+    0.0
     """
 
     keys: int = budget(64)
@@ -159,6 +171,18 @@ class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the values and the mass of all keys carried over to them.
 
     ``lift`` holds the weights (..., G, 1, m, n) of all keys, for inspection; it is not counted as state.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 128, 4))
+    >>> summary = PivotedCoreset(keys=16).summarise(KeySet.from_arrays(k, v), rng=rng)
+    >>> summary.nbytes, k.nbytes + v.nbytes
+    (1152, 8192)
+    >>> summary.attend(rng.standard_normal((1, 3, 4))).output.shape
+    (1, 3, 4)
     """
 
     scale: float

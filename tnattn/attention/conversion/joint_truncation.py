@@ -28,6 +28,16 @@ class JointTruncation(ProjectionConversion, Displayed):
     -----
     O(width^2 n + width^2 G (d + d_v)). With L L^T the mean of x^T x, the best W' is L^-T [L^T W]_rank (Eckart & Young
     1936, in the norm that the activations give). Balancing of keys against values is left to the caller.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import JointTruncation, Projections
+    >>> from tnattn.attention.conversion.joint_truncation import joint_weights
+    >>> layer = Projections(*np.random.default_rng(0).standard_normal((3, 4, 16, 8)))
+    >>> truncated = JointTruncation(rank=6)(layer)
+    >>> [int(np.linalg.matrix_rank(joint_weights(weights))) for weights in (layer, truncated)]
+    [16, 6]
     """
 
     rank: int = 16

@@ -29,6 +29,17 @@ class LinearAttention(KeyMethod):
     O((n_q + n_k) d d_v) per head; the state is d (d_v + 1) scalars per key head (not O(n m^2) time, as is sometimes
     printed). Katharopoulos et al. 2020, section 3.2. Deviation: the scale of the scores is split evenly between
     queries and keys, where the paper has none, so that ``scale`` keeps its meaning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, LinearAttention
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 16, 4))
+    >>> phi_q, phi_k = (np.where(x > 0, x / 2**0.5 + 1, np.exp(x / 2**0.5)) for x in (q, k))  # scale 1 / 2
+    >>> kernel = phi_q @ phi_k.mT
+    >>> output = LinearAttention()(AttentionProblem(q, k, v)).output
+    >>> bool(np.allclose(output, kernel @ v / kernel.sum(axis=-1, keepdims=True)))
+    True
     """
 
     guarantee: ClassVar[str] = "exact for its own kernel"
@@ -75,7 +86,18 @@ def elu_plus_one(x: Array) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LinearState(Summary):
-    """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d)."""
+    """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, LinearAttention
+    >>> k, v = np.random.default_rng(0).standard_normal((2, 1, 100, 4))
+    >>> state = LinearAttention().summarise(KeySet.from_arrays(k, v))
+    >>> longer = state.extend(k, v)
+    >>> state.nbytes, longer.nbytes  # independent of the number of keys
+    (160, 160)
+    """
 
     scale: float
     values: Array

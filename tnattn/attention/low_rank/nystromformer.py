@@ -41,6 +41,17 @@ class Nystromformer(JointMethod):
 
     For merging, the mass of a row is estimated as sum_s n_s exp(q k'_s). By Jensen's inequality the exact mass is at
     least that, and at most exp(R^2 / 8) times as much if scores within a segment differ by no more than R.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Nystromformer
+    >>> rng = np.random.default_rng(0)
+    >>> q, k = np.cumsum(rng.standard_normal((2, 1, 128, 4)), axis=-2) / 8  # neighbouring tokens are alike
+    >>> problem = AttentionProblem(q, k, rng.standard_normal((1, 128, 4)))
+    >>> outputs = [Nystromformer(landmarks=m, iterations=None)(problem).output for m in (1, 4, 16)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.36, 0.07, 0.01]
     """
 
     landmarks: int = budget(64)

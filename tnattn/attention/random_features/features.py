@@ -43,7 +43,19 @@ class FeatureKind(abc.ABC):
 
 @dataclass(frozen=True)
 class Positive(FeatureKind):
-    """exp(w . x - |x|^2 / 2): positive, variance growing with exp(|x + y|^2)."""
+    """exp(w . x - |x|^2 / 2): positive, variance growing with exp(|x + y|^2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.random_features import Positive
+    >>> x, y = np.asarray([[0.3, 0.4]]), np.asarray([[0.4, 0.3]])
+    >>> w = np.random.default_rng(0).standard_normal((2**14, 2))  # directions
+    >>> features = [np.exp(Positive().parts(z @ w.T, z @ z.T / 2)[0]) for z in (x, y)]
+    >>> estimate = np.vecdot(*features) / Positive().divisor(2**14)
+    >>> round(estimate.item(), 1), round(np.exp(np.vecdot(x, y)).item(), 1)
+    (1.3, 1.3)
+    """
 
     def directions(self, features: int) -> int:
         return features
@@ -57,7 +69,17 @@ class Positive(FeatureKind):
 
 @dataclass(frozen=True)
 class Hyperbolic(FeatureKind):
-    """exp(+-w . x - |x|^2 / 2): positive features of every direction and of its opposite."""
+    """exp(+-w . x - |x|^2 / 2): positive features of every direction and of its opposite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.random_features import Hyperbolic
+    >>> x, w = np.asarray([[0.6, 0.8]]), np.asarray([[1.0, 0.0]])
+    >>> exponents, factors = Hyperbolic().parts(x @ w.T, x @ x.T / 2)
+    >>> np.round(exponents, 6).tolist(), factors  # one direction, two features
+    ([[0.1, -1.1]], None)
+    """
 
     def directions(self, features: int) -> int:
         return _half(features, self)
@@ -72,7 +94,17 @@ class Hyperbolic(FeatureKind):
 
 @dataclass(frozen=True)
 class Trigonometric(FeatureKind):
-    """exp(|x|^2 / 2) (sin w . x, cos w . x): signed, so that small kernel values may come out negative."""
+    """exp(|x|^2 / 2) (sin w . x, cos w . x): signed, so that small kernel values may come out negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.random_features import Trigonometric
+    >>> x, w = np.asarray([[0.6, 0.8]]), np.asarray([[1.0, 0.0]])
+    >>> exponents, factors = Trigonometric().parts(x @ w.T, x @ x.T / 2)
+    >>> np.round(exponents, 6).tolist(), np.round(factors, 2).tolist()
+    ([[0.5]], [[0.56, 0.83]])
+    """
 
     def directions(self, features: int) -> int:
         return _half(features, self)
@@ -103,7 +135,16 @@ class Directions(abc.ABC):
 
 @dataclass(frozen=True)
 class Independent(Directions):
-    """Independent directions."""
+    """Independent directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.random_features import Independent
+    >>> w = Independent().draw(4096, 3, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> w.shape, round(float(np.std(w)), 1)
+    ((4096, 3), 1.0)
+    """
 
     def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:
         xp = array_namespace(like)
@@ -117,6 +158,15 @@ class Orthogonal(Directions):
     Notes
     -----
     O(count width^2). Choromanski et al. 2021, section 3; a last block may be incomplete.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.random_features import Orthogonal
+    >>> w = Orthogonal().draw(3, 3, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> unit = w / np.linalg.norm(w, axis=-1, keepdims=True)
+    >>> bool(np.allclose(unit @ unit.T, np.eye(3)))
+    True
     """
 
     def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:

@@ -38,6 +38,16 @@ class Performer(KeyMethod):
     y = sqrt(scale) k. Deviations: one draw is shared by all heads; exponents are shifted per query row and per feature
     over the keys, and both shifts are given back, so that no constant is added and nothing is clamped. The numerator
     and the denominator are unbiased, their ratio is not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Performer
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 4, 128, 4)) / 2
+    >>> problem = AttentionProblem(q, k, v)
+    >>> outputs = [Performer(features=m)(problem, rng=np.random.default_rng(0)).output for m in (16, 256, 4096)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.14, 0.09, 0.03]
     """
 
     features: int = budget(64)

@@ -32,6 +32,16 @@ class ColumnSampling(JointMethod):
     -----
     An oracle: the probabilities need all weights once, O(n_q n_k d), streamed. Unbiased as it stands, with mean squared
     error ((sum_j ||P_:j|| ||v_j||)^2 - ||P V||_F^2) / samples. Every head has its own draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, ColumnSampling
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 4, 64, 8)))
+    >>> outputs = [ColumnSampling(samples=c)(problem, rng=np.random.default_rng(0)).output for c in (64, 4096)]
+    >>> errors = [float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)) for x in outputs]
+    >>> [round(error, 1) for error in errors]  # 64 times the samples, an eighth of the error
+    [1.0, 0.1]
     """
 
     samples: int = budget(64)

@@ -42,6 +42,16 @@ class LeverageKeySampling(KeyMethod):
     Leverage scores pick the keys of large attention scores in LevAttention (Kannan et al. 2024). Deviations: a weighted
     sample in place of the top scores, so that the mass is estimated without bias; keys are centred, as softmax does not
     see their mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeverageKeySampling
+    >>> keys = np.random.default_rng(0).standard_normal((1, 100, 4)) * [1.0, 1.0, 1.0, 0.0]
+    >>> keys[0, 0, 3] = 1.0  # one key alone holds the last direction
+    >>> probabilities = LeverageKeySampling().probabilities(keys)
+    >>> round(float(probabilities[0, 0]), 2), round(float(np.median(probabilities)), 3)
+    (0.03, 0.009)
     """
 
     samples: int = budget(64)

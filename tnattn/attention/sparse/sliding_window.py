@@ -37,6 +37,17 @@ class SlidingWindow(JointMethod):
     -----
     O(n (width + sinks) (d + d_v)) operations, O(n (width + sinks)) memory: blocks of at most 64 queries share the union
     of their windows, so that scores and outputs are matrix products.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, SlidingWindow
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.cumsum(rng.standard_normal((1, 128, 4)), axis=-2) / 2  # neighbouring tokens are alike
+    >>> problem = AttentionProblem(x, x, x)
+    >>> outputs = [SlidingWindow(width=w)(problem).output for w in (8, 32, 128)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.5, 0.42, 0.0]
     """
 
     width: int = budget(64)

@@ -30,6 +30,15 @@ class TopK(JointMethod):
     -----
     An oracle: it evaluates all scores, O(n_q n_k (d + log n_k)), streamed over blocks of queries; memory O(n_q keys).
     Among equal scores the first key wins. A query with fewer admissible keys than ``keys`` keeps those it has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, TopK
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 8)), scale=2.0)
+    >>> outputs = [TopK(keys=k)(problem).output for k in (8, 32, 128)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.07, 0.01, 0.0]
     """
 
     keys: int = budget(64)

@@ -42,6 +42,17 @@ class FactoredKeyValue(KeyMethod):
     all keys changes nothing. Causal attention comes from the wrapper ``Causal``, whose rectangles are decomposed each
     for itself; the factors of all tokens at once would mix later keys into earlier outputs, so the mask itself is
     refused.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, FactoredKeyValue
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 4, 1, 1)) * rng.standard_normal((2, 1, 128, 8))  # multiples of one head
+    >>> problem = AttentionProblem(rng.standard_normal((4, 128, 8)), k, v)
+    >>> outputs = [FactoredKeyValue(rank=r)(problem).output for r in (2, 4, 8)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.45, 0.38, 0.0]
     """
 
     decomposition: Decomposition = field(default_factory=STHOSVD)
@@ -114,6 +125,18 @@ class FactoredCache(Summary):
     scale : float
     keys, values : TokenFactors
         ``missed`` of each says what appended tokens have lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import FactoredKeyValue, KeySet
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 4, 1, 1)) * rng.standard_normal((2, 1, 128, 8))
+    >>> cache = FactoredKeyValue(rank=8).summarise(KeySet.from_arrays(k, v))
+    >>> cache.nbytes, k.nbytes + v.nbytes
+    (22272, 65536)
+    >>> cache.attend(rng.standard_normal((4, 3, 8))).output.shape
+    (4, 3, 8)
     """
 
     scale: float

@@ -29,6 +29,18 @@ class TokenFactors(Displayed):
         Added to every token.
     missed : Array, (...)
         Norm of what appended tokens have outside the span of the rows of ``rest``; zero before any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import STHOSVD
+    >>> from tnattn.attention.tensor import TokenFactors
+    >>> tokens = np.random.default_rng(0).standard_normal((3, 20, 4))  # (head, token, feature)
+    >>> tensor = STHOSVD(ranks=(12, 3, 4))(np.moveaxis(tokens, 1, 0))  # all of the 12 numbers of a token
+    >>> factors = TokenFactors.of(tensor, np.zeros((3, 1, 4)))
+    >>> longer = factors.extended(tokens[:, :5, :])
+    >>> bool(np.allclose(longer.to_dense()[:, 20:, :], tokens[:, :5, :])), longer.tokens
+    (True, 25)
     """
 
     factor: Array | None

@@ -24,6 +24,18 @@ class WeightEntries(EntryTensor, Displayed):
     ----------
     problem : AttentionProblem
         With any mask; float32 or float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem
+    >>> from tnattn.attention.tensor import WeightEntries
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 2, 50, 4)))
+    >>> weights = WeightEntries(problem)
+    >>> entries = weights.entries(np.asarray([[0, 3, 7], [1, 49, 0]]))  # (head, query, key)
+    >>> dense = problem.dense_weights()
+    >>> weights.shape, bool(np.allclose(entries, [dense[0, 3, 7], dense[1, 49, 0]]))
+    ((2, 50, 50), True)
     """
 
     problem: AttentionProblem

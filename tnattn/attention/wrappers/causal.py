@@ -19,7 +19,14 @@ from tnattn.structured.shifted_blocks import from_stack
 
 
 class Span(NamedTuple):
-    """Positions of the queries and of the keys of a part."""
+    """Positions of the queries and of the keys of a part.
+
+    Examples
+    --------
+    >>> from tnattn.attention.wrappers import Span
+    >>> Span(rows=slice(4, 8), columns=slice(0, 4))  # the later half of eight tokens looks at the earlier one
+    Span(rows=slice(4, 8, None), columns=slice(0, 4, None))
+    """
 
     rows: slice
     columns: slice
@@ -57,6 +64,19 @@ class Causal(JointMethod):
     stack: a method that draws once for all heads (Performer) does so for all rectangles of the stack. They are stacked
     from the end of the sequence, so that draws made matrix by matrix are those of the whole sequence also where only
     its last queries are given; a rectangle that has some of its queries is filled up with zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Causal, CausalMask, PivotedCoreset
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)), mask=CausalMask())
+    >>> for keys in (4, 16, 64):
+    ...     method = Causal(PivotedCoreset(keys=keys), leaf=16)
+    ...     error = np.linalg.norm(method(problem, rng=np.random.default_rng(0)).output - problem.output)
+    ...     print(keys, round(float(error / np.linalg.norm(problem.output)), 2))
+    4 0.42
+    16 0.12
+    64 0.0
     """
 
     method: AttentionMethod = field(default_factory=ValueSampling)

@@ -34,6 +34,19 @@ class Chunked(JointMethod):
     Notes
     -----
     The cost of the method on n_k / chunks keys, ``chunks`` times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Chunked, PivotedCoreset
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)))
+    >>> for keys in (4, 16, 32):
+    ...     result = Chunked(PivotedCoreset(keys=keys), chunks=4)(problem, rng=np.random.default_rng(0))
+    ...     error = np.linalg.norm(result.output - problem.output) / np.linalg.norm(problem.output)
+    ...     print(result.kernel.shape[-1], round(float(error), 2))  # columns of four pieces, error
+    16 0.51
+    64 0.2
+    128 0.0
     """
 
     method: AttentionMethod = field(default_factory=ValueSampling)

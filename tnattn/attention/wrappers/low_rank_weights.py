@@ -40,6 +40,15 @@ class LowRankWeights(JointMethod):
     -----
     The row shift is the exact logarithm of the row sums of exp(scores), so that pieces merge with their true mass. All
     masks are honoured, since the weights are exact; low rank fits masked weights badly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, LowRankWeights, TruncatedSVD
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 64, 4)))
+    >>> outputs = [LowRankWeights(TruncatedSVD(rank=r))(problem).output for r in (2, 8, 32)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.68, 0.28, 0.01]
     """
 
     method: MatrixMethod = field(default_factory=_with_power_iteration)

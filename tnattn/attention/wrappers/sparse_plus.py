@@ -40,6 +40,18 @@ class SparsePlus(JointMethod):
     Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns. The far
     field is a product, from which kept places are subtracted, not left out: what is small beside its entries there,
     times their values, is lost to rounding. ``MeanResidual`` has a far field that leaves them out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Performer, SparsePlus, TopK
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)))
+    >>> for method in (TopK(keys=16), Performer(features=64), SparsePlus(TopK(keys=16), Performer(features=64))):
+    ...     error = np.linalg.norm(method(problem, rng=np.random.default_rng(0)).output - problem.output)
+    ...     print(type(method).__name__, round(float(error / np.linalg.norm(problem.output)), 2))
+    TopK 1.17
+    Performer 0.54
+    SparsePlus 0.34
     """
 
     method: AttentionMethod = field(default_factory=SlidingWindow)
