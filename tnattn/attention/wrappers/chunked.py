@@ -1,4 +1,4 @@
-"""A method on consecutive chunks of keys, merged."""
+"""Chunked attention: a method on consecutive chunks of keys, merged by their masses."""
 
 from __future__ import annotations
 
@@ -66,11 +66,13 @@ class Chunked(JointMethod):
 
     def _columns(self, problem: AttentionProblem) -> list[slice]:
         count, n = min(self.chunks, problem.n_k), problem.n_k
+        # integer division gives lengths that differ by one at most
         return [slice(s * n // count, (s + 1) * n // count) for s in range(count)]
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         columns = self._columns(problem)
         rows = slice(0, problem.n_q)
+        # children of the generator, so that the draw of a chunk does not depend on those before it
         draws: Sequence[Rng | None] = rng.spawn(len(columns)) if rng is not None else [None] * len(columns)
         pieces = [
             self.method(problem.rectangle(rows, part), rng=draw).placed(part, problem.n_k)
@@ -82,7 +84,7 @@ class Chunked(JointMethod):
         return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Sum of the method's costs on the chunks."""
+        """Return the sum of the method's costs on the chunks."""
         rows = slice(0, problem.n_q)
         return reduce(
             lambda a, b: a + b, (self.method.cost(problem.rectangle(rows, part)) for part in self._columns(problem))
