@@ -1,4 +1,4 @@
-"""Feature maps whose inner product is unbiased for exp(x . y), and the directions that they project on."""
+"""Feature maps with inner products unbiased for exp(x . y), and distributions of their directions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tnattn.linalg import orthonormalise
 class FeatureKind(abc.ABC):
     """A map phi with E phi(x) . phi(y) = exp(x . y), built from projections w . x on Gaussian directions w.
 
-    A feature is written as factor * exp(exponent), so that whoever evaluates it may shift the exponents first.
+    A feature is factor * exp(exponent), so that exponents can be shifted before exp is evaluated.
     """
 
     @abc.abstractmethod
     def directions(self, features: int) -> int:
-        """Return how many directions give this many features."""
+        """Return the number of directions that give this many features."""
 
     @abc.abstractmethod
     def divisor(self, features: int) -> int:
-        """Return the number by which the inner product of the plain features is to be divided."""
+        """Return the divisor of the inner product of the plain features."""
 
     @abc.abstractmethod
     def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
@@ -64,6 +64,7 @@ class Positive(FeatureKind):
         return features
 
     def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
+        # E exp(w . z) = exp(|z|^2 / 2) with z = x + y: the half squares leave x . y
         return projections - half_squares, None
 
 
@@ -89,6 +90,7 @@ class Hyperbolic(FeatureKind):
 
     def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
         xp = array_namespace(projections)
+        # -w has the distribution of w, and the pair cancels the odd part of the error
         return xp.concat([projections, -projections], axis=-1) - half_squares, None
 
 
@@ -114,6 +116,7 @@ class Trigonometric(FeatureKind):
 
     def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
         xp = array_namespace(projections)
+        # sin w.x sin w.y + cos w.x cos w.y = cos w.(x - y), of expectation exp(-|x - y|^2 / 2)
         return half_squares, xp.concat([xp.sin(projections), xp.cos(projections)], axis=-1)
 
 
@@ -172,13 +175,14 @@ class Orthogonal(Directions):
     def draw(self, count: int, width: int, *, rng: Rng, like: Array) -> Array:
         xp = array_namespace(like)
         blocks = math.ceil(count / width)
-        # a factor with positive diagonal makes the orthogonal matrix uniformly distributed
+        # Q of a Gaussian matrix, with the diagonal of R positive, is uniformly (Haar) distributed
         frames = orthonormalise(_wide_normal(rng, (blocks, width, width), like))
         unit = xp.reshape(frames, (blocks * width, width))[:count, :]
+        # chi-distributed lengths make every direction standard normal by itself
         lengths = xp.linalg.vector_norm(_wide_normal(rng, (count, width), like), axis=-1, keepdims=True)
         return xp.astype(unit * lengths, like.dtype)
 
 
 def _wide_normal(rng: Rng, shape: tuple[int, ...], like: Array) -> Array:
-    """Draw in the widest dtype of the device: a seed means the same directions in float32 and in float64."""
+    """Return normal numbers drawn in the widest dtype of the device: one seed, one draw for all dtypes."""
     return normal(rng, shape, like=like, dtype=accumulator_dtype(like))

@@ -1,4 +1,4 @@
-"""Random features everywhere, corrected to the exact kernel in a window: sparse plus low rank."""
+"""Scatterbrain: random features corrected to the exact kernel in a window, sparse plus low rank."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tnattn.attention.summary import KeySet
 from tnattn.structured import BlockSparse, Selection
 from tnattn.structured.block_sparse import band_pattern, sampled_tiles
 
-_BLOCK = 32  # queries that share the union of their windows
+_BLOCK = 32  # queries that share the union of their windows: the products are of matrices, the union little wider
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Scatterbrain(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         summary = self._performer.summarise(KeySet.of(problem), rng=rng)
         far = summary.approximate(problem.queries)
-        return far + self._correction(problem, summary, far)
+        return far + self._correction(problem, summary, far)  # both cover all keys: kernels add
 
     def _correction(self, problem: AttentionProblem, summary: FeatureSummary, far: Approximation) -> Approximation:
         """Return exp(scores) minus the estimate, on the window."""
@@ -94,10 +94,11 @@ class Scatterbrain(JointMethod):
             sampled_tiles(problem.scaled_queries, problem.keys, indices, _BLOCK),
         )
         scores = xp.where(near, scores, xp.full_like(scores[..., :1, :1, :1], -float("inf")))
+        # the pattern alone, by which rows are spread over tiles
         blank = BlockSparse(scores, indices, problem.n_q, problem.n_k, near)
         *batch, blocks, size, _ = scores.shape
         largest = xp.reshape(xp.max(scores, axis=-1), (*batch, blocks * size))[..., : problem.n_q]
-        shift = xp.maximum(largest, far.shift)  # finite: the shift of the features is
+        shift = xp.maximum(largest, far.shift)  # finite, since the shift of the features is
         kernel = xp.exp(scores - blank.per_row(shift)) - estimate * blank.per_row(xp.exp(far.shift - shift))
         every = xp.arange(problem.n_k, device=device(problem.q))
         return Approximation(
@@ -111,6 +112,7 @@ class Scatterbrain(JointMethod):
         """Return the keys near every block of queries, (p, s), and which of them each query is near to, (p, b, s)."""
         xp = array_namespace(problem.q)
         n_q, n_k = problem.n_q, problem.n_k
+        # a wider window than the sequence admits the same keys
         reach = min(self.window, max(n_q, n_k) - 1)
         centre = xp.arange(n_q, dtype=xp.int64, device=device(problem.q)) + (n_k - n_q)
         return band_pattern(centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1, columns=n_k)
@@ -133,5 +135,5 @@ class Scatterbrain(JointMethod):
 def _entries(far: Approximation, summary: FeatureSummary, indices: Array) -> Array:
     """Return the entries of the estimated kernel at tiles of keys, (..., p, b, s)."""
     if summary.lift is None:
-        raise ValueError("the summary has grown and no longer knows the features of its keys; summarise again")
+        raise ValueError("an extended summary does not hold the features of its keys; summarise again")
     return sampled_tiles(far.kernel.to_dense(), summary.lift.to_dense().mT, indices, _BLOCK)
