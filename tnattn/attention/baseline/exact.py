@@ -56,10 +56,10 @@ class Exact(JointMethod):
             kernel=problem.weights,
             shift=shift,
             values=problem.values,
-            normaliser=xp.ones_like(shift),
+            normaliser=xp.ones_like(shift),  # the kernel is normalised: its row sums are one
             expand=Selection(every, problem.n_k, problem.q),
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """2 H n_q n_k (d + d_v) operations."""
+        """Return the cost of 2 H pairs (d + d_v) operations, for the pairs that the mask admits."""
         return exact_cost(problem)

@@ -14,7 +14,7 @@ from tnattn.attention.projections import LayerProblem, ProjectionConversion
 
 @dataclass(frozen=True)
 class Converted:
-    """Convert the weights of a layer, and attend with what they make of the hidden states.
+    """Convert the weights of a layer, and attend with the converted queries, keys and values.
 
     Parameters
     ----------
@@ -39,10 +39,11 @@ class Converted:
         """Approximate ``layer.attention``."""
         if not isinstance(layer, LayerProblem):
             raise TypeError(
-                f"layer must be a LayerProblem; got {type(layer).__name__}; weights are what is converted: "
+                f"layer must be a LayerProblem; got {type(layer).__name__}; a conversion changes weights: "
                 "from tnattn import LayerProblem"
             )
         converted = replace(layer, projections=self.conversion(layer.projections)).attention
+        # the target is the attention of the original layer, of which this is an approximation
         return substituted(layer.attention, converted.q, converted.k, converted.v)
 
     def stages(self, layer: LayerProblem) -> list[tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""Grouped queries: several key heads pooled into one, in the weights of a layer."""
+"""Grouped-query conversion: key and value weights of consecutive heads are averaged."""
 
 from __future__ import annotations
 
@@ -42,5 +42,6 @@ class GroupedQueries(ProjectionConversion):
             raise ValueError(f"groups must be a positive integer; got {self.groups!r}")
 
     def __call__(self, projections: Projections) -> Projections:
+        # query weights stay: query head h keeps its own, and reads the pooled key head of its group
         w_k, w_v = (mean_pooled(w, self.groups, axis=0) for w in (projections.w_k, projections.w_v))
         return replace(projections, w_k=w_k, w_v=w_v)

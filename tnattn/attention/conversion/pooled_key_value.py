@@ -50,7 +50,7 @@ class PooledKeyValue(JointMethod):
     role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
         "P7": "means of keys are shorter than keys, which flattens the weights as a higher temperature does",
-        "P8": "there is no budget of columns: the floor is the spread of the heads of a group, zero when groups = G",
+        "P8": "there is no budget of columns: the error is due to the spread of the heads of a group, 0 for groups = G",
     }
 
     def __post_init__(self) -> None:
@@ -63,5 +63,6 @@ class PooledKeyValue(JointMethod):
 
     def cost(self, problem: AttentionProblem) -> Cost:
         cost, width = exact_cost(problem), problem.width + problem.value_width
+        # the arithmetic of exact attention, and the means; the cache holds the pooled heads
         pooling = float(problem.groups * problem.n_k * width)
         return replace(cost, flops=cost.flops + pooling, state_per_token=float(self.groups * width))
