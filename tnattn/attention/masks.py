@@ -1,8 +1,8 @@
 """Rules that admit, forbid or bias the keys of every query, closed under ``&``.
 
 Rules that use positions of queries align them with the last n_q positions of the n_k keys (bottom-right): query i
-stands at i + n_k - n_q. Rules with scalars compare by value; arrays compare by identity, because a comparison of their
-entries would wait for a device.
+stands at i + n_k - n_q. Rules with scalars compare by value, arrays by identity: a comparison of entries would
+synchronise a device.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class CausalMask(Mask):
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         shift = n_k - n_q
+        # the earliest query decides on "all", the latest on "none"
         if columns.stop - 1 <= rows.start + shift:
             return "all"
         return "none" if columns.start > rows.stop - 1 + shift else "some"
@@ -91,6 +92,7 @@ class SlidingWindowMask(Mask):
         return barrier((distance <= self.left) & (distance >= -self.right), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
+        # positions of the first and the last query of the block
         first, last = rows.start + n_k - n_q, rows.stop - 1 + n_k - n_q
         if columns.start > last + self.right or columns.stop - 1 < first - self.left:
             return "none"
@@ -125,6 +127,7 @@ class PaddingMask(Mask):
         object.__setattr__(self, "lengths", lengths)
 
     def __eq__(self, other: object) -> bool:
+        # only integers compare by value
         if (
             not isinstance(other, PaddingMask)
             or not isinstance(self.lengths, int)
@@ -144,7 +147,7 @@ class PaddingMask(Mask):
         return barrier((j < lengths) & (i >= 0), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        if not isinstance(self.lengths, int):
+        if not isinstance(self.lengths, int):  # lengths differ over the batch, and a block covers all of it
             return "some"
         if columns.stop <= self.lengths:
             return "all"
@@ -168,7 +171,7 @@ class PaddingMask(Mask):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExplicitMask(Mask):
-    """The keys that a boolean array admits.
+    """A boolean array of admissible keys.
 
     Parameters
     ----------
@@ -206,7 +209,7 @@ class ExplicitMask(Mask):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BiasMask(Mask):
-    """An array is added to the scores; minus infinity forbids a key.
+    """An array that is added to the scores; minus infinity forbids a key.
 
     Parameters
     ----------
@@ -239,7 +242,7 @@ class BiasMask(Mask):
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)
         xp = array_namespace(self.bias)
-        if not bool(xp.all(self.bias < float("inf"))):
+        if not bool(xp.all(self.bias < float("inf"))):  # false for NaN, too
             raise ValueError("bias holds NaN or plus infinity; only finite values and minus infinity are admissible")
         if like is not None:
             require_same_place("bias", self.bias, like)
@@ -250,6 +253,7 @@ class BiasMask(Mask):
         """Raise ValueError if finite entries overflow in the dtype of the scores."""
         xp = array_namespace(like)
         most = float(xp.finfo(like.dtype).max)
+        # entries of a dtype no wider than that of the scores need no look
         if float(xp.finfo(self.bias.dtype).max) > most and self.largest() > most:
             raise ValueError(
                 f"bias holds entries of size {self.largest():.3g}, beyond the range of {dtype_name(like.dtype)} "
@@ -262,6 +266,6 @@ class BiasMask(Mask):
 
     def largest(self) -> float:
         xp = array_namespace(self.bias)
-        magnitude = xp.abs(self.bias)
+        magnitude = xp.abs(self.bias)  # minus infinity, which forbids a key, is left out
         magnitude = xp.where(magnitude < float("inf"), magnitude, xp.zeros_like(magnitude))
         return float(xp.max(magnitude)) if math.prod(magnitude.shape) else 0.0

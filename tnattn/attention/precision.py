@@ -1,4 +1,4 @@
-"""Half precision: arrays are widened to float32 once, results are cast back once."""
+"""Half precision: problems are widened to float32 once, and results cast back once."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ class InDtype(StructuredMatrix):
     @property
     def storage(self) -> int:
         return self.matrix.storage
+
+    # the inner product is formed in the wide dtype, so that no sum is taken in half precision
 
     def _matmul(self, x: Array) -> Array:
         return self._cast(self.matrix @ self._own(x))

@@ -110,11 +110,11 @@ class LayerProblem(Parameters, Displayed):
 
     @cached_property
     def attention(self) -> AttentionProblem:
-        """The queries, keys and values that the weights make of the hidden states."""
-        weights, tokens = self.projections, self.hidden[..., None, :, :]
+        """The attention problem of the projected queries, keys and values."""
+        weights, tokens = self.projections, self.hidden[..., None, :, :]  # (..., 1, n, width): one for all heads
         q, k, v = (_product(tokens, w) for w in (weights.w_q, weights.w_k, weights.w_v))
         if weights.rotary is not None:
-            q, k = weights.rotary(q), weights.rotary(k)
+            q, k = weights.rotary(q), weights.rotary(k)  # values carry no position
         return AttentionProblem(q, k, v, mask=self.mask, scale=self.scale)
 
     def project(self, output: Array) -> Array:
@@ -128,6 +128,7 @@ class LayerProblem(Parameters, Displayed):
         if self.projections.w_o is None:
             raise ValueError("the projections have no w_o; give one, or use the outputs of the heads")
         xp = array_namespace(output)
+        # widened, since the sum over heads would be taken in half precision otherwise
         heads = widened(output) @ widened(self.projections.w_o)
         return xp.astype(xp.sum(heads, axis=-3), output.dtype, copy=False)
 
@@ -138,7 +139,7 @@ class LayerProblem(Parameters, Displayed):
 
 
 class ProjectionConversion(Parameters, abc.ABC):
-    """A way to replace the weights of a layer by cheaper ones. A subclass is a frozen dataclass."""
+    """Base class of conversions of a layer's weights to cheaper ones; subclasses are frozen dataclasses."""
 
     @abc.abstractmethod
     def __call__(self, projections: Projections) -> Projections:
@@ -146,4 +147,5 @@ class ProjectionConversion(Parameters, abc.ABC):
 
 
 def _product(a: Array, b: Array) -> Array:
+    # widened: half precision would round every partial sum
     return array_namespace(a, b).astype(widened(a) @ widened(b), a.dtype, copy=False)

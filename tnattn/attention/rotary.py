@@ -1,4 +1,4 @@
-"""Rotary position encoding: pairs of coordinates turned by angles proportional to the position."""
+"""Rotary position encoding: pairs of coordinates rotated by angles proportional to the position."""
 
 from __future__ import annotations
 
