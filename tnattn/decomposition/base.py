@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self, final
+from typing import ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
@@ -31,6 +31,8 @@ class Decomposition(Parameters, abc.ABC):
     recovers_rank: ClassVar[bool] = True  # whether rank r reproduces a sum of r outer products of vectors
     recovery: ClassVar[float] = 1e-6  # relative error at which it has; larger for iterations that stop early
     certifies: ClassVar[bool] = True  # whether the result bounds its own error, by ``error_certificate``
+    # what ``residual`` of the result is to its relative error
+    residual_is: ClassVar[Literal["the error", "an upper bound", "an estimate"]] = "the error"
     quasi_optimal: ClassVar[bool] = False  # error at most that of all its unfoldings truncated by themselves, together
     lowers_rank: ClassVar[bool] = False  # whether its rank is a limit, lowered to what a tensor admits, or a demand
 

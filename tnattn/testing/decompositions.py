@@ -33,7 +33,7 @@ def check_decomposition(
     ----------
     decomposition : Decomposition
         Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery``,
-        ``certifies``, ``quasi_optimal`` and ``lowers_rank`` say what is expected of it.
+        ``certifies``, ``residual_is``, ``quasi_optimal`` and ``lowers_rank`` say what is expected of it.
     seed : int
     laws : iterable of str, optional
         All by default.
@@ -111,6 +111,21 @@ def _certificate_is_honest(subject: TensorTrial) -> None:
             raise Violation(
                 f"the certificate {said:.3g} at rank {rank} is more than sqrt(3) times the error {true:.3g}"
             )
+
+
+def _residual_is_what_it_says(subject: TensorTrial) -> None:
+    kind = subject.decomposition.residual_is
+    for tensor in (subject.decaying(), np.random.default_rng(subject.seed).standard_normal(SHAPE)):
+        for rank in (1, 3):
+            result = subject.run(tensor, rank)
+            if not hasattr(result, "residual"):
+                raise NotApplicable("the result states no residual")
+            if kind == "an estimate":
+                raise NotApplicable("the residual is an estimate")
+            residual, true = float(to_host(result.residual)), error_of(result, tensor) / float(np.linalg.norm(tensor))
+            most = 3**0.5 if kind == "an upper bound" else 1 + 1e-6  # squares of the modes add up
+            if not true / (1 + 1e-6) - 1e-7 <= residual <= most * true + 1e-7:
+                raise Violation(f"the residual at rank {rank} is {residual:.3g}, {kind}, where the error is {true:.3g}")
 
 
 def _is_quasi_optimal(subject: TensorTrial) -> None:
@@ -202,6 +217,7 @@ TENSOR_LAWS: dict[str, Callable[[TensorTrial], None]] = {
     "full rank": _is_exact_at_full_rank,
     "progress": _improves_with_rank,
     "certificate": _certificate_is_honest,
+    "residual": _residual_is_what_it_says,
     "quasi-optimality": _is_quasi_optimal,
     "orthonormality": _factors_are_orthonormal,
     "unpacking": _unpacks,

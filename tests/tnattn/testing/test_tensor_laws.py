@@ -36,6 +36,7 @@ class Behaves:
     reads_entries = False
     exact_at_full_rank = True
     certifies = True
+    residual_is = "the error"
     quasi_optimal = True
 
     def with_rank(self, rank, sizes):
@@ -284,7 +285,7 @@ GIVEN_ARRAYS = [c() for c in subclasses("tnattn.decomposition", base.Decompositi
 @pytest.mark.parametrize("decomposition", GIVEN_ARRAYS, ids=repr)
 def test_a_result_that_is_not_copied_breaks_the_law_of_ownership(monkeypatch, decomposition):
     """The copies at the end of the call are needed."""
-    monkeypatch.setattr(base, "restored", lambda result, exponent: result)
+    monkeypatch.setattr(base, "restored_tensor", lambda result, exponent: result)
     with pytest.raises(Violation, match="read-only, or a view|has changed|changed when|no plain"):
         LAWS["ownership"](TensorTrial(decomposition, 0))
 

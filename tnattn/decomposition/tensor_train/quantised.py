@@ -136,6 +136,7 @@ class QuantisedTT(Decomposition):
     """
 
     recovers_rank: ClassVar[bool] = False  # bonds between digits have other ranks than modes
+    residual_is: ClassVar = "an upper bound"  # padding has an error too
     lowers_rank: ClassVar[bool] = True  # bonds near the ends admit 2, 4, ... only
 
     rank: int | None = None

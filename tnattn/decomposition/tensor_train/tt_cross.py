@@ -87,6 +87,7 @@ class TTCross(TrainTruncation):
 
     reads_entries: ClassVar[bool] = True
     certifies: ClassVar[bool] = False  # it estimates the error, with an interval
+    residual_is: ClassVar = "an estimate"
 
     def __post_init__(self) -> None:
         super().__post_init__()

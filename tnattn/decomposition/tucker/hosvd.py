@@ -34,6 +34,7 @@ class HOSVD(TuckerTruncation):
     """
 
     quasi_optimal: ClassVar[bool] = True
+    residual_is: ClassVar = "an upper bound"  # modes are truncated at once
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         xp = array_namespace(tensor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng
 from tnattn.decomposition.multilinear import fold, mode_product, mode_sizes, unfold
@@ -155,6 +156,8 @@ class RandomizedHOSVD(RandomizedTruncation):
     -----
     O(sum_j (r_j + p) prod(n)). Minster, Saibaba and Kilmer 2020, Algorithm 3.1; deviations as ``RandomizedSTHOSVD``.
     """
+
+    residual_is: ClassVar = "an upper bound"  # modes are truncated at once
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         rng = require_rng(rng, "RandomizedHOSVD")
