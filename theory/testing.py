@@ -12,6 +12,7 @@ from theory.comparison.compare import LEVEL, Comparison, compare, false_versions
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import over_targets
+from tnattn.scalars import Parameters
 from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
 
 __all__ = ["BOUND_LAWS", "check_bound"]
@@ -58,7 +59,7 @@ def check_bound(
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Trial(Parameters):
     bound: Bound
     trials: int
     seed: int

@@ -26,6 +26,7 @@ Attention methods on one problem
 - ``run_study``: computes the trials that a folder lacks
 - ``remaining``: trials found and missing
 - ``select``: methods by name, family or file (``candidates``)
+- ``own_definitions``: the module that lists what a user's file or package defines
 - ``broken_laws``: laws of attention that a user's method violates (``conformance``)
 - ``ProblemSource``: a problem by name (``problems``)
 - ``load_problem``: made from its name
