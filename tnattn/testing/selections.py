@@ -11,6 +11,7 @@ import numpy as np
 
 from tnattn.arrays import to_host
 from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.scalars import Parameters
 from tnattn.structured.dense import Dense
 from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
 from tnattn.testing.tensor_arguments import require_refused
@@ -52,7 +53,7 @@ def check_selection(selection: ColumnSelection, *, laws: Iterable[str] | None = 
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trial:
+class _Trial(Parameters):
     selection: ColumnSelection
     seed: int
 
