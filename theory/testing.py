@@ -52,6 +52,7 @@ def check_bound(
     if not isinstance(bound, Bound):
         raise TypeError(f"bound must be a theorem made by the decorator; got {bound!r}")
     trial, where = _Trial(bound, trials, seed, level), "its instances"
+    # lazily: a violated law ends the check of the others where the report requires it
     findings = (finding(name, where, partial(BOUND_LAWS[name], trial)) for name in chosen_laws(laws, BOUND_LAWS))
     return Report(bound.name, tuple(findings)).require_conformance()
 
@@ -69,6 +70,7 @@ class _Trial:
 
     def comparison(self, kind: str, bound: Bound) -> Comparison:
         """Compare a theorem, or a false version of it, with data on an instance."""
+        # the same instance and runs for the true theorem and for its false versions
         rng = np.random.default_rng(self.seed)
         method, target = getattr(self.bound, kind)(rng)
         (found,) = compare(method, target, [bound], trials=self.trials, rng=rng, level=self.level)

@@ -100,6 +100,7 @@ def _cost_phrase(cls: type) -> str | None:
     if start is None:
         return None
     depth = 0
+    # costs contain brackets, which a regular expression does not balance
     for index in range(start.start() + 1, len(text)):
         depth += {"(": 1, ")": -1}.get(text[index], 0)
         if depth == 0:
@@ -108,6 +109,7 @@ def _cost_phrase(cls: type) -> str | None:
 
 
 def _relative_flops(method: AttentionMethod) -> float | None:
+    # costs depend on shapes alone: no memory is spent on 12 heads of 4096 tokens
     empty = np.broadcast_to(np.zeros((), dtype=np.float32), (12, 4096, 64))
     problem = AttentionProblem(empty, empty, empty, check_finite=False)
     try:

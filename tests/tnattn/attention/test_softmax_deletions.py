@@ -23,7 +23,7 @@ from tnattn.attention.softmax import SoftmaxOperator, _finite
 pytestmark = pytest.mark.slow
 FUNCTIONS = [
     SoftmaxOperator._sweep,
-    SoftmaxOperator._judged,
+    SoftmaxOperator._checked,
     inspect.unwrap(SoftmaxOperator._rmatmul),
     SoftmaxOperator._product,
     SoftmaxOperator._chunks,
@@ -43,10 +43,10 @@ FUNCTIONS = [
 SPARED = {
     ("SoftmaxOperator._sweep", "assert mass is not None"): "for the type checker: a sweep has a chunk",
     (
-        "SoftmaxOperator._judged",
+        "SoftmaxOperator._checked",
         "if not self.blocks.unsafe or not bool(xp.any(mass == 0)):",
     ): "saves a pass over the mask",
-    ("SoftmaxOperator._judged", "return mass"): "the same",
+    ("SoftmaxOperator._checked", "return mass"): "the same",
     ("SoftmaxOperator._tiles", "if prefers_host_tiles(self.like):"): "threads share heads on the host",
     (
         "SoftmaxOperator._tiles",
