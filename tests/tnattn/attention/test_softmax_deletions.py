@@ -100,6 +100,8 @@ def without(function, position):
     # super() reads the class from a cell of the enclosing scope, here the argument of a function around the method
     scope = ast.parse("def within(__class__): ...").body[0]
     scope.body = tree.body
+    if function.__code__.co_freevars:  # also where the statement with super() is the one that is missing
+        tree.body[0].body += ast.parse("if False: __class__").body
     # under "from __future__ import annotations", as the module; other names of the function stay global
     module = ast.fix_missing_locations(ast.Module([scope], []))
     outer = inner_code(compile(module, function.__code__.co_filename, "exec", flags=0x1000000))
