@@ -1,4 +1,4 @@
-"""Lazy names of the package: each is imported from its module when it is first asked for.
+"""Lazy names of the package: each is imported from its module at its first use.
 
 A name or a module that does not exist is reported with import lines that work.
 """
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "tnattn.arrays": ("DeviceDraws",),
+    "tnattn.arrays.random_samples": ("DeviceDraws",),
     "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),
@@ -128,7 +128,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.solvers.sketch_preconditioned": ("SketchPreconditioned",),
     "tnattn.structured.base": ("StructuredMatrix",),
     "tnattn.structured.block_sparse": ("BlockSparse",),
-    "tnattn.structured.composite": ("BlockDiagonal", "Columns", "Product", "Rows", "Sum"),
+    "tnattn.structured.composite": ("Product", "Sum"),
+    "tnattn.structured.concatenated": ("BlockDiagonal", "Columns", "Rows"),
     "tnattn.structured.cp": ("CPTensor",),
     "tnattn.structured.dense": ("Dense",),
     "tnattn.structured.diagonal": ("Diagonal",),
@@ -166,15 +167,16 @@ def resolved(name: str, package: ModuleType) -> Any:
 
 
 def listed() -> list[str]:
-    """Return what completion offers: all public names, and the chapters."""
+    """Return the names offered by completion: all public names, and the chapters."""
     chapters = {module.split(".")[1] for module in _modules() if module != "tnattn"}
     return sorted({*HOME, *chapters, "__version__"})
 
 
 def advice(word: str) -> str:
-    """Return the end of an error message: import lines of the names or modules that are called nearly so."""
+    """Return the end of an error message: import lines of the names or modules of similar spelling."""
     if word in HOME:
         return f"; write {_line(word)}"
+    # a module that has moved is found by its last name, wherever it lies now
     modules: dict[str, list[str]] = {}
     for module in _modules():
         modules.setdefault(module.rsplit(".", 1)[-1].lower(), []).append(module)
@@ -201,7 +203,15 @@ def _modules() -> list[str]:
 
 
 class Signpost(importlib.abc.MetaPathFinder):
-    """The last finder of modules: it finds none, and says where the names of a missing module of ``tnattn`` are."""
+    """The last finder of modules, which reports import lines for the names of a missing module of ``tnattn``.
+
+    Examples
+    --------
+    >>> import tnattn.Performer
+    Traceback (most recent call last):
+        ...
+    ModuleNotFoundError: tnattn has neither a name nor a module 'Performer'; write from tnattn import Performer
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for modules below ``tnattn``, with import lines that work."""
@@ -212,4 +222,4 @@ class Signpost(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{parent} has neither a name nor a module {word!r}{advice(word)}", name=parent)
 
 
-sys.meta_path.append(Signpost())
+sys.meta_path.append(Signpost())  # last: asked only for modules that no other finder has

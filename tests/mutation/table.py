@@ -27,7 +27,7 @@ class Survivor:
 
     @property
     def name(self) -> tuple[str, str, str]:
-        """What stays the same when lines are added above."""
+        """Key of a mutant that does not change when lines are added above."""
         return self.place, self.original, self.mutant
 
 

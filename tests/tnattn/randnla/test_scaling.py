@@ -1,4 +1,4 @@
-"""Powers of two come through whatever is computed from a matrix, and what leaves the range is refused by name."""
+"""Results scale with powers of two of the matrix, and those that leave the range are refused by name."""
 
 import warnings
 
