@@ -129,8 +129,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.randnla.estimates.norm_estimates import SpectralNorm as SpectralNorm
     from tnattn.randnla.estimates.trace import GirardHutchinson as GirardHutchinson
     from tnattn.randnla.estimates.trace import HutchPlusPlus as HutchPlusPlus
-    from tnattn.randnla.estimates.trace import TraceMethod as TraceMethod
     from tnattn.randnla.estimates.trace import XTrace as XTrace
+    from tnattn.randnla.estimates.trace_estimate import TraceMethod as TraceMethod
     from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB as AdaptiveQB
     from tnattn.randnla.low_rank.error_sketch import ErrorSketch as ErrorSketch
     from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom as GeneralizedNystrom
@@ -169,10 +169,10 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.randnla.sketches.trigonometric import SubsampledHadamard as SubsampledHadamard
     from tnattn.randnla.solvers.least_squares import LeastSquaresMethod as LeastSquaresMethod
     from tnattn.randnla.solvers.least_squares import LeastSquaresProblem as LeastSquaresProblem
-    from tnattn.randnla.solvers.least_squares import SampleAndSolve as SampleAndSolve
-    from tnattn.randnla.solvers.least_squares import SketchAndSolve as SketchAndSolve
     from tnattn.randnla.solvers.matrix_product import SampledProduct as SampledProduct
     from tnattn.randnla.solvers.matrix_product import SketchedProduct as SketchedProduct
+    from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve as SampleAndSolve
+    from tnattn.randnla.solvers.sketch_and_solve import SketchAndSolve as SketchAndSolve
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
     from tnattn.structured.block_sparse import BlockSparse as BlockSparse

@@ -18,12 +18,8 @@ from theory.statement.prediction import Values
 from theory.statistics.moments import inverse_wishart_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.solvers.least_squares import (
-    LeastSquaresProblem,
-    LeastSquaresSolution,
-    SampleAndSolve,
-    SketchAndSolve,
-)
+from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, LeastSquaresSolution
+from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.decomposition.cp.sweep import gram, relative_error
 from tnattn.decomposition.history import History
-from tnattn.randnla.accuracy import IterationAccuracy
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.cp import CPTensor
 
 __all__ = ["FittedCP"]

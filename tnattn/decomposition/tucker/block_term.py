@@ -15,7 +15,8 @@ from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 

@@ -16,7 +16,8 @@ from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
-from tnattn.randnla.accuracy import IterationAccuracy, within
+from tnattn.randnla.accuracy import within
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 
 __all__ = ["HOOI", "FittedTucker"]
 
