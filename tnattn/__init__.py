@@ -184,6 +184,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.structured.cp import CPTensor as CPTensor
     from tnattn.structured.dense import Dense as Dense
     from tnattn.structured.diagonal import Diagonal as Diagonal
+    from tnattn.structured.implicit import KernelEntries as KernelEntries
     from tnattn.structured.khatri_rao import KhatriRao as KhatriRao
     from tnattn.structured.kronecker import Kronecker as Kronecker
     from tnattn.structured.low_rank import LowRank as LowRank

@@ -133,6 +133,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.structured.cp": ("CPTensor",),
     "tnattn.structured.dense": ("Dense",),
     "tnattn.structured.diagonal": ("Diagonal",),
+    "tnattn.structured.implicit": ("KernelEntries",),
     "tnattn.structured.khatri_rao": ("KhatriRao",),
     "tnattn.structured.kronecker": ("Kronecker",),
     "tnattn.structured.low_rank": ("LowRank",),

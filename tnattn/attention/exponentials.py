@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from tnattn.arrays import (
@@ -77,8 +78,7 @@ def exponentials(
 
     tiles = [
         (slice(h, min(h + heads, count)), slice(i, min(i + rows, n)))
-        for h in range(0, count, heads)
-        for i in range(0, n, rows)
+        for h, i in itertools.product(range(0, count, heads), range(0, n, rows))
     ]
     with quiet_overflow():
         parallel_map(fill, tiles, like=queries)
