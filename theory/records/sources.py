@@ -16,13 +16,13 @@ from typing import Any
 
 import scipy.linalg  # noqa: F401  its own BLAS is loaded, so the list does not depend on what ran before
 
-import theory
-import tnattn
 from tnattn.arrays.threads import blas_kernels
 from tnattn.source_files import fingerprint
 
 __all__ = ["environment", "is_foreign", "package_hash", "source_hash"]
 
+# both packages lie in one folder, installed or not; a module that imported its own package would close a circle
+ROOT = Path(__file__).parents[2]
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum")
 DEVICE_LIBRARIES = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
@@ -36,11 +36,10 @@ def package_hash() -> str:
     A version string stays the same while somebody works on the package; the text does not. About 20 ms.
     """
     digest = hashlib.sha256()
-    for package in (tnattn, theory):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py")):
+    for package in (ROOT / "tnattn", ROOT / "theory"):
+        for path in sorted(package.rglob("*.py")):
             # the place of a file belongs to the text: moving code changes imports
-            digest.update(f"{package.__name__}/{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
