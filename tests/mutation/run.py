@@ -1,9 +1,9 @@
 """Mutate modules one change at a time, run their tests, and list the changes that no test notices.
 
-    python tests/mutation/run.py                       all modules of modules.py; results/mutants.md
-    python tests/mutation/run.py tnattn/linalg/products.py      one module, the others' lines of the table stay
-    python tests/mutation/run.py --jobs 2 --sample 40  two at a time, 40 mutants of each module at random
-    python tests/mutation/run.py --survivors MODULE    after tests were added: only what survived is tried again
+    python tests/mutation/run.py                         all modules of modules.py; results/mutants.md
+    python tests/mutation/run.py tnattn/linalg/norms.py  one module, the other rows of the table stay
+    python tests/mutation/run.py --jobs 2 --sample 40    two at a time, 40 mutants of each module at random
+    python tests/mutation/run.py --survivors MODULE      after tests were added: only what survived is tried again
     ... --survivors --rings strict,cupy-standin MODULE code that NumPy arrays never reach, by the tests that reach it
 
 Nothing in this folder is changed: every worker mutates a copy. Sessions are kept in .mutants/, so that an interrupted
@@ -211,7 +211,7 @@ def blas() -> list[dict[str, Any]]:
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", default=[], help="paths such as tnattn/linalg/products.py")
+    parser.add_argument("modules", nargs="*", default=[], help="paths such as tnattn/linalg/norms.py")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--survivors", action="store_true", help="try only what survived before tests were added")
     parser.add_argument("--rings", default="numpy", help="array libraries whose tests run, as pytest names them")
@@ -225,7 +225,7 @@ def main(words: list[str]) -> int:
     try:
         for module in given.modules or MODULES:
             made = mutate(module, copies, given.sample, given.survivors, given.rings)
-            table.write(made, machine())  # after every module, since a run takes hours
+            table.write(made, MODULES, machine())  # after every module, since a run takes hours
     finally:
         for folder in copies:
             shutil.rmtree(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "mutants.md"
 HEAD = "| module | tests | tried | killed | survived | share killed |\n|---|---|---|---|---|---|"
 # what a session notes beside a mutation that a sample left out, or that no run tries
 NOT_SAMPLED, NOT_CHOSEN = "not sampled", "not chosen"
-COLUMNS = "| line | in | original | mutant | reason |\n|---|---|---|---|---|"
+COLUMNS = "| in | original | mutant | reason |\n|---|---|---|---|"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Survivor:
-    """A mutation that no test notices; its line may move without making it another one."""
+    """A mutation that no test notices, named by its function and its code: line numbers change with every comment."""
 
-    line: int
     place: str
     original: str
     mutant: str
@@ -27,7 +26,7 @@ class Survivor:
 
     @property
     def name(self) -> tuple[str, str, str]:
-        """Key of a mutant that does not change when lines are added above."""
+        """The key by which a reason is found again, in whatever module the function lies."""
         return self.place, self.original, self.mutant
 
 
@@ -50,7 +49,7 @@ class Outcome:
 
 def outcome(module: str, tests: Iterable[str], completed: Iterable[tuple[Any, Any]]) -> Outcome:
     """Return the outcome of a session; mutations that were not tried do not count."""
-    killed, untried, survivors = 0, 0, []
+    killed, untried, found = 0, 0, []
     for item, result in completed:
         untried += result.output == NOT_SAMPLED
         verdict = str(getattr(result.test_outcome, "value", result.test_outcome))
@@ -59,8 +58,9 @@ def outcome(module: str, tests: Iterable[str], completed: Iterable[tuple[Any, An
         elif verdict == "survived":
             mutation = item.mutations[0]
             original, mutant = _lines(result.diff or "")
-            survivors.append(Survivor(mutation.start_pos[0], mutation.definition_name or "module", original, mutant))
-    return Outcome(module, tuple(tests), killed, tuple(sorted(survivors)), untried)
+            found.append((mutation.start_pos, mutant, Survivor(mutation.definition_name or "module", original, mutant)))
+    survivors = tuple(survivor for *_, survivor in sorted(found, key=lambda row: row[:2]))  # as in the module
+    return Outcome(module, tuple(tests), killed, survivors, untried)
 
 
 def _lines(diff: str) -> tuple[str, str]:
@@ -71,16 +71,15 @@ def _lines(diff: str) -> tuple[str, str]:
     return " ".join(before), " ".join(after)
 
 
-def write(new: Outcome, machine: str, path: Path = RESULTS) -> None:
-    """Put a module's outcome into the table; the other modules stay, and so do the reasons that were written there."""
-    known = read(path)
-    reasons = (
-        {survivor.name: survivor.reason for survivor in known[new.module].survivors} if new.module in known else {}
-    )
-    kept = tuple(Survivor(s.line, s.place, s.original, s.mutant, reasons.get(s.name, "")) for s in new.survivors)
-    known[new.module] = Outcome(new.module, new.tests, new.killed, kept, new.untried)
+def write(new: Outcome, modules: Iterable[str], machine: str, path: Path = RESULTS) -> None:
+    """Put a module's outcome into the table; modules no longer in the list go, the others and all reasons stay."""
+    listed, known = set(modules), read(path)
+    reasons = {s.name: s.reason for o in known.values() for s in o.survivors if s.reason}
+    reasons |= {s.name: s.reason for s in getattr(known.get(new.module), "survivors", ()) if s.reason}
+    survivors = tuple(replace(s, reason=reasons.get(s.name, "")) for s in new.survivors)
+    kept = [o for o in known.values() if o.module in listed - {new.module}]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(known.values(), machine), encoding="utf-8")
+    path.write_text(render([*kept, replace(new, survivors=survivors)], machine), encoding="utf-8")
 
 
 def render(outcomes: Iterable[Outcome], machine: str) -> str:
@@ -91,9 +90,7 @@ def render(outcomes: Iterable[Outcome], machine: str) -> str:
     parts = ["# Mutants\n", f"{machine}\n", "\n".join([HEAD, *rows, total])]
     for o in found:
         if o.survivors:
-            lines = [
-                f"| {s.line} | {s.place} | {_code(s.original)} | {_code(s.mutant)} | {s.reason} |" for s in o.survivors
-            ]
+            lines = [f"| {s.place} | {_code(s.original)} | {_code(s.mutant)} | {s.reason} |" for s in o.survivors]
             parts.append("\n".join([f"\n## {o.module}\n", COLUMNS, *lines]))
     parts.append("\nRegenerate: `make mutants`, or `make mutants MODULES=tnattn/linalg/norms.py`; reasons are kept.\n")
     return "\n".join(parts)
@@ -116,8 +113,8 @@ def read(path: Path = RESULTS) -> dict[str, Outcome]:
     survivors: dict[str, list[Survivor]] = {}
     for part in text.split("\n## ")[1:]:
         module = part.splitlines()[0].strip()
-        cells = [_cells(line) for line in part.splitlines() if re.match(r"\| \d+ \|", line)]
-        survivors[module] = [Survivor(int(c[0]), c[1], _text(c[2]), _text(c[3]), c[4]) for c in cells]
+        rows = [_cells(line) for line in part.splitlines()[1:] if line.startswith("| ")]
+        survivors[module] = [Survivor(c[0], _text(c[1]), _text(c[2]), c[3]) for c in rows if c[0] != "in"]
     found = {}
     for line in text.split("\n## ")[0].splitlines():
         cells_of = _cells(line)

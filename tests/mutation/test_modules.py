@@ -1,6 +1,7 @@
-"""The list of modules to mutate follows the source tree."""
+"""The list of modules to mutate follows the source tree, and the page of results the list."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 def load(name):
     spec = importlib.util.spec_from_file_location(f"mutation_{name}", Path(__file__).with_name(f"{name}.py"))
     made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
     spec.loader.exec_module(made)
     return made
 
@@ -62,3 +64,23 @@ def test_annotations_separators_and_imports_for_the_type_checker_are_no_mutants(
     assert not any(unread(text, 5) for text in ("1 + 1", "f"))
     assert not unread("a or b", 6)
     assert not unread("c * 2", 7)
+
+
+# --- the page of results ---
+
+PAGE = load("table").read()
+HARMLESS = ("equivalent", "performance only", "memory only")
+
+
+def test_the_page_has_a_complete_run_of_every_module_and_of_no_other():
+    assert set(PAGE) == set(modules.MODULES)
+    assert [module for module, outcome in PAGE.items() if outcome.untried] == []
+
+
+@pytest.mark.parametrize("module", sorted(PAGE))
+def test_nine_tenths_of_the_mutants_are_killed_and_every_survivor_has_its_reason(module):
+    killed, survivors = PAGE[module].killed, PAGE[module].survivors
+    assert [survivor.name for survivor in survivors if not survivor.reason] == []
+    noticeable = [survivor for survivor in survivors if not survivor.reason.startswith(HARMLESS)]
+    assert killed >= 0.9 * (killed + len(noticeable))
+    assert killed >= 0.85 * (killed + len(survivors))

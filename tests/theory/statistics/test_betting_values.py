@@ -169,3 +169,11 @@ def test_an_exceeded_maximum_is_shown_beside_the_largest_trial():
 
 def test_processes_are_compared_by_identity():
     assert EProcess(np.ones(2)) != EProcess(np.ones(2))
+
+
+def test_a_process_states_its_smallest_p_value() -> None:
+    process = EProcess(np.ones(2)).update(np.full((50, 2), [1.0, 3.0]))
+    smallest = float(np.min(process.p_value))
+    assert smallest < 1e-3
+    assert repr(process) == f"<e-process against means of at most (2,), p-value {smallest:.3g}>"
+    assert repr(EProcess(np.zeros(0))) == "<e-process against means of at most (0,), p-value 1>"

@@ -12,6 +12,7 @@ from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.stack_queries import stack_queries
+from tnattn.display import Displayed
 from tnattn.structured import Dense, Selection
 
 N = 12
@@ -431,6 +432,11 @@ def test_a_placed_piece_speaks_for_the_keys_of_its_block(keys, expected):
     placed = replace(single(), keys=keys).placed(slice(3, 5), 9)
     assert (placed.keys if isinstance(placed.keys, slice) else placed.keys.tolist()) == expected
     assert placed.expand is None
+
+
+def test_pieces_are_displayed_without_their_entries():
+    assert Approximation.__repr__ is Displayed.__repr__
+    assert len(repr(piece(problem(), slice(0, 3))).splitlines()) <= 3
 
 
 def test_pieces_are_compared_by_identity_and_stay_as_they_are():

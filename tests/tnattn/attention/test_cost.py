@@ -15,6 +15,7 @@ from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.causal import Causal
 from tnattn.discovery import subclasses
+from tnattn.display import Displayed
 
 H, G, D, E = 4, 2, 6, 3
 METHODS = [cls() for cls in subclasses("tnattn.attention", AttentionMethod).values()]
@@ -146,3 +147,7 @@ def test_a_most_of_zero_counts_none_and_one_counts_one():
 def test_pairs_are_counted_in_double_for_single_precision():
     x = np.zeros((1, 5000, 1), "f4")
     assert admissible_pairs(AttentionProblem(x, x, x, mask=masks.CausalMask())) == 5000 * 5001 // 2
+
+
+def test_numbers_of_a_cost_are_displayed_in_short():
+    assert Cost.__repr__ is Displayed.__repr__

@@ -7,6 +7,7 @@ import pytest
 
 from tnattn.attention.mask import ConjunctionMask, FullMask, Mask
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
+from tnattn.display import Displayed
 
 ALIGNED = {
     FullMask: False,
@@ -68,6 +69,8 @@ def test_a_mask_of_a_user_is_aligned_unless_it_says_otherwise():
         (PaddingMask(3), PaddingMask(np.asarray(3)), True),
         (PaddingMask(3), PaddingMask(4), False),
         (PaddingMask(3), CausalMask(), False),
+        (PaddingMask(3), PaddingMask(np.asarray([3])), False),
+        (PaddingMask(np.asarray([3])), PaddingMask(3), False),
         (CausalMask() & PaddingMask(3), CausalMask() & PaddingMask(3), True),
         (CausalMask() & PaddingMask(3), CausalMask() & PaddingMask(2), False),
         (PaddingMask(np.asarray([3])), PaddingMask(np.asarray([3])), False),
@@ -177,3 +180,7 @@ def test_biases_may_add_up_to_the_end_of_the_range():
 def test_a_conjunction_leaves_alignment_to_its_parts():
     assert not ConjunctionMask.aligned
     (PaddingMask(3) & BiasMask(np.zeros((5, 3)))).validate((), 1, 5, 3)
+
+
+def test_rules_are_displayed_by_what_differs_from_the_default():
+    assert FullMask.__repr__ is ConjunctionMask.__repr__ is Displayed.__repr__

@@ -12,6 +12,7 @@ from tnattn.attention.masks import (
     PaddingMask,
     SlidingWindowMask,
 )
+from tnattn.display import Displayed
 
 N_Q, N_K = 7, 10
 RNG = np.random.default_rng(0)
@@ -36,6 +37,10 @@ def added(mask, rows=slice(0, N_Q), columns=slice(0, N_K)):
 def test_a_causal_query_sees_up_to_its_own_position_from_the_right():
     seen = added(CausalMask()) == 0
     assert seen.sum(-1).tolist() == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_window_is_causal_by_default():
+    assert SlidingWindowMask(2) == SlidingWindowMask(2, right=0) != SlidingWindowMask(2, right=1)
 
 
 def test_a_window_reaches_left_and_right_of_the_position():
@@ -95,6 +100,9 @@ def test_a_window_needs_non_negative_integers(value, error):
         (lambda: ExplicitMask(np.ones((N_Q, 4), dtype=bool)), ValueError, "does not broadcast"),
         (lambda: BiasMask(np.full((N_Q, N_K), np.nan)), ValueError, "NaN or plus infinity"),
         (lambda: BiasMask(np.full((N_Q, N_K), np.inf)), ValueError, "NaN or plus infinity"),
+        (lambda: BiasMask(np.where(np.eye(N_Q, N_K) > 0, np.inf, 0.0)), ValueError, "NaN or plus infinity"),
+        (lambda: BiasMask(np.zeros((N_Q, 4))), ValueError, "bias has shape .* does not broadcast"),
+        (lambda: BiasMask(np.ones((N_Q, N_K), int)), TypeError, "bias must be floating; got int64"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(make, error, words):
@@ -194,3 +202,11 @@ def test_with_scores_a_mask_must_be_of_their_library(name):
     masks["lengths"] = PaddingMask(np.array([1, 2]))
     with pytest.raises(TypeError, match=f"{name} of the mask and q belong to different libraries"):
         masks[name].validate((2,), 4, N_Q, N_K, like=strict.zeros(1))
+
+
+def test_masks_are_displayed_by_what_differs_from_the_default_and_without_entries():
+    window = SlidingWindowMask(2)
+    assert repr(FullMask() & window) == repr(window) == "SlidingWindowMask(left=2)"
+    assert repr(CausalMask() & PaddingMask(3)) == "ConjunctionMask(parts=(CausalMask(), PaddingMask(lengths=3)))"
+    for cls in (BiasMask, CausalMask, ConjunctionMask, ExplicitMask, FullMask, PaddingMask, SlidingWindowMask):
+        assert cls.__repr__ is Displayed.__repr__

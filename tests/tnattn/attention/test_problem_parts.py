@@ -130,3 +130,4 @@ def test_a_problem_is_shown_by_shapes_dtype_and_mask():
     q, k, v = ("float64 (2, 6, 3, 4)", "float64 (2, 2, 5, 4)", "float64 (2, 2, 5, 7)")
     shown = f"AttentionProblem(q={q}, k={k}, v={v}, mask=CausalMask())"
     assert repr(AttentionProblem(*arrays(), mask=CausalMask())) == shown
+    assert repr(AttentionProblem(*arrays(), mask=CausalMask(), check_finite=False)) == shown

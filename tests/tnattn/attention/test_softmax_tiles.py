@@ -148,6 +148,16 @@ def test_rows_are_named_by_a_vector_of_integers(indices):
         weights.rows(indices)
 
 
+@pytest.mark.parametrize("batch", [(), (3,)], ids=str)
+def test_rows_may_differ_between_the_heads(batch):
+    problem = AttentionProblem(*arrays(4, 5, batch=batch))
+    indices = np.random.default_rng(1).integers(-4, 4, (*problem.weights.shape[:-2], 2))
+    expected = np.take_along_axis(dense(problem), indices[..., None] % 4, axis=-2)
+    np.testing.assert_allclose(problem.weights.rows(indices), expected, atol=1e-14)
+    with pytest.raises(TypeError, match="indices must be a vector of integers"):
+        problem.weights.rows(indices[None])
+
+
 @pytest.mark.parametrize(
     "mask, lost",
     [

@@ -142,6 +142,28 @@ def test_key_sets_need_the_grouped_layout(layout):
 def test_finiteness_need_not_be_checked():
     k, v = arrays()
     assert KeySet.from_arrays(k * np.nan, v, check_finite=False).n == 6
+    assert KeySet.of(AttentionProblem(queries(), k * np.nan, v, check_finite=False)).n == 6
+    with pytest.raises(ValueError, match="keys holds 48 NaN"):
+        KeySet(k[:, None] * np.nan, v[:, None], 0.5)
+
+
+@pytest.mark.parametrize("batch", [(3,), (3, 2)], ids=str)
+def test_keys_are_counted_behind_all_axes_of_the_batch(batch):
+    assert KeySet.from_arrays(*arrays(batch=batch)).n == 6
+
+
+def test_keys_of_width_one_have_scale_one():
+    k, v = arrays()
+    assert KeySet.from_arrays(k[..., :1], v).scale == 1
+
+
+def test_keys_values_queries_and_summaries_belong_to_one_library():
+    strict = pytest.importorskip("array_api_strict")
+    k, v = arrays()
+    with pytest.raises(TypeError, match="arrays of different libraries cannot be mixed"):
+        KeySet.from_arrays(k, strict.asarray(v))
+    with pytest.raises(TypeError, match="arrays of different libraries cannot be mixed"):
+        summary().attend(strict.asarray(queries()))
 
 
 # --- summaries ---------------------------------------------------------------------------------------------------
@@ -178,6 +200,8 @@ def test_halves_are_appended_in_float32():
 def test_a_summary_that_cannot_grow_says_so():
     with pytest.raises(TypeError, match="Everything cannot grow; summarise all keys again"):
         summary(Everything).extend(*arrays(1))
+    with pytest.raises(NotImplementedError):
+        summary(Everything)._extended(*arrays(1), rng=None)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +264,8 @@ def test_finiteness_of_queries_and_keys_need_not_be_checked():
 def test_key_sets_are_compared_by_identity_and_stay_as_they_are():
     keys = KeySet.from_arrays(*arrays())
     assert keys != KeySet.from_arrays(*arrays())
+    assert repr(KeySet.from_arrays(*arrays(), check_finite=False)) == repr(keys)
+    assert "check_finite" not in repr(keys)
     assert hash(keys) == hash(keys)
     with pytest.raises(FrozenInstanceError):
         keys.scale = 2.0

@@ -152,6 +152,11 @@ def test_the_grouped_layout_has_one_row_of_keys_for_each_group(shape):
         require_grouped(np.ones(shape), "keys")
 
 
+def test_three_axes_are_no_grouped_layout_whatever_their_lengths():
+    with pytest.raises(ValueError, match=r"keys has shape \(1, 3, 4\); the grouped layout"):
+        require_grouped(np.ones((1, 3, 4)), "keys")
+
+
 @pytest.mark.parametrize("axis", range(4))
 def test_no_axis_of_grouped_keys_is_empty(axis):
     shape = [2, 1, 3, 4]

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
+from tnattn.decomposition.subspace import Subspace
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
-from tnattn.decomposition.truncation import DEFAULT_TOLERANCE, Truncation
+from tnattn.decomposition.truncation import (
+    DEFAULT_TOLERANCE,
+    Truncation,
+    relative_accuracy,
+    require_ranks,
+    truncation_record,
+)
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.discovery import subclasses
 
@@ -123,3 +130,44 @@ def test_a_rank_is_lowered_for_sizes_of_any_kind_of_integer():
 def test_the_order_of_what_is_truncated_is_checked(cls, order, error):
     with pytest.raises(error, match="order"):
         cls(order=order)
+
+
+def steps(*squares):
+    """Steps that discard so much of two tensors, with ranks 1, 2, ..."""
+    return [Subspace(np.zeros((2, 3, 1)), np.array(x), np.array([i, i + 1])) for i, x in enumerate(squares, start=1)]
+
+
+def test_squares_that_steps_discard_and_that_of_the_result_add_up_to_that_of_the_tensor():
+    found = truncation_record(steps([9.0, 0.0], [16.0, 0.0]), np.array([12.0, 2.0]), None)
+    np.testing.assert_array_equal(found["discarded"], [[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(found["ranks"], [[1, 2], [2, 3]])
+    np.testing.assert_allclose(found["residual"], [5 / 13, 0.0], rtol=1e-15)
+    assert found["converged"].tolist() == [False, True]
+
+
+def test_errors_are_relative_to_the_norms_that_are_given():
+    found = truncation_record(steps([9.0, 0.0], [16.0, 0.0]), np.ones(2), 0.5, size=np.array([10.0, 0.0]))
+    np.testing.assert_allclose(found["residual"], [0.5, 0.0], rtol=1e-15)
+    assert found["converged"].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("rtol, bound", [(0.25, 0.25), (None, 0.0), (1e-300, 0.0)])
+def test_a_residual_may_exceed_its_tolerance_by_rounding_only(rtol, bound):
+    eps = float(np.finfo(float).eps)
+    most = max(bound * (1 + 64 * eps), 64 * eps)
+    for error, kept in ((most * (1 - eps), True), (most * (1 + 4 * eps), False), (bound * (1 + 60 * eps), True)):
+        found = relative_accuracy(np.asarray(error), np.asarray(1.0), np.ones(1, int), rtol)
+        assert bool(found["converged"]) == kept
+        assert found["residual"] == error
+
+
+def test_as_many_ranks_as_are_needed_are_positive():
+    require_ranks(None)
+    require_ranks(2, count=3, order=3)
+    require_ranks((2, 3))
+    require_ranks((2, 3), count=2, order=3)
+    with pytest.raises(ValueError, match=r"ranks \(2, 3\) are 2 numbers; 3 are needed at order 4"):
+        require_ranks((2, 3), count=3, order=4)
+    for ranks in (0, (2, 0), (0, 2)):
+        with pytest.raises(ValueError, match="rank is 0"):
+            require_ranks(ranks)

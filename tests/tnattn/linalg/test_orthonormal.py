@@ -384,10 +384,19 @@ def test_lu_bases_span_the_range_and_are_well_conditioned(xp, dtype):
     assert np.abs(residual).max() <= 200 * ring_eps(a)
 
 
-@pytest.mark.parametrize("function", [orthonormalise, lu_normalise])
-def test_bases_refuse_wide_matrices_and_integers(function):
+@pytest.mark.parametrize("shape", [(9, 4), (4, 4), (2, 3, 11, 5)])
+def test_lu_bases_are_unit_lower_triangular_in_their_pivots(shape):
+    a = normal(*shape)
+    top = np.take_along_axis(lu_normalise(a), host_row_pivots(a)[..., None], axis=-2)
+    np.testing.assert_allclose(top, np.tril(top), atol=1e-14)
+    np.testing.assert_allclose(np.diagonal(top, axis1=-2, axis2=-1), 1.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [orthonormalise, near_orthonormal, lu_normalise])
+@pytest.mark.parametrize("batch", [(), (2,)], ids=str)
+def test_bases_refuse_wide_matrices_and_integers(function, batch):
     with pytest.raises(ValueError, match="more columns than rows"):
-        function(np.ones((3, 4)))
+        function(np.ones((*batch, 3, 4)))
     with pytest.raises(TypeError, match="int64"):
         function(np.ones((4, 3), dtype=np.int64))
 

@@ -42,6 +42,11 @@ def test_a_first_pass_is_safe_below_a_half_of_departure(growth, safe):
         np.testing.assert_allclose(q @ r, a, atol=1e-14)
 
 
+def test_a_departure_of_exactly_a_half_is_not_safe():
+    column = np.array([[1.0], [0.5], [0.5]])  # its square, 1.5, has no rounding
+    assert not orthonormal._cholesky_qr_twice(xp, column, np.eye(1))[2]
+
+
 def test_matrices_without_a_factor_are_not_safe():
     a = np.stack([np.zeros((9, 2)), bases(9, 2)])
     assert orthonormal._cholesky_qr_twice(xp, a, orthonormal._gram(xp, a))[2].tolist() == [False, True]
@@ -68,9 +73,20 @@ def test_easy_stacks_take_two_passes_and_hard_ones_two_more_and_a_shift(monkeypa
     q, r = orthonormal._device_stack(xp, stack)
     shifts = [options.get("shift", 0.0) for _, options in passes[2:]]
     assert shifts == [0.0, 0.0, 8 * 4 * EPS, 0.0, 0.0]
-    assert len(reflected) == 1
+    ((*_, orthonormal_ones), _) = reflected[0]
+    assert orthonormal_ones.tolist() == [True, True]  # nothing is left to reflect
     assert departure(q) <= 1e-14
     np.testing.assert_allclose(q @ r, stack, atol=1e-13)
+
+
+def test_stacks_of_stacks_are_orthonormalised_one_by_one():
+    stack = normal(2, 3, 20, 4)
+    stack[0, 1], stack[1, 2] = dependent(), 2.0**600 * stack[1, 2]
+    with np.errstate(all="ignore"):
+        q, r = orthonormal._device_stack(xp, stack)
+    assert departure(q) <= (8 * 4 + 20 / 256) * EPS
+    lengths = np.sqrt((stack.astype(np.longdouble) ** 2).sum(axis=-2, keepdims=True))
+    assert (np.abs(q @ r - stack) <= 8 * 4 * EPS * lengths).all()
 
 
 @pytest.mark.parametrize("batch", [(3,), (2, 2)], ids=str)
@@ -89,6 +105,7 @@ def test_reflections_replace_the_unsafe_matrices_only(monkeypatch, batch):
     np.testing.assert_allclose(made[~safe] @ factor[~safe], (a * scales)[~safe], atol=1e-12)
     assert (np.diagonal(factor[~safe], axis1=-2, axis2=-1) > 0).all()
     assert not q.any()
+    assert not r.any()
     assert hosts == []
     same, _ = orthonormal._householder_where(xp, a, scales, q, r, np.ones(batch, bool))
     assert same is q
@@ -107,11 +124,25 @@ def test_reflections_of_a_device_that_are_not_orthonormal_are_done_on_the_host(m
     np.testing.assert_allclose(q[0] @ r[0], a[0], atol=1e-13)
 
 
+@pytest.mark.parametrize("units, done_again", [(0, False), (1, True)])
+@pytest.mark.parametrize("m", [512, 2**16])
+def test_reflections_of_a_device_are_held_to_the_stated_bound(monkeypatch, m, units, done_again):
+    """Two columns of length 1 - delta: their Gram matrix departs from the identity by 2 delta, without rounding."""
+    delta = (8 * 2 + m / 256 + units) * EPS / 2
+    monkeypatch.setattr(
+        orthonormal, "_with_positive_diagonal", lambda *_: ((1 - delta) * np.eye(m, 2)[None], np.eye(2))
+    )
+    hosts = counted(monkeypatch, lapack, "orthonormalise")
+    a = np.eye(m, 2)[None]
+    orthonormal._householder_where(xp, a, np.ones((1, 1, 2)), a, np.eye(2)[None], np.array([False]))
+    assert bool(hosts) == done_again
+
+
 def test_signs_make_the_diagonal_positive_and_leave_zeros():
-    q, r = normal(2, 5, 3), np.stack([np.triu(np.ones((3, 3))) * [[2.0], [-3.0], [0.0]], np.eye(3)])
+    q, r = normal(2, 5, 3), np.stack([np.triu(np.ones((3, 3))) * [[2.0], [-0.5], [0.0]], np.eye(3)])
     turned, factor = orthonormal._with_positive_diagonal(xp, q, r)
     np.testing.assert_array_equal(turned, q * np.array([[[1.0, -1.0, 1.0]], [[1.0, 1.0, 1.0]]]))
-    np.testing.assert_array_equal(np.diagonal(factor, axis1=-2, axis2=-1), [[2.0, 3.0, 0.0], [1.0, 1.0, 1.0]])
+    np.testing.assert_array_equal(np.diagonal(factor, axis1=-2, axis2=-1), [[2.0, 0.5, 0.0], [1.0, 1.0, 1.0]])
     np.testing.assert_array_equal(turned @ factor, q @ r)
 
 
@@ -162,10 +193,10 @@ def test_batches_of_bases_and_blocks_broadcast(kind):
     assert departure(joined) <= 64 * EPS
 
 
-@pytest.mark.parametrize("overlap, joined", [(0.09, False), (0.11, True)])
+@pytest.mark.parametrize("overlap, joined", [(0.09, False), (0.1, True), (0.11, True)])
 def test_a_block_that_keeps_a_tenth_of_the_basis_is_factorised_with_it(monkeypatch, overlap, joined):
     """The first projection is made to leave so much behind."""
-    basis, beside = np.split(bases(9, 3), [2], axis=-1)
+    basis, beside = np.split(np.eye(9, 3), [2], axis=-1)
     left = basis[:, :1] * overlap + np.sqrt(1 - overlap**2) * beside
     monkeypatch.setattr(orthonormal, "near_orthonormal", lambda a: left)
     made = counted(monkeypatch, orthonormal, "orthonormalise")
@@ -190,6 +221,8 @@ def test_a_full_basis_has_room_for_nothing():
     assert extend_basis(np.eye(3), np.zeros((3, 0))).shape == (3, 0)
     with pytest.raises(ValueError, match="no room for 1 more columns in dimension 3; give a block of at most 0"):
         extend_basis(np.eye(3), np.ones((3, 1)))
+    with pytest.raises(ValueError, match="no room for 3 more columns in dimension 5; give a block of at most 2"):
+        extend_basis(np.eye(5, 3), np.ones((5, 3)))
     with pytest.raises(ValueError, match=r"a \(2, 3, 4\) has more columns than rows; 4 columns .* dimension 3"):
         orthonormalise(np.ones((2, 3, 4)))
     with pytest.raises(ValueError, match=r"a \(2, 3, 4\) has more columns than rows"):

@@ -223,3 +223,33 @@ def test_a_product_below_the_normal_numbers_is_rounded_once(xp, kind):
 def test_a_product_is_an_array_of_its_own(exponent):
     x = np.ones(3)
     assert not np.shares_memory(times_power_of_two(x, np.array(exponent)), x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_powers_of_a_device_are_exact(dtype):
+    """Its branch on arrays of the host, which have library functions for it."""
+    most = scaling._MOST[dtype]
+    exponents = np.arange(-most, most + 1, dtype=dtype)
+    found = scaling._device_power(exponents, most, like=np.ones(1, dtype))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.ldexp(np.ones((), dtype), exponents.astype(int)))
+
+
+def test_exponents_broadcast_unless_they_belong_to_a_stack():
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(times_power_of_two(x, np.arange(3.0)), [[1.0, 2.0, 4.0]] * 2)
+    np.testing.assert_array_equal(times_power_of_two(x, np.arange(2.0), stack=True), [[1.0] * 3, [2.0] * 3])
+
+
+@pytest.mark.parametrize("exponent, factors", [(0, 1), (900, 1), (1500, 2), (-2000, 2), (2500, 3), (9000, 3)])
+def test_passes_that_change_nothing_are_spared_on_the_host(monkeypatch, exponent, factors):
+    passes, plain = [], scaling._host_power
+    monkeypatch.setattr(scaling, "_host_power", lambda e, *, like: passes.append(e) or plain(e, like=like))
+    times_power_of_two(np.zeros(3), np.array([0.0, exponent, 0.0]))
+    assert len(passes) == factors
+
+
+def test_the_unit_of_a_matrix_is_its_largest_entry_or_one(xp):
+    stack = np.array([[[0.25, -3.0]], [[0.0, 0.0]], [[-0.5, 0.25]]])
+    assert to_host(scaling.largest_entry(xp.asarray(stack))).tolist() == [[[3.0]], [[1.0]], [[0.5]]]
+    assert to_host(scaling.largest_magnitude(xp.asarray(stack), axis=-1)).tolist() == [[3.0], [0.0], [0.5]]

@@ -31,6 +31,7 @@ from tnattn.randnla.accuracy import (
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.iteration_accuracy import IterationAccuracy
+from tnattn.structured.low_rank import LowRankMatrix
 
 
 @pytest.mark.parametrize("rtol", [-0.1, 1.0, float("nan")])
@@ -181,6 +182,14 @@ def test_no_more_terms_are_taken_than_are_admitted(xp, most, ranks):
     assert terms.size == max(1, *ranks)
 
 
+@pytest.mark.parametrize("batch", [(), (1,), (1, 1), (6, 1), (1, 6)], ids=str)
+def test_the_terms_admitted_do_not_depend_on_the_stack(batch):
+    errors = np.broadcast_to(ERRORS[0], (*batch, 4))
+    terms = leading_terms(errors, 0.2, like=ERRORS, most=2)
+    assert (terms.ranks.shape, terms.size) == (batch, 2)
+    assert (terms.ranks == 2).all()
+
+
 def test_factors_are_trimmed_and_zero_beyond_the_rank_of_a_matrix(xp):
     terms = leading_terms(xp.asarray(ERRORS[:3, :3]), 0.2, like=xp.asarray(ERRORS))
     there = np.array([[1, 1], [1, 0], [0, 0]])
@@ -209,8 +218,8 @@ def test_the_residual_has_the_dtype_that_is_asked_for():
 
 
 def test_errors_are_relative_to_that_of_rank_zero():
-    squares = np.array([[4.0, 1.0, 0.25], [0.0, 0.0, 0.0]])
-    assert relative_errors(squares, like=squares).tolist() == [[1.0, 0.5, 0.25], [0.0, 0.0, 0.0]]
+    squares = np.array([[4.0, 1.0, 0.25], [0.25, 0.0625, 0.0], [0.0, 0.0, 0.0]])
+    assert relative_errors(squares, like=squares).tolist() == [[1.0, 0.5, 0.25], [1.0, 0.5, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_indices_of_minus_one_do_not_count():
@@ -236,6 +245,16 @@ def test_storage_counts_true_ranks_where_a_tolerance_chose_them():
     assert isinstance(trimmed, Accuracy)
 
 
+def test_accuracy_leaves_display_and_comparison_to_the_matrix_and_takes_keywords_only():
+    assert Accuracy.__repr__ is IterationAccuracy.__repr__ is object.__repr__
+    assert TrimmedFactors.__repr__ is LowRankMatrix.__repr__
+    sides = np.ones((2, 5, 3)), np.ones((2, 3, 4))
+    assert Trimmed(*sides) != Trimmed(*sides)  # no array is asked for its truth value
+    for cls in (Accuracy, IterationAccuracy):
+        with pytest.raises(TypeError, match="positional"):
+            cls(None)
+
+
 @dataclass(frozen=True)
 class Method(RankOrTolerance):
     rank: int = 4
@@ -253,6 +272,7 @@ class Elimination(RankOrTolerance):
 @pytest.mark.parametrize("make", [Method, Elimination])
 def test_methods_check_rank_and_tolerance_alike(make):
     assert make(np.int64(3), rtol=np.float32(0.5)) == make(3, rtol=0.5)
+    assert make(1).rank == 1
     for rank, error in ((0, ValueError), (True, TypeError), (2.0, TypeError)):
         with pytest.raises(error, match="rank is"):
             make(rank)

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tnattn.randnla.units import Unit, columns_in_units, in_units, require_resolved_size, restored, unit_of
+from tnattn.randnla.units import (
+    Unit,
+    columns_in_units,
+    in_units,
+    require_resolved_size,
+    resolved_square,
+    restored,
+    unit_of,
+)
 from tnattn.structured.dense import Dense
 from tnattn.structured.host_operator import HostOperator
 from tnattn.structured.low_rank import LowRank
@@ -215,3 +223,43 @@ def test_zero_is_the_answer_for_an_operator_that_gives_zero(side):
     wide = Sparse(np.full((3, 1), 1e-200), np.zeros((3, 1), int), 5)
     with pytest.raises(ValueError, match=r"the \(3, 5\) operator has a norm outside"):
         require_resolved_size(LowRank(np.zeros((3, 1)), np.ones((1, 5))), wide)
+
+
+def test_empty_stacks_and_matrices_have_no_unit():
+    for shape in ((0, 2, 3), (0, 3), (3, 0), (2, 0, 3)):
+        a = Dense(np.zeros(shape))
+        assert in_units(a) == (a, None)
+    given = LowRank(np.zeros((0, 3, 1)), np.zeros((0, 1, 3)))
+    assert in_units(given) == (given, None)
+
+
+@pytest.mark.parametrize("kind", [Dense, column])
+def test_squares_are_resolved_down_to_the_smallest_normal_number_over_two_roundings(kind):
+    one, power = np.ones((1, 1)), (-1022 + 2 * 52) // 2
+    assert resolved_square(kind(np.ldexp(one, power))) == 4.0**power
+    assert resolved_square(kind(0 * one)) == 0
+    with pytest.raises(ValueError, match=r"of the \(1, 1\) stack leaves the range of float64; scale a to entries"):
+        resolved_square(kind(np.ldexp(one, power - 1)))
+    with pytest.raises(ValueError, match="leaves the range"):
+        resolved_square(kind(np.ldexp(one, 600)))
+
+
+def test_squares_of_a_stack_are_judged_one_by_one():
+    stack = np.array([0.0, 1.0, 2.0**-100])[:, None, None] * np.ones((3, 2, 2))
+    assert resolved_square(Dense(stack)).tolist() == [0.0, 4.0, 2.0**-198]
+    for bad in (1e-200, 1e200, np.nan):
+        with pytest.raises(ValueError, match=r"of the \(3, 2, 2\) stack leaves the range"):
+            resolved_square(Dense(np.where(stack == 1, bad, stack)))
+
+
+def test_a_square_of_an_implicit_matrix_that_has_vanished_is_that_of_zero():
+    assert resolved_square(column(np.full((3, 1), 1e-200))) == 0
+    with pytest.raises(ValueError, match="leaves the range"):
+        resolved_square(Dense(np.full((3, 1), 1e-200)))
+
+
+@pytest.mark.parametrize("result", [np.ones((2, 2)), Dense(np.eye(2))], ids=["array", "matrix"])
+def test_results_that_do_not_state_their_degrees_are_refused(result):
+    assert restored(result, None) is result
+    with pytest.raises(TypeError, match=rf"{type(result).__name__} does not state .* between 2\^-30 and 2\^30"):
+        restored(result, Unit(np.asarray(4.0)))
