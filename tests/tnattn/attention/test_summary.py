@@ -10,6 +10,7 @@ from tnattn.attention.approximation import Approximation
 from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.display import Displayed
 from tnattn.structured import Dense
 
 G, D, E = 2, 4, 3
@@ -266,6 +267,7 @@ def test_key_sets_are_compared_by_identity_and_stay_as_they_are():
     assert keys != KeySet.from_arrays(*arrays())
     assert repr(KeySet.from_arrays(*arrays(), check_finite=False)) == repr(keys)
     assert "check_finite" not in repr(keys)
+    assert KeySet.__repr__ is Displayed.__repr__
     assert hash(keys) == hash(keys)
     with pytest.raises(FrozenInstanceError):
         keys.scale = 2.0

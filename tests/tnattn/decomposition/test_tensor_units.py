@@ -168,6 +168,16 @@ def test_fields_with_a_degree_are_multiplied_and_the_others_copied():
     assert after.count == 7
 
 
+def test_a_field_of_degree_two_scales_with_the_square():
+    @dataclasses.dataclass(frozen=True, eq=False)
+    class Energy:
+        square: np.ndarray
+        degrees: ClassVar = {"square": 2.0}
+
+    after = restored_tensor(Energy(np.ones(2)), np.array([3.0, -1.0]))
+    assert after.square.tolist() == [64.0, 0.25]
+
+
 @pytest.mark.parametrize("exponent", [None, np.zeros(2)])
 def test_results_own_their_arrays(exponent):
     before = found()

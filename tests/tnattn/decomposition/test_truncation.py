@@ -134,13 +134,13 @@ def test_the_order_of_what_is_truncated_is_checked(cls, order, error):
 
 def steps(*squares):
     """Steps that discard so much of two tensors, with ranks 1, 2, ..."""
-    return [Subspace(np.zeros((2, 3, 1)), np.array(x), np.array([i, i + 1])) for i, x in enumerate(squares, start=1)]
+    return [Subspace(np.zeros((2, 3, 1)), np.array(x), np.array([i, i + 3])) for i, x in enumerate(squares, start=1)]
 
 
 def test_squares_that_steps_discard_and_that_of_the_result_add_up_to_that_of_the_tensor():
     found = truncation_record(steps([9.0, 0.0], [16.0, 0.0]), np.array([12.0, 2.0]), None)
     np.testing.assert_array_equal(found["discarded"], [[3.0, 4.0], [0.0, 0.0]])
-    np.testing.assert_array_equal(found["ranks"], [[1, 2], [2, 3]])
+    np.testing.assert_array_equal(found["ranks"], [[1, 2], [4, 5]])
     np.testing.assert_allclose(found["residual"], [5 / 13, 0.0], rtol=1e-15)
     assert found["converged"].tolist() == [False, True]
 
@@ -171,3 +171,32 @@ def test_as_many_ranks_as_are_needed_are_positive():
     for ranks in (0, (2, 0), (0, 2)):
         with pytest.raises(ValueError, match="rank is 0"):
             require_ranks(ranks)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 2), (2, 3, 2)], ids=str)
+def test_records_of_every_stack_have_steps_on_the_last_axis(batch):
+    made = [Subspace(np.zeros((*batch, 3, 1)), np.full(batch, x), np.full(batch, n)) for x, n in ((9.0, 1), (16.0, 7))]
+    found = truncation_record(made, np.full(batch, 12.0), 0.5)
+    assert found["ranks"].shape == found["discarded"].shape == (*batch, 2)
+    assert (found["ranks"] == [1, 7]).all()
+    np.testing.assert_allclose(found["residual"], np.full(batch, 5 / 13), rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", [2.0**-900, 0.5, 1.0, 4.0])
+def test_errors_are_relative_whatever_the_size(size):
+    found = relative_accuracy(np.asarray(0.25 * size), np.asarray(size), np.ones(1, int), 0.25)
+    assert found["residual"] == 0.25
+    assert found["converged"]
+
+
+def test_rounding_is_sixty_four_units_of_the_tolerance():
+    eps = float(np.finfo(float).eps)
+    for units, kept in ((64, True), (65, False)):
+        error = np.asarray(0.25 + 0.25 * units * eps)
+        assert bool(relative_accuracy(error, np.asarray(1.0), np.ones(1, int), 0.25)["converged"]) == kept
+
+
+@pytest.mark.parametrize("cls, ranks", [(HOSVD, (2, 5, 2)), (TTSVD, (1, 6))])
+def test_ranks_that_no_tensor_has_at_once_are_refused(cls, ranks):
+    with pytest.raises(ValueError, match="no core .*has such ranks"):
+        cls(ranks=ranks).ranks_for((4, 5, 6))

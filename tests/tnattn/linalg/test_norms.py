@@ -7,7 +7,15 @@ from fixtures import normal
 from fixtures.matrices import both, prescribed, ring_eps, with_float64
 
 from tnattn.arrays import to_host
-from tnattn.linalg.norms import frobenius_norm, nuclear_norm, rank_for_tolerance, spectral_norm, truncation_tails
+from tnattn.linalg import norms
+from tnattn.linalg.norms import (
+    frobenius_norm,
+    largest_entries,
+    nuclear_norm,
+    rank_for_tolerance,
+    spectral_norm,
+    truncation_tails,
+)
 from tnattn.linalg.singular_values import singular_values
 
 
@@ -127,3 +135,21 @@ def test_the_tolerance_of_a_rank_is_given_by_name():
 def test_a_matrix_of_integers_is_named(function):
     with pytest.raises(TypeError, match="a has dtype int64"):
         function(np.ones((3, 3), dtype=np.int64))
+
+
+def test_tails_in_single_precision_alone_keep_their_digits(monkeypatch):
+    """As on a device without float64: small squares vanish, and those of large values that are shifted overflow."""
+    monkeypatch.setattr(norms, "accumulator_dtype", lambda x: x.dtype)
+    limits = np.finfo(np.float32)
+    s = np.logspace(0, np.log10(limits.tiny), 40).astype(np.float32)
+    expected = np.sqrt(np.cumsum(s[::-1].astype(np.float64) ** 2))[::-1]
+    for exponent in (0, 100):
+        tails = truncation_tails(np.ldexp(s, exponent))
+        np.testing.assert_allclose(np.ldexp(tails[:-1], -exponent), expected, rtol=40 * limits.eps)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (2, 4, 5), (2, 3, 4, 5), (1, 7, 1, 2)], ids=str)
+def test_the_largest_entries_are_those_of_each_matrix(xp, shape):
+    a = normal(*shape)
+    found = largest_entries(xp.asarray(a))
+    np.testing.assert_array_equal(to_host(found), to_host(xp.asarray(np.abs(a).max(axis=(-2, -1)))))

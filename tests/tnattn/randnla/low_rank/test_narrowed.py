@@ -103,6 +103,8 @@ def test_a_basis_survives_while_the_first_dropped_value_is_above_the_root_of_rou
         s = np.full(6, 8.0)
         s[rank:] = 8.0 * least * share
         assert survives(s, rank) is kept
+    s[rank:] = np.finfo(np.float32).eps ** 0.5 * s[0]
+    assert not survives(s, rank)
 
 
 def test_samples_from_float32_have_the_dtype_of_the_matrix():
