@@ -1,5 +1,5 @@
 # %% [markdown]
-# Convert a layer with a key head for every query head into one with grouped queries, and split the error.
+# Convert a layer with one key head for every query head to grouped queries: cache size and error.
 
 # %%
 import numpy as np

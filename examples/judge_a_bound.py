@@ -1,5 +1,5 @@
 # %% [markdown]
-# Test a theorem: what it predicts, what occurs, and what the data say of it and of a false version of it.
+# Test a theorem: predicted and observed errors, and the verdicts on it and on a false version of it.
 
 # %%
 import numpy as np
@@ -9,7 +9,7 @@ from theory.comparison.compare import compare
 from tnattn import QB, RangeFinder
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum
 
-# %% The theorem is a function: hypotheses first, its right-hand side is the value.
+# %% The theorem is a function: it checks the hypotheses and returns the right-hand side.
 print(rrf_fro_expected.statement)
 print("source:", rrf_fro_expected.source)
 

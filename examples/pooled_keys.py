@@ -1,6 +1,6 @@
 # %% [markdown]
-# A new attention method in 30 lines: neighbouring keys are replaced by their mean, which stands for the whole block.
-# See it ranked: tnattn compare --methods examples/pooled_keys.py:PooledKeys
+# A new attention method in 30 lines: blocks of neighbouring keys are replaced by their mean.
+# To rank it among the others: tnattn compare --methods examples/pooled_keys.py:PooledKeys
 
 # %%
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class PooledKeys(JointMethod):
         return columns_cost(problem, min(self.blocks, problem.n_k))
 
 
-# %% Check it against the laws of attention, and look at its error.
+# %% The laws of attention, and the error as a function of the budget.
 if __name__ == "__main__":
     import numpy as np
 

@@ -109,7 +109,7 @@ def _missing(library: str) -> str:
 
 
 def _cupy_missing() -> str:
-    """Say why CuPy cannot run; that it can be imported proves nothing."""
+    """Return the reason why CuPy cannot run; that it can be imported proves nothing."""
     if reason := _missing("cupy"):
         return reason
     try:

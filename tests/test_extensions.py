@@ -14,7 +14,7 @@ from theory import cli
 from theory.comparison.compare import compare
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
-from theory.studies.definitions import KINDS, definitions, theorems
+from theory.studies.own_definitions import KINDS, own_definitions, own_theorems
 from theory.testing import check_bound
 from tnattn import discovery, testing
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
@@ -120,8 +120,8 @@ import numpy as np
 
 from extension_of_a_user.matrix_method import DenseSVD
 from theory.statement import errors
-from theory.statement.bound import Source, bound, require
-from theory.statement.guarantee import Deterministic
+from theory.statement.bound import bound, require
+from theory.statement.source import Source
 from tnattn.gallery import gap_spectrum, matrix_with_spectrum, polynomial_spectrum
 
 
@@ -136,15 +136,13 @@ def slow(rng):
 @bound(
     method=DenseSVD,
     error=errors.matrix_frobenius,
-    guarantee=Deterministic(),
     source=Source("Eckart & Young 1936"),
-    extremal=sharp,
-    generic=slow,
+    instances=(sharp, slow),
 )
 def dense_svd_tail(method, a):
     """||A - A_k||_F <= (sum_{j>k} s_j^2)^(1/2)."""
     require(method.rank <= min(a.shape[-2:]), "k <= min(m, n)")
-    return np.linalg.norm(errors.singular_values(a)[..., method.rank :], axis=-1)
+    return np.linalg.norm(errors.spectrum_of(a)[..., method.rank :], axis=-1)
 ''',
 }
 NAMES = {
@@ -196,13 +194,13 @@ def test_there_is_a_file_and_a_check_of_every_kind():
 
 
 def test_each_is_found_and_nothing_else(package):
-    assert {kind: name for kind, name, _ in definitions(PACKAGE)} == NAMES
-    assert list(theorems(PACKAGE)) == ["dense_svd_tail"]
+    assert {kind: name for kind, name, _ in own_definitions(PACKAGE)} == NAMES
+    assert list(own_theorems(PACKAGE)) == ["dense_svd_tail"]
 
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_each_is_found_in_its_file_and_is_none_of_another_kind(package, kind):
-    found = list(definitions(str(package / f"{kind.replace(' ', '_')}.py")))
+    found = list(own_definitions(str(package / f"{kind.replace(' ', '_')}.py")))
     assert [(other, name) for other, name, _ in found] == [(kind, NAMES[kind])]
 
 
@@ -223,7 +221,7 @@ def test_the_method_obeys_all_laws(package):
 
 
 def test_the_theorem_is_checked_and_judged(package):
-    theorem = theorems(PACKAGE)["dense_svd_tail"]
+    theorem = own_theorems(PACKAGE)["dense_svd_tail"]
     assert check_bound(theorem).of("violated") == ()
     rng = np.random.default_rng(0)
     method = discovery.subclasses(PACKAGE, KINDS["matrix method"])["DenseSVD"](rank=2)
@@ -268,6 +266,6 @@ def test_a_package_that_does_not_exist_is_named(capsys):
     assert left.value.code == 2
     assert "'no_such_package' is no package" in capsys.readouterr().err.replace("\n", " ")
     with pytest.raises(ValueError, match="'no_such_package' is no package"):
-        list(definitions("no_such_package"))
+        list(own_definitions("no_such_package"))
     with pytest.raises(ValueError, match="is not a Python file"):
         discovery.instances("absent.py", Bound)

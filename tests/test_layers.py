@@ -257,3 +257,33 @@ def test_a_planted_violation_is_found(module, source, complaint):
 )
 def test_what_is_allowed_is_not_reported(module, source):
     assert violations(module, source) == []
+
+
+def circles(sources):
+    """Return the circles of imports among modules, type-only ones and those inside functions included."""
+    reached = {name: reads(name, source, sources) for name, source in sources.items()}
+    while True:  # the transitive closure; a module on a circle reaches itself
+        wider = {name: found.union(*(reached[other] for other in found)) for name, found in reached.items()}
+        if wider == reached:
+            return sorted(name for name, found in reached.items() if name in found)
+        reached = wider
+
+
+def reads(name, source, sources):
+    """Return the modules that a module imports, or imports names from; a package counts as its ``__init__``."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    pairs = {(node.module, f"{node.module}.{alias.name}") for node in nodes for alias in node.names}
+    plain = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+    pairs |= {(alias.name, alias.name) for node in plain for alias in node.names}
+    return {full if full in sources else module for module, full in pairs if {full, module} & sources.keys()} - {name}
+
+
+def test_no_imports_run_in_a_circle():
+    assert circles({name: path.read_text() for name, path in MODULES.items()}) == []
+
+
+def test_a_circle_is_found():
+    """Negative control."""
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a.c import x\n"
+    sources = {"a": "", "a.b": typed, "a.c": "from a import d", "a.d": "import a.b", "a.e": "from a.b import y"}
+    assert circles(sources) == ["a.b", "a.c", "a.d"]

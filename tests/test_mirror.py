@@ -26,7 +26,7 @@ def modules(root: Path) -> list[str]:
 
 
 def is_mirrored(module: str, root: Path) -> bool:
-    """Say whether a test of the module's folder, or the test of the folder as a whole, asserts something of it."""
+    """Return true if a test of the module's folder, or the test of the folder as a whole, asserts something of it."""
     path = Path(module)
     folder = root / "tests" / path.parent
     dotted = ".".join(path.with_suffix("").parts)
@@ -97,7 +97,7 @@ def dotted_name(node: ast.AST) -> bool:
 
 
 def asserts(function: ast.FunctionDef, tree: ast.Module) -> bool:
-    """Say whether a function can fail a test: by itself, or by a function of its file that it calls."""
+    """Return true if a function can fail a test: by itself, or by a function of its file that it calls."""
     helpers = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     seen, waiting = set[str](), [function]
     while waiting:
@@ -148,7 +148,7 @@ def passed_on(file: Path) -> dict[str, str]:
 
 
 def holds_a_theorem(module: str) -> bool:
-    """Say whether tests/theory/bounds/test_all.py finds a theorem of the module, and so asserts something of it."""
+    """Return true if tests/theory/bounds/test_all.py finds a theorem of the module, and so asserts something of it."""
     dotted = ".".join(Path(module).with_suffix("").parts)
     return any(theorem.module == dotted for theorem in discovery.instances("theory.bounds", Bound).values())
 

@@ -1,12 +1,12 @@
-"""Error theory of attention approximations: what a theorem predicts, what occurs, and the verdict.
+"""Error theory of attention approximations: predicted errors, observed errors, verdicts.
 
 A chapter per layer, each with an introduction of its own; the lower ones come first:
 
 - ``statistics``: tests, confidence bounds and verdicts
 - ``statement``: theorems as functions, errors, guarantees
 - ``bounds``: the theorems
-- ``comparison``: a theorem beside data
-- ``records``: trials that are kept and repeated
+- ``comparison``: predicted against observed errors
+- ``records``: storage and reproduction of trials
 - ``studies``: questions, and the data that answer them
 - ``reports``: figures and pages
 - ``commands``: the terminal
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"theory has no {name!r}; it has {', '.join(__all__)}")
     home = importlib.import_module(f"theory.{_HOMES.get(name, name)}")
     found = getattr(home, name) if name in _HOMES else home
-    globals()[name] = found
+    globals()[name] = found  # the next access does not come here
     return found
 
 

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Notes
     -----
-    SIGTERM and the end of the terminal interrupt as Ctrl-C does: what was computed is kept.
+    SIGTERM and the end of the terminal interrupt as Ctrl-C does: finished trials are kept.
     """
     try:
         import rich  # noqa: F401
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _accept_every_character() -> None:
-    """Print a question mark for what the encoding of the terminal lacks, such as an accent in ASCII."""
+    """Print a question mark for characters that the encoding of the terminal lacks, such as an accent in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # a stream that captures may have none
         if reconfigure is not None:

@@ -12,6 +12,7 @@ from theory.comparison.compare import LEVEL, Comparison, compare, false_versions
 from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import over_targets
+from tnattn.scalars import Parameters
 from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
 
 __all__ = ["BOUND_LAWS", "check_bound"]
@@ -52,12 +53,13 @@ def check_bound(
     if not isinstance(bound, Bound):
         raise TypeError(f"bound must be a theorem made by the decorator; got {bound!r}")
     trial, where = _Trial(bound, trials, seed, level), "its instances"
+    # lazily: a violated law ends the check of the others where the report requires it
     findings = (finding(name, where, partial(BOUND_LAWS[name], trial)) for name in chosen_laws(laws, BOUND_LAWS))
     return Report(bound.name, tuple(findings)).require_conformance()
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Trial(Parameters):
     bound: Bound
     trials: int
     seed: int
@@ -69,6 +71,7 @@ class _Trial:
 
     def comparison(self, kind: str, bound: Bound) -> Comparison:
         """Compare a theorem, or a false version of it, with data on an instance."""
+        # the same instance and runs for the true theorem and for its false versions
         rng = np.random.default_rng(self.seed)
         method, target = getattr(self.bound, kind)(rng)
         (found,) = compare(method, target, [bound], trials=self.trials, rng=rng, level=self.level)

@@ -1,19 +1,19 @@
 """Attention approximated with decompositions and randomized numerical linear algebra.
 
-Everything that is typed first is imported from here, for instance ``from tnattn import Performer, attend``: problems,
-masks, every method of attention and every wrapper, the methods for matrices, test matrices and tensor decompositions.
-Each is loaded when it is first asked for, so that ``import tnattn`` costs next to nothing.
+The names for everyday use are imported from here, for instance ``from tnattn import Performer, attend``: problems,
+masks, all attention methods and wrappers, matrix methods, test matrices and tensor decompositions. Each is loaded at
+its first use, so that ``import tnattn`` takes milliseconds.
 
 Chapters, from the bottom up
 ----------------------------
-arrays          the one place that names an array library
+arrays          the only chapter that names an array library
 linalg          factorisations and norms of stacks of small matrices
 structured      the closed vocabulary of structured matrices and tensors
 randnla         randomized linear algebra: sketches, low rank, columns, semidefinite matrices, estimates, solvers
 decomposition   Tucker, canonical polyadic and tensor-train decompositions
 attention       problems, masks, approximations, and the methods by family
 models, gallery real queries, keys and values; generated problems with declared properties
-testing         the laws that a method of your own can be held against
+testing         the laws of methods, for methods of your own as well
 """
 
 import sys
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from tnattn.namespace import HOME, listed, resolved
 
-if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them against those that are found
-    from tnattn.arrays import DeviceDraws as DeviceDraws
+if TYPE_CHECKING:  # for type checkers and editors; a test compares these names with those of the scan
+    from tnattn.arrays.random_samples import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
     from tnattn.attention.attend import attend as attend
     from tnattn.attention.baseline.exact import Exact as Exact
@@ -129,8 +129,8 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.estimates.norm_estimates import SpectralNorm as SpectralNorm
     from tnattn.randnla.estimates.trace import GirardHutchinson as GirardHutchinson
     from tnattn.randnla.estimates.trace import HutchPlusPlus as HutchPlusPlus
-    from tnattn.randnla.estimates.trace import TraceMethod as TraceMethod
     from tnattn.randnla.estimates.trace import XTrace as XTrace
+    from tnattn.randnla.estimates.trace_estimate import TraceMethod as TraceMethod
     from tnattn.randnla.low_rank.adaptive_qb import AdaptiveQB as AdaptiveQB
     from tnattn.randnla.low_rank.error_sketch import ErrorSketch as ErrorSketch
     from tnattn.randnla.low_rank.generalized_nystrom import GeneralizedNystrom as GeneralizedNystrom
@@ -169,21 +169,22 @@ if TYPE_CHECKING:  # the names for type checkers and editors; a test holds them 
     from tnattn.randnla.sketches.trigonometric import SubsampledHadamard as SubsampledHadamard
     from tnattn.randnla.solvers.least_squares import LeastSquaresMethod as LeastSquaresMethod
     from tnattn.randnla.solvers.least_squares import LeastSquaresProblem as LeastSquaresProblem
-    from tnattn.randnla.solvers.least_squares import SampleAndSolve as SampleAndSolve
-    from tnattn.randnla.solvers.least_squares import SketchAndSolve as SketchAndSolve
     from tnattn.randnla.solvers.matrix_product import SampledProduct as SampledProduct
     from tnattn.randnla.solvers.matrix_product import SketchedProduct as SketchedProduct
+    from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve as SampleAndSolve
+    from tnattn.randnla.solvers.sketch_and_solve import SketchAndSolve as SketchAndSolve
     from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned as SketchPreconditioned
     from tnattn.structured.base import StructuredMatrix as StructuredMatrix
     from tnattn.structured.block_sparse import BlockSparse as BlockSparse
-    from tnattn.structured.composite import BlockDiagonal as BlockDiagonal
-    from tnattn.structured.composite import Columns as Columns
     from tnattn.structured.composite import Product as Product
-    from tnattn.structured.composite import Rows as Rows
     from tnattn.structured.composite import Sum as Sum
+    from tnattn.structured.concatenated import BlockDiagonal as BlockDiagonal
+    from tnattn.structured.concatenated import Columns as Columns
+    from tnattn.structured.concatenated import Rows as Rows
     from tnattn.structured.cp import CPTensor as CPTensor
     from tnattn.structured.dense import Dense as Dense
     from tnattn.structured.diagonal import Diagonal as Diagonal
+    from tnattn.structured.implicit import KernelEntries as KernelEntries
     from tnattn.structured.khatri_rao import KhatriRao as KhatriRao
     from tnattn.structured.kronecker import Kronecker as Kronecker
     from tnattn.structured.low_rank import LowRank as LowRank

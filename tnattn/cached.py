@@ -43,6 +43,6 @@ class cached_property(Generic[Value]):  # a decorator, named as the one of funct
     def __get__(self, instance: object | None, owner: type | None = None) -> cached_property[Value] | Value:
         if instance is None:
             return self
-        # no data descriptor: once stored, the value shadows this; setdefault is one step to other threads
+        # not a data descriptor: once stored, the value shadows this one; setdefault is atomic for other threads
         value: Value = instance.__dict__.setdefault(self._name, self._compute(instance))
         return value

@@ -1,4 +1,4 @@
-"""Find what a package, a module or a user's file defines; imported at the edges only."""
+"""Discovery of the classes and objects of a package or of a user's file; imported at the edges only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tnattn.source_files import fingerprint, imported_files
 Kind = TypeVar("Kind")
 
 USER = "user_"
-"""First letters of the name under which a user's file is imported."""
+"""Prefix of the module names of users' files."""
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -45,6 +45,7 @@ def modules(package: str) -> list[ModuleType]:
     except (ImportError, TypeError, ValueError) as error:
         raise ValueError(f"{package!r} is no package: {error}; give PATH.py, its folder or its name") from error
     found = [root]
+    # sorted by name, so that tables and tests have one order on every file system
     for info in sorted(pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}."), key=lambda i: i.name):
         if not info.name.rsplit(".", 1)[-1].startswith("__"):
             found.append(importlib.import_module(info.name))
@@ -67,6 +68,7 @@ def instances(package: str, kind: type[Kind]) -> dict[str, Kind]:
     found: dict[str, Kind] = {}
     for module in modules(package):
         for name, value in vars(module).items():
+            # an imported object is listed by the module that defines it
             own = isinstance(value, kind) and getattr(value, "module", None) == module.__name__
             if not own or name.startswith("_"):
                 continue
@@ -78,7 +80,7 @@ def instances(package: str, kind: type[Kind]) -> dict[str, Kind]:
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A user's file as it was when it was imported, with the modules of its folder that came with it."""
+    """An imported user file, with its fingerprint at import and the modules imported from its folder."""
 
     fingerprint: str
     module: ModuleType
@@ -113,7 +115,7 @@ def load_file(path: str | Path) -> ModuleType:
     known = _loaded.get(file)
     _put_first(str(file.parent))
     if known is not None and known.fingerprint == mark:
-        sys.modules.update(known.beside)
+        sys.modules.update(known.beside)  # another file may have replaced a helper of the same name
         return known.module
     files = {name: own for name, own in imported_files(file).items() if own != file}
     _forget(files)
@@ -147,7 +149,7 @@ def _execute(path: str | Path, file: Path) -> ModuleType:
         raise ValueError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(specification)
     before, written = sys.modules.get(name), sys.dont_write_bytecode
-    sys.modules[name] = module
+    sys.modules[name] = module  # before execution, as dataclasses look their module up
     # a compiled file is taken for current when size and second of its source agree: an edit may keep both
     sys.dont_write_bytecode = True
     importlib.invalidate_caches()
@@ -155,7 +157,7 @@ def _execute(path: str | Path, file: Path) -> ModuleType:
         specification.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        if before is not None:
+        if before is not None:  # the last version that worked
             sys.modules[name] = before
         raise ValueError(f"{path} fails to import: {type(error).__name__}: {error}") from error
     finally:
@@ -185,7 +187,7 @@ def from_file(reference: str, base: type[Kind]) -> type[Kind]:
 
 
 def family(cls: type) -> str:
-    """Return the name of the folder that a class lives in: the family of a method."""
+    """Return the name of the folder that defines a class: the family of a method."""
     parts = cls.__module__.split(".")
     return parts[-2] if len(parts) > 1 else "user"
 
@@ -197,6 +199,6 @@ def _classes(module: ModuleType, base: type[Kind]) -> dict[str, type[Kind]]:
         if inspect.isclass(cls)
         and issubclass(cls, base)
         and not inspect.isabstract(cls)
-        and cls.__module__ == module.__name__
+        and cls.__module__ == module.__name__  # not one that the module imports
         and not name.startswith("_")
     }

@@ -1,4 +1,4 @@
-"""Short forms of results: one to three lines of text, and a table for notebooks. Nothing is computed for them."""
+"""Text and HTML forms of results: at most three lines, and a table for notebooks; nothing is computed for them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import html
 import textwrap
 from typing import Any
 
-_WIDTH = 120  # columns of a line
-_LINES = 3
+_WIDTH = 120  # columns of a line, as in the sources
+_LINES = 3  # a result takes no more of a terminal or a log
 _PROPERTIES = ("shape", "dtype", "width", "nbytes")  # of results that are no dataclasses; none is computed
 _PART = 60  # columns of the text of one field that is no number
 
 
 class Displayed:
-    """Base of dataclasses that hold arrays, which stand in their text with dtype and shape.
+    """Base of dataclasses that hold arrays, which are shown by dtype and shape.
 
     A subclass is declared with ``repr=False``, or the decorator writes all entries.
 
@@ -47,8 +47,8 @@ def as_text(value: Any) -> str:
 
 def as_html(value: Any) -> str:
     """Return a table for notebooks: the sizes, then a row for each field that differs from its default."""
-    told = dict(_sizes(value)) | dict(parts(value))
-    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in told.items())
+    shown = dict(_sizes(value)) | dict(parts(value))
+    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in shown.items())
     return f"<table><caption>{html.escape(type(value).__name__)}</caption><tbody>{rows}</tbody></table>"
 
 
@@ -72,7 +72,7 @@ def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return an array as dtype and shape, a number in short, anything else in its own words, cut."""
+    """Return an array as dtype and shape, a number in six digits, anything else by its repr, cut."""
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if isinstance(value, float):
         return f"{value:.6g}"

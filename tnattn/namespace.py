@@ -1,4 +1,4 @@
-"""Lazy names of the package: each is imported from its module when it is first asked for.
+"""Lazy names of the package: each is imported from its module at its first use.
 
 A name or a module that does not exist is reported with import lines that work.
 """
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "tnattn.arrays": ("DeviceDraws",),
+    "tnattn.arrays.random_samples": ("DeviceDraws",),
     "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),
@@ -93,7 +93,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.columns.volume_sampling": ("VolumeColumns", "VolumeCross"),
     "tnattn.randnla.estimates.error_estimate": ("SelfAssessedQB",),
     "tnattn.randnla.estimates.norm_estimates": ("FrobeniusNorm", "SpectralNorm"),
-    "tnattn.randnla.estimates.trace": ("GirardHutchinson", "HutchPlusPlus", "TraceMethod", "XTrace"),
+    "tnattn.randnla.estimates.trace": ("GirardHutchinson", "HutchPlusPlus", "XTrace"),
+    "tnattn.randnla.estimates.trace_estimate": ("TraceMethod",),
     "tnattn.randnla.low_rank.adaptive_qb": ("AdaptiveQB",),
     "tnattn.randnla.low_rank.error_sketch": ("ErrorSketch",),
     "tnattn.randnla.low_rank.generalized_nystrom": ("GeneralizedNystrom",),
@@ -121,20 +122,18 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.randnla.sketches.sparse_sign": ("SparseSign",),
     "tnattn.randnla.sketches.tensor_sketch": ("TensorSketch",),
     "tnattn.randnla.sketches.trigonometric": ("SubsampledCosine", "SubsampledHadamard"),
-    "tnattn.randnla.solvers.least_squares": (
-        "LeastSquaresMethod",
-        "LeastSquaresProblem",
-        "SampleAndSolve",
-        "SketchAndSolve",
-    ),
+    "tnattn.randnla.solvers.least_squares": ("LeastSquaresMethod", "LeastSquaresProblem"),
     "tnattn.randnla.solvers.matrix_product": ("SampledProduct", "SketchedProduct"),
+    "tnattn.randnla.solvers.sketch_and_solve": ("SampleAndSolve", "SketchAndSolve"),
     "tnattn.randnla.solvers.sketch_preconditioned": ("SketchPreconditioned",),
     "tnattn.structured.base": ("StructuredMatrix",),
     "tnattn.structured.block_sparse": ("BlockSparse",),
-    "tnattn.structured.composite": ("BlockDiagonal", "Columns", "Product", "Rows", "Sum"),
+    "tnattn.structured.composite": ("Product", "Sum"),
+    "tnattn.structured.concatenated": ("BlockDiagonal", "Columns", "Rows"),
     "tnattn.structured.cp": ("CPTensor",),
     "tnattn.structured.dense": ("Dense",),
     "tnattn.structured.diagonal": ("Diagonal",),
+    "tnattn.structured.implicit": ("KernelEntries",),
     "tnattn.structured.khatri_rao": ("KhatriRao",),
     "tnattn.structured.kronecker": ("Kronecker",),
     "tnattn.structured.low_rank": ("LowRank",),
@@ -169,15 +168,16 @@ def resolved(name: str, package: ModuleType) -> Any:
 
 
 def listed() -> list[str]:
-    """Return what completion offers: all public names, and the chapters."""
+    """Return the names offered by completion: all public names, and the chapters."""
     chapters = {module.split(".")[1] for module in _modules() if module != "tnattn"}
     return sorted({*HOME, *chapters, "__version__"})
 
 
 def advice(word: str) -> str:
-    """Return the end of an error message: import lines of the names or modules that are called nearly so."""
+    """Return the end of an error message: import lines of the names or modules of similar spelling."""
     if word in HOME:
         return f"; write {_line(word)}"
+    # a module that has moved is found by its last name, wherever it lies now
     modules: dict[str, list[str]] = {}
     for module in _modules():
         modules.setdefault(module.rsplit(".", 1)[-1].lower(), []).append(module)
@@ -204,7 +204,15 @@ def _modules() -> list[str]:
 
 
 class Signpost(importlib.abc.MetaPathFinder):
-    """The last finder of modules: it finds none, and says where the names of a missing module of ``tnattn`` are."""
+    """The last finder of modules, which reports import lines for the names of a missing module of ``tnattn``.
+
+    Examples
+    --------
+    >>> import tnattn.Performer
+    Traceback (most recent call last):
+        ...
+    ModuleNotFoundError: tnattn has neither a name nor a module 'Performer'; write from tnattn import Performer
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for modules below ``tnattn``, with import lines that work."""
@@ -215,4 +223,4 @@ class Signpost(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{parent} has neither a name nor a module {word!r}{advice(word)}", name=parent)
 
 
-sys.meta_path.append(Signpost())
+sys.meta_path.append(Signpost())  # last: asked only for modules that no other finder has

@@ -1,4 +1,4 @@
-"""Conversion of a caller's scalars to Python numbers, once, where a value is made.
+"""Conversion of a caller's scalars to Python numbers, once, at construction or function entry.
 
 A NumPy scalar decides the dtype of an expression (a float64 scale makes float32 scores float64), has no place in a key
 or a file, and is no ``int`` to ``isinstance``. Classes whose fields are parameters derive from :class:`Parameters`;
@@ -46,6 +46,7 @@ def as_integer(value: Any, name: str, *, least: int | None = None, most: int | N
     """
     advice = f"; {cure}" if cure else ""
     try:
+        # operator.index would take True for 1; arrays of other libraries carry their kind in the dtype only
         if isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", "")):
             raise TypeError
         number = operator.index(value)
@@ -81,7 +82,7 @@ def as_real(value: Any, name: str) -> float:
         raise TypeError(f"{name} is {value!r}; a real number is needed")
     try:
         return float(value)
-    except OverflowError:
+    except OverflowError:  # an int beyond the range of float64: infinite, as its range check will report
         return math.inf if value > 0 else -math.inf
 
 
@@ -93,15 +94,30 @@ def as_boolean(value: Any, name: str) -> bool:
 
 
 class Parameters:
-    """Base of frozen dataclasses whose scalar fields hold Python numbers, whatever a caller gave.
+    """Base of frozen dataclasses whose scalar fields hold Python numbers, whichever library's scalars are given.
 
     The annotation decides: ``int``, ``float``, ``bool``, tuples of ``int``, and unions of them with ``None``. A union
     with another kind (``int | Array``) converts NumPy scalars and leaves the rest to the class. The conversion runs
     before ``__post_init__`` of the subclass, which therefore checks ranges only.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> import numpy as np
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Window(Parameters):
+    ...     width: int
+    >>> Window(width=np.int64(64))
+    Window(width=64)
+    >>> Window(width=64.0)
+    Traceback (most recent call last):
+        ...
+    TypeError: width is 64.0; an integer is needed
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # wrapped here, so that a subclass cannot forget to call the conversion
         check = cls.__dict__.get("__post_init__")
         if check is None:
             return
@@ -123,7 +139,7 @@ def convert_fields(value: Any) -> None:
         given = getattr(value, name)
         changed = _converted(given, name, kinds)
         if changed is not given:
-            object.__setattr__(value, name, changed)
+            object.__setattr__(value, name, changed)  # the dataclass is frozen
 
 
 _INTEGERS = frozenset({"tuple[int, ...]", "Sequence[int]"})
@@ -132,11 +148,11 @@ _SCALARS = _INTEGERS | {"int", "float", "bool"}
 
 @functools.cache
 def _plan(cls: Any) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Return the fields of a class that are set by a caller, each with the members of its annotation."""
+    """Return the scalar fields of a class, each with the members of its annotation."""
     plan = []
     for f in dataclasses.fields(cls):
-        said = f.type if isinstance(f.type, str) else inspect.formatannotation(f.type)
-        kinds = frozenset(part.strip() for part in re.split(r"\|(?![^\[]*\])", said))
+        text = f.type if isinstance(f.type, str) else inspect.formatannotation(f.type)
+        kinds = frozenset(part.strip() for part in re.split(r"\|(?![^\[]*\])", text))  # bars outside brackets
         if kinds & _SCALARS:
             plan.append((f.name, kinds))
     return tuple(plan)
@@ -157,6 +173,7 @@ def _converted(value: Any, name: str, kinds: frozenset[str]) -> Any:
         return as_real(value, name)
     if numbers == {"bool"}:
         return as_boolean(value, name)
+    # a union with another kind: NumPy scalars are converted, arrays and objects are the class's own matter
     return value.item() if isinstance(value, np.generic) else value
 
 

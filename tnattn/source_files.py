@@ -1,4 +1,4 @@
-"""Source files that a Python file imports, transitively, and a hash of all of them.
+"""Source files that a Python file imports, transitively, and a fingerprint of all of them.
 
 Imports are read from the text, those inside functions too, so that nothing is run. Files of the folder (and of other
 folders on the path that hold no installed packages) are followed; an installed package counts by its version; the
@@ -18,8 +18,8 @@ from pathlib import Path
 
 __all__ = ["fingerprint", "imported_files"]
 
-OWN = ("tnattn", "theory")
-INSTALLED = ("site-packages", "dist-packages")
+OWN = ("tnattn", "theory")  # their sources are part of every key by themselves
+INSTALLED = ("site-packages", "dist-packages")  # folders of pip and of Debian
 # Functions that import the module named by their first argument.
 IMPORTERS = ("import_module", "__import__")
 
@@ -57,6 +57,7 @@ def fingerprint(file: str | Path, name: str = "") -> str:
     files, installed = _reached(Path(file).resolve(), name)
     digest = hashlib.sha256()
     for label, path in sorted(files.items()):
+        # null bytes separate fields, so that no two lists of files have one text
         digest.update(f"{label}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     for package in sorted(installed):
         digest.update(f"{package}\0{_version(package)}\0".encode())
@@ -75,6 +76,7 @@ def _reached(file: Path, name: str) -> tuple[dict[str, Path], set[str]]:
             home = _home(wanted, folder, module)
             if home is None:
                 continue
+            # versions identify installed packages; following their files would read thousands
             if _is_installed(home) and wanted.partition(".")[0] != module.partition(".")[0]:
                 installed.add(wanted.partition(".")[0])
                 continue
@@ -95,7 +97,7 @@ def _imports(text: bytes, package: str) -> frozenset[str]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return frozenset()  # importing it says what is wrong
+        return frozenset()  # the import itself reports the fault
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

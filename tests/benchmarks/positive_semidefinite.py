@@ -32,7 +32,7 @@ Run = Callable[[int], np.ndarray]  # from a seed to a factor (n, r)
 
 
 class GaussianKernel:
-    """exp(-||x - y||^2 / (2 bandwidth^2)) of points (n, d), entries on demand: one product and one exponential."""
+    """exp(-||x - y||^2 / (2 bandwidth^2)) of points (n, d), an implicit matrix: one product and one exponential."""
 
     def __init__(self, points: np.ndarray) -> None:
         self.like = points

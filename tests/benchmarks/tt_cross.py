@@ -133,7 +133,7 @@ def formed_rows(n: int, ranks: tuple[int, int]) -> list[list[str]]:
 
 
 def reached_row(title: str, make: Callable[[], EntryTensor], method: TTCross) -> list[str]:
-    """Decompose a tensor that is never formed, and read what the result says."""
+    """Decompose a tensor that is never formed, and read the error estimate of the result."""
     source = make()
     tracemalloc.start()
     start = time.process_time()

@@ -1,4 +1,4 @@
-"""Every example runs, as a script, and says what it promises."""
+"""Every example runs as a script and prints the expected line."""
 
 import subprocess
 import sys

@@ -81,6 +81,6 @@ def install() -> None:
 
 
 def chosen(name: str) -> bool:
-    """Whether mutations of an operator are tried."""
+    """Return true if mutations of an operator are tried."""
     provider, _, operator = name.partition("/")
     return provider == PROVIDER or operator in CORE

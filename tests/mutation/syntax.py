@@ -37,5 +37,5 @@ def _unread(node: Any) -> Iterator[tuple[Place, Place]]:
 
 
 def is_within(start: Place, end: Place, places: list[tuple[Place, Place]]) -> bool:
-    """Say whether a stretch of a file lies in one of the places."""
+    """Return true if a stretch of a file lies in one of the places."""
     return any(first <= start and end <= last for first, last in places)

@@ -1,4 +1,4 @@
-"""Our matrix methods behind the names and arguments of ``sklearn.utils.extmath``; the adapter says what differs.
+"""Our matrix methods behind the names and arguments of ``sklearn.utils.extmath``; the adapters state what differs.
 
 Integers are refused here and become float64 in the adapters. Signs of singular vectors are arbitrary here, and chosen
 by the package's own ``svd_flip``.

@@ -1,6 +1,6 @@
 """Our sketches, feature maps and Nystroem approximations behind the interfaces of scikit-learn's estimators.
 
-Every adapter says which convention differs. Ours draw the transpose of a projection, as a structured matrix and not as
+Every adapter states the difference. Ours draw the transpose of a projection, as a structured matrix and not as
 CSR. Integers become float64.
 """
 

@@ -1,4 +1,4 @@
-"""Our multilinear algebra behind the names and arguments of TensorLy; the adapter says which convention differs."""
+"""Our multilinear algebra behind the names and arguments of TensorLy; the adapters state which convention differs."""
 
 import string
 

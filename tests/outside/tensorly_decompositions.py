@@ -1,4 +1,4 @@
-"""Our decompositions behind the names, arguments and types of TensorLy; the adapter says which convention differs."""
+"""Our decompositions behind the names, arguments and types of TensorLy; the adapters state which convention differs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own cases, run from the installed package on ours; the adapters say which conventions differ."""
+"""scikit-learn's own cases, run from the installed package on ours; the adapters state which conventions differ."""
 
 import contextlib
 import functools
@@ -51,7 +51,7 @@ def bare(test):
 
 
 def available(arguments):
-    """Say whether an array library and device of a case are on this machine."""
+    """Return true if an array library and device of a case are on this machine."""
     if "array_namespace" not in arguments:
         return True
     from sklearn.utils._testing import _array_api_for_tests

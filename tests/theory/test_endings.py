@@ -1,4 +1,4 @@
-"""However a program ends, its workers end too, and what was computed is kept."""
+"""However a program ends, its workers end too, and computed results are kept."""
 
 import contextlib
 import os

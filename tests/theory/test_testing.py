@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theory.comparison import catalogue
-from theory.statement.bound import Source
+from theory.statement.source import Source
 from theory.testing import BOUND_LAWS, check_bound
 from tnattn.attention.baseline.mean_value import MeanValue
 from tnattn.testing import ConformanceError

@@ -106,6 +106,7 @@ def test_a_decomposition_obeys_the_laws(name):
 # a trait of a class, the promise of those that do not have it, and the law which that breaks
 TRAITS = {
     "certifies": (True, "certificate"),
+    "residual_is": ("the error", "residual"),
     "recovers_rank": (True, "recovery"),
     "recovery": (Decomposition.recovery, "recovery"),
     "lowers_rank": (False, "demand"),

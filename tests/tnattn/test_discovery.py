@@ -1,4 +1,4 @@
-"""What scanning finds, and what it refuses."""
+"""Discovery by scanning: the classes found, and refusals."""
 
 import sys
 import types

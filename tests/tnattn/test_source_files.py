@@ -1,4 +1,4 @@
-"""What a file imports is found in its text, however deep, and nothing that it does not import."""
+"""The imports of a source file, at any depth, are read from its text, and nothing else is."""
 
 from importlib.machinery import EXTENSION_SUFFIXES
 

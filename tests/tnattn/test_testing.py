@@ -720,7 +720,7 @@ def test_a_sound_decomposition_is_accepted():
 
 
 def test_values_of_fields_come_from_the_package_of_their_type():
-    """What somebody else has imported, a theorem's exhaustive search say, does not decide what is tried."""
+    """Classes imported by other packages, such as an exhaustive search of a theorem, are not tried as alternatives."""
 
     class Elsewhere(Gaussian):
         pass

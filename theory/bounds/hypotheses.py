@@ -23,11 +23,12 @@ def rounding_level(target: Any, s: Values) -> Values:
 
 
 def has_rank(target: Any, k: int, s: Values | None = None) -> bool:
-    """Say whether all matrices of a stack have at least the rank k, beyond rounding.
+    """Return True if all matrices of a stack have at least the rank k, beyond rounding.
 
     ``s`` are their singular values, where they are known already.
     """
     values = spectrum_of(target) if s is None else s
+    # singular values below max(m, n) eps s_1 are rounding of the data, whatever they are exactly
     return k <= values.shape[-1] and bool(np.all(values[..., k - 1 : k] > rounding_level(target, values)))
 
 

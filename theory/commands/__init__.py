@@ -11,7 +11,7 @@ Inside
 - ``verify``: theorems against data
 - ``spectra``: singular values of a problem
 - ``report``: the report of a folder, again
-- ``inventory``: what exists: methods, theorems, versions
+- ``inventory``: methods, theorems, versions
 - ``options``: options that several commands share
 - ``console``: tables, progress and JSON
 - ``writing``: tables and report of a folder

@@ -39,6 +39,13 @@ class Command(NamedTuple):
     function : str
     details : str
         Name of the rest of the help in the module.
+
+    Examples
+    --------
+    >>> from theory.commands.application import Command, imported
+    >>> command = Command("Print versions.", module="inventory", function="info", details="INFO")
+    >>> command.module, imported("info").name
+    ('inventory', 'info')
     """
 
     summary: str
@@ -80,7 +87,16 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """Group that shows summaries without importing its commands: SciPy alone takes half a second."""
+    """Group that shows summaries without importing its commands: SciPy alone takes half a second.
+
+    Examples
+    --------
+    >>> import typer
+    >>> from theory.commands.application import Commands, app
+    >>> group = typer.main.get_command(app)
+    >>> isinstance(group, Commands), sorted(group.commands)
+    (True, ['bounds', 'compare', 'info', 'methods', 'report', 'spectra', 'verify'])
+    """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that is asked for, imported."""
@@ -92,6 +108,7 @@ def imported(name: str) -> Any:
     """Return a command with its options and all of its help."""
     summary, module, function, details = COMMANDS[name]
     found = importlib.import_module(f"theory.commands.{module}")
+    # a group of its own with one command, since the options of a stand-in cannot be changed
     alone = _application()
     alone.command(name, help=f"{summary}\n{getattr(found, details)}")(getattr(found, function))
     return typer.main.get_command(alone)
@@ -120,5 +137,6 @@ def summarised() -> None:
     """Stand for a command that is not imported yet."""
 
 
+# stand-ins with a summary, replaced by ``Commands.resolve_command``
 for _name, _command in COMMANDS.items():
     app.command(_name, help=_command.summary)(summarised)

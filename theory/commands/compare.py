@@ -130,6 +130,7 @@ def _budgets(text: str | None, source: ProblemSource) -> tuple[int, ...]:
     words = [word.strip() for word in (text or BUDGETS).split(",")]
     if not all(word.isdigit() for word in words):
         raise ValueError(f"budgets are {text!r}; give positive integers, such as {BUDGETS}")
+    # ascending and distinct, as the settings require
     values = tuple(sorted({int(word) for word in words}))
     return values if text else tuple(m for m in values if m <= load_problem(source).n_k) or (1,)
 
@@ -194,6 +195,7 @@ def _predicted(line: Line) -> str | None:
     if line.predicted is None:
         return None
     sense, _, after = line.sense.partition(", ")
+    # one character, for the column is narrow
     mark = {"in expectation": "~", "with probability": "p"}.get(sense, "")
     return number(line.predicted) + mark + ("*" if after else "") + (" vacuous" if line.vacuous else "")
 

@@ -23,6 +23,7 @@ WIDTH = 180
 
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
+    # a fixed width, so that redirected tables do not depend on the terminal
     return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False)
 
 
@@ -79,10 +80,10 @@ def _plain(value: Any) -> Any:
 
 
 class Ticker(Protocol):
-    """Something that is told of progress."""
+    """Callback for progress."""
 
     def __call__(self, text: str = "", *, steps: int = 1) -> None:
-        """Advance by some steps and say what is being done."""
+        """Advance by some steps, with a text for the current one."""
 
 
 @contextmanager
@@ -118,6 +119,7 @@ class _Lines:
 
     def __call__(self, text: str = "", *, steps: int = 1) -> None:
         self._done += steps
+        # a line for every tenth: logs stay short however many steps there are
         tenth = 10 * self._done // self._total
         if tenth > self._shown:
             self._shown = tenth

@@ -13,7 +13,7 @@ from theory.commands.options import Json, Own
 from theory.comparison import catalogue
 from theory.statement.bound import Bound
 from theory.studies import candidates
-from theory.studies.definitions import definitions, theorems
+from theory.studies.own_definitions import own_definitions, own_theorems
 from tnattn import discovery
 from tnattn.arrays import library_info
 from tnattn.attention.cost import exact_cost
@@ -32,7 +32,7 @@ INFO = ""
 def methods(own: Own = None, json: Json = False) -> None:
     """Print the methods, or all that a user's files define."""
     packaged = [("attention method", name, cls) for name, cls in candidates.methods().items()]
-    found = [each for reference in own for each in definitions(reference)] if own else packaged
+    found = [each for reference in own for each in own_definitions(reference)] if own else packaged
     entries = [_method(name, cls) for kind, name, cls in found if kind == "attention method"]
     entries.sort(key=lambda entry: (entry["family"], entry["name"]))
     others = [
@@ -100,6 +100,7 @@ def _cost_phrase(cls: type) -> str | None:
     if start is None:
         return None
     depth = 0
+    # costs contain brackets, which a regular expression does not balance
     for index in range(start.start() + 1, len(text)):
         depth += {"(": 1, ")": -1}.get(text[index], 0)
         if depth == 0:
@@ -108,6 +109,7 @@ def _cost_phrase(cls: type) -> str | None:
 
 
 def _relative_flops(method: AttentionMethod) -> float | None:
+    # costs depend on shapes alone: no memory is spent on 12 heads of 4096 tokens
     empty = np.broadcast_to(np.zeros((), dtype=np.float32), (12, 4096, 64))
     problem = AttentionProblem(empty, empty, empty, check_finite=False)
     try:
@@ -118,7 +120,7 @@ def _relative_flops(method: AttentionMethod) -> float | None:
 
 def bounds(own: Own = None, json: Json = False) -> None:
     """Print the theorems, those of the package or of a user's files."""
-    known = [theorems(reference) for reference in own] if own else [catalogue.bounds()]
+    known = [own_theorems(reference) for reference in own] if own else [catalogue.bounds()]
     entries = [_bound(b) for found in known for b in found.values()]
     if json:
         print_json(entries)

@@ -20,6 +20,6 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that tnattn compare has written.")],
 ) -> None:
     """Write the report."""
-    load(folder)  # says in one sentence what is wrong with the folder
+    load(folder)  # raises a message of one sentence where the folder holds no results
     path = write(folder)
     say(str(path))

@@ -1,4 +1,4 @@
-"""``tnattn spectra``: how fast the singular values decay, of each head and of the tensor of all heads."""
+"""``tnattn spectra``: decay of the singular values of each head and of the tensor of all heads."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def _medians(label: str, rows: list[dict[str, Any]]) -> Any:
 
 def _modes(label: str, tensor: TensorSpectra) -> Any:
     """Return the mode spectra at powers of two."""
+    # modes with fewer singular values have empty cells
     longest = max(values.size for values in tensor.singular_values.values())
     shown = [2**i for i in range(longest.bit_length())]
     rows = [

@@ -62,6 +62,7 @@ def command(
     chosen = _chosen(bounds)
     if workers is not None and workers < 0:
         raise ValueError(f"workers is {workers}; give 0 (no pool) or a positive number of processes")
+    # the time for runs is that of all processes together
     count = workers if workers is not None else os.cpu_count() or 1
     with progress("verify", len(cases(chosen, thorough=thorough))) as tick, _pool(count) as executor:
         try:
@@ -140,7 +141,7 @@ def _row(finding: TheoremFinding) -> tuple[object, ...]:
         finding.instance,
         Text(finding.verdict, style=red if finding.verdict == "refuted" else ""),
         finding.slack,
-        finding.above_floor,
+        finding.above_optimal,
         finding.trials,
         Text(finding.control, style=red if finding.undetected else ""),
     )

@@ -1,4 +1,4 @@
-"""Comparisons: a theorem beside what a method does on a target, and the verdict.
+"""Comparisons of predicted and observed errors of a method on a target, with verdicts.
 
 One set of results serves all theorems about a method: the method runs ``trials`` times, every error is measured once,
 every theorem is evaluated before the run or on each result, and its guarantee judges. A theorem that raises, or whose

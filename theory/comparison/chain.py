@@ -33,7 +33,7 @@ from tnattn.attention.softmax import SoftmaxOperator
 
 @dataclass(frozen=True, eq=False)
 class OutputPrediction:
-    """A bound on ||O' - O||_F of every head, and how it came about.
+    """Bound on ||O' - O||_F of every head, with the theorems from which it follows.
 
     Parameters
     ----------
@@ -45,7 +45,19 @@ class OutputPrediction:
     failure : ndarray, (..., H)
         Probability with which it may fail; 0 unless the guarantee is a probability.
     prior : bool
-        Whether it was known before the run.
+        True for a bound known before the run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.perturbed import random_problem
+    >>> from theory.comparison import best_prediction
+    >>> from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+    >>> from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+    >>> problem = random_problem(np.random.default_rng(0), heads=2)
+    >>> best = best_prediction(LowRankWeights(TruncatedSVD(rank=3), renormalise=False), problem)
+    >>> best.name, str(best.guarantee), best.prior, best.value.shape
+    ('truncated_svd_frobenius', 'always', True, (2,))
     """
 
     names: tuple[str, ...]
@@ -93,6 +105,7 @@ def output_predictions(
     """
     found = [_direct(b, method, problem, result) for b in bounds_about(method)]
     for inner, target in method.stages(problem):
+        # the step inside approximates the weights, of which the output is a product with the values
         found += [_through_weights(b, method, problem, inner, target, result) for b in bounds_about(inner)]
     judged = _judged_heads(problem, result)
     return [p for p in found if p is not None and np.all(np.isfinite(p.value[judged])) and np.any(judged)]
@@ -103,18 +116,19 @@ def best_prediction(
 ) -> OutputPrediction | None:
     """Return the smallest bound on the output error, None where no theorem applies.
 
-    What was known before the run is preferred to what reads the result, unless it is nowhere below the norm of the
-    output; smallest is meant in the geometric mean over the heads.
+    Bounds known before the run are preferred to those that read the result, unless none is below the norm of the
+    output on any head; the smallest is that of least geometric mean over the heads.
     """
     found = output_predictions(method, problem, result)
     size = np.linalg.norm(exact_output(problem), axis=(-2, -1))
     candidates = [p for p in found if p.prior and np.any(p.value < size)] or found
     judged = _judged_heads(problem, result)
+    # 1e-300: an exact method has the bound 0, of which there is no logarithm
     return min(candidates, key=lambda p: float(np.mean(np.log(np.maximum(p.value[judged], 1e-300)))), default=None)
 
 
 def _judged_heads(problem: AttentionProblem, result: Approximation | None) -> NDArray[np.bool_]:
-    """Return which heads count, (..., H): all before the run, after it those without a bad row."""
+    """Return the heads that are compared, (..., H): all before the run, after it those without a bad row."""
     judged = np.ones((*problem.batch[:-2], problem.heads), dtype=np.bool_)
     heads = finite_heads(problem, result) if result is not None else None
     if heads is not None and len(heads) < problem.heads:
@@ -130,6 +144,7 @@ def _direct(
         return None
     if b.kind == "conditional" and result is None:
         return None
+    # a statement about every row becomes one about the Frobenius norm by summing squares
     by_row = b.error in _BY_ROW
     if b.guarantee.averaged and by_row and not b.error.squared:
         return None  # the root of a sum of squares is convex: its mean may exceed that of the rows' means
@@ -164,10 +179,11 @@ def _through_weights(
     value, failure = (_by_head(array, heads) for array in (prediction.value, prediction.failure))
     rooted, factor = norm
     error = np.sqrt(value) if rooted else value
+    # P' V - P V = (P' - P) V: Hoelder's inequality for the two norms
     if not getattr(method, "renormalise", False):
         return _prediction((b.name,), error * factor(problem), b.guarantee, failure, True, problem)
     if b.guarantee.averaged or b.error in _SPECTRAL:
-        return None  # a mean says nothing about a quotient, and the spectral norm nothing about single rows
+        return None  # a mean does not bound a quotient, nor the spectral norm single rows
     return _renormalised(b, problem, error, failure, result)
 
 
@@ -177,8 +193,10 @@ def _renormalised(
     """Divide by the row sums: those of the result, or before the run at least 1 - sqrt(n_k) ||P' - P||_F."""
     v, o = head_values(problem), exact_output(problem)
     mean = v.mean(axis=-2, keepdims=True)
+    # max_i ||V - 1 o_i^T|| <= ||V - 1 m^T|| + sqrt(n_k) max_i ||o_i - m|| for the mean value m
     offset = np.linalg.norm(o - mean, axis=-1).max(axis=-1)
     spread = np.linalg.norm(v - mean, ord=2, axis=(-2, -1)) + np.sqrt(problem.n_k) * offset
+    # |d'_i - 1| <= sqrt(n_k) ||p'_i - p_i|| by Cauchy and Schwarz
     smallest = 1 - np.sqrt(problem.n_k) * error
     if result is not None:
         smallest = denominators_over_mass(problem, result).min(axis=-1)
@@ -213,6 +231,7 @@ def _prediction(
 def _by_head(array: Values, heads: tuple[int, ...]) -> Values:
     """Return one value per head: (..., G, R) is merged, and one value for all heads is repeated."""
     array = np.asarray(array, dtype=np.float64)
+    # grouped layout (..., G, R) to (..., H)
     merged = array.reshape(heads) if array.size == np.prod(heads) else np.broadcast_to(array, heads)
     return np.asarray(merged)
 

@@ -30,7 +30,7 @@ def compare(
     rng: np.random.Generator,
     level: float = LEVEL,
 ) -> list[Comparison]:
-    """Measure a method on a target and judge every theorem about it; one set of results serves all.
+    """Measure a method on a target and return the verdict on every theorem about it, from one set of results.
 
     Parameters
     ----------
@@ -62,12 +62,15 @@ def compare(
     speaking = [b for b in chosen if b not in answered]
     if not speaking:
         return [answered[b] for b in chosen]
+    # a statement that holds for every realisation is refuted by one run; ten give it several chances
     if all(b.guarantee.always for b in speaking):
         trials = min(trials, 10)
     records = Records(speaking, OptimalErrors(target), prior)
     random = "rng" in inspect.signature(method).parameters
     for child in rng.spawn(trials):
+        # a generator of its own for each run: a run does not depend on those before it
         records.add(method, target, method(target, rng=child) if random else method(target))
+        # verdicts cost as much as a run; twenty runs between them make that negligible
         if records.count % 20 == 0 and records.decided(target, level):
             break
     for b in speaking:
@@ -78,7 +81,7 @@ def compare(
 def _before_the_run(
     bounds: Sequence[Bound], method: Any, target: Any
 ) -> tuple[dict[Bound, Prediction], dict[Bound, Comparison]]:
-    """Evaluate what can be evaluated; collect the theorems that do not apply or fail."""
+    """Evaluate the theorems that need no result; collect those that do not apply or fail."""
     predictions: dict[Bound, Prediction] = {}
     answered: dict[Bound, Comparison] = {}
     evaluated: dict[Any, Prediction | Exception] = {}

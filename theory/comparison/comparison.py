@@ -1,4 +1,4 @@
-"""Results of one method on one target, as its theorems see them: both sides of every statement, trial by trial."""
+"""Predicted and observed errors of one method on one target, trial by trial, with the verdict on each theorem."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Comparison", "Records", "failure"]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A theorem beside what was measured.
+    """Predicted and observed errors of a theorem, with the verdict.
 
     Parameters
     ----------
@@ -38,6 +38,17 @@ class Comparison:
         Left-hand sides, (trials, ...).
     optimal_errors : ndarray or None
         Least errors of anything with the ranks of the results, (trials, ...), by Eckart, Young and Mirsky.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.truncated_svd import truncated_svd_spectral
+    >>> from theory.comparison import compare
+    >>> from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+    >>> method, a = TruncatedSVD(rank=1), np.diag([3.0, 2.0, 1.0])
+    >>> (found,) = compare(method, a, [truncated_svd_spectral], rng=np.random.default_rng(0))
+    >>> str(found.verdict), found.predicted.round(4).item(), round(found.slack, 2)
+    ('supported', 2.0, 1.0)
     """
 
     bound: Bound
@@ -53,11 +64,12 @@ class Comparison:
     def above_optimal(self) -> float:
         """Observed / optimal (Eckart-Young) error, the geometric mean over the stack; NaN where there is none.
 
-        What of a theorem's distance to the best is the method's and not the theorem's: slack times this is the distance
-        of the right-hand side to the optimal error.
+        The loss of the method against the optimum; slack, the loss of the theorem, times this is the quotient of
+        right-hand side and optimal error.
         """
         if self.errors is None or self.optimal_errors is None:
             return float("nan")
+        # zero errors are exact results, which have no ratio
         observed, optimal = self.errors.mean(axis=0), self.optimal_errors.mean(axis=0)
         known = (optimal > 0) & (observed > 0)
         return float(np.exp(np.mean(np.log(observed[known] / optimal[known])))) if np.any(known) else float("nan")
@@ -105,7 +117,7 @@ def failure(b: Bound, error: Exception) -> Comparison:
 
 
 class Records:
-    """Both sides of every theorem, for every result so far; a theorem that fails is left alone from then on.
+    """Both sides of every theorem for every result so far; a theorem that fails is not evaluated again.
 
     Parameters
     ----------
@@ -113,6 +125,19 @@ class Records:
     optimal : OptimalErrors
     prior : mapping from theorem to Prediction
         Of those that were evaluated before the run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.truncated_svd import truncated_svd_spectral as b
+    >>> from theory.comparison.comparison import Records
+    >>> from theory.comparison.optimal import OptimalErrors
+    >>> from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+    >>> method, a = TruncatedSVD(rank=1), np.diag([3.0, 2.0, 1.0])
+    >>> records = Records([b], OptimalErrors(a), {b: b(method, a)})
+    >>> records.add(method, a, method(a))
+    >>> records.count, str(records.judge(b, a, level=1e-3).verdict)
+    (1, 'supported')
     """
 
     def __init__(self, bounds: Sequence[Bound], optimal: OptimalErrors, prior: dict[Bound, Prediction]) -> None:
@@ -127,7 +152,7 @@ class Records:
         self.count = 0
 
     def add(self, method: Any, target: Any, result: Any) -> None:
-        """Take a result in."""
+        """Measure a result, and evaluate the theorems that depend on it."""
         measured: dict[int, Values | Exception] = {}
         evaluated: dict[Any, Prediction | Exception] = {}
         for b in self._bounds:
@@ -153,6 +178,7 @@ class Records:
         prediction = None
         if b.kind != "prior":
             prediction = shared(evaluated, b, method, target, result)
+        # an identity measures its own left-hand side
         if prediction is not None and prediction.observed is not None:
             errors = prediction.observed
         else:
@@ -165,10 +191,11 @@ class Records:
             self._optimal_errors[b].append(least)
 
     def decided(self, target: Any, level: float) -> bool:
-        """Return whether no more trials are needed; only tests that are valid under optional stopping decide early."""
+        """Return True if no more trials are needed; only tests that are valid under optional stopping decide early."""
         for b in self._bounds:
             if b.guarantee.always and self.count >= 10:
                 continue
+            # other tests are valid at a fixed number of trials only
             if not b.guarantee.decides_early(b.error.ceiling):
                 return False
             verdict = self.judge(b, target, level).verdict
@@ -177,7 +204,7 @@ class Records:
         return True
 
     def judge(self, b: Bound, target: Any, level: float) -> Comparison:
-        """Return the comparison of one theorem with what was measured so far."""
+        """Return the comparison of one theorem with the results so far."""
         if b in self._failed:
             return self._failed[b]
         if not self._errors[b]:
@@ -193,7 +220,7 @@ class Records:
         judged: Judgement = decide(b, target, prediction, errors, level)
         verdict = judged.verdict
         sized = verdict in (Verdict.SUPPORTED, Verdict.NOT_CONTRADICTED) and b.side == "upper" and b.kind != "identity"
-        if sized and _says_nothing(prediction.value, b.error.trivial(target)):
+        if sized and _is_trivial(prediction.value, b.error.trivial(target)):
             verdict = Verdict.VACUOUS
         found = self._optimal_errors[b]
         optimal = np.stack(found) if len(found) == len(errors) else None
@@ -202,6 +229,7 @@ class Records:
 
 def shared(evaluated: dict[Any, Prediction | Exception], b: Bound, method: Any, target: Any, result: Any) -> Prediction:
     """Evaluate a theorem once for itself and its controls, which differ by a factor only."""
+    # everything on which the value depends but the factor, which scales it
     key = (b.function, b.kind, b.guarantee, tuple(sorted(b.parameters.items())))
     if key not in evaluated:
         try:
@@ -232,7 +260,7 @@ def _measured(measured: dict[int, Values | Exception], b: Bound, target: Any, re
     return found
 
 
-def _says_nothing(value: Values, trivial: Values) -> bool:
+def _is_trivial(value: Values, trivial: Values) -> bool:
     return bool(np.all(is_vacuous(value, trivial) | np.isnan(value)))
 
 

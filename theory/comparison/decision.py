@@ -15,6 +15,7 @@ from theory.statistics.verdict import Judgement, Verdict
 
 __all__ = ["decide", "evidence"]
 
+# with more a right-hand side that is too small by a tenth, or zero, would pass as well
 RESOLUTION = 0.1
 """Largest share of the right-hand side that rounding may be where a theorem is called supported."""
 
@@ -49,6 +50,7 @@ def decide(b: Bound, target: Any, prediction: Prediction, errors: Values, level:
 def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> Evidence:
     """Return errors, right-hand sides and allowances with the entries of the stack on one axis."""
     trials, shape = errors.shape[0], errors.shape[1:]
+    # an entry with one bad trial is left out of all: dropping single trials would bias a mean
     finite = np.isfinite(errors).all(axis=0)
     if prediction.left_out is not None:
         finite &= ~np.broadcast_to(prediction.left_out, errors.shape).any(axis=0)
@@ -58,6 +60,7 @@ def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> E
         return np.asarray(np.broadcast_to(array, (*rows, *shape))[..., finite])
 
     rows = trials if b.kind != "prior" else 1
+    # the largest over the trials: a count of failures is judged against one probability
     chance = prediction.failure if b.kind == "prior" else prediction.failure.max(axis=0)
     spread = prediction.spread
     if spread is not None and b.kind != "prior":
@@ -76,7 +79,7 @@ def evidence(b: Bound, target: Any, prediction: Prediction, errors: Values) -> E
 
 
 def _ceiling(b: Bound, target: Any, prediction: Prediction, errors: Values, flat: Any) -> Values | None:
-    """Return what the error cannot exceed; None where there is no such value, or where the data exceed it."""
+    """Return an upper bound on the error; None where there is none, or where the data exceed it."""
     if b.kind != "prior":
         return None  # the judged quantity is the quotient of both sides
     stated = prediction.ceiling
@@ -89,7 +92,7 @@ def _ceiling(b: Bound, target: Any, prediction: Prediction, errors: Values, flat
 
 
 def _complaint(b: Bound, found: Evidence) -> str:
-    """Return why the evaluated right-hand side cannot be one; empty where it can."""
+    """Return the reason to reject an evaluated right-hand side; empty where there is none."""
     for name, array in (("right-hand side", found.value), ("rounding allowance", found.slack)):
         if np.isnan(array).any():
             return f"the {name} is NaN for {int(np.isnan(array).any(axis=0).sum())} of {array.shape[1]} entries"
@@ -99,6 +102,7 @@ def _complaint(b: Bound, found: Evidence) -> str:
         return ""
     if (found.errors < 0).any():
         return f"an error is negative, {float(found.errors.min()):.3g}"
+    # a right-hand side that rounding made negative is no defect, one beyond the slack is
     if b.side == "upper" and (found.value < -found.slack).any():
         return f"the bound on an error is negative, {float(found.value.min()):.3g}"
     return ""

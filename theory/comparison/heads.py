@@ -23,6 +23,7 @@ def finite_heads(target: Any, result: Any) -> list[int] | None:
     """Return the heads without a bad row in any problem of the batch; None where the target is no attention problem."""
     if not (isinstance(target, AttentionProblem) and isinstance(result, Approximation)):
         return None
+    # bad rows show as entries that are not finite
     output = np.asarray(to_host(result.output))
     finite = np.isfinite(output).all(axis=(-2, -1))
     return [int(h) for h in np.flatnonzero(finite.reshape(-1, target.heads).all(axis=0))]
@@ -43,6 +44,7 @@ def evaluate(b: Bound, method: Any, target: Any, result: Any = None) -> Predicti
     """
     try:
         prediction = b.evaluated(method, target, result)
+        # a bound before the run does not read the result, so that bad rows do not matter to it
         if b.kind == "prior" or np.isfinite(prediction.value).all():
             return prediction
     except Exception as whole:
@@ -70,6 +72,7 @@ def _scattered(
     evaluated: Callable[[tuple[AttentionProblem, Approximation]], Prediction],
     result: Approximation,
 ) -> Prediction:
+    # NaN rows would spread to norms over all heads, so that the theorem sees only the finite ones
     small = evaluated(part_of(problem, result, heads))
     axis = len(problem.batch) - 2
     bad = problem.heads - len(heads)

@@ -14,6 +14,7 @@ from tnattn.arrays import eps
 
 __all__ = ["require_range", "rounding_slack", "sizes_and_precision"]
 
+# float64 reaches 2^1024: squares and their sums over 2^60 entries fit, and so do reciprocals
 LARGEST = 2.0**480
 """Of the size of the data in the units of an error, whose square enters; of squared errors the square of this."""
 
@@ -24,8 +25,8 @@ def rounding_slack(b: Bound, target: Any, predicted: Values, condition: ArrayLik
     Parameters
     ----------
     b : Bound
-        Its error names the size of the data, ``b.error.norm(target)``: of what is multiplied and added up, which for an
-        output is the largest value, however small the output or its error are.
+        Its error gives the size of the operands, ``b.error.norm(target)``: for an output the largest value, however
+        small the output or its error are.
     target : Any
     predicted : float64, (...)
         Right-hand side. A squared error E^2, with E off by r, is off by 2 E r + r^2: much less than the same share of
@@ -44,6 +45,7 @@ def rounding_slack(b: Bound, target: Any, predicted: Values, condition: ArrayLik
     shape, precision = sizes_and_precision(target)
     if b.error.squared and not b.guarantee.always:
         root, size = np.sqrt(np.maximum(predicted, 0.0)), np.sqrt(b.error.norm(target))
+        # E^2 changes by 2 E r + r^2 where E is off by r, and by the rounding of the measurement itself
         rounded = deterministic_slack(shape, precision, size, condition=factor)
         measured = deterministic_slack(shape, np.finfo(np.float64).eps, size) * size
         return np.asarray(2 * root * rounded + rounded**2 + measured)

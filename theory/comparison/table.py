@@ -17,7 +17,7 @@ LENGTH = 160
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a number for a reader; what is missing or no number is a dash."""
+    """Return a number with three significant digits; a missing value or NaN is a dash."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -32,6 +32,7 @@ def number(value: Any, digits: int = 3) -> str:
         return "0"
     size = abs(value)
     if 1e-3 <= size < 1e4:
+        # three significant digits, not three decimals
         decimals = max(0, digits - 1 - math.floor(math.log10(size)))
         return f"{value:.{decimals}f}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")

@@ -18,6 +18,7 @@ from tnattn.discovery import USER
 
 __all__ = ["content_hash", "decode", "encode", "generator", "trial_key"]
 
+# a mapping with this single name stands for a number that JSON lacks
 FLOAT_TAG = "$float"
 
 
@@ -25,6 +26,7 @@ def _portable(value: Any) -> Any:
     """Return ``value`` in the types of JSON; numbers that JSON lacks become ``{"$float": "nan" | "inf" | "-inf"}``."""
     if value is None or isinstance(value, (bool, str)):
         return str.__str__(value) if isinstance(value, str) else value  # an enumeration of strings becomes its text
+    # before int and float: NumPy's float64 is a float, its bool none
     if isinstance(value, (np.generic, np.ndarray)):
         return _portable(value.tolist())
     if isinstance(value, int):
@@ -37,9 +39,11 @@ def _portable(value: Any) -> Any:
             raise TypeError(f"mapping has keys {names}; they must be strings other than {FLOAT_TAG!r}")
         return {str(name): _portable(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
+        # tuples and lists are one kind in JSON
         return [_portable(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # the class is part of the value: two methods may have the same fields
         return {"class": _name(type(value)), **_portable(fields)}
     raise TypeError(
         f"{value!r} of type {type(value).__name__} has no portable form; "
@@ -107,6 +111,7 @@ def generator(seed: int, key: str) -> np.random.Generator:
         digest = b""
     if len(digest) != 32:
         raise ValueError(f"key is {key!r}; expected the 64 hexadecimal digits of trial_key")
+    # SeedSequence takes 32-bit words
     words = [int.from_bytes(digest[i : i + 4], "big") for i in range(0, 32, 4)]
     return np.random.default_rng([seed, *words])
 
@@ -121,6 +126,7 @@ def content_hash(*arrays: ArrayLike) -> str:
         array = np.asarray(item)
         if array.dtype.hasobject:
             raise TypeError(f"array has dtype {array.dtype}; pass numbers")
+        # the same bytes on machines of either byte order
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.tobytes(order="C"))

@@ -108,6 +108,7 @@ def write_manifest(directory: str | os.PathLike[str], entry: Mapping[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     runs = [run for run in _runs(path) if run.get("run") != entry["run"]]
     text = json.dumps({"runs": [*runs, json.loads(encode(entry))]}, indent=2)
+    # written beside and renamed, so that an interruption leaves the old file whole
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text + "\n", encoding="utf-8")
     os.replace(scratch, path)
@@ -131,6 +132,7 @@ def _now() -> str:
 
 
 def _without_folder(word: str) -> str:
+    # a path names folders of the user's machine, which do not belong into a shared manifest
     option, equals, value = word.partition("=")
     if equals and os.path.isabs(value):
         return f"{option}={Path(value).name}"
@@ -169,6 +171,7 @@ def _cpu_model() -> str:
 
 def _devices() -> list[dict[str, Any]]:
     devices: list[dict[str, Any]] = []
+    # imported libraries only: an import to look for devices would take seconds
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -196,6 +199,7 @@ def _devices() -> list[dict[str, Any]]:
 def _git(*arguments: str) -> str | None:
     """Return the output of git about the folder of this file, None where there is no git or no checkout."""
     here = Path(__file__).resolve().parent
+    # status must not write the index of a checkout that somebody works in
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Runs the trials of a study, each at most once, on any executor, and survives being stopped."""
+"""Runner of the trials of a study: each at most once, on any executor, and resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -40,7 +40,17 @@ class Task:
     key : str
         From ``trial_key``; names the row in the ledger.
     payload : Any
-        What the worker needs; picklable for a pool of processes.
+        Input of the worker; picklable for a pool of processes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from theory.records import Ledger, Task, run
+    >>> with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as ledger:
+    ...     run([Task("3", 3), Task("4", 4)], lambda task: {"square": task.payload**2}, ledger=ledger)
+    ...     [row["square"] for row in ledger.rows()]
+    [9, 16]
     """
 
     key: str
@@ -77,7 +87,7 @@ def run(
     Raises
     ------
     RuntimeError
-        If a worker process died, as from lack of memory. What was computed is saved; run again to continue.
+        If a worker process died, as from lack of memory. Finished trials are saved; run again to continue.
     KeyboardInterrupt
         After the waiting trials were cancelled and the finished ones saved.
 
@@ -86,6 +96,7 @@ def run(
     A trial that raises becomes a row with status "failed" and the message, and the study goes on. The order of the
     rows is that of completion; the set of rows depends on neither order, executor nor interruption.
     """
+    # a row of a failed trial counts as done unless it is to be tried again
     done = {row["key"] for row in ledger.rows() if not (retry_failed and row.get("status") == "failed")}
     fresh = _unseen(tasks, done)
 
@@ -145,7 +156,7 @@ def _start_worker(blas_threads: int) -> None:
 
 
 def _end_later(number: int, frame: FrameType | None) -> None:
-    """End after a while: the end of a worker breaks the pool of a parent that is just saving what was computed."""
+    """End after a delay: the end of a worker breaks the pool of a parent that is saving finished trials."""
     timer = threading.Timer(GRACE, os._exit, (1,))
     timer.daemon = True
     timer.start()
@@ -178,7 +189,7 @@ def _attempt(worker: Callable[[Task], Mapping[str, Any]], task: Task) -> Row:
     """Run the worker where the trial runs, so that no exception need travel."""
     try:
         with warnings.catch_warnings():
-            # a budget sets the rank that a tolerance may spend, and the row says what error came of it
+            # a budget sets the rank that a tolerance may spend, and the row has the error that results
             warnings.simplefilter("ignore", ToleranceWarning)
             return {**worker(task), "key": task.key, "status": "done"}
     except Exception as error:
@@ -205,6 +216,7 @@ def _run_on(
 
     try:
         while True:
+            # tasks are taken lazily: a grid may be too large for memory
             for task in islice(tasks, WINDOW - len(pending)):
                 pending[executor.submit(_attempt, worker, task)] = task
             if not pending:

@@ -16,13 +16,13 @@ from typing import Any
 
 import scipy.linalg  # noqa: F401  its own BLAS is loaded, so the list does not depend on what ran before
 
-import theory
-import tnattn
 from tnattn.arrays.threads import blas_kernels
 from tnattn.source_files import fingerprint
 
 __all__ = ["environment", "is_foreign", "package_hash", "source_hash"]
 
+# both packages lie in one folder, installed or not; a module that imported its own package would close a circle
+ROOT = Path(__file__).parents[2]
 LIBRARIES = ("numpy", "scipy", "array-api-compat", "array-api-extra", "opt-einsum")
 DEVICE_LIBRARIES = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
@@ -36,10 +36,10 @@ def package_hash() -> str:
     A version string stays the same while somebody works on the package; the text does not. About 20 ms.
     """
     digest = hashlib.sha256()
-    for package in (tnattn, theory):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py")):
-            digest.update(f"{package.__name__}/{path.relative_to(root).as_posix()}\0".encode())
+    for package in (ROOT / "tnattn", ROOT / "theory"):
+        for path in sorted(package.rglob("*.py")):
+            # the place of a file belongs to the text: moving code changes imports
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -68,12 +68,12 @@ def source_hash(*objects: Any) -> str:
 
 
 def is_foreign(method: Any) -> bool:
-    """Return whether code outside the two packages takes part in a method, such as a user's file inside a wrapper."""
+    """Return True if code outside the two packages takes part in a method, such as a user's file inside a wrapper."""
     return bool(_modules_of(method))
 
 
 def _matches(path: Path, name: str) -> bool:
-    """Return whether a module's dotted name is that of its place in a folder."""
+    """Return True if a module's dotted name is that of its place in a folder."""
     parts = name.split(".")
     place = path.parent if path.name == "__init__.py" else path.with_suffix("")
     return list(place.parts[-len(parts) :]) == parts
@@ -85,6 +85,7 @@ def _modules_of(value: Any) -> set[str]:
         return _foreign({value.__name__})
     if inspect.isfunction(value):
         return _foreign({value.__module__})
+    # base classes take part in the computation as well
     kind = value if isinstance(value, type) else type(value)
     modules = {base.__module__ for base in kind.__mro__}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

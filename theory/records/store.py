@@ -65,6 +65,16 @@ class Ledger:
     ----------
     torn : tuple of int
         Numbers (from 1) of the lines that the last reading could not understand, the remains of interrupted writes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from theory.records import Ledger
+    >>> with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as ledger:
+    ...     ledger.append({"key": "first", "error": float("inf")})
+    ...     ledger.rows(), ledger.torn
+    ([{'error': inf, 'key': 'first'}], ())
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -110,6 +120,7 @@ class Ledger:
         self._clean = False
         while line:
             line = line[os.write(descriptor, line) :]
+        # on the disk before the next trial starts: a crash of the machine loses one row at most
         os.fsync(descriptor)
         self._clean = True
 

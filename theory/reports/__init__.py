@@ -1,7 +1,7 @@
 """Reports: figures and pages of the data that studies return.
 
 A report is one HTML file with inline SVG and the table of every number plotted, without script, the same bytes for
-the same folder. Figures need Matplotlib, an extra: without it ``write_report`` names what to install, and
+the same folder. Figures need Matplotlib, an extra: without it ``write_report`` names the extra to install, and
 ``save_spectra`` writes arrays and tables alone.
 
 Begin with ``write_report`` for a folder of results.

@@ -18,6 +18,7 @@ BAND = (0.1, 0.9)
 """Quantiles over heads and trials between which a band is drawn."""
 
 
+# about a hundred times the unit roundoff of float32
 ROUNDING = 1e-5
 """Relative errors up to which a method is exact but for rounding in single precision."""
 
@@ -36,9 +37,19 @@ class Curve:
     predicted : (b,)
         Median over the heads of the best bound on the same error; NaN where no theorem applies.
     vacuous : (b,), boolean
-        Whether that prediction is at least 1, the error of answering zero.
+        True where that prediction is at least 1, the error of the zero output.
     flops, time : (b,)
         Relative to exact attention; NaN where not measured.
+
+    Examples
+    --------
+    >>> from theory.reports.curves import curves
+    >>> trial = {"status": "done", "kind": "trial", "method": "TopK", "family": "sparse"}
+    >>> trial |= {"control": False, "oracle": True}
+    >>> heads = {8: [0.4, 0.2, 0.3], 16: [0.1, 0.05, 0.2]}
+    >>> (curve,) = curves({**trial, "budget": m, "relative_output": errors} for m, errors in heads.items())
+    >>> curve, curve.high.tolist()
+    (<TopK, median error by budget: 8: 0.3, 16: 0.1>, [0.4, 0.2])
     """
 
     method: str
@@ -148,12 +159,13 @@ def head_errors(rows: Iterable[Row], budget: int) -> dict[str, Values]:
 
 
 def frontier(cost: Values, error: Values) -> npt.NDArray[np.int64]:
-    """Return the indices of points that no other point beats in both, cost ascending; points not finite are left out.
+    """Return the indices of the Pareto-optimal points, cost ascending; points that are not finite are left out.
 
     Parameters
     ----------
     cost, error : (p,)
     """
+    # by cost, and by error where costs are equal
     order = np.lexsort((error, cost))
     kept, least = [], np.inf
     for index in order:

@@ -58,11 +58,18 @@ pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); 
 
 
 class Drawing(str):
-    """The text of an SVG element, which goes into a page as it is."""
+    """The text of an SVG element, which goes into a page as it is.
+
+    Examples
+    --------
+    >>> from theory.reports.html import Drawing, figure
+    >>> figure(Drawing("<svg></svg>"), "error < 1")
+    '<figure><div class="card"><svg></svg></div><figcaption>error &lt; 1</figcaption></figure>'
+    """
 
 
 def paragraph(text: str, *, missing: bool = False) -> str:
-    """Return a paragraph; ``missing`` marks what the page lacks and how to get it."""
+    """Return a paragraph; ``missing`` marks data that the page lacks, and how to get them."""
     return f"<p{' class=missing' if missing else ''}>{escaped(text)}</p>"
 
 
@@ -77,7 +84,7 @@ def identifier(kind: str, name: str) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """Return something that is shown on request."""
+    """Return a part of the page that is shown on request."""
     return f"<details><summary>{html.escape(summary)}</summary>{body}</details>"
 
 

@@ -49,7 +49,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
     Notes
     -----
-    What is missing (times, predictions, trials that an interruption left out) is said on the page. The same folder
+    Missing data (times, predictions, trials that an interruption left out) are named on the page. The same folder
     gives the same bytes.
     """
     if looks is None:

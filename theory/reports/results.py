@@ -42,6 +42,17 @@ class Results:
         Last entry of the manifest; empty without one.
     broken_laws : list of dict
         Laws that a user's method violates.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from theory.reports import Results
+    >>> trial = {"status": "done", "kind": "trial", "problem": "needle", "method": "TopK", "budget": 8}
+    >>> results = Results(Path("results"), [trial, {**trial, "status": "failed"}], {}, [], {})
+    >>> results
+    <results in results: 1 trial, 1 failed>
+    >>> results.budgets("needle")
+    [8]
     """
 
     folder: Path
@@ -91,7 +102,7 @@ class Results:
         return budgets[len(budgets) // 2] if budgets else 0
 
     def problem(self, name: str) -> AttentionProblem | None:
-        """Return the problem of a name, made or loaded again; None where the folder does not say how.
+        """Return the problem of a name, made or loaded again; None where the folder does not record its source.
 
         Raises
         ------
@@ -192,7 +203,7 @@ def _again(row: Row, problem: AttentionProblem) -> AttentionMethod | None:
 
 
 def attempt(make: Callable[[], Any]) -> tuple[Any, str]:
-    """Return what can be made, or None and the reason why not: a report lacks a picture rather than not being."""
+    """Return the value of a function, or None and the reason of its failure: a report may lack a picture."""
     try:
         return make(), ""
     except (ValueError, TypeError, ArithmeticError, OSError) as error:

@@ -1,9 +1,9 @@
 """Statements: a theorem as a function, with the sense in which it holds and the error that it bounds.
 
 A theorem is a Python function whose first lines are its hypotheses and whose value is the right-hand side, in float64
-on the host, one value per matrix of the stack. What it states follows from its parameters: ``(method, target)`` is
+on the host, one value per matrix of the stack. Its kind follows from its parameters: ``(method, target)`` is
 known before the run, ``(method, target, result)`` after it, and a pair of values gives both sides of an identity.
-Error, guarantee and source are its decoration; what the theorems of one paper share is given once, in a ``Paper``.
+Error, guarantee and source are its decoration; defaults of the theorems of one paper are given once, in a ``Paper``.
 
 Begin with ``Paper`` and ``require``; then choose an error of ``errors`` and a guarantee. A guarantee knows its test:
 ``guarantee.judge(evidence, level)``.
@@ -12,9 +12,9 @@ Theorems
 --------
 - ``Paper``: a paper with the defaults of its theorems; called with the number of a statement it declares one
 - ``bound``: the decorator beneath, for a theorem without a paper
-- ``Bound``: what it makes: callable, with name, statement, error, guarantee, source, instances and controls
+- ``Bound``: a declared theorem: callable, with name, statement, error, guarantee, source, instances and controls
 - ``require``: raises unless a hypothesis holds
-- ``HypothesisViolated``: what it raises
+- ``HypothesisViolated``: raised where a hypothesis fails
 - ``Source``: reference and number of a statement
 
 Guarantees (``guarantee``)
@@ -31,7 +31,7 @@ Quantities
 - ``errors``: the module of the errors: norms of matrices, projections, tensors, weights and outputs
 - ``Error``: a measure of a result against its target, with its trivial value
 - ``Prediction``: an evaluated theorem
-- ``Evidence``: both sides as they were measured, for a guarantee to judge
+- ``Evidence``: measured values of both sides, from which a guarantee computes its verdict
 """
 
 from theory.statement import errors

@@ -1,4 +1,4 @@
-"""A theorem is a function: hypotheses first, its right-hand side is the return value, the rest is decoration."""
+"""Theorems as functions: hypotheses first, the right-hand side as the return value, error and source as decoration."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Maker: TypeAlias = Callable[[np.random.Generator], Instance]
 Instances: TypeAlias = tuple[Maker | None, Maker | None]
 """Makers of a case where the theorem is nearly sharp and of one without special structure."""
 
-MUST_FAIL = 0.3
-"""Factor of an upper bound that the data must refute unless the theorem says otherwise."""
+MUST_FAIL = 0.3  # an extremal instance comes within a factor of three of its bound: a third of it is false there
+"""Default factor of an upper bound that the data must refute."""
 
 ALWAYS = Deterministic()
 
 
 class HypothesisViolated(ValueError):
-    """A theorem was asked about a case that it does not cover."""
+    """A hypothesis of a theorem fails for the given method, target or result."""
 
 
 def require(condition: bool, hypothesis: str) -> None:
@@ -69,6 +69,20 @@ class Bound:
         Parameters of the statement at which it is nearly sharp on ``extremal``, where these are not the defaults.
     parameters : mapping
         Parameters of the statement, such as a failure probability.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Source, bound, errors
+    >>> from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
+    >>> @bound(method=TruncatedSVD, error=errors.matrix_spectral, source=Source("Mirsky 1960", "Theorem 2"))
+    ... def best_error(method, a):
+    ...     "||A - A_k|| <= s_{k+1}."
+    ...     return errors.spectrum_of(a)[..., method.rank]
+    >>> best_error.kind, best_error.controls
+    ('prior', (0.3,))
+    >>> best_error(TruncatedSVD(rank=1), np.diag([3.0, 2.0])).value.round(4).item()
+    2.0
     """
 
     function: Callable[..., Any]
@@ -114,7 +128,7 @@ class Bound:
         return (self.must_fail, 1 / self.must_fail) if self.two_sided else (self.must_fail,)
 
     def is_about(self, method: Any) -> bool:
-        """Return whether the theorem is about methods of this class."""
+        """Return True if the theorem applies to the class of a method."""
         return isinstance(method, self.method)
 
     def __call__(self, method: Any, target: Any, result: Any = None) -> Prediction:
@@ -138,6 +152,8 @@ class Bound:
         arguments = (method, target) if self.kind == "prior" else (method, target, result)
         answer = self.function(*arguments, **self.parameters)
         observed, failure = None, np.zeros(())
+        # an identity returns both sides, a statement with probability its failure probability beside the right-hand
+        # side
         if self.kind == "identity":
             left, answer = answer
             observed = np.asarray(left, dtype=np.float64)
@@ -150,6 +166,7 @@ class Bound:
             )
         value = np.asarray(answer, dtype=np.float64)
         stated = self.guarantee.condition
+        # condition numbers depend on the data, so that a guarantee may state them as a function
         condition = np.asarray(stated(*arguments) if callable(stated) else stated, dtype=np.float64)
         return Prediction(
             value,
@@ -196,7 +213,7 @@ def bound(
     no_control: str = "",
     sharpest: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], Bound]:
-    """Declare a theorem; what it states follows from the parameters and the value of the function.
+    """Declare a theorem; its kind follows from the parameters and the value of the function.
 
     ``(method, target)`` gives a right-hand side before the run, ``(method, target, result)`` one for a realised result.
     Keyword parameters belong to the statement. With ``WithProbability`` the value is the right-hand side and the
@@ -218,7 +235,7 @@ def bound(
     def decorate(function: Callable[..., Any]) -> Bound:
         factor = None if no_control or must_fail is None else must_fail
         if factor is not None and side == "lower":
-            factor = max(factor, 1 / factor)
+            factor = max(factor, 1 / factor)  # a lower bound becomes false by raising it
         kind = _kind(function, guarantee)
         extremal, generic = instances
         return Bound(
@@ -242,6 +259,7 @@ def bound(
 def _kind(function: Callable[..., Any], guarantee: Guarantee) -> Kind:
     """Return the kind of a statement: two positional parameters before the run, three after it."""
     signature = inspect.signature(function)
+    # keyword parameters belong to the statement; the number of the others gives its kind
     count = sum(p.kind is not p.KEYWORD_ONLY for p in signature.parameters.values())
     if count not in (2, 3):
         raise TypeError(
@@ -250,6 +268,7 @@ def _kind(function: Callable[..., Any], guarantee: Guarantee) -> Kind:
         )
     if count == 2:
         return "prior"
+    # annotations are text, for they are postponed in the modules of theorems
     both_sides = str(signature.return_annotation).startswith("tuple")
     return "identity" if both_sides and guarantee.always else "conditional"
 

@@ -19,23 +19,36 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Error:
-    """A measure of how far a result is from its target.
+    """Error of a result against its target, with the scales that verdicts need.
 
     Parameters
     ----------
     name : str
-        Says the norm, and whether it is squared or relative; absolute otherwise.
+        Norm of the error, with "squared" or "relative" where it is; absolute otherwise.
     measure : callable
         ``(target, result) -> values``.
     trivial : callable
-        ``target -> values``: the error of the zero (or trivial) result, above which a bound says nothing.
+        ``target -> values``: the error of the zero (or trivial) result, above which a bound is vacuous.
     norm : callable
         ``target -> values``: the size of the data that are rounded, in the units of the error. For an output this is
         the size of the values, not of their differences or means: these may vanish while rounding does not.
     ceiling : callable, optional
         ``target -> values``: a value that the error cannot exceed whatever the method's randomness does.
     squared : bool
-        Whether it is the square of a norm, of which rounding changes little where the norm is small.
+        True for the square of a norm, whose rounding error is small where the norm is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Error
+    >>> trace = Error(
+    ...     "distance of the traces",
+    ...     lambda target, result: abs(np.trace(target) - np.trace(result)),
+    ...     trivial=lambda target: abs(np.trace(target)),
+    ...     norm=lambda target: np.linalg.norm(target),
+    ... )
+    >>> float(trace(np.eye(3), np.diag([1.0, 1.0, 0.5]))), float(trace.trivial(np.eye(3)))
+    (0.5, 3.0)
     """
 
     name: str
@@ -63,6 +76,7 @@ def spectrum_of(target: Any) -> Values:
 
 def eigenvalues(target: Any) -> Values:
     """Return the eigenvalues of a symmetric matrix or stack, float64 on the host, descending, negative rounding cut."""
+    # the matrix is semidefinite by hypothesis, so that a negative eigenvalue is rounding
     return np.asarray(np.maximum(np.linalg.eigvalsh(dense(target))[..., ::-1], 0.0))
 
 
@@ -82,6 +96,7 @@ def _where_finite(norm: Callable[[Values], Values]) -> Callable[[Values], Values
     """Return a norm that is NaN for matrices with entries that are not finite, and for them alone."""
 
     def careful(a: Values) -> Values:
+        # LAPACK raises for the whole stack where one matrix of it is not finite
         finite = np.asarray(np.isfinite(a).all(axis=(-2, -1)))
         if np.all(finite):
             return norm(a)
@@ -118,6 +133,7 @@ def _squared(norm: Callable[[Values], Values]) -> Callable[[Values], Values]:
     return lambda a: norm(a) ** 2
 
 
+# a result that is no projection may be further from its target than zero is: no ceiling
 matrix_spectral = _matrix("spectral norm", _spectral, bounded=False)
 matrix_frobenius = _matrix("Frobenius norm", _frobenius, bounded=False)
 matrix_frobenius_squared = _matrix("squared Frobenius norm", _frobenius, bounded=False, squared=True)
@@ -210,6 +226,7 @@ output_rows = Error(
 
 def relative_output(problem: AttentionProblem, approximation: Approximation) -> Values:
     """Return ||O' - O||_F / ||O||_F per head, (..., H); NaN rows of O' make it NaN."""
+    # a head that sees no key has the exact output 0; its error stays absolute there
     size = _frobenius(exact_output(problem))
     return _frobenius(_output_difference(problem, approximation)) / np.where(size > 0, size, 1.0)
 
@@ -217,6 +234,7 @@ def relative_output(problem: AttentionProblem, approximation: Approximation) -> 
 def _weights_difference(problem: AttentionProblem, approximation: Approximation) -> Values:
     approximate = approximation.weights
     shape = (*problem.batch, problem.n_q, problem.n_k)
+    # grouped layout (..., G, R, n_q, n_k): one matrix may serve all heads of a group
     lifted = np.broadcast_to(dense(approximate), shape)
     return np.asarray(to_host(problem.dense_weights()), dtype=np.float64) - lifted.reshape(
         *problem.batch[:-2], problem.heads, *shape[-2:]
@@ -252,6 +270,7 @@ def _weights_rows(norm: Callable[[Values], Values], name: str, trivial: float) -
     )
 
 
+# two probability vectors are at most 2, sqrt(2) and 1 apart in these norms
 weights_rows_l1 = _weights_rows(
     lambda a: np.asarray(np.abs(a).sum(axis=-1)), "sum of absolute values of every row of the weights", 2.0
 )

@@ -1,18 +1,25 @@
-"""Both sides of a statement as they were measured, with the entries of the stack on one axis."""
+"""Measured values of both sides of a statement, with the entries of the stack on one axis."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from theory.statement.prediction import Values
 
-__all__ = ["Evidence", "Kind", "Side"]
+__all__ = ["Condition", "Evidence", "Kind", "Moment", "Side"]
 
 Side: TypeAlias = Literal["upper", "lower"]
 Kind: TypeAlias = Literal["prior", "conditional", "identity"]
+
+Condition: TypeAlias = float | Callable[..., Any]
+"""Factor on the rounding allowance, or a function of the theorem's arguments that computes it from the data."""
+
+Moment: TypeAlias = Callable[..., Any]
+"""Function of the theorem's arguments; its value belongs to the error under the method's randomness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +40,15 @@ class Evidence:
         Entries whose error is not finite in some trial, which are not among the columns.
     side : "upper" or "lower"
     kind : "prior", "conditional" or "identity"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Deterministic, Evidence, InExpectation
+    >>> none = np.zeros((1, 1))
+    >>> seen = Evidence(np.array([[1.0], [3.0]]), np.array([[2.5]]), none, none[0], None, None, left_out=0)
+    >>> [str(guarantee.judge(seen, 1e-3).verdict) for guarantee in (Deterministic(), InExpectation())]
+    ['refuted', 'not contradicted']
     """
 
     errors: Values

@@ -1,15 +1,14 @@
-"""Senses in which a theorem's right-hand side bounds an error, each with the test of it."""
+"""Guarantees: the sense in which a right-hand side bounds an error, and the statistical test of it."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
-from theory.statement.evidence import Evidence
+from theory.statement.evidence import Condition, Evidence, Moment
 from theory.statistics.judge import (
     judge_deterministic,
     judge_exact_expectation,
@@ -27,12 +26,6 @@ __all__ = [
     "InExpectation",
     "WithProbability",
 ]
-
-Condition: TypeAlias = float | Callable[..., Any]
-"""Factor on the rounding allowance, or a function of the theorem's arguments that computes it from the data."""
-
-Moment: TypeAlias = Callable[..., Any]
-"""Function of the theorem's arguments; its value belongs to the error under the method's randomness."""
 
 
 class Guarantee(abc.ABC):
@@ -75,9 +68,9 @@ class Guarantee(abc.ABC):
         """
 
     def decides_early(self, ceiling: Any) -> bool:
-        """Return whether its test stays valid under optional stopping and can end in favour of the statement.
+        """Return True if its test is valid under optional stopping and can support the statement.
 
-        ``ceiling`` is what the error never exceeds, None where that is not known.
+        ``ceiling`` is an almost sure upper bound on the error, None where none is known.
         """
         return False
 
@@ -98,6 +91,14 @@ class Deterministic(Guarantee):
         condition numbers come from the data.
     subtraction : bool
         Whether a side is a difference of squares, which loses half of the digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Deterministic, Evidence
+    >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
+    >>> str(Deterministic().judge(Evidence(np.array([[0.5], [1.1]]), one, none, none[0], None, None, 0), 1e-3).verdict)
+    'refuted'
     """
 
     always: ClassVar[bool] = True
@@ -108,6 +109,7 @@ class Deterministic(Guarantee):
     def judge(self, evidence: Evidence, level: float) -> Judgement:
         """Refute by a single violation beyond rounding; an identity is violated on both sides."""
         errors, right, slack = evidence.errors, evidence.right, evidence.slack
+        # a right-hand side that is too large violates an equality as well
         if evidence.kind == "identity":
             return judge_deterministic(np.abs(errors - right), 0.0, slack)
         if evidence.side == "lower":
@@ -132,6 +134,15 @@ class InExpectation(Guarantee):
         As in ``ExactExpectation``; it serves lower bounds, as a ceiling does.
     condition : float or callable
         As in ``Deterministic``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Evidence, InExpectation
+    >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
+    >>> seen = Evidence(np.tile([[0.0], [1.1]], (100, 1)), one, none, none[0], np.array([2.0]), None, 0)
+    >>> str(InExpectation().judge(seen, 1e-3).verdict)
+    'supported'
     """
 
     averaged: ClassVar[bool] = True
@@ -143,6 +154,7 @@ class InExpectation(Guarantee):
     def judge(self, evidence: Evidence, level: float) -> Judgement:
         """Bet against the bound; given the result, against 1 as a bound on the quotient of both sides."""
         errors, right, slack = evidence.errors, evidence.right, evidence.slack
+        # given the result both sides are random, and their quotient has mean at most one; it has no ceiling
         given = evidence.kind == "conditional"
         if evidence.side == "lower":
             spread = evidence.spread
@@ -156,7 +168,7 @@ class InExpectation(Guarantee):
         return judge_expectation(errors, right, evidence.ceiling, level, slack=slack)
 
     def decides_early(self, ceiling: Any) -> bool:
-        """Return whether the error has a ceiling, without which no sample supports a bound on the mean."""
+        """Return True if the error has a ceiling, without which no sample supports a bound on the mean."""
         return (ceiling or self.ceiling) is not None
 
     def of_a_bound(self) -> Guarantee:
@@ -183,6 +195,15 @@ class ExactExpectation(Guarantee):
         of trials; ``theory.statistics.moments`` has it for polynomials of Gaussian variables.
     condition : float or callable
         As in ``Deterministic``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Evidence, ExactExpectation
+    >>> half, none = np.full((1, 1), 0.5), np.zeros((1, 1))
+    >>> seen = Evidence(np.tile([[0.0], [1.1]], (2000, 1)), half, none, none[0], None, None, 0)
+    >>> ExactExpectation().judge(seen, 1e-3).detail
+    '4000 trials, mean / expected in [1.1, 1.1]'
     """
 
     averaged: ClassVar[bool] = True
@@ -198,6 +219,7 @@ class ExactExpectation(Guarantee):
         right, slack, spread, margin = evidence.right, evidence.slack, evidence.spread, self.margin
         if evidence.kind == "conditional":
             quotient = evidence.quotient(right)
+            # rounding in units of the right-hand side, the largest over the trials
             room = (slack / np.maximum(right, np.finfo(np.float64).tiny)).max(axis=0)
             return judge_exact_expectation(quotient, 1.0, level, spread=spread, margin=margin, slack=room)
         (right,), (slack,), upper = right, slack, evidence.ceiling
@@ -221,6 +243,15 @@ class WithProbability(Guarantee):
     ----------
     condition : float or callable
         As in ``Deterministic``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Evidence, WithProbability
+    >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
+    >>> seen = Evidence(np.full((100, 1), 0.9), one, none, np.array([0.1]), None, None, 0)
+    >>> str(WithProbability().judge(seen, 1e-3).verdict)
+    'supported'
     """
 
     chance: ClassVar[bool] = True
@@ -247,6 +278,12 @@ class Asymptotic(Guarantee):
         Exponent: the error behaves like budget ** rate.
     condition : float or callable
         As in ``Deterministic``.
+
+    Examples
+    --------
+    >>> from theory.statement import Asymptotic
+    >>> str(Asymptotic(rate=-0.5)), Asymptotic(rate=-0.5).growth
+    ('rate -0.5', True)
     """
 
     growth: ClassVar[bool] = True

@@ -41,7 +41,7 @@ class Paper:
     >>> @eckart("Theorem 1", error=errors.matrix_spectral)
     ... def spectral_error(method, a):
     ...     "||A - A_k|| <= s_{k+1}."
-    ...     return errors.singular_values(a)[..., method.rank]
+    ...     return errors.spectrum_of(a)[..., method.rank]
     >>> spectral_error.kind, str(spectral_error.source)
     ('prior', 'Eckart & Young 1936, Theorem 1')
     >>> float(spectral_error(TruncatedSVD(rank=1), np.diag([3.0, 2.0])).value)
@@ -68,12 +68,12 @@ class Paper:
         no_control: str = "",
         sharpest: Mapping[str, float] | None = None,
     ) -> Callable[[Callable[..., Any]], Bound]:
-        """Declare a theorem of the paper; what is not given is the paper's. Parameters are those of ``bound``.
+        """Declare a theorem of the paper, with its defaults for all that is not given. Parameters as in ``bound``.
 
         Raises
         ------
         TypeError
-            If neither the theorem nor the paper says which method it is about.
+            If neither the theorem nor the paper names a method.
         """
         about = method or self.method
         if about is None:

@@ -1,4 +1,4 @@
-"""Evaluated theorem: right-hand side, failure probability, and what its verdict needs to know of the data."""
+"""Evaluated theorem: right-hand side, failure probability, and the moments that its verdict needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,17 @@ class Prediction:
     spread : ndarray or None
         Bound on the relative variance of the error, where the guarantee states one.
     left_out : ndarray or None
-        Entries, of the shape of ``value``, of heads with bad rows: nothing is said about them.
+        Entries, of the shape of ``value``, of heads with bad rows, to which the theorem does not apply.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statement import Prediction
+    >>> prediction = Prediction(np.array([2.0, 3.0]), failure=np.full(2, 0.05))
+    >>> prediction
+    <prediction 2 to 3 of shape (2,), failure at most 0.05>
+    >>> prediction.scaled(0.3).value.round(2).tolist()
+    [0.6, 0.9]
     """
 
     value: Values

@@ -17,6 +17,12 @@ class Source:
         Author and year.
     statement : str
         Number of the theorem, or "re-derived".
+
+    Examples
+    --------
+    >>> from theory.statement import Source
+    >>> str(Source("Halko, Martinsson & Tropp 2011", "Theorem 10.6"))
+    'Halko, Martinsson & Tropp 2011, Theorem 10.6'
     """
 
     reference: str

@@ -1,7 +1,7 @@
-"""Statistics of verdicts: tests that no choice of the time to stop can fool, counts, and confidence bounds.
+"""Statistics of verdicts: tests valid under optional stopping, exact counts, confidence bounds.
 
 All of them read float64 arrays with the trials on the first axis and the problems of a stack on the others, and cost
-O(trials). Nothing here knows of matrices or of theorems. An expectation is tested by betting against it (Ville's
+O(trials). No function here depends on matrices or theorems. An expectation is tested by betting against it (Ville's
 inequality), a probability by exact counts (Clopper and Pearson), a statement that always holds with an allowance for
 rounding; a verdict on a stack is corrected by Bonferroni, a family of verdicts by Holm.
 
@@ -17,7 +17,7 @@ Verdicts
 - ``judge_exact_expectation``: E X = B, both sides of it
 - ``judge_probability``: P{failure} <= delta by counting
 - ``judge_rate``: error ~ size^rate from a log-log fit
-- ``is_vacuous``: where a bound says no more than the trivial one
+- ``is_vacuous``: True where a bound is no better than the trivial one
 
 Tests of a mean (``betting``)
 -----------------------------
@@ -37,7 +37,7 @@ Counts, quantiles, several tests (``intervals``)
 - ``tost``: equality of a mean within a margin, asymptotic
 - ``holm``: adjusted p-values of several tests; Holm 1979
 - ``rate_slope``: slope of a log-log fit with its interval
-- ``Slope``: what it returns
+- ``Slope``: fitted exponent with its interval
 - ``geometric_mean``: of non-negative ratios
 - ``deterministic_slack``: allowance for rounding
 

@@ -21,6 +21,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+# factors of two cover means from 2 % to a multiple above the bound; a stake below 1 cannot lose all of the wealth
 STAKES = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.8])
 """Shares of the wealth that are bet at once; their average is a mixture, so that no tuning to the data is needed."""
 
@@ -73,6 +74,14 @@ class EProcess:
     -----
     W_n = mean_l prod_t (1 + s_l (X_t / B - 1)) over the stakes 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, held as logarithms.
     The trials must be independent, or at least have conditional mean at most B given the past.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.statistics import EProcess
+    >>> process = EProcess(np.asarray(1.0)).update([1.5, 1.5, 1.5])  # three trials against E X <= 1
+    >>> float(process.p_value.round(2)), bool(process.update(np.full(50, 1.5)).p_value < 1e-6)
+    (0.66, True)
     """
 
     bound: Floats
@@ -115,9 +124,11 @@ class EProcess:
         unscaled = np.where((x > 0) & (self.bound == 0), np.inf, 1.0)
         ratio = np.where(positive, x / np.where(positive, self.bound, 1.0), unscaled)
         stakes = STAKES.reshape(-1, *[1] * x.ndim)
+        # log1p keeps the digits of a small gain, which a sum with 1 would lose
         gains = np.cumsum(np.log1p(stakes * (ratio - 1.0)), axis=1)  # (6, trials, ...)
         capital = log_capital[:, None] + gains
         wealth = logsumexp(capital, axis=0) - np.log(len(STAKES))
+        # Ville's inequality is about the largest wealth ever, so that stopping early costs nothing
         peak = np.maximum(log_peak, wealth.max(axis=0))
         return EProcess(self.bound, capital[:, -1], peak)
 
@@ -148,7 +159,7 @@ def expectation_p_value(x: ArrayLike, bound: ArrayLike) -> Floats:
 
     Notes
     -----
-    O(trials). Finite moments are not needed: the test cannot be fooled by a rare huge value that was not seen.
+    O(trials). No finite moments are needed: the p-value is valid however rare a large value is.
     """
     x = _sample(x)
     return EProcess(np.broadcast_to(_bound(bound), x.shape[1:])).update(x).p_value
@@ -178,6 +189,7 @@ def support_p_value(x: ArrayLike, bound: ArrayLike, upper: ArrayLike) -> Floats:
     """
     x = _sample(x)
     mirrored = _above(x, upper)
+    # M - X >= 0 has mean at most M - B under the hypothesis: the same bet, mirrored
     gap = np.broadcast_to(np.asarray(upper, dtype=np.float64) - _bound(bound), x.shape[1:])
     p_value = expectation_p_value(mirrored, np.maximum(gap, 0.0))
     return np.where(gap <= 0, 0.0, p_value)
@@ -249,6 +261,7 @@ def bennett_lower_p_value(
     center = np.broadcast_to(_bound(bound), x.shape[1:])
     positive = (center > 0) & np.isfinite(center)
     ratio = np.where(positive, x / np.where(positive, center, 1.0), 1.0)
+    # only a mean below the bound is evidence against a lower bound
     shortfall = np.maximum(1.0 - ratio.mean(axis=0), 0.0)
     low = shortfall > 0  # then no ratio exceeds the number of trials
     if spread is not None:
@@ -256,6 +269,8 @@ def bennett_lower_p_value(
     elif variance is not None:
         share = (np.sqrt(np.asarray(variance, dtype=np.float64)) / np.where(positive, center, 1.0)) ** 2
     else:
+        # one unseen trial of twice the largest value: the sample variance is too small exactly where large values are
+        # missing
         ratio = np.where(low, ratio, 1.0)
         share = np.mean((np.concatenate([ratio, 2.0 * ratio.max(axis=0, keepdims=True)]) - 1.0) ** 2, axis=0)
     known = np.isfinite(share)

@@ -62,6 +62,7 @@ def clopper_pearson(failures: ArrayLike, trials: int, level: float) -> tuple[Flo
     """
     x = _counts(failures, trials)
     proper_probability("level", level)
+    # a count of 0 has the lower bound 0, a count of all trials the upper bound 1; the maxima keep the arguments valid
     lower = np.where(x > 0, special.betaincinv(np.maximum(x, 1.0), trials - x + 1.0, level), 0.0)
     room = np.maximum(trials - x, 1.0)
     upper = np.where(x < trials, special.betaincinv(x + 1.0, room, 1.0 - level), 1.0)
@@ -77,6 +78,7 @@ def binomial_p_value(failures: ArrayLike, trials: int, delta: ArrayLike) -> Floa
     """
     x = _counts(failures, trials)
     delta = np.clip(np.asarray(delta, dtype=np.float64), 0.0, 1.0)  # a delta above 1 claims no more than 1 does
+    # the binomial tail as an incomplete beta function, without a sum that cancels
     tail = special.betainc(np.maximum(x, 1.0), trials - x + 1.0, delta)
     return np.where(x > 0, tail, 1.0)
 
@@ -90,6 +92,7 @@ def _standardized(x: ArrayLike, expected: ArrayLike) -> tuple[Floats, Floats, Fl
     # the power of two up to the largest, so that scaling is exact and no scale overflows or vanishes; without it the
     # squares of tiny numbers vanish and all are "equal"
     scale: Floats = np.asarray(np.ldexp(1.0, np.frexp(largest)[1] - 1))
+    # division by a power of two is exact
     x = x / scale
     error = x.std(axis=0, ddof=1) / np.sqrt(x.shape[0])
     return np.asarray(x.mean(axis=0) - target / scale), np.asarray(error), scale
@@ -132,7 +135,7 @@ def tost(x: ArrayLike, expected: ArrayLike, margin: float, level: float) -> NDAr
     Returns
     -------
     bool, (...)
-        False says nothing but that the sample is too small or the identity is off.
+        False where the sample is too small or the identity fails; the test does not tell these apart.
     """
     if not margin > 0:
         raise ValueError(f"margin is {margin}; equality within nothing cannot be shown, pass a positive margin")
@@ -142,7 +145,15 @@ def tost(x: ArrayLike, expected: ArrayLike, margin: float, level: float) -> NDAr
 
 
 class Slope(NamedTuple):
-    """Fitted exponent of a power law with its confidence interval."""
+    """Fitted exponent of a power law with its confidence interval.
+
+    Examples
+    --------
+    >>> from theory.statistics import rate_slope
+    >>> fit = rate_slope([1, 2, 4, 8], [1.0, 0.5, 0.25, 0.125], level=0.05)
+    >>> round(fit.slope, 4), round(fit.upper - fit.lower, 4)
+    (-1.0, 0.0)
+    """
 
     slope: float
     lower: float
@@ -227,6 +238,7 @@ def holm(p_values: ArrayLike) -> Floats:
     flat = p.ravel()
     order = np.argsort(flat, kind="stable")
     adjusted = np.empty_like(flat)
+    # the k-th smallest p-value is multiplied by the number of hypotheses not yet rejected; the maximum keeps the order
     adjusted[order] = np.minimum(np.maximum.accumulate(flat[order] * np.arange(flat.size, 0, -1)), 1.0)
     return adjusted.reshape(p.shape)
 
@@ -236,6 +248,7 @@ def geometric_mean(x: ArrayLike) -> float:
     x = np.asarray(x, dtype=np.float64)
     if x.size == 0 or not (x >= 0).all():
         raise ValueError(f"x holds {x.size} values; pass at least one, all non-negative, none NaN")
+    # the logarithm of an exact result is minus infinity
     if (x == 0).any():
         return 0.0
     return float(np.exp(np.log(x).mean()))
@@ -244,7 +257,7 @@ def geometric_mean(x: ArrayLike) -> float:
 def deterministic_slack(
     shape: tuple[int, ...], eps: float, norm: ArrayLike, *, condition: ArrayLike = 1.0, subtraction: bool = False
 ) -> Floats:
-    """Return what rounding may add to the left side of a deterministic inequality: 8 max(m, n) eps ||A|| condition.
+    """Return the rounding allowance of a deterministic inequality: 8 max(m, n) eps ||A|| condition.
 
     Parameters
     ----------
@@ -265,5 +278,6 @@ def deterministic_slack(
     """
     if len(shape) < 2:
         raise ValueError(f"shape is {shape}; pass the shape of a matrix or of a stack of matrices")
+    # a root of a difference of squares keeps half of the digits: its error is the root of the relative one
     relative = ROUNDING * max(shape[-2:]) * eps
     return np.asarray((relative**0.5 if subtraction else relative) * np.asarray(norm) * np.asarray(condition))

@@ -31,12 +31,13 @@ _UNSEEN = "the sample is smaller, but rare larger values that carry the mean may
 
 
 def is_vacuous(bound: ArrayLike, trivial: ArrayLike) -> NDArray[np.bool_]:
-    """Tell where a bound says no more than ``trivial`` does, for instance 1 for a probability or ||A|| for an error."""
+    """Return where a bound is at least the trivial one, such as 1 for a probability or ||A|| for an error."""
     return np.asarray(np.asarray(bound, dtype=np.float64) >= np.asarray(trivial, dtype=np.float64))
 
 
 def _familywise(p_values: Floats) -> float:
     """Return a p-value of "no problem of the stack violates the statement"."""
+    # Bonferroni: problems of a stack share their samples, so that independence cannot be used
     return float(min(1.0, p_values.size * np.min(p_values)))
 
 
@@ -49,6 +50,7 @@ def _ratio(observed: Floats, predicted: ArrayLike) -> Floats:
     """Return observed / predicted, where 0 / 0 and anything below infinity count as no violation."""
     predicted = np.broadcast_to(np.asarray(predicted, dtype=np.float64), observed.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # an infinite bound is not violated by an infinite error
         ratio = np.where(np.isinf(predicted), 0.0, observed / predicted)
     return np.where(np.isnan(ratio), 0.0, ratio)
 
@@ -79,6 +81,7 @@ def judge_deterministic(lhs: ArrayLike, rhs: ArrayLike, slack: ArrayLike) -> Jud
         raise ValueError("lhs, rhs or slack is empty or NaN; count failed runs apart instead of comparing them")
     violated = left > right + room
     ratio = _ratio(left, right)
+    # of violations the largest beyond the slack, else the instance nearest to equality
     worst = int(np.argmax(np.where(violated, left - right - room, -np.inf)) if violated.any() else np.argmax(ratio))
     where = "" if left.ndim == 0 else f" at {tuple(int(i) for i in np.unravel_index(worst, left.shape))}"
     evidence = f"left {left.flat[worst]:.6g}, right {right.flat[worst]:.6g}, slack {room.flat[worst]:.2g}{where}"
@@ -119,6 +122,7 @@ def judge_expectation(
         if against <= level:
             return Judgement(Verdict.SUPPORTED, p_value, f"{detail}; a larger mean is excluded at p = {against:.2g}")
         return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; too few trials to exclude a larger mean")
+    # without an upper bound on X only an asymptotic statement is possible, and it is reported as such
     shifted = bennett_lower_p_value(x, allowed)
     if float(np.max(shifted)) <= level:
         return Judgement(Verdict.NOT_CONTRADICTED, p_value, f"{detail}; asymptotically supported, X is unbounded")
@@ -174,6 +178,7 @@ def judge_probability(failed: ArrayLike, delta: ArrayLike, level: float) -> Judg
     claim = np.broadcast_to(np.asarray(delta, dtype=np.float64), counts.shape)
     if not (claim >= 0).all():
         raise ValueError(f"delta is {claim}; a failure probability is non-negative and not NaN")
+    # a failure probability of one or more holds for every method
     if is_vacuous(claim, 1.0).all():
         return Judgement(Verdict.VACUOUS, None, f"the stated failure probability {float(claim.min()):.3g} is >= 1")
     p_value = _familywise(binomial_p_value(counts, trials, claim))
@@ -248,6 +253,7 @@ def judge_exact_expectation(
     if upper is not None:
         lower.append(support_p_value(x, least, upper))
     below = _smallest(lower)
+    # two one-sided tests of one hypothesis
     p_value = above if below is None else min(1.0, 2.0 * min(above, below))
     ratio = _mean_ratio(x, target)
     detail = f"{x.shape[0]} trials, mean / expected in [{float(np.min(ratio)):.4g}, {float(np.max(ratio)):.4g}]"

@@ -1,4 +1,4 @@
-"""Relative variances of squared errors, Var X / (E X)^2: what makes a sample mean below an exact expectation evidence.
+"""Relative variances Var X / (E X)^2 of squared errors, with which a small sample mean refutes an exact expectation.
 
 Polynomials of Gaussian variables have them in closed form, means of independent samples from their Gram matrix.
 """
@@ -27,6 +27,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+# fourth moments of features cancel to the fourth power of their argument: 1e-12 of 1 leaves four digits
 _SMALLEST = 1e-3
 """Squared length below which kurtoses cancel; they are monotone there, so its value serves all smaller ones."""
 
@@ -44,6 +45,7 @@ def sum_spread(means: Floats, spreads: Floats, axes: tuple[int, ...]) -> Floats:
 
     (E (sum X)^2)^(1/2) <= sum (E X^2)^(1/2).
     """
+    # (E X^2)^(1/2) = E X (1 + r)^(1/2) for the relative variance r
     roots = np.sum(means * np.sqrt(1.0 + spreads), axis=axes)
     total = np.sum(means, axis=axes)
     return np.where(total > 0, (roots / np.where(total > 0, total, 1.0)) ** 2 - 1.0, 0.0)
@@ -65,6 +67,7 @@ def quadratic_form_spread(eigenvalues: Floats, rows: int) -> Floats:
 
     The cumulants of w^T A w are 2 sum l^2 and 48 sum l^4, so that the kurtosis is 3 + 12 sum l^4 / (sum l^2)^2.
     """
+    # shares of the largest eigenvalue: fourth powers neither overflow nor vanish
     size = np.abs(eigenvalues).max(axis=-1, keepdims=True)
     shares = (eigenvalues / np.where(size > 0, size, 1.0)) ** 2
     total = shares.sum(axis=-1)
@@ -117,6 +120,7 @@ def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
     second = np.sum(probability * lengths, axis=-1)
     fourth = np.sum(probability * lengths**2, axis=-1)
     covariance = np.sum(probability[..., :, None] * probability[..., None, :] * inner**2, axis=(-2, -1))
+    # below it all vectors are equal to rounding, and a quotient of roundings is no variance
     visible = second > 64 * gram.shape[-1] * np.finfo(np.float64).eps
     scale = np.where(visible, second, 1.0) ** 2
     spread = fourth / scale / samples + (1.0 - 1.0 / samples) * (1.0 + 2.0 * covariance / scale) - 1.0
@@ -128,6 +132,7 @@ def distinct_spread(spread: Floats, population: int, samples: int) -> Floats:
 
     The second moment is no larger, as a convex function of the sum, and the mean is (n - c) / (n - 1) times as large.
     """
+    # the finite-population factor of the mean enters the relative variance squared
     shrinkage = (population - 1.0) / (population - samples) if samples < population else math.inf
     return np.asarray((1.0 + spread) * shrinkage**2 - 1.0)
 
@@ -148,6 +153,7 @@ def cosine_kurtosis(square: Floats) -> Floats:
 
 
 def _even_kurtosis(square: Floats, sign: float) -> Floats:
+    # moments E c^j of c = cosh or cos follow from E cosh(a s g) = exp(a^2 s^2 / 2)
     x = np.maximum(square, _SMALLEST)
 
     def power(a: float) -> Floats:
@@ -185,6 +191,8 @@ def orthogonal_pair_spread(square: Floats, width: int) -> Floats:
 
 def _orthogonal_moment(square: Floats, width: int, i: int, j: int) -> Floats:
     """Return E exp((i w_1 + j w_2) . z): a power series in ||z||^2, for i w_1 + j w_2 has a uniform direction."""
+    # E (u . z)^(2n) over a uniform direction u is ||z||^(2n) (1/2)_n / (d/2)_n; the squared length of i w_1 + j w_2 is
+    # a sum of independent chi-squared variables
     half, total = width / 2, np.zeros_like(square)
     for n in range(60):
         inner = sum(
@@ -193,6 +201,6 @@ def _orthogonal_moment(square: Floats, width: int, i: int, j: int) -> Floats:
         )
         term = (square / 2) ** n * inner / (math.factorial(n) * poch(half, n))
         total = total + term
-        if np.all(np.abs(term) <= 1e-18 * total):
+        if np.all(np.abs(term) <= 1e-18 * total):  # below the rounding of the sum
             break
     return np.asarray(total)

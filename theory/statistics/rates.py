@@ -1,4 +1,4 @@
-"""Verdicts on rates, which no single size can give."""
+"""Verdicts on rates of convergence, from errors at several sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def judge_rate(sizes: ArrayLike, errors: ArrayLike, rate: float, level: float, *
     sizes : positive, (s,), at least four
         Where the errors were measured.
     errors : positive, (s,) or (trials, s)
-        What was measured.
+        Errors at these sizes.
     rate : float
         Exponent with its sign: -0.5 for n^(-1/2).
     level : float
@@ -34,6 +34,7 @@ def judge_rate(sizes: ArrayLike, errors: ArrayLike, rate: float, level: float, *
     """
     fit = rate_slope(sizes, errors, level)
     freedom = np.asarray(errors).size - 2
+    # the standard error of the slope, read back from its interval
     spread = (fit.upper - fit.slope) / float(stats.t.isf(level / 2.0, freedom))
     distance = fit.slope - rate if one_sided else abs(fit.slope - rate)
     # a perfect power law has no spread: then rounding decides between equal and different

@@ -1,4 +1,4 @@
-"""Numbers of trials after which a test can support, refute or see a deviation."""
+"""Sample sizes: trials needed to support a probability, to refute one, or to detect a deviation."""
 
 from __future__ import annotations
 

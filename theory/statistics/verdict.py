@@ -1,4 +1,4 @@
-"""Words of a verdict, and a verdict with its evidence."""
+"""Verdicts, and verdicts with their evidence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ __all__ = ["Judgement", "Verdict"]
 
 
 class Verdict(enum.StrEnum):
-    """Vocabulary of the reports; no word in it says that a probabilistic bound was proved by an experiment.
+    """Verdicts of the reports; an experiment supports or refutes a bound and never proves it.
 
     A theorem has "failed" where its evaluation raised an error or gave NaN or a negative bound on an error.
+
+    Examples
+    --------
+    >>> from theory.statistics import Verdict
+    >>> Verdict("refuted") is Verdict.REFUTED, f"the bound is {Verdict.NOT_CONTRADICTED}"
+    (True, 'the bound is not contradicted')
     """
 
     REFUTED = "refuted"
@@ -35,6 +41,12 @@ class Judgement:
         Of the hypothesis that the statement is true, for the whole stack; 0 or 1 for a deterministic statement.
     detail : str
         One line for a reader: counts, the extreme ratio, and why the verdict is not stronger.
+
+    Examples
+    --------
+    >>> from theory.statistics import judge_deterministic
+    >>> judge_deterministic([1.0, 2.0], [1.5, 2.5], slack=0.0)
+    <supported, p = 1: no violation in 2 instances; tightest: left 2, right 2.5, slack 0 at (1,)>
     """
 
     verdict: Verdict

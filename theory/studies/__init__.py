@@ -22,10 +22,11 @@ Theorems against data
 Attention methods on one problem
 --------------------------------
 - ``AttentionStudy``: methods, budgets and trials on a problem (``attention``)
-- ``Settings``: what a user sets (``settings``)
-- ``run_study``: computes what a folder lacks
+- ``Settings``: grid of a comparison (``settings``)
+- ``run_study``: computes the trials that a folder lacks
 - ``remaining``: trials found and missing
 - ``select``: methods by name, family or file (``candidates``)
+- ``own_definitions``: the module that lists what a user's file or package defines
 - ``broken_laws``: laws of attention that a user's method violates (``conformance``)
 - ``ProblemSource``: a problem by name (``problems``)
 - ``load_problem``: made from its name
@@ -42,11 +43,11 @@ Attention methods on one problem
 Heads
 -----
 - ``head_spectra``: singular values and statistics of every head
-- ``SpectraResult``: what it returns (``spectra_result``)
+- ``SpectraResult``: its result (``spectra_result``)
 - ``mode_spectra``: singular values of the unfoldings of the tensor of heads (``tensor_spectra``)
-- ``TensorSpectra``: what it returns, with the ranks that follow
+- ``TensorSpectra``: its result, with the ranks that follow
 - ``entrywise_errors``: errors of approximate weights on one head (``error_map``)
-- ``ErrorMap``: what it returns
+- ``ErrorMap``: its result
 """
 
 from theory.studies import measurement

@@ -46,6 +46,14 @@ class AttentionStudy:
     ValueError
         If a budget exceeds the number of keys, the problem cannot be loaded, or a method violates a law and the
         settings are strict.
+
+    Examples
+    --------
+    >>> from theory.studies.candidates import Candidate
+    >>> from tnattn import Performer, TopK
+    >>> source = ProblemSource("gallery", "needle", n=16, d=4, heads=1)
+    >>> AttentionStudy(Settings(source, (Candidate(TopK()), Candidate(Performer())), budgets=(4, 8)))
+    <study of 2 methods at budgets 4, 8 on needle>
     """
 
     settings: Settings
@@ -75,7 +83,7 @@ class AttentionStudy:
 
     @cached_property
     def entrants(self) -> list[tuple[Candidate, int]]:
-        """Every method at every budget (0 where it has none); who cannot take part is in ``refusals``."""
+        """Every method at every budget (0 where it has none); methods that cannot take part are in ``refusals``."""
         found = []
         for candidate in self.settings.candidates:
             fitted = fit(candidate, self.problem)
@@ -114,9 +122,10 @@ class AttentionStudy:
         found: list[Task] = []
         if max(self.problem.n_q, self.problem.n_k) <= DENSE:
             found.append(self._task("floor", self._names(None, 0), budgets=self.settings.budgets))
+        # once per method, at its smallest budget: the test is a run
         random = {candidate.label: self._is_randomized(candidate) for candidate, _ in reversed(self.entrants)}
         theorems = [self._theorems(candidate, budget) for candidate, budget in self.entrants]
-        level = LEVEL / max(1, sum(map(len, theorems)))
+        level = LEVEL / max(1, sum(map(len, theorems)))  # Bonferroni over all verdicts of the study
         for (candidate, budget), judged in zip(self.entrants, theorems, strict=True):
             names = self._names(candidate, budget)
             for trial in range(self.settings.trials if random[candidate.label] else 1):
@@ -134,7 +143,7 @@ class AttentionStudy:
         return [self._task_of(c, "time", self._names(c, budget)) for c, budget in self.entrants]
 
     def specification(self) -> Row:
-        """Return what the manifest records."""
+        """Return the specification that the manifest records."""
         problem, settings = self.problem, self.settings
         return {
             "study": "attention",
@@ -155,10 +164,6 @@ class AttentionStudy:
     @property
     def _source(self) -> ProblemSource:
         return self.settings.source
-
-    @property
-    def _seed(self) -> int:
-        return self.settings.seed
 
     @cached_property
     def _problem_hash(self) -> str:
@@ -186,7 +191,7 @@ class AttentionStudy:
 
     def _task(self, kind: str, names: tuple[tuple[str, Any], ...], **parts: Any) -> Task:
         """Return a task without a method; ``parts`` are further fields of its job."""
-        job = Job(kind, self._source, self._seed, names, problem=self._problem_hash, **parts)
+        job = Job(kind, self._source, self.settings.seed, names, problem=self._problem_hash, **parts)
         return Task(self._key(job, None), job)
 
     def _task_of(self, candidate: Candidate, kind: str, names: tuple[tuple[str, Any], ...], **parts: Any) -> Task:
@@ -195,7 +200,7 @@ class AttentionStudy:
         job = Job(
             kind,
             self._source,
-            self._seed,
+            self.settings.seed,
             names,
             candidate.pickled(),
             candidate.file,
@@ -243,7 +248,7 @@ def run_study(
     executor: Executor | None = None,
     on_done: Callable[[Row], None] | None = None,
 ) -> None:
-    """Compute what the folder's ledger lacks, time the methods, and write the tables.
+    """Compute the trials that the folder's ledger lacks, time the methods, and write the tables.
 
     Parameters
     ----------
@@ -258,7 +263,7 @@ def run_study(
     Raises
     ------
     KeyboardInterrupt
-        What was computed is in the ledger; run again to continue.
+        Finished trials are in the ledger; run again to continue.
     """
     done = on_done or (lambda row: None)
     folder.mkdir(parents=True, exist_ok=True)

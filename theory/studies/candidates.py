@@ -33,9 +33,17 @@ class Candidate:
     method : AttentionMethod
         With its default budget.
     control : bool
-        Whether it stands in the table as a baseline.
+        True for a baseline of every table.
     file : str
         The file that defines it, where it is a user's own.
+
+    Examples
+    --------
+    >>> from theory.studies.candidates import Candidate
+    >>> from tnattn import TopK
+    >>> candidate = Candidate(TopK(keys=8))
+    >>> candidate.label, candidate.family, candidate.oracle
+    ('TopK', 'sparse', True)
     """
 
     method: AttentionMethod
@@ -73,7 +81,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A method that does not take part, and why."""
+    """A method that does not take part, and the reason.
+
+    Examples
+    --------
+    >>> from theory.studies.candidates import Candidate, fit
+    >>> from theory.studies.problems import ProblemSource, load_problem
+    >>> from tnattn import Nystromformer
+    >>> causal = load_problem(ProblemSource("gallery", "needle", n=16, d=4, heads=1, causal=True))
+    >>> fit(Candidate(Nystromformer()), causal).reason
+    'it does not honour CausalMask masks and is no key method that could be wrapped'
+    """
 
     label: str
     reason: str
@@ -104,6 +122,7 @@ def representatives() -> list[Candidate]:
     for cls in methods().values():
         if cls.role not in ("control", "adapter"):
             families.setdefault(discovery.family(cls), []).append(cls)
+    # a family without a representative is shown by its first method
     chosen = [[cls for cls in found if cls.role == "representative"] or found[:1] for found in families.values()]
     return [Candidate(cls()) for found in chosen for cls in found]
 
@@ -176,6 +195,7 @@ def _takes_weights(cls: type[MatrixMethod]) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ToleranceWarning)  # of rank 2
+            # tried out, since no trait records it: a matrix of positive entries that is not symmetric
             cls().with_rank(2)(rng.random((8, 8)), rng=rng)
     except (TypeError, ValueError):
         return False
@@ -209,7 +229,7 @@ def _named(name: str) -> AttentionMethod:
 
 @cache
 def inner_choices() -> dict[str, type]:
-    """Return what may stand in the brackets of a wrapper: matrix methods, decompositions, attention methods."""
+    """Return the inner methods of wrappers: matrix methods, decompositions, attention methods."""
     return {**_matrix_methods(), **_decompositions(), **methods()}
 
 
@@ -221,7 +241,7 @@ def _found(name: str, known: Mapping[str, type[Any]]) -> type[Any]:
 
 
 def fit(candidate: Candidate, problem: AttentionProblem) -> Candidate | Refusal:
-    """Return the candidate in a form that honours the problem's mask, or say why there is none.
+    """Return the candidate in a form that honours the problem's mask, or the reason why there is none.
 
     A key method without probes is made causal by the wrapper; others would leak later queries into earlier outputs.
     """

@@ -23,11 +23,17 @@ class BrokenLaw:
     Parameters
     ----------
     method : str
-        What tables call it.
+        Its name in tables.
     law, statement : str
         Name and words of the law.
     detail : str
-        On which problem, by how much, and what to do.
+        Problem, size of the violation, and remedy.
+
+    Examples
+    --------
+    >>> from theory.studies.conformance import BrokenLaw, violations_in_words
+    >>> violations_in_words([BrokenLaw("Mine", "P1", "V = 1 gives 1", "on needle: off by 0.3")])
+    'Mine violates P1 (V = 1 gives 1) on needle: off by 0.3'
     """
 
     method: str
@@ -43,7 +49,7 @@ def broken_laws(method: AttentionMethod, label: str) -> list[BrokenLaw]:
     ----------
     method : AttentionMethod
     label : str
-        What tables call it.
+        Its name in tables.
 
     Notes
     -----

@@ -34,6 +34,17 @@ class ErrorMap:
         Exact, P.
     errors : mapping from label to (n_q, n_k)
         Absolute values of P' - P, entry by entry; a row that the approximation cannot normalise is zero in P'.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.studies import entrywise_errors
+    >>> from tnattn import AttentionProblem
+    >>> from tnattn import TopK
+    >>> problem = AttentionProblem(np.ones((1, 2, 1)), np.array([[[1.0], [0.0]]]), np.ones((1, 2, 1)), scale=1.0)
+    >>> found = entrywise_errors(problem, {"TopK": TopK(1)(problem)})
+    >>> found.errors["TopK"].round(3).tolist(), round(found.relative("TopK"), 3)
+    ([[0.269, 0.269], [0.269, 0.269]], 0.488)
     """
 
     head: int
@@ -98,6 +109,7 @@ def entrywise_errors(
         relative = np.stack([np.linalg.norm(d, axis=(-2, -1)) for d in differences.values()])
         sizes = np.linalg.norm(exact, axis=(-2, -1))
         relative /= np.where(sizes > 0, sizes, 1.0)  # a head that sees no key has no weights
+        # the median over the methods, so that one bad method does not choose the head
         order = np.argsort(np.median(relative, axis=0), kind="stable")
         head = int(order[(len(order) - 1) // 2])
     return ErrorMap(head, exact[head], {label: difference[head] for label, difference in differences.items()})
@@ -117,6 +129,7 @@ def block_root_mean_squares(a: Values, most: int) -> Values:
     finite = np.abs(a[np.isfinite(a)])
     scale = float(finite.max(initial=0.0)) or 1.0  # squares of large entries would overflow, of tiny ones vanish
     a = a / scale
+    # root mean squares of rows, then of columns: the mean square of a block
     for axis, step in enumerate(steps):
         starts = np.arange(0, a.shape[axis], step)
         sizes = np.diff(np.append(starts, a.shape[axis]))

@@ -13,7 +13,7 @@ FAILED = str(Verdict.FAILED)
 """Stands for a verdict where the instance, the method or the theorem raised an error."""
 
 DETECTED, NOT_TRIED, DECLARED = "refuted", "not tried", "declared blunt"
-"""What is said of a control; any other verdict on a false theorem means that the test cannot tell it from the true."""
+"""Outcomes of a control; any other verdict on a false theorem means that the test cannot tell it from the true one."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,16 @@ class TheoremFinding:
     no_control : str
         The reason that it gives.
     seconds : float
-    above_floor : float or None
+    above_optimal : float or None
         Error over the optimal (Eckart-Young) one at the ranks of the result, where there is one.
+
+    Examples
+    --------
+    >>> from theory.bounds.randnla.truncated_svd import truncated_svd_spectral
+    >>> from theory.studies import verify
+    >>> finding = verify([truncated_svd_spectral]).findings[0]
+    >>> finding.instance, finding.verdict, finding.control, finding.undetected
+    ('extremal', 'supported', 'refuted', False)
     """
 
     bound: str
@@ -54,7 +62,7 @@ class TheoremFinding:
     control: str = NOT_TRIED
     no_control: str = ""
     seconds: float = 0.0
-    above_floor: float | None = None
+    above_optimal: float | None = None
 
     def __repr__(self) -> str:
         return f"<{self.bound}, {self.instance}: {self.verdict}, slack {self.slack:.3g}, control {self.control}>"
@@ -67,13 +75,22 @@ class TheoremFinding:
 
 @dataclass(frozen=True)
 class Verification:
-    """All findings, and the theorems that name no extremal instance."""
+    """All findings, and the theorems that name no extremal instance.
+
+    Examples
+    --------
+    >>> from theory.bounds.randnla.truncated_svd import truncated_svd_frobenius, truncated_svd_spectral
+    >>> from theory.studies import verify
+    >>> verify([truncated_svd_frobenius, truncated_svd_spectral])
+    <verification of 2 theorems at family level 0.001: 0 refuted, 0 failed, 0 undetected>
+    """
 
     findings: tuple[TheoremFinding, ...]
     without_extremal: tuple[str, ...]
     level: float
 
     def __repr__(self) -> str:
+        # two instances of a theorem are two findings
         theorems = len({finding.bound for finding in self.findings})
         groups = {"refuted": self.refuted, "failed": self.failed, "undetected": self.undetected}
         counted = ", ".join(f"{len({f.bound for f in found})} {name}" for name, found in groups.items())
@@ -93,7 +110,7 @@ class Verification:
             "control",
         )
         rows = [
-            (f.bound, f.about, f.guarantee, f.instance, f.verdict, f.slack, f.above_floor, f.trials, f.control)
+            (f.bound, f.about, f.guarantee, f.instance, f.verdict, f.slack, f.above_optimal, f.trials, f.control)
             for f in self.findings
         ]
         return table(columns, rows, caption=repr(self).strip("<>"))

@@ -1,4 +1,4 @@
-"""A folder of results: the ledger, the plan that says which of its rows count, and the tables."""
+"""A folder of results: the ledger, the plan with the rows of the current specification, and the tables."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_tables(folder: Path) -> list[Path]:
 
 
 def load(folder: str | os.PathLike[str]) -> list[Row]:
-    """Return the rows of the folder's current specification, one per trial, prediction, verdict, time and floor.
+    """Return the rows of the folder's current specification, one per trial, prediction, verdict, time or optimum.
 
     Rows of other specifications stay in the ledger and are not returned.
 
@@ -74,6 +74,7 @@ def load(folder: str | os.PathLike[str]) -> list[Row]:
     """
     folder = Path(folder)
     plan = _read_plan(folder)
+    # of a trial that was repeated after a failure the last row counts
     latest = {row["key"]: row for row in Ledger(folder / LEDGER).rows() if row["key"] in plan}
     found: list[Row] = []
     for key, names in plan.items():
@@ -85,6 +86,7 @@ def load(folder: str | os.PathLike[str]) -> list[Row]:
 def _expanded(row: Row) -> Sequence[Row]:
     if row.get("status") != "done":
         return [row]
+    # one task computes several rows, which tables show apart
     for nested, kind in (("verdicts", "verdict"), ("floors", "floor")):
         if nested in row:
             outer = {name: value for name, value in row.items() if name != nested}

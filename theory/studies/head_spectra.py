@@ -81,7 +81,7 @@ def _singular_values(a: Values) -> Values:
 
 
 def _scores(problem: AttentionProblem) -> Iterator[tuple[Values, Values, Values | None]]:
-    """Yield unmasked scores, what the mask adds, and squared scaled distances (or None), head by head."""
+    """Yield unmasked scores, the additive mask, and squared scaled distances (or None), head by head."""
     q, k = _flat(problem.q), _flat(problem.k)
     ratio = problem.heads // problem.groups
     xp, where = array_namespace(problem.q), device(problem.q)
@@ -97,6 +97,7 @@ def _scores(problem: AttentionProblem) -> Iterator[tuple[Values, Values, Values 
         scores = problem.score_scale * query @ key.T
         distance = None
         if gaussian:
+            # exp(scale q . k) = exp(scale |q|^2 / 2) exp(-scale |q - k|^2 / 2) exp(scale |k|^2 / 2)
             square = problem.score_scale * (np.sum(query**2, axis=-1)[:, None] + np.sum(key**2, axis=-1))
             distance = np.maximum(square - 2 * scores, 0.0)
         if problem.softcap is not None:
@@ -117,6 +118,7 @@ def _head(scores: Values, added: Values, distance: Values | None) -> dict[str, A
     weights = rows / np.where(mass > 0, mass, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.sum(np.where(weights > 0, weights * np.log(weights), 0.0), axis=-1)[seen]
+    # rows that see no key have no entropy and no largest weight
     count = max(1, entropy.size)
     found = {
         "scores": _singular_values(scores),

@@ -1,4 +1,4 @@
-"""The instances on which theorems are held against data: their own, and every method on every generated problem."""
+"""Instances on which theorems are tested: their own, and every method on every generated problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = ["OWN", "cases", "make"]
 OWN = ("extremal", "generic")
 """Kinds of instance that a theorem names itself; the others are "METHOD on PROBLEM"."""
 
+# of every instance, thoroughly
 DRAWS = 5
+# small enough for the dense references of every theorem
 TOKENS, WIDTH, HEADS, BUDGET = 48, 8, 2, 8
 
 

@@ -58,6 +58,19 @@ class Job:
         Names of the theorems to be judged.
     budgets : tuple of int
         Of the best rank-m errors.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> from theory.records import Task
+    >>> from theory.studies.measurement import Job, measure
+    >>> from theory.studies.problems import ProblemSource
+    >>> from tnattn import TopK
+    >>> source, names = ProblemSource("gallery", "needle", n=16, d=4, heads=1), (("method", "TopK"), ("budget", 16))
+    >>> job = Job("trial", source, seed=0, names=names, method=pickle.dumps(TopK(16)), stream="0" * 64)
+    >>> row = measure(Task("0" * 64, job))
+    >>> row["method"], round(row["relative_output"][0], 4)  # all keys: exact
+    ('TopK', 0.0)
     """
 
     kind: str
@@ -123,6 +136,7 @@ def _trial(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row
     method = revive(job)
     result = method(problem, rng=rng)
     exact, cost = exact_cost(problem), method.cost(problem)
+    # stored numbers relative to queries, keys and values
     size = sum(float(np.prod(array.shape)) for array in (problem.q, problem.k, problem.v))
     return {
         "relative_output": per_head(errors.relative_output(problem, result), problem),
@@ -163,15 +177,15 @@ def _exact_weights(source: ProblemSource, content: str) -> Any:
 
 @lru_cache(maxsize=512)
 def _state(job: Job, columns: int) -> float:
-    """Return what a cache keeps relative to the keys and values: 1 for a method that needs them all.
+    """Return the size of the cache relative to the keys and values: 1 for a method that needs them all.
 
-    For a key method these are the bytes of its summary. Any other keeps what its cost says, and where that does not
-    grow with the tokens, a key and a value for every column.
+    For a key method these are the bytes of its summary. For any other it is the state of its cost, and where that does
+    not grow with the tokens, a key and a value for every column.
     """
     method, problem = revive(job), problem_of(job)
     kept = method.cost(problem).state_per_token / exact_cost(problem).state_per_token
     if not isinstance(method, KeyMethod) or problem.softcap is not None:
-        # without a budget there is nothing to store but what the cost says, however many columns a mask makes of it
+        # without a budget the state is that of the cost, however many columns a mask makes of it
         return kept if kept > 0 or method.budget_field is None else min(1.0, columns / problem.n_k)
     summary = method.summarise(KeySet.of(problem), probe=_probe(method, problem), rng=np.random.default_rng(0))
     return float(summary.nbytes / (problem.k.nbytes + problem.v.nbytes))
@@ -234,13 +248,14 @@ def _compared(
 
 
 def about_every_method(b: Bound) -> bool:
-    """Return whether a theorem is about attention methods of every kind, such as a step from weights to the output."""
+    """Return True for a theorem about attention methods of every kind, such as a step from weights to the output."""
     return AttentionMethod in (b.method if isinstance(b.method, tuple) else (b.method,))
 
 
 def _optimal_errors(job: Job, problem: AttentionProblem) -> list[Row]:
     """Return the best rank-m relative error of the weights, Frobenius norm, at every budget (Eckart and Young)."""
     spectrum = np.linalg.svd(np.asarray(_exact_weights(job.source, job.problem), dtype=np.float64), compute_uv=False)
+    # ||P||_F, from the same singular values
     total = np.linalg.norm(spectrum, axis=-1)
     return [
         {"budget": m, "best_rank_relative": per_head(_share(errors.tail(spectrum, m), total), problem)}

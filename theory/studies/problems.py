@@ -22,6 +22,7 @@ __all__ = ["ProblemSource", "load_problem", "nearest", "problem_hash", "source_p
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
+# a few seconds for all methods on one core
 SIZES = {"n": 512, "d": 64, "heads": 4}
 
 
@@ -37,11 +38,18 @@ class ProblemSource:
     n, d, heads, groups : int
         Sizes of a generated problem; without meaning for the other kinds.
     causal : bool
-        Forbid later keys, whatever the source says.
+        Forbid later keys, in addition to the mask of the source.
     seed : int
         Of a generated problem.
     dtype : "float32" or "float64"
     device : "cpu" or "cuda"
+
+    Examples
+    --------
+    >>> from theory.studies import ProblemSource, load_problem
+    >>> source = ProblemSource.parse("gallery:needle?n=32&d=8&heads=2")
+    >>> source.label, load_problem(source).q.shape
+    ('needle', (2, 32, 8))
     """
 
     kind: str
@@ -165,7 +173,7 @@ def source_problem_hash(source: ProblemSource) -> str:
 
 
 def _stamp(source: ProblemSource) -> tuple[int, ...]:
-    """Return the state of a source's file in the file system; empty for what is no file."""
+    """Return the state of a source's file in the file system; empty for a source that is no file."""
     path = Path(source.name)
     if source.kind != "file" or not path.is_file():
         return ()
@@ -186,6 +194,7 @@ def _load(source: ProblemSource, stamp: tuple[int, ...]) -> AttentionProblem:
             source.d,
             source.heads,
             source.groups,
+            # a stream of its own: methods with the same seed do not share the numbers of the problem
             rng=np.random.default_rng([source.seed, 1]),
             dtype=source.dtype,
         )
@@ -215,6 +224,7 @@ def problem_hash(problem: AttentionProblem) -> str:
     arrays = [to_host(array) for array in (problem.q, problem.k, problem.v)]
     rest = [repr([type(part).__name__ for part in problem.mask.conjuncts]), repr((problem.scale, problem.softcap))]
     for part in problem.mask.conjuncts:
+        # fields of a mask: widths, paddings, arrays
         for value in vars(part).values():
             array = np.asarray(value if isinstance(value, (bool, int, float)) else to_host(value))
             arrays.append(array)

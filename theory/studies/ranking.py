@@ -34,7 +34,7 @@ class Place:
     error : float
         Median over the heads of the median over the trials of the relative output error.
     spent : float
-        What it spent: the level, or less where its largest budget costs less.
+        Cost at which it is ranked: the level, or less where its largest budget costs less.
     wins : int
         Heads on which it errs least, ties counted for all.
     oracle, control, leaks : bool
@@ -42,6 +42,12 @@ class Place:
         Relative to exact attention, printed beside.
     violates : tuple of str
         Laws of attention that a user's method violates.
+
+    Examples
+    --------
+    >>> from theory.studies import Place
+    >>> Place("Performer", error=0.21, spent=0.25, wins=3, oracle=False, control=False, leaks=False, time=None)
+    <Performer: error 0.21 for 0.25, 3 heads won>
     """
 
     method: str
@@ -71,6 +77,16 @@ class Ranking:
     oracles : tuple of Place
     too_dear : tuple of str
         Methods whose smallest budget costs more.
+
+    Examples
+    --------
+    >>> from theory.studies.ranking import rank
+    >>> flags = {"status": "done", "kind": "trial", "oracle": False, "control": False, "leaks": False}
+    >>> points = (("A", 8, 0.1, 0.8), ("A", 16, 0.4, 0.2), ("B", 8, 0.2, 0.3), ("C", 8, 0.5, 0.1))
+    >>> rows = [flags | {"method": m, "budget": b, "flops": c, "relative_output": [e]} for m, b, c, e in points]
+    >>> ranking = rank(rows, "flops", 0.2)  # half way from 0.1 to 0.4 in the logarithm: sqrt(0.8 0.2)
+    >>> ranking, ranking.too_dear
+    (<2 methods at 0.2 of the flops, best first: B 0.3, A 0.4>, ('C',))
     """
 
     measure: Measure
@@ -124,6 +140,7 @@ def rank(rows: Iterable[Row], measure: Measure, level: float) -> Ranking:
     found: list[tuple[_Curve, Values, float]] = []
     dear: list[str] = []
     for curve in _curves(rows, measure):
+        # a cost that equals the level but for rounding counts as affordable
         if curve.costs[0] > level * (1 + 1e-12):
             dear.append(curve.first["method"])
         else:
@@ -161,6 +178,7 @@ def interpolated(costs: Values, errors: Values, level: float) -> Values:
     left = right - 1
     if costs[left] == level or costs[left] == 0:
         return np.asarray(errors[left])
+    # errors and costs are close to power laws of the budget, straight lines in logarithms
     share = np.log(level / costs[left]) / np.log(costs[right] / costs[left])
     tiny = np.finfo(np.float64).tiny
     pair = np.log(np.maximum(errors[[left, right]], tiny))
@@ -208,6 +226,7 @@ def _place(curve: _Curve, errors: Values, spent: float, least: Values) -> Place:
     first = curve.first
     return Place(
         method=first["method"],
+        # the median as a mean of the two middle values, which an infinite one spoils only where it is one of them
         error=float(np.sort(errors)[[(errors.size - 1) // 2, errors.size // 2]].mean()),
         spent=spent,
         wins=0 if first["oracle"] else int(np.sum(errors <= least)),

@@ -31,6 +31,14 @@ class Outcome:
     verdict : str
         Of ``compare``; "refused" where the method does not take the variant, "raised" where it fails otherwise.
     detail : str
+
+    Examples
+    --------
+    >>> from theory.bounds.randnla.truncated_svd import truncated_svd_spectral
+    >>> from theory.studies import over_targets
+    >>> outcome = next(over_targets(truncated_svd_spectral, trials=1))
+    >>> outcome.instance, outcome.variant, outcome.wrong
+    ('extremal', '2^-500', False)
     """
 
     bound: str
@@ -89,7 +97,7 @@ def _judged(
     for name, method, target in variants:
         rng = generator(0, trial_key({"bound": b.name, "kind": kind, "variant": name}))
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of tolerances that are not met: results say so themselves
+            warnings.simplefilter("ignore")  # of tolerances that are not met: results have a field for that
             yield Outcome(b.name, kind, name, *_verdict(b, method, target, trials, level, rng))
 
 
@@ -98,6 +106,7 @@ def _verdict(
 ) -> tuple[str, str]:
     random = "rng" in inspect.signature(method).parameters
     try:
+        # run first: a method may refuse a variant, which is no defect of the theorem
         method(target, rng=rng) if random else method(target)
     except np.linalg.LinAlgError as error:
         return "raised", f"{type(method).__name__} raises LinAlgError: {error}"

@@ -26,7 +26,14 @@ class Settings:
     verdict_trials : int
         Runs from which the theorems are judged.
     strict : bool
-        Refuse a user's method that violates a law; otherwise tables and report say so.
+        Refuse a user's method that violates a law; otherwise tables and report mark it.
+
+    Examples
+    --------
+    >>> from theory.studies import ProblemSource, Settings, select
+    >>> settings = Settings(ProblemSource("gallery", "needle"), tuple(select(["Performer"])), budgets=(16, 32))
+    >>> settings.trials, settings.verdict_trials, settings.candidates[-1].label
+    (5, 20, 'Performer')
     """
 
     source: ProblemSource

@@ -43,7 +43,7 @@ class SpectraResult:
     singular_values : mapping from name to (H, r) or (G, r)
         Descending. ``queries``, ``keys`` and ``values`` as they are; ``scores``: scale Q K^T, capped, before the mask;
         ``kernel``: exp(S - max S) with the mask; ``weights``: its rows normalised; ``gaussian``:
-        exp(-scale ||q - k||^2 / 2) with the mask, what is left of the kernel without its row and column factors
+        exp(-scale ||q - k||^2 / 2) with the mask, the kernel without its row and column factors
         (absent with a softcap or a bias).
     tensor : TensorSpectra
         Of the weights of all heads as one tensor (head, query, key).
@@ -55,6 +55,14 @@ class SpectraResult:
         The first rows and columns of the weights, c at most 20.
     empty_rows : (H,)
         Number of rows that see no key.
+
+    Examples
+    --------
+    >>> from theory.studies import ProblemSource, head_spectra, load_problem
+    >>> problem = load_problem(ProblemSource("gallery", "needle", n=16, d=4, heads=2, dtype="float64"))
+    >>> result = head_spectra(problem, "needle")
+    >>> result.heads, result.numerical_rank("scores").tolist()  # at most the width of a head
+    (2, [4, 4])
     """
 
     name: str
@@ -92,7 +100,7 @@ class SpectraResult:
     def relative(self, matrix: str) -> Values:
         """Return sigma_k / sigma_1 of every head, (H, r); zero for a matrix that is zero."""
         values = self._of(matrix)
-        largest = values[:, :1]
+        largest = values[:, :1]  # descending
         return np.asarray(values / np.where(largest > 0, largest, 1.0))
 
     def numerical_rank(self, matrix: str, tolerance: float | None = None) -> npt.NDArray[np.int64]:
@@ -111,6 +119,7 @@ class SpectraResult:
         """Return the least k whose leading k singular values hold a share of ||A||_F^2, (H,)."""
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it lies strictly between 0 and 1")
+        # relative values, whose squares neither overflow nor vanish
         energy = np.cumsum(self.relative(matrix) ** 2, axis=-1)
         return np.asarray(1 + np.sum(energy < share * energy[:, -1:], axis=-1), dtype=np.int64)
 
@@ -176,7 +185,7 @@ class SpectraResult:
 
     @classmethod
     def load(cls, path: str | Path) -> SpectraResult:
-        """Read what ``save`` wrote.
+        """Read a result written by ``save``.
 
         Raises
         ------

@@ -35,9 +35,9 @@ class Line:
     predicted : float or None
         Median over the heads of the best bound on the relative output error.
     vacuous : bool
-        Whether that is at least 1, the error of answering zero.
+        True if that is at least 1, the error of the zero output.
     sense : str
-        In which sense it bounds: "always", "in expectation" (then a single error may be larger) or "with probability";
+        Guarantee of that bound: "always", "in expectation" (then a single error may be larger) or "with probability";
         ", after the run" where the theorem reads the result. Empty where nothing is predicted.
     verdict : str
         Verdicts on the theorems about the method.
@@ -48,6 +48,14 @@ class Line:
     marks : tuple of str
         "loses to mean(V) and window" or to one of them, "violates P1", "leaks later queries", "3 bad rows".
     trials : int
+
+    Examples
+    --------
+    >>> from theory.studies import lines
+    >>> flags = {"status": "done", "kind": "trial", "oracle": False, "control": False, "leaks": False, "bad_rows": 0}
+    >>> sizes = {"flops": 0.2, "storage": 0.3, "state": 0.3, "relative_output": [0.2, 0.4], "relative_weights": None}
+    >>> lines([flags | sizes | {"method": "Performer", "family": "random_features", "budget": 8}])
+    [<Performer at 8: error 0.3; no theorem>]
     """
 
     method: str
@@ -138,7 +146,9 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
 def pooled(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     """Return the median of all values and its 95 % interval; NaN, the error of a bad row, counts as infinite."""
     flat = np.nan_to_num(np.asarray(values, dtype=np.float64).ravel(), nan=np.inf, posinf=np.inf)
+    # heads and trials are pooled as if they were independent
     low, high = median_interval(flat)
+    # the mean of the two middle values, without arithmetic on infinities elsewhere
     middle = np.sort(flat)[[(flat.size - 1) // 2, flat.size // 2]]
     return float(middle.mean()), low, high
 

@@ -45,6 +45,16 @@ class TensorSpectra:
     A tensor train of order 3 has two bonds. Cut after the first mode, the tensor is the head unfolding; cut before the
     last, it is the transpose of the key unfolding. The bonds of the train so have the singular values of the head and
     of the key mode, and the query mode asks for nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.studies import mode_spectra
+    >>> tensor = np.zeros((2, 3, 3))
+    >>> tensor[0, 0, 0], tensor[1, 1, 1] = 1.0, 0.2
+    >>> spectra = mode_spectra(tensor)
+    >>> spectra.tucker_ranks(0.1), spectra.tucker_ranks(0.5), spectra.train_ranks(0.1)
+    ((2, 2, 2), (1, 1, 1), (2, 2))
     """
 
     shape: tuple[int, int, int]
@@ -120,7 +130,7 @@ class TensorSpectra:
         return first, second
 
     def table(self, tolerances: Sequence[float] = TOLERANCES) -> list[Row]:
-        """Return one row per relative tolerance: ranks that suffice, what they store, and ranks that are necessary.
+        """Return one row per relative tolerance: ranks that suffice, their storage, and ranks that are necessary.
 
         Storage is relative to the entries of the tensor; above 1, the format stores more than the tensor itself.
         """
@@ -134,6 +144,7 @@ class TensorSpectra:
         entries = float(np.prod(self.shape))
         heads, n_q, n_k = self.shape
         tucker, train = self.tucker_ranks(rtol), self.train_ranks(rtol)
+        # core and factors
         stored = float(np.prod(tucker)) + sum(n * r for n, r in zip(self.shape, tucker, strict=True))
         return {
             "rtol": rtol,
@@ -164,8 +175,8 @@ def mode_spectra(tensor: Values) -> TensorSpectra:
     O(heads n_q n_k (heads + n_q + n_k)) and one eigenvalue decomposition per mode, O(n^3), never an SVD of an
     unfolding, whose long side is the product of two modes. Accuracy: a Gram matrix squares the singular values, so that
     those below about sqrt(eps) = 1.5e-8 times the largest are rounding, however small they should be; the sum of the
-    squares of a tail is right to about eps n sigma_1^2. ``TensorSpectra.resolution`` is what that leaves. Not checked:
-    that the tensor is finite.
+    squares of a tail is right to about eps n sigma_1^2. ``TensorSpectra.resolution`` is the least relative tail above
+    it. Not checked: that the tensor is finite.
     """
     if tensor.ndim != 3 or tensor.size == 0:
         raise ValueError(f"the tensor has shape {tensor.shape}; (heads, n_q, n_k) is needed, none of them 0")
@@ -178,6 +189,7 @@ def mode_spectra(tensor: Values) -> TensorSpectra:
     found = {}
     for axis, mode in enumerate(MODES):
         count = min(tensor.shape[axis], tensor.size // tensor.shape[axis])
+        # ascending; of a Gram matrix larger than the rank of the unfolding the first are rounding
         squares = np.linalg.eigvalsh(mode_gram(tensor, axis, order=3))[::-1][:count]
         found[mode] = scale * np.sqrt(np.maximum(squares, 0.0))
     return TensorSpectra((heads, n_q, n_k), found)

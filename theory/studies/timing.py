@@ -40,11 +40,12 @@ def measured_time(job: Job, *, repeats: int = 3) -> dict[str, Any]:
     with _one_thread():
         for turn in range(repeats + 1):
             fresh, bare = _forgetful(problem), _forgetful(problem)
+            # exact attention in turn with the method: both see the same state of the machine
             exact = _clocked(lambda fresh=fresh: fresh.output)
             rng = generator(job.seed, job.stream)
             approximate = _clocked(lambda bare=bare, rng=rng: method(bare, rng=rng).output)
             slow = time.perf_counter() - start > ENOUGH
-            if turn or slow:  # what takes this long needs no warming up
+            if turn or slow:  # a run this long needs no warming up
                 pairs.append((approximate, exact))
             if slow:
                 break
@@ -66,6 +67,7 @@ def _one_thread() -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = "1"
     try:
+        # libraries loaded so far; the variable reaches those that are loaded by the run
         with blas_threads(1):
             yield
     finally:
@@ -76,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _forgetful(problem: AttentionProblem) -> AttentionProblem:
-    """Return the problem without what it has remembered, such as its exact output."""
+    """Return the problem without cached values, such as its exact output."""
     return replace(problem, check_finite=False)
 
 

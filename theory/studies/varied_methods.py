@@ -66,7 +66,7 @@ def _by_field(method: Any) -> Iterator[tuple[str, Any]]:
     sizes = [f for f in known if f.name in _SIZES]
     for f in known:
         yield from _with(method, "", f)
-        if f.name == "rtol":  # what is lost by stopping early shows at large ranks
+        if f.name == "rtol":  # the effect of stopping early shows at large ranks
             for name, larger in (pair for size in sizes for pair in _with(method, "", size)):
                 yield from _with(larger, f"{name}, ", f)
 
@@ -81,6 +81,7 @@ def _with(method: Any, before: str, f: Field) -> Iterator[tuple[str, Any]]:
 
 
 def _tolerances(method: Any) -> dict[str, tuple[Any, ...]]:
+    # coarse, medium, and so loose that a method may stop at once
     return {f.name: (0.1, 0.5, 0.95) for f in dataclasses.fields(method) if f.name == "rtol"}
 
 

@@ -27,6 +27,7 @@ POWERS = (-500, -300, -267, -134, -30, 30, 130, 250, 300, 500)
 """Of two, for float64: squares and fourth powers lose digits, vanish and overflow, each alone and together."""
 
 SINGLE_POWERS = (-40, 0, 40)  # of two, for float32: squares must stay within its range
+# of float64 digits they leave twelve and eight; of float32 digits three and none
 OFFSETS = (1e4, 1e8)
 
 
@@ -62,7 +63,7 @@ def _single(power: int) -> Change:
 
 
 def _changes() -> Iterator[tuple[str, Change]]:
-    """Yield what can be done to any array."""
+    """Yield changes of arrays of any kind."""
     yield from ((f"2^{power}", _scaled(power)) for power in POWERS)
     yield from ((f"float32, 2^{power}", _single(power)) for power in SINGLE_POWERS)
     yield "zero", np.zeros_like
@@ -76,10 +77,11 @@ def _offset(size: float) -> Change:
 
 
 def _of_matrices(a: Array) -> Iterator[tuple[str, Array]]:
-    """Yield what keeps symmetry and semidefiniteness where a matrix has them."""
+    """Yield changes of matrices that preserve symmetry and semidefiniteness."""
     m, n = a.shape[-2:]
     size = np.abs(a).max(initial=0.0)
     yield "rank one", a[..., :, :1] * a[..., :1, :]
+    # indices 0, 0, 1, 1, ...: every row and column twice
     half = np.arange(n) // 2
     rows = np.arange(m) // 2
     yield "repeated rows and columns", a[..., rows, :][..., half]
@@ -93,6 +95,7 @@ def _of_matrices(a: Array) -> Iterator[tuple[str, Array]]:
         for count in (1, 2):
             top = vectors[..., -count:]
             yield f"rank {count}", size * (top @ np.swapaxes(top, -1, -2))
+        # D A D with powers of two: exact, and of condition number 2^(4 n)
         graded = np.ldexp(1.0, -2 * np.arange(n))
         yield "graded", graded[:, None] * a * graded
 
@@ -103,6 +106,7 @@ def _problems(problem: AttentionProblem) -> Iterator[tuple[str, AttentionProblem
 
     q, k, v = problem.q, problem.k, problem.v
     yield from ((f"v 2^{power}", changed(v=_scaled(power)(v))) for power in POWERS)
+    # scores are unchanged, lengths of queries and keys are not
     for power in (-200, 200):
         yield f"q 2^{power}, k 2^{-power}", changed(q=np.ldexp(q, power), k=np.ldexp(k, -power))
     yield from ((f"q 2^{power}", changed(q=np.ldexp(q, power))) for power in (-300, -30, 2, 4, 7))

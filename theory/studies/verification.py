@@ -27,14 +27,23 @@ __all__ = ["LEVEL", "verify"]
 LEVEL = 1e-3
 """Probability with which any true theorem is refuted, all together."""
 
+# runs that are timed and then discarded: their cost is a fiftieth of the least number
 PILOT = 4
 LEAST = 200
-"""Runs of every theorem and control, however long they take: what a busy machine cuts short proves nothing."""
+"""Least number of runs of every theorem and control, however long they take: fewer do not refute a false one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One theorem on one instance; a theorem of the catalogue travels to a worker by its name."""
+    """One theorem on one instance; a theorem of the catalogue travels to a worker by its name.
+
+    Examples
+    --------
+    >>> from theory.studies.verification import Case, examine
+    >>> case = Case("truncated_svd_spectral", "generic", draw=0, seed=0, trials=10, level=1e-3, seconds=1.0)
+    >>> case.theorem.statement, examine(case).verdict
+    ('||A - A_k|| <= s_{k+1}, with equality. For singular values 3, 2, 1 and k = 1: 2.', 'supported')
+    """
 
     bound: Bound | str
     kind: str
@@ -62,7 +71,7 @@ def verify(
     workers: int = 1,
     on_done: Callable[[TheoremFinding], None] | None = None,
 ) -> Verification:
-    """Hold theorems against data.
+    """Test theorems against data.
 
     Parameters
     ----------
@@ -110,7 +119,8 @@ def verify(
 
 
 def _share(grid: Sequence[tuple[Bound, str, int]], seconds: float) -> float:
-    """Return the seconds of each case: what holds for every realisation needs 10 runs only, the others share most."""
+    """Return the seconds of each case: statements that hold always need 10 runs, the others share most."""
+    # the remaining third pays for pilots, deterministic statements and the least numbers of runs
     return 0.7 * seconds / max(1, sum(not b.guarantee.always for b, _, _ in grid))
 
 
@@ -130,7 +140,7 @@ def _results(planned: Sequence[Case], executor: Executor | None) -> Iterator[The
 
 
 def _corrected(findings: Sequence[TheoremFinding], level: float) -> Iterator[TheoremFinding]:
-    """Refute what Holm's adjusted p-value refutes: never less than each alone at level / number of tests."""
+    """Refute by Holm's adjusted p-values, which reject no less than the level divided by the number of tests."""
     tested = [(id(finding), finding.p_value) for finding in findings if finding.p_value is not None]
     adjusted = holm([p for _, p in tested]) if tested else np.zeros(0)
     beyond = {name for (name, _), p in zip(tested, adjusted, strict=True) if p <= level}
@@ -159,6 +169,7 @@ def examine(case: Case) -> TheoremFinding:
 def _examined(case: Case) -> TheoremFinding:
     b, start = case.theorem, time.perf_counter()
     key = trial_key({"bound": b.name, "kind": case.kind, "draw": case.draw})
+    # streams of their own: the number of pilot runs must not change the verdict
     draws, pilot, runs, _ = generator(case.seed, key).spawn(4)
     method, target = make(b, case.kind)(draws)
     trials = case.trials
@@ -175,7 +186,7 @@ def _examined(case: Case) -> TheoremFinding:
         **_common(case),
         verdict=str(verdict),
         slack=found.slack,
-        above_floor=None if math.isnan(found.above_optimal) else found.above_optimal,
+        above_optimal=None if math.isnan(found.above_optimal) else found.above_optimal,
         trials=found.trials,
         p_value=found.p_value,
         detail=detail,
@@ -201,6 +212,7 @@ def _affordable(b: Bound, method: Any, target: Any, rng: np.random.Generator, ca
     """Return how many trials fit into the case's share of the time, at least ``LEAST``, from runs that are not used."""
     start = time.perf_counter()
     compare(method, target, [b], trials=PILOT, rng=rng, level=case.level)
+    # errors and theorems included
     each = (time.perf_counter() - start) / PILOT
     return int(np.clip(case.seconds / each, LEAST, case.trials))
 

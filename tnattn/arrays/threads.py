@@ -1,6 +1,6 @@
-"""Threads of the host: how many there are, how many BLAS may use, and loops spread over them.
+"""Threads of the host: their number, limits on those of BLAS, and loops over items spread over them.
 
-Fork leaves a child with the memory of its parent but none of its threads: what is kept here starts from nothing there.
+A forked child has the memory of its parent but none of its threads, so the state of this module is reset there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Value = TypeVar("Value")
 
 
 def host_threads() -> int:
-    """Return how many threads the host may use: CPUs of this process, capped by OMP_NUM_THREADS where it is set."""
+    """Return the number of threads that the host may use: CPUs of this process, at most OMP_NUM_THREADS if set."""
+    # containers and batch systems restrict the affinity of a process, not the number of CPUs of the machine
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(cpus, int(asked)) if asked.isdigit() and int(asked) > 0 else cpus
@@ -39,7 +40,7 @@ class _Limits:
 
     def enter(self, count: int) -> None:
         if not self._counts:
-            self._outermost = _limited(count)
+            self._outermost = _limited(count)  # remembers the number of threads before the first block
         elif count < min(self._counts):
             _limited(count)
         self._counts.append(count)
@@ -78,6 +79,7 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+# a scan of the loaded libraries takes 0.7 ms, longer than many products
 @functools.lru_cache(maxsize=4)
 def _controller(loaded: tuple[bool, ...]) -> Any:
     """Return a handle on the BLAS libraries; found anew when a library that brings its own has been imported."""
@@ -89,7 +91,7 @@ def _blas_libraries() -> Any:
 
 
 def blas_info() -> list[dict[str, Any]]:
-    """Return what is known of each BLAS in use: its name, its version, its threads."""
+    """Return name, version and number of threads of each BLAS in use."""
     return [library for library in _blas_libraries().info() if library["user_api"] == "blas"]
 
 
@@ -109,7 +111,7 @@ def blas_threads(count: int) -> Iterator[None]:
     """
     if count < 1:
         raise ValueError(f"count is {count}; at least one thread is needed")
-    limits = _limits
+    limits = _limits  # of this process: a child that is forked within the block has others
     with limits.lock:
         limits.enter(count)
     try:
@@ -142,6 +144,7 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
     todo = list(items)
     workers = min(host_threads(), len(todo))
     inside = _inside_worker
+    # a nested call runs in its worker: a pool per worker would start more threads than there are CPUs
     if workers < 2 or not array_api_compat.is_numpy_array(like) or getattr(inside, "yes", False):
         return [function(item) for item in todo]
 
@@ -151,3 +154,8 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
 
     with blas_threads(1), ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+
+
+def prefers_host_tiles(x: Any) -> bool:
+    """Return whether threads of the host share work on ``x``, cut into tiles of one head each."""
+    return bool(array_api_compat.is_numpy_array(x))

@@ -1,7 +1,7 @@
 """Softmax attention: problems, masks, pieces that merge, and the methods that approximate it, by family.
 
-A *problem* (queries, keys, values, mask) goes into a *method*, a value whose fields are its parameters, and comes
-back as an *approximation*: a structured kernel with row shifts, values and masses. Approximations merge by ``+``
+A *method*, a value whose fields are its parameters, maps a *problem* (queries, keys, values, mask) to an
+*approximation*: a structured kernel with row shifts, values and masses. Approximations merge by ``+``
 where they estimate their mass, which gives the causal, chunked and sparse-plus-low-rank forms of every method.
 
 The functional interface
@@ -13,20 +13,20 @@ Problems
     with the ``Projections`` of a layer, which a ``ProjectionConversion`` changes, and the position encoding
     ``Rotary``.
 Results
-    ``Approximation``, and ``stack_queries`` for blocks of queries; ``Cost`` counts operations, traffic, peak memory
-    and the cache, ``exact_cost`` those of exact attention and ``columns_cost`` those of a dense kernel of few
+    ``Approximation``, and ``stack_queries`` for blocks of queries; ``Cost`` holds operations, traffic, peak memory and
+    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a dense kernel of few
     columns.
 Contracts of methods
     ``AttentionMethod``; a ``JointMethod`` needs these queries, a ``KeyMethod`` sees the keys once, as a ``KeySet``,
     and leaves a ``Summary`` that answers any queries later. ``budget`` and ``performance`` declare fields.
 
-Families, in the order of the surveys; each chapter says which method to take first:
+Families, in the order of the surveys; each chapter names the method to take first:
 
 =================  ====================================================================================
-baseline           exact attention and the mean of the values: between them lies every approximation
+baseline           controls: exact attention and the mean of the values
 sparse             few keys for every query: window, largest scores
-sampling           keys drawn at random, weighted with the inverse of their probability
-cache              few weighted keys, chosen without the queries
+sampling           random keys, weighted with the inverse of their probability
+cache              few weighted keys, selected without the queries
 low_rank           landmarks, pivots, CUR, projections along the sequence
 random_features    the exponential kernel as an expectation of inner products of features
 kernel             other kernels, in linear time

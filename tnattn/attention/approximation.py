@@ -14,7 +14,7 @@ from tnattn.attention.precision import InDtype
 from tnattn.display import Displayed
 from tnattn.structured import Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
 
-SOFTMAX = "exp(scores)"
+SOFTMAX = "exp(scores)"  # units of all methods that approximate softmax; kernels of other methods name their own
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,20 +31,30 @@ class Approximation(Displayed):
         Minus infinity marks a row that sees no key; its output is zero.
     values : Array, (..., m, d_v)
     mass : Array, (..., m), optional
-        How many keys each column stands for; ones by default.
+        Number of keys that each column represents; ones by default.
     normaliser : Array, (..., G, R, n_q), optional
-        The denominator that the method knows itself, in units of exp(shift), where it is not ``kernel @ mass``.
+        The denominator in units of exp(shift) where it is not ``kernel @ mass``, for instance an exact row sum.
     keys : slice or Array
-        The original keys that the piece speaks for.
+        The original keys that the piece covers.
     expand : StructuredMatrix, (..., m, n_k), optional
-        Lifts the columns to the original keys, where that makes sense.
+        Lifts the columns to the original keys; None where a column is no combination of keys.
     unmergeable : str
-        Why the piece does not estimate its mass and must not be merged; empty when it may be.
+        Reason for which the piece does not estimate its mass and must not be merged; empty when it may be.
     units : str
         The kernel of which the piece holds sums; only pieces in the same units merge.
     dtype : dtype, optional
         Of ``output`` and ``weights``; that of the values by default. Pieces of problems in half precision are held and
         merged in float32, and only what they give is cast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 2, 6, 4))
+    >>> problem, queries = AttentionProblem(q, k, v), slice(0, 6)
+    >>> left, right = (Exact()(problem.rectangle(queries, keys)).placed(keys, 6) for keys in (slice(0, 3), slice(3, 6)))
+    >>> bool(np.allclose((left + right).output, problem.output))  # pieces merge by their masses
+    True
     """
 
     kernel: StructuredMatrix
@@ -74,7 +84,7 @@ class Approximation(Displayed):
     @property
     def _products(self) -> tuple[Array, Array]:
         """Numerators (..., G, R, n_q, d_v) and denominators (..., G, R, n_q), in units of exp(shift), computed once."""
-        # kept by hand: functools.cached_property holds one lock for all instances on Python 3.11
+        # stored by hand: functools.cached_property holds one lock for all instances on Python 3.11
         found: tuple[Array, Array] | None = self.__dict__.get("_kept")
         if found is None:
             found = self.__dict__["_kept"] = self._multiplied()
@@ -82,13 +92,13 @@ class Approximation(Displayed):
 
     def _multiplied(self) -> tuple[Array, Array]:
         xp = array_namespace(self.values)
-        if self.normaliser is not None:
+        if self.normaliser is not None:  # its own denominator saves the column of the mass
             return self.kernel @ self.values, self.normaliser
         mass = self.mass if self.mass is not None else xp.ones_like(self.values[..., 0])
         outer = broadcast_shape(self.values.shape[:-2], mass.shape[:-1])
         width, m = self.values.shape[-1], self.values.shape[-2]
         columns = [xp.broadcast_to(self.values, (*outer, m, width)), xp.broadcast_to(mass[..., None], (*outer, m, 1))]
-        product = self.kernel @ xp.concat(columns, axis=-1)
+        product = self.kernel @ xp.concat(columns, axis=-1)  # one pass over the kernel gives both
         return product[..., :width], product[..., width]
 
     @property
@@ -161,7 +171,7 @@ class Approximation(Displayed):
         inverse = 1 / xp.where(usable, denominators, xp.ones_like(denominators))
         inverse = xp.where(usable, inverse, xp.full_like(inverse, float("nan")))
         inverse = xp.where(self._empty, xp.zeros_like(inverse), inverse)
-        weights = Product(Diagonal(inverse), Product(self.kernel, self.expand))
+        weights = Product(Diagonal(inverse), Product(self.kernel, self.expand))  # never formed: (..., n_q, n_k)
         return weights if self.dtype is None else InDtype(weights, self.dtype)
 
     @property
@@ -184,7 +194,7 @@ class Approximation(Displayed):
         if expand is not None:
             indices = xp.arange(columns.start, columns.stop, dtype=xp.int64, device=device(self.values))
             expand = Product(expand, Selection(indices, total, self.values))
-        keys: slice | Array = columns
+        keys: slice | Array = columns  # a piece that covers all keys of its block covers the block
         if not isinstance(self.keys, slice):
             keys = self.keys + columns.start
         elif self.keys != slice(None):
@@ -194,13 +204,13 @@ class Approximation(Displayed):
     def __add__(self, other: Approximation) -> Approximation:
         """Merge two pieces in the signed linear domain.
 
-        Pieces that speak for disjoint keys are put side by side; pieces that speak for the same keys add their kernels.
+        Pieces of disjoint keys are put side by side; the kernels of pieces of the same keys are added.
         """
         self._require_mergeable(other, {"same", "disjoint"})
         return _merged([self, other], [1.0, 1.0], union(self.keys, other.keys, like=self.values))
 
     def __sub__(self, other: Approximation) -> Approximation:
-        """Take a piece out: its keys must be among those that ``self`` speaks for."""
+        """Subtract a piece whose keys are among those of ``self``."""
         self._require_mergeable(other, {"same", "contains"})
         return _merged([self, other], [1.0, -1.0], self.keys)
 
@@ -225,18 +235,18 @@ class Approximation(Displayed):
         found = relation(self.keys, other.keys)
         if found not in admissible:
             raise ValueError(
-                f"the pieces speak for keys {shown(self.keys)} and {shown(other.keys)} ({found}); "
+                f"the pieces cover keys {shown(self.keys)} and {shown(other.keys)} ({found}); "
                 f"merging needs {' or '.join(sorted(admissible))} keys; take an overlap out with a - b first"
             )
 
 
 def merge_all(pieces: list[Approximation]) -> Approximation:
-    """Merge pieces that speak for the same keys, all at once: one level of nesting instead of one per piece.
+    """Merge pieces of the same keys, all at once: one level of nesting instead of one per piece.
 
     Parameters
     ----------
     pieces : list of Approximation
-        A row that sees nothing of a piece has shift minus infinity there.
+        A row without keys in a piece has shift minus infinity there.
 
     Raises
     ------
@@ -250,7 +260,7 @@ def merge_all(pieces: list[Approximation]) -> Approximation:
 
 def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
     xp = array_namespace(pieces[0].values)
-    shift = entrywise_maximum([piece.shift for piece in pieces])
+    shift = entrywise_maximum([piece.shift for piece in pieces])  # no factor exp(shift_i - shift) exceeds one
     parts = [piece._rescaled(shift, sign) for piece, sign in zip(pieces, signs, strict=True)]
     masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
     own = any(part.normaliser is not None for part in parts)
@@ -260,6 +270,7 @@ def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array
         shift=shift,
         values=concat_broadcast([part.values for part in parts], axis=-2),
         mass=concat_broadcast(masses, axis=-1),
+        # denominators of one kind: where one piece has its own, those of the others are formed
         normaliser=reduce(lambda a, b: a + b, (part.denominators for part in parts)) if own else None,
         keys=keys,
         expand=Rows(tuple(lifted)) if len(lifted) == len(parts) else None,

@@ -48,7 +48,7 @@ def attend(
     Raises
     ------
     ValueError
-        If ``is_causal`` is true and ``mask`` is given, too, or the numbers of queries and keys differ.
+        If ``is_causal`` is true and ``mask`` is given as well, or the numbers of queries and keys differ.
     ValueError, TypeError, UnsupportedMask
         See ``AttentionProblem`` and ``AttentionMethod``.
 
@@ -61,13 +61,14 @@ def attend(
     >>> attend(q, k, v).shape
     (8, 256, 32)
     """
+    # a head axis is added to matrices and taken off the result
     single = all(is_array(x) and x.ndim == 2 for x in (q, k, v))
     if single:
         q, k, v = q[None, ...], k[None, ...], v[None, ...]
     rule = _causal(mask, q, k) if is_causal else _rule(mask)
     problem = AttentionProblem(q, k, v, mask=rule, scale=scale, softcap=softcap)
     if method is None:
-        output = problem.output
+        output = problem.output  # streamed, without an Approximation in between
     elif isinstance(method, AttentionMethod):
         output = method(problem, rng=rng).output
     else:
@@ -100,4 +101,5 @@ def _rule(mask: Mask | Array | None) -> Mask:
             f"mask must be a rule such as CausalMask() or an array; got {type(mask).__name__}; "
             "from tnattn import CausalMask"
         )
+    # as in PyTorch: floating entries are added to the scores, boolean ones admit keys
     return BiasMask(mask) if is_floating(mask) else ExplicitMask(mask)

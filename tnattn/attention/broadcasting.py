@@ -1,4 +1,4 @@
-"""Arrays of pieces brought to common shapes, and copies that a caller may write into."""
+"""Concatenation and maximum of arrays after broadcasting, and writable copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def concat_broadcast(parts: list[Array], *, axis: int) -> Array:
     for shape in others:
         del shape[axis]
     common = broadcast_shape(*(tuple(shape) for shape in others))
-    place = len(common) + 1 + axis
+    place = len(common) + 1 + axis  # position of the axis, counted from the front
     full = [xp.broadcast_to(p, (*common[:place], p.shape[axis], *common[place:])) for p in parts]
     return xp.concat(full, axis=axis)
 

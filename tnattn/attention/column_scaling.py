@@ -12,7 +12,7 @@ from tnattn.linalg.scaling import exponent_of, largest_magnitude, power_of_two_b
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ColumnScaling(Displayed):
-    """A factor x with its columns scaled by powers of two, which are exact, and the way back.
+    """A factor x with its columns scaled by powers of two, which are exact, and the inverse scaling.
 
     Parameters
     ----------
@@ -21,6 +21,16 @@ class ColumnScaling(Displayed):
         x = scaled * 2^exponents.
     largest : Array, (..., 1, c)
         Largest magnitude of every column of x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.column_scaling import column_scaling
+    >>> x = np.asarray([[1.5e308, 1.0], [1.5e308, 2.0]])  # the sum of the first column overflows
+    >>> scaling = column_scaling(x, growth=2.0)
+    >>> sums = np.ones((1, 2)) @ scaling.scaled
+    >>> (scaling.undo(sums / 2) / [1e308, 1.0]).tolist()
+    [[1.5, 1.5]]
     """
 
     scaled: Array
@@ -30,8 +40,8 @@ class ColumnScaling(Displayed):
     def undo(self, product: Array) -> Array:
         """Return convex combinations of the rows of x from those of the scaled factor.
 
-        A combination that rounding carries beyond the largest entry is set back to it: it may not be a number of the
-        dtype.
+        A combination that rounding carries beyond the largest entry is set back to it, since it may exceed the range
+        of the dtype.
         """
         xp = array_namespace(product)
         with quiet_overflow():
@@ -58,15 +68,16 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
     x = widened(x)
     xp = array_namespace(x)
     limits = xp.finfo(x.dtype)
-    high = float(limits.max) / (2 * growth)
+    high = float(limits.max) / (2 * growth)  # sums stay finite; the factor 2 absorbs their rounding
     # entries down to one rounding unit of the largest one keep all their digits
     low = float(limits.smallest_normal) / float(limits.eps) * growth
     with quiet_overflow():
         norm = math.sqrt(float(xp.sum(xp.vecdot(x, x))))
+    # the norm bounds the largest entry from above, and norm / sqrt(size) from below
     if low * math.sqrt(math.prod(x.shape)) <= norm <= high:
         return None
     largest = largest_magnitude(x, axis=-2, keepdims=True)
-    regular = xp.isfinite(largest) & (largest > 0)
+    regular = xp.isfinite(largest) & (largest > 0)  # columns of zeros, NaN or infinity stay as they are
     # every column is brought to the binade below the largest power of two under the limit
     exponents = exponent_of(power_of_two_below(largest)) - (math.frexp(high)[1] - 2)
     exponents = xp.where(regular, exponents, xp.zeros_like(exponents))

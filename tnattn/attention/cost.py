@@ -1,4 +1,4 @@
-"""Cost of a method: operations, traffic, peak memory, cache."""
+"""Cost model of attention methods: operations, memory traffic, peak memory and cache per token."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ class Cost(Parameters, Displayed):
         Largest number of scalars held at a time beyond q, k, v and the output.
     state_per_token : float
         Scalars that a cache keeps per token (0 when its size does not grow with the tokens).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, SlidingWindow, exact_cost
+    >>> problem = AttentionProblem(*np.zeros((3, 2, 100, 16)))
+    >>> exact_cost(problem)
+    Cost(flops=1.28e+06, scalars_moved=12800, peak_scalars=100, state_per_token=64)
+    >>> round(SlidingWindow(width=10).cost(problem).flops / exact_cost(problem).flops, 2)
+    0.1
     """
 
     flops: float
@@ -35,14 +45,13 @@ class Cost(Parameters, Displayed):
     def __add__(self, other: Cost) -> Cost:
         """Return the cost of two stages of one problem, one after the other.
 
-        Operations and traffic add. The peak is the larger one, for the first stage is over when the second begins. The
-        cache is shared: both stages read the same tokens, so that what one keeps of a token serves the other.
+        Operations and traffic add; peak and cache are the larger ones.
         """
         return Cost(
             self.flops + other.flops,
             self.scalars_moved + other.scalars_moved,
-            max(self.peak_scalars, other.peak_scalars),
-            max(self.state_per_token, other.state_per_token),
+            max(self.peak_scalars, other.peak_scalars),  # the first stage is over when the second begins
+            max(self.state_per_token, other.state_per_token),  # both stages read one cache of the same tokens
         )
 
 
@@ -59,10 +68,11 @@ def admissible_pairs(problem: AttentionProblem, most: int | None = None) -> floa
     """
     first, stop = admissible_span(problem)
     xp = array_namespace(first)
+    # windows may be empty where two masks exclude each other
     seen = xp.maximum(stop - first, xp.zeros_like(first))
     if most is not None:
         seen = xp.minimum(seen, xp.full_like(seen, as_integer(most, "most", least=0)))
-    pairs = xp.sum(xp.astype(seen, accumulator_dtype(problem.q)), axis=-1)
+    pairs = xp.sum(xp.astype(seen, accumulator_dtype(problem.q)), axis=-1)  # float32 would round counts above 2^24
     return float(xp.mean(pairs))
 
 
@@ -77,7 +87,7 @@ def exact_cost(problem: AttentionProblem) -> Cost:
     return Cost(
         flops=2.0 * h * admissible_pairs(problem) * (d + e),
         scalars_moved=float(h * n_q * (d + e) + g * n_k * (d + e)),
-        peak_scalars=float(n_k),
+        peak_scalars=float(n_k),  # scores of one query: tiles are an implementation's choice
         state_per_token=float(g * (d + e)),
     )
 
@@ -86,7 +96,7 @@ def columns_cost(problem: AttentionProblem, columns: int, *, build: float = 0.0,
     """Cost of evaluating and applying a dense (n_q, columns) kernel per head, plus ``build`` operations before it."""
     h, n_q, d, e = problem.heads, problem.n_q, problem.width, problem.value_width
     return Cost(
-        flops=2.0 * h * n_q * columns * (d + e + 1) + build,
+        flops=2.0 * h * n_q * columns * (d + e + 1) + build,  # scores, values and the column of the mass
         scalars_moved=float(h * n_q * (d + e) + problem.groups * problem.n_k * (d + e) + 2 * h * n_q * columns),
         peak_scalars=float(h * n_q * columns),
         state_per_token=state_per_token,

@@ -1,4 +1,4 @@
-"""The kernel exp(scores) and its approximations in dense form, per head, without row shifts."""
+"""Dense kernels exp(scores) and their approximations, per head, without row shifts."""
 
 from __future__ import annotations
 
@@ -27,4 +27,5 @@ def unshifted_kernel(problem: AttentionProblem, approximation: Approximation) ->
 
 
 def _host(x: Array) -> Any:
+    # float64, since exp of unshifted scores leaves the range of float32 at 88
     return to_host(x).astype("float64")

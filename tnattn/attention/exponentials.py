@@ -1,7 +1,8 @@
-"""Exponentials of the scores of queries and few keys, in tiles."""
+"""Exponentials of the scores of queries with few keys, evaluated in tiles."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from tnattn.arrays import (
@@ -16,7 +17,7 @@ from tnattn.arrays import (
     widened,
 )
 
-_TILE = 1 << 17  # scores of a tile on the host, which stay in a core's cache
+_TILE = 1 << 17  # scores of a tile on the host: 512 KB of float32 stay in the second-level cache of a core
 
 
 def exponentials(
@@ -55,11 +56,12 @@ def exponentials(
         if bias is not None:
             scores += bias
         top = xp.max(scores, axis=-1)
+        # an infinite shift would give exp(inf - inf); NaN marks the whole row as bad
         top = xp.where(xp.isfinite(top), top, xp.full_like(top, float("nan")))
-        scores -= top[..., None]
+        scores -= top[..., None]  # exp stays within [0, 1]; the shift cancels in the quotient
         return exp_in_place(scores), top
 
-    if not prefers_host_tiles(queries):
+    if not prefers_host_tiles(queries):  # a device fills itself with one product for all heads
         with quiet_overflow():
             return work(queries, keys)
     n, m = queries.shape[-2], keys.shape[-2]
@@ -68,6 +70,7 @@ def exponentials(
     count = math.prod(batch)
     kernel = xp.empty((count, n, m), dtype=q.dtype, device=device(q))
     shift = xp.empty((count, n), dtype=q.dtype, device=device(q))
+    # whole heads while they fit into a tile, blocks of rows of one head otherwise
     heads, rows = max(1, _TILE // (n * m)), max(1, min(n, _TILE // m))
 
     def fill(place: tuple[slice, slice]) -> None:
@@ -75,8 +78,7 @@ def exponentials(
 
     tiles = [
         (slice(h, min(h + heads, count)), slice(i, min(i + rows, n)))
-        for h in range(0, count, heads)
-        for i in range(0, n, rows)
+        for h, i in itertools.product(range(0, count, heads), range(0, n, rows))
     ]
     with quiet_overflow():
         parallel_map(fill, tiles, like=queries)

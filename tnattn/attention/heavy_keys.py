@@ -1,4 +1,4 @@
-"""Keys far from all others, which a method keeps as they are, lest they cost the others their digits."""
+"""Outlying keys, which low-rank methods treat exactly: their size would cost all other keys their digits."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ _DISTANCE = 5.0  # times the typical distance from the middle; Gaussian keys in 
 
 
 class HeavyKeys(NamedTuple):
-    """Heavy keys of every matrix of a stack, m of them where it has most.
+    """Heavy (outlying) keys of every matrix of a stack; m is the largest number among the matrices.
 
     Parameters
     ----------
     indices : Array, (..., m), integer
     present : Array, (..., m), bool
-        Whether a matrix has that many.
+        True for the first entries, as many as the matrix has heavy keys; other indices are not used.
     among : Array, (..., n), bool
-        Whether a key is heavy.
+        True for heavy keys.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.heavy_keys import heavy_keys
+    >>> keys = np.random.default_rng(0).standard_normal((16, 4))
+    >>> keys[7] *= 100
+    >>> heavy = heavy_keys(keys, 3)
+    >>> heavy.indices.tolist(), heavy.present.tolist()
+    ([7], [True])
     """
 
     indices: Array
@@ -38,7 +48,7 @@ def heavy_keys(keys: Array, most: int) -> HeavyKeys:
 
     Notes
     -----
-    O(n d log n), one synchronisation. Neither a vector added to all keys nor a common factor changes the answer.
+    O(n d log n), one synchronisation. Invariant under translation and scaling of all keys.
     """
     xp = array_namespace(keys)
     apart = keys - _median(keys, axis=-2)
@@ -48,6 +58,7 @@ def heavy_keys(keys: Array, most: int) -> HeavyKeys:
     typical = _median(distance, axis=-1)
     # where most keys are equal, the typical distance is that of the others
     typical = xp.where(typical > 0, typical, xp.mean(distance, axis=-1, keepdims=True))
+    # the farthest first, so that a budget smaller than their number keeps those
     order = xp.argsort(-distance, axis=-1)[..., : min(most, keys.shape[-2])]
     far = xp.take_along_axis(distance, order, axis=-1) > _DISTANCE * typical  # true ones first
     count = int(to_host(xp.max(xp.count_nonzero(far, axis=-1)))) if order.shape[-1] else 0
@@ -58,7 +69,7 @@ def heavy_keys(keys: Array, most: int) -> HeavyKeys:
 
 
 def replaced_by_mean(keys: Array, heavy: HeavyKeys) -> Array:
-    """Return keys (..., n, d) in which the heavy ones stand at the mean of the others."""
+    """Return keys (..., n, d) in which the mean of the light keys replaces every heavy one."""
     xp = array_namespace(keys)
     light = xp.where(heavy.among[..., None], xp.zeros_like(keys), keys)
     count = xp.count_nonzero(~heavy.among, axis=-1)[..., None, None]

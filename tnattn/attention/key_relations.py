@@ -1,4 +1,4 @@
-"""Relations between the sets of keys that two pieces of attention speak for."""
+"""Set relations between the keys of two pieces of attention."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def relation(a: slice | Array, b: slice | Array) -> Relation:
     str
         "same", "disjoint", "contains" (b lies in a), or "overlapping".
     """
-    if isinstance(a, slice) and isinstance(b, slice):
+    if isinstance(a, slice) and isinstance(b, slice):  # compared by their ends, without a list of keys
         if a == b:
             return "same"
         if a == slice(None):
@@ -32,7 +32,7 @@ def relation(a: slice | Array, b: slice | Array) -> Relation:
         if a.stop <= b.start or b.stop <= a.start:
             return "disjoint"
         return "contains" if a.start <= b.start and b.stop <= a.stop else "overlapping"
-    first, second = _members(a), _members(b)
+    first, second = _members(a), _members(b)  # None is the set of all keys, whose size is not known here
     if first is None:
         return "contains"
     if second is None:
@@ -60,6 +60,7 @@ def union(a: slice | Array, b: slice | Array, *, like: Array) -> slice | Array:
     """
     if relation(a, b) in ("same", "contains"):
         return a
+    # adjacent slices stay a slice, so that chains of chunks do not become lists
     if isinstance(a, slice) and isinstance(b, slice) and (a.stop == b.start or b.stop == a.start):
         return slice(min(a.start, b.start), max(a.stop, b.stop))
     members = sorted((_members(a) or set()) | (_members(b) or set()))

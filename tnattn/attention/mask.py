@@ -1,4 +1,4 @@
-"""The contract of masks, and their conjunction."""
+"""Base class of masks, the full mask and conjunctions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UnsupportedMask(ValueError):
 class Mask(Parameters, Displayed, abc.ABC):
     """A rule that adds 0, a finite bias or minus infinity to every score.
 
-    ``aligned`` says that the rule uses positions of queries, which have a meaning only for n_q <= n_k.
+    ``aligned`` is true for rules that use positions of queries, which are defined for n_q <= n_k only.
     """
 
     aligned: ClassVar[bool] = True
@@ -44,8 +44,8 @@ class Mask(Parameters, Displayed, abc.ABC):
         """
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        """Say without looking at entries whether a block is admissible everywhere, somewhere (or unknown), nowhere."""
-        return "some"
+        """Return "all", "some" (or unknown) or "none": the admissible part of a block, without reading entries."""
+        return "some"  # the safe answer: the block is evaluated and masked entry by entry
 
     @property
     def conjuncts(self) -> tuple[Mask, ...]:
@@ -69,7 +69,7 @@ class Mask(Parameters, Displayed, abc.ABC):
         batch, heads, n_q, n_k
             Sizes of the problem.
         like : Array, optional
-            Scores of the problem: their library, device and dtype. Values are judged as they are in that dtype.
+            Scores of the problem: their library, device and dtype. Values are checked in that dtype.
         """
         for part in self.conjuncts:
             if part.aligned and n_q > n_k:
@@ -86,6 +86,7 @@ class Mask(Parameters, Displayed, abc.ABC):
     @final
     def __and__(self, other: Mask) -> Mask:
         """Return the rule that adds what both add."""
+        # flat and without full masks, so that every conjunct is one a method can honour
         parts = tuple(m for m in (*self.conjuncts, *other.conjuncts) if not isinstance(m, FullMask))
         if not parts:
             return FullMask()
@@ -94,7 +95,16 @@ class Mask(Parameters, Displayed, abc.ABC):
 
 @dataclass(frozen=True, repr=False)
 class FullMask(Mask):
-    """Every query sees every key."""
+    """Every query sees every key.
+
+    Examples
+    --------
+    >>> from tnattn import CausalMask, FullMask
+    >>> FullMask() & CausalMask()
+    CausalMask()
+    >>> FullMask() & FullMask()
+    FullMask()
+    """
 
     aligned: ClassVar[bool] = False
 
@@ -107,11 +117,22 @@ class FullMask(Mask):
 
 @dataclass(frozen=True, repr=False)
 class ConjunctionMask(Mask):
-    """Several rules at once; made by ``&``."""
+    """Several rules at once; made by ``&``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask, PaddingMask
+    >>> mask = CausalMask() & PaddingMask(2)
+    >>> mask
+    ConjunctionMask(parts=(CausalMask(), PaddingMask(lengths=2)))
+    >>> AttentionProblem(*np.zeros((3, 1, 3, 1)), mask=mask).dense_weights()[0].tolist()
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]]
+    """
 
     parts: tuple[Mask, ...]
 
-    aligned: ClassVar[bool] = False  # its conjuncts say it themselves
+    aligned: ClassVar[bool] = False  # checked conjunct by conjunct
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         total = None
@@ -123,7 +144,7 @@ class ConjunctionMask(Mask):
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         found = {part.coverage(rows, columns, n_q=n_q, n_k=n_k) for part in self.parts}
-        if "none" in found:
+        if "none" in found:  # one rule that forbids the block is enough
             return "none"
         return "all" if found == {"all"} else "some"
 
@@ -141,6 +162,7 @@ class ConjunctionMask(Mask):
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         for part in self.parts:
             part.validate(batch, heads, n_q, n_k, like=like)
+        # every bias fits by itself; only a sum of two may overflow
         if like is None or sum(part.has_bias for part in self.parts) < 2:
             return
         total, most = self.largest(), float(array_namespace(like).finfo(like.dtype).max)

@@ -1,4 +1,4 @@
-"""Arrays of masks: validation against the problem, the grouped layout, and gathering."""
+"""Mask arrays: validation against the problem, grouped layout and gathering of entries."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def barrier(allowed: Array, like: Array) -> Array:
 
 def split_heads(array: Array, groups: int) -> Array:
     """Split the head axis of (..., H, n_q, n_k) into (..., G, R, n_q, n_k)."""
-    if array.ndim < 3:
+    if array.ndim < 3:  # no head axis: it broadcasts over all heads
         return array
     xp = array_namespace(array)
     heads = array.shape[-3]
+    # a head axis of length one broadcasts before and after the split
     split = (1, 1) if heads == 1 else (groups, heads // groups)
     return xp.reshape(array, (*array.shape[:-3], *split, *array.shape[-2:]))
 
@@ -74,7 +75,8 @@ def pick(array: Array, i: Array, j: Array) -> Array:
     n_q, n_k = array.shape[-2:]
     i = i if n_q > 1 else xp.zeros_like(i)
     j = j if n_k > 1 else xp.zeros_like(j)
-    if i.ndim == 2 and j.ndim == 2 and i.shape[-1] == 1 and j.shape[-2] == 1:  # a block
+    # a block: two gathers, without an index per entry
+    if i.ndim == 2 and j.ndim == 2 and i.shape[-1] == 1 and j.shape[-2] == 1:
         return xp.take(xp.take(array, i[:, 0], axis=-2), j[0, :], axis=-1)
     flat = i * n_k + j  # (..., query, slot)
     batch = broadcast_shape(array.shape[:-2], flat.shape[:-2])

@@ -10,13 +10,13 @@ from tnattn.attention.masks import FullMask, Mask
 from tnattn.cached import cached_property
 from tnattn.structured.gather import gather_rows
 
-SAFE = 40.0  # exp of scores of this size neither overflows nor underflows, in float32 too, even summed
-_BLOCK = 1 << 22  # gathered scalars held at a time
+SAFE = 40.0  # exp(+-40) = 10^(+-17.4), summed over up to 1e20 keys, stays within float32, 10^(+-38)
+_BLOCK = 1 << 22  # gathered scalars held at a time: 16 MB of float32
 
 
 @runtime_checkable
 class ScoreData(Protocol):
-    """Queries, keys and mask of which scores are computed, and the values that they weight.
+    """Protocol of the data of scores: queries, keys, mask and the values that they weight.
 
     ``AttentionProblem`` is one; ``queries``, ``keys``, ``values`` and ``grouped_mask`` have the grouped layout.
     """
@@ -69,6 +69,18 @@ class Scores:
 
     A score that no number of the dtype can hold is NaN where it would be plus infinity, and minus infinity at the other
     end, where its weight is zero beside any other key. A forbidden key is minus infinity whatever its score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask
+    >>> from tnattn.attention.masked_scores import Scores
+    >>> x = np.asarray([[[1.0], [2.0]]])
+    >>> scores = Scores(AttentionProblem(x, x, x, mask=CausalMask()))
+    >>> scores.rows(np.arange(2))[0, 0].tolist()
+    [[1.0, -inf], [2.0, 4.0]]
+    >>> scores.reach, scores.bounded
+    (4.0, True)
     """
 
     def __init__(self, problem: ScoreData) -> None:
@@ -86,7 +98,7 @@ class Scores:
     def bounded(self) -> bool:
         """True if exp of the scores needs no shift."""
         cap = self._problem.softcap
-        if self._problem.mask.has_bias:
+        if self._problem.mask.has_bias:  # a bias may be of any size
             return False
         return (cap is not None and cap <= SAFE) or self.reach <= SAFE
 
@@ -95,7 +107,8 @@ class Scores:
         """True if a score may overflow, alone or with a bias."""
         xp = array_namespace(self._problem.q)
         limits = xp.finfo(widened(self._problem.q[..., :0, :]).dtype)
-        # a score below a quarter of the last digit of the largest number does not change it when it is added
+        # a score below a quarter of the last digit of the largest number does not change it when it is added;
+        # written with not, so that a reach of NaN is unsafe
         return not self.reach <= float(limits.max) * float(limits.eps) / 4
 
     # blocks of one head, or of all
@@ -113,6 +126,7 @@ class Scores:
         problem = self._problem
         if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == "all":
             return self._finished(scores, None)
+        # only blocks that the mask cuts pay for its entries
         return self._finished(scores, self._added(head, span(rows, query), columns, scores))
 
     def rows(self, indices: Array) -> Array:
@@ -123,7 +137,7 @@ class Scores:
         return self._finished(scores, self._added((), indices, slice(0, problem.n_k), scores))
 
     def sees(self, head: tuple[int, ...], indices: Array, chunks: list[slice]) -> Array:
-        """Return whether the mask admits a key, (..., len(indices), 1), broadcastable to the queries of the head."""
+        """Return True for queries to which the mask admits a key, (..., len(indices), 1); broadcasts to the head."""
         xp = array_namespace(indices)
         found = xp.zeros((indices.shape[0], 1), dtype=xp.bool, device=device(indices))
         for columns in chunks:
@@ -147,6 +161,7 @@ class Scores:
         xp = array_namespace(scores)
         infinity = float("inf")
         scores = xp.where(scores == infinity, xp.full_like(scores, float("nan")), scores)
+        # an infinite score plus minus infinity is NaN: forbidden keys are forbidden again
         return scores if added is None else xp.where(added == -infinity, added, scores)
 
     def capped(self, scores: Array) -> Array:
@@ -161,6 +176,7 @@ class Scores:
         problem = self._problem
         xp = array_namespace(problem.q)
         width = indices.shape[-1]
+        # keys are gathered for a block of queries at a time: n_q w d scalars would be quadratic for large w
         step = max(1, _BLOCK // max(1, width * problem.width * math.prod(problem.batch)))
         blocks = []
         for start in range(0, problem.n_q, step):
@@ -207,17 +223,17 @@ def span(part: slice, like: Array) -> Array:
 
 
 def largest_norm(x: Array) -> float:
-    """Return the largest Euclidean norm of the rows of an array, in all of its range; NaN where one is NaN."""
+    """Return the largest Euclidean norm of the rows, without overflow or underflow; NaN where an entry is NaN."""
     if 0 in x.shape:
         return 0.0
     xp = array_namespace(x)
     x = widened(x)
     with quiet_overflow():
         square = float(xp.max(xp.vecdot(x, x)))
-        if 1e-20 < square < math.inf:
+        if 1e-20 < square < math.inf:  # no square that matters underflowed in float32, whose least number is 1e-38
             return math.sqrt(square)
         largest = float(xp.max(xp.abs(x)))
         if not 0 < largest < math.inf:
             return largest
-        x = x / largest
+        x = x / largest  # a second pass, with squares of numbers up to one
         return largest * math.sqrt(float(xp.max(xp.vecdot(x, x))))

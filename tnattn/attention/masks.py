@@ -1,8 +1,8 @@
 """Rules that admit, forbid or bias the keys of every query, closed under ``&``.
 
 Rules that use positions of queries align them with the last n_q positions of the n_k keys (bottom-right): query i
-stands at i + n_k - n_q. Rules with scalars compare by value; arrays compare by identity, because a comparison of their
-entries would wait for a device.
+stands at i + n_k - n_q. Rules with scalars compare by value, arrays by identity: a comparison of entries would
+synchronise a device.
 """
 
 from __future__ import annotations
@@ -39,13 +39,22 @@ __all__ = [
 
 @dataclass(frozen=True, repr=False)
 class CausalMask(Mask):
-    """A query sees the keys up to its own position."""
+    """A query sees the keys up to its own position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask
+    >>> AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=CausalMask()).dense_weights()[0].tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         return barrier(j <= i + (n_k - n_q), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
         shift = n_k - n_q
+        # the earliest query decides on "all", the latest on "none"
         if columns.stop - 1 <= rows.start + shift:
             return "all"
         return "none" if columns.start > rows.stop - 1 + shift else "some"
@@ -59,6 +68,14 @@ class SlidingWindowMask(Mask):
     ----------
     left, right : int
         Non-negative numbers of neighbours on either side; ``right=0`` is causal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, SlidingWindowMask
+    >>> problem = AttentionProblem(*np.zeros((3, 1, 3, 1)), mask=SlidingWindowMask(left=1))
+    >>> problem.dense_weights()[0].tolist()
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
     """
 
     left: int
@@ -75,6 +92,7 @@ class SlidingWindowMask(Mask):
         return barrier((distance <= self.left) & (distance >= -self.right), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
+        # positions of the first and the last query of the block
         first, last = rows.start + n_k - n_q, rows.stop - 1 + n_k - n_q
         if columns.start > last + self.right or columns.stop - 1 < first - self.left:
             return "none"
@@ -109,6 +127,7 @@ class PaddingMask(Mask):
         object.__setattr__(self, "lengths", lengths)
 
     def __eq__(self, other: object) -> bool:
+        # only integers compare by value
         if (
             not isinstance(other, PaddingMask)
             or not isinstance(self.lengths, int)
@@ -128,7 +147,7 @@ class PaddingMask(Mask):
         return barrier((j < lengths) & (i >= 0), like)
 
     def coverage(self, rows: slice, columns: slice, *, n_q: int, n_k: int) -> Coverage:
-        if not isinstance(self.lengths, int):
+        if not isinstance(self.lengths, int):  # lengths differ over the batch, and a block covers all of it
             return "some"
         if columns.stop <= self.lengths:
             return "all"
@@ -152,11 +171,20 @@ class PaddingMask(Mask):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExplicitMask(Mask):
-    """The keys that a boolean array admits.
+    """A boolean array of admissible keys.
 
     Parameters
     ----------
     allowed : Array, bool, broadcastable to (..., H, n_q, n_k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, ExplicitMask
+    >>> mask = ExplicitMask(np.asarray([[True, False], [False, False]]))
+    >>> problem = AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=mask)
+    >>> problem.dense_weights()[0].tolist(), problem.empty_rows
+    ([[1.0, 0.0], [0.0, 0.0]], 1)
     """
 
     allowed: Array
@@ -181,12 +209,20 @@ class ExplicitMask(Mask):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BiasMask(Mask):
-    """An array is added to the scores; minus infinity forbids a key.
+    """An array that is added to the scores; minus infinity forbids a key.
 
     Parameters
     ----------
     bias : Array, floating, broadcastable to (..., H, n_q, n_k), without NaN or plus infinity
         Of any floating dtype; scores keep theirs, in which finite entries must stay finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, BiasMask
+    >>> mask = BiasMask(np.log(np.asarray([[1.0, 3.0], [1.0, 1.0]])))
+    >>> np.round(AttentionProblem(*np.zeros((3, 1, 2, 1)), mask=mask).dense_weights()[0], 6).tolist()
+    [[0.25, 0.75], [0.5, 0.5]]
     """
 
     bias: Array
@@ -206,7 +242,7 @@ class BiasMask(Mask):
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)
         xp = array_namespace(self.bias)
-        if not bool(xp.all(self.bias < float("inf"))):
+        if not bool(xp.all(self.bias < float("inf"))):  # false for NaN, too
             raise ValueError("bias holds NaN or plus infinity; only finite values and minus infinity are admissible")
         if like is not None:
             require_same_place("bias", self.bias, like)
@@ -217,6 +253,7 @@ class BiasMask(Mask):
         """Raise ValueError if finite entries overflow in the dtype of the scores."""
         xp = array_namespace(like)
         most = float(xp.finfo(like.dtype).max)
+        # entries of a dtype no wider than that of the scores need no look
         if float(xp.finfo(self.bias.dtype).max) > most and self.largest() > most:
             raise ValueError(
                 f"bias holds entries of size {self.largest():.3g}, beyond the range of {dtype_name(like.dtype)} "
@@ -229,6 +266,6 @@ class BiasMask(Mask):
 
     def largest(self) -> float:
         xp = array_namespace(self.bias)
-        magnitude = xp.abs(self.bias)
+        magnitude = xp.abs(self.bias)  # minus infinity, which forbids a key, is left out
         magnitude = xp.where(magnitude < float("inf"), magnitude, xp.zeros_like(magnitude))
         return float(xp.max(magnitude)) if math.prod(magnitude.shape) else 0.0

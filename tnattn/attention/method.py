@@ -1,4 +1,4 @@
-"""Attention methods are values: frozen dataclasses whose fields are parameters and whose call runs them."""
+"""Base classes of attention methods: frozen dataclasses of parameters whose call runs the method."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from tnattn.structured import Dense
 
 
 def budget(default: int) -> Any:
-    """Declare the field of a method that says how many columns (keys, landmarks, features, rank) it may spend."""
+    """Declare the field with the largest number of columns (keys, landmarks, features, rank) of a method."""
     return dataclasses.field(default=default, metadata={"budget": True})
 
 
 def performance(default: Any) -> Any:
-    """Declare a field that changes how fast a method runs, but not its result."""
+    """Declare a field that changes the speed of a method, but not its result."""
     return dataclasses.field(default=default, metadata={"performance": True})
 
 
 class AttentionMethod(Parameters, abc.ABC):
-    """A way to approximate attention.
+    """Base class of methods that approximate attention.
 
     A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all
     exact weights (an oracle), and which laws of the conformance kit do not hold by its definition, with the reason.
 
-    Its role decides when a comparison runs it without naming it: a control always, as the instance with the fields
+    Its role decides in which comparisons it runs unnamed: a control always, as the instance with the fields
     ``as_control``; a representative for its family where no method is named; an adapter around a method that does not
     honour the mask; a contender among ``all``.
     """
@@ -48,7 +48,7 @@ class AttentionMethod(Parameters, abc.ABC):
     source: ClassVar[str] = ""
     role: ClassVar[Literal["contender", "representative", "control", "adapter"]] = "contender"
     as_control: ClassVar[Mapping[str, Any]] = {}
-    caption: ClassVar[str] = ""  # in legends of figures, where the name of the class says too little
+    caption: ClassVar[str] = ""  # for legends of figures, where the name of the class is not enough
 
     @final
     def __call__(self, problem: AttentionProblem, *, rng: Rng | None = None) -> Approximation:
@@ -90,16 +90,16 @@ class AttentionMethod(Parameters, abc.ABC):
         return replace(result, dtype=problem.q.dtype) if is_half(problem.q) else result
 
     def _cure(self, mask: Mask) -> str:
-        """Return what makes attention under a mask possible that the method does not honour."""
+        """Return the advice of an error message for a mask that the method does not honour."""
         others = "choose one that honours it: from tnattn import Exact, SlidingWindow, TopK"
         only_causal = all(isinstance(part, (FullMask, CausalMask)) for part in mask.conjuncts)
-        # what the wrapper accepts: it hands later queries to no method that reads queries
+        # the wrapper accepts key methods without probes only, as others would read later queries
         if only_causal and isinstance(self, KeyMethod) and not self.probes:
             return f"wrap it in Causal(...): from tnattn import Causal; or {others}"
         return others
 
     def honours(self, mask: Mask) -> bool:
-        """Return whether the method honours one conjunct of a mask."""
+        """Return True if the method honours one conjunct of a mask."""
         return isinstance(mask, (FullMask, *self.masks))
 
     @abc.abstractmethod
@@ -115,7 +115,7 @@ class AttentionMethod(Parameters, abc.ABC):
 
     @abc.abstractmethod
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count what the method costs on a problem, without running it."""
+        """Return the counted cost of the method on a problem, without running it."""
 
     def stages(self, problem: AttentionProblem) -> list[tuple[Any, Any]]:
         """Return the pairs (inner method, inner target) from which bounds on the inner step chain to the output."""

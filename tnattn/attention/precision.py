@@ -1,4 +1,4 @@
-"""Half precision: arrays are widened to float32 once, results are cast back once."""
+"""Half precision: problems are widened to float32 once, and results cast back once."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ class InDtype(StructuredMatrix):
     matrix : StructuredMatrix
     result : dtype
         Of the library of the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.ones((3, 1, 4, 2), dtype=np.float16)
+    >>> weights = Exact()(AttentionProblem(q, k, v)).weights
+    >>> type(weights).__name__, weights.dtype.name, weights.matrix.dtype.name
+    ('InDtype', 'float16', 'float32')
     """
 
     matrix: StructuredMatrix
@@ -49,6 +58,8 @@ class InDtype(StructuredMatrix):
     @property
     def storage(self) -> int:
         return self.matrix.storage
+
+    # the inner product is formed in the wide dtype, so that no sum is taken in half precision
 
     def _matmul(self, x: Array) -> Array:
         return self._cast(self.matrix @ self._own(x))

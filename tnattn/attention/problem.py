@@ -155,7 +155,7 @@ class AttentionProblem(Parameters, Displayed):
         """Keys, (..., G, 1, n_k, d)."""
         return self.k[..., None, :, :]
 
-    @cached_property  # one object, by which the exact weights know that they are asked for the output
+    @cached_property  # one object: SoftmaxOperator recognises it and keeps the product
     def values(self) -> Array:
         """Values, (..., G, 1, n_k, d_v)."""
         return self.v[..., None, :, :]
@@ -236,13 +236,13 @@ class AttentionProblem(Parameters, Displayed):
     def require_range(self) -> None:
         """Raise ValueError if scores may leave the range of their dtype: the largest |q| |k| scale is beyond it."""
         like, reach = widened(self.q[..., :0, :]), self.weights.blocks.reach
-        if not reach <= (most := float(array_namespace(like).finfo(like.dtype).max)):
+        if not reach <= (most := float(array_namespace(like).finfo(like.dtype).max)):  # true for NaN, too
             raise ValueError(
                 f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {dtype_name(like.dtype)} ({most:.3g}), "
                 "in which scores are computed; divide q or k, reduce scale, or convert to a wider dtype"
             )
 
-    # the exact answer
+    # exact attention
 
     @cached_property
     def weights(self) -> SoftmaxOperator:

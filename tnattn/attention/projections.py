@@ -27,6 +27,16 @@ class Projections(Displayed):
     w_o : Array, (H, d_v, width), optional
     rotary : Rotary, optional
         Position encoding of queries and keys.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Projections
+    >>> rng = np.random.default_rng(0)
+    >>> w_k, w_v = rng.standard_normal((2, 2, 64, 16))
+    >>> projections = Projections(rng.standard_normal((8, 64, 16)), w_k, w_v)
+    >>> projections.heads, projections.groups
+    (8, 2)
     """
 
     w_q: Array
@@ -77,6 +87,16 @@ class LayerProblem(Parameters, Displayed):
     mask : Mask
     scale : float, optional
         Of the scores; 1 / sqrt(d) by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import CausalMask, LayerProblem, Projections
+    >>> rng = np.random.default_rng(0)
+    >>> projections = Projections(*rng.standard_normal((3, 2, 16, 8)), w_o=rng.standard_normal((2, 8, 16)))
+    >>> layer = LayerProblem(rng.standard_normal((10, 16)), projections, mask=CausalMask())
+    >>> layer.attention.q.shape, layer.output.shape
+    ((2, 10, 8), (10, 16))
     """
 
     hidden: Array
@@ -90,11 +110,11 @@ class LayerProblem(Parameters, Displayed):
 
     @cached_property
     def attention(self) -> AttentionProblem:
-        """The queries, keys and values that the weights make of the hidden states."""
-        weights, tokens = self.projections, self.hidden[..., None, :, :]
+        """The attention problem of the projected queries, keys and values."""
+        weights, tokens = self.projections, self.hidden[..., None, :, :]  # (..., 1, n, width): one for all heads
         q, k, v = (_product(tokens, w) for w in (weights.w_q, weights.w_k, weights.w_v))
         if weights.rotary is not None:
-            q, k = weights.rotary(q), weights.rotary(k)
+            q, k = weights.rotary(q), weights.rotary(k)  # values carry no position
         return AttentionProblem(q, k, v, mask=self.mask, scale=self.scale)
 
     def project(self, output: Array) -> Array:
@@ -108,6 +128,7 @@ class LayerProblem(Parameters, Displayed):
         if self.projections.w_o is None:
             raise ValueError("the projections have no w_o; give one, or use the outputs of the heads")
         xp = array_namespace(output)
+        # widened, since the sum over heads would be taken in half precision otherwise
         heads = widened(output) @ widened(self.projections.w_o)
         return xp.astype(xp.sum(heads, axis=-3), output.dtype, copy=False)
 
@@ -118,7 +139,7 @@ class LayerProblem(Parameters, Displayed):
 
 
 class ProjectionConversion(Parameters, abc.ABC):
-    """A way to replace the weights of a layer by cheaper ones. A subclass is a frozen dataclass."""
+    """Base class of conversions of a layer's weights to cheaper ones; subclasses are frozen dataclasses."""
 
     @abc.abstractmethod
     def __call__(self, projections: Projections) -> Projections:
@@ -126,4 +147,5 @@ class ProjectionConversion(Parameters, abc.ABC):
 
 
 def _product(a: Array, b: Array) -> Array:
+    # widened: half precision would round every partial sum
     return array_namespace(a, b).astype(widened(a) @ widened(b), a.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Rotary position encoding: pairs of coordinates turned by angles proportional to the position."""
+"""Rotary position encoding: pairs of coordinates rotated by angles proportional to the position."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class Rotary(Parameters):
         Even number of leading coordinates that are turned; the others stay.
     base : float
         Larger than 1; the slowest pair turns once in about 2 pi base positions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Rotary
+    >>> x = Rotary(width=2)(np.asarray([[1.0, 0.0]] * 3))  # one vector at the positions 0, 1, 2
+    >>> np.round(x @ x.T, 2).tolist()  # depends on the difference of the positions
+    [[1.0, 0.54, -0.42], [0.54, 1.0, 0.54], [-0.42, 0.54, 1.0]]
     """
 
     width: int

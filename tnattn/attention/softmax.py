@@ -1,4 +1,4 @@
-"""The exact softmax weights as an operator whose products stream over tiles of queries and keys."""
+"""Exact softmax weights as an implicit operator whose products stream over tiles of queries and keys."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tnattn.attention.masks import FullMask
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
 
-_TILE = 1024  # queries and keys of a tile on the host: 4 MB of float32 scores; smaller ones wait for the interpreter
-_STACK = 1 << 24  # scores held at a time where one product serves all heads
+_TILE = 1024  # queries and keys of a host tile: 4 MB of float32; the interpreter dominates smaller ones
+_STACK = 1 << 24  # scores held at a time where one product serves all heads: 64 MB of float32
 
 Head = tuple[int, ...]  # an index of the batch axes, or () for all heads at once
 
@@ -34,6 +34,16 @@ class SoftmaxOperator(StructuredMatrix):
 
     Products cost O(n_q n_k (d + c)) and O(n_q) memory beyond the result. Rows that the mask leaves without keys are
     zero; rows whose scores no number of the dtype can hold are NaN. Half precision is computed in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem
+    >>> weights = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 2, 5, 4))).weights
+    >>> weights.shape  # (..., G, R, n_q, n_k)
+    (2, 1, 5, 5)
+    >>> round(float((weights @ np.ones((5, 1))).sum()), 6)  # ten rows that sum to one
+    10.0
     """
 
     def __init__(self, problem: ScoreData) -> None:
@@ -74,6 +84,7 @@ class SoftmaxOperator(StructuredMatrix):
         xp = array_namespace(self.like, x)
         outer = broadcast_shape(self.batch, x.shape[:-2])
         bounded = self.blocks.bounded
+        # unshifted row sums reach n exp(SAFE), shifted ones n
         scaling = column_scaling(x, growth=self.shape[-1] * (math.exp(SAFE) if bounded else 1.0))
         factor = x if scaling is None else scaling.scaled
         out = xp.empty((*outer, self.shape[-2], x.shape[-1]), dtype=factor.dtype, device=device(x))
@@ -94,6 +105,7 @@ class SoftmaxOperator(StructuredMatrix):
         outer = broadcast_shape(self.batch, y.shape[:-2])
         shift, share = (x[..., None] for x in self._statistics)
         share = xp.where(share == -float("inf"), xp.zeros_like(share), share)  # rows without keys stay zero
+        # blocks of one head are summed by one thread, since they write to the same rows of the result
         by_head: dict[Head, list[slice]] = {}
         for head, rows in self._tiles(outer):
             by_head.setdefault(head, []).append(rows)
@@ -168,14 +180,14 @@ class SoftmaxOperator(StructuredMatrix):
                     total *= decay
                 total += part
         assert mass is not None
-        mass = self._judged(mass, head, span(rows, query), chunks)
-        blind = mass == 0
-        safe = xp.where(blind, xp.ones_like(mass), mass)
-        share = xp.where(blind, xp.full_like(mass, -float("inf")), xp.log(safe))[..., 0]
+        mass = self._checked(mass, head, span(rows, query), chunks)
+        empty = mass == 0
+        safe = xp.where(empty, xp.ones_like(mass), mass)
+        share = xp.where(empty, xp.full_like(mass, -float("inf")), xp.log(safe))[..., 0]
         shift = xp.zeros_like(share) if top is None else _finite(top)[..., 0]
         return None if total is None else total / safe, shift, share
 
-    def _judged(self, mass: Array, head: Head, indices: Array, chunks: list[slice]) -> Array:
+    def _checked(self, mass: Array, head: Head, indices: Array, chunks: list[slice]) -> Array:
         """Return row sums with NaN where admissible keys have no mass: their scores overflowed."""
         xp = array_namespace(mass)
         if not self.blocks.unsafe or not bool(xp.any(mass == 0)):
@@ -204,7 +216,7 @@ class SoftmaxOperator(StructuredMatrix):
             kernel = self.blocks.rows(indices)
             kernel -= _finite(xp.max(kernel, axis=-1, keepdims=True))
             kernel = exp_in_place(kernel)
-            mass = self._judged(xp.sum(kernel, axis=-1, keepdims=True), (), indices, [slice(0, n_k)])
+            mass = self._checked(xp.sum(kernel, axis=-1, keepdims=True), (), indices, [slice(0, n_k)])
         weights = kernel / xp.where(mass == 0, xp.ones_like(mass), mass)
         return xp.astype(weights, self.like.dtype, copy=False)
 
@@ -227,7 +239,7 @@ class SoftmaxOperator(StructuredMatrix):
     # tiles
 
     def _tiles(self, outer: tuple[int, ...]) -> list[tuple[Head, slice]]:
-        """Heads of a stack and blocks of queries, in order."""
+        """Return pairs of a head and a block of queries, in order."""
         n_q, n_k = self.shape[-2:]
         if 0 in outer:
             return []
@@ -248,7 +260,7 @@ class SoftmaxOperator(StructuredMatrix):
         return _TILE if isinstance(self._problem.mask, FullMask) else _TILE // 2
 
     def _chunks(self, rows: slice) -> list[slice]:
-        """Chunks of keys that the block of queries may see; at least one, so that a blind block gets its zeros."""
+        """Return the chunks of keys admissible for a block of queries; at least one, by which it gets its zeros."""
         n_q, n_k = self.shape[-2:]
         step = self._tile
         mask = self._problem.grouped_mask
@@ -256,7 +268,7 @@ class SoftmaxOperator(StructuredMatrix):
         return [c for c in chunks if mask.coverage(rows, c, n_q=n_q, n_k=n_k) != "none"] or chunks[:1]
 
     def _assembled(self, parts: list[tuple[Array, Array]], outer: tuple[int, ...]) -> tuple[Array, Array]:
-        """Join what the tiles say of their queries, (..., n_q) each."""
+        """Return shifts and log masses of all tiles, joined to (..., n_q) each."""
         xp = array_namespace(self.like)
         shape = (*(outer if prefers_host_tiles(self.like) else self.batch), self.shape[-2])
         if not parts:

@@ -1,4 +1,4 @@
-"""The exact softmax piece of a small problem, its kernel held as an array."""
+"""Exact softmax piece of a small problem with a dense kernel."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def softmax_piece(problem: AttentionProblem) -> Approximation:
     xp = array_namespace(problem.q)
     scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
     shift = xp.max(scores, axis=-1)
+    # exp stays within [0, 1]; a row of minus infinities stays one
     scores = scores - xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)[..., None]
     every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
     return Approximation(

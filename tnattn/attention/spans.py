@@ -1,4 +1,4 @@
-"""The consecutive keys that positional masks leave to every query."""
+"""Intervals of keys that positional masks admit for every query."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def admissible_span(problem: AttentionProblem) -> tuple[Array, Array]:
     n_q, n_k = problem.n_q, problem.n_k
     position = xp.arange(n_q, dtype=xp.int64, device=device(problem.q)) + (n_k - n_q)
     first, stop = xp.zeros_like(position), xp.zeros_like(position) + n_k
+    # the intersection of intervals is an interval
     for part in problem.mask.conjuncts:
         match part:
             case CausalMask():
@@ -35,6 +36,6 @@ def admissible_span(problem: AttentionProblem) -> tuple[Array, Array]:
                 stop = xp.minimum(stop, xp.full_like(stop, length))
             case PaddingMask(lengths):
                 stop = xp.minimum(stop, xp.astype(lengths, xp.int64)[..., None, None, None])
-            case _:
+            case _:  # full masks; explicit masks and biases, which may only forbid more
                 pass
     return first, stop

@@ -1,4 +1,4 @@
-"""Pieces of attention for consecutive blocks of queries, put on top of each other."""
+"""Vertical concatenation of approximations of consecutive blocks of queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tnattn.structured import BlockDiagonal, Rows
 
 
 def stack_queries(pieces: list[Approximation]) -> Approximation:
-    """Put the approximations of consecutive blocks of queries on top of each other.
+    """Return the approximations of consecutive blocks of queries as one.
 
     Parameters
     ----------
@@ -21,6 +21,7 @@ def stack_queries(pieces: list[Approximation]) -> Approximation:
     own = any(piece.normaliser is not None for piece in pieces)
     lifted = [piece.expand for piece in pieces if piece.expand is not None]
     return Approximation(
+        # every block has columns of its own: values are concatenated, kernels block diagonal
         kernel=BlockDiagonal(tuple(piece.kernel for piece in pieces)),
         shift=concat_broadcast([piece.shift for piece in pieces], axis=-1),
         values=concat_broadcast([piece.values for piece in pieces], axis=-2),

@@ -1,4 +1,4 @@
-"""Compressed keys and values that answer queries later: what a cache keeps."""
+"""Key sets and their summaries: compressed keys and values of a cache, which answer any queries."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ class KeySet(Parameters, Displayed):
     Notes
     -----
     Keys and values in half precision are widened to float32 here: summaries hold sums over tokens.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet
+    >>> k, v = np.random.default_rng(0).standard_normal((2, 3, 10, 4))
+    >>> keys = KeySet.from_arrays(k, v)
+    >>> keys.keys.shape, keys.n, keys.scale
+    ((3, 1, 10, 4), 10, 0.5)
     """
 
     keys: Array
@@ -59,6 +68,7 @@ class KeySet(Parameters, Displayed):
         require_key_value_shapes(self.keys, self.values, ("keys", "values"))
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a positive number; got {self.scale!r}")
+        # checked in the given dtype, where the caller sees the fault, and widened then
         for name in ("keys", "values"):
             if self.check_finite:
                 check_finite(getattr(self, name), name)
@@ -85,7 +95,7 @@ class KeySet(Parameters, Displayed):
         """Return the key set of k (..., G, n, d) and v (..., G, n, d_v); the scale is 1 / sqrt(d) by default."""
         require_heads(k, "k")
         require_heads(v, "v")
-        default = 1 / math.sqrt(max(1, k.shape[-1]))
+        default = 1 / math.sqrt(max(1, k.shape[-1]))  # an empty width is refused with its name by the constructor
         return cls(k[..., None, :, :], v[..., None, :, :], scale if scale is not None else default, check_finite)
 
     @property
@@ -95,7 +105,7 @@ class KeySet(Parameters, Displayed):
 
 
 class Summary(Parameters, Displayed, abc.ABC):
-    """Compressed keys and values. A summary owns its arrays: it does not change when the caller's buffers do."""
+    """Base class of compressed keys and values, which own their arrays, independent of the caller's buffers."""
 
     @property
     @abc.abstractmethod
@@ -105,7 +115,7 @@ class Summary(Parameters, Displayed, abc.ABC):
     @property
     @abc.abstractmethod
     def like(self) -> Array:
-        """One of its arrays, (..., G, 1, m, d_v): gives library, device, dtype, batch axes and width of the values."""
+        """Array (..., G, 1, m, d_v) with library, device, dtype, batch axes and width of the values."""
 
     @property
     @abc.abstractmethod
@@ -149,6 +159,7 @@ class Summary(Parameters, Displayed, abc.ABC):
         _require_finite(q, "q", check_finite)
         wide = widened(q)
         shape = (*q.shape[:-3], self.groups, heads // self.groups, *q.shape[-2:])
+        # heads that share a key head are neighbours: (..., H, ...) is (..., G, R, ...) without a copy
         result = self.approximate(array_namespace(q).reshape(wide, shape))
         return replace(result, dtype=q.dtype) if is_half(q) else result
 
@@ -163,6 +174,7 @@ class Summary(Parameters, Displayed, abc.ABC):
         ValueError
             If shapes do not fit, or entries are not finite.
         """
+        # a subclass that can grow overrides the method
         if type(self)._extended is Summary._extended:
             raise TypeError(f"{type(self).__name__} cannot grow; summarise all keys again")
         k, v = self._fitting(k, "k", self.width), self._fitting(v, "v", int(self.like.shape[-1]))
@@ -181,6 +193,7 @@ class Summary(Parameters, Displayed, abc.ABC):
         """Return an array (..., heads, tokens, width) that fits library, dtype, batch and width of the summary."""
         x = plain_floating(x, name)
         array_namespace(x, self.like)
+        # half precision fits a summary in float32
         if widened(x).dtype != self.like.dtype:
             raise TypeError(
                 f"{name} has dtype {dtype_name(x.dtype)} and the summary {dtype_name(self.like.dtype)}; convert {name}"

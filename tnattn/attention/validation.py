@@ -1,4 +1,4 @@
-"""Validation of queries, keys and values of a stack of heads."""
+"""Validation of kinds and shapes of queries, keys and values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_heads(array: Array, name: str) -> None:
 
 def require_same_kind(**arrays: Array) -> None:
     """Raise TypeError unless arrays, given by name, share library and dtype."""
-    array_namespace(*arrays.values())
+    array_namespace(*arrays.values())  # raises for arrays of different libraries
     dtypes = [x.dtype for x in arrays.values()]
     if any(dtype != dtypes[0] for dtype in dtypes):
         *names, last = arrays
@@ -45,6 +45,7 @@ def require_key_value_shapes(k: Array, v: Array, names: tuple[str, str] = ("k", 
     keys, values = (f"{name} {tuple(x.shape)}" for name, x in zip(names, (k, v), strict=True))
     if k.shape[:-1] != v.shape[:-1]:
         raise ValueError(f"{keys} and {values} must agree in every axis but the last")
+    # softmax over no key is undefined; empty batch axes are admissible
     if 0 in (*k.shape[-2:], v.shape[-1]):
         raise ValueError(f"{keys}, {values}: no axis of tokens or width may be empty")
 
@@ -52,6 +53,7 @@ def require_key_value_shapes(k: Array, v: Array, names: tuple[str, str] = ("k", 
 def require_grouped(array: Array, name: str) -> None:
     """Raise ValueError unless keys or values have the grouped layout (..., G, 1, n, width), without an empty axis."""
     shape = tuple(array.shape)
+    # the axis of length one broadcasts over the R query heads of a group
     if len(shape) < 4 or shape[-3] != 1:
         raise ValueError(
             f"{name} has shape {shape}; the grouped layout (..., G, 1, n, width) is needed; "

@@ -1,4 +1,4 @@
-"""Sums over runs of consecutive rows, each taken by itself."""
+"""Sums over windows of consecutive rows by binary doubling, without cancellation."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def window_sums(x: Array, first: Array, stop: Array) -> Array:
     batch = tuple(x.shape[:-2])
     total = xp.zeros_like(_rows(doubled, xp.zeros_like(first)))
     while size <= n:
-        taken = (length // size) % 2 == 1
+        taken = (length // size) % 2 == 1  # the binary digit of the length for runs of this size
         run = _rows(doubled, xp.clip(position, 0, doubled.shape[-2] - 1))
         chosen = xp.broadcast_to(taken[..., None], (*batch, taken.shape[-1], 1))
         total = total + xp.where(chosen, run, xp.zeros_like(run))
         position = xp.where(taken, position + size, position)
-        if 2 * size <= n:
+        if 2 * size <= n:  # doubled[i] covers 2 size rows from i on
             doubled = doubled[..., :-size, :] + doubled[..., size:, :]
         size *= 2
     return total
 
 
 def _rows(x: Array, indices: Array) -> Array:
-    """Rows of x (..., n, c) at indices (w,) or (..., w)."""
+    """Return the rows of x (..., n, c) at indices (w,) or (..., w)."""
     xp = array_namespace(x)
     if indices.ndim == 1:
         return xp.take(x, indices, axis=-2)

@@ -29,7 +29,7 @@ Beside the chapters:
 ``Truncation``
     Base of those by truncated singular value decompositions: ranks, or a relative error.
 ``EntryTensor``
-    A tensor known by its entries, for ``TTCross``.
+    An implicit tensor, given by its entries, for ``TTCross``.
 ``ArrayEntries``
     The entries of an array.
 ``NearestKronecker``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self, final
+from typing import ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
@@ -26,13 +26,15 @@ class Decomposition(Parameters, abc.ABC):
 
     order: int = field(default=3, kw_only=True)
 
-    reads_entries: ClassVar[bool] = False  # whether it takes tensors known by their entries
-    exact_at_full_rank: ClassVar[bool] = True  # whether the largest ranks of ``with_rank`` reproduce every tensor
-    recovers_rank: ClassVar[bool] = True  # whether rank r reproduces a sum of r outer products of vectors
-    recovery: ClassVar[float] = 1e-6  # relative error at which it has; larger for iterations that stop early
-    certifies: ClassVar[bool] = True  # whether the result bounds its own error, by ``error_certificate``
-    quasi_optimal: ClassVar[bool] = False  # error at most that of all its unfoldings truncated by themselves, together
-    lowers_rank: ClassVar[bool] = False  # whether its rank is a limit, lowered to what a tensor admits, or a demand
+    reads_entries: ClassVar[bool] = False  # accepts implicit tensors, of type EntryTensor
+    exact_at_full_rank: ClassVar[bool] = True  # the largest ranks of ``with_rank`` reproduce every tensor
+    recovers_rank: ClassVar[bool] = True  # rank r reproduces a sum of r outer products of vectors
+    recovery: ClassVar[float] = 1e-6  # relative error of that reproduction; larger for iterations that stop early
+    certifies: ClassVar[bool] = True  # ``error_certificate`` of the result bounds its error
+    # relation of ``residual`` of the result to its relative error
+    residual_is: ClassVar[Literal["the error", "an upper bound", "an estimate"]] = "the error"
+    quasi_optimal: ClassVar[bool] = False  # error^2 <= sum of the squared SVD tails of all unfoldings
+    lowers_rank: ClassVar[bool] = False  # a rank above the largest admissible one is lowered, not refused
 
     @final
     def __call__(self, tensor: Array | EntryTensor, *, rng: Rng | None = None) -> StructuredTensor:
@@ -66,7 +68,8 @@ class Decomposition(Parameters, abc.ABC):
             raise ValueError(f"tensor has shape {shape}; every axis must have at least one entry; drop the empty ones")
         self._require_fit(tensor)
         if isinstance(tensor, EntryTensor):
-            return restored_tensor(self.decompose(tensor, rng=rng), None)  # scales what it reads itself
+            return restored_tensor(self.decompose(tensor, rng=rng), None)  # CountedEntries has scaled the entries read
+        # by a power of two, which is exact: no algorithm below has to guard its sums of squares
         harmless, exponent = scaled(tensor, order=self.order)
         return restored_tensor(self.decompose(harmless, rng=rng), exponent)
 
@@ -92,7 +95,7 @@ class Decomposition(Parameters, abc.ABC):
         """
 
     def _require_fit(self, tensor: Array) -> None:
-        """Raise ValueError unless ranks and tolerance fit a tensor; every tensor fits unless a subclass says more."""
+        """Raise ValueError unless ranks and tolerance fit a tensor; by default every tensor is accepted."""
         return None
 
     def __post_init__(self) -> None:

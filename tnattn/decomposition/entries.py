@@ -1,4 +1,4 @@
-"""Implicit tensors, known by their entries."""
+"""Implicit tensors, given by a function of multi-indices."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tnattn.decomposition.tensor_units import SAFE_EXPONENT, exponents, largest_
 from tnattn.linalg.scaling import times_power_of_two
 from tnattn.structured.gather import gather_rows
 
-BLOCK = 1 << 20  # entries asked for at a time
+BLOCK = 1 << 20  # entries per request: bounds the memory of their multi-indices, 8 d bytes each
 # binary digits by which an entry may exceed the unit: twice as many, of its square, stay within the range of the dtype
 HEADROOM = {"float32": 48, "float64": 400}
 
 
 class EntryTensor(abc.ABC):
-    """A stack of tensors that is too large to form, but whose entries can be asked for one by one."""
+    """A stack of tensors that is too large to form, but whose entries can be computed one by one."""
 
     @property
     @abc.abstractmethod
@@ -57,7 +57,16 @@ class EntryTensor(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class ArrayEntries(EntryTensor):
-    """The entries of an array (..., n_0, ..., n_{order-1})."""
+    """The entries of an array (..., n_0, ..., n_{order-1}).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition import ArrayEntries
+    >>> tensor = ArrayEntries(np.arange(24.0).reshape(2, 3, 4), order=3)
+    >>> tensor.entries(np.array([[0, 0, 0], [1, 2, 3]]))
+    array([ 0., 23.])
+    """
 
     array: Array
     order: int
@@ -82,7 +91,7 @@ class LargerEntry(Exception):
 
 
 class CountedEntries:
-    """Entries of a stack of tensors, one by one or in blocks, with the number of those that were asked for.
+    """Entries of a stack of tensors, one by one or in blocks, with the number of evaluations.
 
     Entries are given as multiples of a power of two for each tensor, so that their squares neither overflow nor vanish:
     of the largest of the first that are not zero, and of a larger one once an entry is found that needs it.
@@ -97,6 +106,14 @@ class CountedEntries:
     ----------
     exponent : Array, (...)
         Entries of the tensor are those given times 2^exponent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.entries import ArrayEntries, CountedEntries
+    >>> source = CountedEntries(ArrayEntries(np.full((2, 3, 4), 2.0**600), order=3), order=3)
+    >>> source.entries(np.array([[0, 0, 0], [1, 2, 3]])), float(source.exponent), source.evaluations
+    (array([1., 1.]), 600.0, 2)
     """
 
     def __init__(self, tensor: EntryTensor, order: int) -> None:
@@ -126,12 +143,15 @@ class CountedEntries:
             raise TypeError(f"entries are {dtype_name(found.dtype)}, but those of like {dtype_name(self.like.dtype)}")
         check_finite(found, "an entry that was asked for")
         xp, largest = array_namespace(found), largest_tensor_entries(found, order=1)
+        # exponent 0 where squares are harmless, so that ordinary tensors are never rescaled
         needed = exponents(found, order=1)
         harmless = xp.where(xp.abs(needed) <= SAFE_EXPONENT, xp.zeros_like(needed), needed)
+        # the first entries that are not zero fix the unit of a tensor
         self.exponent = xp.where(self._seen | (largest == 0), self.exponent, harmless)
         larger = (largest > 0) & (needed - self.exponent > HEADROOM[dtype_name(found.dtype)])
         self._seen = self._seen | (largest > 0)
         if bool(xp.any(larger)):
+            # entries read before are in the old unit: the caller starts again
             self.exponent = xp.where(larger, needed, self.exponent)
             raise LargerEntry
         return times_power_of_two(found, -self.exponent, stack=True) if bool(xp.any(self.exponent != 0)) else found
@@ -144,7 +164,7 @@ class CountedEntries:
     def right_of(self, mode: int, count: int, rng: Rng) -> Array:
         """Return random multi-indices (..., count, d - mode - 1) of the modes after one, or all of them."""
         xp, sizes = array_namespace(self.like), self.sizes[mode + 1 :]
-        if count == math.prod(sizes):
+        if count == math.prod(sizes):  # every index once, instead of a sample with repetitions
             every = multi_index(xp.arange(count, dtype=xp.int64, device=device(self.like)), sizes)
             return xp.broadcast_to(every, (*self.batch, *every.shape))
         return xp.stack([integers(rng, 0, n, (*self.batch, count), like=self.like) for n in sizes], axis=-1)
@@ -166,7 +186,7 @@ class CountedEntries:
         for start in range(0, c, step):
             some = right[..., start : min(start + step, c), :]
             shape = (*self.batch, l, n, some.shape[-2])
-            digits = (left[..., :, None, None, :], middle, some[..., None, None, :, :])
+            digits = (left[..., :, None, None, :], middle, some[..., None, None, :, :])  # (..., l, n, c, modes)
             full = xp.concat([xp.broadcast_to(d, (*shape, d.shape[-1])) for d in digits], axis=-1)
             flat = xp.reshape(full, (*self.batch, math.prod(shape[-3:]), len(self.sizes)))
             parts.append(xp.reshape(self.entries(flat), shape))
@@ -185,7 +205,7 @@ def multi_index(positions: Array, sizes: Sequence[int]) -> Array:
     """Return the multi-indices (..., m, d) at positions (..., m) in row-major order; (..., m, 0) for no sizes."""
     xp = array_namespace(positions)
     digits = []
-    for size in reversed(sizes):
+    for size in reversed(sizes):  # the last index runs fastest
         digits.append(positions % size)
         positions = positions // size
     if not digits:

@@ -1,4 +1,4 @@
-"""The fewest terms of a sum that meet a relative tolerance."""
+"""Search for the smallest number of terms that meets a relative tolerance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Fit)
 
 
 def fewest_terms(fit: Callable[[int], F], most: int, rtol: float | None) -> F:
-    """Return a fit with as few terms as keep a tolerance, of those tried; with the most if there is no tolerance.
+    """Return the smallest fit tried that meets a tolerance; the largest one if there is no tolerance.
 
     Parameters
     ----------
@@ -52,10 +52,12 @@ def fewest_terms(fit: Callable[[int], F], most: int, rtol: float | None) -> F:
         return dataclasses.replace(fitted, converged=within(fitted.residual, 0.0))
     low, high = 0, 1  # the last number that failed, and the next to try
     fitted = fit(min(high, most))
+    # doubling: all fits together cost at most twice the largest, as their cost is at least linear in the terms
     while not _all_within(fitted, rtol) and high < most:
         low, high = high, min(2 * high, most)
         fitted = fit(high)
     if _all_within(fitted, rtol):
+        # bisection on (low, high]: low fails, high meets the tolerance
         while high - low > 1:
             middle = (low + high) // 2
             tried = fit(middle)

@@ -39,7 +39,7 @@ def unfold(tensor: Array, mode: int, *, order: int) -> Array:
     xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
     mode, batch = _checked_mode(mode, len(sizes)), tensor.ndim - len(sizes)
     axes = (*range(batch), batch + mode, *(batch + j for j in range(len(sizes)) if j != mode))
-    columns = math.prod(sizes) // sizes[mode] if sizes[mode] else 0
+    columns = math.prod(sizes) // sizes[mode] if sizes[mode] else 0  # -1 is ambiguous for empty tensors
     return xp.reshape(xp.permute_dims(tensor, axes), (*tensor.shape[:batch], sizes[mode], columns))
 
 
@@ -51,7 +51,7 @@ def fold(matrix: Array, mode: int, sizes: Sequence[int]) -> Array:
     mode = _checked_mode(mode, order)
     others = [j for j in range(order) if j != mode]
     moved = xp.reshape(matrix, (*matrix.shape[:-2], sizes[mode], *(sizes[j] for j in others)))
-    place = {j: batch + k for k, j in enumerate([mode, *others])}
+    place = {j: batch + k for k, j in enumerate([mode, *others])}  # inverse of the permutation of ``unfold``
     return xp.permute_dims(moved, (*range(batch), *(place[j] for j in range(order))))
 
 
@@ -82,7 +82,7 @@ def mode_product(tensor: Array, matrix: Array, mode: int, *, order: int) -> Arra
         product = xp.matmul(fibres, xp.matrix_transpose(matrix))
     elif before == 1:
         product = xp.matmul(matrix, xp.reshape(tensor, (*batch, sizes[mode], after)))
-    else:
+    else:  # one product for each index of the modes before: (..., before, n, after)
         product = xp.matmul(xp.expand_dims(matrix, axis=-3), xp.reshape(tensor, (*batch, before, sizes[mode], after)))
     return xp.reshape(product, (*batch, *sizes[:mode], matrix.shape[-2], *sizes[mode + 1 :]))
 
@@ -111,7 +111,7 @@ def kronecker(factors: Sequence[Array]) -> Array:
 
     def pair(a: Array, b: Array) -> Array:
         xp = array_namespace(a, b)
-        product = a[..., :, None, :, None] * b[..., None, :, None, :]
+        product = a[..., :, None, :, None] * b[..., None, :, None, :]  # (..., m_a, m_b, n_a, n_b)
         shape = (a.shape[-2] * b.shape[-2], a.shape[-1] * b.shape[-1])
         return xp.reshape(product, (*broadcast_shape(a.shape[:-2], b.shape[:-2]), *shape))
 
@@ -125,7 +125,7 @@ def khatri_rao(factors: Sequence[Array]) -> Array:
         xp = array_namespace(a, b)
         if a.shape[-1] != b.shape[-1]:
             raise ValueError(f"factors have {a.shape[-1]} and {b.shape[-1]} columns; all must have the same number")
-        product = a[..., :, None, :] * b[..., None, :, :]
+        product = a[..., :, None, :] * b[..., None, :, :]  # (..., n_a, n_b, r)
         shape = (a.shape[-2] * b.shape[-2], a.shape[-1])
         return xp.reshape(product, (*broadcast_shape(a.shape[:-2], b.shape[:-2]), *shape))
 

@@ -42,8 +42,10 @@ def scaled(tensor: Array, *, order: int, name: str = "tensor") -> tuple[Array, A
     """
     xp = array_namespace(tensor)
     with quiet_overflow():
-        sums = energy(tensor, order=order)  # judged alone, in one fast pass: a bad sum is no verdict on a tensor
+        # one fast pass accepts ordinary tensors; an overflow here only sends the tensor to the checks below
+        sums = energy(tensor, order=order)
     count = math.prod(tensor.shape[tensor.ndim - order :])
+    # sums in this range imply a largest entry between 2^-30 and 2^30
     low, high = count * 4.0**-SAFE_EXPONENT, 4.0**SAFE_EXPONENT
     if bool(xp.all((sums >= low) & (sums <= high))):  # false for NaN
         return tensor, xp.zeros_like(sums)
@@ -107,7 +109,7 @@ def restored_tensor(result: Result, exponent: Array | None) -> Result:
 
 
 def _restored(value: Any, exponent: Array | None, name: str) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple):  # orthonormal cores keep their scale: the last one carries that of the tensor
         return (*(_restored(v, None, name) for v in value[:-1]), *(_restored(v, exponent, name) for v in value[-1:]))
     if dataclasses.is_dataclass(value):
         return restored_tensor(value, exponent)
@@ -147,6 +149,6 @@ def norm(tensor: Array, *, order: int) -> Array:
     """Return the Frobenius norms (...) of a stack of tensors, without overflow."""
     xp = array_namespace(tensor)
     flat = xp.reshape(tensor, (*tensor.shape[: tensor.ndim - order], -1))
-    largest = xp.max(xp.abs(flat), axis=-1, keepdims=True)
+    largest = xp.max(xp.abs(flat), axis=-1, keepdims=True)  # squares of ratios lie between 0 and 1
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
     return largest[..., 0] * xp.linalg.vector_norm(flat / largest, axis=-1)

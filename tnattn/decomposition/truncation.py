@@ -1,4 +1,4 @@
-"""Decompositions by truncated singular value decompositions: ranks or a tolerance, and the accuracy achieved."""
+"""Decompositions by truncated SVDs: prescribed ranks or tolerance, and the accuracy achieved."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def require_ranks(ranks: int | tuple[int, ...] | None, *, count: int | None = No
 
 def require_tolerance_for(rtol: float | None, sizes: Sequence[int], like: Array) -> None:
     """Raise ValueError if a tolerance is below the rounding of a tensor of given sizes, of the dtype of ``like``."""
-    least = max(sizes) * eps(like)
+    least = max(sizes) * eps(like)  # backward error of an orthogonal factorisation, relative to the norm
     if rtol is not None and rtol < least:
         raise ValueError(
             f"rtol {rtol} is below {least:.2g}, what {dtype_name(like.dtype)} resolves in a tensor of sizes "
@@ -135,15 +135,16 @@ def truncation_record(
     """
     xp = array_namespace(approximation)
     discarded = xp.sqrt(xp.stack([step.discarded for step in steps], axis=-1))
-    error = norm(discarded, order=1)
+    error = norm(discarded, order=1)  # the steps discard mutually orthogonal parts
+    # Pythagoras: the norm of the tensor costs no further pass over it
     size = norm(xp.stack([error, approximation], axis=-1), order=1) if size is None else size
     ranks = xp.stack([step.ranks for step in steps], axis=-1)
     return {"discarded": discarded, **relative_accuracy(error, size, ranks, rtol)}
 
 
 def relative_accuracy(error: Array, size: Array, ranks: Array, rtol: float | None) -> dict[str, Any]:
-    """Return the fields of an ``Accuracy`` by name, for an error (...) that ranks were chosen to keep small enough."""
+    """Return the fields of an ``Accuracy`` by name, for the error (...) of ranks chosen by a tolerance."""
     xp = array_namespace(error)
-    residual = error / xp.where(size > 0, size, xp.ones_like(size))
-    # the sums of squares by which ranks are chosen are rounded: a residual may exceed the tolerance by as much
+    residual = error / xp.where(size > 0, size, xp.ones_like(size))  # 0 for a zero tensor, whose error is 0
+    # ranks are chosen by rounded sums of squares: a residual may exceed the tolerance by that rounding
     return {"ranks": ranks, "residual": residual, "converged": within(residual, (rtol or 0.0) * (1 + 64 * eps(error)))}

@@ -1,4 +1,4 @@
-"""The families of attention problems."""
+"""The families of attention problems, each with the properties that it declares."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def problems() -> dict[str, ProblemFamily]:
     return {family.name: family for family in _FAMILIES}
 
 
+# statements name the constants of the generators, so that text and numbers cannot differ
 _FAMILIES = (
     ProblemFamily(
         "gauss",
@@ -60,6 +61,7 @@ _FAMILIES = (
         (
             Property(
                 f"no score exceeds {generators.FLAT}",
+                # rounding of q and k to half precision moves a score by 1e-3
                 lambda p: bool(np.abs(declared.dense_scores(p)).max() <= generators.FLAT * (1 + 1e-3)),
             ),
         ),

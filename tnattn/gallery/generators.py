@@ -8,13 +8,13 @@ import numpy as np
 
 from tnattn.gallery.family import Arrays, Sizes
 
-CENTRES = 32
-CORRELATION = 0.95
-SINKS = 4
-PEAK = 0.9
-FLAT = 0.1
-HUGE = 1e4
-OUTLIER = 100.0
+CENTRES = 32  # clusters of keys, at most
+CORRELATION = 0.95  # of neighbouring tokens on a smooth path
+SINKS = 4  # keys in front that draw half the weight, as streaming methods keep
+PEAK = 0.9  # weight of the matching key: a method that misses it has an error of order one
+FLAT = 0.1  # largest score: weights are uniform to 10 %
+HUGE = 1e4  # largest score: exp overflows beyond 709 in float64 and 88 in float32
+OUTLIER = 100.0  # times the length of other values
 
 
 def gauss(sizes: Sizes, rng: np.random.Generator) -> Arrays:
@@ -55,8 +55,10 @@ def sink(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     """Reserve the last coordinate for the sinks, so that their score is one number for every query."""
     q, k, v = smooth(sizes, rng)
     sinks = sink_count(sizes.n)
+    # the score scale is 1 / sqrt(d): a query coordinate sqrt(d) makes the last key coordinate the score itself
     q[..., -1], k[..., -1] = math.sqrt(sizes.d), 0.0
     mass = np.median(_log_mass(q, _per_head(k[:, sinks:], sizes)), axis=-1)  # (H,)
+    # sinks of this score together weigh as much as all other keys of a median row
     level = mass.reshape(sizes.groups, -1).mean(axis=-1) - math.log(sinks)
     k[:, :sinks] = 0.0
     k[:, :sinks, -1] = level[:, None]
@@ -74,7 +76,7 @@ def needle(sizes: Sizes, rng: np.random.Generator) -> Arrays:
     shortfall = 1 - direction @ keys.mT
     low, high = np.zeros((2, sizes.heads, sizes.n))
     high += 1e8
-    for _ in range(100):
+    for _ in range(100):  # bisection, to the last digit
         middle = (low + high) / 2
         weight = 1 / np.exp(-middle[..., None] * shortfall).sum(axis=-1)
         low, high = np.where(weight < PEAK, middle, low), np.where(weight < PEAK, high, middle)
@@ -90,13 +92,14 @@ def flat(sizes: Sizes, rng: np.random.Generator) -> Arrays:
 
 
 def low_rank_plus_sparse(sizes: Sizes, rng: np.random.Generator) -> Arrays:
-    """Two coordinates carry small scores; in each of the others one query and one key meet."""
+    """Give queries and keys small scores in two coordinates, and one pair a large score in each of the others."""
     q, k, v = gauss(sizes, rng)
     radius = math.sqrt(0.5 * math.sqrt(sizes.d))
     for x in (q, k):
         x /= np.linalg.norm(x[..., :2], axis=-1, keepdims=True) / radius
         x[..., 2:] = 0.0
     pairs = pair_count(sizes.n, sizes.d)
+    # a planted score of log n + 1 has about e times the weight of all other keys of its row together
     height = math.sqrt(math.log(sizes.n) + 1) * sizes.d**0.25
     for x in (q, k):
         for head in x:
@@ -136,6 +139,7 @@ def _per_head(x: np.ndarray, sizes: Sizes) -> np.ndarray:
 
 
 def _log_mass(q: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the row sums of the kernel, (H, n)."""
     scores = q @ k.mT / math.sqrt(q.shape[-1])
     return np.asarray(np.logaddexp.reduce(scores, axis=-1))
 
@@ -158,20 +162,20 @@ def _rotated(x: np.ndarray) -> np.ndarray:
 
 
 def centre_count(n: int) -> int:
-    """Centres among n keys."""
+    """Return the number of centres among n keys, each with at least four keys."""
     return max(1, min(CENTRES, n // 4))
 
 
 def sink_count(n: int) -> int:
-    """Sink keys among n."""
+    """Return the number of sink keys among n."""
     return max(1, min(SINKS, n // 4))
 
 
 def outlier_count(n: int) -> int:
-    """Outliers among n values."""
+    """Return the number of outliers among n values, 1 % rounded up."""
     return math.ceil(n / 100)
 
 
 def pair_count(n: int, d: int) -> int:
-    """Planted pairs of a query and a key."""
+    """Return the number of planted pairs of a query and a key, each with a coordinate of its own."""
     return max(1, min(d - 2, n // 4))

@@ -1,6 +1,6 @@
 """Matrices with prescribed singular values, eigenvalues or leverage.
 
-Everything is built in float64 on the host and moved once; ``like`` says where to, ``dtype`` in which precision.
+Matrices are computed in float64 on the host and moved once, to the library and device of ``like`` in ``dtype``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def coherent_orthonormal(
         raise ValueError(f"shape {tuple(shape)} has fewer than twice as many rows as columns; give m >= 2 n")
     if not 0 <= leverage <= 1:
         raise ValueError(f"leverage is {leverage}; it must lie between 0 and 1")
+    # the columns of [sqrt(l) I; sqrt(1 - l) Q] are orthonormal, and its first n rows have the leverage l
     top = math.sqrt(leverage) * np.broadcast_to(np.eye(n), (*batch, n, n))
     rest = math.sqrt(1 - leverage) * _orthonormal((*batch, m - n, n), rng)
     return _moved(np.concatenate([top, rest], axis=-2), like, dtype)
@@ -94,7 +95,7 @@ def matrix_with_spectrum(
         raise ValueError(f"the spectrum holds {s.min()}; singular values are non-negative")
     left = _orthonormal((*batch, m, s.shape[-1]), rng)
     right = _orthonormal((*batch, n, s.shape[-1]), rng)
-    return _moved((left * s[..., None, :]) @ right.mT, like, dtype)
+    return _moved((left * s[..., None, :]) @ right.mT, like, dtype)  # U diag(s) V^T
 
 
 def symmetric_with_spectrum(
@@ -162,6 +163,7 @@ def gaussian_kernel(
     if bandwidth <= 0:
         raise ValueError(f"bandwidth is {bandwidth}; it must be positive")
     x = np.asarray(points, dtype=np.float64)
+    # differences first: |x|^2 + |y|^2 - 2 x.y would lose the small distances to cancellation
     squares = np.sum((x[..., :, None, :] - x[..., None, :, :]) ** 2, axis=-1)
     return _moved(np.exp(-squares / (2 * bandwidth**2)), like, dtype)
 
@@ -177,6 +179,7 @@ def _orthonormal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
 
 
 def _moved(host: np.ndarray, like: Array | None, dtype: Any) -> Array:
+    """Return a host array in the library, on the device and in the dtype asked for."""
     if like is None:
         return host if dtype is None else host.astype(dtype)
     return from_host(host, like=like, dtype=dtype)

@@ -59,11 +59,12 @@ def tucker_tensor(
     if len(ranks) != len(shape):
         raise ValueError(f"{len(ranks)} ranks for {len(shape)} axes; give one per axis")
     for mode, rank in enumerate(ranks):
+        # the unfolding of the core in a mode has as many columns as the product of the other ranks
         if not 1 <= rank <= min(shape[mode], math.prod(ranks) // rank):
             raise ValueError(
                 f"rank {rank} of mode {mode} is impossible for shape {tuple(shape)} and ranks {tuple(ranks)}"
             )
-    tensor = require_host(rng).standard_normal(tuple(ranks))
+    tensor = require_host(rng).standard_normal(tuple(ranks))  # full multilinear rank with probability one
     for mode, (n, rank) in enumerate(zip(shape, ranks, strict=True)):
         factor = _orthonormal((n, rank), rng)
         tensor = np.moveaxis(np.tensordot(factor, tensor, axes=(1, mode)), 0, mode)
@@ -97,6 +98,7 @@ def tensor_train_tensor(
         before, after = border[mode], border[mode + 1]
         if after > before * n or (mode + 1 < len(shape) and before > n * after):
             raise ValueError(f"ranks {tuple(ranks)} are impossible for shape {tuple(shape)}; reduce them")
+        # entries of the product keep unit variance
         core = require_host(rng).standard_normal((before, n, after)) / math.sqrt(before)
         tensor = np.tensordot(tensor, core, axes=(-1, 0))
     return _moved(tensor.reshape(tuple(shape)), like, dtype)
@@ -129,7 +131,7 @@ def cp_tensor(
     if not 1 <= rank <= min(shape):
         raise ValueError(f"rank {rank} must lie between 1 and min(shape) = {min(shape)}")
     gram = np.full((rank, rank), collinearity) + (1 - collinearity) * np.eye(rank)
-    mixing = np.linalg.cholesky(gram).T
+    mixing = np.linalg.cholesky(gram).T  # R with R^T R the Gram matrix: columns of Q R have unit length and the cosine
     factors = [_orthonormal((n, rank), rng) @ mixing for n in shape]
     return _moved(_sum_of_products(np.ones(rank), factors), like, dtype)
 
@@ -160,6 +162,7 @@ def needle_tensor(
 
 
 def _sum_of_products(weights: np.ndarray, factors: list[np.ndarray]) -> np.ndarray:
+    """Return the sum over r of weight r times the outer product of the columns r of the factors."""
     tensor = weights
     for factor in factors[:-1]:
         tensor = tensor[..., None, :] * factor  # (..., n, r)

@@ -1,8 +1,27 @@
 """Factorizations, products and norms of stacks of matrices, on every array library.
 
-The last two axes are the matrix, all others are batch. The standard's ``linalg`` does the work where it can; what it
-lacks (triangular solves, orthonormalisation that is both fast and safe) and what differs between libraries is here.
-NumPy stacks go to LAPACK one matrix at a time, device stacks through batched kernels.
+The last two axes are the matrix, all others are batch. NumPy stacks go to LAPACK one matrix at a time, device stacks
+through batched kernels. Factorizations compute float16 and bfloat16 in float32; a power of two times a matrix has the
+same factors and that power times the values: matrices are scaled where squares would overflow or vanish.
+
+Take ``orthonormalise`` for a basis of a range: Cholesky-QR twice, as fast as matrix products, with Householder QR for
+matrices that are too ill-conditioned for it. ``small_svd`` is the SVD for tall or wide matrices, ``leading_svd`` half
+its price for the leading triples. Costs for m-by-n matrices, m >= n:
+
+Orthonormal bases, O(m n^2)
+    ``orthonormalise`` and ``orthonormalise_with_factor`` (QR), ``extend_basis`` (orthogonal to a given basis, "twice is
+    enough"), ``near_orthonormal`` (one pass, half the price), ``lu_normalise`` (well-conditioned only, a third of it);
+    ``pivoted_qr`` (Businger & Golub 1965, 4 m n k for k pivots) with ``with_unused``; ``host_row_pivots``.
+Singular values and eigenvalues, O(m n^2)
+    ``svd``, ``singular_values``, ``small_svd``, ``leading_svd``; ``eigh``, ``leading_eigh``.
+Solves, O(n^2) per right-hand side
+    ``solve_triangular``, ``cholesky``; ``pseudo_inverse_apply`` and ``numerical_svd`` truncate at the numerical rank.
+Norms
+    ``frobenius_norm`` and ``largest_entries``, O(m n); ``spectral_norm`` and ``nuclear_norm``, O(m n^2);
+    ``truncation_tails`` and ``rank_for_tolerance`` of given singular values; ``largest_entry``, a unit for squares.
+Transforms and products
+    ``cosine_transform`` and ``hadamard_transform``, O(n log n) per vector; ``product_with_rows`` and
+    ``transposed_product``, matrix products in the faster memory order.
 """
 
 from tnattn.linalg.column_pivoting import pivoted_qr, with_unused

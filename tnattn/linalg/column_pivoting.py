@@ -57,7 +57,7 @@ def with_unused(pivots: Array, n: int) -> Array:
 
 
 class _Elimination:
-    """The factors found so far, and the squared norms of the residual columns."""
+    """The factors after some pivots, and the squared norms of the residual columns."""
 
     def __init__(self, a: Array, steps: int, rtol: float) -> None:
         xp, place, (*batch, m, n) = array_namespace(a), device(a), a.shape
@@ -88,7 +88,7 @@ class _Elimination:
         unit = xp.where(alive[..., None, None], unit, xp.zeros_like(unit))
         here = (self._columns == pivot) & alive[..., None]
         row = xp.where(self._free, (unit.mT @ a)[..., 0, :], xp.zeros_like(self._squares))
-        row = xp.where(here, length[..., None], row)
+        row = xp.where(here, length[..., None], row)  # exact, where the product with a would round
         self.q[..., step], self.r[..., step, :] = unit[..., 0], row
         self.pivots[..., step] = xp.where(alive, pivot[..., 0], xp.full_like(pivot[..., 0], -1))
         self._free = self._free & ~here
@@ -107,7 +107,7 @@ class _Elimination:
         return xp.argmax(open_squares, axis=-1)[..., None]
 
     def residual(self) -> Array:
-        """Return the relative Frobenius norms (...) of what is left."""
+        """Return the relative Frobenius norms (...) of the residuals."""
         xp = self._xp
         safe = xp.where(self._total > 0, self._total, xp.ones_like(self._total))
         return xp.sqrt(xp.sum(xp.square(self._a - self.q @ self.r), axis=(-2, -1)) / safe)

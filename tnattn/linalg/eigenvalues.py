@@ -17,6 +17,7 @@ def eigh(a: Array) -> tuple[Array, Array]:
     if array_api_compat.is_numpy_array(a) or 0 in a.shape:  # LAPACK brings a matrix into range
         values, vectors = xp.linalg.eigh(a)
         return values, vectors
+    # cuSOLVER and others do not scale: squares of entries beyond the square root of the range would overflow
     scale = binary_scale(a, axis=(-2, -1))
     values, vectors = xp.linalg.eigh(a / scale)
     return values * scale[..., 0], vectors
@@ -26,14 +27,15 @@ def eigh(a: Array) -> tuple[Array, Array]:
 def leading_eigh(a: Array, *, keep: int) -> tuple[Array, Array]:
     """Return the largest ``keep`` eigenvalues (..., keep), descending, and their eigenvectors (..., n, keep).
 
-    On the host, few of many come from relatively robust representations, without the other vectors: half the price of
-    the whole decomposition, which is taken elsewhere.
+    On the host, few eigenvectors (``8 keep <= n``) are computed by relatively robust representations, without the
+    others, at half the price of a full decomposition; devices compute all.
     """
     xp = array_namespace(a)
     n = a.shape[-1]
     keep = as_integer(keep, "keep")
     if not 1 <= keep <= n:
         raise ValueError(f"keep {keep} is outside 1 ... n = {n}; reduce keep")
+    # from an eighth of the vectors on, the divide-and-conquer method for all of them is faster
     if not array_api_compat.is_numpy_array(a) or 8 * keep > n:
         values, vectors = eigh(a)
         return xp.flip(values[..., n - keep :], axis=-1), xp.flip(vectors[..., n - keep :], axis=-1)

@@ -40,15 +40,18 @@ def _twiddles(xp: Any, x: Array) -> tuple[Array, Array]:
 
 
 def _cosine(xp: Any, x: Array) -> Array:
+    """Return the DCT-II from one Fourier transform of length n (Makhoul 1980)."""
     n = x.shape[-1]
     twiddles, lengths = _twiddles(xp, x)
     ordered = xp.concat([x[..., 0::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)
     half = xp.fft.rfft(ordered, axis=-1)
-    whole = xp.concat([half, xp.conj(xp.flip(half[..., 1 : (n + 1) // 2], axis=-1))], axis=-1)
-    return 2 * xp.real(whole * twiddles) / lengths
+    # the other half of the spectrum of a real vector is its mirrored conjugate
+    spectrum = xp.concat([half, xp.conj(xp.flip(half[..., 1 : (n + 1) // 2], axis=-1))], axis=-1)
+    return 2 * xp.real(spectrum * twiddles) / lengths
 
 
 def _inverse_cosine(xp: Any, x: Array) -> Array:
+    """Return the inverse of :func:`_cosine`: its steps undone in reverse order."""
     n = x.shape[-1]
     twiddles, lengths = _twiddles(xp, x)
     plain = x * lengths
@@ -57,7 +60,7 @@ def _inverse_cosine(xp: Any, x: Array) -> Array:
     ordered = xp.fft.irfft(spectrum[..., : n // 2 + 1], n=n, axis=-1)
     middle = (n + 1) // 2
     even, odd = ordered[..., :middle], xp.flip(ordered[..., middle:], axis=-1)
-    if n % 2:
+    if n % 2:  # one even entry more: pad to interleave, and cut at the end
         odd = xp.concat([odd, xp.zeros_like(even[..., :1])], axis=-1)
     return xp.reshape(xp.stack([even, odd], axis=-1), (*x.shape[:-1], 2 * middle))[..., :n]
 
@@ -83,6 +86,7 @@ def hadamard_transform(x: Array) -> Array:
     while rest > 1:
         radix = min(rest, 32)
         rest //= radix
+        # H_n = H_radix (x) ... (x) H_radix: one factor of the Kronecker product at a time, the last index first
         factor = from_host(scipy.linalg.hadamard(radix) * radix**-0.5, like=x, dtype=x.dtype)
         if after == 1:
             y = xp.reshape(xp.reshape(y, (-1, radix)) @ factor, (-1, n))

@@ -1,4 +1,4 @@
-"""Factorizations of host matrices by LAPACK, called by name: :mod:`tnattn.linalg` sends NumPy arrays here.
+"""LAPACK and BLAS variants, for NumPy arrays, of the factorizations of :mod:`tnattn.linalg`, which calls them.
 
 ``numpy.linalg.qr`` costs three times SciPy's economic QR, and an unsuccessful Cholesky factorization is a return code
 here, not an exception. A stack is a loop over its matrices.
@@ -35,10 +35,10 @@ def _orthonormalise(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _with_gram(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return a matrix, divided by powers of two where its squares leave the range of the dtype, its Gram matrix, them.
+    """Return a matrix scaled into range, its Gram matrix, and the scales; None where squares were in range.
 
-    One power for the whole matrix where that suffices, so that a multiple by a power of two has the same digits, else
-    one for each column.
+    The scales are powers of two: one for the matrix where that suffices, so that a multiple by a power of two has the
+    same digits, else one for each column.
     """
     gram, scales = a.T @ a, None
     if not _in_range(gram):
@@ -179,6 +179,7 @@ def solve_triangular(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bo
 
 
 def _solve_triangular(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: bool) -> np.ndarray:
+    """Solve one system by BLAS, which stores by columns, without a copy of factors that are stored by rows."""
     solve: Any = get_blas_funcs("trsm", (a, b))
     if a.flags.c_contiguous and not a.flags.f_contiguous:  # seen by BLAS as its transpose
         a, lower, transpose = a.T, not lower, not transpose
@@ -192,8 +193,8 @@ def _solve_triangular(a: np.ndarray, b: np.ndarray, *, lower: bool, transpose: b
 def leading_eigh(a: np.ndarray, *, keep: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest ``keep`` eigenvalues, descending, and eigenvectors of symmetric matrices (..., n, n).
 
-    By relatively robust representations, without the other vectors: half the price of the whole decomposition for few
-    of many.
+    By relatively robust representations (LAPACK's ``syevr``) without the other vectors: half the price of a full
+    decomposition for few of many.
     """
     n = a.shape[-1]
     values, vectors = np.empty((*a.shape[:-2], keep), a.dtype), np.empty((*a.shape[:-1], keep), a.dtype)

@@ -1,7 +1,7 @@
-"""Norms of matrices, tails of singular values and the ranks that tolerances ask for, on every array library.
+"""Norms of matrices, tails of singular values, and the smallest ranks that meet a tolerance, on every array library.
 
-Squares are taken of numbers that powers of two have brought to order one, so that no norm overflows or vanishes that
-the dtype can hold.
+Matrices are scaled to order one by powers of two before entries are squared: a norm overflows or vanishes only where
+it exceeds the range of the dtype.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tnattn.linalg.scaling import binary_scale, euclidean_norm, largest_magnitud
 from tnattn.linalg.singular_values import singular_values
 from tnattn.scalars import as_real
 
-# 2^shift brings what is below 2^limit times the largest value where its squares keep their digits
+# values below 2^limit times the largest are multiplied by 2^shift before they are squared: their squares would
+# lose digits to underflow (2^-126 in float32, 2^-1022 in float64)
 _SHIFTS = {"float32": (90, -50), "float64": (600, -450)}
 
 
@@ -40,7 +41,7 @@ def spectral_norm(a: Array) -> Array:
         return xp.zeros(tuple(a.shape[:-2]), dtype=a.dtype, device=device(a))
     scale = binary_scale(a, axis=(-2, -1))
     scaled = a / scale
-    short = scaled if n <= m else xp.matrix_transpose(scaled)
+    short = scaled if n <= m else xp.matrix_transpose(scaled)  # eigenvalues of order min(m, n)
     largest = xp.linalg.eigvalsh(xp.matmul(xp.matrix_transpose(short), short))[..., -1]
     with np.errstate(over="ignore"):
         return scale[..., 0, 0] * xp.sqrt(largest)

@@ -1,4 +1,4 @@
-"""Orthonormal bases of the ranges of matrices, whatever their rank and scale, on every array library.
+"""Orthonormal bases of the ranges of matrices of any rank and scale, on every array library.
 
 Every function here returns columns with ``max |Q^T Q - I| <= (8 n + m / 256) eps`` for every finite input: dependent,
 repeated, zero and denormal columns, columns of very different length, entries next to the largest number. Under four
@@ -62,7 +62,7 @@ def orthonormalise(a: Array) -> Array:
 
 @computed_in_single
 def orthonormalise_with_factor(a: Array) -> tuple[Array, Array]:
-    """Return q as in :func:`orthonormalise` and the upper triangular r (..., n, n) with ``a = q r``.
+    """Return q of :func:`orthonormalise` and the upper triangular r (..., n, n) with ``a = q r``.
 
     The diagonal of r is not negative. Column by column ``a - q r`` is at most ``(8 n + m / 256) eps`` times the length
     of the column of ``a``, or n times the smallest denormal number; r holds infinity where a column is longer than the
@@ -130,11 +130,12 @@ def extend_basis(basis: Array, block: Array) -> Array:
     if k == 0 or c == 0:
         return orthonormalise(block)
     adjoint = xp.matrix_transpose(basis)
-    block = block / binary_scale(block, axis=-2)  # lengths of no overflow in the products
+    block = block / binary_scale(block, axis=-2)  # the products with the basis cannot overflow
     first = near_orthonormal(block - xp.matmul(basis, xp.matmul(adjoint, block)))
     overlap = xp.matmul(adjoint, first)
     if bool(xp.max(xp.abs(overlap)) < _DEPENDENT):
         return orthonormalise(first - xp.matmul(basis, overlap))
+    # the block depends on the basis: one factorization of both completes it with directions outside the basis
     batch = np.broadcast_shapes(tuple(basis.shape[:-2]), tuple(block.shape[:-2]))
     parts = [xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (basis, block)]
     return orthonormalise(xp.concat(parts, axis=-1))[..., k:]
@@ -168,12 +169,14 @@ def host_row_pivots(a: Array) -> Array | None:
 
 
 def _device_stack(xp: Any, a: Array) -> tuple[Array, Array]:
+    """Cholesky-QR twice of a stack; shifted Cholesky-QR, then Householder QR, for matrices that fail its guard."""
     gram = _gram(xp, a)
     sound = xp.all(in_square_range(xp.linalg.diagonal(gram)), axis=-1)
     q, r, safe = _cholesky_qr_twice(xp, a, gram)
     safe = safe & sound
     if bool(xp.all(safe)):
         return q, r
+    # shifted Cholesky-QR (Fukaya et al. 2020): the shift makes the Gram matrix definite, and two more passes follow
     scales = binary_scale(a, axis=-2)
     scaled = a / scales
     first, outer = _cholesky_pass(xp, scaled, _gram(xp, scaled), shift=8 * a.shape[-1] * eps(a))
@@ -188,6 +191,7 @@ def _gram(xp: Any, a: Array) -> Array:
 
 
 def _cholesky_pass(xp: Any, a: Array, gram: Array, *, shift: float = 0.0) -> tuple[Array, Array]:
+    """Return ``a R^-1`` and R, the Cholesky factor of the Gram matrix plus ``shift`` times its trace."""
     n = a.shape[-1]
     if shift:
         trace = xp.sum(xp.linalg.diagonal(gram), axis=-1)
@@ -228,7 +232,7 @@ def _householder_where(xp: Any, a: Array, scales: Array, q: Array, r: Array, saf
 
 
 def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:
-    """Fix the signs as Cholesky-QR does, so that the factorization does not depend on the road taken."""
+    """Return the factors with a non-negative diagonal of r, as Cholesky-QR has it: both methods give one result."""
     diagonal = xp.linalg.diagonal(r)
     sign = xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
     return q * sign[..., None, :], r * sign[..., :, None]

@@ -1,4 +1,4 @@
-"""Products that are faster when one factor is stored by its rows."""
+"""Matrix products in the memory order that is faster when one factor is stored by rows."""
 
 from tnattn.arrays import Array, array_namespace, computed_in_single, eps
 
@@ -21,6 +21,6 @@ def product_with_rows(a: Array, omega_rows: Array) -> Array:
     the plain order is, by a tenth for 74 columns and by half for 32.
     """
     xp = array_namespace(a, omega_rows)
-    if eps(a) > 1e-10:
+    if eps(a) > 1e-10:  # float32
         return xp.matmul(a, xp.matrix_transpose(omega_rows))
     return xp.matrix_transpose(xp.matmul(omega_rows, xp.matrix_transpose(a)))

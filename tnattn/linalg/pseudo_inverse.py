@@ -25,7 +25,7 @@ def pseudo_inverse_apply(a: Array, b: Array, *, rtol: float | None = None) -> Ar
     Notes
     -----
     O(m n min(m, n)). Through a truncated singular value decomposition, never the normal equations or an explicit
-    inverse: the error grows with the condition number of what is kept, not with its square.
+    inverse: the error grows with the condition number of the truncated matrix, not with its square.
     """
     xp = array_namespace(a, b)
     if b.ndim < 2 or a.shape[-2] != b.shape[-2]:
@@ -65,6 +65,7 @@ def numerical_svd(a: Array) -> tuple[Array, Array, Array, Array]:
     """
     xp = array_namespace(a)
     u, s, vt = small_svd(a)
+    # the second condition keeps a zero matrix out, of which every value equals the largest
     regular = (s > max(a.shape[-2:]) * eps(a) * s[..., :1]) & (s > 0)
     inverse = xp.where(regular, 1 / xp.where(regular, s, xp.ones_like(s)), xp.zeros_like(s))
     u = xp.where(regular[..., None, :], u, xp.zeros_like(u))

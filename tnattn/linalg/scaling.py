@@ -1,4 +1,4 @@
-"""Powers of two that bring numbers where their squares and reciprocals neither overflow nor vanish.
+"""Scaling by powers of two, after which squares and reciprocals neither overflow nor vanish.
 
 Multiplication and division by a power of two are exact, so a computation that scales first gives 2^k times the same
 digits for 2^k times the input, over the whole range of exponents.
@@ -81,15 +81,16 @@ def largest_entry(a: Array) -> Array:
 
 
 def smallest_normal(x: Array) -> float:
-    """Return the smallest positive number of the dtype of an array that has all its digits."""
+    """Return the smallest normal number of the dtype of an array: smaller ones have lost digits."""
     return {"bfloat16": 2.0**-126, "float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}[
         dtype_name(x.dtype)
     ]
 
 
 def in_square_range(squares: Array) -> Array:
-    """Return, for each sum of squares, whether it is finite and has lost no digits to underflow."""
+    """Return for each sum of squares whether it is finite and has lost no digits to underflow."""
     xp = array_namespace(squares)
+    # terms that underflow are below the smallest normal number, which is rounding of a sum of that over eps
     return xp.isfinite(squares) & (squares >= smallest_normal(squares) / eps(squares))
 
 
@@ -102,7 +103,7 @@ def euclidean_norm(x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
     wide = xp.astype(x, accumulator_dtype(x), copy=False)
     with np.errstate(over="ignore"):
         sums = xp.sum(wide * wide, axis=axis, keepdims=True)
-        # float64 holds the squares of float32; a device would have to wait for the answer to the other question
+        # float64 holds the squares of float32; the second condition would synchronise a device
         if eps(wide) < eps(x) or (array_api_compat.is_numpy_array(x) and bool(xp.all(in_square_range(sums)))):
             norms = xp.sqrt(sums)
         else:
@@ -115,7 +116,7 @@ def euclidean_norm(x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
 
 
 def exponent_of(scale: Array) -> Array:
-    """Return e, a whole number in the dtype of powers of two 2^e."""
+    """Return the exponents e of powers of two 2^e, as numbers of their dtype."""
     xp = array_namespace(scale)
     return xp.round(xp.log2(scale))
 
@@ -153,7 +154,7 @@ def times_power_of_two(x: Array, exponent: Array, *, stack: bool = False) -> Arr
     if on_host:  # where it costs no synchronisation, passes over x that change nothing are spared
         parts = [parts[0], *(part for part in parts[1:] if part.any())]
     with np.errstate(over="ignore", under="ignore"):
-        # the remainders come first: where one of them rounds a number, the full steps after it make zero of it
+        # remainders first, full steps last: a number that a remainder rounds (to a denormal) vanishes in the full steps
         for part in reversed(parts):
             x = x * (_host_power(part, like=x) if on_host else _device_power(part, most, like=x))
     return x

@@ -15,7 +15,7 @@ from tnattn.linalg.orthonormal import orthonormalise_with_factor
 from tnattn.linalg.scaling import binary_scale, in_square_range
 from tnattn.scalars import as_integer
 
-_NARROW = 96  # columns below which the price of a Gram matrix and of what repairs it is that of the small SVD
+_NARROW = 96  # columns below which a Gram matrix and the factorization of the product cost as much as the small SVD
 
 
 @computed_in_single
@@ -25,7 +25,7 @@ def svd(a: Array) -> tuple[Array, Array, Array]:
     if _scales_itself(a):
         u, s, vt = xp.linalg.svd(a, full_matrices=False)
         return u, s, vt
-    scale = binary_scale(a, axis=(-2, -1))
+    scale = binary_scale(a, axis=(-2, -1))  # exact: vectors and digits of the values stay as they are
     u, s, vt = xp.linalg.svd(a / scale, full_matrices=False)
     return u, s * scale[..., 0], vt
 
@@ -92,9 +92,8 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     Through the Gram matrix of the short side, in float64 where the device has it: O(m n min(m, n)) in products plus an
     eigenvalue problem of the short side, half the price of :func:`small_svd`, which takes narrow float64 matrices. The
     eigenvalues lose the singular values below ``sqrt(eps) s_1``, so a stack that has ``s_keep <= eps^(1/4) s_1``
-    anywhere (eps of the Gram matrix), or squares beyond the range of the dtype, goes to :func:`small_svd` too. What
-    the guard lets through departs from the best choice of directions by ``eps^(1/2) s_keep`` at most. Two
-    synchronisations.
+    anywhere (eps of the Gram matrix), or squares beyond the range of the dtype, goes to :func:`small_svd` too. The
+    error of the directions of other stacks is at most ``eps^(1/2) s_keep`` above the optimal one. Two synchronisations.
     """
     xp = array_namespace(a)
     m, n = a.shape[-2:]
@@ -115,7 +114,7 @@ def leading_svd(a: Array, *, keep: int) -> tuple[Array, Array, Array]:
     if bool(xp.any(values[..., n - keep] <= eps(values) ** 0.5 * values[..., -1])):
         return _cut(small_svd(a), keep)
     leading = xp.flip(vectors[..., n - keep :], axis=-1)
-    if eps(values) < eps(a):  # eps (s_1 / s)^2, by which the columns below depart from orthonormality, is nothing to a
+    if eps(values) < eps(a):  # the columns below depart from orthonormality by eps (s_1 / s)^2, less than eps of a
         s = xp.sqrt(xp.flip(values[..., n - keep :], axis=-1))
         u = xp.astype(xp.matmul(wide, leading / s[..., None, :]), a.dtype)
         return u, xp.astype(s, a.dtype), xp.matrix_transpose(xp.astype(leading, a.dtype))

@@ -21,7 +21,7 @@ def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False
     b : Array, (..., n, k)
         Batch axes broadcast with those of ``a``.
     lower, transpose : bool
-        ``lower`` speaks of ``a`` as given, before the transposition.
+        ``lower`` names the triangle of ``a`` itself, before the transposition.
 
     Returns
     -------
@@ -47,6 +47,7 @@ def solve_triangular(a: Array, b: Array, *, lower: bool, transpose: bool = False
         from cupyx.scipy.linalg import solve_triangular as cupy_solve  # needs cuBLAS: only when it is wanted
 
         return cupy_solve(a, b, trans=int(transpose), lower=lower)
+    # the standard has no triangular solve
     triangle = xp.tril(a) if lower else xp.triu(a)
     return xp.linalg.solve(xp.matrix_transpose(triangle) if transpose else triangle, b)
 
@@ -74,7 +75,7 @@ def cholesky(a: Array) -> Array:
 
 def cholesky_or_nan(xp: Any, a: Array) -> Array:
     """Return Cholesky factors, with NaN in place of one that does not exist."""
-    if array_api_compat.is_torch_array(a):
+    if array_api_compat.is_torch_array(a):  # cholesky_ex reports failures in an array, without an exception
         factor, info = sys.modules["torch"].linalg.cholesky_ex(a)
         return xp.where((info == 0)[..., None, None], factor, xp.nan)
     if array_api_compat.is_cupy_array(a):
@@ -84,7 +85,7 @@ def cholesky_or_nan(xp: Any, a: Array) -> Array:
         return xp.where(xp.expand_dims(sound, axis=(-2, -1)), factor, xp.nan)
     try:
         return xp.linalg.cholesky(a)
-    except np.linalg.LinAlgError:
+    except np.linalg.LinAlgError:  # of one matrix, which one is not said: factorise them one by one
         if a.ndim == 2:
             return xp.full_like(a, xp.nan)
     return xp.stack([cholesky_or_nan(xp, a[i, ...]) for i in range(a.shape[0])])

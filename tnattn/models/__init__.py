@@ -4,8 +4,8 @@ The shipped sample
     ``load_sample`` gives one of its ``sample_layers``: queries, keys and values of all heads of all-MiniLM-L6-v2 on
     512 tokens of English text. ``data/PROVENANCE.md`` describes model, text and licence.
 Files
-    ``load_qkv`` and ``save_qkv`` read and write ``.npz`` and ``.safetensors`` files; a ``QKV`` holds what a file
-    says, checked once, and poses the attention problem. ``SafetensorsFile``, ``open_safetensors`` and
+    ``load_qkv`` and ``save_qkv`` read and write ``.npz`` and ``.safetensors`` files; a ``QKV`` holds the contents of a
+    file, validated once, and makes the attention problem of them. ``SafetensorsFile``, ``open_safetensors`` and
     ``write_safetensors`` handle the format with NumPy alone: a memory map behind a checked header.
 The encoder
     ``load_minilm`` gives the ``MiniLM`` encoder from the files of an installed package, and ``capture_heads`` the

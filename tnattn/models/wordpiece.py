@@ -11,7 +11,7 @@ from tnattn.scalars import Parameters
 
 __all__ = ["WordPiece", "read_vocabulary"]
 
-# The blocks of unified Chinese, Japanese and Korean ideographs; each such character is a word of its own.
+# the blocks of unified Chinese, Japanese and Korean ideographs; each such character is a word of its own
 IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -39,6 +39,13 @@ class WordPiece(Parameters):
     -----
     Devlin, Chang, Lee & Toutanova 2019 (BERT), uncased vocabulary: lower case, accents removed. Linear in the text;
     quadratic in the length of a word at most. The special tokens are added here and are not recognised in the text.
+
+    Examples
+    --------
+    >>> from tnattn.models.wordpiece import WordPiece
+    >>> vocabulary = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "low": 3, "##rank": 4}
+    >>> WordPiece(vocabulary)("Low lowrank high")
+    [1, 3, 3, 4, 0, 2]
     """
 
     vocabulary: Mapping[str, int]
@@ -74,13 +81,13 @@ class WordPiece(Parameters):
         start = 0
         while start < len(word):
             prefix = "##" if start else ""
-            for stop in range(len(word), start, -1):
+            for stop in range(len(word), start, -1):  # the longest prefix first
                 piece = self.vocabulary.get(prefix + word[start:stop])
                 if piece is not None:
                     pieces.append(piece)
                     start = stop
                     break
-            else:
+            else:  # no piece fits: the whole word is unknown, as in BERT
                 return unknown
         return pieces
 
@@ -112,6 +119,7 @@ def _cleaned(character: str) -> str:
     """Return a character, a space for white space, nothing for control characters, and ideographs between spaces."""
     if character in "\t\n\r" or character.isspace():
         return " "
+    # U+FFFD stands for bytes that are not UTF-8
     if character == "\ufffd" or unicodedata.category(character).startswith("C"):
         return ""
     code = ord(character)

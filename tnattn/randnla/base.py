@@ -1,4 +1,4 @@
-"""The contract of every matrix method: a value whose call factorises a stack of matrices."""
+"""Base class of the methods that approximate matrices: a frozen value whose call factorises a stack."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tnattn.structured.dense import Dense
 
 
 def rank_budget(default: int) -> Any:
-    """Declare the field that says how large a factorisation may be."""
+    """Declare the field that holds the size of a factorisation: its rank, or its number of columns."""
     return dataclasses.field(default=default, metadata={"budget": True})
 
 
 class MatrixMethod(Parameters, abc.ABC):
-    """A way to approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work.
+    """Base of methods that approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work.
 
-    The class of its result states in ``degrees`` which fields scale with the matrix; see ``scaling.restored``.
+    The class of its result states in ``degrees`` which fields scale with the matrix; see ``units.restored``.
     """
 
     domain: ClassVar[Literal["any", "symmetric", "semidefinite"]] = "any"  # matrices that it takes
@@ -31,7 +31,7 @@ class MatrixMethod(Parameters, abc.ABC):
     forms_matrix: ClassVar[bool] = False  # every matrix is made an array first, whose entries can be scaled
     rank_is_limit: ClassVar[bool] = False  # a rank beyond min(m, n) is admitted and not used up
     needs_full_rank: ClassVar[bool] = False  # matrices of a smaller rank than asked for are refused
-    # what ``residual`` of the result is, relative to the same norm of the matrix; an estimate is of none exactly
+    # norm of the error in ``residual``, relative to the same norm of the matrix; "estimate": of no norm exactly
     residual_norm: ClassVar[Literal["Frobenius", "trace", "largest entry", "estimate"]] = "Frobenius"
 
     @final
@@ -41,7 +41,7 @@ class MatrixMethod(Parameters, abc.ABC):
         Parameters
         ----------
         a : Array (..., m, n), StructuredMatrix, scipy.sparse matrix, LinearOperator, or KernelEntries
-            Of float32 or float64, no axis of length 0. Arrays must be finite, and what operators return.
+            Of float32 or float64, no axis of length 0. Arrays must be finite, and so must the products of operators.
         rng : numpy.random.Generator or DeviceDraws
             Needed by randomized methods only.
 
@@ -63,12 +63,12 @@ class MatrixMethod(Parameters, abc.ABC):
         Arrays, sparse and factored matrices with very large or small entries are scaled by powers of two on the way in
         and back on the way out: ``2^k a`` has the result of ``a``, scaled.
         """
-        given = as_structured(a)
+        given = as_structured(a)  # the one place where kind, dtype and finiteness are checked
         if self.forms_matrix and not given.explicit:
             given = Dense(given.to_dense())
-        matrix, unit = in_units(given)
+        matrix, unit = in_units(given)  # so that squares of entries neither overflow nor vanish
         result = restored(self.factorise(matrix, rng=rng), unit)
-        if unit is None:
+        if unit is None:  # an operator has not been scaled: its result shows overflow
             require_resolved_size(result, given)
         return result
 
@@ -78,7 +78,7 @@ class MatrixMethod(Parameters, abc.ABC):
 
     @property
     def budget(self) -> int:
-        """The rank that the method may spend."""
+        """The rank of the method: the value of its field declared by ``rank_budget``."""
         value: Any = self
         for name in _budget_path(self):
             value = getattr(value, name)
@@ -97,7 +97,7 @@ class MatrixMethod(Parameters, abc.ABC):
 
 
 def _budget_path(method: Any) -> list[str]:
-    """Return the names that lead to the budget field, looking into fields that are themselves dataclasses."""
+    """Return the names that lead to the rank field, through fields that are themselves dataclasses."""
     fields = dataclasses.fields(method)
     for f in fields:
         if f.metadata.get("budget"):
@@ -110,5 +110,5 @@ def _budget_path(method: Any) -> list[str]:
 
 
 def _with_value(method: Any, path: list[str], value: int) -> Any:
-    name, *rest = path
-    return dataclasses.replace(method, **{name: _with_value(getattr(method, name), rest, value) if rest else value})
+    name, *inner = path
+    return dataclasses.replace(method, **{name: _with_value(getattr(method, name), inner, value) if inner else value})

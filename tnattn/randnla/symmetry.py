@@ -13,7 +13,7 @@ _STRIP = 64  # columns of a matrix compared with rows at a time: a wider transpo
 
 
 def require_symmetric(a: StructuredMatrix) -> None:
-    """Raise ValueError unless matrices are square and, where their entries are at hand, symmetric to rounding.
+    """Raise ValueError unless matrices are square and, where their entries are explicit, symmetric to rounding.
 
     One synchronisation on a device. Operators are not checked.
     """
@@ -24,13 +24,13 @@ def require_symmetric(a: StructuredMatrix) -> None:
         return
     array = a.dense_view()
     xp = array_namespace(array)
-    largest = largest_entries(array)
+    largest = largest_entries(array)  # (...)
     asymmetry = xp.zeros_like(largest)
-    step = _STRIP if prefers_host_tiles(array) else n  # a transposed matrix is read badly unless it is narrow
+    step = _STRIP if prefers_host_tiles(array) else n  # strips only where a wide transposed read is slow
     for start in range(0, n, step):
         strip = array[..., start : start + step, start:] - array[..., start:, start : start + step].mT
         asymmetry = xp.maximum(asymmetry, largest_entries(strip))
-    allowed = 8 * n * eps(array) * largest
+    allowed = 8 * n * eps(array) * largest  # a product X X^T computed by blocks differs from its transpose by n eps
     if bool(xp.any(asymmetry > allowed)):
         raise ValueError(
             f"a is not symmetric: entries differ from their mirror images by up to {float(xp.max(asymmetry)):.3g}, "
@@ -39,7 +39,7 @@ def require_symmetric(a: StructuredMatrix) -> None:
 
 
 def symmetric_dense(a: StructuredMatrix) -> StructuredMatrix:
-    """Return explicit matrices, once they are known to be square and symmetric; see ``require_symmetric``."""
+    """Return explicit matrices, after a check that they are square and symmetric; see ``require_symmetric``."""
     require_symmetric(a)
     if a.explicit:
         return a
@@ -68,7 +68,7 @@ def require_symmetric_within(basis: Array, image: Array, *, accuracy: Any = 0.0)
     xp = array_namespace(basis, image)
     core = xp.matrix_transpose(basis) @ image
     difference = largest_entries(core - xp.matrix_transpose(core))
-    # relative to the image: of an operator that turns its range away from itself the core is nearly zero
+    # relative to the image: an operator that maps its range to the orthogonal complement has a core of nearly zero
     size = largest_entries(image)
     allowed = basis.shape[-2] * (8 * eps(core) + accuracy) * xp.maximum(size, largest_entries(core))
     if bool(xp.any(difference > allowed)):

@@ -1,8 +1,8 @@
-"""Scaling of matrices by powers of two, so that squares and reciprocals of entries neither overflow nor vanish.
+"""Scaling of matrices by powers of two, by which squares and reciprocals of entries neither overflow nor vanish.
 
-Randomized methods square entries, divide by singular values and multiply matrices repeatedly. A matrix with entries of
-about one survives all that in either precision; a power of two changes no digit on the way there and back. Scaling is
-therefore done once, where a method is called, and not method by method.
+Randomized methods square entries, divide by singular values and multiply matrices repeatedly. Matrices with entries of
+about one are safe from overflow and underflow in either precision, and scaling by a power of two is exact in both
+directions. It is done once, where a method is called.
 """
 
 from __future__ import annotations
@@ -22,23 +22,32 @@ from tnattn.structured.low_rank import LowRank
 
 Result = TypeVar("Result")
 
-_HARMLESS = 30  # entries between 2^-30 and 2^30 are left alone: their squares are harmless in either precision
+_HARMLESS = 30  # entries in 2^-30 ... 2^30 are not scaled: their fourth powers are within float32, 2^-126 ... 2^128
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unit:
-    """A power of two for each matrix of a stack, the unit in which a method sees it.
+    """A power of two for each matrix of a stack, by which it is divided before a method is applied.
 
     Parameters
     ----------
     exponent : Array, (...), integers as floating numbers
         Even, so that roots of units are powers of two as well; -1200 to 1200.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.units import in_units
+    >>> matrix, unit = in_units(Dense(np.full((2, 2), 1e200)))
+    >>> print(unit.exponent, 1 <= matrix.array[0, 0] < 4, unit.restored(matrix.array, name="a")[0, 0] == 1e200)
+    664.0 True True
     """
 
     exponent: Array
 
     def divided(self, x: Array) -> Array:
-        """Return ``x`` (..., any axes) over the unit; what leaves the range becomes infinite or zero."""
+        """Return ``x`` (..., any axes) over the unit; numbers that leave the range become infinite or zero."""
         return times_power_of_two(x, -self._aligned(x))
 
     def restored(self, x: Array, *, degree: float = 1.0, name: str) -> Array:
@@ -52,6 +61,7 @@ class Unit:
         xp = array_namespace(x)
         with quiet_overflow():
             made = times_power_of_two(x, degree * self._aligned(x))
+        # single entries may underflow, as in any product; a whole array that vanishes is an error
         lost = (xp.isfinite(x) & ~xp.isfinite(made)) | (xp.all(made == 0) & xp.any(x != 0))
         if bool(xp.any(lost)):
             raise ValueError(
@@ -71,8 +81,8 @@ def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
     Parameters
     ----------
     a : StructuredMatrix, (..., m, n)
-        Arrays, sparse and factored matrices are scaled, unless all entries are harmless already. Of other implicit
-        matrices the entries are not known; see ``require_resolved_size`` for what they get.
+        Arrays, sparse and factored matrices are scaled, unless all entries are harmless already. Entries of other
+        implicit matrices are not known; ``require_resolved_size`` checks their results instead.
 
     Notes
     -----
@@ -82,6 +92,7 @@ def in_units(a: StructuredMatrix) -> tuple[StructuredMatrix, Unit | None]:
     units = [unit_of(part) if 0 not in part.shape else None for part in parts]
     if all(unit is None for unit in units):
         return a, None
+    # one unit for each factor; the unit of the product adds their exponents
     known = [unit or Unit(_zero_exponents(part)) for part, unit in zip(parts, units, strict=True)]
     scaled = a.with_linear_parts(tuple(unit.divided(part) for part, unit in zip(parts, known, strict=True)))
     return scaled, Unit(reduce(add, (unit.exponent for unit in known)))
@@ -99,8 +110,8 @@ def restored(result: Result, unit: Unit | None) -> Result:
     """Return a result of a matrix in units as that of the matrix itself.
 
     Its class states in ``degrees`` which fields are proportional to which power of the matrix; ratios, indices and
-    orthonormal factors have none. Of a factored matrix without ``degrees`` the left factor is scaled, and what else it
-    carries is lost.
+    orthonormal factors have none. For a factored matrix without ``degrees`` the left factor is scaled and other fields
+    are dropped.
     """
     if unit is None:
         return result
@@ -124,15 +135,15 @@ def restored(result: Result, unit: Unit | None) -> Result:
 
 
 def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None:
-    """Raise ValueError if the result for an implicit matrix is not finite, or so large or small that squares were lost.
+    """Raise ValueError if the result for an implicit matrix is not finite, or if squares have overflowed or vanished.
 
     Parameters
     ----------
     result : StructuredMatrix
-        Judged unless ``a`` has linear parts, which were scaled. Zero is taken for the answer if a product of ``a`` with
-        a vector is zero too.
+        Checked unless ``a`` has linear parts, which were scaled. Zero is accepted if a product of ``a`` with a vector
+        is zero too.
     a : StructuredMatrix
-        An operator or entries on demand, of which no entry was looked at.
+        An operator or implicit matrix, none of whose entries was examined.
     """
     if a.linear_parts() is not None:
         return
@@ -142,12 +153,14 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
         factors = dense, array_namespace(dense).ones_like(dense)
     left, right = factors
     xp = array_namespace(left)
+    # squares must stay above smallest_normal / eps^2, or their rounding vanishes before they do
     limit = math.floor(-math.log2(float(xp.finfo(left.dtype).smallest_normal)) / 2 + math.log2(eps(left)))
     with quiet_overflow():
         sizes = [xp.max(xp.abs(x), axis=(-2, -1)) for x in (left, right)]
         finite = xp.isfinite(sizes[0]) & xp.isfinite(sizes[1])
         exponents = [xp.log2(xp.where(finite & (size > 0), size, xp.ones_like(size))) for size in sizes]
     zero = (sizes[0] == 0) | (sizes[1] == 0)
+    # the norm of the product is about the product of the norms: the exponents add up
     bad = ~finite | (xp.abs(exponents[0] + exponents[1]) > limit)
     if bool(xp.any(zero & ~bad)):
         vector = xp.ones((a.shape[-1], 1), dtype=a.dtype, device=device(a.like))
@@ -160,15 +173,15 @@ def require_resolved_size(result: StructuredMatrix, a: StructuredMatrix) -> None
 
 
 def resolved_square(a: StructuredMatrix) -> Array:
-    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or vanished. One synchronisation."""
+    """Return ``||A||_F^2`` (...); raise ValueError if it has overflowed or underflowed. One synchronisation."""
     with quiet_overflow():
         square = a.squared_norm()
     xp = array_namespace(square)
-    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2
+    least = float(xp.finfo(square.dtype).smallest_normal) / eps(square) ** 2  # tolerances resolve eps^2 of the square
     lost = ~xp.isfinite(square)
     small = square < least
     if bool(xp.any(small)):
-        # of implicit matrices there are no entries to look at: a square that has vanished stands for a zero matrix
+        # implicit matrices have no explicit entries: a square that has vanished is taken for a zero matrix
         entries = a.dense_view() if a.explicit else square[..., None, None]
         lost = lost | (small & (largest_entries(entries) > 0))
     if bool(xp.any(lost)):
@@ -188,6 +201,7 @@ def unit_of(x: Array) -> Unit | None:
     least, most = flat.shape[-1] * 4.0**-_HARMLESS, 4.0**_HARMLESS
     if bool(xp.all((squares >= least) & (squares <= most))):
         return None
+    # even exponents, so that the unit has a root that is a power of two
     exponent = 2 * xp.floor(exponent_of(power_of_two_below(largest_magnitude(x, axis=(-2, -1)))) / 2)
     exponent = xp.where(xp.abs(exponent) <= _HARMLESS, xp.zeros_like(exponent), exponent)
     return None if bool(xp.all(exponent == 0)) else Unit(exponent)

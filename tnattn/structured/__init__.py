@@ -27,11 +27,13 @@ from tnattn.structured.base import (
 from tnattn.structured.block_sparse import BlockSparse  # dense tiles over columns of their own, one per block of rows
 from tnattn.structured.complement import Complement  # ones outside a sparse pattern
 from tnattn.structured.composite import (
+    Product,  # product of two
+    Sum,  # sum of matrices of one shape
+)
+from tnattn.structured.concatenated import (
     BlockDiagonal,  # blocks along the diagonal
     Columns,  # blocks side by side
-    Product,  # product of two
     Rows,  # blocks on top of each other
-    Sum,  # sum of matrices of one shape
 )
 from tnattn.structured.conversion import as_structured  # constructor from arrays, SciPy's matrices and kernels
 from tnattn.structured.dense import Dense  # one array
@@ -39,7 +41,7 @@ from tnattn.structured.diagonal import Diagonal  # n values
 from tnattn.structured.gaussian_kernel import GaussianKernel  # kernel entries exp(-|x - y|^2 / 2) among points
 from tnattn.structured.host_operator import HostOperator  # SciPy's sparse matrices and linear operators
 from tnattn.structured.implicit import (
-    EntriesOperator,  # symmetric matrices with entries computed on demand
+    EntriesOperator,  # implicit symmetric matrices, known by a formula for their entries
     KernelEntries,  # protocol of such entries
 )
 from tnattn.structured.khatri_rao import KhatriRao  # Kronecker products column by column

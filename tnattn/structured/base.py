@@ -19,7 +19,7 @@ from tnattn.structured.reads import MatrixReads
 
 
 def _of_an_integer(count: Any) -> Any:
-    """Let a method of a structure that counts operations take integers of any library."""
+    """Wrap a count of operations so that it takes integers of any library."""
 
     @functools.wraps(count)
     def call(self: Any, columns: int) -> int:
@@ -28,6 +28,8 @@ def _of_an_integer(count: Any) -> Any:
     return call
 
 
+# methods of every subclass that compute half precision in float32, by kind of result: products follow both factors,
+# reads the matrix, and sums stay in float32
 _IN_SINGLE = {
     **dict.fromkeys(("_matmul", "_rmatmul", "to_dense"), product_in_single),
     **dict.fromkeys(("columns", "rows", "diagonal", "sketch", "sketch_rows"), read_in_single),
@@ -57,6 +59,7 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # wrapped here, once for each class, so that no subclass can forget it
         for name, computed in _IN_SINGLE.items():
             if inspect.isfunction(cls.__dict__.get(name)):
                 setattr(cls, name, computed(cls.__dict__[name]))
@@ -159,6 +162,7 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
         rows, columns = self.shape[-2:]
 
         def apply(product: Any, x: Array) -> Array:
+            # SciPy passes (n,), (n, 1) and (n, c)
             block = x.reshape(x.shape[0], -1)
             moved = from_host(block, like=self.like, dtype=self.dtype)
             return to_host(product(moved)).reshape(-1, block.shape[1]).reshape((-1, *x.shape[1:]))
@@ -181,7 +185,18 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Transposed(StructuredMatrix):
-    """The transpose of a structured matrix, sharing its storage."""
+    """The transpose of a structured matrix, sharing its storage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import LowRank
+    >>> matrix = LowRank(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0, 5.0]]))
+    >>> matrix.mT, matrix.mT.storage
+    (Transposed(3, 2), 5)
+    >>> matrix.mT @ np.array([1.0, 1.0])
+    array([ 9., 12., 15.])
+    """
 
     matrix: StructuredMatrix
 
@@ -207,7 +222,7 @@ class Transposed(StructuredMatrix):
         return self.matrix.to_dense().mT
 
     def dense_view(self) -> Array:
-        return self.matrix.dense_view().mT
+        return self.matrix.dense_view().mT  # a view: no copy
 
     def matmul_flops(self, columns: int) -> int:
         return self.matrix.matmul_flops(columns)

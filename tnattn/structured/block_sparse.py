@@ -41,6 +41,20 @@ class BlockSparse(StructuredMatrix):
     Notes
     -----
     A product is one matrix product per tile, O(p b s c), with s columns gathered once for b rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import BlockSparse
+    >>> tiles = np.arange(1.0, 9.0).reshape(2, 2, 2)  # two blocks of two rows over two columns each
+    >>> matrix = BlockSparse(tiles, np.array([[0, 1], [1, 3]]), row_count=4, column_count=4)
+    >>> matrix.to_dense()
+    array([[1., 2., 0., 0.],
+           [3., 4., 0., 0.],
+           [0., 5., 0., 6.],
+           [0., 7., 0., 8.]])
+    >>> matrix.storage, matrix.matmul_flops(1)
+    (12, 16)
     """
 
     values: Array
@@ -81,6 +95,7 @@ class BlockSparse(StructuredMatrix):
         blocks, size, width = self.values.shape[-3:]
         out = xp.empty((*batch, blocks, size, c), dtype=x.dtype, device=device(x))
 
+        # blocks of rows are independent: threads share them, and no gathered array exceeds the cache
         def work(part: slice) -> None:
             gathered = gather_rows(x, self.indices[..., part, :])
             out[..., part, :, :] = self.values[..., part, :, :] @ gathered
@@ -104,7 +119,7 @@ class BlockSparse(StructuredMatrix):
     def matmul_flops(self, columns: int) -> int:
         return int(2 * columns * math.prod(self.values.shape))
 
-    # the pattern
+    # the pattern of stored entries, as Sparse has it
 
     def with_values(self, values: Array) -> BlockSparse:
         """Return a matrix of the same pattern with other entries, (..., p, b, s); those not kept become zero."""
@@ -194,10 +209,12 @@ def band_pattern(
     m = first.shape[-1]
     span = min(reach + size - 1, columns - fixed)
     blocks = math.ceil(m / size)
+    # rows of padding repeat the last row, so that their columns exist
     places = xp.clip(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
     first, stop = (
         xp.reshape(xp.take(bound, places, axis=-1), (*bound.shape[:-1], blocks, size, 1)) for bound in (first, stop)
     )
+    # near the last column a block starts earlier than its first row asks for, so that all blocks have one width
     begin = xp.clip(first[..., 0, :], fixed, columns - span)  # (..., p, 1)
     slots = xp.arange(fixed + span, dtype=xp.int64, device=device(first))
     indices = xp.where(slots < fixed, slots, begin + (slots - fixed))
@@ -224,6 +241,7 @@ def in_blocks(x: Array, size: int) -> Array:
 
 
 def _joined(x: Array, rows: int) -> Array:
+    """Return blocks of rows (..., p, b, c) as rows (..., m, c), without those of padding."""
     xp = array_namespace(x)
     *batch, blocks, size, c = x.shape
     return xp.reshape(x, (*batch, blocks * size, c))[..., :rows, :]

@@ -24,6 +24,18 @@ class BlockTermTensor(StructuredTensor):
     core : Array, (..., t, r_0, ..., r_{d-1})
         The cores of the t terms.
     factors : tuple of Array, (..., t, n_j, r_j)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.block_term import BlockTermTensor
+    >>> rng = np.random.default_rng(0)
+    >>> cores, factors = rng.standard_normal((2, 3, 3, 3)), rng.standard_normal((3, 2, 10, 3))
+    >>> tensor = BlockTermTensor(cores, tuple(factors))
+    >>> tensor.sizes, tensor.terms, tensor.term_ranks, tensor.storage
+    ((10, 10, 10), 2, (3, 3, 3), 234)
+    >>> tensor.as_tucker().largest_ranks
+    (6, 6, 6)
     """
 
     core: Array
@@ -35,6 +47,7 @@ class BlockTermTensor(StructuredTensor):
         object.__setattr__(self, "factors", tuple(self.factors))
         require_real(core=self.core, factors=self.factors)
         order = len(self.factors)
+        # network letters are two disjoint sets of twelve: one of them is the index of the term
         if not 1 <= order <= 11 or self.core.ndim <= order or any(u.ndim < 3 for u in self.factors):
             raise ValueError(
                 f"{order} factors do not fit cores of shape {tuple(self.core.shape)}; give one (..., t, n, r) per mode "
@@ -85,8 +98,9 @@ class BlockTermTensor(StructuredTensor):
         mode = self._sliced_mode(mode)
         xp = array_namespace(self.core)
         rows, columns = (j for j in range(3) if j != mode)
-        bonds = "ABC"
+        bonds = "ABC"  # of the three modes; T counts the terms
         chosen = f"...T{MODES[mode]}{bonds[mode]}"
+        # core_t x_mode u_it for every slice i and term t: (..., n_mode, t, r, r')
         blocks = contract(
             f"...T{bonds},{chosen}->...{MODES[mode]}T{bonds[rows]}{bonds[columns]}", self.core, self.factors[mode]
         )

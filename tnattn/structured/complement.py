@@ -1,4 +1,4 @@
-"""Zero-one matrices that have a one wherever a sparse pattern keeps nothing."""
+"""Zero-one matrices with ones outside a sparse pattern."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tnattn.structured.block_sparse import BlockSparse
 from tnattn.structured.sparse import Sparse
 
 _BLOCK = 1 << 22  # entries of the dense form held at a time
-_FEW = 2  # subtrees for each index, up to which one product takes them all
+_FEW = 2  # nodes of a level for each index of a row, up to which a dense zero-one product ends the recursion
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,10 +72,11 @@ class Complement(StructuredMatrix):
         blocks, size, width = pattern.values.shape[-3:]
         shape = (*sums.shape[:-2], blocks, size, sums.shape[-1])
         rows = xp.reshape(xp.broadcast_to(sums[..., None, :], shape), (*shape[:-3], blocks * size, shape[-1]))
-        rows = rows[..., : pattern.row_count, :]
+        rows = rows[..., : pattern.row_count, :]  # one sum for all rows of a block, since they share the columns
         if pattern.kept is None:
             return xp.asarray(rows, copy=True)
         kept = xp.broadcast_to(pattern.kept, (*pattern.kept.shape[:-3], blocks, size, width))
+        # entries of the tiles that are not kept belong to the complement too
         return rows + BlockSparse(
             xp.astype(~kept, x.dtype), pattern.indices, pattern.row_count, pattern.column_count
         )._matmul(x)
@@ -143,7 +144,7 @@ def outside_sums(x: Array, indices: Array) -> Array:
     index: each is the sibling of a node that holds one. O(n c + m w c log(n / w)).
     """
     xp = array_namespace(x)
-    room = _headroom(x)
+    room = _headroom(x)  # partial sums are over other rows than the result, and must not overflow where it does not
     sums, nodes, total = x / room, xp.sort(indices, axis=-1), None
     while sums.shape[-2] > _FEW * indices.shape[-1]:
         part = _free_siblings(nodes, sums)
@@ -172,7 +173,7 @@ def _free_siblings(nodes: Array, sums: Array) -> Array:
     free = (first & right) | (last & ~right)
     sibling = xp.where(right, nodes - 1, nodes + 1)
     place = xp.where(free & (sibling < n), sibling, xp.full_like(sibling, n))  # n: a row of zeros
-    ones = xp.ones(tuple(place.shape), dtype=sums.dtype, device=device(sums))
+    ones = xp.ones(tuple(place.shape), dtype=sums.dtype, device=device(sums))  # a gather and a sum, in one product
     return Sparse(ones, place, n + 1)._matmul(_with_zero_row(sums))
 
 

@@ -1,4 +1,4 @@
-"""Constructor of structured matrices from arrays, sparse matrices, linear operators and entries on demand."""
+"""Constructor of structured matrices from arrays, sparse matrices, linear operators and kernels."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def _wrapped(a: Any, name: str) -> StructuredMatrix:
     if isinstance(a, StructuredMatrix):
         _check_parts(a, name)
         return a
+    # entries of a sparse matrix are checked here, once; those of an operator at every product
     if scipy.sparse.issparse(a):
         matrix = HostOperator(a)
         require_precision(matrix.like, name)
@@ -106,6 +107,7 @@ def _wrapped(a: Any, name: str) -> StructuredMatrix:
         return HostOperator(a)
     if is_array(a):
         return Dense(checked_array(a, name, least=2))
+    # a protocol, checked by the names of attributes, after the checks by type
     if isinstance(a, KernelEntries):
         return EntriesOperator(a)
     raise TypeError(

@@ -23,6 +23,18 @@ class CPTensor(StructuredTensor):
     ----------
     weights : Array, (..., r)
     factors : tuple of Array, (..., n_j, r)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.cp import CPTensor
+    >>> u = np.array([[1.0, 0.0], [1.0, 1.0]])
+    >>> tensor = CPTensor(np.array([2.0, 3.0]), (u, u, u))
+    >>> tensor.to_dense()[1], tensor.rank, tensor.storage
+    (array([[2., 2.],
+           [2., 5.]]), 2, 14)
+    >>> tensor.as_matrix((0,), (1, 2)) @ np.ones(4)
+    array([ 8., 11.])
     """
 
     weights: Array
@@ -33,7 +45,7 @@ class CPTensor(StructuredTensor):
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
         require_real(weights=self.weights, factors=self.factors)
-        if not 1 <= len(self.factors) <= 12:
+        if not 1 <= len(self.factors) <= 12:  # as for Tucker tensors
             raise ValueError(f"{len(self.factors)} factors are given; one for each of 1 to 12 modes is needed")
         widths = tuple(int(u.shape[-1]) for u in self.factors)
         if {*widths} != {int(self.weights.shape[-1])}:
@@ -61,12 +73,14 @@ class CPTensor(StructuredTensor):
         return sum(math.prod(part.shape) for part in (self.weights, *self.factors))
 
     def network(self) -> list[Term]:
+        # one bond A, shared by all factors: the index of the term
         return [("A", self.weights), *((MODES[j] + "A", u) for j, u in enumerate(self.factors))]
 
     def slices(self, mode: int = 0) -> StructuredMatrix:
         """Return slice i as ``U_rows diag(w u_i) U_columns^T``, of which only the diagonal differs in i."""
         mode = self._sliced_mode(mode)
         rows, columns = (self.factors[j][..., None, :, :] for j in range(3) if j != mode)
+        # (..., n_mode, r): broadcasting adds the axis of the slices to the other factors
         middle = Diagonal(self.weights[..., None, :] * self.factors[mode])
         return Product(Dense(rows), Product(middle, Dense(columns.mT)))
 

@@ -20,6 +20,14 @@ class Dense(StructuredMatrix):
     Parameters
     ----------
     array : Array, (..., m, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense
+    >>> stack = Dense(np.stack([np.eye(2), np.ones((2, 2))]))
+    >>> stack.shape, stack.trace(), stack.squared_norm()
+    ((2, 2, 2), array([2., 2.]), array([2., 4.]))
     """
 
     array: Array
@@ -45,13 +53,13 @@ class Dense(StructuredMatrix):
         return stacked_matmul(self.array, x)
 
     def _rmatmul(self, y: Array) -> Array:
-        return transposed_product(self.array, y)
+        return transposed_product(self.array, y)  # (y^T A)^T walks along the rows of A
 
     def to_dense(self) -> Array:
         return array_namespace(self.array).asarray(self.array, copy=True)
 
     def dense_view(self) -> Array:
-        return self.array
+        return self.array  # not to be written to
 
     def matmul_flops(self, columns: int) -> int:
         return 2 * columns * self.storage
@@ -79,7 +87,7 @@ class Dense(StructuredMatrix):
         return product_with_rows(self.array, array_of(test_matrix).mT)  # fastest if a column lies in one piece
 
     def sketch_rows(self, test_matrix: MatrixReads | Array) -> Array:
-        if is_structured(test_matrix):
+        if is_structured(test_matrix):  # multiplies faster in its own form than as an array
             return test_matrix.mT @ self.array
         return transposed_product(self.array, array_of(test_matrix)).mT
 

@@ -17,6 +17,14 @@ class Diagonal(StructuredMatrix):
     Parameters
     ----------
     values : Array, (..., n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Diagonal
+    >>> matrix = Diagonal(np.array([1.0, 2.0, 4.0]))
+    >>> matrix @ np.ones(3), matrix.storage, float(matrix.trace())
+    (array([1., 2., 4.]), 3, 7.0)
     """
 
     values: Array
@@ -63,6 +71,7 @@ class Diagonal(StructuredMatrix):
 
     def columns(self, indices: Array) -> Array:
         xp = array_namespace(self.values)
+        # column j is the j-th value in row j: compare rows with the indices, each matrix having its own
         own = xp.arange(self.shape[-1], device=device(self.values))[:, None] == indices[..., None, :]
         return xp.where(own, self.values[..., None], xp.zeros_like(self.values[..., None]))
 

@@ -11,6 +11,7 @@ def take_columns(x: Array, indices: Array) -> Array:
     """Return the columns (..., m, b) of arrays (..., m, n) at indices (..., b)."""
     xp = array_namespace(x)
     *batch, m, n = x.shape
+    # row i of the flattened stack begins at i n: one take on the flat array gathers the columns of all matrices
     start = xp.reshape(xp.arange(math.prod(batch) * m, device=device(x)) * n, (*batch, m, 1))
     flat = start + indices[..., None, :]
     return xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(flat, (-1,))), flat.shape)
@@ -36,7 +37,7 @@ def gather_rows(x: Array, indices: Array) -> Array:
     """
     xp = array_namespace(x)
     m, w = indices.shape[-2:]
-    if math.prod(indices.shape[:-2]) == 1:
+    if math.prod(indices.shape[:-2]) == 1:  # all matrices have the same indices
         flat = xp.reshape(indices, (m * w,))
         return xp.reshape(xp.take(x, flat, axis=-2), (*x.shape[:-2], m, w, x.shape[-1]))
     batch = broadcast_shape(indices.shape[:-2], x.shape[:-2])

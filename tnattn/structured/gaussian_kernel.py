@@ -1,4 +1,4 @@
-"""The Gaussian kernel among points, with entries computed on demand."""
+"""The Gaussian kernel among points as an implicit matrix: columns and principal submatrices are computed when read."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def _kernel(few: Array, many: Array) -> Array:
     left = xp.concat([few, xp.ones_like(few[..., :1]), -_half_square(few)], axis=-1)
     right = xp.concat([many, -_half_square(many), xp.ones_like(many[..., :1])], axis=-1)
     exponents = left @ right.mT
+    # cancellation may leave a small positive exponent for equal points; the kernel is at most one
     return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1])))
 
 

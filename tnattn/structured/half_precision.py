@@ -17,12 +17,13 @@ def in_single(value: Any) -> Any:
         return tuple(in_single(part) for part in value)
     if not dataclasses.is_dataclass(value) or isinstance(value, type) or not hasattr(value, "like"):
         return value
+    # rebuilt by its constructor: cached properties of the narrow structure must not survive
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
     return dataclasses.replace(value, **{name: in_single(part) for name, part in fields.items()})
 
 
 def product_in_single(compute: Any) -> Any:
-    """Let a method of a structure in half precision, or of a half-precision factor, compute in float32."""
+    """Wrap a product so that it computes in float32 if the structure or a factor is in half precision."""
 
     @functools.wraps(compute)
     def call(self: Any, *factors: Array) -> Array:
@@ -30,6 +31,7 @@ def product_in_single(compute: Any) -> Any:
             return compute(self, *factors)
         single = in_single(self)
         result = compute(single, *(widened(x) for x in factors))
+        # as for arrays, half precision times single is single
         narrow = is_half(self.like) and all(is_half(x) for x in factors)
         return array_namespace(result).astype(result, self.dtype) if narrow else result
 
@@ -37,7 +39,7 @@ def product_in_single(compute: Any) -> Any:
 
 
 def read_in_single(compute: Any) -> Any:
-    """Let a method of a structure in half precision compute in float32; its result has the dtype of the structure."""
+    """Wrap a read so that it computes half precision in float32; its result has the dtype of the structure."""
 
     @functools.wraps(compute)
     def call(self: Any, *arguments: Any) -> Array:
@@ -50,7 +52,7 @@ def read_in_single(compute: Any) -> Any:
 
 
 def sum_in_single(compute: Any) -> Any:
-    """Let a method of a structure in half precision that adds up entries start from float32; the sum stays wide."""
+    """Wrap a sum over entries so that it is taken in float32 for half precision, and stays in float32."""
 
     @functools.wraps(compute)
     def call(self: Any) -> Array:

@@ -68,7 +68,7 @@ class HostOperator(StructuredMatrix):
     def __post_init__(self) -> None:
         if sparse.issparse(self.operator):
             object.__setattr__(self, "operator", canonical_csr(self.operator))
-        # SciPy works out the dtype of most operators by itself; an empty one of it says the rest
+        # a one-by-one array stands for library, device and dtype; SciPy derives the dtype of most operators itself
         prototype = _csr((1, 1), dtype=self.operator.dtype).toarray()
         object.__setattr__(self, "_prototype", prototype)
 
@@ -102,7 +102,7 @@ class HostOperator(StructuredMatrix):
 
     def _per_matrix(self, operator: Any, x: Array) -> Array:
         product = self._product(operator, x)
-        if not self.sparse:  # its entries have been looked at, an operator only shows what it returns
+        if not self.sparse:  # entries of a sparse matrix are checked by as_structured; an operator shows products only
             check_finite(product, f"a product with the {self.shape} operator")
         return product
 
@@ -127,7 +127,7 @@ class HostOperator(StructuredMatrix):
             return 2 * columns * int(self.operator.nnz)
         return 2 * columns * self.shape[0] * self.shape[1]
 
-    # reads: of the stored entries where there are any, by products with unit vectors where not
+    # reads: of the stored entries of a sparse matrix, by products with unit vectors for other operators
 
     def columns(self, indices: Array) -> Array:
         if not self.sparse:
@@ -153,7 +153,7 @@ class HostOperator(StructuredMatrix):
         return (self.operator.data[None, :],) if self.sparse else None
 
     def with_linear_parts(self, parts: tuple[Array, ...]) -> HostOperator:
-        scaled = self.operator.copy()
+        scaled = self.operator.copy()  # shares nothing: ``data`` is replaced
         scaled.data = parts[0][0, :]
         return HostOperator(scaled)
 

@@ -1,4 +1,4 @@
-"""Implicit symmetric matrices: entries computed on demand."""
+"""Implicit symmetric matrices: diagonals and columns are computed when they are read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KernelEntries(Protocol):
 
 @runtime_checkable
 class PrincipalEntries(Protocol):
-    """Entries on demand with principal submatrices that do not need the columns; see ``KernelEntries``."""
+    """Implicit entries whose principal submatrices cost less than their columns; see ``KernelEntries``."""
 
     def principal(self, indices: Array) -> Array:
         """Return the entries (..., b, b) among integer indices (..., b), each matrix having its own."""
@@ -43,7 +43,7 @@ class PrincipalEntries(Protocol):
 
 @runtime_checkable
 class InexactEntries(Protocol):
-    """Entries on demand with errors beyond the rounding of a number of their size; see ``KernelEntries``."""
+    """Implicit entries with errors beyond the rounding of numbers of their size; see ``KernelEntries``."""
 
     def accuracy(self) -> Array:
         """Return bounds (...) of the errors of the entries, relative to the largest diagonal entry."""
@@ -84,7 +84,7 @@ class EntriesOperator(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return 0
+        return 0  # the data of the formula belong to the caller
 
     @property
     def mT(self) -> EntriesOperator:
@@ -104,6 +104,7 @@ class EntriesOperator(StructuredMatrix):
         """Return the columns (..., n, b) at indices (..., b)."""
         shape = (*broadcast_shape(self.batch, indices.shape[:-1]), indices.shape[-1])
         indices = array_namespace(self.like).broadcast_to(indices, shape)
+        # checked at every read: no constructor can look at entries that do not exist yet
         columns = self.entries_on_demand.columns(indices)
         check_finite(columns, f"a block of columns of the {self.shape} entries on demand")
         return columns
@@ -122,7 +123,7 @@ class EntriesOperator(StructuredMatrix):
     def _blocks(self) -> list[tuple[slice, Array]]:
         xp = array_namespace(self.like)
         n = self.shape[-1]
-        step = max(1, _BLOCK // (n * self.count))
+        step = max(1, _BLOCK // (n * self.count))  # columns at a time
         spans = [slice(start, min(start + step, n)) for start in range(0, n, step)]
         return [(span, xp.arange(span.start, span.stop, device=device(self.like))) for span in spans]
 
@@ -134,7 +135,7 @@ class EntriesOperator(StructuredMatrix):
         return total
 
     def _rmatmul(self, y: Array) -> Array:
-        return self._matmul(y)
+        return self._matmul(y)  # symmetric
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)

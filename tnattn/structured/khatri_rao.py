@@ -27,6 +27,20 @@ class KhatriRao(StructuredMatrix):
     Notes
     -----
     The transpose contracts one factor after the other along a planned path and never forms the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import KhatriRao
+    >>> matrix = KhatriRao((np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])))
+    >>> matrix.to_dense()
+    array([[1., 0.],
+           [1., 2.],
+           [3., 0.],
+           [3., 4.]])
+    >>> matrix.gram()
+    array([[20., 14.],
+           [14., 20.]])
     """
 
     factors: tuple[Array, ...]
@@ -34,6 +48,7 @@ class KhatriRao(StructuredMatrix):
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", tuple(self.factors))
         shapes = [tuple(u.shape) for u in self.factors]
+        # one lower-case letter for each factor in a contraction
         if not 1 <= len(shapes) <= 20 or any(len(shape) < 2 for shape in shapes):
             raise ValueError(f"factors have shapes {shapes}; give 1 to 20, each with at least two axes")
         for u in self.factors:
@@ -66,6 +81,7 @@ class KhatriRao(StructuredMatrix):
 
     def gram(self) -> Array:
         """Return the Gram matrix (..., r, r): the entrywise product of those of the factors, O(r^2 sum of n_j)."""
+        # (A kr B)^T (A kr B) = A^T A * B^T B, entry by entry
         product = None
         for u in self.factors:
             own = u.mT @ u
@@ -98,12 +114,15 @@ class KhatriRao(StructuredMatrix):
         modes, terms = self._network()
         expression = f"{terms},...RZ->...{modes}Z".replace("...", "")
         r = self.shape[-1]
+        # the path that contract takes, so that the count is that of the product itself
         _, plan = opt_einsum.contract_path(expression, *((n, r) for n in self._sizes), (r, columns), shapes=True)
         return int(plan.opt_cost) * self.count
 
     def _network(self) -> tuple[str, str]:
         modes = string.ascii_lowercase[: len(self.factors)]
         return modes, ",".join(f"...{mode}R" for mode in modes)
+
+    # contractions leave out batch axes of length one, and one axis per mode: both are restored
 
     def _shaped(self, product: Array, x: Array, matrix: tuple[int, ...], trailing: int) -> Array:
         xp, batch = array_namespace(product), broadcast_shape(self._batch(), x.shape[:-2])

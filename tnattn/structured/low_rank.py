@@ -43,7 +43,7 @@ class LowRankMatrix(StructuredMatrix):
 
     def _matmul(self, x: Array) -> Array:
         left, right = self.factors()
-        return left @ (right @ x)
+        return left @ (right @ x)  # never (left @ right) @ x, which costs m n r
 
     def _rmatmul(self, y: Array) -> Array:
         left, right = self.factors()
@@ -83,7 +83,7 @@ class LowRankMatrix(StructuredMatrix):
         return True
 
     def squared_norm(self) -> Array:
-        if self.rank > min(self.shape[-2:]):
+        if self.rank > min(self.shape[-2:]):  # no thin factor to orthonormalise
             return super().squared_norm()
         left, right = self.factors()
         _, r = orthonormalise_with_factor(left)  # a QR factorisation: the Gram matrices would square the condition
@@ -93,7 +93,7 @@ class LowRankMatrix(StructuredMatrix):
         if not is_structured(test_matrix):
             return super().sketch(test_matrix)
         left, right = self.factors()
-        return left @ (test_matrix.mT @ right.mT).mT
+        return left @ (test_matrix.mT @ right.mT).mT  # the test matrix meets r rows instead of m
 
     def sketch_rows(self, test_matrix: MatrixReads | Array) -> Array:
         if not is_structured(test_matrix):
@@ -116,6 +116,16 @@ class LowRank(LowRankMatrix):
     ----------
     left : Array, (..., m, r)
     right : Array, (..., r, n)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import LowRank
+    >>> matrix = LowRank(np.ones((1000, 1)), np.ones((1, 500)))
+    >>> matrix.rank, matrix.storage, float(matrix.squared_norm())
+    (1, 1500, 500000.0)
+    >>> (matrix @ np.ones(500))[:2]
+    array([500., 500.])
     """
 
     left: Array

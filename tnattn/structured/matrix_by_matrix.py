@@ -9,7 +9,7 @@ from tnattn.arrays import Array, array_namespace, parallel_map, prefers_host_til
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 
-_LARGE = 1 << 14  # entries of a matrix from which it is worth a call of its own
+_LARGE = 1 << 14  # entries of a matrix from which a call of its own pays: 128 x 128
 
 
 def matrix_by_matrix(

@@ -45,15 +45,17 @@ def network_norm(terms: Sequence[Term], batch: tuple[int, ...]) -> Array:
         formed = contracted(small, modes)
         norm = euclidean_norm(formed, axis=tuple(range(-len(modes), 0)))
     else:
+        # <X, X>: the network and its mirror image share the modes and have bonds of their own
         mirror = [("".join(c if c in MODES else _twin(c) for c in letters), a) for letters, a in small]
         square = contracted([*small, *mirror], "")
+        # cancellation may leave a small negative square
         norm = xp.sqrt(xp.maximum(square, xp.zeros_like(square)))
     norm = times_power_of_two(norm, xp.broadcast_to(exponent, broadcast_shape(norm.shape, exponent.shape)))
     return xp.broadcast_to(norm, batch) + xp.zeros_like(norm)  # an array of the caller, not a view
 
 
 def _scaled(letters: str, array: Array) -> tuple[Term, Array]:
-    """Return an array with entries of order one and, per member of the stack, the exponent that was taken out."""
+    """Return an array divided by a power of two, with entries of order one, and the exponents (...)."""
     own = len(letters)
     scale = binary_scale(array, axis=tuple(range(-own, 0)))
     xp = array_namespace(array)
@@ -61,7 +63,7 @@ def _scaled(letters: str, array: Array) -> tuple[Term, Array]:
 
 
 def _compressed(term: Term) -> Term:
-    """Return an array of fewer rows in place of its modes, which an orthonormal transformation takes away."""
+    """Return the triangular factor in place of an array whose modes are longer than its bonds: norms stay the same."""
     letters, array = term
     modes, bonds = ([i for i, c in enumerate(letters) if (c in MODES) is own] for own in (True, False))
     lead = array.ndim - len(letters)

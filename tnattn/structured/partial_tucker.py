@@ -1,4 +1,4 @@
-"""Tucker tensors some modes of which are kept as they are: Tucker-1, Tucker-2 and the like."""
+"""Tucker tensors with factors in some modes only: Tucker-1, Tucker-2 and the like (Kolda and Bader 2009)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,23 @@ class PartialTuckerTensor(StructuredTensor):
     Parameters
     ----------
     core : Array, (..., c_0, ..., c_{d-1})
-        ``c_j`` is the rank of mode j where that is multiplied by a factor, its size where it is kept.
+        ``c_j`` is the rank of mode j if it has a factor, else its size.
     factors : tuple of Array, (..., n_j, r_j)
         One for each of ``modes``.
     modes : tuple of int
         The modes with a factor, ascending; one at least.
     mode_count : int
-        Number of modes d, those that are kept included.
+        Number of modes d, with and without factor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.partial_tucker import PartialTuckerTensor
+    >>> rng = np.random.default_rng(0)
+    >>> core, factor = rng.standard_normal((2, 3, 4)), rng.standard_normal((50, 3))
+    >>> tensor = PartialTuckerTensor(core, (factor,), modes=(1,), mode_count=3)
+    >>> tensor.sizes, tensor.storage, round(tensor.compression, 2)
+    ((2, 50, 4), 174, 2.3)
     """
 
     core: Array
@@ -78,6 +88,7 @@ class PartialTuckerTensor(StructuredTensor):
         return sum(math.prod(part.shape) for part in (self.core, *self.factors))
 
     def network(self) -> list[Term]:
+        # the core has a bond (upper case) where a factor follows, and the mode itself where none does
         letters = "".join(MODES[j].upper() if j in self.modes else MODES[j] for j in range(self.order))
         terms = [(MODES[j] + MODES[j].upper(), u) for j, u in zip(self.modes, self.factors, strict=True)]
         return [(letters, self.core), *terms]
@@ -92,13 +103,13 @@ class PartialTuckerTensor(StructuredTensor):
         factors = dict(zip(self.modes, self.factors, strict=True))
         letters, numbered = "ABC", MODES[mode]
         rest = "".join(c for j, c in enumerate(letters) if j != mode)
-        if mode in factors:
+        if mode in factors:  # absorbed: slice i takes row i of it
             chosen = f"...{letters},...{numbered}{letters[mode]}->...{numbered}{rest}"
             middle = contract(chosen, self.core, factors[mode])
         else:
             middle = contract(f"...{letters}->...{letters[mode]}{rest}", self.core)
         rows, columns = (j for j in range(3) if j != mode)
-        product: StructuredMatrix = Dense(middle)
+        product: StructuredMatrix = Dense(middle)  # modes without factor need no product
         if columns in factors:
             product = Product(product, Dense(factors[columns][..., None, :, :].mT))
         if rows in factors:
@@ -123,5 +134,5 @@ class PartialTuckerTensor(StructuredTensor):
 
     @classmethod
     def from_tensorly(cls, tensor: Any) -> TuckerTensor:
-        """Return a Tucker tensor with a factor in every mode, which is what TensorLy's form says."""
+        """Return a Tucker tensor with a factor in every mode, as TensorLy has it."""
         return TuckerTensor.from_tensorly(tensor)

@@ -71,6 +71,7 @@ class MatrixReads(abc.ABC):
 
         Squares are not scaled: they overflow for entries beyond the square root of the range of the dtype.
         """
+        # by the read that the class has made cheap
         by_rows = overrides(self, "rows") and not overrides(self, "columns")
         return squared_norm_of_rows(self) if by_rows else squared_norm_of_columns(self)
 
@@ -96,7 +97,7 @@ class MatrixReads(abc.ABC):
 
     @property
     def symmetric(self) -> bool:
-        """True if the matrices are symmetric by construction, so that nobody has to check it."""
+        """True if the matrices are symmetric by construction, so that no algorithm has to check it."""
         return False
 
     @property

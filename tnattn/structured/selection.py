@@ -29,6 +29,16 @@ class Selection(StructuredMatrix):
         n.
     prototype : Array
         Any array of the library, device and floating dtype in which the matrix is to act.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Selection
+    >>> landmarks = Selection(np.array([2, 0]), 4, np.zeros(1))
+    >>> landmarks @ np.array([10.0, 11.0, 12.0, 13.0])
+    array([12., 10.])
+    >>> landmarks.mT @ np.array([1.0, 5.0])
+    array([5., 0., 1., 0.])
     """
 
     indices: Array
@@ -56,6 +66,7 @@ class Selection(StructuredMatrix):
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(y)
+        # rows of y are added up at their indices: a column may be chosen several times
         batch = broadcast_shape(self.indices.shape[:-1], y.shape[:-2])
         rows = self.shape[-2]
         y = xp.broadcast_to(y, (*batch, rows, y.shape[-1]))
@@ -67,4 +78,4 @@ class Selection(StructuredMatrix):
         return xp.astype(self.indices[..., None] == columns, self.prototype.dtype)
 
     def matmul_flops(self, columns: int) -> int:
-        return 0
+        return 0  # a gather: nothing is multiplied or added

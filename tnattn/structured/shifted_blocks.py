@@ -21,9 +21,21 @@ class ShiftedBlocks(StructuredMatrix):
     starts : tuple of int
         First row of every block, b of them. Rows that fall before the first one are cut off.
     row_count : int
-        Rows of the whole.
+        Rows of the matrix.
     shared : bool
-        Whether one matrix stands in all places.
+        True if the same block stands in all places.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Dense, ShiftedBlocks
+    >>> stencil = Dense(np.array([[-1.0], [1.0]]))
+    >>> difference = ShiftedBlocks(stencil, starts=(0, 1, 2), row_count=4, shared=True)
+    >>> difference.to_dense(), difference.storage
+    (array([[-1.,  0.,  0.],
+           [ 1., -1.,  0.],
+           [ 0.,  1., -1.],
+           [ 0.,  0.,  1.]]), 2)
     """
 
     blocks: StructuredMatrix
@@ -52,7 +64,7 @@ class ShiftedBlocks(StructuredMatrix):
         return self.blocks.storage
 
     def _places(self) -> Iterator[tuple[slice, slice]]:
-        """Rows of the whole and rows of the block, for every block."""
+        """Yield, for every block, its rows in the matrix and those of its own rows that are not cut off."""
         height = self.blocks.shape[-2]
         for start in self.starts:
             yield slice(max(start, 0), start + height), slice(max(-start, 0), height)
@@ -60,6 +72,7 @@ class ShiftedBlocks(StructuredMatrix):
     def _stacked(self, product: Callable[[Array], Array], stack: Array) -> Array:
         """Apply a product of the blocks to a stack (b, ..., r, c), its first axis put where that of the blocks is."""
         xp = array_namespace(stack)
+        # batch axes that the stack lacks become ones; the axis of the blocks moves to its place among them
         own = len(self.batch)
         missing = own - (stack.ndim - 3)
         if missing > 0:
@@ -70,25 +83,25 @@ class ShiftedBlocks(StructuredMatrix):
         xp = array_namespace(x)
         product = self._stacked(self.blocks._matmul, to_stack(x, len(self.starts)))  # (b, ..., r, c)
         out = xp.zeros((*product.shape[1:-2], self.row_count, x.shape[-1]), dtype=product.dtype, device=device(x))
-        for block, (whole, own) in enumerate(self._places()):
-            out[..., whole, :] += product[block, ..., own, :]
+        for block, (place, own) in enumerate(self._places()):
+            out[..., place, :] += product[block, ..., own, :]  # blocks may overlap
         return out
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(y)
         height = self.blocks.shape[-2]
         stack = xp.zeros((len(self.starts), *y.shape[:-2], height, y.shape[-1]), dtype=y.dtype, device=device(y))
-        for block, (whole, own) in enumerate(self._places()):
-            stack[block, ..., own, :] = y[..., whole, :]
+        for block, (place, own) in enumerate(self._places()):
+            stack[block, ..., own, :] = y[..., place, :]
         return from_stack(self._stacked(self.blocks._rmatmul, stack))
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
         dense, width = self.blocks.dense_view(), self.blocks.shape[-1]
         out = xp.zeros(self.shape, dtype=dense.dtype, device=device(dense))
-        for block, (whole, own) in enumerate(self._places()):
+        for block, (place, own) in enumerate(self._places()):
             part = dense if self.shared else dense[block, ...]
-            out[..., whole, block * width : (block + 1) * width] = part[..., own, :]
+            out[..., place, block * width : (block + 1) * width] = part[..., own, :]
         return out
 
     def matmul_flops(self, columns: int) -> int:

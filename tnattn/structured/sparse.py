@@ -33,6 +33,17 @@ class Sparse(StructuredMatrix):
     indices : Array, (..., m, w), integer
         Column of every stored entry; broadcasts against ``values``.
     column_count : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import Sparse
+    >>> matrix = Sparse(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0, 2], [1, 2]]), column_count=3)
+    >>> matrix.to_dense()
+    array([[1., 0., 2.],
+           [0., 3., 4.]])
+    >>> matrix.mT @ np.ones(2), matrix.storage
+    (array([1., 3., 6.]), 8)
     """
 
     values: Array
@@ -102,7 +113,7 @@ class Sparse(StructuredMatrix):
         values = self.values[..., :size, :]
         return xp.sum(xp.where(own, values, xp.zeros_like(values)), axis=-1)
 
-    # the pattern
+    # the pattern of stored entries, as BlockSparse has it
 
     def with_values(self, values: Array) -> Sparse:
         """Return a matrix of the same pattern with other entries, (..., m, w)."""

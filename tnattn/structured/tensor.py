@@ -1,4 +1,4 @@
-"""The contract of every structured tensor, and its view as a matrix that multiplies without forming it."""
+"""Base class of structured tensors, and their matricisations, which multiply without being formed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ COLUMN = "Z"  # the letter of the columns of a right factor
 class StructuredTensor(Parameters, abc.ABC):
     """A stack of tensors, immutable; the last ``order`` axes are the modes, all others batch.
 
-    A subclass says how it is a network: a list of arrays with one letter for each of their trailing axes, the mode j
-    being ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
+    A subclass gives its tensor network: a list of arrays with one letter for each of their trailing axes, mode j being
+    ``MODES[j]``. The dense form, norms and products follow. It unpacks as TensorLy's tuple of its kind does.
     """
 
-    degrees: ClassVar[Mapping[str, float]] = {}  # fields proportional to a power of the tensor; of tuples the last
+    # fields that are proportional to a power of the tensor, with that power; of a tuple of arrays the last one
+    degrees: ClassVar[Mapping[str, float]] = {}
 
     @property
     @abc.abstractmethod
@@ -142,7 +143,7 @@ class StructuredTensor(Parameters, abc.ABC):
         return as_html(self)
 
     def _single(self) -> Self:
-        """Refuse a stack where one tensor is needed."""
+        """Return the tensor itself; raise ValueError if it is a stack."""
         if self.batch:
             raise ValueError(f"TensorLy knows no stacks; this one has batch shape {self.batch}; convert one by one")
         return self
@@ -159,7 +160,19 @@ class StructuredTensor(Parameters, abc.ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorMatrix(StructuredMatrix):
-    """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``."""
+    """A matricisation of a structured tensor, sharing its storage; see ``StructuredTensor.as_matrix``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.cp import CPTensor
+    >>> tensor = CPTensor(np.ones(1), (np.ones((10, 1)), np.ones((20, 1)), np.ones((30, 1))))
+    >>> unfolding = tensor.as_matrix((1,), (0, 2))
+    >>> unfolding, unfolding.storage
+    (TensorMatrix(20, 300), 61)
+    >>> (unfolding @ np.ones(300))[:2]
+    array([300., 300.])
+    """
 
     tensor: StructuredTensor
     row_modes: tuple[int, ...]
@@ -188,6 +201,7 @@ class TensorMatrix(StructuredMatrix):
     def _product(self, x: Array, summed: tuple[int, ...], kept: tuple[int, ...]) -> Array:
         xp, sizes = array_namespace(x), self.tensor.sizes
         folded = xp.reshape(x, (*x.shape[:-2], *(sizes[j] for j in summed), x.shape[-1]))
+        # the right factor is one more term of the network, with the summed modes and a letter for its columns
         terms = [*self.tensor.network(), ("".join(MODES[j] for j in summed) + COLUMN, folded)]
         product = contracted(terms, "".join(MODES[j] for j in kept) + COLUMN)
         batch = broadcast_shape(self.tensor.batch, tuple(x.shape[:-2]))
@@ -207,6 +221,7 @@ class TensorMatrix(StructuredMatrix):
         shapes = [tuple(a.shape[a.ndim - len(letters) :]) for letters, a in terms]
         shapes.append((*(sizes[j] for j in self.column_modes), columns))
         output = "".join(MODES[j] for j in self.row_modes) + COLUMN
+        # the path that contract takes, of one tensor of the stack
         _, plan = opt_einsum.contract_path(f"{','.join(inputs)}->{output}", *shapes, shapes=True)
         return int(plan.opt_cost) * self.count
 

@@ -17,7 +17,7 @@ from tnattn.structured.half_precision import in_single
 from tnattn.structured.low_rank import LowRank
 from tnattn.structured.tensor import MODES, StructuredTensor, Term, require_agreeing_batches, require_real, tensorly
 
-MOST_CORES = 20  # letters of modes and bonds, and of batch axes beside them, must suffice
+MOST_CORES = 20  # 20 modes and 21 bonds leave 11 of 52 letters to the columns of a product and batch axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +31,16 @@ class TensorTrain(StructuredTensor):
     ----------
     cores : tuple of Array, (..., r_j, n_j, r_{j+1})
         ``r_0 = r_d = 1``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.tensor_train import TensorTrain
+    >>> x = TensorTrain((np.ones((1, 4, 1)),) * 10)  # all 4^10 entries are one
+    >>> x.storage, float(x.norm()), (x + 2 * x).largest_ranks[0]
+    (40, 1024.0, 2)
+    >>> float(x.inner(x)), float((x - x).norm())
+    (1048576.0, 0.0)
     """
 
     cores: tuple[Array, ...]
@@ -109,8 +119,10 @@ class TensorTrain(StructuredTensor):
         xp, batch = array_namespace(*self.cores), self.batch
         factor = xp.ones((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
         exponent = xp.zeros((*batch, 1, 1), dtype=self.dtype, device=device(self.like))
+        # the orthonormalisation of rounding (Oseledets 2011, Algorithm 2), of which only triangular factors are kept
         for core in reversed(self.cores):
             scale = binary_scale(core, axis=(-3, -2, -1))
+            # the factor of the cores to the right is absorbed before the core is factorised
             moved = contract("...anb,...bc->...anc", core / scale, factor)
             rows = xp.reshape(moved, (*moved.shape[:-3], moved.shape[-3], moved.shape[-2] * moved.shape[-1]))
             factor = xp.matrix_transpose(_triangle(xp.matrix_transpose(rows)))
@@ -124,7 +136,7 @@ class TensorTrain(StructuredTensor):
         self._require_same_sizes(other)
         cores = []
         for a, b in zip(self.cores, other.cores, strict=True):
-            product = contract("...anb,...cnd->...acnbd", a, b)
+            product = contract("...anb,...cnd->...acnbd", a, b)  # slice by slice A_n (x) B_n
             shape = (a.shape[-3] * b.shape[-3], a.shape[-2], a.shape[-1] * b.shape[-1])
             cores.append(array_namespace(product).reshape(product, (*product.shape[:-5], *shape)))
         return TensorTrain(tuple(cores))
@@ -135,7 +147,7 @@ class TensorTrain(StructuredTensor):
             return NotImplemented
         self._require_same_sizes(other)
         last = self.order - 1
-        if last == 0:
+        if last == 0:  # one core has no bonds to put side by side
             return TensorTrain((self.cores[0] + other.cores[0],))
         pairs = enumerate(zip(self.cores, other.cores, strict=True))
         return TensorTrain(tuple(_joined(a, b, first=j == 0, last=j == last) for j, (a, b) in pairs))
@@ -148,7 +160,7 @@ class TensorTrain(StructuredTensor):
         """Multiply by a number."""
         if not isinstance(factor, (int, float)):
             return NotImplemented
-        return TensorTrain((*self.cores[:-1], self.cores[-1] * factor))
+        return TensorTrain((*self.cores[:-1], self.cores[-1] * factor))  # the others stay orthonormal if they were
 
     __rmul__ = __mul__
 
@@ -186,7 +198,7 @@ class TensorTrain(StructuredTensor):
 
 
 def _triangle(columns: Array) -> Array:
-    """Return a matrix of as many columns and the same inner products between them, and no more rows than columns."""
+    """Return the triangular factor of tall matrices (columns keep their inner products), others as they are."""
     return columns if columns.shape[-2] <= columns.shape[-1] else orthonormalise_with_factor(columns)[1]
 
 

@@ -31,7 +31,15 @@ class FastTransform(abc.ABC):
 
 @dataclass(frozen=True)
 class Cosine(FastTransform):
-    """The orthonormal discrete cosine transform of type II, of any length."""
+    """The orthonormal discrete cosine transform of type II, of any length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.transform import Cosine
+    >>> Cosine().forward(np.ones(5)).round(4) + 0.0
+    array([2.2361, 0.    , 0.    , 0.    , 0.    ])
+    """
 
     def length(self, n: int) -> int:
         return n
@@ -45,7 +53,15 @@ class Cosine(FastTransform):
 
 @dataclass(frozen=True)
 class WalshHadamard(FastTransform):
-    """The orthonormal Walsh-Hadamard transform, whose length is a power of two."""
+    """The orthonormal Walsh-Hadamard transform, whose length is a power of two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.transform import WalshHadamard
+    >>> WalshHadamard().length(100), WalshHadamard().forward(np.array([1.0, 0.0, 0.0, 0.0]))
+    (128, array([0.5, 0.5, 0.5, 0.5]))
+    """
 
     def length(self, n: int) -> int:
         return 1 << (n - 1).bit_length()
@@ -73,6 +89,18 @@ class SubsampledTransform(StructuredMatrix):
     Notes
     -----
     A product with c columns takes O(c N log N); nothing of size n l is formed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.transform import SubsampledTransform, WalshHadamard
+    >>> signs, chosen = np.array([1.0, -1.0, 1.0, 1.0]), np.array([0, 3])
+    >>> matrix = SubsampledTransform(WalshHadamard(), signs, chosen, scale=2.0)
+    >>> matrix.to_dense()
+    array([[ 1.,  1.],
+           [-1.,  1.],
+           [ 1., -1.],
+           [ 1.,  1.]])
     """
 
     transform: FastTransform

@@ -26,6 +26,17 @@ class TTMatrix(StructuredMatrix):
     -----
     A product costs O(r^2 sum over k of m_1 ... m_k n_k ... n_d) per column: for digits of two, n = 2^d and ranks r,
     O(r^2 n log n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured import TTMatrix
+    >>> pair = np.array([[2.0, 1.0], [0.0, 2.0]]).reshape(1, 2, 2, 1)  # one digit of the row and of the column
+    >>> matrix = TTMatrix((pair,) * 10)
+    >>> matrix.shape, matrix.storage, matrix.matmul_flops(1)
+    ((1024, 1024), 40, 40960)
+    >>> (matrix @ np.ones(1024))[[0, -1]]  # 3^10 and 2^10
+    array([59049.,  1024.])
     """
 
     cores: tuple[Array, ...]
@@ -85,6 +96,7 @@ class TTMatrix(StructuredMatrix):
 
     def _rmatmul(self, y: Array) -> Array:
         xp = array_namespace(y)
+        # the transpose exchanges the row and column digits of every core
         turned = []
         for core in self.cores:
             axes = (*range(core.ndim - 4), *(core.ndim - j for j in (4, 2, 3, 1)))
@@ -97,6 +109,7 @@ class TTMatrix(StructuredMatrix):
         return expanded(self._matmul(identity), self.shape)
 
     def matmul_flops(self, columns: int) -> int:
+        # as _swept: a core of r m n r' numbers meets every row digit so far and every column to come
         total, done, rest = 0, 1, self.padded[1] * columns
         for core in self.cores:
             left, m, n, right = (int(size) for size in core.shape[-4:])
@@ -109,7 +122,7 @@ class TTMatrix(StructuredMatrix):
 def _swept(cores: Sequence[Array], x: Array, padded: int) -> Array:
     """Return the product with x (..., n, c), padded with zeros, core by core; the result has its padding."""
     xp, columns = array_namespace(x), x.shape[-1]
-    missing = padded - x.shape[-2]
+    missing = padded - x.shape[-2]  # columns of padding meet zeros
     if missing:
         zeros = xp.zeros((*x.shape[:-2], missing, columns), dtype=x.dtype, device=device(x))
         x = xp.concat([x, zeros], axis=-2)
@@ -118,6 +131,7 @@ def _swept(cores: Sequence[Array], x: Array, padded: int) -> Array:
         left, m, n, right = core.shape[-4:]
         rest //= n
         folded = xp.reshape(state, (*state.shape[:-4], left, done, n, rest * columns))
+        # a, b: bonds; d: row digits so far; m, n: digits of this core; z: columns to come
         product = contract("...adnz,...amnb->...bdmz", folded, core)
         done *= m
         state = xp.reshape(product, (*product.shape[:-4], right, done, rest, columns))

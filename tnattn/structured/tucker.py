@@ -22,6 +22,18 @@ class TuckerTensor(StructuredTensor):
     ----------
     core : Array, (..., r_0, ..., r_{d-1})
     factors : tuple of Array, (..., n_j, r_j)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.structured.tucker import TuckerTensor
+    >>> factor = np.eye(10, 2)
+    >>> tensor = TuckerTensor(np.arange(8.0).reshape(2, 2, 2), (factor, factor, factor))
+    >>> tensor.sizes, tensor.largest_ranks, tensor.storage, round(tensor.compression, 1)
+    ((10, 10, 10), (2, 2, 2), 68, 14.7)
+    >>> core, factors = tensor
+    >>> round(float(tensor.norm() / np.linalg.norm(core)), 4)  # orthonormal factors keep the norm
+    1.0
     """
 
     core: Array
@@ -33,6 +45,7 @@ class TuckerTensor(StructuredTensor):
         object.__setattr__(self, "factors", tuple(self.factors))
         require_real(core=self.core, factors=self.factors)
         order = len(self.factors)
+        # letters for modes, bonds and their mirror images: see network.py
         if not 1 <= order <= 12 or self.core.ndim < order:
             raise ValueError(
                 f"{order} factors do not fit a core of shape {tuple(self.core.shape)}; give one per mode, 12 at most"
@@ -61,7 +74,7 @@ class TuckerTensor(StructuredTensor):
         return sum(math.prod(part.shape) for part in (self.core, *self.factors))
 
     def network(self) -> list[Term]:
-        bonds = MODES[: self.order].upper()
+        bonds = MODES[: self.order].upper()  # bond j joins the core and factor j
         return [(bonds, self.core), *((MODES[j] + bonds[j], u) for j, u in enumerate(self.factors))]
 
     def slices(self, mode: int = 0) -> StructuredMatrix:
@@ -75,6 +88,7 @@ class TuckerTensor(StructuredTensor):
         middle = contract(
             f"...{bonds},...{chosen}->...{MODES[mode]}{bonds[rows]}{bonds[columns]}", self.core, self.factors[mode]
         )
+        # axis -3 numbers the slices, of which all share the outer factors
         left, right = self.factors[rows][..., None, :, :], self.factors[columns][..., None, :, :]
         return Product(Dense(left), Product(Dense(middle), Dense(right.mT)))
 

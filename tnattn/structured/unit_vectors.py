@@ -16,7 +16,7 @@ _BLOCK = 1 << 22  # entries held at a time: 32 MB of float64
 
 
 class _Readable(Protocol):
-    """The part of ``MatrixReads`` that is read here."""
+    """The attributes of ``MatrixReads`` that its defaults need; a protocol, since that class imports this module."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -32,7 +32,7 @@ def images_of_units(product: Callable[[Array], Array], indices: Array, size: int
     place = xp.arange(size, dtype=indices.dtype, device=device(indices))[:, None]
     width = indices.shape[-1]
     matrices = max(1, math.prod(indices.shape[:-1]))
-    step = max(1, _BLOCK // (size * matrices))
+    step = max(1, _BLOCK // (size * matrices))  # unit vectors at a time
     parts = [
         product(xp.astype(place == indices[..., None, start : min(start + step, width)], like.dtype))
         for start in range(0, max(width, 1), step)
@@ -45,7 +45,7 @@ def diagonal_of_columns(a: _Readable) -> Array:
     xp = array_namespace(a.like)
     parts = []
     for start, columns in _blocks(a, a.columns, min(a.shape[-2:])):
-        own = columns[..., start : start + columns.shape[-1], :]
+        own = columns[..., start : start + columns.shape[-1], :]  # the square block on the diagonal
         parts.append(xp.linalg.diagonal(own))
     return xp.concat(parts, axis=-1)
 

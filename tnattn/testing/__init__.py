@@ -1,4 +1,4 @@
-"""The conformance kit: what every method, sketch, decomposition and structure obeys, for those of users too.
+"""The conformance kit: laws of methods, sketches, decompositions and structures, checked for users' classes too.
 
 A check runs a subject on small problems with a known answer, one law at a time, and returns a report of named outcomes:
 a law *holds*, is *waived* by the class with a reason, is *not applicable*, or is *violated*, which raises

@@ -1,4 +1,4 @@
-"""Check a tensor decomposition."""
+"""Conformance check of tensor decompositions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_decomposition(
     ----------
     decomposition : Decomposition
         Its ranks are replaced. The class variables ``exact_at_full_rank``, ``recovers_rank``, ``recovery``,
-        ``certifies``, ``quasi_optimal`` and ``lowers_rank`` say what is expected of it.
+        ``certifies``, ``residual_is``, ``quasi_optimal`` and ``lowers_rank`` select and parametrise the laws.
     seed : int
     laws : iterable of str, optional
         All by default.
@@ -62,6 +62,7 @@ def _recovers_exact_rank(subject: TensorTrial) -> None:
         raise NotApplicable("the decomposition does not recover sums of outer products at their number")
     rng, most = np.random.default_rng(subject.seed), subject.decomposition.recovery
     orthogonal = np.asarray(tensor_with_spectrum(np.array([3.0, 2.0, 1.0]), SHAPE, rng))
+    # cosines of 0.75: terms far from orthogonal, which greedy deflation does not recover
     collinear = [_with_common_direction(rng, n, terms=3, cosine=0.75) for n in SHAPE]
     for tensor in (orthogonal, np.einsum("ar,br,cr->abc", *collinear)):
         relative = error_of(subject.run(tensor, 3), tensor) / float(np.linalg.norm(tensor))
@@ -96,21 +97,37 @@ def _improves_with_rank(subject: TensorTrial) -> None:
 
 def _certificate_is_honest(subject: TensorTrial) -> None:
     tensor = subject.decaying()
-    for rank in (1, 3):
+    for rank in (1, 3):  # an error much larger and one comparable to the noise
         result = subject.run(tensor, rank)
         certificate = getattr(result, "error_certificate", None)
         if (certificate is not None) != subject.decomposition.certifies:
             raise Violation(f"certifies is {subject.decomposition.certifies}, but error_certificate is {certificate}")
         if certificate is None:
             raise NotApplicable("the result carries no error certificate")
-        said, true = float(to_host(certificate)), error_of(result, tensor)
+        certified, true = float(to_host(certificate)), error_of(result, tensor)
         slack = 1e-7 * float(np.linalg.norm(tensor))
-        if not true <= said + slack:
-            raise Violation(f"the certificate says {said:.3g} at rank {rank}, but the error is {true:.3g}")
-        if not said <= 2 * true + slack:
+        if not true <= certified + slack:
+            raise Violation(f"the certificate is {certified:.3g} at rank {rank}, but the error is {true:.3g}")
+        # a bound by the discarded parts of d modes is at most sqrt(d) times the error
+        if not certified <= 2 * true + slack:
             raise Violation(
-                f"the certificate {said:.3g} at rank {rank} is more than sqrt(3) times the error {true:.3g}"
+                f"the certificate {certified:.3g} at rank {rank} is more than sqrt(3) times the error {true:.3g}"
             )
+
+
+def _residual_is_what_it_says(subject: TensorTrial) -> None:
+    kind = subject.decomposition.residual_is
+    for tensor in (subject.decaying(), np.random.default_rng(subject.seed).standard_normal(SHAPE)):
+        for rank in (1, 3):
+            result = subject.run(tensor, rank)
+            if not hasattr(result, "residual"):
+                raise NotApplicable("the result states no residual")
+            if kind == "an estimate":
+                raise NotApplicable("the residual is an estimate")
+            residual, true = float(to_host(result.residual)), error_of(result, tensor) / float(np.linalg.norm(tensor))
+            most = 3**0.5 if kind == "an upper bound" else 1 + 1e-6  # squares of the modes add up
+            if not true / (1 + 1e-6) - 1e-7 <= residual <= most * true + 1e-7:
+                raise Violation(f"the residual at rank {rank} is {residual:.3g}, {kind}, where the error is {true:.3g}")
 
 
 def _is_quasi_optimal(subject: TensorTrial) -> None:
@@ -122,9 +139,10 @@ def _is_quasi_optimal(subject: TensorTrial) -> None:
         tails = (
             np.linalg.svd(a, compute_uv=False)[rank:] for a in _unfoldings(tensor, isinstance(result, TensorTrain))
         )
-        error, limit = error_of(result, tensor), float(np.linalg.norm(np.concatenate(list(tails))))
-        if not error <= limit + 1e-9 * float(np.linalg.norm(tensor)):
-            raise Violation(f"the error {error:.3g} at rank {rank} exceeds {limit:.3g}, the tails of all unfoldings")
+        # each tail is a lower bound on the best error; their root sum of squares is the quasi-optimal bound
+        error, bound = error_of(result, tensor), float(np.linalg.norm(np.concatenate(list(tails))))
+        if not error <= bound + 1e-9 * float(np.linalg.norm(tensor)):
+            raise Violation(f"the error {error:.3g} at rank {rank} exceeds {bound:.3g}, the tails of all unfoldings")
 
 
 def _unfoldings(tensor: np.ndarray, train: bool) -> list[np.ndarray]:
@@ -150,7 +168,7 @@ def _factors_are_orthonormal(subject: TensorTrial) -> None:
 
 def _unpacks(subject: TensorTrial) -> None:
     result = subject.run(subject.decaying(), 2)
-    rebuilt = type(result).from_tensorly(result.to_tensorly())
+    rebuilt = type(result).from_tensorly(result.to_tensorly())  # through the tuple of the other library
     gap = float(np.abs(to_host(rebuilt.to_dense()) - to_host(result.to_dense())).max())
     if not gap <= 1e-12 or not list(result):
         raise Violation(f"the tensor unpacked and packed again differs by {gap:.2g}")
@@ -159,7 +177,7 @@ def _unpacks(subject: TensorTrial) -> None:
 def _multiplies_as_matrix(subject: TensorTrial) -> None:
     result = subject.run(subject.decaying(), 2)
     dense = to_host(result.to_dense())
-    for rows, columns in (((0,), (1, 2)), ((2, 0), (1,))):
+    for rows, columns in (((0,), (1, 2)), ((2, 0), (1,))):  # an unfolding, and one that permutes the modes
         matrix = result.as_matrix(rows, columns)
         expected = np.transpose(dense, (*rows, *columns)).reshape(matrix.shape)
         if not float(np.abs(to_host(matrix.to_dense()) - expected).max()) <= 1e-12:
@@ -176,12 +194,14 @@ def _keeps_precision(subject: TensorTrial) -> None:
     if dtype_name(result.dtype) != "float32" or dtype_name(result.to_dense().dtype) != "float32":
         raise Violation(f"a float32 tensor gives {dtype_name(result.to_dense().dtype)}")
     single, double = error_of(result, tensor), error_of(subject.run(tensor, 3), tensor)
+    # truncation errors agree; 1e-4 of the norm is float32 rounding of sums of squares
     if not single <= 1.1 * double + 1e-4 * float(np.linalg.norm(tensor)):
         raise Violation(f"the error is {single:.3g} in float32 and {double:.3g} in float64")
 
 
 def _ignores_batch_mates(subject: TensorTrial) -> None:
     tensor, mate = subject.decaying(), np.random.default_rng(subject.seed + 1).standard_normal(SHAPE)
+    # the second mate is 100 times larger: a tolerance or a scale shared by the stack would show
     first, second = (to_host(subject.run(np.stack([tensor, factor * mate]), 3).to_dense()) for factor in (1.0, 100.0))
     if first.shape != (2, *SHAPE):
         raise Violation(f"a stack of two gives the shape {first.shape}")
@@ -202,6 +222,7 @@ TENSOR_LAWS: dict[str, Callable[[TensorTrial], None]] = {
     "full rank": _is_exact_at_full_rank,
     "progress": _improves_with_rank,
     "certificate": _certificate_is_honest,
+    "residual": _residual_is_what_it_says,
     "quasi-optimality": _is_quasi_optimal,
     "orthonormality": _factors_are_orthonormal,
     "unpacking": _unpacks,

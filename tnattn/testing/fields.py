@@ -23,7 +23,17 @@ _SCORES = (1.0, 0.25, 6.0)  # a threshold may show at one temperature only
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A field of a method or of a value inside it: its dotted name, and other values that it might have."""
+    """A field of a method or of a value inside it: dotted name, ``performance`` mark and other admissible values.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from tnattn.randnla.low_rank.range_finder import RangeFinder
+    >>> from tnattn.testing.fields import fields_of
+    >>> found = list(fields_of(RangeFinder(rank=4), SimpleNamespace(alternatives={})))
+    >>> found[0].name, found[0].values
+    ('rank', (5, 8, 3, 2, 12))
+    """
 
     name: str
     performance: bool
@@ -39,16 +49,17 @@ def fields_matter(trial: Trial) -> None:
         if f"fields.{f.name}" in method.waives:
             continue
         if not f.values and "." in f.name:
-            continue  # left to the checks of the value inside
+            continue  # the class of the inner value has checks of its own
         if not f.values:
             raise Violation(
                 f"no other value of the field {f.name} is known; pass alternatives={{{f.name!r}: (value, ...)}}"
             )
+        # some fields act only if an optional one is None: a tolerance beside a budget, for instance
         bases = [method, *_bare(method)]
         changes = [_effect(trial, base, f, value, cases) for base in bases for value in f.values]
         accepted = [change for change in changes if change is not None]
         if not accepted and "." in f.name:
-            continue  # what holds the value admits no other
+            continue  # the outer value admits no other inner one
         if not accepted:
             raise Violation(
                 f"no value of the field {f.name} that was tried ({f.values}) is accepted; pass alternatives"
@@ -63,7 +74,7 @@ def fields_matter(trial: Trial) -> None:
 
 def scalars_convert(trial: Trial) -> None:
     """Fields and the scale as NumPy scalars give the bits and the dtype that Python numbers give."""
-    drawn = trial.problem(dtype="float32")
+    drawn = trial.problem(dtype="float32")  # a float64 scalar of NumPy would promote it
     method = trial.fitted(drawn)
     given = _with_numpy_scalars(method)
     before = trial.run(drawn, method=method).output
@@ -93,7 +104,7 @@ def _with_numpy_scalars(value: Any) -> Any:
 
 
 class Alternatives(typing.Protocol):
-    """Whatever knows further values of fields, by dotted name."""
+    """Source of further values of fields, by dotted name."""
 
     @property
     def alternatives(self) -> Mapping[str, tuple[Any, ...]]: ...
@@ -118,7 +129,7 @@ def fields_of(value: Any, trial: Alternatives, prefix: str = "", performance: bo
 
 
 def _bare(method: AttentionMethod) -> Iterator[AttentionMethod]:
-    """Yield the method with an optional field set to None: a budget may hide what decides without it."""
+    """Yield the method with one optional field set to None: a budget may hide the effect of other fields."""
     hints = typing.get_type_hints(type(method))
     for f in dataclasses.fields(method):  # type: ignore[arg-type]
         optional = type(None) in typing.get_args(hints.get(f.name, Any))
@@ -158,7 +169,7 @@ def _others(value: Any, hint: Any) -> Iterator[Any]:
     match value:
         case bool():
             yield not value
-        case int():
+        case int():  # a step, a factor two, and a change beyond ties of small integers
             yield from (other for other in (value + 1, 2 * value, value - 1, value // 2, value + 8) if other != value)
         case float():
             yield from (2 * value, value / 2, value + 0.5, 0.8 * value)
@@ -176,7 +187,7 @@ def _others(value: Any, hint: Any) -> Iterator[Any]:
 
 
 def _siblings(value: Any, options: tuple[Any, ...]) -> Iterator[Any]:
-    """Default instances of the other classes that a field may hold; not for inner attention methods."""
+    """Yield default instances of the other classes that a field may hold, except for inner attention methods."""
     for option in options:
         if not inspect.isclass(option) or issubclass(option, AttentionMethod) or option is Mask:
             continue
@@ -185,14 +196,14 @@ def _siblings(value: Any, options: tuple[Any, ...]) -> Iterator[Any]:
                 continue
             try:
                 yield cls()
-            except TypeError:  # it needs arguments that nobody here knows
+            except TypeError:  # it has arguments without defaults
                 continue
 
 
 def _descendants(cls: type) -> Iterator[type]:
     if cls is not type(None):
         yield cls
-        home = cls.__module__.partition(".")[0]  # what others have imported must not decide
+        home = cls.__module__.partition(".")[0]  # the result must not depend on other packages imported by chance
         children: list[type] = cls.__subclasses__()
         for child in children:
             if child.__module__.partition(".")[0] == home:

@@ -21,6 +21,7 @@ _EXPONENTS = {"float32": ((-80, 80), (-120, 110)), "float64": ((-600, 600), (-10
 def halves_are_widened(trial: Trial) -> None:
     """Float16 gives float16, and the bits of float32 arithmetic on the same numbers, cast once."""
     drawn = trial.problem(dtype="float32")
+    # both problems hold the same numbers: the float32 one is the half-precision one, widened exactly
     half = changed(drawn, **{name: getattr(drawn, name).astype("f2") for name in ("q", "k", "v")})
     wide = changed(half, **{name: getattr(half, name).astype("f4") for name in ("q", "k", "v")})
     method = trial.fitted(half)
@@ -55,7 +56,9 @@ def values_scale(trial: Trial) -> None:
             with np.errstate(all="ignore"):
                 output = to_host(result.output).astype(np.longdouble)
             require_counted(result.bad_rows, result.output, f"{dtype}, values times 2^{exponent}: ")
+            # scaled back in long double, where neither factor over- nor underflows
             after = np.asarray(output * np.longdouble(2.0) ** -exponent, dtype=np.float64)
+            # near the ends of the range a row may fail, if it is counted
             allowed = before if exponent in inner else np.where(np.isnan(after), np.nan, before)
             said = f"{dtype}: values times 2^{exponent} do not give the output times as much; scale before squaring"
             require_close(after, allowed, problem, said)
@@ -84,7 +87,7 @@ def layouts_agree(trial: Trial) -> None:
         try:
             after = trial.output(changed(problem, **arrays))
         except (TypeError, ValueError) as refusal:
-            if layout == "big-endian" and str(refusal):
+            if layout == "big-endian" and str(refusal):  # a named refusal is admitted
                 continue
             raise Violation(f"{layout} arrays are refused: {refusal}") from refusal
         require_close(after, before, problem, f"{layout} arrays change the output")
@@ -97,6 +100,7 @@ def _layouts(problem: AttentionProblem) -> Iterator[tuple[str, dict[str, np.ndar
         x.flags.writeable = False
     yield "read-only", read_only
     yield "Fortran-ordered", {name: np.asfortranarray(x) for name, x in plain.items()}
+    # every third row and every second column of a larger array
     yield "strided", {name: np.repeat(np.repeat(x, 2, axis=-1), 3, axis=-2)[..., ::3, ::2] for name, x in plain.items()}
     yield "reversed", {name: x[..., ::-1, ::-1].copy()[..., ::-1, ::-1] for name, x in plain.items()}
     yield "big-endian", {name: x.astype(x.dtype.newbyteorder(">")) for name, x in plain.items()}

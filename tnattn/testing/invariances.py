@@ -24,6 +24,7 @@ def past_ignores_future(trial: Trial) -> None:
         method = Causal(method, leaf=4)
     other = trial.problem(mask=CausalMask(), key=1)
     before = trial.output(problem, method=method)
+    # early, in the middle where halves are cut, and at the last position
     for now in (problem.n_k // 3, problem.n_k // 2, problem.n_k - 1):
         mixed = {
             name: np.concatenate(
@@ -41,9 +42,9 @@ def keys_matter(trial: Trial) -> None:
     problem = trial.problem()
     claimed = trial.run(problem).keys
     readable = np.arange(problem.n_k)[claimed if isinstance(claimed, slice) else to_host(claimed).ravel()]
-    seeds = range(40) if trial.is_random() else range(1)
+    seeds = range(40) if trial.is_random() else range(1)  # a key sampled with probability 1/3 is missed with 1e-7
     before: dict[int, np.ndarray] = {}
-    for key in readable[:: max(1, len(readable) // 6)]:
+    for key in readable[:: max(1, len(readable) // 6)]:  # six or so, over the whole range
         moved = problem.k.copy()
         # to where some query looks, so that no sparse rule has a reason to leave it out
         moved[..., key, :] = 2 * problem.q[:: problem.heads // problem.groups, key, :]
@@ -77,7 +78,7 @@ def mates_do_not_matter(trial: Trial) -> None:
 
 def any_length_works(trial: Trial) -> None:
     """P5: any number of keys and queries works, and padding that the mask hides changes nothing."""
-    sizes = [(2, 2), (3, 3), (37, 37), (1, 13), (5, 24)]
+    sizes = [(2, 2), (3, 3), (37, 37), (1, 13), (5, 24)]  # tiny, prime, one query as in decoding, fewer queries
     for n_q, n_k in sizes:
         problem = trial.problem(n_k)
         problem = changed(problem, q=problem.q[..., n_k - n_q :, :])
@@ -94,7 +95,7 @@ def _padding_is_invisible(trial: Trial) -> None:
     problem, extra = trial.problem(), 5
     method = trial.fitted(problem)
     outputs = []
-    for fill in (0.0, 3.0):
+    for fill in (0.0, 3.0):  # zeros, and values that would move every mean
         padding = {
             name: np.concatenate(
                 [getattr(problem, name), np.full_like(getattr(problem, name)[..., :extra, :], fill)], -2
@@ -103,7 +104,7 @@ def _padding_is_invisible(trial: Trial) -> None:
         }
         padded = changed(problem, **padding, mask=PaddingMask(problem.n_k))
         outputs.append(trial.output(padded, method=method)[..., : problem.n_k, :])
-    require_close(outputs[0], outputs[1], problem, "what stands in hidden padding changes the output")
+    require_close(outputs[0], outputs[1], problem, "the content of masked padding changes the output")
     if not trial.is_random():
         require_close(outputs[0], trial.output(problem, method=method), problem, "padded and unpadded outputs differ")
 
@@ -119,7 +120,7 @@ def shifts_cancel(trial: Trial) -> None:
 
 
 def order_does_not_matter(trial: Trial) -> None:
-    """P11: keys permuted together with values change nothing; for random methods, in distribution."""
+    """P11: keys permuted together with values change nothing; for random methods, not the distribution."""
     problem = trial.problem()
     order = np.random.default_rng(trial.seed).permutation(problem.n_k)
     permuted = changed(problem, k=problem.k[..., order, :], v=problem.v[..., order, :])

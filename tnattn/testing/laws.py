@@ -1,4 +1,4 @@
-"""The laws of attention methods, each a function of a trial that raises where it does not hold."""
+"""The laws of attention methods: functions of a trial that raise ``Violation`` or ``NotApplicable``."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ from tnattn.testing.outputs import (
 from tnattn.testing.processes import buffers_are_free, forks_agree, results_are_writable, threads_agree
 from tnattn.testing.trial import Trial
 
+# families with different mechanisms of failure: no structure, groups of keys, one dominant key, sparse outliers
 _MANY = ("gauss", "clustered", "sink", "low_rank_plus_sparse")
-_FEW = ("gauss", "smooth")
+_FEW = ("gauss", "smooth")  # for laws that do not depend on the spectrum
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,14 @@ class Law:
     problems : tuple of str
         The families that it is checked on by default.
     slow : bool
-        Whether it takes many runs.
+        True for laws that take many runs.
+
+    Examples
+    --------
+    >>> from tnattn.testing import LAWS
+    >>> law = next(law for law in LAWS if law.name == "P9")
+    >>> law.statement, law.problems, law.slow
+    ('one vector added to all keys changes nothing', ('gauss', 'smooth'), False)
     """
 
     name: str

@@ -25,6 +25,7 @@ def result_fits(trial: MatrixTrial) -> None:
                 raise Violation(f"the result for {a.shape} has shape {tuple(result.shape)}")
             if array_namespace(dense) is not array_namespace(a):
                 raise Violation("the result belongs to another array library")
+            # ranks and pivots are int64, masks bool; every other array has the dtype of the matrix
             found = {dtype_name(x.dtype) for _, x in [*arrays_of(result), ("to_dense()", dense)]}
             if not found <= {dtype, "int64", "bool"}:
                 raise Violation(f"the result for {dtype} matrices holds {', '.join(sorted(found))}")
@@ -35,14 +36,14 @@ def is_exact_at_full_rank(trial: MatrixTrial) -> None:
     if not trial.ranked or not trial.method.exact_at_full_rank:
         raise NotApplicable("the method is not exact at its largest rank")
     a = trial.matrix(decay=0.8)
-    rank = min(a.shape) * (2 if trial.method.rank_is_limit else 1)
+    rank = min(a.shape) * (2 if trial.method.rank_is_limit else 1)  # a limit may exceed the size
     error = relative_error(trial.dense(a, rank, rtol=1e-7 if trial.method.budget and _stops(trial) else None), a)
     if not error <= 1e-6:
         raise Violation(f"the relative error at full rank is {error:.2g}")
 
 
 def _stops(trial: MatrixTrial) -> bool:
-    """Return whether the method stops at a tolerance unless told otherwise."""
+    """Return true if the method has a tolerance by default."""
     return bool(getattr(trial.method, "rtol", None))
 
 
@@ -66,8 +67,8 @@ def residual_is_honest(trial: MatrixTrial) -> None:
     a = trial.matrix(2)
     for rank, rtol in ((2, 0.3), (RANK, 0.3), (8, 1e-3)):
         result = trial.run(a, rank, rtol=rtol)
-        said = getattr(result, "residual", None)
-        if said is None:
+        residual = getattr(result, "residual", None)
+        if residual is None:
             raise NotApplicable("the result carries no residual")
         difference = a - to_host(result.to_dense())
         norm: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -75,12 +76,12 @@ def residual_is_honest(trial: MatrixTrial) -> None:
             "trace": lambda x: np.trace(x, axis1=-2, axis2=-1),
             "largest entry": lambda x: np.abs(x).max(axis=(-2, -1)),
         }
-        true, found = norm[kind](difference) / norm[kind](a), to_host(said)
+        true, found = norm[kind](difference) / norm[kind](a), to_host(residual)
         if not np.all((found <= _CLOSE * true + 1e-7) & (true <= _CLOSE * found + 1e-7)):
-            raise Violation(f"the residual at rank {rank} says {found}, but the {kind} error is {true}")
+            raise Violation(f"the residual at rank {rank} is {found}, but the {kind} error is {true}")
         claimed = to_host(result.converged)  # type: ignore[attr-defined]
         if trial.tolerant and not np.all(~claimed | (true <= _CLOSE * rtol)):
-            raise Violation(f"converged says {claimed} at rtol {rtol}, but the {kind} error is {true}")
+            raise Violation(f"converged is {claimed} at rtol {rtol}, but the {kind} error is {true}")
 
 
 def is_reproducible(trial: MatrixTrial) -> None:
@@ -96,7 +97,7 @@ def ignores_batch_mates(trial: MatrixTrial) -> None:
     """Another matrix in the stack, however large, changes nothing."""
     a, mate = trial.matrix(), trial.matrix(key=1)
     alone = trial.dense(a)
-    for factor in (0.0, 1.0, 1e6):
+    for factor in (0.0, 1.0, 1e6):  # a zero mate, an ordinary one, and one that dominates shared tolerances
         if factor == 0 and trial.method.needs_full_rank:
             continue
         together = trial.dense(np.stack([a, factor * mate]))[0]

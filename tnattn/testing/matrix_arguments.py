@@ -27,7 +27,7 @@ def takes_scalars(trial: MatrixTrial) -> None:
         cases: tuple[tuple[Any, type[Exception]], ...] = (
             (True, TypeError),
             (2.5, TypeError),
-            (4.0, TypeError),
+            (4.0, TypeError),  # a whole number, but no integer
             ("4", TypeError),
             (0, ValueError),
             (-1, ValueError),
@@ -43,6 +43,7 @@ def takes_scalars(trial: MatrixTrial) -> None:
         if type(value) not in _KINDS:
             continue
         other = with_field(method, name, _KINDS[type(value)](value))
+        # the kind too, not only equality: np.int64(4) == 4, but it would decide dtypes
         if type(getattr(other, name)) is not type(value) or other != method:
             raise Violation(f"{name} = {type(value).__name__} of NumPy is kept; derive the class from Parameters")
         again = to_host(dataclasses.replace(trial, method=other).run(a).to_dense())
@@ -51,14 +52,14 @@ def takes_scalars(trial: MatrixTrial) -> None:
 
 
 def demands_ranks(trial: MatrixTrial) -> None:
-    """A rank beyond min(m, n) is refused by the call, unless it is a limit, which is not used up."""
+    """A rank beyond min(m, n) is refused by the call, unless the rank is an upper bound."""
     if not trial.ranked:
         raise NotApplicable("the method has no rank")
     a = trial.matrix()
     beyond = min(a.shape) + 1
     if trial.method.rank_is_limit:
         if not np.isfinite(trial.dense(a, beyond)).all():
-            raise Violation(f"rank {beyond}, a limit, gives numbers that are not finite")
+            raise Violation(f"rank {beyond}, an upper bound, gives numbers that are not finite")
         return
     require_refused(partial(trial.run, a, beyond), ValueError, f"rank {beyond} of {a.shape} matrices", str(beyond))
 
@@ -66,6 +67,7 @@ def demands_ranks(trial: MatrixTrial) -> None:
 def answers_empty_stacks(trial: MatrixTrial) -> None:
     """A stack of no matrices, or of matrices without rows or columns, gives nothing or is refused with its shape."""
     m, n = trial.shape
+    # no matrix, no row, no column, and a stack of matrices without rows
     for shape in ((0, m, n), (0, n), (m, 0), (3, 0, n)):
         empty = np.zeros(shape)
         try:

@@ -1,4 +1,4 @@
-"""Check a matrix method."""
+"""Conformance check of matrix methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_matrix_method(method: MatrixMethod, *, laws: Iterable[str] | None = No
     ----------
     method : MatrixMethod
         Its rank is replaced. The class variables ``domain``, ``exact_at_full_rank``, ``recovers_rank``,
-        ``rank_is_limit``, ``needs_full_rank`` and ``residual_norm`` say what is expected of it.
+        ``rank_is_limit``, ``needs_full_rank`` and ``residual_norm`` select and parametrise the laws.
     laws : iterable of str, optional
         All by default.
     seed : int

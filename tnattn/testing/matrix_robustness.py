@@ -44,12 +44,12 @@ def scales(trial: MatrixTrial) -> None:
             plain = trial.run(make(a), rtol=rtol)
             for exponent in (*EXPONENTS[dtype], *EXTREMES[dtype]):
                 with np.errstate(over="ignore"):
-                    given = np.ldexp(a, exponent)
+                    given = np.ldexp(a, exponent)  # exact, so that the results must agree to rounding
                 if not np.isfinite(given).all():
                     continue
                 try:
                     with warnings.catch_warnings():
-                        # what overflows in products with an operator is found out from the result
+                        # products with an operator may overflow; that is detected in the result
                         warnings.simplefilter("ignore" if kind == "operator" else "error", RuntimeWarning)
                         result = trial.run(make(given), rtol=rtol)
                 except ValueError as error:
@@ -66,7 +66,7 @@ def _require_scaled(plain: Any, scaled: Any, exponent: int, dtype: str, kind: st
     expected = to_host(plain.to_dense()).astype(np.float64)
     with np.errstate(over="ignore"):
         actual = to_host(scaled.to_dense()).astype(np.float64)
-    back = np.ldexp(actual, -exponent)
+    back = np.ldexp(actual, -exponent)  # in float64: float32 results do not leave the range
     if back.shape != expected.shape or not np.abs(back - expected).max() <= ROUNDING[dtype] * np.abs(expected).max():
         raise Violation(f"the result {where} is not that of the matrix times the power")
     for name in ("residual", "ranks", "converged"):
@@ -85,6 +85,7 @@ def ignores_layout(trial: MatrixTrial) -> None:
             gap = relative_error(to_host(result.to_dense()).astype(np.float64), plain)
             if not gap <= 10 * ROUNDING[dtype]:
                 raise Violation(f"the result for a {layout} {dtype} matrix differs by {gap:.2g}")
+            # native NumPy arrays: a result that keeps the layout of the input would keep its byte order
             foreign = [name for name, x in arrays_of(result) if type(x) is not np.ndarray or not x.dtype.isnative]
             if foreign:
                 raise Violation(f"{', '.join(foreign)} of the result for a {layout} matrix are no plain arrays")
@@ -93,7 +94,7 @@ def ignores_layout(trial: MatrixTrial) -> None:
 def sparse_forms(a: np.ndarray) -> Iterator[tuple[str, Any]]:
     """Yield a matrix in every format of SciPy, entries stored as two halves in reverse order where it allows that."""
     m, n = a.shape
-    halves: dict[str, Any] = {}
+    halves: dict[str, Any] = {}  # every entry twice, as a/2 + a/2, with column indices in reverse order
     for name, b in (("csr", a), ("csc", a.T)):
         columns = np.tile(np.repeat(np.arange(b.shape[1])[::-1], 2), b.shape[0])
         starts = np.arange(0, 2 * b.size + 1, 2 * b.shape[1])
@@ -119,7 +120,7 @@ def sums_duplicates(trial: MatrixTrial) -> None:
         frozen = [getattr(given, part) for part in ("data", "indices", "indptr") if hasattr(given, part)]
         frozen = [x for x in frozen if isinstance(x, np.ndarray) and x.dtype != object]
         before = [x.copy() for x in frozen]
-        for x in frozen:
+        for x in frozen:  # an in-place sum of duplicates fails here
             x.flags.writeable = False
         result = trial.run(given, rtol=0.3)
         gap = relative_error(to_host(result.to_dense()), expected)
@@ -145,7 +146,7 @@ def owns_its_result(trial: MatrixTrial) -> None:
             raise Violation(f"{name} is read-only, or a view of the matrix; return a copy")
         if not np.array_equal(array, copies[name], equal_nan=True):
             raise Violation(f"{name} changed when another array of the result was written to")
-        array[...] = 1 - array if array.dtype != np.bool_ else ~array
+        array[...] = 1 - array if array.dtype != np.bool_ else ~array  # changes every entry except 1/2
     if not np.array_equal(a, before):
         raise Violation("writing to the result has changed the matrix")
     again = trial.run(a)
@@ -164,7 +165,7 @@ def degenerate_matrices(trial: MatrixTrial) -> dict[str, np.ndarray]:
     zeros = trial.matrix(key=2)
     zeros[:, 1::3] = 0
     zeros[1::3, :] = 0
-    graded = np.ldexp(1.0, -6 * np.arange(n))
+    graded = np.ldexp(1.0, -6 * np.arange(n))  # columns from 1 down to 2^-138, where squares vanish in float32
     return {
         "zero": np.zeros((m, n)),
         "one entry": one,
@@ -179,7 +180,7 @@ def degenerate_matrices(trial: MatrixTrial) -> dict[str, np.ndarray]:
 
 def survives_degenerate_matrices(trial: MatrixTrial) -> None:
     """Degenerate matrices give finite results without a warning, and those of rank two are recovered; or a refusal."""
-    exact = {"zero", "one entry", "repeated columns", "constant"}
+    exact = {"zero", "one entry", "repeated columns", "constant"}  # of rank two at most
     for name, matrix in degenerate_matrices(trial).items():
         for dtype, rounding in (("float32", 1e-4), ("float64", 1e-6)):
             a = matrix.astype(dtype)
@@ -189,7 +190,7 @@ def survives_degenerate_matrices(trial: MatrixTrial) -> None:
                     result = trial.run(a)
                     dense = to_host(result.to_dense()).astype(np.float64)
             except ValueError as error:
-                if trial.method.needs_full_rank and "rank" in str(error):
+                if trial.method.needs_full_rank and "rank" in str(error):  # declared, and the reason is named
                     continue
                 raise Violation(f"a {dtype} matrix ({name}) is refused: {error}") from error
             numbers = [(label, to_host(x)) for label, x in arrays_of(result)]
@@ -205,7 +206,7 @@ def runs_in_threads(trial: MatrixTrial) -> None:
     """One value called by two threads at once gives what it gives to one after the other."""
     matrices = [trial.matrix(2, key=key) for key in range(4)]
     alone = [trial.dense(a) for a in matrices]
-    method, barrier = trial.at_rank(5), threading.Barrier(2)
+    method, barrier = trial.at_rank(5), threading.Barrier(2)  # both threads start their first call together
 
     def run(place: int) -> list[np.ndarray]:
         barrier.wait(timeout=60)
@@ -226,14 +227,14 @@ def runs_after_fork(trial: MatrixTrial) -> None:
     if "fork" not in multiprocessing.get_all_start_methods():
         raise NotApplicable("this system does not fork")
     a = trial.matrix(2)
-    expected = trial.dense(a)
+    expected = trial.dense(a)  # the parent has used threads and caches before it forks
     context: Any = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=lambda: there.send(trial.dense(a)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, which is the point
         child.start()
-    there.close()
+    there.close()  # else the end of the child would not be seen as the end of the file
     try:
         result = here.recv() if here.poll(FORK_SECONDS) else None
     except EOFError:

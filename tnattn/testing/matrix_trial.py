@@ -1,4 +1,4 @@
-"""A matrix method under test, with the matrices that the laws run it on."""
+"""Trial of a matrix method: the method under test and the matrices of its laws."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tnattn.randnla.base import MatrixMethod
 from tnattn.structured.base import StructuredMatrix
 
 N = 24  # more than the rank and the usual oversampling
-RANK = 5
+RANK = 5  # well below N, so that approximations have an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,18 @@ class MatrixTrial:
     ----------
     method : MatrixMethod
         Its rank is replaced. The class variables ``domain``, ``exact_at_full_rank``, ``recovers_rank``,
-        ``rank_is_limit``, ``needs_full_rank`` and ``residual_norm`` say what is expected of it.
+        ``rank_is_limit``, ``needs_full_rank`` and ``residual_norm`` select and parametrise the laws.
     seed : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+    >>> from tnattn.testing.matrix_trial import MatrixTrial, relative_error
+    >>> trial = MatrixTrial(RandomizedSVD(), seed=0)
+    >>> a = trial.matrix(decay=0.5)
+    >>> trial.shape, [round(relative_error(trial.dense(a, rank), a), 3) for rank in (2, 4)]
+    ((26, 24), [0.25, 0.062])
     """
 
     method: MatrixMethod
@@ -43,7 +53,7 @@ class MatrixTrial:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the matrices: square where the method needs it."""
+        """Shape of the matrices: square if the domain of the method is symmetric or semidefinite."""
         return (N + 2, N) if self.method.domain == "any" else (N, N)
 
     def at_rank(self, rank: int, *, rtol: float | None = None) -> MatrixMethod:
@@ -59,7 +69,7 @@ class MatrixTrial:
         return "rtol" in field_names(self.method)
 
     def run(self, a: Any, rank: int = RANK, *, rtol: float | None = None, seed: int | None = None) -> StructuredMatrix:
-        """Approximate a matrix; tolerances that are not met are no finding."""
+        """Return the approximation of a matrix; a warning that the tolerance is not met is no violation."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ToleranceWarning)
             method = self.at_rank(rank, rtol=rtol)
@@ -78,9 +88,10 @@ class MatrixTrial:
         if self.method.domain == "any":
             u = np.linalg.qr(rng.standard_normal((*batch, m, n)))[0]
             return np.asarray((u * values) @ np.swapaxes(v, -1, -2)).astype(dtype)
+        # indefinite for symmetric methods: a third of the eigenvalues is negative
         signs = np.where(np.arange(n) % 3 == 1, -1, 1) if self.method.domain == "symmetric" else 1
         a = (v * (signs * values)) @ np.swapaxes(v, -1, -2)
-        return np.asarray((a + np.swapaxes(a, -1, -2)) / 2).astype(dtype)
+        return np.asarray((a + np.swapaxes(a, -1, -2)) / 2).astype(dtype)  # symmetric to the last bit
 
 
 def field_names(method: Any) -> list[str]:

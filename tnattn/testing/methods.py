@@ -1,4 +1,4 @@
-"""Check an attention method against the laws."""
+"""Conformance check of attention methods."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def check_method(
     families, chosen = gallery_problems(), _chosen(laws)
     given = None if problems is None else tuple(problems)
     subject, findings = type(method).__name__, []
-    inherited = _waived_inside(method)
+    inherited = _waived_inside(method)  # a wrapper cannot keep a law that its inner method breaks
     unknown = [name for name in method.waives if name.split(".")[0] not in {law.name for law in LAWS}]
     if unknown:
         findings.append(_unknown_waiver(unknown))
-    seeds = tuple(seeds)
+    seeds = tuple(seeds)  # read once for each law
     for law in chosen:
         over = given if given is not None else tuple(families[name] for name in law.problems)
         if law.name in method.waives:
-            if not require_waived_violations:
+            if not require_waived_violations:  # the violation is shown only on request, as it takes many runs
                 findings.append(Finding(law.name, "all problems", "waived", method.waives[law.name]))
                 continue
             trials = [Trial(method, family, n, width, seed, alternatives or {}) for family in over for seed in seeds]
@@ -116,8 +116,9 @@ def _waived(law: Law, trials: list[Trial]) -> Finding:
         found = _find(law, trial)
         if found.status == "violated":
             return Finding(law.name, found.problem, "waived", f"really violated: {found.detail}")
-    said = f"waived, but it holds on {', '.join(sorted({trial.family.name for trial in trials}))}; remove the waiver"
-    return Finding(law.name, "all problems", "violated", said)
+    # a waiver without a violation hides a law that would guard the method
+    detail = f"waived, but it holds on {', '.join(sorted({trial.family.name for trial in trials}))}; remove the waiver"
+    return Finding(law.name, "all problems", "violated", detail)
 
 
 def _chosen(laws: Iterable[str] | None) -> tuple[Law, ...]:
@@ -126,5 +127,5 @@ def _chosen(laws: Iterable[str] | None) -> tuple[Law, ...]:
 
 
 def _unknown_waiver(unknown: list[str]) -> Finding:
-    said = f"there is no such law to waive; there are {', '.join(law.name for law in LAWS)}"
-    return Finding(", ".join(unknown), "the class", "violated", said)
+    detail = f"there is no such law to waive; there are {', '.join(law.name for law in LAWS)}"
+    return Finding(", ".join(unknown), "the class", "violated", detail)

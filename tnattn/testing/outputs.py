@@ -16,6 +16,7 @@ from tnattn.testing.trial import Trial, changed, difference, exact, require_clos
 def output_fits(trial: Trial) -> None:
     """Shape, dtype and library are those of the problem, with batch axes and a value width of its own."""
     problem = trial.problem()
+    # values wider than keys: an output allocated with the shape of the queries would show
     wide = changed(problem, v=np.concatenate([problem.v, problem.v[..., :3]], axis=-1))
     batched = changed(wide, **{name: np.stack([getattr(wide, name)] * 2) for name in ("q", "k", "v")})
     for case in (
@@ -36,7 +37,7 @@ def output_fits(trial: Trial) -> None:
 
 
 def weights_agree(trial: Trial) -> None:
-    """Where weights exist, weights times values are the output."""
+    """Weights times values are the output, if the approximation has weights."""
     problem = trial.problem()
     approximation = trial.run(problem)
     if approximation.expand is None:
@@ -53,7 +54,7 @@ def weights_agree(trial: Trial) -> None:
 
 
 def reads_no_dense_weights(trial: Trial) -> None:
-    """A method that is no oracle runs although nobody may form the dense scores or weights."""
+    """A method that is no oracle runs with the dense scores and weights made to raise."""
     if trial.method.reads_weights:
         raise NotApplicable("reads_weights: the method is an oracle")
     problem = trial.problem()
@@ -64,6 +65,7 @@ def reads_no_dense_weights(trial: Trial) -> None:
     few_rows = SoftmaxOperator.rows
 
     def rows(self: SoftmaxOperator, indices: Array) -> Array:
+        # a few exact rows are no dense weights; as many as there are queries are
         return refuse() if indices.shape[0] >= problem.n_q else few_rows(self, indices)
 
     with (
@@ -101,11 +103,11 @@ def single_precision_agrees(trial: Trial) -> None:
     """P12: float32 agrees with float64 to the accuracy that float32 allows."""
     single = trial.problem(dtype="float32")
     double = changed(single, **{name: getattr(single, name).astype(np.float64) for name in ("q", "k", "v")})
-    allowed = 1e4 * float(np.finfo(np.float32).eps)
+    allowed = 1e4 * float(np.finfo(np.float32).eps)  # rounding of scores is amplified by the exponential
     found = difference(trial.output(single), trial.output(double))
     if found <= allowed:
         return
-    # a draw, a pivot or a threshold may fall differently: then at least the errors must be alike
+    # a sample, a pivot or a threshold may differ between precisions: then the median errors must agree
     truth = exact(double)
     errors = [[_error(trial.output(case, seed=seed), truth) for seed in range(12)] for case in (single, double)]
     low, high = np.median(errors[1]), np.median(errors[0])

@@ -1,4 +1,4 @@
-"""Laws about what a result shares with its caller, with other threads and with a forked process."""
+"""Laws about memory shared with the caller, and about threads and forked processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def results_are_writable(trial: Trial) -> None:
             if not array.flags.writeable:
                 raise Violation(f"{name} is read-only; give arrays of the caller's own")
             array[...] = 7
-        after = _given(result)
+        after = _given(result)  # properties are computed anew, or from arrays that were kept
         again = _given(trial.run(problem))
     for name, array in before.items():
         for said, found in (("", after[name]), (" of the next run", again[name])):
@@ -57,6 +57,7 @@ def buffers_are_free(trial: Trial) -> None:
     method = trial.fitted(problem)
     if not isinstance(method, KeyMethod) or method.probes:
         raise NotApplicable("the method gives no summary of keys alone")
+    # with a budget of all keys a summary has a reason to keep the arrays themselves
     for fitted in (method, *_with_every_key(method, problem)):
         k, v = problem.k.copy(), problem.v.copy()
         keys = KeySet(k[..., None, :, :], v[..., None, :, :], problem.score_scale)
@@ -106,14 +107,14 @@ def forks_agree(trial: Trial) -> None:
     if "fork" not in multiprocessing.get_all_start_methods():
         raise NotApplicable("processes cannot be forked on this system")
     problem = trial.problem()
-    before = trial.output(problem)
+    before = trial.output(problem)  # thread pools and caches exist before the fork
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_send, args=(trial, problem, theirs), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that threads are running is the point
         child.start()
-    theirs.close()
+    theirs.close()  # else the end of the child would not be seen as the end of the file
     try:
         after = ours.recv() if ours.poll(_PATIENCE) else None
     except EOFError:

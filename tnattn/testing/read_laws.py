@@ -1,4 +1,4 @@
-"""Reads of structured matrices with the values that their dense forms have."""
+"""Reads of structured matrices (columns, diagonal, sketches, ...) beside the values of their dense forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Read = tuple[str, Array, np.ndarray, np.ndarray]  # name, value read, expected v
 
 
 def reads(matrix: StructuredMatrix, rng: np.random.Generator) -> Iterator[Read]:
-    """Yield every read of a small matrix, and of its transpose, beside the value that the dense form gives."""
+    """Yield every read of a small matrix and of its transpose, with the value of the dense form."""
     for said, side in (("", matrix), (" of the transpose", matrix.mT)):
         dense = to_host(side.to_dense()).astype(np.float64)
         for name, found, expected, size in (*_parts(side, dense, rng), *_sums(side, dense), *_sketches(side, dense)):
@@ -24,6 +24,7 @@ def reads(matrix: StructuredMatrix, rng: np.random.Generator) -> Iterator[Read]:
 
 def _parts(matrix: StructuredMatrix, dense: np.ndarray, rng: np.random.Generator) -> Iterator[Read]:
     m, n = dense.shape[-2:]
+    # one list of indices for the whole stack, and one for each matrix
     for said, batch in (("shared", ()), ("of each matrix", matrix.batch)):
         columns, rows = rng.integers(n, size=(*batch, 2)), rng.integers(m, size=(*batch, 3))
         expected = np.take_along_axis(dense, np.broadcast_to(columns[..., None, :], (*matrix.batch, 1, 2)), axis=-1)
@@ -37,7 +38,7 @@ def _sums(matrix: StructuredMatrix, dense: np.ndarray) -> Iterator[Read]:
     diagonal = np.diagonal(dense, axis1=-2, axis2=-1)
     yield "the diagonal", matrix.diagonal(), diagonal, np.abs(dense)
     squares = np.sum(dense**2, axis=(-2, -1))
-    norm = xp.astype(matrix.squared_norm(), matrix.dtype)
+    norm = xp.astype(matrix.squared_norm(), matrix.dtype)  # it may be returned in a wider dtype
     yield "the squared norm", norm, squares, squares
     if dense.shape[-1] == dense.shape[-2]:
         trace = xp.astype(matrix.trace(), matrix.dtype)

@@ -20,6 +20,13 @@ class Finding:
         "holds", "waived", "not applicable" or "violated".
     detail : str
         The numbers and what to do, or the reason why the law does not apply.
+
+    Examples
+    --------
+    >>> from tnattn.testing import Finding
+    >>> finding = Finding("P9", "gauss (seed 0)", "waived", "the method reads the sizes of the keys")
+    >>> finding.law, finding.status
+    ('P9', 'waived')
     """
 
     law: str
@@ -35,8 +42,15 @@ class Report:
     Parameters
     ----------
     subject : str
-        What was checked.
+        Class or representation of the value checked.
     findings : tuple of Finding
+
+    Examples
+    --------
+    >>> from tnattn.testing import Finding, Report
+    >>> report = Report("TopK", (Finding("P1", "gauss", "holds"), Finding("P9", "gauss", "not applicable", "...")))
+    >>> len(report.of("holds")), report.require_conformance() is report
+    (1, True)
     """
 
     subject: str
@@ -64,11 +78,11 @@ class ConformanceError(AssertionError):
 
 
 class Violation(Exception):
-    """Raised inside a law that does not hold."""
+    """Raised by a law that does not hold."""
 
 
 class NotApplicable(Exception):
-    """Raised inside a law that says nothing about a subject."""
+    """Raised by a law that does not apply to a subject."""
 
 
 def finding(law: str, problem: str, check: Callable[[], None]) -> Finding:
@@ -79,14 +93,14 @@ def finding(law: str, problem: str, check: Callable[[], None]) -> Finding:
         return Finding(law, problem, "not applicable", str(reason))
     except Violation as violation:
         return Finding(law, problem, "violated", str(violation))
-    except Exception as error:  # whatever a subject raises is a finding about it
+    except Exception as error:  # a subject that raises anything else has failed the law
         return Finding(law, problem, "violated", f"it raised {type(error).__name__}: {error}")
     return Finding(law, problem, "holds")
 
 
 def chosen_laws(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
     """Return the names of laws, all by default; raise ValueError for names that are unknown."""
-    known = list(known)
+    known = list(known)  # an iterator would be consumed by the first test of membership
     chosen = known if names is None else list(names)
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(known)}")

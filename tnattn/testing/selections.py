@@ -1,4 +1,4 @@
-"""Check a rule that selects columns of a matrix."""
+"""Conformance check of column selection rules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from tnattn.arrays import to_host
 from tnattn.randnla.columns.selection import ColumnSelection
+from tnattn.scalars import Parameters
 from tnattn.structured.dense import Dense
 from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
 from tnattn.testing.tensor_arguments import require_refused
 
 M = N = 12  # square, so that rules for semidefinite matrices can be checked
-SIZE = 4
+SIZE = 4  # a third of the columns, so that the choice matters
 
 
 def check_selection(selection: ColumnSelection, *, laws: Iterable[str] | None = None, seed: int = 0) -> Report:
@@ -25,7 +26,7 @@ def check_selection(selection: ColumnSelection, *, laws: Iterable[str] | None = 
     Parameters
     ----------
     selection : ColumnSelection
-        The class variables ``domain``, ``reads_matrix`` and ``repeats`` say what is expected of it.
+        The class variables ``domain``, ``reads_matrix`` and ``repeats`` select and parametrise the laws.
     laws : iterable of str, optional
         All by default.
     seed : int
@@ -52,7 +53,7 @@ def check_selection(selection: ColumnSelection, *, laws: Iterable[str] | None = 
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trial:
+class _Trial(Parameters):
     selection: ColumnSelection
     seed: int
 
@@ -66,7 +67,7 @@ class _Trial:
     def size(self) -> int:
         """Number of columns: four, or the most that a rule with a list of its own can give."""
         rng = np.random.default_rng
-        for size in range(SIZE, 1, -1):
+        for size in range(SIZE, 1, -1):  # found by trial: rules do not state their largest size
             try:
                 self.selection.select(Dense(self.matrix()), size, rng=rng(self.seed))
             except ValueError:
@@ -88,6 +89,7 @@ class _Trial:
         """Return a matrix with as many columns that are not zero as are selected, and their indices."""
         support = np.sort(np.random.default_rng([self.seed, 7]).permutation(N)[: self.size])
         a = np.zeros((M, N))
+        # rows of the same indices, so that a semidefinite matrix stays semidefinite
         a[np.ix_(support, support)] = self.matrix()[: self.size, : self.size]
         return a, support.tolist()
 
@@ -138,9 +140,10 @@ def _passes_randomness(trial: _Trial) -> None:
     first, again = trial.choose(a), trial.choose(a)
     if not np.array_equal(first, again):
         raise Violation("the same seed gives another choice; draw from rng only")
+    # five other seeds: a random choice of 4 of 12 columns agrees with all of them with probability below 1e-13
     others = [trial.choose(a, seed=trial.seed + offset) for offset in range(1, 6)]
     if all(np.array_equal(first, other) for other in others):
-        return  # no draw decides the choice
+        return  # the choice is deterministic
     try:
         trial.selection.select(Dense(a), trial.size, rng=None)
     except TypeError:
@@ -150,6 +153,7 @@ def _passes_randomness(trial: _Trial) -> None:
 
 def _ignores_batch_mates(trial: _Trial) -> None:
     a, mate = trial.matrix(), trial.matrix(key=1)
+    # the second mate is 100 times larger: a shared threshold would show
     first, second = (trial.choose(np.stack([a, factor * mate])) for factor in (1.0, 100.0))
     if not np.array_equal(first[0], second[0]):
         raise Violation("another matrix in the stack changes the choice")
@@ -157,6 +161,7 @@ def _ignores_batch_mates(trial: _Trial) -> None:
 
 def _ignores_units(trial: _Trial) -> None:
     a = trial.matrix()
+    # a power of two is exact: the same bits decide, unless a tolerance is absolute
     if not np.array_equal(trial.choose(a), trial.choose(np.ldexp(a, 40))):
         raise Violation("2^40 times the matrix has other columns selected")
 

@@ -1,4 +1,4 @@
-"""Check a sketch: a distribution of test matrices with E[Omega Omega^T] = I."""
+"""Conformance check of sketches, the distributions of test matrices with E[Omega Omega^T] = I."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def _draws_fit(sketch: Sketch, n: int, size: int, seed: int) -> None:
 
 def _randomness_is_passed(sketch: Sketch, n: int, size: int, seed: int) -> None:
     like = np.zeros(0)
+    # a draw is a function of the generator: equal for equal seeds, different for different ones
     first, again, other = (
         to_host(sketch.draw(n, size, rng=np.random.default_rng(s), like=like).to_dense())
         for s in (seed, seed, seed + 1)
@@ -101,8 +102,8 @@ def _randomness_is_passed(sketch: Sketch, n: int, size: int, seed: int) -> None:
 
 
 def _takes_sizes_of_numpy(sketch: Sketch, n: int, size: int, seed: int) -> None:
-    """Sizes of NumPy decide no dtype and change no number; other kinds and empty sizes are refused."""
-    like = np.zeros(0, dtype=np.float32)
+    """Sizes as NumPy scalars change neither dtype nor values; other kinds and empty sizes are refused."""
+    like = np.zeros(0, dtype=np.float32)  # a float64 factor 1 / sqrt(size) would promote it
 
     def drawn(rows: Any, columns: Any) -> np.ndarray:
         return to_host(sketch.draw(rows, columns, rng=np.random.default_rng(seed), like=like).to_dense())
@@ -145,6 +146,7 @@ def _second_moment_is_identity(sketch: Sketch, n: int, size: int, draws: int, se
     gap = np.abs(squares.mean(axis=0) - np.eye(n))
     # an entry that never varies must be exact to rounding
     error = np.maximum(squares.std(axis=0, ddof=1) / np.sqrt(draws), 1e3 * n * float(np.finfo(np.float64).eps))
+    # entry by entry, in standard errors of its own: entries of sparse sketches differ in variance
     worst = np.unravel_index(int(np.argmax(gap / error)), gap.shape)
     if gap[worst] > _ERRORS * error[worst]:
         raise Violation(

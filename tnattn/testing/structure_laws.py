@@ -34,7 +34,7 @@ def results_are_the_callers(matrix: StructuredMatrix, rng: np.random.Generator) 
     for said, make in results.items():
         result = make()
         try:
-            result[...] = 7.0
+            result[...] = 7.0  # read-only arrays and broadcast views fail here or in the comparison
         except (ValueError, RuntimeError, TypeError) as error:
             raise Violation(f"{said} cannot be written to ({error}); return an array of the caller") from None
         if not np.array_equal(to_host(result), np.full(result.shape, 7.0)):
@@ -46,11 +46,12 @@ def results_are_the_callers(matrix: StructuredMatrix, rng: np.random.Generator) 
 
 
 def scale_comes_out(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
-    """A power of two times the factor is that power times the product, where squares leave the range of the dtype."""
+    """A power of two times the factor gives that power times the product, even if squares leave the range."""
     reach = _EXPONENTS[dtype_name(matrix.dtype)]
     for said, side in (("a product", matrix), ("a product with the transpose", matrix.mT)):
         x = _drawn(matrix, rng, side.shape[-1], 2)
         plain = to_host(side @ x).astype(np.float64)
+        # |A| |x| bounds the rounding of a product entry by entry
         size = np.abs(to_host(side.to_dense()).astype(np.float64)) @ np.abs(to_host(x).astype(np.float64))
         # half precision rounds the factor itself where its digits run out
         allowed = 64 * max(side.shape[-2:]) * eps(matrix.like) * float(np.max(size, initial=0.0))
@@ -62,7 +63,7 @@ def scale_comes_out(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
 
 
 def layouts_do_not_matter(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
-    """A factor by columns, strided, reversed, or that cannot be written to gives the product, and stays as it is."""
+    """A factor that is column-major, strided, reversed or read-only gives the same product and is not changed."""
     for side in (matrix, matrix.mT):
         x = _drawn(matrix, rng, side.shape[-1], 4)
         plain, host = to_host(side @ x).astype(np.float64), to_host(x).copy()
@@ -77,7 +78,7 @@ def layouts_do_not_matter(matrix: StructuredMatrix, rng: np.random.Generator) ->
 
 
 def layouts(x: Array) -> Iterator[tuple[str, Array]]:
-    """Yield the same numbers in other layouts of memory, each with its name."""
+    """Yield the same array in other memory layouts, each with its name."""
     xp = array_namespace(x)
     yield "by columns", xp.matrix_transpose(xp.asarray(xp.matrix_transpose(x), copy=True))
     yield "within a wider array", xp.concat([x, x], axis=-1)[..., : x.shape[-1]]
@@ -123,6 +124,7 @@ def half_precision_is_summed_wide(matrix: StructuredMatrix, rng: np.random.Gener
         expected = dense @ to_host(x).astype(np.float64)
         size = np.abs(dense) @ np.abs(to_host(x).astype(np.float64))
         gap = np.abs(to_host(side @ x).astype(np.float64) - expected)
+        # rounded once: a few eps, whatever the number of terms; 1e-6 covers subnormal results in float16
         if not np.all(gap <= 4 * eps(matrix.like) * size + 1e-6):
             worst = float(np.max(gap / (size + 1e-30)))
             raise Violation(f"a product in half precision is off by {worst:.2g}; compute it in float32")

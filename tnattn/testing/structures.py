@@ -1,4 +1,4 @@
-"""Check a structured matrix against its dense form."""
+"""Conformance check of structured matrices against their dense forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDING = 64.0  # sums in another order; in units of the longest side times ep
 
 
 def check_structured(matrix: StructuredMatrix, *, seed: int = 0, storage: int | None = None) -> Report:
-    """Check that a structured matrix is the matrix that its dense form shows.
+    """Check a structured matrix against its dense form.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def check_structured(matrix: StructuredMatrix, *, seed: int = 0, storage: int | 
     seed : int
         Of the vectors that it is multiplied with.
     storage : int, optional
-        The number of scalars that it must say it stores, counted by hand.
+        Expected number of stored scalars, counted by hand.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _find(
         return Finding(name, repr(matrix), "not applicable", str(reason))
     except Violation as violation:
         return Finding(name, repr(matrix), "violated", str(violation))
-    except Exception as error:
+    except Exception as error:  # a matrix that raises anything else has failed the law
         return Finding(name, repr(matrix), "violated", f"it raised {type(error).__name__}: {error}")
     return Finding(name, repr(matrix), "holds")
 
@@ -76,6 +76,7 @@ def _require_close(matrix: StructuredMatrix, found: Array, expected: np.ndarray,
     """Raise Violation unless ``found`` has the kind of the matrix and agrees to rounding relative to ``scale``."""
     if dtype_name(found.dtype) != dtype_name(matrix.dtype):
         raise Violation(f"{said} has dtype {found.dtype} instead of {matrix.dtype}")
+    # library and device too: a product on the host would be right in value
     if array_namespace(found) is not array_namespace(matrix.like) or device(found) != device(matrix.like):
         raise Violation(f"{said} is not in the library and on the device of the matrix")
     if tuple(found.shape) != expected.shape:
@@ -105,7 +106,7 @@ def _products_agree(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
     }.items():
         x = _draw(matrix, rng, *shape)
         host = to_host(x).astype(np.float64)
-        magnitude = np.abs(dense) @ np.abs(host)
+        magnitude = np.abs(dense) @ np.abs(host)  # bounds the rounding errors entry by entry
         _require_close(matrix, matrix @ x, dense @ host, magnitude, said)
 
 
@@ -114,7 +115,7 @@ def _adjoint_agrees(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
     m, n = matrix.shape[-2:]
     x, y = _draw(matrix, rng, n, 2), _draw(matrix, rng, m, 2)
     ax, ay = (to_host(product).astype(np.float64) for product in (matrix @ x, matrix.mT @ y))
-    left, right = ax * to_host(y), ay * to_host(x)
+    left, right = ax * to_host(y), ay * to_host(x)  # terms of the two inner products
     gap = np.abs(left.sum(axis=(-2, -1)) - right.sum(axis=(-2, -1)))
     scale = np.abs(left).sum(axis=(-2, -1)) + np.abs(right).sum(axis=(-2, -1))
     if not np.all(gap <= _ROUNDING * max(m, n) * eps(matrix.like) * scale):
@@ -143,7 +144,7 @@ def _wrong_lengths_are_refused(matrix: StructuredMatrix, rng: np.random.Generato
             except ValueError:
                 continue
             raise Violation(f"it multiplies an array of shape {shape}, though the length must be {length}")
-    try:
+    try:  # a number would be broadcast without a refusal
         _ = matrix @ 2.0
     except TypeError:
         return
@@ -164,7 +165,7 @@ def _reads_agree(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
 
 
 def _operator_agrees(matrix: StructuredMatrix, rng: np.random.Generator) -> None:
-    if matrix.count != 1:
+    if matrix.count != 1:  # SciPy's operators are single matrices
         try:
             matrix.as_linear_operator()
         except ValueError:
@@ -172,6 +173,7 @@ def _operator_agrees(matrix: StructuredMatrix, rng: np.random.Generator) -> None
         raise Violation("a stack of matrices calls itself one linear operator")
     operator, dense = matrix.as_linear_operator(), _dense(matrix).reshape(matrix.shape[-2:])
     x, y = rng.standard_normal(dense.shape[1]), rng.standard_normal(dense.shape[0])
+    # 10: normal vectors have no entry above that
     allowed = _ROUNDING * max(dense.shape) * eps(matrix.like) * float(np.abs(dense).sum()) * 10
     gap = max(np.abs(operator @ x - dense @ x).max(), np.abs(operator.rmatvec(y) - dense.T @ y).max())
     if not gap <= allowed:

@@ -39,7 +39,7 @@ def conformance_table(methods: Mapping[str, AttentionMethod], *, laws: Iterable[
     for name, method in methods.items():
         try:
             findings = check_method(method, laws=names).findings
-        except ConformanceError as error:
+        except ConformanceError as error:  # a violated law is a cell of the table, not the end of it
             findings = error.report.findings
         lines.append(f"| {name} | {' | '.join(_word(law, findings) for law in names)} |")
     return "\n".join(lines)
@@ -47,7 +47,7 @@ def conformance_table(methods: Mapping[str, AttentionMethod], *, laws: Iterable[
 
 def _word(law: str, findings: tuple[Finding, ...]) -> str:
     found = {finding.status for finding in findings if finding.law == law}
-    for status in ("violated", "waived", "holds"):
+    for status in ("violated", "waived", "holds"):  # the worst outcome over all problems
         if status in found:
             return _WORDS[status]
     return _WORDS["not applicable"]

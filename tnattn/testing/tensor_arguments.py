@@ -24,7 +24,7 @@ def takes_scalars(trial: TensorTrial) -> None:
     cases: tuple[tuple[Any, type[Exception]], ...] = (
         (True, TypeError),
         (2.5, TypeError),
-        (1e6, TypeError),
+        (1e6, TypeError),  # a whole number, but no integer
         (0, ValueError),
         (-1, ValueError),
     )
@@ -40,17 +40,18 @@ def takes_scalars(trial: TensorTrial) -> None:
         other = _with(method, f.name, given)
         if other != method or type(getattr(other, f.name)) is not type(value):
             raise Violation(f"{f.name} = {given!r} is kept as it is; derive the class from Parameters")
-        wrong = (True,) * len(value) if isinstance(value, tuple) else True
+        wrong = (True,) * len(value) if isinstance(value, tuple) else True  # True == 1 must not pass for an integer
         require_refused(partial(_with, method, f.name, wrong), TypeError, f"{f.name}={wrong}")
 
 
 def demands_ranks(trial: TensorTrial) -> None:
     """A rank that no tensor of the sizes has is refused by the call; ``with_rank`` lowers it."""
     small, large = (trial.decomposition.with_rank(rank, SHAPE) for rank in (1, 2))
+    # the fields that carry the rank are those that ``with_rank`` changes
     changed = [f.name for f in dataclasses.fields(small) if getattr(small, f.name) != getattr(large, f.name)]
     ranks = [name for name in changed if isinstance(getattr(large, name), (int, tuple))]
     if trial.decomposition.lowers_rank or not ranks:
-        raise NotApplicable("the rank is a limit, or lies in an inner decomposition")
+        raise NotApplicable("the rank is an upper bound, or a field of an inner decomposition")
     tensor = trial.decaying()
     for name in ranks:
         value = getattr(large, name)
@@ -95,6 +96,7 @@ def refuses_by_name(trial: TensorTrial) -> None:
 
 
 def require_refused(call: Callable[[], Any], kind: type[Exception], what: str, word: str = "") -> None:
+    """Raise Violation unless a call raises an exception of a kind whose message contains a word."""
     try:
         call()
     except kind as error:

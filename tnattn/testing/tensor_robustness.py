@@ -22,7 +22,7 @@ FORK_SECONDS = 60.0  # after which a child that does not answer counts as stuck
 # exponents within and beyond those with harmless squares, and those for which a result leaves the range of the dtype
 EXPONENTS = {"float32": (-100, -20, 20, 100), "float64": (-900, -20, 20, 900)}
 EXTREMES = {"float32": (-140, 127), "float64": (-1060, 1023)}
-ROUNDING = {"float32": 1e-3, "float64": 1e-7}
+ROUNDING = {"float32": 1e-3, "float64": 1e-7}  # a few sqrt(eps): differences of squares keep half of the digits
 
 
 def scales(trial: TensorTrial) -> None:
@@ -37,6 +37,7 @@ def scales(trial: TensorTrial) -> None:
                 _require_scaled(plain, trial.run(implicit, RANK), exponent, dtype)
         for exponent in EXTREMES[dtype]:
             with np.errstate(over="ignore"):
+                # largest entry just below the power of two: 2^127 is representable, twice that is not
                 extreme = np.ldexp(tensor / np.abs(tensor).max() * 0.99, exponent).astype(dtype)
             try:
                 result = trial.run(extreme, RANK)
@@ -45,7 +46,9 @@ def scales(trial: TensorTrial) -> None:
                     raise Violation(f"the refusal at 2^{exponent} does not name {dtype}: {error}") from error
                 continue
             if not all(np.all(np.isfinite(to_host(a))) for _, a, _ in arrays_of(result)):
-                raise Violation(f"a {dtype} tensor of size 2^{exponent} gives numbers that are not finite, unsaid")
+                raise Violation(
+                    f"a {dtype} tensor of size 2^{exponent} gives numbers that are not finite, without a refusal"
+                )
 
 
 def _require_scaled(plain: StructuredTensor, scaled: StructuredTensor, exponent: int, dtype: str) -> None:
@@ -61,6 +64,7 @@ def _require_scaled(plain: StructuredTensor, scaled: StructuredTensor, exponent:
     for name, desired in expected.items():
         actual, declared = found[name]
         back = np.ldexp(actual, -exponent) if declared else actual
+        # fields that scale are compared with the norm of the result, the others with their own size
         unit = size if declared else max(1.0, float(np.abs(desired).max(initial=0.0)))
         if back.shape == desired.shape and np.all(np.abs(back - desired) <= ROUNDING[dtype] * unit):
             continue
@@ -75,7 +79,7 @@ class _Plain(np.ndarray):
 
 
 def layouts(tensor: np.ndarray) -> dict[str, np.ndarray]:
-    """Return equal tensors that lie in memory in other ways."""
+    """Return equal tensors in other memory layouts, by name."""
     wide = np.zeros([2 * n for n in tensor.shape], tensor.dtype)
     wide[tuple(slice(None, None, 2) for _ in tensor.shape)] = tensor
     frozen = tensor.copy()
@@ -108,7 +112,7 @@ def ignores_layout(trial: TensorTrial) -> None:
 
 def owns_its_result(trial: TensorTrial) -> None:
     """Arrays of a result are writable, and writing to them changes no tensor, no other array and no later result."""
-    for rank in (RANK, 10**6):
+    for rank in (RANK, 10**6):  # at full rank a decomposition may return the tensor itself as core
         tensor = trial.decaying()
         before, result = tensor.copy(), trial.run(tensor, rank)
         copies = {name: np.array(a) for name, a, _ in arrays_of(result)}
@@ -117,7 +121,7 @@ def owns_its_result(trial: TensorTrial) -> None:
                 raise Violation(f"{name} is read-only, or a view of the tensor; return a copy")
             if not np.array_equal(array, copies[name], equal_nan=True):
                 raise Violation(f"{name} changed when another array of the result was written to")
-            array[...] = 1 - array if array.dtype != np.bool_ else ~array
+            array[...] = 1 - array if array.dtype != np.bool_ else ~array  # changes every entry except 1/2
         if not np.array_equal(tensor, before):
             raise Violation("writing to the result has changed the tensor")
         for name, array, _ in arrays_of(trial.run(tensor, rank)):
@@ -126,9 +130,9 @@ def owns_its_result(trial: TensorTrial) -> None:
 
 
 def degenerate_tensors() -> dict[str, np.ndarray]:
-    """Return tensors with zero, repeated, tied, graded or missing singular values, and their exact ranks are 2 at most.
+    """Return tensors with zero, repeated, tied, graded or missing singular values, by name.
 
-    The graded one has full rank.
+    Their ranks are at most 2, but for the graded one, which has full rank.
     """
     one, rng = np.zeros(SHAPE), np.random.default_rng(7)
     one[2, 3, 4] = -5.0
@@ -136,7 +140,7 @@ def degenerate_tensors() -> dict[str, np.ndarray]:
     repeated = np.einsum("j,k->jk", rows[0], rng.standard_normal(8))[None] * np.ones((6, 1, 1))
     tied = np.zeros(SHAPE)
     tied[0, 0, 0], tied[1, 1, 1] = 1.0, 1.0
-    graded = rng.standard_normal(SHAPE) * np.ldexp(1.0, -6 * np.arange(8))
+    graded = rng.standard_normal(SHAPE) * np.ldexp(1.0, -6 * np.arange(8))  # slices from 1 down to 2^-42
     sizes = ((1, 7, 8), (6, 1, 8), (6, 7, 1), (1, 1, 8), (1, 1, 1))
     return {
         "zero": np.zeros(SHAPE),
@@ -151,12 +155,12 @@ def degenerate_tensors() -> dict[str, np.ndarray]:
 
 
 def survives_degenerate_tensors(trial: TensorTrial) -> None:
-    """Degenerate tensors give finite results without a warning, no worse than nothing, with honest certificates."""
+    """Degenerate tensors give finite results without a warning, errors of at most their norm, and true certificates."""
     for name, tensor in degenerate_tensors().items():
         for dtype, rounding in (("float32", 1e-5), ("float64", 1e-12)):
             cast = tensor.astype(dtype)
             with warnings.catch_warnings():
-                warnings.simplefilter("error", RuntimeWarning)
+                warnings.simplefilter("error", RuntimeWarning)  # 0 / 0 of a zero norm warns before it spreads
                 result = trial.run(cast, 2)
                 dense = to_host(result.to_dense())
             size = float(np.linalg.norm(tensor))
@@ -180,6 +184,7 @@ def runs_in_threads(trial: TensorTrial) -> None:
     """One value called by two threads at once gives what it gives to one after the other."""
     tensors = [np.roll(trial.decaying(), shift, axis=1) for shift in range(4)]
     alone = [to_host(trial.run(tensor, RANK).to_dense()) for tensor in tensors]
+    # the barrier lets both threads start their first call together
     method, barrier = trial.decomposition.with_rank(RANK, SHAPE), threading.Barrier(2)
 
     def run(place: int) -> list[np.ndarray]:
@@ -206,7 +211,7 @@ def runs_after_fork(trial: TensorTrial) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, which is the point
         child.start()
-    there.close()
+    there.close()  # else the end of the child would not be seen as the end of the file
     try:
         answered = here.poll(FORK_SECONDS)
         result = here.recv() if answered else None

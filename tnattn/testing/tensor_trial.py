@@ -1,4 +1,4 @@
-"""A decomposition of tensors under test, with the tensors that the laws run it on."""
+"""Trial of a tensor decomposition: the decomposition under test and the tensors of its laws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tnattn.decomposition.base import Decomposition
 from tnattn.gallery import exponential_spectrum, tensor_with_spectrum
 from tnattn.structured.tensor import StructuredTensor
 
-SHAPE = (6, 7, 8)
+SHAPE = (6, 7, 8)  # three different sizes: a confusion of modes changes a shape
 RANK = 3
 
 
@@ -26,6 +26,15 @@ class TensorTrial:
     decomposition : Decomposition
         Its ranks are replaced.
     seed : int
+
+    Examples
+    --------
+    >>> from tnattn.decomposition.tucker import STHOSVD
+    >>> from tnattn.testing.tensor_trial import TensorTrial, error_of
+    >>> trial = TensorTrial(STHOSVD(), seed=0)
+    >>> tensor = trial.decaying()
+    >>> [round(error_of(trial.run(tensor, rank), tensor), 2) for rank in (1, 2, 4)]
+    [0.4, 0.15, 0.02]
     """
 
     decomposition: Decomposition
@@ -44,7 +53,7 @@ class TensorTrial:
     def decaying(self, dtype: str = "float64") -> np.ndarray:
         """Return a tensor with an exponential spectrum and some noise."""
         rng = np.random.default_rng(self.seed)
-        noise = 1e-3 * rng.standard_normal(SHAPE)
+        noise = 1e-3 * rng.standard_normal(SHAPE)  # full rank, so that no truncation is exact
         smooth = np.asarray(tensor_with_spectrum(exponential_spectrum(6, rate=1.0), SHAPE, rng))
         return (smooth + noise).astype(dtype)
 
@@ -55,14 +64,14 @@ def error_of(result: StructuredTensor, tensor: np.ndarray) -> float:
 
 
 def arrays_of(result: Any, prefix: str = "", scaled: bool = True) -> Iterator[tuple[str, Any, bool]]:
-    """Yield name, array and whether it is declared to scale with the tensor, for all arrays that a result holds."""
+    """Yield name, array and a flag, true if ``degrees`` declares that it scales with the tensor, for all arrays."""
     declared = getattr(result, "degrees", {})
     for f in dataclasses.fields(result):
         value, scales = getattr(result, f.name), scaled and f.name in declared
         parts = value if isinstance(value, tuple) else (value,)
         for place, part in enumerate(parts):
             name = f"{prefix}{f.name}[{place}]" if isinstance(value, tuple) else prefix + f.name
-            last = scales and place == len(parts) - 1
+            last = scales and place == len(parts) - 1  # the last array of a tuple carries the scale
             if dataclasses.is_dataclass(part) and not isinstance(part, type):
                 yield from arrays_of(part, f"{name}.", last)
             elif is_array(part):

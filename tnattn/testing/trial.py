@@ -1,4 +1,4 @@
-"""One method on problems of one family: how the laws draw, run and compare."""
+"""Trial of an attention method on one family of problems: sampling, runs and comparisons for the laws."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ class Trial:
     seed : int
     alternatives : mapping
         Further values of fields, by dotted name, for the law ``fields``.
+
+    Examples
+    --------
+    >>> from tnattn.attention.sparse.top_k import TopK
+    >>> from tnattn.gallery import problems
+    >>> from tnattn.testing.trial import Trial
+    >>> trial = Trial(TopK(), problems()["gauss"], n=12, d=4, seed=0)
+    >>> trial.output(trial.problem()).shape, trial.fitted(trial.problem()).budget, trial.is_random()
+    ((4, 12, 4), 4, False)
     """
 
     method: AttentionMethod
@@ -53,7 +62,7 @@ class Trial:
         key: int = 0,
         scale: float = 1.0,
     ) -> AttentionProblem:
-        """Draw a problem of four heads in two groups, new ones for other keys; ``scale`` multiplies the scores."""
+        """Return a random problem of four heads in two groups, one for each key; ``scale`` multiplies the scores."""
         n = self.n if n is None else n
         rng = np.random.default_rng([self.seed, n, key])
         drawn = self.family(n, self.d, 4, 2, rng=rng, dtype=dtype)
@@ -89,7 +98,7 @@ class Trial:
             columns = third + third % 2 or 1  # even, since features may come in pairs
         wanted = columns
         reason: Exception | None = None
-        for size in range(wanted, 2 * wanted + 3):
+        for size in range(wanted, 2 * wanted + 3):  # a power of two, or a small multiple, lies within
             try:
                 return self.method.with_budget(size)
             except ValueError as error:
@@ -99,7 +108,7 @@ class Trial:
         )
 
     def is_random(self) -> bool:
-        """Whether two seeds give different outputs."""
+        """Return true if two seeds give different outputs."""
         problem = self.problem()
         return not np.array_equal(self.output(problem, seed=1), self.output(problem, seed=2), equal_nan=True)
 
@@ -121,6 +130,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     finite = ~np.isnan(a)
     if not np.any(finite):
         return 0.0
+    # ``tiny`` where both outputs are zero: their difference is then 0, not 0 / 0
     scale = max(float(np.abs(a[finite]).max()), float(np.abs(b[finite]).max()), np.finfo(np.float64).tiny)
     return float(np.abs(a[finite] - b[finite]).max()) / scale
 
@@ -133,6 +143,7 @@ def require_close(a: np.ndarray, b: np.ndarray, problem: AttentionProblem, said:
 
 
 def require_counted(bad_rows: Array, output: Array, where: str = "") -> None:
+    """Raise Violation unless the number of rows that are not finite is the one reported, head by head."""
     host, counted = to_host(output), to_host(bad_rows)
     broken = np.sum(~np.all(np.isfinite(host), axis=-1), axis=-1)
     if not np.array_equal(broken, counted):

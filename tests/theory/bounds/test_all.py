@@ -1,4 +1,4 @@
-"""What every theorem has to stand: its own instances, and a false constant that they expose."""
+"""Tests of every theorem: it holds on its own instances, and a false constant is refuted on them."""
 
 from __future__ import annotations
 

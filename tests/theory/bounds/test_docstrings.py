@@ -1,5 +1,6 @@
 """Docstrings of theorems: hypotheses as they are checked, letters of the statement, number of the source."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -61,7 +62,7 @@ def evaluated(b, instance):
 
 
 def stated_in_order(hypotheses, text):
-    """Say whether all hypotheses stand in a text, one after the other."""
+    """Return true if all hypotheses stand in a text, one after the other."""
     position = 0
     for hypothesis in hypotheses:
         position = text.find(sentences(hypothesis), position)
@@ -96,7 +97,7 @@ def letters(text):
 
 
 def defined(letter, text):
-    """Say whether a text has a letter apart from formulas: followed by words, or alone between words."""
+    """Return true if a text has a letter apart from formulas: followed by words, or alone between words."""
     mark = rf"(?<![A-Za-z_\^\\]){re.escape(letter)}(?:_[A-Za-z0-9<>{{}}+]+)?'?(?:\([^)]*\))?(?:\^\d)?"
     return re.search(rf"{mark},? (?:[a-z]+|= |>=)|[a-z]{{3,}},? {mark}(?=[ ,.;:)]|$)", text) is not None
 
@@ -131,3 +132,152 @@ def test_an_undefined_letter_is_found():
     assert defined("k", "Letters: k the target rank.")
     assert defined("s", "for s columns")
     assert defined("c", "c(e) = exp(e)")
+
+
+RELATION = re.compile(r"<=|>=|[<=>]| equals | the same ")
+ABBREVIATED = {"epsilon": "eps", "failure": "failure", "ridge": "r", "markov": "f", "decay": "g"}
+
+
+def bound_letters(b):
+    """Return what stands after "Letters:" up to the hypotheses."""
+    found = re.search(r"Letters: (.*?)(?= Hypotheses: |$)", sentences(docstring(b)))
+    return found.group(1) if found else ""
+
+
+def bound_in(letter, text):
+    """Say whether a list binds a letter: at its beginning or after a comma, a semicolon or "and", before words."""
+    index = r"(?:_[A-Za-z0-9{}+<>]+)?'?(?:\([^)]*\))?"
+    return re.search(rf"(?:^|; |, | and ){re.escape(letter)}{index} [a-z0-9(\[]", text) is not None
+
+
+def explained_in(letter, text):
+    """Say whether a sentence gives the meaning of a letter: "k is", "c(e) =", "U a"."""
+    index = r"(?:_[A-Za-z0-9{}+<>]+)?'?(?:\([^)]*\))?(?:\^2)?"
+    meaning = r"(?:is|are|=|and \S+ (?:is|are)|the|a|an) "
+    return re.search(rf"(?<![A-Za-z_^]){re.escape(letter)}{index} {meaning}", text) is not None
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_first_line_is_the_relation(name):
+    first = docstring(BOUNDS[name]).split("\n\n")[0]
+    assert "\n" not in first
+    assert RELATION.search(first)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_letters_and_then_hypotheses_end_the_docstring(name):
+    text = docstring(BOUNDS[name])
+    assert ordered(text), text
+
+
+def ordered(text):
+    """Say whether a docstring ends with one list of letters, if any, and one of hypotheses."""
+    lines = text.split("\n")
+    letters_at = [i for i, line in enumerate(lines) if line.startswith("Letters: ")]
+    hypotheses_at = [i for i, line in enumerate(lines) if line.startswith("Hypotheses: ")]
+    if len(letters_at) > 1 or len(hypotheses_at) != 1 or letters_at > hypotheses_at:
+        return False
+    return "" not in lines[(letters_at or hypotheses_at)[0] :]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_every_letter_of_the_statement_is_bound(name):
+    b = BOUNDS[name]
+    chapter = importlib.import_module(b.module.rpartition(".")[0]).__doc__ or ""
+    notation = sentences(chapter.partition("Notation\n")[2])
+    body = sentences(docstring(b)).partition("Letters: ")[0].partition("Hypotheses: ")[0]
+    unbound = [
+        letter
+        for letter in sorted(letters(b.statement))
+        if not (bound_in(letter, bound_letters(b)) or defined(letter, notation) or explained_in(letter, body))
+    ]
+    assert unbound == []
+
+
+def explained_parameter(parameter, text, listed):
+    """Say whether a docstring names a parameter of the statement, or binds its letter as a parameter."""
+    if re.search(rf"\b{parameter}\b", text):
+        return True
+    letter = rf"(?:{parameter[0]}|{ABBREVIATED.get(parameter, parameter)})"
+    return re.search(rf"(?:^|; ){letter} [^;]*parameter", listed) is not None
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_every_parameter_of_the_statement_is_explained(name):
+    b = BOUNDS[name]
+    parameters = inspect.signature(b.function).parameters.values()
+    own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert [p for p in own if not explained_parameter(p, sentences(docstring(b)), bound_letters(b))] == []
+
+
+def literal_hypotheses():
+    """Return the hypotheses that the sources of the theorems name as literals."""
+    found = set()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("theory.bounds"):
+            for node in ast.walk(ast.parse(inspect.getsource(module))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("require", "HypothesisViolated"):
+                    found |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    return found
+
+
+LITERALS = literal_hypotheses()
+
+
+def unchecked(stated, known):
+    """Return the hypotheses of a list that no check names."""
+    rest = stated.strip().rstrip(".")
+    for hypothesis in sorted(map(sentences, known), key=len, reverse=True):
+        rest = rest.replace(hypothesis, "")
+    return [part.strip() for part in rest.split(";") if part.strip()]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_every_stated_hypothesis_is_checked(name, checked):
+    b = BOUNDS[name]
+    for instance in (b.extremal, b.generic):
+        evaluated(b, instance)
+    stated = part(b, "Hypotheses")
+    if stated.startswith("none"):
+        assert checked == []
+    else:
+        assert unchecked(stated, [*checked, *LITERALS]) == []
+
+
+def test_a_line_without_relation_is_found():
+    """Negative control."""
+    assert RELATION.search("||A - A_k|| <= s_{k+1}.")
+    assert not RELATION.search("Error of the truncated decomposition.")
+
+
+def test_hypotheses_before_letters_are_found():
+    """Negative control."""
+    assert ordered("x <= y.\n\nLetters: x a number.\nHypotheses: x > 0.")
+    assert ordered("x <= y.\n\nHypotheses: none.")
+    assert not ordered("x <= y.\n\nHypotheses: x > 0.\nLetters: x a number.")
+    assert not ordered("x <= y.\n\nHypotheses: x > 0.\n\nMore words.")
+    assert not ordered("x <= y.\n\nLetters: x a number.")
+
+
+def test_an_unbound_letter_is_found():
+    """Negative control."""
+    listed = "k the target rank; S_1 the leading singular values and S_2 the others"
+    assert bound_in("k", listed)
+    assert bound_in("S", listed)
+    assert not bound_in("p", listed)
+    assert not bound_in("r", listed)
+    assert explained_in("c", "where c(e) = exp(e) and m is large")
+    assert not explained_in("k", "an orthonormal basis, of dimension k; s rows are drawn")
+
+
+def test_an_unexplained_parameter_is_found():
+    """Negative control."""
+    assert explained_parameter("delta", "``delta`` is the probability", "")
+    assert explained_parameter("epsilon", "", "e the distortion, a parameter; s rows")
+    assert not explained_parameter("epsilon", "", "e the distortion; s rows, a parameter")
+
+
+def test_an_unchecked_hypothesis_is_found():
+    """Negative control."""
+    assert unchecked("k >= 2; p >= 2; k + p <= min(m, n).", ["p >= 2", "k >= 2", "k + p <= min(m, n)"]) == []
+    assert unchecked("k >= 2; A is symmetric.", ["k >= 2"]) == ["A is symmetric"]

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import theory
-import tnattn
 from theory.records import keys, sources
 from theory.records.sources import environment, package_hash, source_hash
 from tnattn import discovery
@@ -20,13 +18,12 @@ SOURCE = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n
 @pytest.fixture
 def copies(tmp_path, monkeypatch):
     """Stand-ins for the two packages on the disk: hash of what they hold now."""
-    for package in (tnattn, theory):
-        folder = tmp_path / package.__name__ / "deep"
+    for package in ("tnattn", "theory"):
+        folder = tmp_path / package / "deep"
         folder.mkdir(parents=True)
         (folder.parent / "__init__.py").write_text("")
         (folder / "module.py").write_text("VALUE = 1\n")
-        made = types.SimpleNamespace(__name__=package.__name__, __file__=str(folder.parent / "__init__.py"))
-        monkeypatch.setattr(sources, package.__name__, made)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
     return tmp_path, package_hash.__wrapped__
 
 
@@ -49,10 +46,7 @@ def test_the_packages_count_to_the_last_letter(copies, package, change):
 def test_the_place_of_the_packages_does_not_count(copies, tmp_path, monkeypatch):
     folder, hashed = copies
     before = hashed()
-    moved = folder.rename(tmp_path.with_name(tmp_path.name + "-moved"))
-    for name in ("tnattn", "theory"):
-        made = types.SimpleNamespace(__name__=name, __file__=str(moved / name / "__init__.py"))
-        monkeypatch.setattr(sources, name, made)
+    monkeypatch.setattr(sources, "ROOT", folder.rename(tmp_path.with_name(tmp_path.name + "-moved")))
     assert hashed() == before
 
 

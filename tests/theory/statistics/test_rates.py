@@ -1,4 +1,4 @@
-"""Verdicts on rates: the t test of a fitted slope, and what a perfect power law says."""
+"""Verdicts on rates: the t test of a fitted slope, and the verdict on a perfect power law."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The verification of theorems refutes what is false and says what it could not have refuted."""
+"""The verification of theorems refutes false constants and reports those that it could not have refuted."""
 
 import dataclasses
 
@@ -108,7 +108,7 @@ def test_values_out_of_range_are_refused(wrong):
 
 def test_findings_say_how_far_above_the_floor_the_error_is():
     floors = {
-        name: [f.above_floor for f in verify([bounds()[name]]).findings] for name in ("hosvd", "sthosvd_identity")
+        name: [f.above_optimal for f in verify([bounds()[name]]).findings] for name in ("hosvd", "sthosvd_identity")
     }
     assert all(1 <= ratio <= 3**0.5 for ratio in floors["hosvd"])
     assert floors["sthosvd_identity"] == [None, None]

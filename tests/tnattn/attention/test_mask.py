@@ -110,7 +110,7 @@ def test_a_conjunction_has_a_bias_where_a_part_has_one():
 
 @dataclasses.dataclass(frozen=True)
 class Stated(Mask):
-    """A mask that says of every block what it was told to say, and adds nothing or a number."""
+    """A mask with a prescribed classification of every block, which adds nothing or a number."""
 
     said: str
     added: float | None = None

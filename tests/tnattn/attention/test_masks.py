@@ -1,4 +1,4 @@
-"""What masks add, what they say about blocks, and what they refuse."""
+"""Masks: additive terms of the scores, classification of blocks, and refusals."""
 
 import numpy as np
 import pytest

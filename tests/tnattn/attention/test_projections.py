@@ -2,15 +2,9 @@
 
 import numpy as np
 import pytest
+from fixtures.attention import layer
 
 from tnattn.attention.projections import LayerProblem, Projections
-
-
-def layer(seed=0, *, heads=4, groups=4, batch=(), rotary=None, mask=None):
-    rng = np.random.default_rng(seed)
-    weights = [rng.standard_normal(s) / 3 for s in ((heads, 6, 4), (groups, 6, 4), (groups, 6, 3), (heads, 3, 6))]
-    hidden = rng.standard_normal((*batch, 7, 6))
-    return LayerProblem(hidden, Projections(*weights, rotary=rotary), **({} if mask is None else {"mask": mask}))
 
 
 @pytest.mark.parametrize(("heads", "groups"), [(8, 2), (6, 3), (4, 1), (4, 4), (12, 4)])

@@ -23,7 +23,7 @@ from tnattn.attention.softmax import SoftmaxOperator, _finite
 pytestmark = pytest.mark.slow
 FUNCTIONS = [
     SoftmaxOperator._sweep,
-    SoftmaxOperator._judged,
+    SoftmaxOperator._checked,
     inspect.unwrap(SoftmaxOperator._rmatmul),
     SoftmaxOperator._product,
     SoftmaxOperator._chunks,
@@ -43,10 +43,10 @@ FUNCTIONS = [
 SPARED = {
     ("SoftmaxOperator._sweep", "assert mass is not None"): "for the type checker: a sweep has a chunk",
     (
-        "SoftmaxOperator._judged",
+        "SoftmaxOperator._checked",
         "if not self.blocks.unsafe or not bool(xp.any(mass == 0)):",
     ): "saves a pass over the mask",
-    ("SoftmaxOperator._judged", "return mass"): "the same",
+    ("SoftmaxOperator._checked", "return mass"): "the same",
     ("SoftmaxOperator._tiles", "if prefers_host_tiles(self.like):"): "threads share heads on the host",
     (
         "SoftmaxOperator._tiles",
@@ -97,9 +97,20 @@ def without(function, position):
     line = ast.unparse(block[i]).splitlines()[0]
     block[i] = ast.copy_location(ast.Pass(), block[i])
     tree.body[0].decorator_list = []
-    # under "from __future__ import annotations", as the module; names of the function stay free or global
-    module = compile(ast.fix_missing_locations(tree), function.__code__.co_filename, "exec", flags=0x1000000)
-    return next(c for c in module.co_consts if isinstance(c, CodeType)), line
+    # super() reads the class from a cell of the enclosing scope, here the argument of a function around the method
+    scope = ast.parse("def within(__class__): ...").body[0]
+    scope.body = tree.body
+    if function.__code__.co_freevars:  # also where the statement with super() is the one that is missing
+        tree.body[0].body += ast.parse("if False: __class__").body
+    # under "from __future__ import annotations", as the module; other names of the function stay global
+    module = ast.fix_missing_locations(ast.Module([scope], []))
+    outer = inner_code(compile(module, function.__code__.co_filename, "exec", flags=0x1000000))
+    return inner_code(outer), line
+
+
+def inner_code(code):
+    """Return the code of the function that a piece of code defines."""
+    return next(c for c in code.co_consts if isinstance(c, CodeType))
 
 
 def examine():

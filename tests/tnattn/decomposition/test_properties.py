@@ -1,4 +1,4 @@
-"""What every decomposition promises for tensors of any shape, found by scanning; a new one is held to it at once."""
+"""Properties of every decomposition, found by scanning, for tensors of any shape; new ones are included."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What all decompositions refuse, or answer exactly, alike."""
+"""Refusals of all decompositions, and edge cases that all of them answer exactly."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Ranks and tolerances that truncations take: their limits, what no tensor has, and what is said of it."""
+"""Ranks and tolerances of truncations: admissible values, ranks that no tensor has, and the errors raised."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What HOSVD, ST-HOSVD and TT-SVD promise alike."""
+"""Common properties of HOSVD, ST-HOSVD and TT-SVD."""
 
 import dataclasses
 import math

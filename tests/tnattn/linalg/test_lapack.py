@@ -160,7 +160,7 @@ def test_one_pass_is_enough_up_to_a_bound_on_rounding(monkeypatch, dtype, share,
 
 @pytest.fixture
 def quiet():
-    """Overflow is looked for, not said: callers of the module silence it."""
+    """Overflow is detected without a warning: callers of the module silence it."""
     with np.errstate(over="ignore", invalid="ignore"):
         yield
 

@@ -3,7 +3,8 @@
 import array_api_compat.numpy
 import numpy as np
 import pytest
-from matrices import both, normal, prescribed, ring_eps, with_float64
+from fixtures import normal
+from fixtures.matrices import both, prescribed, ring_eps, with_float64
 
 from tnattn.arrays import to_host
 from tnattn.linalg import norms

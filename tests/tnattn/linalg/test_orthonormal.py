@@ -7,9 +7,10 @@ import array_api_compat
 import numpy as np
 import pytest
 import scipy.linalg
+from fixtures import normal
+from fixtures.matrices import both, only_standin, prescribed, ring_eps, smooth_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrices import both, normal, only_standin, prescribed, ring_eps, smooth_kernel
 
 from tnattn.arrays import to_host
 from tnattn.linalg import lapack

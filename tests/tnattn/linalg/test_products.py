@@ -4,7 +4,8 @@ import inspect
 
 import numpy as np
 import pytest
-from matrices import both, dense, normal, prescribed, ring_eps
+from fixtures import normal
+from fixtures.matrices import both, dense, prescribed, ring_eps
 
 from tnattn import linalg
 from tnattn.arrays import array_namespace, device, to_host

@@ -4,7 +4,8 @@ import importlib
 
 import numpy as np
 import pytest
-from matrices import both, dense, departure, normal, prescribed, ring_eps
+from fixtures import normal
+from fixtures.matrices import both, dense, departure, prescribed, ring_eps
 
 from tnattn.arrays import array_namespace, to_host
 from tnattn.linalg.eigenvalues import eigh

@@ -8,7 +8,8 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 import scipy.linalg
-from matrices import both, normal, ring_eps
+from fixtures import normal
+from fixtures.matrices import both, ring_eps
 
 from tnattn.arrays import array_namespace, to_host
 from tnattn.linalg import triangular

@@ -13,7 +13,6 @@ from tnattn.discovery import subclasses
 from tnattn.randnla import accuracy
 from tnattn.randnla.accuracy import (
     Accuracy,
-    IterationAccuracy,
     RankOrTolerance,
     ToleranceWarning,
     TrimmedFactors,
@@ -31,6 +30,7 @@ from tnattn.randnla.accuracy import (
 )
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.columns.pivoted_qr import PivotedQR
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.low_rank import LowRankMatrix
 
 

@@ -1,4 +1,4 @@
-"""What every matrix method keeps to: kinds of input, stacks, precision, seeds, refusals. New methods are found."""
+"""Properties of every matrix method, found by scanning: kinds of input, stacks, precision, seeds, refusals."""
 
 import dataclasses
 import warnings

@@ -1,4 +1,4 @@
-"""Refusals of indefinite matrices do not depend on what entries on demand are wrong by."""
+"""Refusals of indefinite matrices do not depend on rounding errors of implicit entries."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Operators and entries on demand, of which nothing can be checked before: every method ends, and names what it read.
+"""Implicit matrices and operators, which cannot be checked beforehand: every method ends, and names what it read.
 
 The products of each operator are those of a matrix for a while, and NaN, infinite or other numbers from then on. A
 method that runs on is stopped by the operator, which counts, and by a deadline.
@@ -47,7 +47,7 @@ class Turning:
 
 
 class Entries:
-    """Entries on demand."""
+    """Implicit entries."""
 
     shape, like = (SIZE, SIZE), np.zeros(0)
 

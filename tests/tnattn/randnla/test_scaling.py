@@ -1,4 +1,4 @@
-"""Powers of two come through whatever is computed from a matrix, and what leaves the range is refused by name."""
+"""Results scale with powers of two of the matrix, and those that leave the range are refused by name."""
 
 import warnings
 
@@ -20,8 +20,8 @@ from tnattn.randnla.scores.ridge_leverage import (
     ridge_leverage_scores,
 )
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.solvers.least_squares import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.matrix_product import SampledProduct, SketchedProduct
+from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.randnla.units import (
     Unit,

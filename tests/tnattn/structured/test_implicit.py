@@ -1,4 +1,4 @@
-"""Entries on demand as a matrix: products and reads from blocks of columns, none of which is kept."""
+"""Implicit matrices: products and reads from blocks of columns, none of which is kept."""
 
 import numpy as np
 import pytest

@@ -30,7 +30,7 @@ class Hot(JointMethod):
 
 @dataclass(frozen=True)
 class Unmergeable(Hot):
-    """Exact, with pieces that say that they cannot be added."""
+    """Exact, with pieces that are marked unmergeable."""
 
     def approximate(self, problem, *, rng):
         return replace(Exact()(problem), unmergeable="it says so")

@@ -52,7 +52,7 @@ class Honest(MatrixMethod):
 
 @dataclasses.dataclass(frozen=True)
 class Doubled(Honest):
-    """Answers in float64 whatever it is given."""
+    """Results in float64 for every dtype of the matrix."""
 
     def changed(self, result, a, rng):
         return dataclasses.replace(result, s=result.s.astype(np.float64))
@@ -70,7 +70,7 @@ class Wasteful(Honest):
 
 @dataclasses.dataclass(frozen=True)
 class Stuck(Honest):
-    """Uses two triples whatever its rank."""
+    """Two triples at every rank."""
 
     exact_at_full_rank: ClassVar = False
 
@@ -180,7 +180,7 @@ class Absolute(Honest):
 
 
 class Forgetful(QBResult):
-    """Says that nothing of it scales with the matrix."""
+    """Declares that no field of its result scales with the matrix."""
 
     degrees: ClassVar = {}
 

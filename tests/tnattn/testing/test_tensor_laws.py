@@ -36,6 +36,7 @@ class Behaves:
     reads_entries = False
     exact_at_full_rank = True
     certifies = True
+    residual_is = "the error"
     quasi_optimal = True
 
     def with_rank(self, rank, sizes):
@@ -239,7 +240,7 @@ class RefusesByTheWrongName(Behaves):
         ("scale", ForgetsToScale(), "error_certificate .* times the power; name it in `degrees`"),
         ("scale", ForgetsMembers(), "member_errors .* is not that of the tensor; name it in `degrees`"),
         ("scale", ScalesNoCertificate(), "error_certificate .* times the power"),
-        ("scale", Overflows(), "not finite, unsaid"),
+        ("scale", Overflows(), "not finite, without a refusal"),
         ("scale", RefusesWithoutAName(), "does not name float"),
         ("scalars", TakesBooleans(), r"with_rank\(True, ...\) is not refused"),
         ("scalars", TakesFractions(), r"with_rank\(1000000.0, ...\) is not refused"),
@@ -284,7 +285,7 @@ GIVEN_ARRAYS = [c() for c in subclasses("tnattn.decomposition", base.Decompositi
 @pytest.mark.parametrize("decomposition", GIVEN_ARRAYS, ids=repr)
 def test_a_result_that_is_not_copied_breaks_the_law_of_ownership(monkeypatch, decomposition):
     """The copies at the end of the call are needed."""
-    monkeypatch.setattr(base, "restored", lambda result, exponent: result)
+    monkeypatch.setattr(base, "restored_tensor", lambda result, exponent: result)
     with pytest.raises(Violation, match="read-only, or a view|has changed|changed when|no plain"):
         LAWS["ownership"](TensorTrial(decomposition, 0))
 
@@ -300,5 +301,5 @@ def test_a_rank_that_is_a_limit_is_no_demand():
     class Lowers(LowersRanks):
         lowers_rank = True
 
-    with pytest.raises(NotApplicable, match="a limit"):
+    with pytest.raises(NotApplicable, match="an upper bound"):
         LAWS["demand"](TensorTrial(Lowers(), 0))

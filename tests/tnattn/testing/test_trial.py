@@ -1,4 +1,4 @@
-"""What the laws draw, run and compare."""
+"""Sampling, runs and comparisons of the laws."""
 
 import numpy as np
 import pytest

@@ -24,22 +24,22 @@ Kernels
 
 Keys
 ----
-- ``sparse``: few keys: the mass of the others
+- ``sparse``: few keys, by the mass of the dropped ones
 - ``sampling``: sampled keys
 - ``leverage_keys``: keys by leverage scores
 
 Shared
 ------
 - ``rows``: weights, kernels and outputs in units of their mass
-- ``feature_pairs``: lengths and inner products behind random features
+- ``feature_pairs``: errors of random features, entry by entry
 - ``perturbed``: attention with a known perturbation
 
 Notation
 --------
-Of all docstrings of this folder, unless one says otherwise:
+Of all docstrings of this folder, unless stated otherwise:
 
 q_i, k_j and v_j are queries, keys and values, V is the matrix of values; S are the scores, p_i the exact weights of
-query i, rows of P, and o_i its exact output, rows of O = P V. A prime marks what the method gives: P', O', p'_i, o'_i.
+query i, rows of P, and o_i its exact output, rows of O = P V. A prime marks the approximation: P', O', p'_i, o'_i.
 diam(V) is the largest distance of two values. s_1 >= s_2 >= ... are singular values, tau_r^2 is the sum of s_j^2 over
 j > r. ||.|| is the spectral norm, and the Euclidean norm of vectors; ||.||_F is the Frobenius and ||.||_* the nuclear
 norm. E is the mean over the randomness of the method, P{.} a probability. M^T is the transpose and M^+ the

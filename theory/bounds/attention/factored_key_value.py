@@ -37,6 +37,7 @@ def _changes(method: FactoredKeyValue, problem: AttentionProblem) -> tuple[Value
         raise HypothesisViolated("the decomposition draws nothing, so that keys and values are known") from randomized
     keys, values = (errors.dense(part.to_dense())[..., None, :, :] for part in (cache.keys, cache.values))
     k, v, q = (errors.dense(part) for part in (problem.keys, problem.values, problem.queries))
+    # a difference of keys, not of scores: scores may be large and alike
     scores = problem.score_scale * q @ np.swapaxes(keys - k, -1, -2)
     return per_head(problem, scores, 2), per_head(problem, values - v, 2)
 
@@ -77,6 +78,7 @@ def kv_lowrank_output(method: FactoredKeyValue, problem: AttentionProblem) -> Va
     """
     scores, values = _changes(method, problem)
     perturbed = errors.dense(problem.dense_scores()) + scores
+    # a shift of a row cancels in its softmax
     weights = np.exp(perturbed - perturbed.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     spectral = np.linalg.norm(weights, ord=2, axis=(-2, -1))
@@ -92,5 +94,6 @@ def frobenius_bound(scores: Any, values: Any, weights: Any, lost: Any) -> Values
 def _diameter(problem: AttentionProblem) -> Values:
     """Return the largest distance of two values that a head sees, (..., H, 1)."""
     v = head_values(problem)
+    # differences are formed: squares of lengths would cancel for values with an offset
     gaps = np.linalg.norm(v[..., :, None, :] - v[..., None, :, :], axis=-1)
     return np.asarray(gaps.max(axis=(-2, -1))[..., None])

@@ -66,6 +66,7 @@ def weights_shared_basis(
     ranks, (h, n_q, n_k) = decomposition.ranks, (problem.heads, problem.n_q, problem.n_k)
     require(isinstance(ranks, tuple) and ranks[0] == h and ranks[2] == n_k, "only the mode of the queries is truncated")
     assert isinstance(ranks, tuple)
+    # (H, n_q, n_k) to (n_q, H n_k), [W_1 ... W_H]
     stacked = np.moveaxis(exact_weights(problem), 0, 1).reshape(n_q, h * n_k)
     tail = errors.tail(errors.spectrum_of(stacked), ranks[1])
     return all_weights_squared(problem, result), np.asarray(tail**2)
@@ -121,6 +122,7 @@ def gqa_mean_pooling(method: GroupedQueries, projections: Projections, result: P
     right = np.zeros(method.groups)
     for weights in (projections.w_k, projections.w_v):
         heads = _groups(weights, method.groups)
+        # the mean is the least-squares fit, and its remainder orthogonal to it
         right += np.sum(heads**2, axis=(1, 2, 3)) - heads.shape[1] * np.sum(heads.mean(axis=1) ** 2, axis=(1, 2))
     return pooled_weights_squared(projections, result), right
 
@@ -151,12 +153,14 @@ def gqa_pooling_output(method: PooledKeyValue, problem: AttentionProblem) -> Val
     """
     require(problem.softcap is None, "scores are inner products")
     require(problem.groups % method.groups == 0, "the number of key heads is a multiple of groups")
+    # key heads of the problem for each pooled one
     ratio = problem.groups // method.groups
     k, v = (np.repeat(host(mean_pooled(x, method.groups, axis=-3)), ratio, axis=-3) for x in (problem.k, problem.v))
     q = problem.score_scale * host(problem.q)
     change = q @ np.swapaxes(per_head(problem, (k - host(problem.k))[..., None, :, :], 2), -1, -2)
     seen = np.isfinite(exact_scores(problem))
     require(bool(np.all(seen.any(axis=-1))), "every query sees a key")
+    # keys that the mask hides do not enter the range
     high, low = (np.where(seen, change, sign * -np.inf) for sign in (1.0, -1.0))
     rho = high.max(axis=-1) - low.min(axis=-1)
     diameter = np.repeat(errors.value_diameter(problem), problem.heads // problem.groups, axis=-1)[..., None]

@@ -75,7 +75,9 @@ def joint_svd_calibrated(method: JointTruncation, target: Projections, result: P
     """
     require(method.activations is not None, "activations calibrate the truncation")
     x = dense(method.activations)
+    # the mean over the rows is the expectation of the statement
     observed = np.sum((x @ _difference(target, result)) ** 2) / x.shape[0]
+    # ||L^T M||_F^2 = E |x M|^2, so that the truncation is one in this norm
     s = errors.spectrum_of(dense(second_moment_factor(x)).T @ dense(joint_weights(target)))
     return np.asarray(observed), np.asarray(errors.tail(s, method.rank) ** 2)
 

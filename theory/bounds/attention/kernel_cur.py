@@ -1,4 +1,4 @@
-"""The kernel through chosen keys and queries: what the columns leave, amplified by the choice of rows, and the ridge.
+"""CUR approximation of the kernel: residual of the columns, amplified by the choice of rows, and effect of the ridge.
 
 Every row of the kernel is in units of its largest entry, as the method takes its rows: A = exp(S - largest score of the
 row), C its chosen columns, R its chosen rows, G their intersection; E^T A = R.
@@ -35,6 +35,7 @@ LEAST_RIDGE = 0.01
 def _kernel(problem: AttentionProblem) -> Values:
     """Return A, (..., H, n_q, n_k)."""
     scores = exact_scores(problem)
+    # in these units no row overflows, and a row without large scores counts as much as the others
     return np.asarray(np.exp(scores - scores.max(axis=-1, keepdims=True)))
 
 
@@ -121,6 +122,7 @@ def kernel_cur_projection(method: KernelCUR, problem: AttentionProblem, result: 
     least = SPARE * max(a.shape[-2:]) * eps(problem.q) * s[..., 0]
     require(bool(np.all(s[..., -1] > least)), "the intersection is not singular, beyond rounding")
     coefficients = np.linalg.solve(np.swapaxes(core, -1, -2), np.swapaxes(columns, -1, -2))  # the transpose of C G^-1
+    # C C^+ from a pseudo-inverse: the columns may be nearly dependent where their intersection is not
     return np.asarray(_spectral(coefficients) * _spectral(a - columns @ (np.linalg.pinv(columns) @ a)))
 
 
@@ -158,4 +160,5 @@ def kernel_cur_ridge(method: KernelCUR, problem: AttentionProblem, result: Appro
     fitted = np.linalg.pinv(columns) @ a
     left = a - columns @ fitted
     through = _spectral(columns @ inverse) * _spectral(picks @ left) + _spectral(columns @ (damping @ fitted))
+    # Pythagoras: X is orthogonal to the range of C
     return np.asarray(np.hypot(_spectral(left), through))

@@ -73,6 +73,7 @@ def _rows_times_mass(problem: AttentionProblem, result: Approximation) -> Values
     # from the sums themselves: a row that saw no mass counts as well
     scale = np.exp(host(result.shift) - host(problem.weights.log_mass))[..., None]
     numerators = per_head(problem, scale * host(result.numerators), 2)
+    # d' (o' - o) without a division, which a row of mass zero would not survive
     change = numerators - denominators_over_mass(problem, result)[..., None] * exact_output(problem)
     return np.asarray(np.sum(change**2, axis=-1))
 
@@ -94,6 +95,7 @@ def _ratio_variances(method: LeverageKeySampling, problem: AttentionProblem) -> 
     probability = per_head(problem, method.probabilities(problem.keys), 1)[..., None, :]
     weights = exact_weights(problem)
     mass = np.ones(weights.shape[:-1])
+    # values are taken about o_i, so that the mean of the sampled vectors is zero
     numerator = sampled_variance(weights * distances(problem), probability, 0 * mass, method.samples)
     return numerator, np.maximum(sampled_variance(weights, probability, mass, method.samples), 0.0)
 
@@ -151,6 +153,7 @@ def leverage_keys_ratio_variance(method: LeverageKeySampling, problem: Attention
 
     d'_i (o'_i - o_i) / d_i is a mean of c independent draws of p_ij (v_j - o_i) / pi_j, whose expectation is zero.
 
+    Letters: c the number of keys drawn.
     Hypotheses: the row sums are estimated (normalise=True); scores are inner products; every query sees a key.
     """
     return _ratio_variances(method, problem)[0]
@@ -171,6 +174,7 @@ def leverage_keys_ratio_mean(method: LeverageKeySampling, problem: AttentionProb
     """
     x, y = _ratio_variances(method, problem)
     furthest = distances(problem).max(axis=-1)
+    # an average of values is at most D_i away, whatever was sampled
     return np.asarray(np.minimum(np.sqrt(x) + furthest * np.sqrt(y), furthest) ** 2)
 
 
@@ -196,6 +200,7 @@ def leverage_keys_ratio_tail(
     """
     require(0 < delta < 1, "0 < delta < 1")
     x, y = _ratio_variances(method, problem)
+    # Minkowski: E(||X|| + t (1 - Y))^2 <= (sqrt(x) + t sqrt(y))^2, set equal to delta t^2
     room = np.sqrt(delta) - np.sqrt(y)
     tail = np.where(room > 0, np.sqrt(x) / np.where(room > 0, room, 1.0), np.inf)
     return np.minimum(tail, distances(problem).max(axis=-1)), np.full_like(x, delta)

@@ -34,6 +34,14 @@ class QueryKeyBlock(LowRankMatrix):
     left : Array, (..., n_q + n_k, r)
     right : Array, (..., r, n_q + n_k)
     queries : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.lift import QueryKeyBlock
+    >>> left = np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> QueryKeyBlock(left, left.T, queries=2).to_dense().tolist()
+    [[3.0, 4.0], [6.0, 8.0]]
     """
 
     left: Array
@@ -54,6 +62,18 @@ class Lifted(JointMethod):
     ----------
     method : MatrixMethod
         Its error on a positive semidefinite matrix must be positive semidefinite, as that of Nystrom methods.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.lift import Lifted
+    >>> from theory.bounds.attention.perturbed import random_problem
+    >>> from theory.statement import errors
+    >>> from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
+    >>> problem = random_problem(np.random.default_rng(0), heads=1, n_q=4, n_k=4)
+    >>> every_token = Lifted(RandomlyPivotedCholesky(rank=8))(problem, rng=np.random.default_rng(0))
+    >>> bool(np.all(errors.relative_output(problem, every_token) < 1e-6))
+    True
     """
 
     method: MatrixMethod
@@ -63,6 +83,7 @@ class Lifted(JointMethod):
         result = self.method(_lifted_kernel(problem), rng=rng)
         if not isinstance(result, LowRankMatrix):
             raise TypeError(f"{type(self.method).__name__} gives no factors")
+        # the lifted kernel is not shifted: a shift by rows would make it unsymmetric
         shift = xp.zeros_like(problem.queries[..., 0])
         ones = xp.ones_like(problem.keys[..., 0])
         block = QueryKeyBlock(*result.factors(), problem.n_q)
@@ -75,6 +96,7 @@ class Lifted(JointMethod):
 def _lifted_kernel(problem: AttentionProblem) -> Array:
     xp = array_namespace(problem.q)
     keys = xp.broadcast_to(problem.keys, (*problem.batch, problem.n_k, problem.width))
+    # (..., n_q + n_k, d)
     tokens = xp.concat([problem.queries, keys], axis=-2)
     return xp.exp(problem.score_scale * (tokens @ tokens.mT))
 
@@ -88,6 +110,7 @@ def _lifted_error(problem: AttentionProblem, result: Approximation) -> Values:
     kernel = dense(_lifted_kernel(problem))
     error = kernel - dense(block.left) @ dense(block.right)
     size = np.linalg.norm(kernel, ord=2, axis=(-2, -1))
+    # 1e-8: half of the digits, since methods for semidefinite kernels compute roots
     smallest = np.linalg.eigvalsh((error + np.swapaxes(error, -1, -2)) / 2)[..., 0]
     require(bool(np.all(smallest >= -1e-8 * size)), "the error of the lifted kernel is positive semidefinite")
     return per_head(problem, error, 2)
@@ -151,6 +174,7 @@ def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -
     Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
     positive semidefinite.
     """
+    # a block X Y^T of a semidefinite [X; Y] [X; Y]^T: ||X|| ||Y|| <= (||X||^2 + ||Y||^2) / 2
     return np.asarray(np.linalg.norm(_lifted_error(problem, result), ord=2, axis=(-2, -1)) / 2)
 
 
@@ -167,6 +191,7 @@ def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approx
 
 def condition_of_root(first: Values, second: Values, rounding: Values) -> Values:
     """Return how many times its rounding x and y amplify in sqrt(x y): (sqrt((x + d)(y + d)) - sqrt(x y)) / d."""
+    # sqrt(x y) has no derivative at zero, so that the amplification is a difference quotient
     moved = np.sqrt((first + rounding) * (second + rounding)) - np.sqrt(first * second)
     return np.asarray(moved / np.where(rounding > 0, rounding, 1.0))
 

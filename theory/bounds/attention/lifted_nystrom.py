@@ -57,7 +57,9 @@ def _residuals(
     """Return a_i b_j (..., H, n_q, n_k), E_ii (..., H, n_q, 1) and E_jj (..., H, 1, n_k), negative rounding cut."""
     require(result.expand is not None, "the kernel is a block of a lifted one")
     rows, columns = _outer(method, problem)
+    # the result carries its columns in units of the largest outer factor
     top = columns.max(axis=-1, keepdims=True)
+    # the Gaussian kernel has ones on its diagonal
     left = 1 - np.sum(per_head(problem, dense(result.kernel), 2) ** 2, axis=-1)
     lifted = per_head(problem, dense(result.expand), 2) / (columns / top)[..., None, :]
     right = 1 - np.sum(lifted**2, axis=-2)
@@ -130,8 +132,10 @@ def lifted_nystrom_trace(method: LiftedNystrom, problem: AttentionProblem) -> Va
     x, y, _, _ = method.points(problem)
     tokens = np.concatenate([dense(x), dense(y)], axis=-2)
     square = np.sum(tokens**2, axis=-1)
+    # rounding may make a distance of equal tokens negative
     distance = square[..., :, None] + square[..., None, :] - 2 * tokens @ np.swapaxes(tokens, -1, -2)
     kernel = np.exp(-np.maximum(distance, 0.0) / 2)
     rank = min(method.landmarks, tokens.shape[-2])
+    # tr E is at most tr Phi^r(G) in the mean, and the block at most half of tr E
     predicted = rpcholesky_phi(RandomlyPivotedCholesky(rank), kernel).value / 2
     return per_head(problem, predicted, 0)

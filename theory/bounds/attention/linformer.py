@@ -39,6 +39,7 @@ def _sizes(problem: AttentionProblem) -> Values:
 def _parallel(rng: np.random.Generator) -> Instance:
     """Weights and columns of the values that are coordinates: the projected products vary most, independently."""
     n = 16
+    # scores 60: weights are one to rounding
     problem = AttentionProblem(np.eye(n)[None] * 60.0, np.eye(n)[None], np.eye(n)[None], scale=1.0)
     return Linformer(360, project_weights=True), problem
 
@@ -70,6 +71,7 @@ def linformer_projection_mse(method: Linformer, problem: AttentionProblem) -> Va
     Hypotheses: the normalised weights are projected, not the keys inside the softmax.
     """
     _require_projection(method)
+    # ||P||_F^2, ||V||_F^2 and ||P V||_F^2, (..., H)
     squares = [
         np.sum(a**2, axis=(-2, -1)) for a in (exact_weights(problem), head_values(problem), exact_output(problem))
     ]
@@ -96,5 +98,6 @@ def linformer_entry(method: Linformer, problem: AttentionProblem, *, epsilon: fl
     _require_projection(method)
     require(epsilon > 0, "eps > 0")
     sizes = _sizes(problem)
+    # polarisation: two lengths with two tails each, of which the upper is the larger
     failure = 4 * math.exp(-method.size * (epsilon - math.log1p(epsilon)) / 2)
     return epsilon * sizes, np.full_like(sizes, failure)

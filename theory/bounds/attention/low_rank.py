@@ -102,15 +102,18 @@ def low_temperature_floor(method: AttentionMethod, problem: AttentionProblem, re
 
     Pi has a one at the largest weight of every row, 1 - delta_i; its squared singular values are its column counts.
 
-    Letters: r the rank; delta the mass beside the largest weight of every row.
+    Letters: r the rank; delta the mass beside the largest weight of every row; Pi the matrix with a one at the largest
+    weight of every row and zeros elsewhere.
     Hypotheses: the result has weights over the keys; the weights have a rank below min(n_q, n_k).
     """
     rank = rank_bound(result)
     require(rank < min(problem.n_q, problem.n_k), "the weights have a rank below min(n_q, n_k)")
     weights = exact_weights(problem)
     first = np.argmax(weights, axis=-1)[..., None]
+    # columns of Pi are orthogonal, so that its squared singular values are the counts of ones
     counts = -np.sort(-np.sum(first == np.arange(problem.n_k), axis=-2), axis=-1)
     others = np.where(first == np.arange(problem.n_k), 0.0, weights).sum(axis=-1)
+    # ||P - Pi||_F <= sqrt(2) ||delta||_2: the row loses delta_i at its maximum and spreads it over the others
     least = np.sqrt(counts[..., rank:].sum(axis=-1)) - math.sqrt(2) * np.linalg.norm(others, axis=-1)
     return np.asarray(np.maximum(least, 0.0))
 
@@ -137,6 +140,7 @@ def high_temperature_rank(method: LowRankWeights | MeanValue, problem: Attention
     scores = exact_scores(problem)
     require(bool(np.all(np.isfinite(scores))), "every query sees every key")
     rho = (scores.max(axis=-1) - scores.min(axis=-1)).max(axis=-1)
+    # entries of a row lie between e^-rho / m and e^rho / m, and the constant 1 / m has rank one
     return np.asarray(math.sqrt(problem.n_q / problem.n_k) * np.expm1(rho))
 
 
@@ -161,9 +165,11 @@ def softmax_poly_rank(method: LowRankWeights, problem: AttentionProblem) -> Valu
     require(problem.softcap is None, "scores are inner products")
     require(all(isinstance(part, FullMask) for part in problem.mask.conjuncts), "every query sees every key")
     d, p = problem.width, 0
+    # monomials of degree at most p in d variables span the truncated kernel
     while math.comb(d + p + 1, p + 1) <= method.method.budget:
         p += 1
     b = np.abs(exact_scores(problem)).max(axis=(-2, -1))
+    # relative error of the Taylor polynomial on [-B, B], e^B from the smallest value e^-B of exp
     taylor = np.exp(b) * b ** (p + 1) / math.factorial(p + 1)
     # I_j(B) = e^B times its scaled form, and the terms decay faster than geometrically once j exceeds B
     orders = np.arange(p + 1, p + 60 + 2 * math.ceil(float(b.max())))

@@ -66,8 +66,9 @@ def kernel_normalisation_identity(
     """
     require_own_values(problem, result)
     kernel, d = kernel_over_mass(problem, result), denominators_over_mass(problem, result)
-    # the sum cancels what the small denominator then magnifies, rounding included
+    # the sum cancels, and a small denominator then amplifies its rounding
     require(bool(np.all(np.abs(kernel).sum(axis=-1) + 1 <= 100 * d)), "no denominator is so small that rounding shows")
+    # rows in units of their exact mass: exact row sums are one
     change = kernel - exact_weights(problem)
     o = exact_output(problem)
     moved = change @ head_values(problem) - change.sum(axis=-1, keepdims=True) * o
@@ -86,6 +87,7 @@ def kernel_normalisation_row(method: AttentionMethod, problem: AttentionProblem,
     require_own_values(problem, result)
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     seen = (weights > 0) | (kernel != 0)
+    # a key that neither kernel sees moves nothing, however far its value is
     furthest = np.where(seen, distances(problem), 0.0).max(axis=-1)
     return np.asarray(np.abs(kernel - weights).sum(axis=-1) / denominators_over_mass(problem, result) * furthest)
 
@@ -105,6 +107,7 @@ def kernel_normalisation_fro(method: AttentionMethod, problem: AttentionProblem,
     change = kernel_over_mass(problem, result) - exact_weights(problem)
     d = denominators_over_mass(problem, result)
     moved = np.linalg.norm(change, axis=(-2, -1)) * values_spectral(problem)
+    # |d' - d| / d of every row times its output
     rescaled = np.linalg.norm((d - 1)[..., None] * exact_output(problem), axis=(-2, -1))
     return np.asarray((moved + rescaled) / d.min(axis=-1))
 
@@ -122,6 +125,8 @@ def relative_entry_propagation(method: AttentionMethod, problem: AttentionProble
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     require(bool(np.all(kernel[weights == 0] == 0)), "the approximate kernel vanishes where the exact one does")
     ratio = np.where(weights > 0, kernel, 1.0) / np.where(weights > 0, weights, 1.0)
+    # over the keys with mass; both kernels vanish at the others
     eta = np.abs(ratio - 1).max(axis=-1)
     require(bool(np.all(eta < 1)), "every entry of the kernel has relative error eta < 1")
+    # the total variation distance of two laws with likelihood ratio in [1 - eta, 1 + eta] before normalisation
     return np.asarray(eta / (1 + np.sqrt(1 - eta**2)) * _diameter(problem)[..., None])

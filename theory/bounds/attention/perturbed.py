@@ -25,6 +25,16 @@ class PerturbedScores(JointMethod):
     ----------
     perturbation : Array, broadcastable to the grouped layout (..., G, R, n_q, n_k)
         Added to the scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.perturbed import PerturbedScores, one_dimensional_problem
+    >>> from theory.statement import errors
+    >>> problem = one_dimensional_problem(np.array([-0.25, 0.25]), np.array([1.0, -1.0]))
+    >>> exchanged = PerturbedScores(np.array([0.5, -0.5]))(problem)
+    >>> errors.weights_rows_l1(problem, exchanged).round(4).tolist()  # 2 tanh(1/4), the most that a range of 1 can move
+    [[0.4898]]
     """
 
     perturbation: Array
@@ -46,6 +56,14 @@ class PerturbedKernel(JointMethod):
     Parameters
     ----------
     factors : Array, broadcastable to the grouped layout (..., G, R, n_q, n_k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.perturbed import PerturbedKernel, one_dimensional_problem
+    >>> problem = one_dimensional_problem(np.zeros(2), np.array([1.0, -1.0]))
+    >>> PerturbedKernel(np.array([1.1, 0.9]))(problem).output.round(4).tolist()
+    [[[0.1]]]
     """
 
     factors: Array
@@ -65,6 +83,7 @@ def _exponentials(scores: Array) -> tuple[Array, Array]:
     """Return exp(scores - shift) and the shift, the largest score of every row; minus infinity where there is none."""
     xp = array_namespace(scores)
     shift = xp.max(scores, axis=-1)
+    # the shift cancels in the normalisation; a row of minus infinity has none
     return xp.exp(scores - xp.where(xp.isinf(shift), xp.zeros_like(shift), shift)[..., None]), shift
 
 
@@ -113,6 +132,7 @@ def two_keys_out_of_balance(rng: np.random.Generator, *, excess: float = 0.1) ->
     The scores are those for which the relative error moves most mass.
     """
     side = np.array([1.0, -1.0])
+    # logarithm of the ratio of the factors: half of it on each side makes the two perturbed weights equal and opposite
     gap = np.log1p(excess) - np.log1p(-excess)
     return PerturbedKernel(1 + excess * side), one_dimensional_problem(-gap / 4 * side, side)
 

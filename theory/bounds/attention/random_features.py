@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import hyp1f1
 
-from theory.bounds.attention.feature_pairs import Pairs
+from theory.bounds.attention.feature_pairs import (
+    Pairs,
+    hyperbolic_errors,
+    orthogonal_gain,
+    orthogonal_share,
+    positive_errors,
+    trigonometric_errors,
+)
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import distances, exact_weights
 from theory.statement import errors
@@ -44,24 +51,6 @@ def _instance(
     return Performer(features, kind=kind, directions=directions, centre=centre), problem
 
 
-def _trigonometric(pairs: Pairs, m: int) -> Values:
-    return np.asarray(np.exp(pairs.sum - 2 * pairs.dot) * np.expm1(-pairs.difference) ** 2 / (2 * m))
-
-
-def _positive(pairs: Pairs, m: int) -> Values:
-    return np.asarray(np.exp(2 * pairs.dot) * np.expm1(pairs.sum) / m)
-
-
-def _hyperbolic(pairs: Pairs, m: int) -> Values:
-    return np.asarray(-np.expm1(-pairs.sum) / 2 * _positive(pairs, m))
-
-
-def _share(count: int, width: int) -> float:
-    """Pairs of different directions that lie in one orthogonal block, over count^2: (m - 1) / m for one block."""
-    blocks, rest = divmod(count, width)
-    return (blocks * width * (width - 1) + rest * (rest - 1)) / count**2
-
-
 def _relative(method: Performer, problem: AttentionProblem) -> Values:
     """Bound the relative variance of ||K' - K||_F^2, (..., H), from the moments of single features.
 
@@ -70,23 +59,25 @@ def _relative(method: Performer, problem: AttentionProblem) -> Values:
     pairs, m = Pairs(method, problem), method.kind.directions(method.features)
     match method.kind:
         case Positive():
-            means, kurtosis = _positive(pairs, m), lognormal_kurtosis(pairs.sum)
+            means, kurtosis = positive_errors(pairs, m), lognormal_kurtosis(pairs.sum)
         case Hyperbolic():
-            means, kurtosis = _hyperbolic(pairs, m), hyperbolic_kurtosis(pairs.sum)
+            means, kurtosis = hyperbolic_errors(pairs, m), hyperbolic_kurtosis(pairs.sum)
+        # a cosine depends on x - y, the exponential features on x + y
         case Trigonometric():
-            means, kurtosis = _trigonometric(pairs, m), cosine_kurtosis(pairs.difference)
+            means, kurtosis = trigonometric_errors(pairs, m), cosine_kurtosis(pairs.difference)
         case _:
             raise TypeError(f"no moments are known for {type(method.kind).__name__} features")
     spreads = mean_spread(kurtosis, m)
     if isinstance(method.directions, Orthogonal):
+        # fourth moments of more than two orthogonal directions have no closed form: the relative variance is unknown
         two = m == 2 and isinstance(method.kind, Positive) and pairs.width >= 2
         spreads = orthogonal_pair_spread(pairs.sum, pairs.width) if two else np.full_like(means, np.inf)
-        means = means - _share(m, pairs.width) * _cross_gain(pairs) if two else means
+        means = means - orthogonal_share(m, pairs.width) * orthogonal_gain(pairs) if two else means
     return sum_spread(pairs.gain * means, spreads, (-2, -1))
 
 
 def _largest(method: Performer, problem: AttentionProblem) -> Values:
-    """Return what ||K' - K||_F^2 cannot exceed for trigonometric features: every cosine is at least -1."""
+    """Return an upper bound on ||K' - K||_F^2 for trigonometric features: every cosine is at least -1."""
     pairs = Pairs(method, problem)
     return pairs.total((np.exp(pairs.dot) + np.exp(pairs.squares / 2)) ** 2)  # (kernel + scale)^2
 
@@ -121,7 +112,7 @@ def favor_trig_mse(method: Performer, problem: AttentionProblem) -> Values:
     """
     m = _iid(method, Trigonometric)
     pairs = Pairs(method, problem)
-    return pairs.total(_trigonometric(pairs, m))
+    return pairs.total(trigonometric_errors(pairs, m))
 
 
 positive_features = replace(
@@ -144,7 +135,7 @@ def favor_positive_mse(method: Performer, problem: AttentionProblem) -> Values:
     """
     m = _iid(method, Positive)
     pairs = Pairs(method, problem)
-    return pairs.total(_positive(pairs, m))
+    return pairs.total(positive_errors(pairs, m))
 
 
 hyperbolic_features = replace(
@@ -167,7 +158,7 @@ def favor_hyperbolic_mse(method: Performer, problem: AttentionProblem) -> Values
     """
     m = _iid(method, Hyperbolic)
     pairs = Pairs(method, problem)
-    return pairs.total(_hyperbolic(pairs, m))
+    return pairs.total(hyperbolic_errors(pairs, m))
 
 
 orthogonal_positive = replace(
@@ -187,7 +178,7 @@ def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> V
     of d directions. The same term serves hyperbolic features, for a block and its mirror images are alike.
 
     Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
-    query; y the scaled key.
+    query; y the scaled key; m the number of directions; d the width of queries and keys.
     Hypotheses: positive or hyperbolic features; orthogonal directions; every query sees every key; scores are inner
     products; float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
     """
@@ -196,8 +187,8 @@ def favor_orthogonal_positive(method: Performer, problem: AttentionProblem) -> V
     require(isinstance(method.directions, Orthogonal), "orthogonal directions")
     m = kind.directions(method.features)
     pairs = Pairs(method, problem)
-    independent = _positive(pairs, m) if isinstance(kind, Positive) else _hyperbolic(pairs, m)
-    return pairs.total(independent - _share(m, pairs.width) * _cross_gain(pairs))
+    independent = positive_errors(pairs, m) if isinstance(kind, Positive) else hyperbolic_errors(pairs, m)
+    return pairs.total(independent - orthogonal_share(m, pairs.width) * orthogonal_gain(pairs))
 
 
 orthogonal_waves = replace(
@@ -218,7 +209,7 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
     of d directions.
 
     Letters: K the exact entry of the kernel and K' the approximate one; e the base of natural logarithms; x the scaled
-    query; y the scaled key.
+    query; y the scaled key; m the number of directions; d the width of queries and keys.
     Hypotheses: trigonometric features; orthogonal directions; every query sees every key; scores are inner products;
     float64 holds the moments: 4 (|x|^2 + |y|^2) <= 600.
     """
@@ -228,7 +219,7 @@ def favor_orthogonal_trig(method: Performer, problem: AttentionProblem) -> Value
     pairs = Pairs(method, problem)
     d, z = pairs.width, pairs.difference
     cross = np.exp(pairs.squares) * (hyp1f1(d, d / 2, -z / 2) - np.exp(-z))
-    return pairs.total(_trigonometric(pairs, m) + _share(m, d) * cross)
+    return pairs.total(trigonometric_errors(pairs, m) + orthogonal_share(m, d) * cross)
 
 
 orthogonal_gap = replace(
@@ -254,8 +245,9 @@ def favor_orthogonal_gap(method: Performer, problem: AttentionProblem) -> Values
     m, d = method.features, problem.width
     require(m <= d, "m <= d")
     pairs = Pairs(method, problem)
+    # a lower bound on the gain of orthogonality in place of its closed form, hence an inequality
     gap = (np.exp(pairs.dot) - np.exp(-pairs.squares / 2)) ** 2
-    return pairs.total(_positive(pairs, m) - 2 * (m - 1) / (m * (d + 2)) * gap)
+    return pairs.total(positive_errors(pairs, m) - 2 * (m - 1) / (m * (d + 2)) * gap)
 
 
 own = Paper(
@@ -286,15 +278,11 @@ def favor_output_markov(method: Performer, problem: AttentionProblem, *, delta: 
     require(isinstance(method.directions, (Independent, Orthogonal)), "independent or orthogonal directions")
     require(0 < delta < 1, "0 < delta < 1")
     pairs = Pairs(method, problem)
+    # (E|K' - K|^2)^(1/2) / K bounds the mean relative error of an entry
     relative = np.sqrt(np.expm1(pairs.sum) / method.features)
     eta = np.sum(exact_weights(problem) * relative, axis=-1) / delta
     require(bool(np.any(eta < 1)), "eta < 1 in some row")
     furthest = distances(problem).max(axis=-1)
+    # o' is a quotient whose denominator is off by at most eta
     rhs = np.where(eta < 1, eta / np.where(eta < 1, 1 - eta, 1.0) * furthest, np.inf)
     return rhs, np.full_like(rhs, delta)
-
-
-def _cross_gain(pairs: Pairs) -> Values:
-    """E f(w1) E f(w2) - E f(w1) f(w2) for two orthogonal directions of positive features of every pair."""
-    d, z = pairs.width, pairs.sum
-    return np.asarray(np.exp(-pairs.squares) * (np.exp(z) - hyp1f1(d, d / 2, z / 2)))

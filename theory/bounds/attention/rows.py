@@ -19,7 +19,7 @@ from tnattn.attention.problem import AttentionProblem
 
 
 def once(function: Callable[[AttentionProblem], Values]) -> Callable[[AttentionProblem], Values]:
-    """Remember what a function gives for a problem for as long as the problem lives; problems are immutable."""
+    """Cache the value of a function for every problem in use; problems are immutable."""
     known: WeakKeyDictionary[AttentionProblem, Values] = WeakKeyDictionary()
 
     @wraps(function)
@@ -41,6 +41,7 @@ def per_head(problem: AttentionProblem, grouped: Any, axes: int) -> Values:
     """Merge the axes (G, R) of an array in grouped layout, which has ``axes`` axes after them: (..., H, ...)."""
     array = host(grouped)
     own = array.shape[array.ndim - axes :]
+    # grouped layout: one array may serve all query heads of a group
     array = np.broadcast_to(array, (*problem.batch, *own))
     return np.asarray(array.reshape(*problem.batch[:-2], problem.heads, *own))
 
@@ -108,6 +109,7 @@ def _kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Value
     own = denominators_over_mass(problem, result)
     require(bool(np.all(own > 0)), "every denominator is positive")
     error = np.abs(kernel.sum(axis=-1) - own)
+    # 64: products of three factors, each with its own rounding, over n_k terms
     allowance = 64 * problem.n_k * eps(problem.q) * (np.abs(kernel).sum(axis=-1) + own)
     require(bool(np.all(error <= allowance)), "the denominator is the row sum of the approximate kernel")
     return kernel
@@ -162,7 +164,9 @@ def _score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     seen = np.isfinite(exact_scores(problem))
     require(bool(np.all((weights > 0) == seen)), "no exact weight underflows")
     require(bool(np.all((kernel > 0) == seen)), "the approximate kernel is positive where the exact one is, else zero")
+    # a difference of logarithms: the quotient of tiny weights may overflow
     ratio = np.log(np.where(seen, kernel, 1.0)) - np.log(np.where(seen, weights, 1.0))
     low = np.where(seen, ratio, np.inf).min(axis=-1, keepdims=True)
     high = np.where(seen, ratio, -np.inf).max(axis=-1, keepdims=True)
+    # the middle of the range is the shift with the smallest largest error
     return np.where(seen, ratio - (low + high) / 2, 0.0)

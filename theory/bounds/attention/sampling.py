@@ -137,6 +137,7 @@ def amm_optimal(method: ValueSampling | ColumnSampling, problem: AttentionProble
     with non-zero values have positive probability.
     """
     _probabilities(method, problem)
+    # Cauchy and Schwarz: no probabilities make the sum of quotients smaller
     product = np.linalg.norm(exact_weights(problem), axis=-2) * np.linalg.norm(head_values(problem), axis=-1)
     return optimal_variance(product, _squared_rows(problem).sum(axis=-1), method.samples)
 
@@ -166,10 +167,12 @@ def attention_amm_spectral(
     require(bool(np.all(values_spectral(problem) > 0)), "V is not zero")
     p_norm, v_norm = np.linalg.norm(exact_weights(problem), ord=2, axis=(-2, -1)), values_spectral(problem)
     require(bool(np.all(v_norm > 0)), "V is not zero")
+    # squared column norms of P and row norms of V in units of ||P||^2 and ||V||^2, the optimal probabilities
     columns = np.sum(exact_weights(problem) ** 2, axis=-2) / p_norm[..., None] ** 2
     rows = np.sum(head_values(problem) ** 2, axis=-1) / v_norm[..., None] ** 2
     asr = (columns + rows).sum(axis=-1) / 2
     ideal = (columns + rows) / (2 * asr[..., None])
+    # keys of no weight and no value do not count
     b = np.where(ideal > 0, probability / np.where(ideal > 0, ideal, 1.0), np.inf).min(axis=-1)
     require(bool(np.all(b > 0)), "every key that matters has positive probability")
     epsilon = bernstein_error(asr, problem.n_q + problem.value_width, method.samples, delta, share=b)

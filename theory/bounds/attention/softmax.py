@@ -33,12 +33,14 @@ LOGARITHMS = Deterministic(condition=16.0)  # the scores are read off the kernel
 
 def _range(problem: AttentionProblem, result: Approximation) -> Values:
     """Largest minus smallest error of the scores of every row, (..., H, n_q)."""
+    # score errors are centred in their range
     return np.asarray(2 * score_errors(problem, result).max(axis=-1))
 
 
 def _log_ratio(problem: AttentionProblem, result: Approximation) -> Values:
     """Largest |log(p' / p)| of every row, (..., H, n_q)."""
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
+    # normalised by its own mass: p' sums to one
     approximate = kernel / kernel.sum(axis=-1, keepdims=True)
     seen = np.isfinite(exact_scores(problem)) & (weights > 0) & (approximate > 0)
     ratio = np.log(np.where(seen, approximate, 1.0)) - np.log(np.where(seen, weights, 1.0))
@@ -70,6 +72,7 @@ def softmax_l1_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
     where the exact one is, else zero.
     """
+    # attained by two groups of keys of equal mass whose scores move in opposite directions
     return np.asarray(2 * np.tanh(_range(problem, result) / 4))
 
 
@@ -99,6 +102,7 @@ def softmax_l2_lipschitz(method: AttentionMethod, problem: AttentionProblem, res
     query sees a key; every denominator is positive; no exact weight underflows; the approximate kernel is positive
     where the exact one is, else zero.
     """
+    # the Jacobian diag(p) - p p^T has spectral norm at most 1/2
     return np.asarray(np.linalg.norm(_centred(problem, result), axis=-1) / 2)
 
 

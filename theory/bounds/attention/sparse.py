@@ -1,4 +1,4 @@
-"""Keeping few keys: what is lost is the mass of the others."""
+"""Errors of attention to few keys, bounded by the mass of the dropped ones."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ def topk_identity(
     kept, weights, v = _kept(problem, result), exact_weights(problem), head_values(problem)
     inside, outside = np.where(kept, weights, 0.0), np.where(kept, 0.0, weights)
     delta = outside.sum(axis=-1, keepdims=True)
+    # at least one key is kept, so that its mass is positive
     mean = inside @ v / inside.sum(axis=-1, keepdims=True)
     return host(result.output) - exact_output(problem), delta * mean - outside @ v
 
@@ -148,6 +149,7 @@ def topk_mass(method: TopK, problem: AttentionProblem) -> Values:
     k = np.minimum(method.keys, n)
     last = np.take_along_axis(scores, k[..., None] - 1, axis=-1)[..., 0]
     following = np.take_along_axis(scores, np.minimum(k, n - 1)[..., None], axis=-1)[..., 0]
+    # dropped keys have at most the next score, kept ones at least the k-th
     x = (n - k) * np.exp(following - last)
     return np.asarray(x / (k + x))
 
@@ -200,6 +202,7 @@ def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Value
     seen = distance >= 0
     added = np.broadcast_to(host(bias[0].bias), (*problem.batch[:-2], problem.heads, *distance.shape))
     require(bool(np.any(distance == 1)), "some query sees two keys")
+    # read off one pair at distance one, and checked on all others below
     slope = -added[..., *np.argwhere(distance == 1)[0]]
     line = np.where(seen, -slope[..., None, None] * distance, 0.0)
     allowance = 64 * problem.n_k * eps(problem.q) * slope[..., None, None]
@@ -209,6 +212,7 @@ def window_alibi_mass(method: SlidingWindow, problem: AttentionProblem) -> Value
     n = seen.sum(axis=-1)
     w = np.minimum(method.width, n)
     m = slope[..., None]
+    # two geometric sums, of the dropped over the kept distances; content moves a quotient by e^(2 B) at most
     x = np.exp(2 * content) * (np.exp(-m * w) - np.exp(-m * n)) / (1 - np.exp(-m * w))
     return np.asarray(x / (1 + x))
 
@@ -228,6 +232,7 @@ def window_decay_mass(method: SlidingWindow, problem: AttentionProblem, *, decay
     require(decay > 0, "decay > 0")
     distance = _distance(problem)
     require(bool(np.all((distance >= 0) | np.isneginf(exact_scores(problem)))), "a causal mask")
+    # the smallest constant C for which the row decays as stated
     grown = exact_weights(problem) * np.exp(decay * np.maximum(distance, 0))
     constant = grown.max(axis=-1)
     mass = constant * np.exp(-decay * method.width) / (1 - np.exp(-decay))

@@ -31,12 +31,12 @@ Shared
 
 Notation
 --------
-Of all docstrings of this folder, unless one says otherwise:
+Of all docstrings of this folder, unless stated otherwise:
 
 X is the tensor, of order d, and X' its approximation; r_k are the ranks of modes or bonds. tau_j is the tail of an
-unfolding at its rank: tau^2 is the sum of the squared singular values s beyond the rank. d_k is what step k of a method
-discards. ||.||_F is the Frobenius norm. E is the mean over the randomness of the method. M^T is the transpose of a
-matrix M, I the unit matrix; i, j and k are indices, n sizes of modes.
+unfolding at its rank: tau^2 is the sum of the squared singular values s beyond the rank. d_k is the norm of the part
+that step k of a method discards. ||.||_F is the Frobenius norm. E is the mean over the randomness of the method. M^T is
+the transpose of a matrix M, I the unit matrix; i, j and k are indices, n sizes of modes.
 """
 
 from theory.bounds.decomposition import (

@@ -26,6 +26,7 @@ INDEPENDENT = 1e-3  # least singular value of independent unit columns: of fits 
 
 def _planted(rng: np.random.Generator, sizes: Sequence[int], rank: int) -> Values:
     """Return a tensor of given rank with terms of different size whose columns are far from parallel."""
+    # 0.2 of noise: orthogonal factors would make the problem a diagonal one
     factors = [np.linalg.qr(rng.standard_normal((n, rank)))[0] + 0.2 * rng.standard_normal((n, rank)) for n in sizes]
     return np.asarray(CPTensor(1.0 + np.arange(rank), tuple(factors)).to_dense())
 
@@ -47,6 +48,7 @@ def kruskal_rank(a: Any) -> int:
     sizes = np.linalg.norm(a, axis=0)
     a = a / np.where(sizes > 0, sizes, 1.0)
     columns, k = a.shape[-1], 0
+    # the definition, set by set: no cheaper test of all subsets is known
     while k < min(a.shape) and all(
         np.linalg.svd(a[:, list(chosen)], compute_uv=False)[-1] > INDEPENDENT
         for chosen in itertools.combinations(range(columns), k + 1)
@@ -91,6 +93,7 @@ def kruskal(method: CPALS, tensor: Any, result: FittedCP) -> tuple[Values, Value
     require(len(tensor.shape) == method.order, "there is one tensor, no stack")
     allowed = max(EXACT, 1e3 * eps(tensor)) * float(np.linalg.norm(errors.dense(tensor)))
     require(bool(errors.dense(result.error_certificate) <= allowed), "the decomposition is exact")
+    # a term of the size of rounding has columns of rounding, which certify nothing
     require(bool(sizes_of_terms(result)[0] > allowed / INDEPENDENT), "no term is zero, beyond rounding")
     require(is_certified_unique(result.factors), "sum_n k_n >= 2 R + d - 1")
     second = CPALS(rank=result.rank, sweeps=20, stagnation=0, start=DiagonalisationStart(), order=method.order)

@@ -48,6 +48,7 @@ def products_of_scores(matrix: KhatriRao) -> Values:
     """Return the products of the leverage scores of the factors, one for each row of their Khatri-Rao product."""
     product = np.ones(1)
     for factor in matrix.factors:
+        # row i = (i_1, ..., i_N), the last index fastest, as rows of the Khatri-Rao product
         product = np.multiply.outer(product, scores(factor)).reshape(-1)
     return product
 
@@ -63,7 +64,7 @@ def _one(target: Any) -> Values:
 
 
 def _trivial_ratio(target: Any) -> Values:
-    """Return what follows from scores being at most one."""
+    """Return the ratio that follows from scores being at most one."""
     products = products_of_scores(target)
     return np.asarray(1 / products[products > 0].min())
 

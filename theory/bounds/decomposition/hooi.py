@@ -1,4 +1,4 @@
-"""Higher-order orthogonal iteration: never worse than its start, hence quasi-optimal."""
+"""Higher-order orthogonal iteration: errors no larger than that of its initial guess, hence quasi-optimal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
 
 def _one_face(rng: np.random.Generator) -> Instance:
-    """Only one mode discards anything: the start is the best there is, and no sweep can improve on it."""
+    """Only one mode discards anything: the initial guess is optimal, and no sweep improves on it."""
     return HOOI(ranks=2), with_faces(rng, (0.0, 2.0, 0.0))
 
 
@@ -41,7 +41,7 @@ delathauwer = Paper(
 
 @delathauwer(error=errors.tensor_frobenius)
 def hooi_monotone(method: HOOI, tensor: Any) -> Values:
-    """||X - X'||_F <= ||X - S||_F, S the sequentially truncated HOSVD of the same ranks, from which the sweeps start.
+    """||X - X'||_F <= ||X - S||_F, S the sequentially truncated HOSVD of the same ranks, the initial guess.
 
     For X_000 = 2, X_111 = 1 and ranks 1 the error stays 1.
 

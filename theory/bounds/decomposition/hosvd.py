@@ -1,4 +1,4 @@
-"""The truncated higher-order singular value decomposition, and what holds for every Tucker truncation."""
+"""Errors of the truncated higher-order SVD, and bounds for every Tucker truncation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tnattn.decomposition.tucker.hooi import HOOI
 from tnattn.decomposition.tucker.hosvd import HOSVD
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 
+# of the instance that spends its budget: rounding is far below, and the tensor far above
 TOLERANCE = 0.05
 
 
@@ -37,7 +38,8 @@ def _order_four(rng: np.random.Generator) -> Instance:
 
 
 def _budget_spent(rng: np.random.Generator) -> Instance:
-    """Every mode can discard 0.98 of what the tolerance lets it, and no less than that."""
+    """Every mode discards 0.98 of its share of the tolerance."""
+    # 2 % below the budget, so that rounding cannot keep one more singular value
     share = 0.98 * TOLERANCE**2 / 3
     return STHOSVD(rtol=TOLERANCE), with_faces(rng, [100.0 * share / (1 - 3 * share)] * 3)
 

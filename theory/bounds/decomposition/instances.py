@@ -24,6 +24,7 @@ def with_faces(rng: np.random.Generator, energies: Sequence[float], *, core: flo
     tensor[:RANK, :RANK, :RANK] = core * block
     for mode, energy in enumerate(energies):
         slices = np.moveaxis(block, mode, 0).reshape(RANK, -1)
+        # the last right singular vector is orthogonal to the slices of the core
         face = np.linalg.svd(slices)[2][-1].reshape(RANK, RANK)
         place = [slice(0, RANK)] * 3
         place[mode] = slice(RANK, RANK + 1)
@@ -37,6 +38,7 @@ def _core(rng: np.random.Generator) -> Values:
     for mode in range(3):
         unfolded = np.moveaxis(drawn, mode, 0).reshape(RANK, -1)
         u, s, vt = np.linalg.svd(unfolded, full_matrices=False)
+        # condition number 2: the faces added below are smaller than every singular value of the core
         flat = (u * np.maximum(s, s[0] / 2)) @ vt
         drawn = np.moveaxis(flat.reshape((RANK,) * 3), 0, mode)
     return np.asarray(drawn / np.linalg.norm(drawn))

@@ -26,7 +26,7 @@ def _bonds(result: Any) -> Values:
 
 
 def _most(target: Any) -> Values:
-    """Return the largest rank that a bond could have, at the least one more than any theorem needs to speak."""
+    """Return a trivial bound on the ranks, twice the largest size."""
     return np.asarray(2.0 * max(target.shape))
 
 
@@ -81,6 +81,7 @@ def hankel_rank(v: Values) -> int:
     """Return the numerical rank of the square Hankel matrix of a sequence."""
     half = (len(v) + 1) // 2
     i = np.arange(half)
+    # an almost square Hankel matrix has the largest rank of all
     s = np.linalg.svd(v[i[:, None] + i[: len(v) - half + 1]], compute_uv=False)
     return int(np.sum(s > 1e-3 * TOLERANCE * s[0]))
 

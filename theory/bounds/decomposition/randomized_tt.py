@@ -68,7 +68,7 @@ oseledets = Paper("Oseledets 2011", method=RandomizedTTSVD, instances=(_decaying
 
 @oseledets("proof of Theorem 2.2, for any nested orthogonal projections", error=errors.tensor_frobenius_squared)
 def rand_tt_identity(method: RandomizedTTSVD, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
-    """||X - X'||_F^2 = sum_k d_k^2, d_k what the projection of step k discards, whatever was drawn.
+    """||X - X'||_F^2 = sum_k d_k^2, d_k the norm of the part that step k discards, for every sample.
 
     For X_000 = 2, X_111 = 1 and full bases: 0 = 0 + 0.
 

@@ -70,7 +70,7 @@ def expected_energy(tails: Values, ranks: tuple[int, ...], oversampling: int, *,
 
 
 def _require_gaussian(method: RandomizedTruncation, tensor: Any) -> tuple[int, ...]:
-    """Require what the theorems share; return the ranks."""
+    """Check the hypotheses that the theorems share; return the ranks."""
     ranks = realised_ranks(method, tensor)
     require(isinstance(method.sketch, Gaussian), "the test matrices are Gaussian")
     require(method.power_iterations == 0, "no power iterations")
@@ -85,6 +85,7 @@ def _require_room(method: RandomizedTruncation, tensor: Any, ranks: tuple[int, .
     sequential = isinstance(method, RandomizedSTHOSVD)
     order = method.modes(tensor.shape) if isinstance(method, RandomizedSTHOSVD) else tuple(range(len(left)))
     for mode in order:
+        # an unfolding of the core of the moment, whose sizes shrink as modes are projected
         room = min(left[mode], math.prod(left) // left[mode])
         require(ranks[mode] + p <= room, "r_j + p is at most the rank of every unfolding")
         if sequential:
@@ -140,7 +141,7 @@ minster_recompressed = replace(
 def rand_tucker_recompressed_expected(method: RandomizedTruncation, tensor: Any) -> Values:
     """E||X - X'||_F^2 <= sum_j (2 + r_j/(p-1)) tau_j^2 if every basis is cut to the leading r_j directions it captures.
 
-    What the cut discards, the tail of Q^T X_(j), is at most tau_j^2 and orthogonal to what lies outside the basis. For
+    The cut discards the tail of Q^T X_(j), at most tau_j^2 and orthogonal to the part outside the basis. For
     tails^2 (0.04, 0.01, 0.01), ranks (2, 2, 3) and p = 3: 0.125 + 0.06 = 0.185.
 
     Letters: p the oversampling.

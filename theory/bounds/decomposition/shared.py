@@ -33,6 +33,7 @@ def _stacked(method: SharedFactors, tensor: Any) -> tuple[Values, int]:
     require(method.modes == (1,), "there is one shared basis, for the columns")
     require(method.ranks is not None, "the rank is given")
     (rank,) = method.ranks_for(x.shape) or (0,)
+    # (h, m, n) to (m, h n)
     return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), rank
 
 
@@ -59,7 +60,7 @@ def head_stack_eckart_young(method: SharedFactors, tensor: Any, result: SharedTu
 
 @eckart(error=errors.tensor_frobenius_squared, side="lower")
 def head_stack_floor(method: SharedFactors, tensor: Any) -> Values:
-    """sum_h ||W_h - U U^T W_h||_F^2 >= sum_h tau_r(W_h)^2, what bases of their own would leave.
+    """sum_h ||W_h - U U^T W_h||_F^2 >= sum_h tau_r(W_h)^2, the error with a basis for each matrix.
 
     For W_1 = diag(2, 0), W_2 = diag(0, 1) and r = 1: 0.
 

@@ -49,7 +49,7 @@ def sthosvd(method: STHOSVD, tensor: Any) -> Values:
 
 @vannieuwenhoven(error=errors.tensor_frobenius_squared, instances=(_every_face, _order_four))
 def sthosvd_identity(method: STHOSVD, tensor: Any, result: TruncatedTucker) -> tuple[Values, Values]:
-    """||X - X'||_F^2 = sum_j d_j^2, d_j what step j discards from the core of the moment.
+    """||X - X'||_F^2 = sum_j d_j^2, d_j the norm of the part that step j discards from the current core.
 
     For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0 + 0.
 

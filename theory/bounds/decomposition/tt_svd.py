@@ -17,6 +17,7 @@ from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_train.tt_svd import TTSVD
 from tnattn.structured.tensor_train import TensorTrain
 
+# of the instance that spends its budget: rounding is far below, and the tensor far above
 TOLERANCE = 0.05
 
 
@@ -37,13 +38,14 @@ def _order_four(rng: np.random.Generator) -> Instance:
 
 
 def _long_train(rng: np.random.Generator) -> Instance:
-    """A train of ranks (4, 15, 3), twice what the tolerance needs: a sum of a decaying one with itself."""
+    """A train of ranks (4, 15, 3), twice as large as the tolerance needs: a sum of a decaying one with itself."""
     train = TensorTrain(tuple(TTSVD(rtol=1e-12, order=4)(decaying(rng, (4, 5, 6, 3)))))
     return TTRounding(rtol=0.1), train + 0.5 * train
 
 
 def _budget_spent(rng: np.random.Generator) -> Instance:
-    """Both steps can discard 0.98 of what the tolerance lets them, and no less than that."""
+    """Both steps discard 0.98 of their share of the tolerance."""
+    # 2 % below the budget, so that rounding cannot keep one more singular value
     share = 0.98 * TOLERANCE**2 / 2
     face = 100.0 * share / (1 - 2 * share)
     return TTSVD(rtol=TOLERANCE), with_faces(rng, (face, 0.0, face))
@@ -58,6 +60,7 @@ def _alike(method: TTSVD | TTRounding, tensor: Any) -> TTSVD:
     if svd.ranks is None:
         return svd
     wanted = svd.ranks if isinstance(svd.ranks, tuple) else (svd.ranks,) * (order - 1)
+    # ranks beyond the sizes of an unfolding are cut, as rounding does
     return TTSVD(ranks=tuple(map(min, wanted, svd.rank_limits(tensor.shape))), order=order)
 
 
@@ -88,7 +91,7 @@ def ttsvd_lower(method: TTSVD | TTRounding, tensor: Any) -> Values:
 
 @oseledets("proof of Theorem 2.2", error=errors.tensor_frobenius_squared, instances=(_two_faces, _order_four))
 def ttsvd_identity(method: TTSVD | TTRounding, tensor: Any, result: TruncatedTensorTrain) -> tuple[Values, Values]:
-    """||X - X'||_F^2 = sum_k d_k^2, d_k what step k discards.
+    """||X - X'||_F^2 = sum_k d_k^2, d_k the norm of the part that step k discards.
 
     For X_000 = 2, X_111 = 1 and ranks 1: 1 = 1 + 0.
 

@@ -30,6 +30,7 @@ def mode_tails(method: Truncation, tensor: Any) -> Values:
     """Return the tails (d,) of the mode unfoldings at the ranks of a method."""
     x = dense(tensor)
     ranks = realised_ranks(method, x)
+    # the tails depend on the tensor and the ranks alone, not on the method
     return np.array([tail(spectrum_of(unfold(x, j, order=x.ndim)), rank) for j, rank in enumerate(ranks)])
 
 

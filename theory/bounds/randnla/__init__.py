@@ -18,7 +18,7 @@ Low rank
 - ``randomized_svd``: power iterations and truncation
 - ``subspace``: singular values and angles, in expectation
 - ``truncation``: the loss by truncation to the target rank
-- ``tolerance``: factorisations to a tolerance keep it
+- ``tolerance``: errors of factorisations to a tolerance
 - ``streaming_svd``: a matrix that is seen once
 - ``generalized_nystrom``: two-sided sketches; Tropp, Yurtsever, Udell & Cevher 2017
 
@@ -43,7 +43,7 @@ Embeddings and products
 -----------------------
 - ``johnson_lindenstrauss``: single vectors, pairs and sets of points
 - ``embeddings``: distortion of a subspace
-- ``coherence``: uniformly drawn rows
+- ``coherence``: uniformly sampled rows
 - ``hadamard``: subsampled Hadamard transforms
 - ``tensor_sketches``: sketches that act mode by mode
 - ``matrix_product``: sampled and sketched products
@@ -61,7 +61,7 @@ Shared
 
 Notation
 --------
-Of all docstrings of this folder, unless one says otherwise:
+Of all docstrings of this folder, unless stated otherwise:
 
 A is the matrix, m-by-n, and K a symmetric positive semidefinite one of order n; A' and K' are their approximations.
 s_1 >= s_2 >= ... are the singular values of A, l_1 >= l_2 >= ... the eigenvalues of K; tau_k^2 is the sum of s_j^2 over

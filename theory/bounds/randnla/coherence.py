@@ -1,4 +1,4 @@
-"""Embeddings by uniformly drawn rows, as good as the coherence of the subspace allows."""
+"""Embeddings by uniformly sampled rows, in terms of the coherence of the subspace."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ class UniformRows:
     size : int
         Number of samples, positive.
     replace : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.coherence import UniformRows
+    >>> a = np.ones((32, 1))
+    >>> sample = UniformRows(size=8)(a, rng=np.random.default_rng(0))
+    >>> sample.shape, np.sum((sample @ a) ** 2).round(4).item()  # rows of one length keep it exactly
+    ((8, 32), 32.0)
     """
 
     size: int = 64
@@ -66,12 +75,13 @@ def uniform_embedding_coherence(method: UniformRows, a: Any, *, epsilon: float =
     U is an orthonormal basis of the range of A, of dimension k; c(e) = exp(e) / (1+e)^(1+e); s uniform rows.
 
     Letters: S the sampling or sketching matrix; e the distortion, a parameter; s the number of rows drawn; mu the
-    coherence of U, m / k times its largest squared row norm.
+    coherence of U, m / k times its largest squared row norm; k the number of columns of A.
     Hypotheses: 0 < e < 1; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1, "0 < e < 1")
     s, k = require_full_column_rank(a)
     u = np.linalg.svd(dense(a), full_matrices=False)[0]
+    # uniform rows serve like leverage samples in a share 1 / mu of the number
     draws = method.size / (a.shape[-2] / k * np.sum(u**2, axis=-1).max(axis=-1))  # s / mu
     chance = [chernoff_lower(epsilon, k, d) + chernoff_upper(epsilon, k, d) for d in draws.ravel()]
     return np.full(s.shape[:-1], epsilon), np.reshape(chance, s.shape[:-1])

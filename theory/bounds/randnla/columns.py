@@ -31,11 +31,14 @@ def near_parallel(angle: float = 1e-2) -> Values:
 
 def elementary_ratio(values: Values, s: int) -> Values:
     """Return e_{s+1} / e_s of numbers (..., r), by the recurrence of the polynomials scaled by the largest number."""
+    # e_j is homogeneous of degree j: scaled by the largest number, products of many neither overflow nor vanish
     scale = np.max(values, axis=-1, keepdims=True)
     numbers = values / np.where(scale > 0, scale, 1.0)
     table = np.zeros((*values.shape[:-1], s + 2))
     table[..., 0] = 1.0
     for i in range(values.shape[-1]):
+        # e_j(x_1, ..., x_i) = e_j(x_1, ..., x_{i-1}) + x_i e_{j-1}(x_1, ..., x_{i-1}), the right-hand sides before the
+        # update
         table[..., 1:] = table[..., 1:] + numbers[..., i, None] * table[..., :-1]
     return np.asarray(scale[..., 0] * table[..., s + 1] / table[..., s])
 
@@ -87,6 +90,7 @@ def volume_sampling_fro(method: InterpolativeDecomposition, a: Any) -> Values:
     """
     _require_volume(method, a)
     s, values = method.rank, spectrum_of(a)
+    # the identity bounded by Maclaurin's inequality at every r; the best of them is taken
     choices = [(s + 1) / (s + 1 - r) * tail(values, r) ** 2 for r in range(s + 1)]
     return np.asarray(np.min(choices, axis=0))
 
@@ -130,12 +134,14 @@ def volume_sampling_spec(method: InterpolativeDecomposition, a: Any) -> Values:
 
 
 def greedy_growth(k: int) -> float:
-    """Return (4^(k+1) + 6k + 5) / 9: what an inverse of a pivoted triangular factor of size k + 1 can square to."""
+    """Return (4^(k+1) + 6k + 5) / 9, which bounds ||R^-1||^2 for a pivoted triangular factor of size k + 1."""
+    # of a unit triangular factor with entries of modulus at most one, as after greedy pivoting (Higham)
     return float((4.0 ** (k + 1) + 6 * k + 5) / 9)
 
 
 def kahan(n: int, cosine: float = 0.3) -> Values:
     """Return the matrix of Kahan, whose pivots all stay put, perturbed against ties."""
+    # columns of equal residual norm: 1e-9 makes the first the largest, so that rounding cannot exchange pivots
     sine = (1 - cosine**2) ** 0.5
     upper = np.eye(n) - cosine * np.triu(np.ones((n, n)), 1)
     return np.asarray(sine ** np.arange(n)[:, None] * upper * (1 + 1e-9 * np.arange(n, 0, -1)))
@@ -189,6 +195,7 @@ def strong_parameters(method: InterpolativeDecomposition, a: Any) -> tuple[float
     require(rule.sketch is None, "of the matrix itself, not of a sketch")
     require_every_step(method)
     s = spectrum_of(a)
+    # at the rounding of single precision, in which targets may be given
     noise = max(a.shape[-2:]) * np.finfo(np.float32).eps * s[..., 0]
     require(method.rank < s.shape[-1], "k < min(m, n)")
     require(bool(np.all(s[..., method.rank - 1] > noise)), "rank A >= k, beyond rounding")
@@ -223,6 +230,7 @@ def interpolative_decomposition(method: InterpolativeDecomposition, a: Any) -> V
 
 def _kept_share(target: Any, result: InterpolativeResult) -> Values:
     kept = np.linalg.svd(dense(result.skeleton), compute_uv=False)
+    # interlacing: s_i(A_J) <= s_i(A), so that the quotients are at most one
     all_of_them = spectrum_of(target)[..., : kept.shape[-1]]
     return np.asarray(np.min(kept / all_of_them, axis=-1))
 

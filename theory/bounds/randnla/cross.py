@@ -34,6 +34,7 @@ def _flat_volume(rng: np.random.Generator) -> Instance:
     return VolumeCross(1), with_singular_values(rng, [10.0, *([1.0] * 7)], 10, 8)
 
 
+# a cap on the time and memory of the enumeration
 MINORS = 100_000  # as many are looked at; of larger matrices it is not known whether one vanishes
 
 
@@ -53,11 +54,13 @@ def _cross_spread(method: VolumeCross, a: Any) -> Values:
     dense = errors.dense(a)
     if method.rank != 1:
         return np.full(dense.shape[:-2], np.inf)
+    # the relative variance does not depend on the scale, but squares of squares overflow
     dense = dense / np.abs(dense).max(axis=(-2, -1), keepdims=True)
     total, squares = np.sum(dense**2, axis=(-2, -1), keepdims=True), dense**2
     seen = squares > 0
     inverse = np.where(seen, 1.0 / np.where(seen, dense, 1.0), 0.0)
     outer = np.sum(squares, axis=-2, keepdims=True) * np.sum(squares, axis=-1, keepdims=True)
+    # ||A - c r / a_ij||_F^2 = ||A||_F^2 - 2 c^T A r^T / a_ij + ||c||^2 ||r||^2 / a_ij^2 for every entry at once
     inner = dense @ np.swapaxes(dense, -1, -2) @ dense  # of column j and row i with A
     error = np.maximum(total - 2 * inner * inverse + outer * inverse**2, 0.0)
     mean, second = (np.sum(squares / total * error**p, axis=(-2, -1)) for p in (1, 2))
@@ -95,6 +98,7 @@ def _every_minor_counts(a: Values, r: int, precision: float) -> bool:
     rows, columns = (np.array(list(itertools.combinations(range(size), r))) for size in (m, n))
     blocks = a[..., rows[:, None, :, None], columns[None, :, None, :]]  # (..., row sets, column sets, r, r)
     scale = np.abs(a).max(axis=(-2, -1), initial=0.0)[..., None, None]
+    # a minor that vanishes is never drawn and is missing from the sum over all sets, which the identity needs
     minors = np.abs(np.linalg.det(blocks / np.where(scale > 0, scale, 1.0)[..., None, None]))
     return bool(np.all(minors > max(m, n) * precision))
 
@@ -114,11 +118,13 @@ def cross_volume_sampling_fro(method: VolumeCross, a: Any) -> Values:
 
 def wilkinson_growth(m: int) -> float:
     """Return (m 2^(1/1) 3^(1/2) ... m^(1/(m-1)))^(1/2), the bound on the growth of completely pivoted elimination."""
+    # Wilkinson 1961; it grows like m^(log(m)/4), far below the 2^(m-1) of partial pivoting
     return float((m * np.prod([j ** (1 / (j - 1)) for j in range(2, m + 1)])) ** 0.5)
 
 
 def complete_pivoting_factor(r: int) -> float:
     """Return sum_{i=1}^{r+1} g(r+2-i) (4^(i-1) + 2)/3."""
+    # growth of the elimination times the entries of the inverse of a triangular factor, step by step
     return float(sum(wilkinson_growth(r + 2 - i) * (4.0 ** (i - 1) + 2) / 3 for i in range(1, r + 2)))
 
 

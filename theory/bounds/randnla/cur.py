@@ -1,4 +1,4 @@
-"""Errors of CUR decompositions, and how well interpolation points condition singular vectors."""
+"""Errors of CUR decompositions, and growth factors of interpolation points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 
 
 def _nearly_flat(rng: np.random.Generator) -> Instance:
-    """Two nearly parallel columns and rows: singular vectors are flat, and one of each misses as much as it can."""
+    """Two nearly parallel columns and rows: singular vectors are flat, and the error is as large as it can be."""
+    # 1e-6 off the symmetric choice, so that rounding cannot decide which index comes first
     return CUR(1, DEIMColumns()), np.array([[1.0, 0.99], [0.99, 1.0 - 1e-6]])
 
 
@@ -62,11 +63,12 @@ def growths(a: Any, result: CURResult) -> tuple[Values, Values]:
     k = result.row_indices.shape[-1]
     rows = _taken(u[..., :k], result.row_indices)
     columns = _taken(np.swapaxes(vt, -1, -2)[..., :k], result.column_indices)
+    # the norm of an inverse is the reciprocal of the smallest singular value
     one, other = (1 / np.linalg.svd(x, compute_uv=False)[..., -1] for x in (rows, columns))
     return np.asarray(one), np.asarray(other)
 
 
-SPARE = 100.0  # the gap is so many times what rounding can close
+SPARE = 100.0  # least gap in units of its rounding: two digits of the leading space are right
 
 
 def _require_interpolation(method: CUR, a: Any, *rules: type) -> None:
@@ -93,6 +95,7 @@ def _require_gap(method: CUR, a: Any) -> None:
 def _condition_of_space(method: CUR, a: Any) -> Values:
     """Return ten times s_1 / (s_k - s_{k+1}), by which rounding of A turns the space of leading singular vectors."""
     largest, gap = _gap(method, a)
+    # Wedin: a perturbation E turns the leading space by ||E|| / (s_k - s_{k+1}); 10 for the constants of the SVD
     return np.asarray(10 * largest / gap)
 
 
@@ -142,7 +145,8 @@ embree_growth = replace(sorensen, instances=(_flat_deim, _slow), guarantee=Deter
 def deim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(mk - k(k-1)/2) sqrt((4^k + 6k - 1)/9) at the DEIM points p of k singular vectors.
 
-    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank.
+    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank; m
+    the number of rows of A.
     Hypotheses: rows and columns are points of DEIMColumns; singular vectors are exact; no tolerance ends the method
     before its rank; k < min(m, n); s_k > s_{k+1}, beyond rounding.
     """
@@ -159,7 +163,8 @@ drmac = Paper("Drmač & Gugercin 2016", method=CUR, instances=(_flat_q, _slow_q)
 def qdeim_growth(method: CUR, a: Any) -> Values:
     """||U(p, :)^-1|| <= sqrt(m - k + 1) sqrt((4^k + 6k - 1)/9) at the Q-DEIM points p of k singular vectors.
 
-    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank.
+    Letters: U the leading left singular vectors; p the interpolation points of the rows; k their number, the rank; m
+    the number of rows of A.
     Hypotheses: rows and columns are points of QDEIMColumns; singular vectors are exact; no tolerance ends the method
     before its rank; k < min(m, n); s_k > s_{k+1}, beyond rounding.
     """
@@ -174,7 +179,8 @@ def _pivots(rng: np.random.Generator) -> Instance:
 
 
 def _outside(a: Values, part: Values) -> Values:
-    """Return the squared Frobenius norm of what is orthogonal to the columns of ``part``."""
+    """Return the squared Frobenius norm of the part orthogonal to the columns of ``part``."""
+    # the norm of a difference: a difference of norms would cancel where little is left
     return np.asarray(np.linalg.norm(a - part @ np.linalg.pinv(part) @ a, axis=(-2, -1)) ** 2)
 
 

@@ -1,4 +1,4 @@
-"""No approximation of a given rank is better than the truncated singular value decomposition."""
+"""Optimal (Eckart-Young) errors: lower bounds for every approximation of a given rank."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def _randomized(rng: np.random.Generator) -> Instance:
 def _tail(a: Any, result: Any) -> Values:
     """Return the singular values that no approximation of the rank of the result can have captured."""
     require(isinstance(result, LowRankMatrix), "the rank of the result is known")
+    # a result of full rank captures all of them: the tail is empty and the bound zero
     return errors.spectrum_of(a)[..., min(result.rank, *a.shape[-2:]) :]
 
 

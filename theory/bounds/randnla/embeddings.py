@@ -49,6 +49,7 @@ def repeated_columns(sketch: Sketch, size: int) -> float:
         return 0.0
     require(isinstance(sketch, (CountSketch, SparseSign)), "the sketch is Gaussian, a CountSketch or of sparse signs")
     if isinstance(sketch, SparseSign):
+        # signs fall into blocks of columns; blocks of different size would give rows of different variance
         require(size % min(sketch.nonzeros, size) == 0, "the signs per row divide the number of columns")
     return 1.0
 
@@ -57,8 +58,9 @@ def gram_second_moment(a: Values, b: Values, size: int, theta: float) -> Values:
     """Return (||A||_F^2 ||B||_F^2 + ||A^T B||_F^2 - 2 theta sum_i ||a_i||^2 ||b_i||^2) / size, (...)."""
     first, second = (np.sum(x**2, axis=-1) for x in (a, b))
     product = np.swapaxes(a, -1, -2) @ b
-    whole = first.sum(axis=-1) * second.sum(axis=-1) + np.sum(product**2, axis=(-2, -1))
-    return np.asarray((whole - 2 * theta * np.sum(first * second, axis=-1)) / size)
+    products = first.sum(axis=-1) * second.sum(axis=-1) + np.sum(product**2, axis=(-2, -1))
+    # fixed row lengths take the diagonal terms out of the fourth moments
+    return np.asarray((products - 2 * theta * np.sum(first * second, axis=-1)) / size)
 
 
 def embedding_spread(method: Embedding, a: Any) -> float:
@@ -116,5 +118,6 @@ def countsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) ->
     repeated_columns(method.sketch, method.size)
     require(epsilon > 0, "e > 0")
     s, k = require_full_column_rank(a)
+    # Markov's inequality for the squared Frobenius norm, whose mean is at most k (k + 1) / m for an orthonormal basis
     chance = k * (k + 1) / (method.size * epsilon**2)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)

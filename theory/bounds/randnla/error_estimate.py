@@ -1,4 +1,4 @@
-"""Errors of low-rank approximations as seen by leaving out one probe."""
+"""Leave-one-out and held-out estimates of the error of low-rank approximations."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def loo_error_estimate(method: SelfAssessedQB, a: Any, result: SelfAssessedQBRes
 
     A Omega = Q R for s probes w_j, and Q_j is a basis of the images of the others.
 
-    Letters: R the triangular factor of A Omega = Q R.
+    Letters: R the triangular factor of A Omega = Q R; w the probes, the columns of Omega.
     Hypotheses: none; the probes are any vectors.
     """
     y = _host(result.q) @ _host(result.r)
@@ -106,6 +106,7 @@ def _equal_values(method: SelfAssessedQB, a: Any) -> tuple[Values, Values]:
     """Return the common size and the number of the singular values that are not zero."""
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
     s = spectrum_of(a)
+    # eps of single precision with three bits to spare: targets may be given in it
     tolerance = max(a.shape[-2:]) * 2.0**-20 * s[..., :1]
     equal = (np.abs(s - s[..., :1]) <= tolerance) | (s <= tolerance)
     require(bool(np.all(equal)), "the singular values that are not zero are equal")
@@ -150,10 +151,11 @@ def jackknife_efron_stein(method: SelfAssessedQB, a: Any) -> Values:
     X_{s-1} is c times an isometry after a uniformly distributed projector of rank s - 1 in dimension d, whose mean is
     (s-1)/d times the identity. For other spectra the variance has no closed form.
 
-    Letters: s the number of probes.
+    Letters: s the number of probes; c the singular value; d the number of singular values c.
     Hypotheses: the probes are Gaussian; the singular values that are not zero are equal; s <= rank A.
     """
     c, d = _equal_values(method, a)
+    # s - 1 probes span the range of each leave-one-out approximation
     k = method.size - 1
     return np.asarray(c**2 * k * (1 - k / d))
 

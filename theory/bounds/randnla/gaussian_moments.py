@@ -22,7 +22,17 @@ from tnattn.structured.dense import Dense
 class GaussianPseudoInverse:
     """Draws ``G^+`` of a k-by-(k + p) standard Gaussian matrix for a target of its shape, (k + p, k).
 
-    The target is what ``G^+`` is compared with: zero, so that an error is a norm of ``G^+``.
+    The target is zero, so that an error is a norm of ``G^+``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.gaussian_moments import GaussianPseudoInverse, gaussian_pinv_fro
+    >>> method, target = GaussianPseudoInverse(), np.zeros((6, 2))
+    >>> method(target, rng=np.random.default_rng(0)).shape
+    (6, 2)
+    >>> gaussian_pinv_fro(method, target).value.round(4).item()  # k / (p - 1) for k = 2 and p = 4
+    0.6667
     """
 
     def __call__(self, target: Any, *, rng: Rng | None = None) -> Dense:
@@ -69,6 +79,7 @@ def _sizes(target: Any, *, least: int) -> tuple[int, int]:
 
 def _inverse_square_spread(target: Any) -> float:
     p = int(target.shape[-2] - target.shape[-1])
+    # the fourth moment of a reciprocal chi-squared variable with p + 1 degrees of freedom exists for p > 3 only
     return 2 / (p - 3) if p > 3 else np.inf
 
 
@@ -91,6 +102,7 @@ def gaussian_pinv_fro(method: GaussianPseudoInverse, target: Any) -> Values:
     Hypotheses: k >= 1 and p >= 2; the target is zero.
     """
     k, p = _sizes(target, least=2)
+    # trace of the mean of an inverse Wishart matrix
     return np.asarray(k / (p - 1))
 
 

@@ -51,12 +51,13 @@ def _sizes(method: GeneralizedNystrom, a: Any) -> tuple[int, int]:
 
 def smallest_split(s: Values, size: int) -> Values:
     """Return min over r <= l - 2 of (1 + r / (l - r - 1)) tau_r^2, (...)."""
+    # every rank r <= l - 2 may play the part of the target rank
     splits = [(1 + r / (size - r - 1)) * tail(s, r) ** 2 for r in range(size - 1)]
     return np.asarray(np.min(splits, axis=0))
 
 
 def _core_spread(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromResult) -> float:
-    """Return the relative variance given the range sketch: of 1 + ||G^+ g||^2 for every direction that it missed."""
+    """Return the relative variance given the range sketch: of 1 + ||G^+ g||^2 for every direction outside the range."""
     return inverse_wishart_spread(*_sizes(method, a), offset=1.0)
 
 
@@ -77,9 +78,10 @@ def gn_conditional_identity(method: GeneralizedNystrom, a: Any, result: Generali
     <= min(m, n) and s <= m; s >= l + 2.
     """
     columns, rows = _sizes(method, a)
+    # u spans the range sketch, for nothing is truncated
     q, dense = errors.dense(result.u), errors.dense(a)
-    missed = np.linalg.norm(dense - q @ (np.swapaxes(q, -1, -2) @ dense), axis=(-2, -1)) ** 2
-    return np.asarray((1 + columns / (rows - columns - 1)) * missed)
+    residual_squared = np.linalg.norm(dense - q @ (np.swapaxes(q, -1, -2) @ dense), axis=(-2, -1)) ** 2
+    return np.asarray((1 + columns / (rows - columns - 1)) * residual_squared)
 
 
 @tropp("Theorem 4.3", error=errors.matrix_frobenius_squared, guarantee=InExpectation())
@@ -106,5 +108,5 @@ def gn_truncated(method: GeneralizedNystrom, a: Any, result: GeneralizedNystromR
     Letters: B the approximation; k the rank of the truncation.
     Hypotheses: none; B is any matrix.
     """
-    whole = errors.matrix_frobenius(a, result.untruncated)
-    return np.asarray(tail(spectrum_of(a), result.kept) + 2 * whole)
+    untruncated_error = errors.matrix_frobenius(a, result.untruncated)
+    return np.asarray(tail(spectrum_of(a), result.kept) + 2 * untruncated_error)

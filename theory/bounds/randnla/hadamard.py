@@ -1,4 +1,4 @@
-"""Subsampled Hadamard transforms: how they distort a subspace, and what a range finder captures with them."""
+"""Subsampled Hadamard transforms: distortion of a subspace, and errors of a range finder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def _hadamard_few(rng: np.random.Generator) -> Instance:
 
 def hadamard_failure(n: int, k: int, size: int, epsilon: float, beta: float, *, upper: bool = True) -> float:
     """Return the chance that a subsampled Hadamard transform distorts a k-dimensional subspace by more than epsilon."""
+    # Tropp 2011, Lemma 3.3: n times the largest row norm of the transformed basis, squared, but for a chance of 1 /
+    # beta
     reach = (np.sqrt(k) + np.sqrt(8 * np.log(beta * n))) ** 2
+    # Lemma 3.4: Chernoff's inequality for rows drawn without replacement
     low = np.exp(-epsilon) / (1 - epsilon) ** (1 - epsilon)
     high = np.exp(epsilon) / (1 + epsilon) ** (1 + epsilon)
     return float(1 / beta + k * low ** (size / reach) + (k * high ** (size / reach) if upper else 0.0))
@@ -76,7 +79,8 @@ def srht_embedding_explicit(
     give M = 92.1 and 0.05 + 0.0614 + 0.2636 = 0.375, where nine vectors in ten change by less than 0.07.
 
     Letters: U an orthonormal basis of the range of A; e the distortion, a parameter; c the function stated; l the
-    number of rows of S; M the effective dimension stated.
+    number of rows of S; M the effective dimension stated; S the transform; k the number of columns of A; b the
+    parameter beta.
     Hypotheses: the sketch is a subsampled Hadamard transform; 0 < e < 1 and b > 1; n is a power of two and l <= n; A is
     tall; A has full column rank, beyond rounding.
     """
@@ -100,6 +104,7 @@ def _structural_factor(method: QB, a: Any, result: QBResult) -> tuple[Values, Va
     _, s, vt = np.linalg.svd(errors.dense(a), full_matrices=False)
     first = vt[..., : finder.rank, :] @ errors.dense(result.omega)
     require_full_row_rank(first, result.omega)
+    # ||Omega_2 Omega_1^+||^2 <= ||Omega||^2 / x, and a subsampled transform has ||Omega||^2 = n / l
     smallest = np.linalg.svd(first, compute_uv=False)[..., -1] ** 2
     return np.asarray(np.sqrt(1 + n / (smallest * size))), np.asarray(s)
 
@@ -153,6 +158,7 @@ def _explicit_factor(method: QB, a: Any, epsilon: float, beta: float) -> tuple[f
     require(finder.power_iterations == 0, "no power iterations")
     require(0 < epsilon < 1 and beta > 1, "0 < e < 1 and b > 1")
     require(n & (n - 1) == 0 and finder.size <= min(a.shape[-2:]), "n is a power of two and l <= min(m, n)")
+    # x >= 1 - e by the embedding of the leading k right singular vectors, of which the lower tail suffices
     factor = float(np.sqrt(1 + n / ((1 - epsilon) * finder.size)))
     return factor, hadamard_failure(n, finder.rank, finder.size, epsilon, beta, upper=False)
 

@@ -21,6 +21,7 @@ def with_eigenvalues(rng: np.random.Generator, values: npt.ArrayLike) -> Values:
     eigenvalues = np.asarray(values, dtype=np.float64)
     u = np.linalg.qr(rng.standard_normal((eigenvalues.size, eigenvalues.size)))[0]
     a = (u * eigenvalues) @ u.T
+    # symmetric to the last bit, as methods for semidefinite matrices require
     return np.asarray((a + a.T) / 2)
 
 
@@ -35,5 +36,5 @@ def slow_spectrum(size: int) -> Values:
 
 
 def steep_spectrum(size: int, *, ratio: float = 0.3) -> Values:
-    """Return 1, ratio, ratio^2, ...: where bounds with large factors still say something."""
+    """Return 1, ratio, ratio^2, ...: for which bounds with large factors are below the norm."""
     return np.asarray(ratio ** np.arange(size))

@@ -67,6 +67,7 @@ def _generic_pair(rng: np.random.Generator) -> Instance:
 
 
 def _unit(x: Values) -> Values:
+    # changes are relative; a zero vector is mapped to zero exactly
     size = np.linalg.norm(x, axis=-2, keepdims=True)
     return np.asarray(x / np.where(size > 0, size, 1.0))
 
@@ -78,6 +79,7 @@ def _length_change(target: Any, result: Any) -> Values:
 
 def _pairwise_change(target: Any, result: Any) -> Values:
     points = errors.dense(target)
+    # differences are mapped, not mapped points subtracted: near points would cancel
     i, j = np.triu_indices(points.shape[-1], 1)
     mapped = errors.dense(result) @ _unit(points[..., i] - points[..., j])
     return np.asarray(np.abs(np.sum(mapped**2, axis=-2) - 1).max(axis=-1))
@@ -111,6 +113,7 @@ product_square = Error("squared change of an inner product", _product_square, _p
 
 def gaussian_upper(size: int, epsilon: float) -> float:
     """Return the Chernoff bound exp(-m (e - ln(1+e)) / 2) on the chance of a squared length above 1 + e."""
+    # m ||Sx||^2 / ||x||^2 is chi-squared with m degrees of freedom
     return float(np.exp(-size / 2 * (epsilon - np.log1p(epsilon))))
 
 
@@ -126,6 +129,7 @@ def exponent(epsilon: float) -> float:
 
 def points_size(points: int, epsilon: float, beta: float = 0.0) -> int:
     """Return the dimension (4 + 2 b) ln N / (e^2/2 - e^3/3), rounded up, that all pairs of N points need."""
+    # a union bound over N^2 / 2 pairs, so that N^2 exp(-m (e^2/2 - e^3/3) / 2) <= N^-b
     return int(np.ceil((4 + 2 * beta) * np.log(points) / exponent(epsilon)))
 
 
@@ -200,6 +204,7 @@ def jl_all_pairs(method: Embedding, a: Any, *, epsilon: float = 0.5) -> tuple[Va
     require(isinstance(sketch, Gaussian) or signs, "entries are normal or signs")
     require(points >= 2 and 0 < epsilon < 1, "N >= 2 and 0 < e < 1")
     columns = errors.dense(a)
+    # equal points have no relative change of distance
     distinct = [np.unique(columns[i], axis=-1).shape[-1] == points for i in np.ndindex(*columns.shape[:-2])]
     require(all(distinct), "no two points are equal")
     return np.full(a.shape[:-2], epsilon), float(points**2 * np.exp(-method.size / 2 * exponent(epsilon)))
@@ -245,4 +250,5 @@ def jl_inner_product(method: Embedding, a: Any, *, epsilon: float = 0.3) -> tupl
     _require_gaussian(method)
     require(a.shape[-1] == 2, "A is two vectors")
     require(0 < epsilon < 1, "0 < e < 1")
+    # <x, y> = (||x + y||^2 - ||x - y||^2) / 4: two lengths, each with two tails, of which the upper is the larger
     return np.full(a.shape[:-2], epsilon), 4 * gaussian_upper(method.size, epsilon)

@@ -1,4 +1,4 @@
-"""The error of block Krylov subspaces: a Chebyshev polynomial in place of a power."""
+"""Errors of block Krylov subspaces, by Chebyshev polynomials."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def _slow(rng: np.random.Generator) -> Instance:
 
 def chebyshev(degree: int, x: Values) -> Values:
     """Return the Chebyshev polynomial of the first kind at x >= 0."""
+    # the recurrence would lose digits outside [-1, 1], the closed forms do not
     inside = np.cos(degree * np.arccos(np.minimum(x, 1.0)))
     with np.errstate(over="ignore"):
         outside = np.cosh(degree * np.arccosh(np.maximum(x, 1.0)))
@@ -58,6 +59,9 @@ def krylov_chebyshev_expected(method: BlockKrylov, a: Any) -> Values:
     require(k + p <= min(a.shape[-2:]), "k + p <= min(m, n)")
     s = spectrum_of(a)
     require(bool(np.all(s[..., k] > 0)), "s_{k+1} > 0")
+    # T is at most one on the tail and grows fast beyond it: a filter in place of a power; odd degree, for blocks (A
+    # A^T)^j A
     grown = chebyshev(degree, s / s[..., k, None])
+    # infinite T, a gap of many orders, gives the limit zero
     leading = np.sum((s[..., :k] / grown[..., :k]) ** 2, axis=-1)
     return np.asarray(tail(s, k) ** 2 + leading * np.sum(grown[..., k:] ** 2, axis=-1) / (p - 1))

@@ -36,6 +36,15 @@ class LargestVolumeCross(MatrixMethod):
         Number r of singular values in the volume; the intersection is pseudo-inverted at that rank.
     extra : int
         Rows, and columns, beyond r; 0 is the largest volume itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.largest_volume import LargestVolumeCross
+    >>> a = np.array([[1.0, 2.0], [3.0, 9.0]])
+    >>> cross = LargestVolumeCross(rank=1)(a)
+    >>> cross.row_indices.tolist(), np.abs(a - cross.to_dense()).max().round(3).item()
+    ([1], 0.333)
     """
 
     rank: int = 2
@@ -58,10 +67,12 @@ class LargestVolumeCross(MatrixMethod):
         for rows in itertools.combinations(range(matrix.shape[0]), size):
             for columns in itertools.combinations(range(matrix.shape[1]), size):
                 s = np.linalg.svd(matrix[np.ix_(rows, columns)], compute_uv=False)
+                # the projective volume: the product of the leading r singular values of an intersection
                 volume = float(np.prod(s[: self.rank]))
                 if volume > best:
                     best, chosen = volume, (rows, columns)
         i, j = (np.asarray(part, dtype=np.int64) for part in chosen)
+        # the pseudo-inverse at rank r, not of the whole intersection, as the theorem of the projective volume has it
         u, s, vt = np.linalg.svd(matrix[np.ix_(i, j)])
         middle = (vt[: self.rank].T / s[: self.rank]) @ u[:, : self.rank].T
         return matrix[:, j] @ middle, matrix[i], i, j
@@ -82,6 +93,7 @@ def _small(rng: np.random.Generator) -> Instance:
 
 def condition_of_volume(s: Values, r: int, m: int, n: int) -> Values:
     """Bound the condition number of an intersection of largest volume by that of the leading singular values, (...)."""
+    # a submatrix of largest volume keeps s_r but for sqrt((1 + r (m - r)) (1 + r (n - r)))
     return np.asarray(s[..., 0] / s[..., r - 1] * ((1 + r * (m - r)) * (1 + r * (n - r))) ** 0.5)
 
 

@@ -18,12 +18,8 @@ from theory.statement.prediction import Values
 from theory.statistics.moments import inverse_wishart_spread
 from tnattn.arrays import to_host
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.solvers.least_squares import (
-    LeastSquaresProblem,
-    LeastSquaresSolution,
-    SampleAndSolve,
-    SketchAndSolve,
-)
+from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, LeastSquaresSolution
+from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 
 
@@ -43,11 +39,13 @@ def _square(a: Values) -> Values:
 def least_residual(problem: LeastSquaresProblem) -> Values:
     """Return ||r||_F^2 of the best solution, (...)."""
     a, b = errors.dense(problem.a), _sides(problem)
+    # not ||b||^2 - ||fit||^2, which cancels where the fit is good
     return _square(b - a @ (np.linalg.pinv(a) @ b))
 
 
 def _excess(problem: LeastSquaresProblem, result: LeastSquaresSolution) -> Values:
     a = errors.dense(problem.a)
+    # ||Ax' - b||^2 = ||r||^2 + ||A(x' - x*)||^2: the excess is measured as a norm, not as a difference
     return _square(a @ (_solution(problem, result) - np.linalg.pinv(a) @ _sides(problem)))
 
 
@@ -117,7 +115,7 @@ def sketched_ls_gaussian(method: SketchAndSolve, problem: Any) -> Values:
     d is the number of columns, x* the best solution and r its residual; several right-hand sides add up.
 
     Letters: x the solutions, x' the computed and x* the best one; m the number of rows of the sketch; b the right-hand
-    side.
+    side; d the number of columns of A; r the residual of x*.
     Hypotheses: the sketch is Gaussian; the target is a least squares problem; A is tall; A has full column rank, beyond
     rounding; m >= d + 4, where the variance is finite.
     """
@@ -151,6 +149,7 @@ def sampled_ls_embedding(method: SampleAndSolve, problem: Any, result: LeastSqua
     basis = basis[..., : a.shape[-1] + b.shape[-1]]
     sampled = errors.dense(result.sample) @ basis
     gram = np.swapaxes(sampled, -1, -2) @ sampled
+    # the realised distortion, so that the statement holds for every sample
     epsilon = np.linalg.norm(gram - np.eye(gram.shape[-1]), ord=2, axis=(-2, -1))
     require(bool(np.all(epsilon < 1)), "S embeds the range of [A b]: e < 1")
     return np.asarray((1 + epsilon) / (1 - epsilon) * least_residual(problem))
@@ -172,13 +171,14 @@ def sampled_ls_markov(
 
     c(e) = exp(e) / (1+e)^(1+e); rows are drawn by the leverage scores of A, of d columns; ``delta`` is g.
 
-    Letters: x the solutions, x' the computed and x* the best one; e the distortion; s the number of rows drawn; g the
-    parameter delta; r the residual of x*.
+    Letters: x the solutions, x' the computed and x* the best one; e the distortion, a parameter; s the number of rows
+    drawn; g the parameter delta; r the residual of x*; d the number of columns of A.
     Hypotheses: 0 < e, g < 1; the target is a least squares problem; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, g < 1")
     d = _columns(problem)
     s = 16 * d if method.samples is None else method.samples
+    # E||U^T S^T S r||^2 <= d ||r||^2 / s for leverage samples, then Markov
     value = d / ((1 - epsilon) ** 2 * s * delta) * least_residual(problem)
     return np.asarray(value), np.full(np.shape(value), delta + chernoff_lower(epsilon, d, s))
 
@@ -203,10 +203,10 @@ def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: flo
     It fails with probability at most 3 exp(-u^2 / 2), after t steps with a Gaussian sketch of m rows, one right-hand
     side. For an orthonormal basis U of the range of A, the singular values of S U lie in [1 - p, 1 + p] (Davidson &
     Szarek 2001), and those of A N are their reciprocals: the condition of A N is at most (1 + p) / (1 - p), and a step
-    takes the factor p. The start is wrong by ||(S U)^+ S r||, and S r is independent of S U.
+    takes the factor p. The initial guess is off by ||(S U)^+ S r||, and S r is independent of S U.
 
     Letters: x the solutions, x' the computed and x* the best one; d the number of columns of A; u a parameter; r the
-    residual of x*.
+    residual of x*; t the number of steps; m the number of rows of the sketch; p the factor of the rate.
     Hypotheses: the sketch is Gaussian; all t steps are made (tolerance 0); the target is a least squares problem; A is
     tall; A has full column rank, beyond rounding; one right-hand side; u > 0 and sqrt d + u < sqrt m.
     """
@@ -215,6 +215,7 @@ def preconditioned_ls_rate(method: SketchPreconditioned, problem: Any, *, u: flo
     d = _columns(problem)
     require(problem.sides.shape[-1] == 1, "one right-hand side")
     m = 4 * d if method.size is None else method.size
+    # Davidson & Szarek 2001: s_max(S U) <= 1 + p except with probability exp(-u^2 / 2), likewise s_min >= 1 - p
     p = (d**0.5 + u) / m**0.5
     require(u > 0 and p < 1, "u > 0 and sqrt d + u < sqrt m")
     factor = 2 * p**method.iterations * p / (1 - p)

@@ -76,7 +76,7 @@ def leverage_embedding_chernoff(method: LeverageSampling, a: Any, *, epsilon: fl
     U is an orthonormal basis of the range of A, of dimension k; s rows are drawn.
 
     Letters: S the sampling or sketching matrix; e the distortion, a parameter; c the function stated; s the number
-    drawn.
+    drawn; k the number of columns of A.
     Hypotheses: 0 < e < 1; A is tall; A has full column rank, beyond rounding.
     """
     require(0 < epsilon < 1, "0 < e < 1")
@@ -108,5 +108,6 @@ def leverage_css_fro(
     require(0 < epsilon < 1 and 0 < delta < 1, "0 < e, d < 1")
     k, draws, s = method.subspace, method.size, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
+    # the part of A beyond rank k, seen through the sampled leading space: Markov for its norm, Chernoff for the space
     value = (1 + k / ((1 - epsilon) ** 2 * draws * delta)) * tail(s, k) ** 2
     return np.asarray(value), np.full(s.shape[:-1], delta + chernoff_lower(epsilon, k, draws))

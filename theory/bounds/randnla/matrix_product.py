@@ -73,7 +73,7 @@ def square(a: Values) -> Values:
 
 def drawn_gram(gram: Values, probability: Values) -> Values:
     """Return inner products of the vectors that are drawn, T_k / p_k, (..., n, n); zero where p_k is."""
-    inverse = np.where(probability > 0, 1.0 / np.where(probability > 0, probability, 1.0), 0.0)
+    inverse = np.where(probability > 0, 1.0 / np.where(probability > 0, probability, 1.0), 0.0)  # T_k = 0 where p_k is
     return np.asarray(gram * inverse[..., :, None] * inverse[..., None, :])
 
 
@@ -93,7 +93,7 @@ def bernstein_error(
 ) -> Values:
     """Return the e with D exp(-b c e^2 / (4 asr (1 + e/3))) = delta, (...)."""
     kappa = 4 * mean_stable_rank * np.log(dimension / delta) / (np.asarray(share) * samples)
-    return np.asarray(kappa / 6 + np.sqrt(kappa**2 / 36 + kappa))
+    return np.asarray(kappa / 6 + np.sqrt(kappa**2 / 36 + kappa))  # the positive root of e^2 = kappa (1 + e / 3)
 
 
 def _probability(method: SampledProduct, target: Any) -> tuple[Values, Values, Values]:
@@ -163,7 +163,7 @@ def product_variance_distinct(method: SampledProduct, target: Any) -> Values:
     All sets of c indices have the same probability.
 
     Letters: k an index of terms; a_k the columns of A; b_k the rows of B; B the second factor; C the sampled columns; R
-    the sampled rows.
+    the sampled rows; c the number of indices drawn; n the number of terms.
     Hypotheses: a simple random sample; the target is a product of two matrices; c <= n and n > 1.
     """
     require(isinstance(method.probabilities, Uniform) and not method.replacement, "a simple random sample")

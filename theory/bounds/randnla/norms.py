@@ -1,4 +1,4 @@
-"""Norms seen by Gaussian probes: tails, exact moments and bounds computed from the probes alone."""
+"""Norm estimates from Gaussian probes: tails, exact moments, and bounds computed from the probes alone."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def hmt_norm_estimate(method: SpectralNorm, a: Any, result: NormEstimate) -> tup
     Letters: alpha the inflation; w the probes; r the number of probes.
     Hypotheses: none; the probes of the method are Gaussian.
     """
+    # the method computes the right-hand side itself, from its own probes
     upper = np.asarray(to_host(result.upper), dtype=np.float64)
     return upper, np.full(upper.shape, method.failure)
 
@@ -101,6 +102,7 @@ def restricted_norm_lower(method: SpectralNorm, a: Any, result: NormEstimate) ->
 def _gram_norms(a: Any) -> tuple[Values, Values]:
     """Return ||A^T A||_F and ||A||^2."""
     s = spectrum_of(a)
+    # A^T A has the eigenvalues s_j^2
     return np.asarray(np.sqrt(np.sum(s**4, axis=-1))), np.asarray(s[..., 0] ** 2)
 
 
@@ -135,8 +137,10 @@ frobenius_variance = replace(
 def gaussian_fro_norm_variance(method: FrobeniusNorm, a: Any) -> Values:
     """Var Z = 2 ||A^T A||_F^2 / m for the mean Z of ||A w||^2 over m Gaussian probes.
 
+    The probes of the method are Gaussian; as many as columns give the exact norm.
+
     Letters: Z the mean of ||A w||^2 over the probes; m the number of probes; w the probes.
-    Hypotheses: fewer probes than columns, else the norm is exact; the probes of the method are Gaussian.
+    Hypotheses: fewer probes than columns.
     """
     require(method.probes < a.shape[-1], "fewer probes than columns")
     return 2 * _gram_norms(a)[0] ** 2 / method.probes
@@ -155,6 +159,7 @@ def gaussian_fro_norm_lower_tail(method: FrobeniusNorm, a: Any, *, x: float = 2.
     Hypotheses: x > 0.
     """
     require(x > 0, "x > 0")
+    # Z is a weighted sum of chi-squared variables with weights s_j^2 / m: Lemma 1 with ||A^T A||_F and ||A||^2
     value = _square(a) - 2 * _gram_norms(a)[0] * (x / method.probes) ** 0.5
     return np.asarray(value), np.full(value.shape, np.exp(-x))
 
@@ -182,6 +187,7 @@ def gaussian_fro_norm_posterior(
     Hypotheses: x > 0; m > 4 x.
     """
     require(x > 0, "x > 0")
+    # ||A^T A||_F <= ||A||_F^2 turns the lower tail of Z into a bound computed from Z alone
     factor = frobenius_factors(method.probes, x)[1]
     require(factor is not None, "m > 4 x")
     value = _seen(result) * (factor or 1.0)
@@ -198,7 +204,7 @@ def gaussian_fro_norm_posterior_lower(
 
     From the upper tail of Z with ||A^T A||_F <= ||A||_F^2 and ||A||^2 <= ||A||_F^2.
 
-    Letters: x a parameter; m the number of probes.
+    Letters: x a parameter; m the number of probes; Z the mean of ||A w||^2 over the probes.
     Hypotheses: x > 0.
     """
     require(x > 0, "x > 0")

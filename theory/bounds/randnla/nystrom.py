@@ -45,7 +45,7 @@ def _require_semidefinite_gaussian(method: Nystrom, a: Any) -> None:
     require(method.size <= a.shape[-1], "the sketch has at most n columns")
 
 
-def _rest(values: Values, k: int) -> Values:
+def _trace_tail(values: Values, k: int) -> Values:
     return np.asarray(values[..., k:].sum(axis=-1))
 
 
@@ -69,7 +69,8 @@ def nystrom_nuclear_expected(method: Nystrom, a: Any) -> Values:
     _require_semidefinite_gaussian(method, a)
     s, values = method.size, eigenvalues(a)
     require(s >= 3, "s >= 3")
-    splits = [(1 + k / (s - k - 1)) * _rest(values, k) for k in range(1, s - 1)]
+    # a trace error is a squared Frobenius error of the root of K, to which Theorem 10.5 applies
+    splits = [(1 + k / (s - k - 1)) * _trace_tail(values, k) for k in range(1, s - 1)]
     return np.asarray(np.min(splits, axis=0))
 
 
@@ -92,8 +93,9 @@ def nystrom_spec_expected(method: Nystrom, a: Any) -> Values:
     _require_semidefinite_gaussian(method, a)
     s, values = method.size, eigenvalues(a)
     require(s >= 4, "s >= 4")
+    # every split s = (s - p) + p of the columns gives a bound; the sketch need not know the best
     choices = [
-        (1 + 2 * (s - p) / (p - 1)) * values[..., s - p] + 2 * np.e**2 * s / (p**2 - 1) * _rest(values, s - p)
+        (1 + 2 * (s - p) / (p - 1)) * values[..., s - p] + 2 * np.e**2 * s / (p**2 - 1) * _trace_tail(values, s - p)
         for p in range(2, s - 1)
     ]
     return np.asarray(np.min(choices, axis=0))
@@ -110,7 +112,7 @@ def nystrom_fixed_rank_nuclear(method: Nystrom, a: Any) -> Values:
     require(method.size > method.rank + 1, "k > r + 1")
     _require_semidefinite_gaussian(method, a)
     r, k = method.rank, method.size
-    return np.asarray((1 + r / (k - r - 1)) * _rest(eigenvalues(a), r))
+    return np.asarray((1 + r / (k - r - 1)) * _trace_tail(eigenvalues(a), r))
 
 
 @tropp(error=errors.projection_spectral, guarantee=InExpectation(), instances=(_one_direction, _slow), must_fail=0.1)
@@ -125,4 +127,4 @@ def nystrom_fixed_rank_spec(method: Nystrom, a: Any) -> Values:
     _require_semidefinite_gaussian(method, a)
     r, k, values = method.rank, method.size, eigenvalues(a)
     require(r < a.shape[-1], "r < n")
-    return np.asarray(values[..., r] + r / (k - r - 1) * _rest(values, r))
+    return np.asarray(values[..., r] + r / (k - r - 1) * _trace_tail(values, r))

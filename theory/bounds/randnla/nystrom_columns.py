@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int64]
 
 
 def flat_direction(n: int, *, level: float = 1e6) -> Values:
-    """Return I + level 1 1^T / n: what columns leave of the flat direction falls on the others alike."""
+    """Return I + level 1 1^T / n: the residual of the flat direction is spread evenly over the other columns."""
     return np.asarray(np.eye(n) + level / n)
 
 
@@ -35,6 +35,7 @@ def flat_direction(n: int, *, level: float = 1e6) -> Values:
 
 def subspace_coherence(a: Any, k: int) -> Values:
     """Return n/k times the largest squared row norm of the leading k eigenvectors, per matrix."""
+    # eigh sorts ascending
     vectors = np.linalg.eigh(dense(a))[1][..., ::-1][..., :k]
     return np.asarray(a.shape[-1] / k * np.sum(vectors**2, axis=-1).max(axis=-1))
 
@@ -51,6 +52,7 @@ def _uniform(method: ColumnNystrom, a: Any, epsilon: float, delta: float) -> tup
         draws = method.rank / subspace_coherence(a, k)
         failure = np.reshape([chernoff_lower(epsilon, k, d) for d in draws.ravel()], draws.shape)
         admissible = failure <= delta
+        # a larger k has a smaller tail, so that the largest admissible one gives the smallest bound
         best, chance = np.where(admissible, k, best), np.where(admissible, failure, chance)
     require(bool(np.all(best >= 1)), "enough columns for the coherence of some leading eigenvectors")
     return best, chance
@@ -58,6 +60,7 @@ def _uniform(method: ColumnNystrom, a: Any, epsilon: float, delta: float) -> tup
 
 def _rest_from(a: Any, k: Counts, *, single: bool) -> Values:
     values = eigenvalues(a)
+    # summed from the small end, so that a small tail keeps its digits
     sums = values if single else np.cumsum(values[..., ::-1], axis=-1)[..., ::-1]
     return np.asarray(np.take_along_axis(sums, k[..., None], axis=-1)[..., 0])
 
@@ -112,7 +115,8 @@ def nystrom_uniform_nuclear(
     See ``nystrom_uniform_spec``; f is the parameter ``markov``.
 
     Letters: e a parameter; k the dimension of the leading eigenspace; c the function c(e) = exp(e) / (1+e)^(1+e); s the
-    number of columns drawn; mu the coherence of the leading k eigenvectors.
+    number of columns drawn; mu the coherence of the leading k eigenvectors; d the parameter delta, at most which the
+    second part of the probability is.
     Hypotheses: 0 < f < 1; columns are drawn uniformly without replacement; 0 < e, d < 1; no tolerance ends the method
     before its rank; K is square; K is symmetric; K is positive semidefinite; enough columns for the coherence of some
     leading eigenvectors.
@@ -129,6 +133,7 @@ def spectral_factor(n: int, columns: int, epsilon: float) -> float:
 
 def nuclear_factor(epsilon: float, markov: float) -> float:
     """Return 1 + 1 / ((1 - epsilon) markov)."""
+    # E sum over the columns of the tail is the tail itself; Markov's inequality costs 1 / f
     return 1 + 1 / ((1 - epsilon) * markov)
 
 

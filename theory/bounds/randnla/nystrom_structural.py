@@ -27,11 +27,13 @@ def structural(kernel: Values, test: Values, k: int) -> tuple[float, float, floa
     inner, outer = vectors[:, :k].T @ test, vectors[:, k:].T @ test
     if np.linalg.svd(inner, compute_uv=False)[-1] <= SMALLEST_SINE:
         return (np.inf,) * 3
+    # the residual of K^(1/2) S against the leading eigenvectors, in the coordinates of the others
     x = np.sqrt(values[k:, None]) * outer @ np.linalg.pinv(inner)
     spectral, frobenius = np.linalg.norm(x, 2), np.linalg.norm(x)
-    rest = values[k:]
-    mixed = np.linalg.norm(rest) + spectral * (np.sqrt(2 * rest.sum()) + frobenius)
-    return float(rest[0] + spectral**2), float(rest.sum() + frobenius**2), float(mixed)
+    trailing = values[k:]
+    # ||L_2 + X X^T||_F with the cross term of K - K', as published
+    mixed = np.linalg.norm(trailing) + spectral * (np.sqrt(2 * trailing.sum()) + frobenius)
+    return float(trailing[0] + spectral**2), float(trailing.sum() + frobenius**2), float(mixed)
 
 
 def _best_structural(a: Any, result: ColumnNystromResult, which: int) -> Values:
@@ -42,6 +44,7 @@ def _best_structural(a: Any, result: ColumnNystromResult, which: int) -> Values:
     made = []
     for kernel, chosen in zip(kernels.reshape(-1, n, n), indices, strict=True):
         test = np.eye(n)[:, np.unique(chosen[chosen >= 0])]
+        # every k below the number of columns may be compared with
         made.append(min(structural(kernel, test, k)[which] for k in range(1, min(test.shape[1], n - 1) + 1)))
     return np.reshape(made, kernels.shape[:-2])
 

@@ -58,6 +58,7 @@ def rpcholesky_phi(method: RandomlyPivotedCholesky, a: Any) -> Values:
     values = eigenvalues(a)
     for _ in range(method.rank):
         total = values.sum(axis=-1, keepdims=True)
+        # one expected step: pivot i with probability K_ii / tr K takes away K_:i K_i: / K_ii, in the mean K^2 / tr K
         values = values - values**2 / np.where(total > 0, total, 1.0)
     return np.asarray(values.sum(axis=-1))
 
@@ -67,6 +68,7 @@ def pivots_needed(r: int, epsilon: float, eta: float) -> float:
 
     ``eta`` is that best error relative to the trace.
     """
+    # starts of the recursion from the trace (first) or from 2^r times the best error (second)
     first = r * np.log(1 / (epsilon * eta)) if eta > 0 else np.inf
     second = r + r * max(0.0, r * np.log(2.0) - np.log(epsilon))
     return float(r / epsilon + min(max(first, 0.0), second))
@@ -74,9 +76,11 @@ def pivots_needed(r: int, epsilon: float, eta: float) -> float:
 
 def _smallest_epsilon(r: int, pivots: int, eta: float) -> float:
     """Return the smallest epsilon, up to rounding upwards, for which the pivots suffice; infinity if none is."""
+    # geometric bisection: epsilon ranges over twenty decades, and r / epsilon alone must not exceed the pivots
     low, high = r / pivots, 2.0**60
     if pivots_needed(r, high, eta) > pivots:
         return float("inf")
+    # the logarithm of the bracket is halved a hundred times: below rounding
     for _ in range(100):
         middle = float(np.sqrt(low * high))
         low, high = (low, middle) if pivots_needed(r, middle, eta) <= pivots else (middle, high)
@@ -107,10 +111,10 @@ def rpcholesky_theorem(method: RandomlyPivotedCholesky, a: Any) -> Values:
 def _best_over_ranks(values: Values, pivots: int) -> float:
     best = float("inf")
     for r in range(1, min(pivots, values.size) + 1):
-        rest = float(values[r:].sum())
-        epsilon = _smallest_epsilon(r, pivots, rest / float(values.sum()))
+        trace_tail = float(values[r:].sum())
+        epsilon = _smallest_epsilon(r, pivots, trace_tail / float(values.sum()))
         if np.isfinite(epsilon):
-            best = min(best, (1 + epsilon) * rest)
+            best = min(best, (1 + epsilon) * trace_tail)
     return best
 
 

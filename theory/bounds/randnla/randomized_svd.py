@@ -61,13 +61,14 @@ def rsvd_power_simple(method: QB, a: Any) -> Values:
     """E||A - QQ^T A|| <= (1 + 4 sqrt(2 min(m, n) / (k-1)))^(1/(2q+1)) s_{k+1} with 2k columns.
 
     Letters: k the target rank; q the number of power iterations; Q an orthonormal basis of the range of (A A^T)^q A
-    Omega.
+    Omega; m and n the sizes of A.
     Hypotheses: p = k; the test matrix is Gaussian; k >= 2; p >= 2; k + p <= min(m, n).
     """
     finder = method.range_finder
     require(finder.oversampling == finder.rank, "p = k")
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
     k, s = finder.rank, spectrum_of(a)
+    # the tail is at most sqrt(min(m, n) - k) s_{k+1}; the root is that of the power scheme
     return np.asarray((1 + 4 * np.sqrt(2 * min(a.shape[-2:]) / (k - 1))) ** _root(finder) * s[..., k])
 
 
@@ -85,9 +86,10 @@ def rsvd_trunc_fro_identity(method: RandomizedSVD, a: Any, result: RandomizedSVD
     Letters: Q an orthonormal basis of the range of (A A^T)^q A Omega; k the target rank.
     Hypotheses: none; Q is any orthonormal basis.
     """
-    whole = np.linalg.norm(errors.dense(a), axis=(-2, -1)) ** 2
-    captured = np.sum(errors.dense(result.s) ** 2, axis=-1)
-    return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
+    norm_squared = np.linalg.norm(errors.dense(a), axis=(-2, -1)) ** 2
+    # Pythagoras: Q [Q^T A]_k and the remainder are orthogonal
+    captured_squared = np.sum(errors.dense(result.s) ** 2, axis=-1)
+    return errors.projection_frobenius_squared(a, result), np.asarray(norm_squared - captured_squared)
 
 
 @gu("re-derived from the structural lemma", error=errors.projection_frobenius_squared, guarantee=InExpectation())
@@ -124,9 +126,10 @@ def subspace_fro_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     s = spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     ratio = s[..., k:] / s[..., k - 1, None]  # in units of s_k the powers neither overflow nor vanish together
+    # E||S_2^(2q+1) F S_1^(-2q)||_F^2 factors, because Omega_1 and Omega_2 are independent
     leading = np.sum((s[..., k - 1, None] / s[..., :k]) ** (4 * q), axis=-1)
-    rest = s[..., k - 1] ** 2 * np.sum(ratio ** (4 * q + 2), axis=-1)
-    return np.asarray(tail(s, k) ** 2 + leading * rest / (p - 1))
+    trailing = s[..., k - 1] ** 2 * np.sum(ratio ** (4 * q + 2), axis=-1)
+    return np.asarray(tail(s, k) ** 2 + leading * trailing / (p - 1))
 
 
 saibaba_2020 = Paper(
@@ -150,5 +153,6 @@ def subspace_fro_simple_expected(method: QB | RandomizedSVD, a: Any) -> Values:
     k, p, s = finder.rank, finder.oversampling, spectrum_of(a)
     require(has_rank(a, k, s), "rank A >= k, beyond rounding")
     require(k < s.shape[-1], "k < min(m, n)")
+    # the sharper sum bounded by its largest term
     gap = (s[..., k] / s[..., k - 1]) ** (4 * finder.power_iterations)
     return np.asarray((1 + k / (p - 1) * gap) * tail(s, k) ** 2)

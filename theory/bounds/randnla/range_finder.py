@@ -64,6 +64,7 @@ def expected_square(s: Values, k: int, p: int) -> Values:
 
 def expected_spectral(s: Values, k: int, p: int) -> Values:
     """Return (1 + sqrt(k / (p - 1))) s_{k+1} + e sqrt(k + p) / p (sum_{j>k} s_j^2)^(1/2), (...)."""
+    # E||S_2 Omega_2 Omega_1^+|| by Chevet's inequality, with Propositions 10.1 and 10.2 for the pseudo-inverse
     return np.asarray((1 + np.sqrt(k / (p - 1))) * s[..., k] + np.e * np.sqrt(k + p) / p * tail(s, k))
 
 
@@ -91,6 +92,7 @@ def rrf_fro_expected(method: QB, a: Any) -> Values:
     """
     finder = method.range_finder
     require_gaussian(finder, a, rank=1, oversampling=2)
+    # Jensen's inequality
     return np.asarray(np.sqrt(expected_square(spectrum_of(a), finder.rank, finder.oversampling)))
 
 
@@ -208,5 +210,5 @@ def randqb_residual_identity(
     Letters: Q an orthonormal basis of the range of A Omega.
     Hypotheses: none; Q is any orthonormal basis.
     """
-    whole, captured = (np.linalg.norm(errors.dense(x), axis=(-2, -1)) ** 2 for x in (a, result.b))
-    return errors.projection_frobenius_squared(a, result), np.asarray(whole - captured)
+    norm_squared, captured_squared = (np.linalg.norm(errors.dense(x), axis=(-2, -1)) ** 2 for x in (a, result.b))
+    return errors.projection_frobenius_squared(a, result), np.asarray(norm_squared - captured_squared)

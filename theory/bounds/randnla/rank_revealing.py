@@ -106,5 +106,6 @@ def strong_rrqr_residual(method: InterpolativeDecomposition, a: Any) -> Values:
     _, factor = strong_parameters(method, a)
     s = spectrum_of(a)
     values = np.zeros_like(s)
+    # the residual has rank min(m, n) - k at most: its other singular values are zero
     values[..., : s.shape[-1] - method.rank] = factor * s[..., method.rank :]
     return values

@@ -18,6 +18,7 @@ from tnattn.randnla.columns.ridge_leverage_draws import RidgeLeverageDraws
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom, ColumnNystromResult
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 
+# a small part of the diagonal: the leading eigenvalues of the instances lie above it
 RIDGE = 0.05  # of the structural statements, relative to the mean of the diagonal
 COLUMN_METHODS = (ColumnNystrom, RecursiveNystrom)
 
@@ -43,10 +44,11 @@ def relative_gap(kernel: Values, indices: Values, ridge: Values, weight: float) 
     values, vectors = np.linalg.eigh(kernel)
     values = np.maximum(values, 0.0)
     root = vectors * np.sqrt(values)[..., None, :]  # B; then C = diag(values)
+    # results are padded with index -1 where fewer columns are taken
     rows = np.take_along_axis(root, np.maximum(indices, 0)[..., None], axis=-2) * (indices >= 0)[..., None]
     scaled = rows / np.sqrt(values + ridge[..., None])[..., None, :]
-    whole = np.eye(kernel.shape[-1]) * (values / (values + ridge[..., None]))[..., None, :]
-    return np.asarray(np.linalg.eigvalsh(whole - weight * np.swapaxes(scaled, -1, -2) @ scaled)[..., -1])
+    scaled_gram = np.eye(kernel.shape[-1]) * (values / (values + ridge[..., None]))[..., None, :]
+    return np.asarray(np.linalg.eigvalsh(scaled_gram - weight * np.swapaxes(scaled, -1, -2) @ scaled)[..., -1])
 
 
 def _gap(a: Any, result: ColumnNystromResult, ridge: float, weight: float) -> tuple[Values, Values]:
@@ -87,7 +89,8 @@ def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, we
 
     Holds for every r > 0 and all weights of the columns S; r is relative to the mean of the diagonal.
 
-    Letters: t the relative gap; C the Gram matrix of a root of K; B a root of K.
+    Letters: t the relative gap; C the Gram matrix of a root of K; B a root of K; r the ridge, a parameter; S the chosen
+    columns of the identity times the root of the parameter weight.
     Hypotheses: the ridge and the weights are positive; K is square; K is symmetric; K is positive semidefinite; K is
     not zero; t < 1.
     """
@@ -98,7 +101,8 @@ def rls_structural(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, we
 def rls_structural_nuclear(method: Any, a: Any, result: Any, *, ridge: float = RIDGE, weight: float = 1e3) -> Values:
     """||K - K'||_* <= r/(1-t) tr K (K + r)^-1; see ``rls_structural``.
 
-    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap.
+    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap; weight the parameter of
+    ``rls_structural``.
     Hypotheses: the ridge and the weights are positive; K is square; K is symmetric; K is positive semidefinite; K is
     not zero; t < 1.
     """
@@ -126,11 +130,13 @@ loewner_factor = Error("smallest c with K - K' <= c K (K + r)^-1 in the Loewner 
 def rls_structural_loewner(method: Any, a: Any, result: Any, *, weight: float = 1e3) -> Values:
     """0 <= K - K' <= r/(1-t) K (K + r)^-1 in the Loewner order, for definite K; see ``rls_structural``.
 
-    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap.
+    Letters: r the ridge, relative to the mean of the diagonal of K; t the relative gap; weight the parameter of
+    ``rls_structural``.
     Hypotheses: K is definite; K - K' >= 0 beyond rounding; the ridge and the weights are positive; K is square; K is
     symmetric; K is positive semidefinite; K is not zero; t < 1.
     """
     values = eigenvalues(a)
+    # half of the digits: the factor divides by the root of the smallest eigenvalue
     require(bool(np.all(values[..., -1] > 1e-8 * values[..., 0])), "K is definite")
     difference = dense(a) - dense(result)
     smallest = np.linalg.eigvalsh((difference + np.swapaxes(difference, -1, -2)) / 2)[..., 0]
@@ -155,6 +161,7 @@ def _two_levels(rng: np.random.Generator) -> Instance:
 
 def bernstein_failure(dimension: Values, ridge_share: Values, draws: int, t: Values) -> Values:
     """Return 4 d (1 + ridge / l_1) exp(-s t^2/2 / (d + t/3))."""
+    # matrix Bernstein with intrinsic dimension, each sample of norm at most d
     exponent = -draws * t**2 / 2 / (dimension + t / 3)
     return np.asarray(4 * dimension * (1 + ridge_share) * np.exp(exponent))
 
@@ -250,6 +257,7 @@ def rls_musco_musco_columns(method: RidgeNystrom, a: Any) -> tuple[Values, Value
 def _chernoff(p: Values) -> Values:
     """Return t - S + t log(S / t), (...), for probabilities p (..., n); minus infinity where all or none are one."""
     drawn = np.sum(np.where(p < 1, p, 0.0), axis=-1)
+    # columns with p_i = 1 are always taken; only the others fluctuate
     t = 2 * np.sum(p, axis=-1) - np.sum(p >= 1, axis=-1)
     known = drawn > 0
     ratio = np.where(known, drawn, 1.0) / np.where(known, t, 1.0)

@@ -1,4 +1,4 @@
-"""Errors of the decomposition of a matrix that is seen once."""
+"""Errors of the single-pass singular value decomposition."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def tyuc19_fro_expected(method: SinglePassSVD, a: Any) -> Values:
     """
     k, core = _sizes(method, a)
     s = spectrum_of(a)
+    # the two range sketches each lose at most the tail at r, the core sketch amplifies both
     splits = [(k + r - 1) / (k - r - 1) * tail(s, r) ** 2 for r in range(k - 1)]
     return np.asarray((core - 1) / (core - k - 1) * np.min(splits, axis=0))
 
@@ -67,5 +68,6 @@ def tyuc19_core_expected(method: SinglePassSVD, a: Any, result: RandomizedSVDRes
     """
     k, core = _sizes(method, a)
     dense, q, vt = (errors.dense(x) for x in (a, result.u, result.vt))
+    # the target of the core sketch; its error is orthogonal to the error of the projections
     projected = q @ (np.swapaxes(q, -1, -2) @ dense @ np.swapaxes(vt, -1, -2)) @ vt
     return np.asarray((1 + k / (core - k - 1)) * np.linalg.norm(dense - projected, axis=(-2, -1)) ** 2)

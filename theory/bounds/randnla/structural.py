@@ -43,7 +43,19 @@ def _slow_power(rng: np.random.Generator) -> Instance:
 
 
 class Split(NamedTuple):
-    """A matrix seen in its singular vectors: values before and after the target rank, and F = Omega_2 Omega_1^+."""
+    """Singular values before and after the target rank, and F = Omega_2 Omega_1^+ in the right singular vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.structural import split
+    >>> from tnattn.randnla.low_rank.qb import QB
+    >>> from tnattn.randnla.low_rank.range_finder import RangeFinder
+    >>> a, method = np.diag([3.0, 2.0, 1.0]), QB(RangeFinder(rank=1, oversampling=1, power_iterations=0))
+    >>> parts = split(method, a, method(a, rng=np.random.default_rng(0)), power=False)
+    >>> parts.leading.round(4).tolist(), parts.rest.round(4).tolist(), parts.ratio.shape
+    ([3.0], [2.0, 1.0], (2, 1))
+    """
 
     leading: Values  # (..., k)
     rest: Values  # (..., r - k)
@@ -70,6 +82,7 @@ def require_full_row_rank(first: Values, omega: Any) -> None:
     """Require that Omega_1 (..., k, l), the part of a test matrix in leading directions, has rank k beyond rounding."""
     s = np.linalg.svd(first, compute_uv=False)
     require(first.shape[-2] <= first.shape[-1], "Omega_1 has full row rank, beyond rounding")
+    # of a smaller singular value the pseudo-inverse would be rounding
     smallest = max(omega.shape[-2:]) * unit_roundoff(omega) * s[..., 0]
     require(bool(np.all(s[..., -1] > smallest)), "Omega_1 has full row rank, beyond rounding")
 
@@ -88,6 +101,7 @@ def _for_every_value(method: QB, a: Any, result: QBResult) -> Values:
 def _weighted(parts: Split, q: int) -> Values:
     """Return Sigma_2^(2q+1) F Sigma_1^(-2q), whose powers are taken of values in units of s_k."""
     unit = parts.leading[..., -1:]
+    # values beyond s_k to the power 2 q + 1 and those before it to -2 q: both at most one in units of s_k
     left = unit * (parts.rest / unit) ** (2 * q + 1)
     return np.asarray(left[..., :, None] * parts.ratio * ((unit / parts.leading) ** (2 * q))[..., None, :])
 
@@ -150,8 +164,9 @@ def rrf_power_structural(method: QB, a: Any, result: QBResult) -> Values:
     u, s, _ = np.linalg.svd(errors.dense(a), full_matrices=False)
     largest = np.maximum(s[..., :1], np.finfo(np.float64).tiny)
     q = errors.dense(result.q)
-    missed = u - q @ (np.swapaxes(q, -1, -2) @ u)
-    return np.asarray(largest[..., 0] * _spectral(missed * ((s / largest) ** power)[..., None, :]) ** (1 / power))
+    # (I - Q Q^T) (A A^T)^q A = (I - Q Q^T) U S^(2q+1) V^T, the powers taken of S / s_1
+    residual = u - q @ (np.swapaxes(q, -1, -2) @ u)
+    return np.asarray(largest[..., 0] * _spectral(residual * ((s / largest) ** power)[..., None, :]) ** (1 / power))
 
 
 gu = Paper(
@@ -219,10 +234,11 @@ def subspace_sv_structural(method: QB, a: Any, result: QBResult) -> Values:
     """
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
+    # s_{k+1}, zero where nothing is beyond the rank
     ratio = parts.rest.max(axis=-1, initial=0.0)[..., None] / parts.leading
-    kept = parts.leading / np.sqrt(1 + ratio ** (4 * q + 2) * _spectral(parts.ratio)[..., None] ** 2)
-    values = np.zeros((*kept.shape[:-1], result.q.shape[-1]))  # of the values beyond the k-th nothing is said
-    values[..., :k] = kept
+    lower = parts.leading / np.sqrt(1 + ratio ** (4 * q + 2) * _spectral(parts.ratio)[..., None] ** 2)
+    values = np.zeros((*lower.shape[:-1], result.q.shape[-1]))  # trivial beyond the k-th
+    values[..., :k] = lower
     return values
 
 
@@ -259,6 +275,6 @@ def subspace_angle_structural(method: QB, a: Any, result: QBResult) -> Values:
     parts = split(method, a, result, power=True)
     q, k = method.range_finder.power_iterations, parts.leading.shape[-1]
     columns = np.linalg.norm(_weighted(parts, q), axis=-2) / parts.leading
-    values = np.ones((*columns.shape[:-1], result.q.shape[-1]))  # of the vectors beyond the k-th nothing is said
+    values = np.ones((*columns.shape[:-1], result.q.shape[-1]))  # trivial beyond the k-th
     values[..., :k] = columns / np.sqrt(1 + columns**2)
     return values

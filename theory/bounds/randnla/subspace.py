@@ -44,6 +44,7 @@ def _slow_range(rng: np.random.Generator) -> Instance:
 def captured_expected(s: Values, n: int, k: int, p: int, q: int) -> Values:
     """Return s_j^2 / (1 + k (n-k) / (p-1) (s_{k+1}/s_j)^(4q+2)) for j <= k, (..., k)."""
     ratio = s[..., k : k + 1] / s[..., :k]
+    # x -> 1 / (1 + x) is convex: Jensen's inequality with E||F||^2 <= E||F||_F^2 = k (n - k) / (p - 1)
     return np.asarray(s[..., :k] ** 2 / (1 + k * (n - k) / (p - 1) * ratio ** (4 * q + 2)))
 
 
@@ -133,6 +134,7 @@ def rsvd_truncation_spec(method: RandomizedSVD, a: Any) -> Values:
     require_every_step(method)
     require_gaussian(finder, a, rank=2, oversampling=2, power=True)
     s, power = spectrum_of(a), 2 * finder.power_iterations + 1
+    # in units of s_{k+1} the powers neither overflow nor vanish; the leading values do not enter
     scale = np.maximum(s[..., finder.rank, None], np.finfo(np.float64).tiny)
     relative = np.minimum(s, scale) / scale
     projection = scale[..., 0] * expected_spectral(relative**power, finder.rank, finder.oversampling) ** (1 / power)

@@ -80,6 +80,7 @@ def tensorsketch_moment(method: Embedding, a: Any) -> Values:
     require(isinstance(sketch, TensorSketch), "the sketch is a TensorSketch")
     assert isinstance(sketch, TensorSketch)
     size = np.linalg.norm(errors.dense(a), axis=(-2, -1))
+    # a mode of signs has fourth moment at most 3, and q modes are independent
     return np.asarray((3 ** _order(sketch.modes) - 1) / method.size * size**4)
 
 
@@ -101,6 +102,7 @@ def tensorsketch_embedding(method: Embedding, a: Any, *, epsilon: float = 0.9) -
     assert isinstance(sketch, TensorSketch)
     require(epsilon > 0, "e > 0")
     s, k = require_full_column_rank(a)
+    # Markov's inequality for the squared Frobenius norm, ||U||_F^4 = k^2
     chance = k**2 * (3 ** _order(sketch.modes) - 1) / (method.size * epsilon**2)
     return np.full(s.shape[:-1], epsilon), np.full(s.shape[:-1], chance)
 
@@ -145,6 +147,7 @@ def _signs_spread(method: Embedding, a: Any) -> Values:
     """
     square, fourth = np.ones(a.shape[:-2]), np.ones(a.shape[:-2])
     for x in pure_factors(method, a):
+        # E (w . x)^4 = 3 ||x||_2^4 - 2 ||x||_4^4 for signs w
         square = square * (3 - 2 * np.sum(x**4, axis=-1))
         fourth = fourth * _eighth_moment(x)
     central = fourth - 4 * square**2 + 6 * square - 3
@@ -154,6 +157,7 @@ def _signs_spread(method: Embedding, a: Any) -> Values:
 def _eighth_moment(x: Values) -> Values:
     """Return E (w . x)^8 for signs w and unit vectors x, from the cumulants of w . x."""
     p = [np.sum(x ** (2 * k), axis=-1) for k in range(1, 5)]
+    # cumulants of a sign: 1, -2, 16, -272; those of a sum of independent variables add
     k2, k4, k6, k8 = p[0], -2 * p[1], 16 * p[2], -272 * p[3]
     return np.asarray(k8 + 28 * k6 * k2 + 35 * k4**2 + 210 * k4 * k2**2 + 105 * k2**4)
 
@@ -171,6 +175,7 @@ def pure_factors(method: Embedding, a: Any) -> list[Values]:
     for k, n in enumerate(sizes):
         unfolding = np.moveaxis(x, lead + k, lead).reshape(*a.shape[:-2], n, -1)
         u, s, _ = np.linalg.svd(unfolding)
+        # pure to rounding: a rank above one in some mode would show at the size of the second term
         require(bool(np.all(s[..., 1:] <= 1e-10 * s[..., :1])), "x is a pure tensor")
         found.append(u[..., 0])
     return found

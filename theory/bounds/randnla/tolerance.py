@@ -1,4 +1,4 @@
-"""Factorisations to a tolerance keep it."""
+"""Errors of factorisations to a relative tolerance."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ yu = Paper(
 
 @yu("Section 3", error=errors.projection_frobenius, guarantee=Deterministic(subtraction=True))
 def adaptive_tolerance(method: Adaptive, a: Any, result: AdaptiveResult) -> Values:
-    """||A - B||_F <= rtol ||A||_F wherever the result says that it converged.
+    """||A - B||_F <= rtol ||A||_F for every result that reports convergence.
 
     Sharp for equal singular values, where every column of the basis takes an equal part off the residual.
 
@@ -59,5 +59,6 @@ def adaptive_tolerance(method: Adaptive, a: Any, result: AdaptiveResult) -> Valu
     require(bool(method.rtol), "a tolerance is given")
     assert method.rtol is not None
     assert result.converged is not None
+    # a cap on the rank may end a method before its tolerance is met
     require(bool(np.all(to_host(result.converged))), "every matrix of the stack converged")
     return np.asarray(method.rtol * np.linalg.norm(errors.dense(a), axis=(-2, -1)))

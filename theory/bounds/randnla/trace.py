@@ -1,4 +1,4 @@
-"""Squared errors of trace estimates: exact variances, tails, and what a randomized range takes away."""
+"""Squared errors of trace estimates: exact variances, tails, and variance reduction by a randomized range."""
 
 from __future__ import annotations
 
@@ -88,11 +88,13 @@ def _slow_exchanged(rng: np.random.Generator) -> Instance:
 def _symmetric_part(a: Any) -> Values:
     require(a.shape[-1] == a.shape[-2], "A is square")
     dense = errors.dense(a)
+    # w^T A w depends on the symmetric part only
     return np.asarray((dense + np.swapaxes(dense, -1, -2)) / 2)
 
 
 def _require_symmetric(a: Any) -> None:
     part = _symmetric_part(a)
+    # targets may be given in single precision
     tolerance = a.shape[-1] * 2.0**-20 * np.abs(part).max(axis=(-2, -1))
     require(bool(np.all(np.abs(errors.dense(a) - part).max(axis=(-2, -1)) <= tolerance)), "A is symmetric")
 
@@ -136,6 +138,7 @@ def _equal_rank(method: HutchPlusPlus, a: Any) -> tuple[Values, Values]:
     tolerance = a.shape[-1] * 2.0**-20 * level
     flat = (np.abs(values - level) <= tolerance) | (np.abs(values) <= tolerance)
     require(bool(np.all(flat)), "eigenvalues are c or 0")
+    # the range of A Omega has dimension s, and d - s eigenvalues c are left
     rank = np.sum(values > tolerance, axis=-1)
     require(bool(np.all(rank >= method.size)), "s <= d")
     return np.asarray(level[..., 0]), np.asarray(rank)
@@ -165,8 +168,10 @@ def girard_hutchinson_variance(method: GirardHutchinson, a: Any) -> Values:
         case Gaussian():
             one = 2 * square
         case Rademacher():
+            # signs square to one: the diagonal has no variance
             one = 2 * (square - np.sum(np.diagonal(part, axis1=-2, axis2=-1) ** 2, axis=-1))
         case Sphere():
+            # a length fixed at sqrt(n) takes the multiple of the identity out of the variance
             one = 2 * n / (n + 2) * (square - _trace(a) ** 2 / n)
         case _:
             assert_never(method.distribution)
@@ -197,6 +202,7 @@ def hutchinson_tail(method: GirardHutchinson, a: Any, *, delta: float = 0.1) -> 
     require(isinstance(method.distribution, Gaussian), "the probes are Gaussian")
     s, m = np.linalg.svd(_symmetric_part(a), compute_uv=False), method.probes
     log, square, largest = np.log(2 / delta), np.sum(s**2, axis=-1), s[..., 0]
+    # m e^2 = 4 log(2/delta) (F + e ||A||), solved for its positive root
     epsilon = (2 * log * largest + np.sqrt((2 * log * largest) ** 2 + 4 * m * log * square)) / m
     return np.asarray(epsilon), np.full(s.shape[:-1], delta)
 

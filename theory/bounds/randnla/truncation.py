@@ -29,7 +29,17 @@ from tnattn.structured.low_rank import LowRankMatrix
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TruncatedProjection(LowRankMatrix):
-    """The best approximation of a projection ``q q^T a`` at a lower rank, ``left right``, beside its basis."""
+    """The best approximation of a projection ``q q^T a`` at a lower rank, ``left right``, beside its basis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.truncation import TruncatedProjection
+    >>> q = np.eye(3)[:, :2]
+    >>> cut = TruncatedProjection(q[:, :1], np.array([[3.0, 0.0, 0.0]]), q)
+    >>> cut.rank, np.diagonal(cut.to_dense()).tolist()
+    (1, [3.0, 0.0, 0.0])
+    """
 
     degrees: ClassVar[Mapping[str, float]] = {"right": 1.0}  # the matrix is scaled before it is factorised
 
@@ -49,12 +59,23 @@ class TruncatedQB(MatrixMethod):
     ----------
     range_finder : RangeFinder
         Its rank is that of the truncation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.randnla.truncation import TruncatedQB
+    >>> from tnattn.randnla.low_rank.range_finder import RangeFinder
+    >>> a, method = np.diag([3.0, 2.0, 1.0]), TruncatedQB(RangeFinder(rank=1, oversampling=2))
+    >>> result = method(a, rng=np.random.default_rng(0))
+    >>> result.q.shape, round(float(np.linalg.norm(a - result.to_dense(), ord=2)), 4)
+    ((3, 3), 2.0)
     """
 
     range_finder: RangeFinder = field(default_factory=RangeFinder)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> TruncatedProjection:
         found, k = QB(self.range_finder).factorise(a, rng=rng), self.range_finder.rank
+        # b = Q^T A is short and wide: its transpose is tall, as the small SVD wants it
         v, s, wt = small_svd(found.b.mT)
         return TruncatedProjection(found.q @ wt.mT[..., :k], s[..., :k, None] * v.mT[..., :k, :], found.q)
 
@@ -86,8 +107,9 @@ def rsvd_truncation_structural(method: TruncatedQB, a: Any, result: TruncatedPro
     k, s = method.range_finder.rank, spectrum_of(a)
     require(k < s.shape[-1], "k < min(m, n)")
     q, matrix = errors.dense(result.q), errors.dense(a)
-    missed = np.linalg.norm(matrix - q @ (np.swapaxes(q, -1, -2) @ matrix), ord=2, axis=(-2, -1))
-    return np.asarray(s[..., k] + missed)
+    # the norm of a difference, not a root of a difference of squares
+    residual = np.linalg.norm(matrix - q @ (np.swapaxes(q, -1, -2) @ matrix), ord=2, axis=(-2, -1))
+    return np.asarray(s[..., k] + residual)
 
 
 def _sines_squared(target: Any, result: TruncatedProjection) -> Values:

@@ -1,4 +1,4 @@
-"""Singular values move no more than the matrix."""
+"""Perturbation of singular values: Weyl and Mirsky."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ all_shifts = Error(
 def _tails(a: Any) -> Values:
     """Return tau_r = (sum_{j>r} s_j^2)^(1/2) for r = 0, 1, ..., (..., min(m, n))."""
     s = spectrum_of(a)
+    # summed from the small end, or small tails would drown in the rounding of large ones
     return np.asarray(np.sqrt(np.cumsum(s[..., ::-1] ** 2, axis=-1))[..., ::-1])
 
 

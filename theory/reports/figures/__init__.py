@@ -10,5 +10,6 @@ file. Matplotlib is imported with the figure: this chapter's modules are importe
 - ``spectra``: singular values of every head
 - ``tensor_spectra``: mode spectra and ranks of the tensor of heads
 - ``corner``: first queries and keys of every head's weights
+- ``control_methods``: the methods that stand in every figure
 - ``style``: palette, marks and text of all figures
 """

@@ -12,7 +12,9 @@ from theory.studies.error_map import ErrorMap, block_root_mean_squares
 
 __all__ = ["PIXELS", "draw", "step"]
 
+# rows and columns of a panel: more than the page resolves
 PIXELS = 192
+# below the largest entry; smaller ones are drawn in the darkest colour
 DECADES = 4
 
 

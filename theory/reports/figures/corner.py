@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
+# four rows of six
 MOST = 24
 
 
@@ -38,6 +39,7 @@ def draw(result: SpectraResult) -> Figure:
             ax.set_axis_off()
             continue
         corner = result.corner[head]
+        # rows in units of their largest entry, or flat rows would be black
         top = corner.max(axis=-1, keepdims=True)
         image = ax.imshow(corner / np.where(top > 0, top, 1.0), cmap="magma", vmin=0, vmax=1, interpolation="none")
         ax.set_title(f"head {head}", fontsize=8, fontweight="normal", pad=2)

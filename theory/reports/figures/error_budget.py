@@ -1,4 +1,4 @@
-"""Error against budget, a panel per family, with what theory predicted and the controls."""
+"""Error against budget, a panel per family, with predictions and controls."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["draw"]
 
 Values = npt.NDArray[np.float64]
 
-COLUMNS, PANEL, MOST = 3, 1.75, 8
-LOWEST, HIGHEST = 1e-4, 30.0
+COLUMNS, PANEL, MOST = 3, 1.75, 8  # inches of height, and lines that the eye tells apart in a panel
+LOWEST, HIGHEST = 1e-4, 30.0  # limits of the error axis: smaller is exact in print, larger no approximation
 
 
 @styled
@@ -83,6 +83,7 @@ def _grid(members: Sequence[int], columns: int) -> tuple[Figure, list[Axes]]:
     heads = [0.32 + 0.165 * max(row) for row in rows]
     height = top + sum(heads) + len(rows) * (PANEL + 0.3) + 0.2 + bottom
     figure = new_figure(height)
+    # the automatic layout would make panels with long legends smaller than others
     figure.set_layout_engine("none")
     total = float(figure.get_size_inches()[0])
     width = (total - left - right - (COLUMNS - 1) * between) / COLUMNS
@@ -117,6 +118,7 @@ def _limits(curves: Sequence[Curve], best: tuple[npt.NDArray[np.int64], Values] 
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if seen.size == 0:
         return 1e-2, 2.0
+    # some room around the data on a logarithmic axis
     low, high = drawable(seen.min()) / 1.4, drawable(seen.max()) * 1.3
     return float(np.clip(low, LOWEST, 0.5)), float(np.clip(high, 2.0, HIGHEST))
 

@@ -1,4 +1,4 @@
-"""Error against cost, measured time and counted operations, with the frontier that nobody beats in both."""
+"""Error against cost, measured time and counted operations, with the Pareto frontier."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["draw"]
 
 Values = npt.NDArray[np.float64]
 
+# colours of the palette
 MOST = 10
 LABELS = {"flops": "flops / flops of exact attention", "time": "time / time of exact attention, same run"}
 

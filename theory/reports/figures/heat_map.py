@@ -30,6 +30,7 @@ def draw(errors: npt.NDArray[np.float64], methods: Sequence[str], heads: Sequenc
     figure = new_figure(0.27 * len(methods) + 1.3)
     heading(figure, title)
     ax = figure.subplots()
+    # masked cells show the grey of the background
     shown = np.ma.masked_invalid(errors)
     positive = shown[shown > 0].compressed()
     low = float(np.clip(positive.min(initial=1.0), 1e-4, 0.5))

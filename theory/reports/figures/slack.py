@@ -15,7 +15,9 @@ __all__ = ["MOST", "draw", "grouped"]
 
 Row = dict[str, Any]
 
+# lines of a figure as tall as a page
 MOST = 45
+# beyond, the dots that matter would be crowded
 LOWEST, HIGHEST = 1e-8, 1e8
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "gaussian": "Gaussian part exp(−‖q−k‖²/2)",
 }
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#882255")
+# of sigma_1: below are the singular values of float32 data, which are rounding
 LOWEST = 1e-8
 
 
@@ -52,7 +53,7 @@ def draw(result: SpectraResult, matrices: Sequence[str]) -> Figure:
 
 
 def seen(result: SpectraResult, matrix: str) -> str:
-    """Return in a few words what the spectra of a matrix show: median ranks over the heads."""
+    """Return a summary of the spectra of a matrix: median ranks over the heads."""
     energy = int(np.median(result.energy_rank(matrix, 0.99)))
     rank = int(np.median(result.numerical_rank(matrix, 1e-2)))
     total = result.relative(matrix).shape[-1]

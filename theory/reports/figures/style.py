@@ -104,12 +104,20 @@ SETTINGS: Any = {
 
 
 DRAWABLE = (1e-12, 1e12)
-"""Range of positive numbers on a logarithmic axis; what lies beyond is drawn at its ends."""
+"""Range of positive numbers on a logarithmic axis; numbers beyond are drawn at its ends."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and dashes of a method, the same in every figure."""
+    """Colour, marker and dashes of a method, the same in every figure.
+
+    Examples
+    --------
+    >>> from theory.reports.figures.style import looks
+    >>> found = looks([("TopK", "sparse", False), ("Performer", "random_features", False)])
+    >>> found["TopK"].colour != found["Performer"].colour, found["TopK"].dashes
+    (True, '-')
+    """
 
     colour: str
     marker: str
@@ -201,7 +209,7 @@ def svg(figure: Figure, *, name: str, label: str) -> Drawing:
     name : str
         Unique on the page; begins the identifiers inside.
     label : str
-        What the picture shows, for those who do not see it.
+        Text alternative of the picture.
     """
     buffer = io.StringIO()
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
@@ -220,7 +228,7 @@ def svg(figure: Figure, *, name: str, label: str) -> Drawing:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure to a file whose suffix says the format, the same bytes every time."""
+    """Write a figure to a file in the format of its suffix, the same bytes every time."""
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": path.stem}):
         figure.savefig(path, dpi=150, metadata=metadata)

@@ -19,6 +19,7 @@ __all__ = ["draw", "seen", "tolerances"]
 
 COLOURS = {"head": "#0072B2", "query": "#009E73", "key": "#D55E00"}
 NOTE: Any = {"fontsize": 8, "color": SOFT, "va": "bottom"}
+# Gram matrices show singular values down to 1.5e-8 of the largest
 LOWEST = 1e-7
 FINEST = 1e-3
 """The smallest tolerance drawn; real weights have almost full rank there. The table goes further."""
@@ -39,12 +40,13 @@ def draw(result: SpectraResult) -> Figure:
 
 def tolerances(tensor: TensorSpectra) -> np.ndarray:
     """Return the relative tolerances at which ranks are drawn, largest first, 32 per decade."""
+    # ranks of trains share the tolerance over two bonds: sqrt(2) times the resolution at least
     least = max(FINEST, 2 * tensor.resolution)
     return np.geomspace(0.9, least, 1 + int(np.ceil(32 * np.log10(0.9 / least))))
 
 
 def seen(tensor: TensorSpectra, rtol: float = 0.1) -> str:
-    """Return in a few words which ranks a tolerance asks for."""
+    """Return a summary of the ranks that a tolerance requires."""
     tucker = ", ".join(str(rank) for rank in tensor.tucker_ranks(rtol))
     train = ", ".join(str(rank) for rank in tensor.train_ranks(rtol))
     return f"{100 * rtol:g} % error: Tucker ({tucker}), train ({train})"

@@ -49,6 +49,7 @@ def _table(measure: str, made: Sequence[Ranking]) -> str:
     words = {"flops": "operations", "state": "state kept per token", "time": "time"}
     cells: dict[str, dict[float, str]] = {}
     order: dict[str, tuple[Any, ...]] = {}
+    # by method: the same for every level
     control, times, notes = set(), {}, dict[str, str]()
     for ranking in made:
         for oracle, places in ((False, ranking.places), (True, ranking.oracles)):

@@ -56,6 +56,7 @@ def _tables(found: SpectraResult) -> list[str]:
     sigma = [
         (f"{matrix}, k = {k}", *(float(x) for x in np.quantile(found.relative(matrix)[:, k - 1], (0.5, 0.1, 0.9))))
         for matrix, values in found.singular_values.items()
+        # powers of two: a decay is read on a logarithmic scale
         for k in (2**i for i in range(int(np.log2(values.shape[-1])) + 1))
     ]
     ranks = found.tensor.table()

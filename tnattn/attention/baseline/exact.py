@@ -22,6 +22,17 @@ class Exact(JointMethod):
     -----
     O(n_q n_k (d + d_v)) operations, O(n_q) memory. The shift is the logarithm of the row sums, so that the kernel is
     the matrix of weights itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Exact
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 2, 5, 4))
+    >>> result = Exact()(AttentionProblem(q, k, v))
+    >>> result.output.shape, result.bad_rows.tolist()
+    ((2, 5, 4), [0, 0])
+    >>> round(float(result.weights.to_dense().sum()), 6)  # ten rows that sum to one
+    10.0
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
@@ -45,10 +56,10 @@ class Exact(JointMethod):
             kernel=problem.weights,
             shift=shift,
             values=problem.values,
-            normaliser=xp.ones_like(shift),
+            normaliser=xp.ones_like(shift),  # the kernel is normalised: its row sums are one
             expand=Selection(every, problem.n_k, problem.q),
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """2 H n_q n_k (d + d_v) operations."""
+        """Return the cost of 2 H pairs (d + d_v) operations, for the pairs that the mask admits."""
         return exact_cost(problem)

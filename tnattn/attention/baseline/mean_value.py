@@ -1,4 +1,4 @@
-"""The control that costs nothing: every query gets the mean of the values it may see."""
+"""The control of lowest cost: every query gets the mean of its admissible values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ class MeanValue(JointMethod):
     Notes
     -----
     O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over
-    what it sees, O((n_q + n_k) d_v log n_k). Its mass, the number of keys, is that of scores zero.
+    its admissible keys, O((n_q + n_k) d_v log n_k). Its mass is the number of keys, the row sum of exp(0).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, CausalMask, MeanValue
+    >>> q, k = np.random.default_rng(0).standard_normal((2, 1, 4, 2))
+    >>> problem = AttentionProblem(q, k, np.arange(4.0)[None, :, None], mask=CausalMask())
+    >>> MeanValue()(problem).output[0, :, 0].tolist()  # running means of 0, 1, 2, 3
+    [0.0, 0.5, 1.0, 1.5]
     """
 
     masks: ClassVar[tuple[type[masks.Mask], ...]] = (
@@ -45,6 +54,7 @@ class MeanValue(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
         if not problem.mask.conjuncts or all(isinstance(part, masks.FullMask) for part in problem.mask.conjuncts):
+            # one column for all keys: exp(0) times their number and times the sum of their values
             one = xp.ones((*problem.batch, problem.n_q, 1), dtype=problem.q.dtype, device=device(problem.q))
             return Approximation(
                 kernel=Dense(one),
@@ -60,7 +70,7 @@ class MeanValue(JointMethod):
         e, g, h = problem.value_width, problem.groups, problem.heads
         sums = float(g * problem.n_k * e)
         if any(not isinstance(part, masks.FullMask) for part in problem.mask.conjuncts):
-            sums *= 2 * max(1, problem.n_k.bit_length())
+            sums *= 2 * max(1, problem.n_k.bit_length())  # doubled sums, and one look-up per binary digit
         applied = float(h * problem.n_q * e)
         return Cost(
             flops=sums + applied,
@@ -71,15 +81,15 @@ class MeanValue(JointMethod):
 
 
 def _running(problem: AttentionProblem) -> Approximation:
-    """One column per query, which holds the sum of the values that the query sees."""
+    """Return one column per query, which holds the sum of its admissible values."""
     xp = array_namespace(problem.q)
     first, stop = admissible_span(problem)
-    stop = xp.maximum(stop, first)
+    stop = xp.maximum(stop, first)  # a query without keys has an empty window
     sums = xp.astype(window_sums(problem.values, first, stop), problem.q.dtype)
     counts = xp.broadcast_to(xp.astype(stop - first, problem.q.dtype), sums.shape[:-1])
     one = xp.ones((*problem.batch, problem.n_q), dtype=problem.q.dtype, device=device(problem.q))
     return Approximation(
-        kernel=Diagonal(one),
+        kernel=Diagonal(one),  # query i reads column i, its own window
         shift=xp.where(xp.broadcast_to(counts, one.shape) > 0, xp.zeros_like(one), -float("inf")),
         values=sums,
         mass=counts,

@@ -1,11 +1,11 @@
-"""Caches of few weighted keys, chosen without the queries, that answer any queries later.
+"""Caches of few weighted keys, selected without the queries, that answer any queries later.
 
 ``PivotedCoreset``
     Randomly pivoted Cholesky of the exponential kernel among the keys (Chen, Epperly, Tropp & Webber 2025, Algorithm
-    1) chooses the keys, Nyström weights carry the values and the mass of all others over to them (WILDCAT, arXiv
+    1) selects the keys, Nyström weights assign the values and the mass of all others to them (WILDCAT, arXiv
     2602.10056). O(n keys^2 + n keys d) per key head; the state is keys (d + d_v + 1) scalars.
 ``Coreset``
-    Its summary: the kept keys with the values and the mass that they stand for.
+    Its summary: the kept keys with their weighted values and masses.
 
 All are key methods, so that their summaries serve decoding, ``Causal`` and ``Chunked``. A method belongs here if its
 error comes from keeping few keys with weights; one that draws keys at random lies in ``sampling``, one that keeps

@@ -28,11 +28,11 @@ __all__ = ["Coreset", "PivotedCoreset"]
 
 @dataclass(frozen=True)
 class PivotedCoreset(KeyMethod):
-    """Keep few keys, chosen by randomly pivoted Cholesky, with weights that let them speak for all.
+    """Keep few keys, selected by randomly pivoted Cholesky, with Nyström weights that represent all others.
 
     As functions of the key, the rows of the kernel, exp(scale q . k), are interpolated from the kept keys in the space
     of the kernel exp(scale k . k' / temperature^2). Every other key is thereby a signed combination of kept ones, so
-    that values and masses are carried over once, before any query is known.
+    that values and masses are assigned to kept keys once, without any query.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class PivotedCoreset(KeyMethod):
         of half the mean of scale |k - mean|^2, at least 1: then a typical pair of keys has correlation exp(-2), which
         was within 10 % of the best fixed choice on real heads; four times as much spoils denominators.
     centre : bool
-        Subtract the mean key before the kernel among keys is formed, lest its diagonal grow with the mean.
+        Subtract the mean key before the kernel among keys is formed, whose diagonal otherwise grows with the mean.
 
     Notes
     -----
@@ -53,6 +53,18 @@ class PivotedCoreset(KeyMethod):
     trace; the diagonal scaling re-enters in the weights and the interpolation is the same; keys far
     from all others, at most half of the budget, are kept first and stand for themselves, since no combination of others
     gives them and they would set the temperature. Denominators may come out non-positive; such rows are counted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> q, v = rng.standard_normal((2, 1, 128, 4))
+    >>> k = np.repeat(rng.standard_normal((1, 8, 4)), 16, axis=-2)  # 128 keys, eight of them distinct
+    >>> problem = AttentionProblem(q, k, v)
+    >>> error = np.linalg.norm(PivotedCoreset(keys=8)(problem, rng=rng).output - problem.output)
+    >>> round(float(error), 6)
+    0.0
     """
 
     keys: int = budget(64)
@@ -63,7 +75,7 @@ class PivotedCoreset(KeyMethod):
     source: ClassVar[str] = "WILDCAT 2026; Chen, Epperly, Tropp & Webber 2025"
     role: ClassVar = "representative"
     waives: ClassVar[Mapping[str, str]] = {
-        "balance": "the keys are compared with each other, at a temperature that knows their size but no query",
+        "balance": "the keys are compared with each other, at a temperature set by their size and by no query",
     }
 
     def __post_init__(self) -> None:
@@ -78,13 +90,15 @@ class PivotedCoreset(KeyMethod):
         if self.keys >= keys.n:
             return _everything(keys)
         wide = xp.astype(keys.keys, accumulator_dtype(keys.keys))
+        # half of the budget at most, so that a cloud of outliers leaves pivots for the other keys
         heavy = heavy_keys(wide, self.keys // 2)
-        wide = replaced_by_mean(wide, heavy)
+        wide = replaced_by_mean(wide, heavy)  # at the mean they influence neither temperature nor pivots
         mean = xp.mean(wide, axis=-2, keepdims=True)
         squared = self._squared_temperature(keys.scale * xp.mean(xp.sum((wide - mean) ** 2, axis=-1), axis=-1))
+        # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
         points = (wide - mean if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None, None]
         pivots, weights = nystrom_weights(points, self.keys, rng=rng, spared=xp.count_nonzero(heavy.present, axis=-1))
-        weights = xp.where(heavy.among[..., None, :], xp.zeros_like(weights), weights)  # they stand for themselves
+        weights = xp.where(heavy.among[..., None, :], xp.zeros_like(weights), weights)  # heavy keys: by themselves
         own = (heavy.indices[..., None] == xp.arange(keys.n, device=device(wide))) & heavy.present[..., None]
         pivots = xp.concat([pivots, heavy.indices], axis=-1)
         weights = xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2)
@@ -93,7 +107,7 @@ class PivotedCoreset(KeyMethod):
             keys.scale,
             gather_rows(keys.keys, pivots[..., None])[..., 0, :],
             weights @ keys.values,
-            xp.sum(weights, axis=-1),
+            xp.sum(weights, axis=-1),  # mass: sum of the weights of all keys
             Dense(weights),
         )
 
@@ -102,7 +116,7 @@ class PivotedCoreset(KeyMethod):
         xp = array_namespace(spread)
         if self.temperature is not None:
             return xp.full_like(spread, self.temperature**2)
-        return xp.maximum(spread / 2, xp.ones_like(spread))
+        return xp.maximum(spread / 2, xp.ones_like(spread))  # at least 1: keys close together need no local kernel
 
     def cost(self, problem: AttentionProblem) -> Cost:
         g, n, d, e = problem.groups, problem.n_k, problem.width, problem.value_width
@@ -121,7 +135,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
         ``count <= n``.
     rng : numpy.random.Generator or DeviceDraws
     spared : Array, (...), integer, optional
-        By how many every matrix falls short of ``count``.
+        Number of pivots of every matrix, at the end, that are not used.
 
     Returns
     -------
@@ -144,7 +158,7 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
     factor = result.factor  # (..., n, count)
     core = gather_rows(factor, pivots[..., None])[..., 0, :]
     identity = xp.eye(count, dtype=points.dtype, device=device(points))
-    core = xp.where(valid[..., None], core, identity)
+    core = xp.where(valid[..., None], core, identity)  # unused pivots must not make the factor singular
     # G_pp = L L^T and G_pn = L F^T, hence G_pp^-1 G_pn = L^-T F^T
     weights = solve_triangular(core, factor.mT, lower=True, transpose=True)
     half = xp.sum(points * points, axis=-1) / 2
@@ -156,9 +170,21 @@ def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
-    """Kept keys (..., G, 1, m, d) with the values and the mass of all keys carried over to them.
+    """Kept keys (..., G, 1, m, d) with the weighted sums of the values and masses of all keys.
 
     ``lift`` holds the weights (..., G, 1, m, n) of all keys, for inspection; it is not counted as state.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 128, 4))
+    >>> summary = PivotedCoreset(keys=16).summarise(KeySet.from_arrays(k, v), rng=rng)
+    >>> summary.nbytes, k.nbytes + v.nbytes
+    (1152, 8192)
+    >>> summary.attend(rng.standard_normal((1, 3, 4))).output.shape
+    (1, 3, 4)
     """
 
     scale: float
@@ -192,6 +218,7 @@ class Coreset(Summary):
 
 
 def _everything(keys: KeySet) -> Coreset:
+    """Return the exact coreset of all keys, each with weight one."""
     xp = array_namespace(keys.keys)
     every = Selection(xp.arange(keys.n, device=device(keys.keys)), keys.n, keys.keys)
     return Coreset(keys.scale, copied(keys.keys), copied(keys.values), xp.ones_like(keys.values[..., 0]), every)

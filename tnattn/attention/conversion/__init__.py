@@ -8,7 +8,8 @@
     calibration activations (Eckart & Young 1936): a cache keeps ``rank`` scalars per token. O(width^2 n + width^2 G
     (d + d_v)).
 ``Converted``
-    Either of them as an approximation of the attention of the layer: what is measured is the output, not the weights.
+    Either of them as an approximation of the attention of the layer: the error is that of the output, not of the
+    weights.
 ``PooledKeyValue``
     The pooling of grouped queries applied to keys and values themselves, for problems whose weights are not
     available. Exact arithmetic; the cache shrinks by the size of the groups.

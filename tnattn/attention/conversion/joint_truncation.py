@@ -1,4 +1,4 @@
-"""Joint truncation: the key and value weights of all heads share a latent space of low dimension."""
+"""Joint truncation of the key and value weights of all heads to a shared latent space."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ class JointTruncation(ProjectionConversion, Displayed):
     -----
     O(width^2 n + width^2 G (d + d_v)). With L L^T the mean of x^T x, the best W' is L^-T [L^T W]_rank (Eckart & Young
     1936, in the norm that the activations give). Balancing of keys against values is left to the caller.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import JointTruncation, Projections
+    >>> from tnattn.attention.conversion.joint_truncation import joint_weights
+    >>> layer = Projections(*np.random.default_rng(0).standard_normal((3, 4, 16, 8)))
+    >>> truncated = JointTruncation(rank=6)(layer)
+    >>> [int(np.linalg.matrix_rank(joint_weights(weights))) for weights in (layer, truncated)]
+    [16, 6]
     """
 
     rank: int = 16
@@ -39,10 +49,11 @@ class JointTruncation(ProjectionConversion, Displayed):
         if self.activations is not None:
             require_floating(self.activations, "activations")
             check_finite(self.activations, "activations")
+            # fewer rows than columns make the second moment singular, and its Cholesky factor is inverted
             if self.activations.ndim != 2 or self.activations.shape[0] < self.activations.shape[1]:
                 raise ValueError(
                     f"activations have shape {tuple(self.activations.shape)}; (n, width) with n at least the width is "
-                    "needed, or the calibration leaves directions out"
+                    "needed, or the second moment of the activations is singular"
                 )
 
     def __call__(self, projections: Projections) -> Projections:
@@ -57,6 +68,7 @@ class JointTruncation(ProjectionConversion, Displayed):
                 f"activations have width {self.activations.shape[-1]} and the layer {width}; they must agree"
             )
         factor = xp.astype(second_moment_factor(widened(self.activations)), w.dtype, copy=False)
+        # Eckart and Young in the norm |L^T .|_F: truncate L^T W, then undo L^T
         truncated = _truncated(factor.mT @ w, self.rank)
         return _separated(solve_triangular(factor, truncated, lower=True, transpose=True), projections)
 
@@ -74,15 +86,17 @@ def second_moment_factor(activations: Array) -> Array:
 
 
 def _truncated(a: Array, rank: int) -> Array:
+    """Return the best approximation of rank ``rank`` (Eckart & Young 1936)."""
     u, s, vt = small_svd(a)
     return (u[..., :rank] * s[..., None, :rank]) @ vt[..., :rank, :]
 
 
 def _separated(w: Array, projections: Projections) -> Projections:
+    """Return the projections whose joint weights are w (width, G d + G d_v)."""
     xp = array_namespace(w)
     w = xp.astype(w, projections.w_k.dtype, copy=False)
     groups, width, d = projections.w_k.shape
-    cut = groups * d
+    cut = groups * d  # keys stand in front of the values
     w_k = xp.permute_dims(xp.reshape(w[:, :cut], (width, groups, d)), (1, 0, 2))
     w_v = xp.permute_dims(xp.reshape(w[:, cut:], (width, groups, -1)), (1, 0, 2))
     return replace(projections, w_k=w_k, w_v=w_v)

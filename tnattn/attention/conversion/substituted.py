@@ -1,4 +1,4 @@
-"""Exact attention to other keys and values, as an approximation of the attention to the given ones."""
+"""Exact attention to substituted keys and values as an approximation of attention to the given ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Appr
     """
     k, v = (_repeated(x, problem.groups) for x in (k, v))
     changed = widened_problem(replace(problem, q=q, k=k, v=v, scale=problem.score_scale))
-    shift = changed.weights.log_mass
+    shift = changed.weights.log_mass  # log of the row sums of the new scores, so that pieces merge
     return Approximation(
         kernel=changed.weights,
         shift=shift,

@@ -1,4 +1,4 @@
-"""Other kernels in place of the exponential, for which attention takes linear time.
+"""Kernels other than the exponential, for which attention takes linear time.
 
 ``LinearAttention``
     exp(scale q . k) becomes phi(q) . phi(k) with phi(x) = elu(sqrt(scale) x) + 1: Katharopoulos et al. 2020, section

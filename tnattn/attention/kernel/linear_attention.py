@@ -1,4 +1,4 @@
-"""Linear attention: another kernel in place of the exponential."""
+"""Linear attention: the kernel phi(q) . phi(k) in place of the exponential."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense, Selection, StructuredMatrix, Transposed
 
-_UNITS = "phi(q) . phi(k), phi = elu + 1"
+_UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,17 @@ class LinearAttention(KeyMethod):
     O((n_q + n_k) d d_v) per head; the state is d (d_v + 1) scalars per key head (not O(n m^2) time, as is sometimes
     printed). Katharopoulos et al. 2020, section 3.2. Deviation: the scale of the scores is split evenly between
     queries and keys, where the paper has none, so that ``scale`` keeps its meaning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, LinearAttention
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 16, 4))
+    >>> phi_q, phi_k = (np.where(x > 0, x / 2**0.5 + 1, np.exp(x / 2**0.5)) for x in (q, k))  # scale 1 / 2
+    >>> kernel = phi_q @ phi_k.mT
+    >>> output = LinearAttention()(AttentionProblem(q, k, v)).output
+    >>> bool(np.allclose(output, kernel @ v / kernel.sum(axis=-1, keepdims=True)))
+    True
     """
 
     guarantee: ClassVar[str] = "exact for its own kernel"
@@ -38,7 +49,7 @@ class LinearAttention(KeyMethod):
         "P7": "another kernel has no temperature that softmax would recognise",
         "P8": "exact for its own kernel, which is not softmax; there is no budget",
         "balance": "elu + 1 reads the sizes of queries and keys, not only their products",
-        "P9": "elu + 1 is not exponential: one vector added to all keys changes the weights",
+        "P9": "elu + 1 is not an exponential: one vector added to all keys changes the weights",
     }
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> LinearState:
@@ -46,7 +57,7 @@ class LinearAttention(KeyMethod):
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         xp = array_namespace(problem.q)
-        root = math.sqrt(problem.score_scale)
+        root = math.sqrt(problem.score_scale)  # split evenly between queries and keys
         kernel = elu_plus_one(problem.queries * root) @ elu_plus_one(problem.keys * root).mT
         i, j = (xp.arange(n, dtype=xp.int64, device=device(kernel)) for n in (problem.n_q, problem.n_k))
         added = problem.grouped_mask.additive(i[:, None], j[None, :], n_q=problem.n_q, n_k=problem.n_k, like=kernel)
@@ -62,20 +73,34 @@ class LinearAttention(KeyMethod):
 
     def cost(self, problem: AttentionProblem) -> Cost:
         d, e = problem.width, problem.value_width
+        # features cost no product: the second term takes back the d^2 that columns_cost counts for scores
         build = 2.0 * problem.groups * problem.n_k * d * (e + 1) - 2.0 * problem.heads * problem.n_q * d * d
         cost = columns_cost(problem, d, build=build)
+        # features of all keys exist at once
         return replace(cost, peak_scalars=max(cost.peak_scalars, float(problem.groups * problem.n_k * d)))
 
 
 def elu_plus_one(x: Array) -> Array:
     """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
     xp = array_namespace(x)
+    # exp of a large positive entry, which is not selected, would overflow
     return xp.where(x > 0, x + 1, exp_in_place(xp.minimum(x, xp.zeros((), dtype=x.dtype, device=device(x)))))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LinearState(Summary):
-    """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d)."""
+    """Sums over the keys of feature times value, (..., G, 1, d, d_v), and of feature, (..., G, 1, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, LinearAttention
+    >>> k, v = np.random.default_rng(0).standard_normal((2, 1, 100, 4))
+    >>> state = LinearAttention().summarise(KeySet.from_arrays(k, v))
+    >>> longer = state.extend(k, v)
+    >>> state.nbytes, longer.nbytes  # independent of the number of keys
+    (160, 160)
+    """
 
     scale: float
     values: Array
@@ -107,7 +132,7 @@ class LinearState(Summary):
         features = elu_plus_one(queries * math.sqrt(self.scale))
         return Approximation(
             kernel=Dense(features),
-            shift=xp.zeros_like(features[..., 0]),
+            shift=xp.zeros_like(features[..., 0]),  # elu + 1 grows linearly: nothing overflows
             values=self.values,
             mass=self.mass,
             expand=self.lift,
@@ -116,4 +141,5 @@ class LinearState(Summary):
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> LinearState:
         new = LinearState.of(KeySet.from_arrays(k, v, scale=self.scale, check_finite=False))
+        # sums add; the features of earlier keys, which would lift the weights, are not kept
         return replace(self, values=self.values + new.values, mass=self.mass + new.mass, lift=None)

@@ -8,12 +8,12 @@
     (Chen et al. 2021) with randomly pivoted Cholesky (Chen, Epperly, Tropp & Webber 2025). O((n_q + n_k) m^2).
 ``KernelCUR``
     exp(S) as C G^+ R from few of its columns and rows (Mahoney & Drineas 2009; Goreinov et al. 2010), chosen by
-    pivots or leverage: most scores are never computed. O((n_q + n_k) m^2 (1 + sweeps)).
+    pivots or leverage scores: most scores are never computed. O((n_q + n_k) m^2 (1 + sweeps)).
 ``Linformer``
     softmax(Q (E K)^T) E V with a random projection E along the sequence: Wang et al. 2020, equation (7). O((n_q +
-    n_k) m (d + d_v)). Without training it estimates nothing, and stands here as a control.
+    n_k) m (d + d_v)). Without training it estimates nothing, and serves as a control.
 ``ChosenColumns``, ``RescaledFactor``, ``RidgedGaussian``
-    Parts of the results of ``KernelCUR`` and ``LiftedNystrom``: the chosen queries and keys, the factor in units of
+    Parts of the results of ``KernelCUR`` and ``LiftedNystrom``: the selected queries and keys, the factor in units of
     its own rows and columns, and the Gaussian kernel with its ridge.
 
 Pieces of ``LiftedNystrom`` and ``KernelCUR`` merge, for their row sums come from the same product. Approximations of

@@ -1,4 +1,4 @@
-"""Keys and values projected along the sequence by a random matrix."""
+"""Linformer: keys and values projected along the sequence by a random matrix."""
 
 from __future__ import annotations
 
@@ -23,14 +23,26 @@ class Linformer(JointMethod):
     size : int
         Projected keys, at least one.
     project_weights : bool
-        Approximate P V by P E^T E V instead, with the exact weights P: what the Johnson-Lindenstrauss argument for the
-        method speaks about. An oracle, O(n_q n_k (d + size)).
+        Approximate P V by P E^T E V instead, with the exact weights P, to which the Johnson-Lindenstrauss argument for
+        the method applies. An oracle, O(n_q n_k (d + size)).
 
     Notes
     -----
     O((n_q + n_k) size (d + d_v)) operations, O((n_q + n_k) size) memory. E is shared by all heads. Deviation: E is
-    drawn, not trained, so that the softmax over projected keys estimates nothing; the method is kept as the control for
-    what training has to bring. E has ``size`` rows (some surveys print its transpose).
+    drawn, not trained, so that the softmax over projected keys estimates nothing; the method serves as the control
+    without training. E has ``size`` rows (some surveys print its transpose).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Linformer
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 64, 8))
+    >>> problem, rng = AttentionProblem(q, k, v + 1), np.random.default_rng(0)
+    >>> for method in (Linformer(size=1024), Linformer(size=1024, project_weights=True)):
+    ...     error = np.linalg.norm(method(problem, rng=rng).output - problem.output) / np.linalg.norm(problem.output)
+    ...     print(method.project_weights, round(float(error), 1))
+    False 1.0
+    True 0.1
     """
 
     size: int = budget(64)
@@ -52,10 +64,12 @@ class Linformer(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         generator = require_rng(rng, "Linformer")
+        # entries of variance 1 / size: E[E^T E] = I
         projection = normal(generator, (self.size, problem.n_k), like=problem.q) / self.size**0.5
         values = projection @ problem.values
         if self.project_weights:
             return self._projected_weights(problem, projection, values)
+        # projected keys are no tokens: a mask has no meaning for them, and none is honoured
         kernel, shift = exponentials(problem.scaled_queries, projection @ problem.keys)
         return Approximation(
             kernel=Dense(kernel),
@@ -72,6 +86,7 @@ class Linformer(JointMethod):
             kernel=Product(problem.weights, Dense(projection.mT)),
             shift=log_mass,
             values=values,
+            # exact row sums: the kernel is that of the weights, shifted by the log mass
             normaliser=xp.ones(log_mass.shape, dtype=log_mass.dtype, device=device(log_mass)),
             expand=Dense(projection),
         )

@@ -1,4 +1,4 @@
-"""Pseudo-inverses of small square matrices: a cubic iteration and a ridge."""
+"""Pseudo-inverses of small square matrices by a third-order iteration and by ridge regularisation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__: list[str] = []  # parts of the methods of this chapter
 
 
 def iterated_pseudo_inverse(a: Array, *, iterations: int) -> Array:
-    """Return what a third-order iteration makes of the pseudo-inverse, ``Z <- Z (13 - aZ (15 - aZ (7 - aZ))) / 4``.
+    """Return an iterate for the pseudo-inverse, ``Z <- Z (13 - aZ (15 - aZ (7 - aZ))) / 4``.
 
     Parameters
     ----------
     a : Array, (..., m, m)
         Every matrix of the stack is scaled by its own norms.
     iterations : int
-        Non-negative; the start ``a^T / (||a||_1 ||a||_inf)`` counts as iteration 0.
+        Non-negative; the initial guess ``a^T / (||a||_1 ||a||_inf)`` is iterate 0.
 
     Returns
     -------
@@ -31,6 +31,7 @@ def iterated_pseudo_inverse(a: Array, *, iterations: int) -> Array:
     xp = array_namespace(a)
     iterations = as_integer(iterations, "iterations", least=0)
     rows, columns = (xp.max(xp.sum(xp.abs(a), axis=axis), axis=-1) for axis in (-1, -2))
+    # ||a||_2^2 <= ||a||_1 ||a||_inf: the singular values of a Z lie in [0, 1], where the iteration converges
     z = a.mT / (rows * columns)[..., None, None]
     identity = xp.eye(a.shape[-1], dtype=a.dtype, device=device(a))
     for _ in range(iterations):

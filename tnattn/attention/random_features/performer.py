@@ -29,7 +29,7 @@ class Performer(KeyMethod):
         ``Independent()`` or ``Orthogonal()``.
     centre : bool
         Subtract the mean key from all keys and give its scores back through the row shift: exact for the exponential,
-        and of lower variance where the keys have a mean. Theorems then speak about the centred keys. A summary that
+        and of lower variance where the keys have a mean. Theorems then apply to the centred keys. A summary that
         grows keeps the mean of its first keys.
 
     Notes
@@ -38,6 +38,16 @@ class Performer(KeyMethod):
     y = sqrt(scale) k. Deviations: one draw is shared by all heads; exponents are shifted per query row and per feature
     over the keys, and both shifts are given back, so that no constant is added and nothing is clamped. The numerator
     and the denominator are unbiased, their ratio is not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Performer
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 4, 128, 4)) / 2
+    >>> problem = AttentionProblem(q, k, v)
+    >>> outputs = [Performer(features=m)(problem, rng=np.random.default_rng(0)).output for m in (16, 256, 4096)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.14, 0.09, 0.03]
     """
 
     features: int = budget(64)
@@ -55,10 +65,11 @@ class Performer(KeyMethod):
     def __post_init__(self) -> None:
         if self.features < 1:
             raise ValueError(f"features must be a positive integer; got {self.features!r}")
-        self.kind.directions(self.features)
+        self.kind.directions(self.features)  # raises for an odd number of paired features
 
     def with_budget(self, columns: int) -> Performer:
         """Return the method with at most this many features, an even number where features come in pairs."""
+        # two features from one direction
         paired = self.kind.directions(2) == 1
         return replace(self, features=max(2, columns - columns % 2) if paired else columns)
 
@@ -68,6 +79,7 @@ class Performer(KeyMethod):
         xp = array_namespace(keys.keys)
         count = self.kind.directions(self.features)
         drawn = self.directions.draw(count, keys.keys.shape[-1], rng=rng, like=keys.keys)
+        # exp(q . k) = exp(q . (k - mean)) exp(q . mean): the second factor joins the row shift
         origin = xp.mean(keys.keys, axis=-2, keepdims=True) if self.centre else None
         return FeatureMap(self.kind, self.features, drawn, keys.scale, origin)
 
@@ -77,6 +89,7 @@ class Performer(KeyMethod):
     def cost(self, problem: AttentionProblem) -> Cost:
         m, p = self.features, self.kind.directions(self.features)
         g, n_k, d, e = problem.groups, problem.n_k, problem.width, problem.value_width
+        # columns_cost counts products of width d for every feature, where only p directions need one
         build = 2.0 * g * n_k * (p * d + m * (e + 1)) - 2.0 * problem.heads * problem.n_q * (m - p) * d
         cost = columns_cost(problem, m, build=build)
         return replace(cost, peak_scalars=max(cost.peak_scalars, float(g * n_k * m)))

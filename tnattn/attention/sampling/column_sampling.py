@@ -1,4 +1,4 @@
-"""The oracle among sampled products: probabilities from exact weights and values."""
+"""Column sampling with the optimal probabilities, from exact weights and values: an oracle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
 from tnattn.structured import Product
 
-_BLOCK = 1 << 22  # weights held at a time
+_BLOCK = 1 << 22  # weights held at a time: 16 MB of float32
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ColumnSampling(JointMethod):
     Parameters
     ----------
     samples : int
-        Draws with replacement, at least one.
+        Number of samples with replacement, at least one.
     normalise : bool
         Divide by the estimated row sums instead of the exact ones: weights then sum to one, but are biased.
 
@@ -32,6 +32,16 @@ class ColumnSampling(JointMethod):
     -----
     An oracle: the probabilities need all weights once, O(n_q n_k d), streamed. Unbiased as it stands, with mean squared
     error ((sum_j ||P_:j|| ||v_j||)^2 - ||P V||_F^2) / samples. Every head has its own draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, ColumnSampling
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 4, 64, 8)))
+    >>> outputs = [ColumnSampling(samples=c)(problem, rng=np.random.default_rng(0)).output for c in (64, 4096)]
+    >>> errors = [float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)) for x in outputs]
+    >>> [round(error, 1) for error in errors]  # 64 times the samples, an eighth of the error
+    [1.0, 0.1]
     """
 
     samples: int = budget(64)
@@ -67,6 +77,7 @@ class ColumnSampling(JointMethod):
         for start in range(0, problem.n_q, step):
             rows = xp.arange(start, min(start + step, problem.n_q), device=device(problem.q))
             weights = xp.astype(problem.weights.rows(rows), wide)
+            # column norms of the blocks add in squares, without forming them
             norms = xp.hypot(norms, xp.linalg.vector_norm(weights, axis=-2))
         return xp.astype(shares(norms * relative_norms(problem.values)), problem.q.dtype)
 
@@ -88,5 +99,5 @@ class ColumnSampling(JointMethod):
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """All scores once, then the samples."""
+        """Return the cost of all scores once, and of the sampled columns."""
         return columns_cost(problem, self.samples, build=exact_cost(problem).flops)

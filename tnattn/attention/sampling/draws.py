@@ -1,4 +1,4 @@
-"""Draws of keys, one distribution per matrix of a stack."""
+"""Sampling of keys with replacement, one distribution per matrix of a stack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def relative_norms(x: Array) -> Array:
     """Return the norms of the rows of arrays (..., n, c) in units of their largest entry, (..., n).
 
     In the widest floating dtype of the device; between 0 and sqrt(c). Rows are divided by their own largest entry
-    before they are squared, so that norms over the whole range of exponents neither overflow nor vanish.
+    before they are squared, so that no norm overflows or underflows.
     """
     xp = array_namespace(x)
     wide = xp.abs(xp.astype(x, accumulator_dtype(x)))

@@ -1,4 +1,4 @@
-"""Keys drawn by their leverage scores: directions that few keys hold are not missed."""
+"""Key sampling by ridge leverage scores, which represents directions that few keys span."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores
 class LeverageKeySampling(KeyMethod):
     """Attention to keys drawn with replacement by the ridge leverage scores of the centred key matrix.
 
-    Key j is drawn with probability ``uniform / n + (1 - uniform) l_j / sum l``. A key that alone holds a direction has
-    score one, and a query in that direction looks at it with all its weight.
+    Key j is drawn with probability ``uniform / n + (1 - uniform) l_j / sum l``. A key that alone spans a direction has
+    leverage score one, and attracts the full weight of large queries in that direction.
 
     Parameters
     ----------
     samples : int
-        Draws, at least one.
+        Number of samples, at least one.
     ridge : float
         Positive, relative to the mean square of the singular values of the centred keys: directions in which keys
         differ less count less.
     uniform : float
-        Share of the uniform distribution, in (0, 1]; with 1 keys play no role.
+        Share of the uniform distribution, in (0, 1]; with 1 the keys have no influence.
     normalise : bool
         Divide by the estimated row sums: the error times the relative row sum has an exact variance, from which bounds
         on the mean and on the tail of the error follow. Otherwise by the exact ones, O(n_q n_k d): the unbiased
@@ -42,6 +42,16 @@ class LeverageKeySampling(KeyMethod):
     Leverage scores pick the keys of large attention scores in LevAttention (Kannan et al. 2024). Deviations: a weighted
     sample in place of the top scores, so that the mass is estimated without bias; keys are centred, as softmax does not
     see their mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeverageKeySampling
+    >>> keys = np.random.default_rng(0).standard_normal((1, 100, 4)) * [1.0, 1.0, 1.0, 0.0]
+    >>> keys[0, 0, 3] = 1.0  # one key alone holds the last direction
+    >>> probabilities = LeverageKeySampling().probabilities(keys)
+    >>> round(float(probabilities[0, 0]), 2), round(float(np.median(probabilities)), 3)
+    (0.03, 0.009)
     """
 
     samples: int = budget(64)
@@ -68,6 +78,7 @@ class LeverageKeySampling(KeyMethod):
         largest = xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True)
         wide = wide / xp.where(largest > 0, largest, xp.ones_like(largest))
         centred = wide - xp.mean(wide, axis=-2, keepdims=True)
+        # the mean square of the singular values, in units of which the ridge is given
         square = xp.sum(centred * centred, axis=(-2, -1), keepdims=True) / min(centred.shape[-2:])
         scores = ridge_leverage_scores(centred / xp.sqrt(xp.where(square > 0, square, 1.0)), ridge=self.ridge)
         even = xp.full_like(scores, 1.0 / scores.shape[-1])
@@ -77,11 +88,12 @@ class LeverageKeySampling(KeyMethod):
         probabilities = self.probabilities(keys.keys)
         indices = draw_by_weight(require_rng(rng, "LeverageKeySampling"), probabilities, self.samples)
         xp = array_namespace(keys.keys)
+        # Horvitz-Thompson weights: sums over the sample are unbiased for sums over all keys
         mass = 1 / (self.samples * xp.take_along_axis(probabilities, indices, axis=-1))
         return SampledKeys(keys, indices, mass, self.normalise)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Scores and values of the samples; all scores besides where the row sums are exact."""
+        """Return the cost of the leverage scores and the samples, and of all scores where row sums are exact."""
         build = 4.0 * problem.groups * problem.n_k * problem.width**2
         if self.normalise:
             return columns_cost(problem, self.samples, build=build)

@@ -1,4 +1,4 @@
-"""Methods that keep few keys for every query and take the softmax over those alone.
+"""Sparse methods: softmax over few kept keys of every query.
 
 ``SlidingWindow``
     The nearest keys of every query and the first keys of the sequence: Beltagy, Peters & Cohan 2020 (Longformer);
@@ -8,7 +8,7 @@
     n_k (d + log n_k)), streamed.
 
 The error is the dropped mass times the distance between the means of dropped and kept values, so that it is known
-from the mass alone up to the diameter of the values. All masks are honoured. What is dropped can be given back:
+from the mass alone up to the diameter of the values. All masks are honoured. The dropped part can be estimated:
 ``MeanResidual`` adds its mean, ``SparsePlus`` a far field of low rank.
 
 Take first: ``SlidingWindow(width=64, sinks=4)``; ``TopK`` shows how much any sparse method could gain.

@@ -1,4 +1,4 @@
-"""From the keys that a sparse method keeps to its approximation."""
+"""Approximations from the kept keys of sparse methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tnattn.structured.block_sparse import block_parts
 
 __all__: list[str] = []  # parts of the methods of this chapter
 
-_BLOCK = 1 << 22  # entries of a mask looked at together
+_BLOCK = 1 << 22  # entries of a mask evaluated at a time
 
 
 def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, complete: bool = False) -> Approximation:
@@ -26,7 +26,7 @@ def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, compl
     scores : Array, (..., G, R, n_q, w)
         Their masked scores, overwritten; minus infinity where the mask forbids a key.
     complete : bool
-        Whether a row without an admissible kept key has no admissible key at all, so that nothing needs checking.
+        True if a row without an admissible kept key has no admissible key at all, so that nothing needs checking.
 
     Notes
     -----
@@ -38,7 +38,7 @@ def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, compl
 
 
 def kept_blocks(problem: AttentionProblem, indices: Array, kept: Array, *, size: int) -> Approximation:
-    """Return softmax over kept keys that the queries of a block choose from a list of their block.
+    """Return softmax over kept keys, which the queries of a block select from a common list.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def kept_blocks(problem: AttentionProblem, indices: Array, kept: Array, *, size:
     indices : Array, (..., p, s), int64
         Keys of every block of queries, distinct within a block; broadcastable to the grouped layout.
     kept : Array, (..., p, b, s), bool
-        Which of them a query keeps.
+        True for the keys of the list that a query keeps.
     size : int
         Queries of a block, b; the last block may have fewer.
 
@@ -69,7 +69,7 @@ def kept_blocks(problem: AttentionProblem, indices: Array, kept: Array, *, size:
         kernel[..., part, :filled, :], shift[..., part, :filled] = _shifted(scores + barrier)
 
     weight = math.prod(problem.batch) * width * (size + problem.width)
-    full = n_q // size
+    full = n_q // size  # the last block may be shorter, and is a part of its own
     parts = block_parts(full, weight, like=problem.q)
     parallel_map(work, parts + ([slice(full, blocks)] if full < blocks else []), like=problem.q)
     shift = xp.reshape(shift, (*problem.batch, blocks * size))[..., :n_q]
@@ -77,7 +77,7 @@ def kept_blocks(problem: AttentionProblem, indices: Array, kept: Array, *, size:
 
 
 def _shifted(scores: Array) -> tuple[Array, Array]:
-    """Exponentials of scores, which are overwritten, relative to the largest of every row, and that largest score."""
+    """Return exponentials of scores, which are overwritten, and the row maxima by which they are shifted."""
     xp = array_namespace(scores)
     shift = xp.max(scores, axis=-1)
     # exp stays in [0, 1] after the largest score is taken out; the shift cancels between numerator and denominator
@@ -91,6 +91,7 @@ def _approximation(
     xp = array_namespace(shift)
     nothing = xp.isinf(shift)
     if not complete and bool(xp.any(nothing)):
+        # a finite shift with denominator zero makes the row bad instead of empty
         missed = nothing & xp.broadcast_to(_sees_some_key(problem), nothing.shape)
         shift = xp.where(missed, xp.zeros_like(shift), shift)
     every = xp.arange(problem.n_k, dtype=xp.int64, device=device(shift))
@@ -100,7 +101,7 @@ def _approximation(
 
 
 def _sees_some_key(problem: AttentionProblem) -> Array:
-    """Queries to which the mask leaves a key, broadcastable to (..., G, R, n_q); O(n_q n_k) looks at the mask."""
+    """Return True for queries with an admissible key, broadcastable to (..., G, R, n_q); O(n_q n_k) mask entries."""
     xp = array_namespace(problem.q)
     n_q, n_k = problem.n_q, problem.n_k
     i = xp.arange(n_q, dtype=xp.int64, device=device(problem.q))[:, None]

@@ -1,4 +1,4 @@
-"""The oracle among sparse methods: the largest weights of every row."""
+"""Exact top-k keys of every query: the oracle among sparse methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.support import kept_keys
 
-_BLOCK = 1 << 18  # scores held at a time
+_BLOCK = 1 << 18  # scores held at a time: 1 MB of float32, sorted in cache
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class TopK(JointMethod):
     -----
     An oracle: it evaluates all scores, O(n_q n_k (d + log n_k)), streamed over blocks of queries; memory O(n_q keys).
     Among equal scores the first key wins. A query with fewer admissible keys than ``keys`` keeps those it has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, TopK
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 8)), scale=2.0)
+    >>> outputs = [TopK(keys=k)(problem).output for k in (8, 32, 128)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.07, 0.01, 0.0]
     """
 
     keys: int = budget(64)
@@ -68,7 +77,7 @@ class TopK(JointMethod):
         return kept_keys(problem, indices, scores, complete=True)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """2 H (pairs d + kept (d_v + 1)) operations: all admissible scores, and the kept products with values."""
+        """Return the cost of all admissible scores and the kept products: 2 H (pairs d + kept (d_v + 1)) operations."""
         h = problem.heads
         pairs, kept = admissible_pairs(problem), admissible_pairs(problem, most=self.keys)
         exact = exact_cost(problem)
@@ -81,11 +90,12 @@ class TopK(JointMethod):
 
 
 def _largest(scores: Array, k: int) -> Array:
-    """Indices of the k largest scores of every row, (..., k), ascending; among equal ones the first are taken."""
+    """Return the indices of the k largest scores of every row, (..., k), ascending; the first of equal ones."""
     xp = array_namespace(scores)
+    # values alone are sorted; ties at the threshold, which a sort would order at will, are resolved below
     threshold = xp.sort(scores, axis=-1, stable=False)[..., scores.shape[-1] - k, None]
     kept = scores >= threshold
-    if bool(xp.any(xp.count_nonzero(kept, axis=-1) > k)):  # ties at the threshold: fill what is vacant from the left
+    if bool(xp.any(xp.count_nonzero(kept, axis=-1) > k)):  # ties at the threshold: the first are kept
         above, tied = scores > threshold, scores == threshold
         vacant = k - xp.count_nonzero(above, axis=-1, keepdims=True)
         kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))

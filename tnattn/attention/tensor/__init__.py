@@ -7,10 +7,9 @@
 ``FactoredCache``
     Its summary: factors and means of keys and values.
 ``TokenFactors``
-    A structured tensor with the mode of the tokens split off, so that it can grow.
+    A structured tensor with the factor of the tokens apart, so that it can grow.
 ``WeightEntries``
-    The exact weights (head, query, key) as a tensor that is known by its entries, for decompositions that read few of
-    them.
+    The exact weights (head, query, key) as an implicit tensor, for decompositions that read few entries.
 
 Any decomposition of order three serves: Tucker, canonical polyadic, tensor train. The softmax over the approximate
 scores is exact, so that the error comes from keys and values alone. The decomposition of the *weights* is the wrapper

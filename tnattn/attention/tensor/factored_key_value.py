@@ -1,4 +1,4 @@
-"""Keys and values of all heads in one structured tensor each, with attention computed in their factors."""
+"""Tensor decompositions of the keys and values of all heads, with attention computed in the factors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tnattn.structured import Dense
 
 __all__ = ["FactoredCache", "FactoredKeyValue"]
 
-_BLOCK = 1 << 22  # scores held at a time
+_BLOCK = 1 << 22  # scores held at a time: 16 MB of float32
 
 
 @dataclass(frozen=True)
 class FactoredKeyValue(KeyMethod):
-    """Decompose the tensors (token, head, feature) of keys and of values, and attend without forming them again.
+    """Decompose the tensors (token, head, feature) of keys and of values, and attend through their factors.
 
     Parameters
     ----------
@@ -36,12 +36,23 @@ class FactoredKeyValue(KeyMethod):
 
     Notes
     -----
-    Scores are products of the token factor with queries that the feature factor and the core have made short; the
-    softmax over them is exact, and its product with the values takes the same way back: O(n r) per query and head where
-    exact attention needs O(n (d + d_v)). The mean key and value of every head are kept apart, so that a vector added to
-    all keys changes nothing. Causal attention comes from the wrapper ``Causal``, whose rectangles are decomposed each
-    for itself; the factors of all tokens at once would mix later keys into earlier outputs, so the mask itself is
+    Scores are products of the token factor with queries contracted with the feature factor and the core; the softmax
+    over them is exact, and its product with the values is contracted in the same order: O(n r) per query and head,
+    where exact attention needs O(n (d + d_v)). The mean key and value of every head are kept apart, so that a vector
+    added to all keys changes nothing. Causal attention comes from the wrapper ``Causal``, which decomposes rectangles
+    one by one; the factors of all tokens at once would mix later keys into earlier outputs, so the mask itself is
     refused.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, FactoredKeyValue
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 4, 1, 1)) * rng.standard_normal((2, 1, 128, 8))  # multiples of one head
+    >>> problem = AttentionProblem(rng.standard_normal((4, 128, 8)), k, v)
+    >>> outputs = [FactoredKeyValue(rank=r)(problem).output for r in (2, 4, 8)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.45, 0.38, 0.0]
     """
 
     decomposition: Decomposition = field(default_factory=STHOSVD)
@@ -92,7 +103,7 @@ class FactoredKeyValue(KeyMethod):
         h, g, n_q, n = problem.heads, problem.groups, problem.n_q, problem.n_k
         d, e = problem.width, problem.value_width
         full = max(n, d, e)
-        r = min(self.rank or full, full)
+        r = min(self.rank or full, full)  # without a rank the decomposition decides: the upper bound
         token, feature = min(r, n), min(r, max(d, e))
         size = float(g * n * (d + e))
         build = size * (d + e) + 2 * size * (g + feature) + 2.0 * g * n * feature * token
@@ -113,7 +124,19 @@ class FactoredCache(Summary):
     ----------
     scale : float
     keys, values : TokenFactors
-        ``missed`` of each says what appended tokens have lost.
+        Their ``residual`` is the norm that the projection of appended tokens has lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import FactoredKeyValue, KeySet
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 4, 1, 1)) * rng.standard_normal((2, 1, 128, 8))
+    >>> cache = FactoredKeyValue(rank=8).summarise(KeySet.from_arrays(k, v))
+    >>> cache.nbytes, k.nbytes + v.nbytes
+    (22272, 65536)
+    >>> cache.attend(rng.standard_normal((4, 3, 8))).output.shape
+    (4, 3, 8)
     """
 
     scale: float
@@ -137,13 +160,14 @@ class FactoredCache(Summary):
         xp = array_namespace(queries)
         *batch, ratio, n_q, d = queries.shape
         short = widened(xp.reshape(queries, (*batch, ratio * n_q, d))) * self.scale
+        # scores (..., n, step) of a block of queries are held at a time
         step = max(1, _BLOCK // (self.keys.tokens * math.prod(batch)))
         blocks = [self._rows(short[..., i : min(i + step, ratio * n_q), :]) for i in range(0, ratio * n_q, step)]
         numerators, mass, shift = (xp.concat(parts, axis=-2) for parts in zip(*blocks, strict=True))
         shape, dtype = (*batch, ratio, n_q), queries.dtype
         width = int(numerators.shape[-1])
         identity = xp.eye(width, dtype=dtype, device=device(queries))
-        # the product with the values is done, in the factors: what is left to multiply with is the identity
+        # the product with the values is done in the factors; the numerators are multiplied by the identity
         return Approximation(
             kernel=Dense(xp.astype(xp.reshape(numerators, (*shape, width)), dtype)),
             shift=xp.astype(xp.reshape(shift, shape), dtype),
@@ -162,10 +186,10 @@ class FactoredCache(Summary):
         return numerators, mass, top.mT + queries @ self.keys.mean.mT
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FactoredCache:
-        """Project further keys (..., G, m, d) and values onto the factors that the cache has.
+        """Project further keys (..., G, m, d) and values onto the factors of the cache.
 
         O(m G d r + G d r^2), no draw. Ranks and means do not grow: a token outside the span of the others loses that
-        part, whose norm is added to ``missed``. Summarise anew where that becomes large.
+        part, whose norm is added to ``residual``. Summarise anew where that becomes large.
         """
         return replace(self, keys=self.keys.extended(k), values=self.values.extended(v))
 

@@ -1,4 +1,4 @@
-"""Vectors of all heads and tokens as a structured tensor, with the mode of the tokens split off so that it can grow."""
+"""Structured tensors (token, head, feature) with the factor of the tokens apart, so that they can grow."""
 
 from __future__ import annotations
 
@@ -23,24 +23,37 @@ class TokenFactors(Displayed):
     Parameters
     ----------
     factor : Array, (..., n, r), optional
-        One row per token; None where the kind of tensor has no factor of the tokens, and ``rest`` is the whole.
+        One row per token; None where the format has no factor of the tokens, and ``rest`` is the tensor itself.
     rest : StructuredTensor, (..., r, G, d)
     mean : Array, (..., G, 1, d)
         Added to every token.
-    missed : Array, (...)
-        Norm of what appended tokens have outside the span of the rows of ``rest``; zero before any.
+    residual : Array, (...)
+        Frobenius norm of the part of appended tokens outside the span of the rows of ``rest``; zero before any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import STHOSVD
+    >>> from tnattn.attention.tensor import TokenFactors
+    >>> tokens = np.random.default_rng(0).standard_normal((3, 20, 4))  # (head, token, feature)
+    >>> tensor = STHOSVD(ranks=(12, 3, 4))(np.moveaxis(tokens, 1, 0))  # all of the 12 numbers of a token
+    >>> factors = TokenFactors.of(tensor, np.zeros((3, 1, 4)))
+    >>> longer = factors.extended(tokens[:, :5, :])
+    >>> bool(np.allclose(longer.to_dense()[:, 20:, :], tokens[:, :5, :])), longer.tokens
+    (True, 25)
     """
 
     factor: Array | None
     rest: StructuredTensor
     mean: Array
-    missed: Array
+    residual: Array
 
     @classmethod
     def of(cls, tensor: StructuredTensor, mean: Array) -> TokenFactors:
-        """Split the first mode off a structured tensor, without changing it; quantised trains stay whole."""
+        """Split the first mode off a structured tensor, without changing it; quantised trains are not split."""
         xp = array_namespace(mean)
-        missed = xp.zeros(tensor.batch, dtype=mean.dtype, device=device(mean))
+        # factor x_0 rest is the tensor itself if the identity takes the place of the factor in rest
+        residual = xp.zeros(tensor.batch, dtype=mean.dtype, device=device(mean))
         match tensor:
             case TuckerTensor():
                 factor = tensor.factors[0]
@@ -63,12 +76,12 @@ class TokenFactors(Displayed):
                 core = xp.reshape(_identity(factor), (*factor.shape[:-2], factor.shape[-1], *sizes))
                 rest = PartialTuckerTensor(core, tensor.factors, tensor.modes, tensor.mode_count)
             case _:
-                return cls(None, tensor, mean, missed)
-        return cls(factor, rest, mean, missed)
+                return cls(None, tensor, mean, residual)
+        return cls(factor, rest, mean, residual)
 
     @property
     def storage(self) -> int:
-        """Stored scalars; the identity that stands for the split mode is not among them."""
+        """Stored scalars, without the identity in place of the split mode."""
         own = self.rest.storage + math.prod(self.mean.shape)
         if self.factor is None:
             return int(own)
@@ -87,6 +100,7 @@ class TokenFactors(Displayed):
 
     def combinations(self, y: Array) -> Array:
         """Return the combinations (..., G, d, m) of all tokens, less their mean, with coefficients y (..., G, n, m)."""
+        # the long mode of the tokens first: what follows is of size r
         small = y if self.factor is None else self.factor[..., None, :, :].mT @ y
         return self.rest.slices(1).mT @ small
 
@@ -96,7 +110,7 @@ class TokenFactors(Displayed):
         Raises
         ------
         TypeError
-            If the kind of tensor has no factor of the tokens.
+            If the format has no factor of the tokens.
         """
         if self.factor is None:
             raise TypeError(f"a {type(self.rest).__name__} has no factor of the tokens to append to; summarise anew")
@@ -109,7 +123,7 @@ class TokenFactors(Displayed):
         return replace(
             self,
             factor=xp.concat([self.factor, found], axis=-2),
-            missed=xp.linalg.vector_norm(xp.stack([self.missed, outside]), axis=0),
+            residual=xp.linalg.vector_norm(xp.stack([self.residual, outside]), axis=0),  # of disjoint rows
         )
 
     def to_dense(self) -> Array:

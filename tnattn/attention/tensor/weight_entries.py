@@ -1,4 +1,4 @@
-"""The exact weights of all heads as a tensor that is known by its entries."""
+"""Exact weights of all heads as an implicit tensor of computable entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tnattn.decomposition.entries import EntryTensor
 from tnattn.display import Displayed
 from tnattn.structured.gather import gather_rows
 
-_BLOCK = 1 << 18  # entries computed at a time
+_BLOCK = 1 << 18  # entries computed at a time: 2 d as many gathered scalars
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,12 +18,24 @@ class WeightEntries(EntryTensor, Displayed):
     """The weights (..., H, n_q, n_k) of a problem, entry by entry: exp(score - log mass of the row).
 
     For decompositions that read entries, such as ``TTCross``. Memory O(n) beyond queries and keys. The log masses cost
-    one streamed pass over all scores, O(H n_q n_k d), when the first entry is asked for; an entry costs O(d).
+    one streamed pass over all scores, O(H n_q n_k d), at the first entry; an entry costs O(d).
 
     Parameters
     ----------
     problem : AttentionProblem
         With any mask; float32 or float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem
+    >>> from tnattn.attention.tensor import WeightEntries
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 2, 50, 4)))
+    >>> weights = WeightEntries(problem)
+    >>> entries = weights.entries(np.asarray([[0, 3, 7], [1, 49, 0]]))  # (head, query, key)
+    >>> dense = problem.dense_weights()
+    >>> weights.shape, bool(np.allclose(entries, [dense[0, 3, 7], dense[1, 49, 0]]))
+    ((2, 50, 50), True)
     """
 
     problem: AttentionProblem
@@ -49,7 +61,7 @@ class WeightEntries(EntryTensor, Displayed):
     def _block(self, indices: Array) -> Array:
         xp, problem = array_namespace(indices), self.problem
         head, i, j = (indices[..., place] for place in range(3))
-        ratio = problem.heads // problem.groups
+        ratio = problem.heads // problem.groups  # head h reads key head h // ratio
         queries = _rows(problem.q, head * problem.n_q + i)
         keys = _rows(problem.k, (head // ratio) * problem.n_k + j)
         scores = problem._cap(xp.vecdot(widened(queries), widened(keys)) * problem.score_scale)
@@ -61,7 +73,7 @@ class WeightEntries(EntryTensor, Displayed):
         return xp.where(empty, xp.zeros_like(gap), xp.exp(gap))
 
     def _added(self, head: Array, i: Array, j: Array) -> Array | None:
-        """Return what the mask adds to the scores (..., m)."""
+        """Return the additive mask of the entries, (..., m), or None for zero."""
         xp, problem = array_namespace(i), self.problem
         added = problem.grouped_mask.additive(
             i[..., None, None, :, None],

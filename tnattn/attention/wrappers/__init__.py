@@ -6,10 +6,10 @@
 ``Chunked``
     The method on consecutive runs of keys, merged by their masses: its cost on n_k / chunks keys, ``chunks`` times.
 ``MeanResidual``
-    A sparse method, and the mean of what it dropped with its share of the mass (Jensen's inequality bounds what is
-    missed). O(n_k (d + d_v)) beyond the sparse method.
+    A sparse method, and the mean of the dropped keys and values with its share of the mass, which is bounded by
+    Jensen's inequality. O(n_k (d + d_v)) beyond the sparse method.
 ``SparsePlus``
-    A far field everywhere, corrected to the exact kernel where a sparse method looks: Chen et al. 2021
+    A far field everywhere, corrected to the exact kernel on the support of a sparse method: Chen et al. 2021
     (Scatterbrain), Algorithm 1, for any two methods. The cost of both, and 2 n_q w m operations.
 ``LowRankWeights``
     Any matrix method on the exact weights of every head: an oracle, O(n_q n_k) per pass, and the bridge to theorems
@@ -21,7 +21,7 @@
     The slices of a tensor in the grouped layout; the queries and keys of a part of the causal recursion.
 
 A wrapper takes a method as a field, has a default one, and hands its budget on; it may import any family, while
-families import none. Wrappers that merge need pieces that estimate their mass, and say so by the error of ``+``.
+families import none. Wrappers that merge need pieces that estimate their mass; ``+`` raises ValueError for others.
 
 Take first: ``Causal(method)`` for decoders, ``MeanResidual(SlidingWindow(64))`` for everything else.
 """

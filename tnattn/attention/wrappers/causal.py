@@ -19,7 +19,14 @@ from tnattn.structured.shifted_blocks import from_stack
 
 
 class Span(NamedTuple):
-    """Positions of the queries and of the keys of a part."""
+    """Intervals of the positions of queries and keys of a part.
+
+    Examples
+    --------
+    >>> from tnattn.attention.wrappers import Span
+    >>> Span(rows=slice(4, 8), columns=slice(0, 4))  # queries of the later, keys of the earlier half
+    Span(rows=slice(4, 8, None), columns=slice(0, 4, None))
+    """
 
     rows: slice
     columns: slice
@@ -29,19 +36,19 @@ class Span(NamedTuple):
 class Causal(JointMethod):
     """Causal attention from a method without masks: two diagonal halves and one unmasked rectangle, recursively.
 
-    The positions 0, ..., n - 1 are halved until a part has at most ``leaf`` of them; leaves are exact,
-    in the method's own kernel. Queries of the
-    right half see the keys of the left half through the method, as one unmasked problem.
+    The positions 0, ..., n - 1 are halved until a part has at most ``leaf`` of them; leaves are exact, in the method's
+    own kernel. The method approximates attention of the queries of a right half to the keys of its left half, as one
+    unmasked problem.
 
     Parameters
     ----------
     method : AttentionMethod
-        A key method without probes. Any other sees queries together with queries that come later, which a model that
-        generates token by token does not have.
+        A key method without probes. Any other reads later queries, which are not available in token-by-token
+        generation.
     leaf : int
         Largest part that is exact, at least one.
     leaks_queries : bool
-        Accept a method that sees later queries.
+        Accept a method that reads later queries.
 
     Raises
     ------
@@ -57,6 +64,19 @@ class Causal(JointMethod):
     stack: a method that draws once for all heads (Performer) does so for all rectangles of the stack. They are stacked
     from the end of the sequence, so that draws made matrix by matrix are those of the whole sequence also where only
     its last queries are given; a rectangle that has some of its queries is filled up with zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Causal, CausalMask, PivotedCoreset
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)), mask=CausalMask())
+    >>> for keys in (4, 16, 64):
+    ...     method = Causal(PivotedCoreset(keys=keys), leaf=16)
+    ...     error = np.linalg.norm(method(problem, rng=np.random.default_rng(0)).output - problem.output)
+    ...     print(keys, round(float(error / np.linalg.norm(problem.output)), 2))
+    4 0.42
+    16 0.12
+    64 0.0
     """
 
     method: AttentionMethod = field(default_factory=ValueSampling)
@@ -89,6 +109,7 @@ class Causal(JointMethod):
         rectangles, leaves = _parts(problem.n_k, self.leaf)
         # children of the generator, one per stack, so that a draw does not depend on what was drawn before
         draws: Sequence[Rng | None] = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
+        # a query outside a part has shift minus infinity there, so that all pieces cover all queries and merge at once
         pieces = []
         for spans, draw in zip(rectangles, draws, strict=True):
             seen = _with_queries(problem, spans)
@@ -107,7 +128,7 @@ class Causal(JointMethod):
         return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Exact leaves and the method's cost on every rectangle; the cache of all of them is one, and counted once."""
+        """Return the cost of exact leaves and of the method on every rectangle; one cache serves all of them."""
         if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method.cost(problem)
         return reduce(lambda a, b: a + b, self._costs(problem, 0, problem.n_k))
@@ -116,6 +137,7 @@ class Causal(JointMethod):
         if stop - start <= self.leaf:
             yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop), masks.CausalMask()))
             return
+        # the same halves as in _parts
         middle = (start + stop) // 2
         rows = _queries(problem, middle, stop)
         yield self.method.cost(problem.rectangle(rows, slice(start, middle)))
@@ -125,8 +147,8 @@ class Causal(JointMethod):
 
 
 def _queries(problem: AttentionProblem, start: int, stop: int) -> slice:
-    """Queries that stand at positions start, ..., stop - 1."""
-    before = problem.n_k - problem.n_q
+    """Return the queries at positions start, ..., stop - 1."""
+    before = problem.n_k - problem.n_q  # earlier positions have keys, but no query
     return slice(max(start - before, 0), max(stop - before, 0))
 
 
@@ -144,7 +166,7 @@ def _parts(n: int, leaf: int) -> tuple[list[list[Span]], list[list[Span]]]:
             middle = (start + stop) // 2
             span = Span(slice(middle, stop), slice(start, middle))
             level.setdefault((stop - middle, middle - start), []).append(span)
-            halves += [(start, middle), (middle, stop)]
+            halves += [(start, middle), (middle, stop)]  # breadth first: a level has at most two sizes
         rectangles.append(level)
         parts = halves
     stacks = [spans for level in rectangles for _, spans in sorted(level.items())]
@@ -152,7 +174,7 @@ def _parts(n: int, leaf: int) -> tuple[list[list[Span]], list[list[Span]]]:
 
 
 def _with_queries(problem: AttentionProblem, spans: list[Span]) -> list[Span]:
-    """Parts at whose positions a query stands: those at the end."""
+    """Return the parts with a query at their positions: those at the end."""
     return [span for span in spans if span.rows.stop > problem.n_k - problem.n_q]
 
 
@@ -163,6 +185,7 @@ def _stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> 
 
     def queries(rows: slice) -> Array:
         found = problem.q[..., max(rows.start - before, 0) : rows.stop - before, :]
+        # a first rectangle may have some of its queries only; rows of zeros are cut off again by _spread
         missing = (*found.shape[:-2], rows.stop - rows.start - found.shape[-2], found.shape[-1])
         return xp.concat([xp.zeros(missing, dtype=found.dtype, device=device(found)), found], axis=-2)
 
@@ -178,10 +201,10 @@ def _stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> 
 
 
 def _spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) -> Approximation:
-    """Return a stack of parts as one piece for all queries; a query outside all parts sees nothing of it."""
+    """Return a stack of parts as one piece for all queries; a query outside all parts has no key in it."""
     xp = array_namespace(problem.q)
     before, depth = problem.n_k - problem.n_q, len(stack.kernel.batch)
-    starts = tuple(span.rows.start - before for span in spans)
+    starts = tuple(span.rows.start - before for span in spans)  # negative where queries in front are missing
 
     def rows(x: Array, outside: float) -> Array:
         """(b, ..., r) to (..., n_q)."""

@@ -1,4 +1,4 @@
-"""A method on consecutive chunks of keys, merged."""
+"""Chunked attention: a method on consecutive chunks of keys, merged by their masses."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ class Chunked(JointMethod):
     Notes
     -----
     The cost of the method on n_k / chunks keys, ``chunks`` times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Chunked, PivotedCoreset
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)))
+    >>> for keys in (4, 16, 32):
+    ...     result = Chunked(PivotedCoreset(keys=keys), chunks=4)(problem, rng=np.random.default_rng(0))
+    ...     error = np.linalg.norm(result.output - problem.output) / np.linalg.norm(problem.output)
+    ...     print(result.kernel.shape[-1], round(float(error), 2))  # columns of four pieces, error
+    16 0.51
+    64 0.2
+    128 0.0
     """
 
     method: AttentionMethod = field(default_factory=ValueSampling)
@@ -53,11 +66,13 @@ class Chunked(JointMethod):
 
     def _columns(self, problem: AttentionProblem) -> list[slice]:
         count, n = min(self.chunks, problem.n_k), problem.n_k
+        # integer division gives lengths that differ by one at most
         return [slice(s * n // count, (s + 1) * n // count) for s in range(count)]
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         columns = self._columns(problem)
         rows = slice(0, problem.n_q)
+        # children of the generator, so that the draw of a chunk does not depend on those before it
         draws: Sequence[Rng | None] = rng.spawn(len(columns)) if rng is not None else [None] * len(columns)
         pieces = [
             self.method(problem.rectangle(rows, part), rng=draw).placed(part, problem.n_k)
@@ -69,7 +84,7 @@ class Chunked(JointMethod):
         return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Sum of the method's costs on the chunks."""
+        """Return the sum of the method's costs on the chunks."""
         rows = slice(0, problem.n_q)
         return reduce(
             lambda a, b: a + b, (self.method.cost(problem.rectangle(rows, part)) for part in self._columns(problem))

@@ -1,4 +1,4 @@
-"""Any matrix method applied to the exact weights: what low rank can do at best, and the bridge for its theorems."""
+"""Matrix methods applied to the exact weights: the low-rank oracle, to which theorems on matrices apply."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _with_power_iteration() -> MatrixMethod:
 
 @dataclass(frozen=True)
 class LowRankWeights(JointMethod):
-    """Approximate the exact weights of every head by a matrix method, and use the result as weights.
+    """Approximate the exact weights of every head by a matrix method.
 
     An oracle: it reads all weights, in blocks, through products with the implicit operator.
 
@@ -40,6 +40,15 @@ class LowRankWeights(JointMethod):
     -----
     The row shift is the exact logarithm of the row sums of exp(scores), so that pieces merge with their true mass. All
     masks are honoured, since the weights are exact; low rank fits masked weights badly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, LowRankWeights, TruncatedSVD
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 64, 4)))
+    >>> outputs = [LowRankWeights(TruncatedSVD(rank=r))(problem).output for r in (2, 8, 32)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.68, 0.28, 0.01]
     """
 
     method: MatrixMethod = field(default_factory=_with_power_iteration)
@@ -65,7 +74,7 @@ class LowRankWeights(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
         weights = self.fitted(problem)(problem.weights, rng=rng)
-        shift = problem.weights.log_mass
+        shift = problem.weights.log_mass  # units in which the kernel is the matrix of weights, with the true mass
         return Approximation(
             kernel=weights,
             shift=shift,
@@ -89,8 +98,9 @@ class LowRankWeights(JointMethod):
         return replace(self, method=self.method.with_rank(columns))
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count two products with the weights and two more per power iteration: a floor for other matrix methods."""
+        """Count two products with the weights, two more per power iteration: a lower bound for other methods."""
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
+        # methods without a range finder are counted as two passes with as many columns as their budget
         finder = getattr(self.method, "range_finder", None)
         passes = 2 + 2 * getattr(finder, "power_iterations", 0)
         columns = getattr(finder, "size", self.budget)

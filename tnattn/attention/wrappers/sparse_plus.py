@@ -1,4 +1,4 @@
-"""Sparse plus low rank: a far field corrected where a sparse method looks."""
+"""Sparse plus low rank: a far field corrected on the support of a sparse method."""
 
 from __future__ import annotations
 
@@ -38,8 +38,20 @@ class SparsePlus(JointMethod):
     Notes
     -----
     Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns. The far
-    field is a product, from which kept places are subtracted, not left out: what is small beside its entries there,
-    times their values, is lost to rounding. ``MeanResidual`` has a far field that leaves them out.
+    field is a product, from which kept places are subtracted, not left out: terms small beside its entries there,
+    times their values, are lost to rounding. ``MeanResidual`` has a far field that leaves them out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, Performer, SparsePlus, TopK
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 128, 4)))
+    >>> for method in (TopK(keys=16), Performer(features=64), SparsePlus(TopK(keys=16), Performer(features=64))):
+    ...     error = np.linalg.norm(method(problem, rng=np.random.default_rng(0)).output - problem.output)
+    ...     print(type(method).__name__, round(float(error / np.linalg.norm(problem.output)), 2))
+    TopK 1.17
+    Performer 0.54
+    SparsePlus 0.34
     """
 
     method: AttentionMethod = field(default_factory=SlidingWindow)
@@ -60,7 +72,7 @@ class SparsePlus(JointMethod):
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         far = self.far(problem, rng=rng)
         xp = array_namespace(problem.q)
-        shift = xp.maximum(near.shift, far.shift)
+        shift = xp.maximum(near.shift, far.shift)  # exact and far entries in one unit, without overflow
         exact = near.kernel.values * near.kernel.per_row(xp.exp(near.shift - shift))
         doubled = _entries(far, near.kernel) * near.kernel.per_row(xp.exp(far.shift - shift))
         correction = Approximation(
@@ -73,7 +85,7 @@ class SparsePlus(JointMethod):
         return far + correction
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Both methods and the far field's kernel at the kept places."""
+        """Return the cost of both methods and of the far field's kernel at the kept places."""
         near, far = self.method.cost(problem), self.far.cost(problem)
         kept, columns = self.method.budget or 0, self.far.budget or 0
         entries = 2.0 * problem.heads * problem.n_q * min(kept, problem.n_k) * columns
@@ -81,7 +93,7 @@ class SparsePlus(JointMethod):
 
 
 def _entries(far: Approximation, pattern: Sparse | BlockSparse) -> Array:
-    """Kernel of the far field over the original keys at the places of a pattern, in units of its shift."""
+    """Return the far field's kernel over the original keys on a sparsity pattern, in units of its shift."""
     if far.expand is None:
         raise ValueError("the far field has no weights over the original keys; choose one that lifts (expand)")
     return pattern.sampled(far.kernel.to_dense(), far.expand.to_dense().mT)  # of (..., n_q, m) and (..., n_k, m)

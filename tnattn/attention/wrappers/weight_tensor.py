@@ -1,4 +1,4 @@
-"""Any tensor decomposition applied to the exact weights of all heads at once."""
+"""Tensor decompositions applied to the exact weights of all heads at once: the multi-head oracle."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tnattn.structured import Selection, StructuredMatrix
 
 @dataclass(frozen=True)
 class WeightTensor(JointMethod):
-    """Decompose the tensor (head, query, key) of the exact weights, and use its slices as weights.
+    """Decompose the tensor (head, query, key) of the exact weights; its slices approximate those of the heads.
 
-    An oracle that forms all weights: O(H n_q n_k) memory. It shows what heads have in common. A decomposition that
-    reads entries on demand, such as ``TTCross``, gets them one by one instead: then no array of that size is formed,
-    and the one pass over all scores is the streamed one that the row sums take.
+    An oracle that forms all weights: O(H n_q n_k) memory. It measures the structure that heads share. A decomposition
+    of implicit tensors, such as ``TTCross``, reads single entries instead: then no array of that size is formed, and
+    the one pass over all scores is the streamed one for the row sums.
 
     Parameters
     ----------
@@ -40,6 +40,16 @@ class WeightTensor(JointMethod):
     -----
     The heads are those of the queries, so that grouped queries make a tensor with H slices. The row shift is the exact
     logarithm of the row sums of exp(scores), so that pieces merge with their true mass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, WeightTensor
+    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 64, 4))
+    >>> problem = AttentionProblem(*(np.repeat(x, 8, axis=0) for x in (q, k, v)))  # eight equal heads
+    >>> outputs = [WeightTensor(rank=r)(problem).output for r in (2, 8, 32)]
+    >>> [round(float(np.linalg.norm(x - problem.output) / np.linalg.norm(problem.output)), 2) for x in outputs]
+    [0.68, 0.28, 0.01]
     """
 
     decomposition: Decomposition = field(default_factory=STHOSVD)
@@ -72,9 +82,9 @@ class WeightTensor(JointMethod):
         xp = array_namespace(problem.q)
         decomposition = self.fitted(problem)
         tensor = decomposition(_weights(decomposition, problem), rng=rng)
-        shift = problem.weights.log_mass
+        shift = problem.weights.log_mass  # units in which the kernel is the matrix of weights, with the true mass
         return Approximation(
-            kernel=Grouped(tensor.slices(0), problem.batch),
+            kernel=Grouped(tensor.slices(0), problem.batch),  # slice h of the first mode holds the weights of head h
             shift=shift,
             values=problem.values,
             normaliser=None if self.renormalise else xp.ones_like(shift),
@@ -90,13 +100,15 @@ class WeightTensor(JointMethod):
         return self.rank
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count the weights, one product with every mode at the rank, and the application: a floor.
+        """Return the cost of the weights, one product with every mode at the rank, and the application: a lower bound.
 
-        Where entries are read on demand: the scores that the row sums stream, the entries of ``rank`` rows and columns
-        of every head, and one product with each of them.
+        For decompositions of implicit tensors: the scores that the row sums stream, the entries of ``rank`` rows and
+        columns of every head, and one product with each of them.
         """
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
+        # without a rank the decomposition decides: the upper bound
         rank = min(self.rank or max(n_q, n_k), max(n_q, n_k))
+        # the exact weights are computed whatever the decomposition
         size, scores = float(h * n_q * n_k), 2.0 * h * admissible_pairs(problem) * d
         applied = 2.0 * h * rank * (n_q + n_k + rank) * (e + 1)
         if self.decomposition.reads_entries:
@@ -111,7 +123,7 @@ class WeightTensor(JointMethod):
 
 
 def _weights(decomposition: Decomposition, problem: AttentionProblem) -> Any:
-    """Return the exact weights (..., H, n_q, n_k): entry by entry where the decomposition reads entries."""
+    """Return the exact weights (..., H, n_q, n_k): implicit where the decomposition reads entries."""
     return WeightEntries(problem) if decomposition.reads_entries else problem.dense_weights()
 
 
@@ -124,6 +136,15 @@ class Grouped(StructuredMatrix):
     heads : StructuredMatrix, (..., H, m, n)
     outer : tuple of int
         The batch shape (..., G, R).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.attention.wrappers import Grouped
+    >>> heads = Dense(np.random.default_rng(0).standard_normal((6, 4, 5)))
+    >>> Grouped(heads, (3, 2)).shape  # (G, R, n_q, n_k)
+    (3, 2, 4, 5)
     """
 
     heads: StructuredMatrix
@@ -155,6 +176,7 @@ class Grouped(StructuredMatrix):
 
     def _flatten(self, x: Array) -> Array:
         xp = array_namespace(x)
+        # (G, R) is the axis H split, so that no copy is needed but for broadcast factors
         full = xp.broadcast_to(x, (*self.outer, *x.shape[-2:]))
         return xp.reshape(full, (*self.outer[:-2], self.outer[-2] * self.outer[-1], *x.shape[-2:]))
 

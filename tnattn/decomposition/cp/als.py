@@ -32,7 +32,7 @@ class CPALS(AlternatingLeastSquares):
     start : CPStart
         Rule of the initial guess. On a large tensor ``CoreStart`` saves nearly all sweeps.
     extrapolate : bool
-        Whether each sweep begins further along the step of the one before, where that captures no less.
+        Start a sweep further along the step of the one before, where the fit there is no worse.
     rtol : float, optional
         Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
@@ -44,6 +44,17 @@ class CPALS(AlternatingLeastSquares):
     halves, and all of a half share one product (Phan, Tichavsky and Cichocki 2013, the two-level tree). Least squares
     through a pseudo-inverse of the Hadamard product of Gram matrices (Kolda and Bader 2009, Figure 3.3), which squares
     the condition number of the Khatri-Rao product. Errors come from the last of these problems, without another pass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> result = CPALS(rank=3)(tensor)
+    >>> result.storage, bool(result.stationary), bool(result.residual < 1e-3)
+    (84, True, True)
     """
 
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
@@ -58,15 +69,16 @@ class CPALS(AlternatingLeastSquares):
         size = xp.sqrt(energy(tensor, order=order))
         factors, captured = self._initial_factors(tensor, rank, rng=rng), xp.zeros_like(size)
         weights = xp.zeros_like(factors[0][..., 0, :])
-        history, path = History(size > 0, self.stagnation), Extrapolation()
+        history, path = History(size > 0, self.stagnation), Extrapolation()  # a zero tensor needs no sweep
         for _ in range(self.sweeps):
             guess = path.guess(factors, weights) if self.extrapolate else None
             swept, lengths, reached, accepted = cp_sweep(tensor, factors, order=order, guess=guess, captured=captured)
             path.judge(accepted)
-            active = history.active  # the others stay as they are
+            active = history.active  # stationary tensors keep their factors, whatever the stack still needs
             factors = [xp.where(active[..., None, None], new, old) for new, old in zip(swept, factors, strict=True)]
             weights = xp.where(active[..., None], lengths, weights)
             captured = xp.where(active, reached, captured)
+            # three digits decide whether a sweep has changed the error; the result is measured to six
             if not history.record(relative_error(tensor, weights, factors, captured, size, digits=3)):
                 break
             factors = revived(tensor, weights, factors, captured, active=history.active)

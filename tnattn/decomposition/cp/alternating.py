@@ -1,4 +1,4 @@
-"""Canonical polyadic fits by alternating least squares: parameters that they share, and their checks."""
+"""Base of canonical polyadic fits by alternating least squares: common parameters and their validation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AlternatingLeastSquares(RankOrTolerance, Decomposition):
         Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     """
 
-    recovery: ClassVar[float] = 1e-3  # iterations stop early
+    recovery: ClassVar[float] = 1e-3  # iterations stop once a sweep changes little, not at rounding
 
     rank: int
     sweeps: int
@@ -57,6 +57,7 @@ class AlternatingLeastSquares(RankOrTolerance, Decomposition):
         return dataclasses.replace(self, rank=min(as_rank(rank), largest_rank(sizes)), rtol=None)  # type: ignore[call-arg]
 
     def _require_fit(self, tensor: Array) -> None:
+        # a rank is a demand: refused here, lowered by ``with_rank`` only
         require_cp_rank(self.rank, mode_sizes(tensor, order=self.order))
         require_above_rounding(self.rtol or 0.0, tensor)
 
@@ -82,7 +83,7 @@ def require_start(start: CPStart) -> None:
 def largest_rank(sizes: Sequence[int]) -> int:
     """Return a number of terms with which every tensor of the given sizes is exact."""
     sizes = [int(n) for n in sizes]
-    return math.prod(sizes) // max(sizes)
+    return math.prod(sizes) // max(sizes)  # one term for each fibre of the longest mode
 
 
 def require_cp_rank(rank: int, sizes: Sequence[int]) -> None:

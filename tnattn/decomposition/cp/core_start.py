@@ -21,7 +21,7 @@ class CoreStart(CPStart):
     """Compress the tensor, fit its core by alternating least squares, and take that fit.
 
     A fit of rank r lies in subspaces of at most r dimensions in every mode, which leading singular vectors come close
-    to; the iteration in them costs next to nothing. A sweep or two on the whole tensor then take what lies outside.
+    to; the iteration in them costs next to nothing. A sweep or two on the full tensor then fit the part outside.
 
     Parameters
     ----------
@@ -34,12 +34,23 @@ class CoreStart(CPStart):
     start : CPStart
         Rule of the initial guess of the iteration on the core.
     truncation : TuckerTruncation
-        How the tensor is compressed; its ranks, tolerance and order are replaced.
+        Compression of the tensor; its ranks, tolerance and order are replaced.
 
     Notes
     -----
     The truncation and O(rank (rank + oversampling)^d) for each sweep. Bro and Andersson 1998; with bases that span the
     factors, Carroll, Pruzansky and Kruskal 1980 (CANDELINC), the fit to the core is the fit to the tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS, CoreStart
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> fit = CPALS(rank=3, sweeps=2, start=CoreStart(oversampling=2))(tensor)
+    >>> int(fit.sweeps), bool(fit.residual < 1e-3)
+    (2, True)
     """
 
     oversampling: int = 8
@@ -64,6 +75,7 @@ class CoreStart(CPStart):
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
         xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
         truncation = dataclasses.replace(self.truncation, order=order).with_rank(rank + self.oversampling, sizes)
+        # CANDELINC: compress, fit the core, expand the factors by the bases
         core, bases = truncation.decompose(tensor, rng=rng)
         fit = self._fit(rank, order, self.start.within(tuple(bases))).decompose(core, rng=rng)
         return tuple(xp.matmul(basis, factor) for basis, factor in zip(bases, fit.factors, strict=True))

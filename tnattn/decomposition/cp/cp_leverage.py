@@ -22,7 +22,7 @@ from tnattn.randnla.scores.leverage import leverage_scores
 
 __all__ = ["CPLeverage"]
 
-PATIENCE = 3  # epochs, for an epoch of sampled sweeps may end worse than it began
+PATIENCE = 3  # epochs without progress until a tensor is stationary: a sampled epoch may raise the error
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CPLeverage(AlternatingLeastSquares):
     samples : int
         Rows sampled for each least-squares problem, with replacement.
     deterministic : int
-        Rows of the largest probability that are taken besides, for certain and with weight one.
+        Rows of the largest probability that are taken in addition, for certain and with weight one.
     epochs : int
         Largest number of epochs. Each ends with the exact solution for half of the modes, by one product with the
         tensor that measures the true error too; the best factors so far are kept.
@@ -63,6 +63,17 @@ class CPLeverage(AlternatingLeastSquares):
     repeated rows are not merged; sampled problems are solved by their normal equations; errors are measured, not
     estimated from a sample, and the product that this takes is used for exact updates. Drawn rows are shared by no two
     modes; a stack shares its uniform numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPLeverage
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> result = CPLeverage(rank=3, samples=40)(tensor, rng=rng)
+    >>> result.weights.shape, bool(result.residual < 1e-2)
+    ((3,), True)
     """
 
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
@@ -91,9 +102,10 @@ class CPLeverage(AlternatingLeastSquares):
         history = History(size > 0, self.stagnation, PATIENCE)
         for _ in range(self.epochs):
             factors = self._sampled_sweeps(tensor, factors, rng=generator)
+            # exact least squares for half of the modes: the product that measures the true error serves twice
             factors, weights, reached = half_sweep(tensor, factors, order=order)
             error = relative_error(tensor, weights, factors, reached, size, digits=3)
-            better = history.active & (error < least)  # an epoch of sampled sweeps may end worse than it began
+            better = history.active & (error < least)  # the best factors are kept, not the last
             best = [xp.where(better[..., None, None], new, old) for new, old in zip(factors, best, strict=True)]
             best_weights = xp.where(better[..., None], weights, best_weights)
             captured, least = xp.where(better, reached, captured), xp.where(better, error, least)
@@ -107,12 +119,13 @@ class CPLeverage(AlternatingLeastSquares):
         """Update all factors a few times, each from samples; columns have length one or zero."""
         xp, found = array_namespace(tensor), list(factors)
         sampling = KhatriRaoSampling(self.samples, self.deterministic)
-        scores = [leverage_scores(factor) for factor in found]
+        scores = [leverage_scores(factor) for factor in found]  # updated with their factor only
         for mode in [*range(self.order)] * self.sweeps:
             fixed = [found[j] for j in range(self.order) if j != mode]
             known = [scores[j] for j in range(self.order) if j != mode]
             indices, scales = sampling.draw(fixed, rng=rng, scores=known)
             rows = khatri_rao_entries(fixed, indices)
+            # normal equations (Z^T S^T S Z) A^T = Z^T S^T S X^T of the sampled problem, Z the Khatri-Rao product
             weighted = (scales * scales)[..., None] * rows
             right = xp.matmul(fibres(tensor, mode, indices, order=self.order), weighted)
             solution = normal_solution(xp.matmul(xp.matrix_transpose(weighted), rows), right)
@@ -122,7 +135,7 @@ class CPLeverage(AlternatingLeastSquares):
 
 
 def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:
-    """Return the fibres (..., n_mode, s) of a mode at indices (..., s) of the other modes; nothing is unfolded."""
+    """Return the fibres (..., n_mode, s) of a mode at indices (..., s) of the other modes, without an unfolding."""
     xp, sizes = array_namespace(tensor), mode_sizes(tensor, order=order)
     strides = [math.prod(sizes[j + 1 :]) for j in range(order)]
     others = [j for j in range(order) if j != mode]

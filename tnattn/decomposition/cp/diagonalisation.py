@@ -25,6 +25,17 @@ class DiagonalisationStart(CPStart):
     Leurgans, Ross and Abel 1993; the two slices are the leading singular vectors of the other modes together. Complex
     pairs of eigenvectors, which noise brings, are replaced by their real and imaginary parts. The eigenvectors of the
     small pencil are found on the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS, DiagonalisationStart
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> fit = CPALS(rank=3, sweeps=1, start=DiagonalisationStart())(tensor)
+    >>> bool(fit.residual < 1e-9)
+    True
     """
 
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
@@ -32,7 +43,7 @@ class DiagonalisationStart(CPStart):
         first, second = _longest_pair(sizes, rank)
         batch = tuple(tensor.shape[: tensor.ndim - order])
         others = [j for j in range(order) if j not in (first, second)]
-        bases, core = {}, tensor
+        bases, core = {}, tensor  # compress the two longest modes to the rank
         for mode in (first, second):
             bases[mode] = mode_subspace(tensor, mode, order=order, rank=rank).basis
             core = mode_product(core, xp.matrix_transpose(bases[mode]), mode, order=order)
@@ -52,7 +63,7 @@ class DiagonalisationStart(CPStart):
 
 
 def _longest_pair(sizes: tuple[int, ...], rank: int) -> tuple[int, int]:
-    """Return the two longest modes, or raise ValueError where they are too short or there is no third to tell terms."""
+    """Return the two longest modes, or raise ValueError if they are too short or there is a single slice."""
     first, second = sorted(sorted(range(len(sizes)), key=lambda j: -sizes[j])[:2])
     rest = math.prod(sizes) // (sizes[first] * sizes[second])
     if min(sizes[first], sizes[second]) < rank or (rest < 2 and rank > 1):
@@ -70,13 +81,14 @@ def _common_columns(cube: Array) -> Array:
     if rank == 1:
         return xp.ones_like(cube[..., 0])
     rows = xp.reshape(cube, (*batch, rank * rank, -1))
+    # the two leading combinations of slices: less noise than in any two slices themselves
     u, s, _ = small_svd(rows)
     pair = xp.reshape(u[..., :2] * s[..., None, :2], (*batch, rank, rank, 2))
     # M_2 M_1^+ = A (D_2 D_1^-1) A^-1, M_1 being the larger of the two
     pencil = xp.matrix_transpose(
         pseudo_inverse_apply(xp.matrix_transpose(pair[..., 0]), xp.matrix_transpose(pair[..., 1]))
     )
-    host = to_host(pencil)
+    host = to_host(pencil)  # eigenvalues of nonsymmetric matrices are not in the array API standard
     hp = array_namespace(host)
     values, vectors = hp.linalg.eig(host)
     imaginary = values.imag < 0  # of a pair of conjugates one gives its real part, the other its imaginary part

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, array_namespace, device
 from tnattn.decomposition.cp.sweep import gram, relative_error
 from tnattn.decomposition.history import History
-from tnattn.randnla.accuracy import IterationAccuracy
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.cp import CPTensor
 
 __all__ = ["FittedCP"]
@@ -37,6 +37,15 @@ class FittedCP(IterationAccuracy, CPTensor):
         Frobenius error, measured: from the difference itself where the difference of norms keeps fewer than six digits.
     congruence : Array, (...)
         Smallest cosine of the angle between two terms, at least -1; 1 if there is one term only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS
+    >>> tensor = np.random.default_rng(0).standard_normal((4, 5, 6))
+    >>> fit = CPALS(rank=2, sweeps=5)(tensor)
+    >>> fit.errors.shape, round(float(fit.residual), 2), round(float(fit.congruence), 2), bool(fit.degenerate)
+    ((5,), 0.79, -0.3, False)
     """
 
     errors: Array
@@ -48,7 +57,7 @@ class FittedCP(IterationAccuracy, CPTensor):
 
     @property
     def degenerate(self) -> Array:
-        """Whether two terms are nearly opposite (...): they grow and cancel, and a best fit may not exist.
+        """Mask (...) of the fits with two nearly opposite terms: these grow and cancel, and a best fit may not exist.
 
         The threshold -0.85 on the cosine is a convention; look at ``congruence`` and ``weights``.
         """
@@ -80,7 +89,7 @@ def fitted_cp(
     sweeps : Array, (...), integer
     """
     xp = array_namespace(tensor)
-    residual = relative_error(tensor, weights, factors, captured, size, digits=6)
+    residual = relative_error(tensor, weights, factors, captured, size, digits=6)  # from the difference if need be
     return FittedCP(
         weights=weights,
         factors=tuple(factors),
@@ -97,6 +106,8 @@ def fitted_cp(
 def congruence(factors: Sequence[Array]) -> Array:
     """Return the smallest cosine (...) between two terms, whose columns have length one or zero."""
     xp = array_namespace(factors[0])
+    # <a o b o c, a' o b' o c'> = <a, a'> <b, b'> <c, c'>: the Hadamard product of the Gram matrices
     cosines = math.prod(gram(factor) for factor in factors)
+    # a term's cosine with itself is no congruence of two terms
     identity = xp.eye(cosines.shape[-1], dtype=cosines.dtype, device=device(cosines))
     return xp.min(xp.where(identity > 0, xp.ones_like(cosines), cosines), axis=(-2, -1))

@@ -19,22 +19,32 @@ __all__ = ["KhatriRaoSampling"]
 
 @dataclass(frozen=True)
 class KhatriRaoSampling(Parameters):
-    """Samples rows of a Khatri-Rao product with replacement, by the products of the leverage scores of its factors.
+    """Sampling of rows of a Khatri-Rao product with replacement, by the products of its factors' leverage scores.
 
     Parameters
     ----------
     samples : int
         Number of samples, positive.
     deterministic : int
-        Rows of the largest probability that are taken besides, for certain and with weight one; all if there are no
-        more.
+        Rows of the largest probability that are taken in addition, for certain and with weight one; at most all.
 
     Notes
     -----
     O(n r^2 + samples log n) for factors of n rows; the deterministic rows take deterministic^N comparisons. The
     products bound the leverage scores of the Khatri-Rao product (Cheng, Peng, Liu and Perros 2016), to which they add
     up within a factor ``r^(N-1)`` for N factors of full column rank. Larsen and Kolda 2022. Deviation: samples that
-    repeat a deterministic row have weight zero, where they sample anew.
+    repeat a deterministic row have weight zero, where the paper samples anew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import KhatriRaoSampling
+    >>> from tnattn.structured.khatri_rao import KhatriRao
+    >>> rng = np.random.default_rng(0)
+    >>> product = KhatriRao((rng.standard_normal((50, 4)), rng.standard_normal((60, 4))))
+    >>> sampling = KhatriRaoSampling(samples=200, deterministic=10)(product, rng=rng)
+    >>> product.shape, sampling.shape
+    ((3000, 4), (210, 3000))
     """
 
     samples: int = 64
@@ -53,7 +63,7 @@ class KhatriRaoSampling(Parameters):
     def draw(
         self, factors: Sequence[Array], *, rng: Rng | None, scores: Sequence[Array] | None = None
     ) -> tuple[list[Array], Array]:
-        """Draw rows, named by one index for each factor.
+        """Sample rows, given by one index for each factor.
 
         Parameters
         ----------
@@ -71,16 +81,19 @@ class KhatriRaoSampling(Parameters):
         xp = array_namespace(*factors)
         source = require_rng(rng, "KhatriRaoSampling")
         scores = [leverage_scores(factor) for factor in factors] if scores is None else scores
+        # a factor of zeros has no leverage: probabilities zero, and scales zero below
         chances = [p / xp.where(xp.sum(p, axis=-1) > 0, xp.sum(p, axis=-1), 1.0)[..., None] for p in scores]
         drawn = [sample_indices(p, uniform(source, (self.samples,), like=p)) for p in chances]
+        # independent indices: the probability of a row is the product of those of its indices
         chance = math.prod(xp.take_along_axis(p, i, axis=-1) for p, i in zip(chances, drawn, strict=True))
         positive = chance > 0
+        # 1 / sqrt(samples p): the Gram matrix of the sampled rows is unbiased
         scales = xp.where(positive, 1 / xp.sqrt(self.samples * xp.where(positive, chance, xp.ones_like(chance))), 0.0)
         if self.deterministic == 0:
             return drawn, xp.astype(scales, factors[0].dtype)
         certain = _most_probable(chances, self.deterministic)
         sizes = [int(factor.shape[-2]) for factor in factors]
-        # what is drawn although it was taken for certain counts nothing, and the expectation is the rest
+        # samples that repeat a certain row have weight 0: the others estimate the remaining sum without bias
         again = xp.any(_place(drawn, sizes)[..., :, None] == _place(certain, sizes)[..., None, :], axis=-1)
         scales = xp.where(again, xp.zeros_like(scales), scales)
         ones = xp.ones(tuple(certain[0].shape), dtype=scales.dtype, device=device(scales))
@@ -101,6 +114,7 @@ def _most_probable(chances: Sequence[Array], count: int) -> list[Array]:
         product = xp.reshape(product, (*product.shape[:-2], -1))
     chosen = xp.argsort(product, axis=-1, descending=True)[..., :count]
     found = []
+    # from the position in the table of products back to one index for each vector
     for order in reversed(orders):
         width = order.shape[-1]
         found.append(xp.take_along_axis(order, chosen % width, axis=-1))

@@ -31,16 +31,29 @@ class SingularVectorStart(CPStart):
     """Take the leading left singular vectors of the mode unfoldings, as the HOSVD gives them.
 
     Where ``rank`` exceeds the rank of an unfolding, the missing columns are Gaussian and need a generator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import SingularVectorStart
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> factors = SingularVectorStart().factors(tensor, rank=3, order=3, rng=None)
+    >>> [factor.shape for factor in factors], bool(np.allclose(factors[0].T @ factors[0], np.eye(3)))
+    ([(8, 3), (9, 3), (10, 3)], True)
     """
 
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
         xp, found = array_namespace(tensor), []
         sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
         for mode, n in enumerate(sizes):
+            # an unfolding has no more singular vectors than its shorter side
             limit = min(n, math.prod(sizes) // n)
             basis = mode_subspace(tensor, mode, order=order, rank=min(rank, limit)).basis
             if rank > limit:
                 who = f"CPALS at rank {rank}, above the {limit} singular vectors of mode {mode},"
+                # divided by sqrt(n): columns of expected squared length one, as the singular vectors have
                 drawn = normal(require_rng(rng, who), (*batch, n, rank - limit), like=tensor) / n**0.5
                 basis = xp.concat([basis, drawn], axis=-1)
             found.append(basis)
@@ -49,11 +62,22 @@ class SingularVectorStart(CPStart):
 
 @dataclass(frozen=True)
 class GaussianStart(CPStart):
-    """Take factors with independent Gaussian entries."""
+    """Take factors with independent Gaussian entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS, GaussianStart
+    >>> tensor = np.random.default_rng(0).standard_normal((4, 5, 6))
+    >>> fits = [CPALS(rank=2, start=GaussianStart())(tensor, rng=np.random.default_rng(seed)) for seed in range(2)]
+    >>> round(min(float(fit.residual) for fit in fits), 2)  # several guesses, for minima may be local
+    0.76
+    """
 
     def factors(self, tensor: Array, *, rank: int, order: int, rng: Rng | None) -> tuple[Array, ...]:
         rng = require_rng(rng, "CPALS with a Gaussian initial guess")
         sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
+        # divided by sqrt(n): columns of expected squared length one
         return tuple(normal(rng, (*batch, n, rank), like=tensor) / n**0.5 for n in sizes)
 
 
@@ -64,6 +88,17 @@ class GivenStart(CPStart):
     Parameters
     ----------
     given : tuple of Array, (..., n_j, rank)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.cp import CPALS, GivenStart
+    >>> rng = np.random.default_rng(0)
+    >>> a, b, c = (rng.standard_normal((n, 3)) for n in (8, 9, 10))
+    >>> tensor = np.einsum("ir,jr,kr->ijk", a, b, c)
+    >>> fit = CPALS(rank=3, sweeps=1, start=GivenStart((a, b, c)))(tensor)
+    >>> bool(fit.residual < 1e-12)
+    True
     """
 
     given: tuple[Array, ...]
@@ -77,5 +112,5 @@ class GivenStart(CPStart):
 
     def within(self, bases: tuple[Array, ...]) -> CPStart:
         xp = array_namespace(*bases)
-        pairs = zip(bases, self.given, strict=True)
+        pairs = zip(bases, self.given, strict=True)  # coordinates of the projections in the bases
         return GivenStart(tuple(xp.matmul(xp.matrix_transpose(basis), factor) for basis, factor in pairs))

@@ -14,8 +14,8 @@ from tnattn.linalg import eigh
 
 __all__: list[str] = []
 
-BLOCK = 2**18  # entries that stay in the cache of a core
-ROUNDING = 64.0  # times eps: relative differences of inner products that mean nothing
+BLOCK = 2**18  # entries of a block, 2 MiB in float64: stays in the cache of a core
+ROUNDING = 64.0  # times eps: relative differences of inner products that may be rounding alone
 
 
 def cp_sweep(
@@ -32,7 +32,7 @@ def cp_sweep(
         Other initial factors. They replace ``factors`` where they capture more, by more than rounding, after the
         update of the first mode; one more product with the tensor if they do not.
     captured : Array, (...)
-        What the current fit captures: its inner product with the tensor.
+        Inner product of the current fit with the tensor.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def cp_sweep(
         Weights of the terms.
     captured : Array, (...)
     accepted : Array, (...), bool
-        Where the guess was taken.
+        Mask of the tensors whose guess was accepted.
 
     Notes
     -----
@@ -56,9 +56,10 @@ def cp_sweep(
     tried = list(factors if guess is None else guess)
     product, solved = _with_second_half(matrix, tried, sizes, cut), None
     if guess is None:
-        accepted = captured >= captured
+        accepted = captured >= captured  # true for all, of the right shape and device; there is no guess to reject
     else:
         solved = _least_squares(product, tried, [gram(factor) for factor in tried], 0, 0)
+        # after one update: the error of a least-squares fit falls exactly as its inner product grows
         accepted = solved[1] >= (1 + ROUNDING * eps(tensor)) * captured
         if not bool(xp.all(accepted)):
             tried = [xp.where(accepted[..., None, None], g, f) for g, f in zip(tried, factors, strict=True)]
@@ -83,10 +84,10 @@ def half_sweep(tensor: Array, factors: Sequence[Array], *, order: int) -> tuple[
 def relative_error(
     tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, size: Array, *, digits: int
 ) -> Array:
-    """Return ||X - fit|| / ||X||, zero for X = 0, of a fit that one factor of is a least-squares solution.
+    """Return ||X - fit|| / ||X||, zero for X = 0, of a fit one factor of which is a least-squares solution.
 
-    From ||X||^2 - <X, fit>, as ||fit||^2 = <X, fit> for such a fit; where that keeps fewer digits than wanted, from the
-    difference itself.
+    From ||X||^2 - <X, fit>, as ||fit||^2 = <X, fit> for such a fit; from the difference itself where cancellation
+    leaves fewer digits than wanted.
     """
     xp = array_namespace(tensor)
     unit = xp.where(size > 0, size, xp.ones_like(size))
@@ -104,6 +105,7 @@ def difference_energy(tensor: Array, weights: Array, factors: Sequence[Array]) -
     sizes, batch = mode_sizes(tensor, order=order), tuple(tensor.shape[: tensor.ndim - order])
     cut = _balanced_cut(sizes)
     matrix = xp.reshape(tensor, (*batch, math.prod(sizes[:cut]), -1))
+    # the fit as a product of two Khatri-Rao products, of which one block of rows at a time is formed
     left = xp.matrix_transpose(khatri_rao_rows(factors[:cut]) * weights[..., None])
     right = khatri_rao_rows(factors[cut:])
     rows, columns = matrix.shape[-2:]
@@ -116,7 +118,7 @@ def difference_energy(tensor: Array, weights: Array, factors: Sequence[Array]) -
 
 
 def _balanced_cut(sizes: Sequence[int]) -> int:
-    """Return where to cut the modes in two halves whose Khatri-Rao products have the fewest rows together."""
+    """Return the number of modes in the first of two halves whose Khatri-Rao products have the fewest rows together."""
     return min(range(1, len(sizes)), key=lambda k: math.prod(sizes[:k]) + math.prod(sizes[k:]))
 
 
@@ -152,7 +154,8 @@ def _solved_half(
     grams = [gram(factor) for factor in found]
     for mode in range(first, first + product.ndim - grams[0].ndim + 1):
         solution, reached = solved or _least_squares(product, found, grams, mode, first)
-        solved = None
+        solved = None  # known for the first mode only
+        # unit columns after every update: the weights cannot move to one factor and overflow there
         lengths = xp.linalg.vector_norm(solution, axis=-2)
         found[mode] = unit_columns(solution, lengths)
         grams[mode] = gram(found[mode])
@@ -162,15 +165,16 @@ def _solved_half(
 def _least_squares(
     product: Array, factors: Sequence[Array], grams: Sequence[Array], mode: int, first: int
 ) -> tuple[Array, Array]:
-    """Return the best factor (..., n_mode, r) of a mode of a product, and what the fit with it captures."""
+    """Return the least-squares factor (..., n_mode, r) of a mode, and the inner product of its fit with the tensor."""
     xp, batch = array_namespace(product), grams[0].shape[:-2]
     for j in reversed(range(first, first + product.ndim - len(batch) - 1)):
-        if j != mode:  # the modes behind it are gone, but for the one wanted
+        if j != mode:  # contracted from the last on: of the modes behind j only the one solved for is left
             n, r = factors[j].shape[-2:]
             behind = (1,) if j < mode else ()
             before = (1,) * (product.ndim - len(batch) - len(behind) - 2)
             term = product * xp.reshape(factors[j], (*batch, *before, n, *behind, r))
             product = xp.sum(term, axis=-2 - len(behind))
+    # the Gram matrix of a Khatri-Rao product is the Hadamard product of those of its factors
     solution = normal_solution(math.prod(g for j, g in enumerate(grams) if j != mode), product)
     return solution, xp.sum(product * solution, axis=(-2, -1))
 
@@ -179,6 +183,7 @@ def normal_solution(normal: Array, right: Array) -> Array:
     """Return ``right normal^+`` (..., n, r), the solution of smallest norm of normal equations (..., r, r)."""
     xp = array_namespace(normal)
     values, vectors = eigh(normal)
+    # eigenvalues below r eps times the largest are rounding: collinear columns get the solution of smallest norm
     kept = values > values.shape[-1] * eps(values) * values[..., -1:]
     inverse = xp.where(kept, 1 / xp.where(kept, values, xp.ones_like(values)), xp.zeros_like(values))
     return ((right @ vectors) * inverse[..., None, :]) @ vectors.mT

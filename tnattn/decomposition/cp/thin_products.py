@@ -1,4 +1,4 @@
-"""Products of a large matrix with few columns, at the speed of the memory that it is read from."""
+"""Products of a large matrix with few columns, limited by memory bandwidth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tnattn.arrays import Array, array_namespace, eps, prefers_host_tiles
 
 __all__: list[str] = []
 
-TILE = 900_000  # scalar multiplications; BLAS multiplies what takes less in place, and copies larger matrices first
+TILE = 900_000  # scalar multiplications: BLAS multiplies smaller products in place, and packs larger ones first
 
 
 def thin_product(matrix: Array, columns: Array) -> Array:
@@ -23,7 +23,7 @@ def thin_product(matrix: Array, columns: Array) -> Array:
     width = int(columns.shape[-1])
     tile = TILE // (width * length)
     if prefers_host_tiles(matrix) and tile < rows and 2 * tile >= width:
-        whole = rows - rows % tile
+        whole = rows - rows % tile  # rows in complete tiles; the remainder is multiplied at the end
         stack = xp.reshape(matrix[..., :whole, :], (*matrix.shape[:-2], whole // tile, tile, length))
         product = xp.matmul(stack, columns[..., None, :, :])
         product = xp.reshape(product, (*product.shape[:-3], whole, width))

@@ -1,4 +1,4 @@
-"""Replacement of the terms of a canonical polyadic fit that have vanished, from which least squares cannot recover."""
+"""Replacement of vanished terms of a canonical polyadic fit, which least squares cannot restore."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__: list[str] = []
 
 
 def revived(tensor: Array, weights: Array, factors: Sequence[Array], captured: Array, *, active: Array) -> list[Array]:
-    """Return factors in which terms without weight point along what the others leave of a tensor.
+    """Return factors in which terms of weight zero are replaced by leading vectors of the residual.
 
     Parameters
     ----------
@@ -35,11 +35,12 @@ def revived(tensor: Array, weights: Array, factors: Sequence[Array], captured: A
     synchronisation; nothing else unless a term has vanished.
     """
     xp, order = array_namespace(tensor), len(factors)
+    # residual^2 <= sqrt(eps) ||X||^2 is an exact fit up to rounding: it needs no further term
     unfinished = active & (captured < (1 - math.sqrt(eps(tensor))) * energy(tensor, order=order))
     vanished = (weights == 0) & unfinished[..., None]
     rank = xp.cumulative_sum(xp.astype(vanished, xp.int64), axis=-1)  # the first, second, ... that has vanished
     found = list(factors)
-    count = int(xp.max(rank))
+    count = int(xp.max(rank))  # the synchronisation
     if count == 0:
         return found
     residual = tensor - CPTensor(weights, tuple(factors)).to_dense()
@@ -49,5 +50,5 @@ def revived(tensor: Array, weights: Array, factors: Sequence[Array], captured: A
         for mode in range(order):
             found[mode] = xp.where(chosen, steps[mode].basis, found[mode])
             core = mode_product(core, steps[mode].basis, mode, order=order)
-        residual = residual - core
+        residual = residual - core  # the next vanished term gets another direction
     return found

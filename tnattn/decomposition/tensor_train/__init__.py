@@ -3,14 +3,14 @@
 Take ``TTSVD`` for a tensor that fits into memory: its error is exact, and within sqrt(d - 1) of the best one.
 ``RandomizedTTSVD`` is faster where ranks are far below the sizes of the unfoldings. ``TTCross`` reads few entries of a
 tensor that is never formed, such as the weights of attention over ten thousand tokens, and estimates its error from
-sampled fibres: a goal, no guarantee. ``TTRounding`` lowers the ranks that sums and products of trains raise. Long axes
-with structure at all scales, such as matrices of functions of i - j, have small ranks in the binary digits of their
-indices: ``QuantisedTT``.
+sampled fibres: its tolerance is a stopping criterion, not a guarantee. ``TTRounding`` lowers the ranks that sums and
+products of trains raise. Long axes with structure at all scales, such as matrices of functions of i - j, have small
+ranks in the binary digits of their indices: ``QuantisedTT``.
 
 Decompositions of N entries, of order d, mode sizes n and ranks r:
 
 ``TTSVD``
-    Singular value decompositions from the left; O(N r n). Oseledets 2011, Algorithm 1.
+    Truncated SVDs of the unfoldings, from the left; O(N r n). Oseledets 2011, Algorithm 1.
 ``RandomizedTTSVD``
     Range finders in their place; O(r N). Huber, Schneider and Wolf 2017.
 ``TTCross``
@@ -20,21 +20,21 @@ Decompositions of N entries, of order d, mode sizes n and ranks r:
 ``QuantisedTTMatrix``
     A matrix over pairs of digits, one of the row and one of the column. Kazeev, Khoromskij and Tyrtyshnikov 2013.
 ``TrainTruncation``
-    One rank for each bond, and which ranks a train can have; a base for one's own.
+    Base of truncations with one rank for each bond.
 
 Rounding of trains:
 
 ``TTRounding``
     Orthogonalise from the right, truncate from the left; O(d n r^3). Oseledets 2011, Algorithm 2.
 ``RandomizedTTRounding``
-    Sketch by a random train, then orthogonalise. Al Daas et al. 2023.
+    Sketch by a random train, then orthogonalise. Al Daas et al. 2023, Algorithm 3.2.
 
 Results:
 
 ``OrthonormalTensorTrain``
     Orthonormal cores but for the last, and the accuracy.
 ``TruncatedTensorTrain``
-    Of a truncation: what each bond discards, and with it the error.
+    Of a truncation: the norm discarded at each bond, and with it the error.
 ``SketchedTensorTrain``
     Of a sketch of a train: a bound on its error.
 ``CrossTrain``

@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 def levels(n: int) -> int:
     """Return the number of binary digits of the indices 0, ..., n - 1."""
-    return (n - 1).bit_length()
+    return (n - 1).bit_length()  # 0 for n = 1: a single index needs no digit
 
 
 def train_over(
@@ -21,7 +21,7 @@ def train_over(
 ) -> TruncatedTensorTrain:
     """Return the train of a tensor whose last axes are reshaped to the given sizes, at least two of them."""
     xp = array_namespace(tensor)
-    sizes = sizes + [1] * (2 - len(sizes))
+    sizes = sizes + [1] * (2 - len(sizes))  # a train needs two modes
     folded = xp.reshape(tensor, (*tensor.shape[: tensor.ndim - trailing], *sizes))
     method = TTSVD(order=len(sizes), rtol=rtol)
     return (method if rank is None else method.with_rank(rank, sizes)).decompose(folded, rng=None)

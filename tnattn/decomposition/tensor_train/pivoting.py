@@ -1,4 +1,4 @@
-"""Rows of a matrix from which all others are interpolated, or fitted, with small coefficients."""
+"""Selection of rows of large volume, from which all rows of a basis are interpolated or fitted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tnattn.structured.gather import gather_rows
 
 __all__: list[str] = []
 
-DOMINANCE = 1.1  # larger coefficients are removed by an exchange of rows; a bound of 1 may take many more
+DOMINANCE = 1.1  # bound on the coefficients; the last exchanges towards 1 multiply the volume by little each
 
 
 def interpolation(basis: Array) -> tuple[Array, Array]:
@@ -35,7 +35,7 @@ def interpolation(basis: Array) -> tuple[Array, Array]:
     """
     xp = array_namespace(basis)
     *batch, m, r = basis.shape
-    if m == r:
+    if m == r:  # nothing to choose
         return every_row(basis, batch, m)[:2]
     rows, lower = _eliminated(basis)
     core = gather_rows(lower, rows[..., None])[..., 0, :]
@@ -66,8 +66,8 @@ def fitted(basis: Array, count: int) -> tuple[Array, Array, Array]:
 
     Notes
     -----
-    O(m r count). What is no combination of the basis columns disturbs a fit less the more rows it has: the inverse has
-    a norm of at most one. A further row is the one whose fit from those before is longest; adding it multiplies the
+    O(m r count). The part of the tensor outside the basis disturbs a fit less the more rows it has: the inverse has a
+    norm of at most one. A further row is the one whose fit from those before is longest; adding it multiplies the
     volume most. Mikhalev & Oseledets 2018 (rectangular maxvol).
     """
     xp = array_namespace(basis)
@@ -82,7 +82,7 @@ def fitted(basis: Array, count: int) -> tuple[Array, Array, Array]:
     lengths = xp.where(taken, none, xp.vecdot(coefficients, coefficients))
     gram = identity  # (..., r, r), inverse of coefficients[rows]^T coefficients[rows]
     further = []
-    for _ in range(count - r):
+    for _ in range(count - r):  # rank-one updates of inverse and lengths: O(m r) for each further row
         place = xp.argmax(lengths, axis=-1)[..., None]  # (..., 1)
         row = gather_rows(coefficients, place[..., None])[..., 0, :]  # (..., 1, r)
         direction = row @ gram
@@ -98,7 +98,7 @@ def fitted(basis: Array, count: int) -> tuple[Array, Array, Array]:
 
 
 def every_row(like: Array, batch: Sequence[int], m: int) -> tuple[Array, Array, Array]:
-    """Return what ``fitted`` would of a square basis (..., m, m): all rows, and the identity twice."""
+    """Return the result of ``fitted`` for a square basis (..., m, m): all rows, and the identity twice."""
     xp = array_namespace(like)
     rows = xp.broadcast_to(xp.arange(m, dtype=xp.int64, device=device(like)), (*batch, m))
     identity = xp.broadcast_to(xp.eye(m, dtype=like.dtype, device=device(like)), (*batch, m, m))
@@ -112,6 +112,7 @@ def _eliminated(basis: Array) -> tuple[Array, Array]:
     rows = xp.zeros((*batch, r), dtype=xp.int64, device=device(basis))
     lower = xp.zeros((*batch, m, r), dtype=basis.dtype, device=device(basis))
     for step in range(r):
+        # left-looking: the column less its interpolation from the pivot rows so far
         column = basis[..., step : step + 1]  # (..., m, 1)
         if step:
             done, known = lower[..., :step], rows[..., :step, None]
@@ -129,7 +130,7 @@ def _exchanged(rows: Array, coefficients: Array) -> tuple[Array, Array]:
     xp = array_namespace(coefficients)
     *batch, m, r = coefficients.shape
     slots = xp.arange(r, device=device(rows))
-    for _ in range(4 * r):
+    for _ in range(4 * r):  # each exchange multiplies the volume by at least 1.1; few are needed after elimination
         flat = xp.reshape(xp.abs(coefficients), (*batch, m * r))
         place = xp.argmax(flat, axis=-1)[..., None]
         largest = xp.take_along_axis(flat, place, axis=-1)[..., 0]
@@ -144,6 +145,7 @@ def _exchanged(rows: Array, coefficients: Array) -> tuple[Array, Array]:
         pivot = found @ unit[..., :, None]  # (..., 1, 1)
         one = xp.ones_like(pivot)
         factor = xp.where(wanted[..., None, None], one / xp.where(wanted[..., None, None], pivot, one), 0 * one)
+        # Sherman-Morrison for the exchange; a factor of 0 leaves the other matrices of the stack as they are
         coefficients = coefficients - column @ ((found - unit[..., None, :]) * factor)
         rows = xp.where(chosen & wanted[..., None], row, rows)
     return rows, coefficients

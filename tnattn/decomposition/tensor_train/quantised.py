@@ -20,14 +20,23 @@ from tnattn.structured.tensor_train import MOST_CORES, TensorTrain
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuantisedTensor(StructuredTensor):
-    """A stack of tensors whose modes are cut out of a train over their binary digits; iterates over the digit cores.
+    """A stack of tensors as trains over the binary digits of their indices; iterates over the digit cores.
 
     Parameters
     ----------
     digits : TruncatedTensorTrain
         One core of mode size 2 for each digit, the most significant of the first mode first.
     unpadded : tuple of int
-        Sizes of the modes; what the digits have beyond is padding and no part of the tensor.
+        Sizes of the modes; entries beyond them, up to the powers of two, are padding and no part of the tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import QuantisedTT
+    >>> wave = np.cos(np.arange(60) / 7)  # cosines have ranks 2
+    >>> result = QuantisedTT(rank=4, order=2)(wave[None])
+    >>> result.shape, result.padded, len(list(result)), result.merged().sizes
+    ((1, 60), (1, 64), 6, (1, 60))
     """
 
     digits: TruncatedTensorTrain
@@ -74,7 +83,7 @@ class QuantisedTensor(StructuredTensor):
 
     @property
     def converged(self) -> Array:
-        """Whether the residual (...) is within the tolerance, or rounding."""
+        """Mask (...) of the tensors with a residual within the tolerance, or rounding."""
         return self.digits.converged
 
     def merged(self) -> TensorTrain:
@@ -83,6 +92,7 @@ class QuantisedTensor(StructuredTensor):
         cores: list[Array] = []
         bond = 1
         for n in self.unpadded:
+            # the identity on the bond, multiplied by one digit core after the other
             core = xp.broadcast_to(
                 xp.eye(bond, dtype=self.digits.dtype, device=device(self.digits.like))[:, None, :],
                 (*self.digits.batch, bond, 1, bond),
@@ -91,7 +101,7 @@ class QuantisedTensor(StructuredTensor):
                 product = contract("...anb,...bmc->...anmc", core, digit)
                 core = xp.reshape(product, (*product.shape[:-3], core.shape[-2] * digit.shape[-2], product.shape[-1]))
             place, bond = place + levels(n), core.shape[-1]
-            cores.append(core[..., :n, :])
+            cores.append(core[..., :n, :])  # the padding is cut off
         for rest in self.digits.cores[place:]:  # a tensor with fewer than two digits has ends of one entry
             cores[-1] = contract("...anb,...bmc->...anc", cores[-1], rest)
         return TensorTrain(tuple(cores))
@@ -131,11 +141,21 @@ class QuantisedTT(Decomposition):
     Notes
     -----
     As ``TTSVD`` on a tensor of up to 20 modes of size 2. Storage O(r^2 log n) per mode. Khoromskij 2011. A mode whose
-    size is no power of two is padded with zeros: they raise the ranks of what would have low ones, and the error that
-    the truncation makes in them is counted as if it mattered.
+    size is no power of two is padded with zeros: they may raise low ranks, and the error of the truncation in the
+    padding is counted as if it mattered.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import QuantisedTT
+    >>> decay = np.exp(-np.arange(1024) / 100)  # exponentials have ranks 1 in the digits
+    >>> result = QuantisedTT(rtol=1e-8, order=2)(decay[None])
+    >>> result.storage, bool(result.residual < 1e-8)
+    (20, True)
     """
 
     recovers_rank: ClassVar[bool] = False  # bonds between digits have other ranks than modes
+    residual_is: ClassVar = "an upper bound"  # padding has an error too
     lowers_rank: ClassVar[bool] = True  # bonds near the ends admit 2, 4, ... only
 
     rank: int | None = None
@@ -158,5 +178,5 @@ class QuantisedTT(Decomposition):
     def decompose(self, tensor: Array, *, rng: Rng | None) -> QuantisedTensor:
         sizes = mode_sizes(tensor, order=self.order)
         extended = padded(tensor, [2 ** levels(n) for n in sizes])
-        count = sum(levels(n) for n in sizes)
+        count = sum(levels(n) for n in sizes)  # one mode of size 2 for each digit
         return QuantisedTensor(train_over(extended, [2] * count, self.order, self.rank, self.rtol), sizes)

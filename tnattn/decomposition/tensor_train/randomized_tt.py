@@ -28,14 +28,14 @@ class RandomizedTTSVD(TrainTruncation):
     ranks : int or tuple of int, optional
         Ranks of the inner bonds.
     rtol : float, optional
-        Bound on the relative error; the range finder grows until what it misses is below ``rtol^2 / (d - 1)`` of the
+        Bound on the relative error; the range finder grows until its residual is below ``rtol^2 / (d - 1)`` of the
         energy.
     oversampling : int
         Further columns of every test matrix.
     power_iterations : int
-        Of every range finder; each costs two more products with what is left of the tensor.
+        Of every range finder; each costs two more products with the remainder of the tensor.
     truncate : bool
-        Cut the oversampled bases to the ranks. Without it bonds have rank + oversampling, as in the theorem on
+        Truncate the oversampled bases to the ranks. Without it bonds have rank + oversampling, as in the theorem on
         the expected error.
     sketch : Sketch
     order : int
@@ -46,10 +46,20 @@ class RandomizedTTSVD(TrainTruncation):
 
     Notes
     -----
-    O(prod(n) (r + p) (1 + power_iterations)) in products. Huber, Schneider & Wolf 2017. Every step projects what is
-    left of the tensor orthogonally, so that the discarded energies add up to the square of the error as in ``TTSVD``.
+    O(prod(n) (r + p) (1 + power_iterations)) in products. Huber, Schneider & Wolf 2017. Every step projects the
+    remainder orthogonally, so that the discarded energies add up to the square of the error as in ``TTSVD``.
     All tensors of a stack share the test matrices. For short unfoldings, and where rank and oversampling reach the size
     of an unfolding, nothing is drawn: the leading subspace is taken as in ``TTSVD``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import RandomizedTTSVD
+    >>> i, j, k = np.ogrid[:40, :40, :40]
+    >>> method = RandomizedTTSVD(ranks=4, oversampling=4, exact_below=0)
+    >>> train = method(1 / (1.0 + i + j + k), rng=np.random.default_rng(0))
+    >>> train.largest_ranks, round(float(train.residual), 3)
+    ((4, 4), 0.003)
     """
 
     oversampling: int = 12
@@ -74,6 +84,7 @@ class RandomizedTTSVD(TrainTruncation):
         allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(remainder, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
+            # (..., r_{k-1} n_k, n_{k+1} ... n_d)
             remainder = xp.reshape(remainder, (*batch, bond * size, -1))
             step, remainder = self._step(remainder, rank, allowed, generator)
             steps.append(step)
@@ -89,13 +100,14 @@ class RandomizedTTSVD(TrainTruncation):
         xp = array_namespace(a)
         limit = min(a.shape[-2:])
         columns = (rank or FIRST_RANK) + self.oversampling
-        short = limit <= self.exact_below * columns
-        if short or (rank is not None and columns >= limit):  # a sketch could find no more
+        short = limit <= self.exact_below * columns  # the Gram matrix of the short side is cheaper than a sketch
+        if short or (rank is not None and columns >= limit):  # a sketch of full size spans the range anyway
             keep = rank if self.truncate or rank is None else min(columns, limit)
             kept = leading_subspace(a, rank=keep, energy=allowed)
             return kept, xp.matmul(xp.matrix_transpose(kept.basis), a)
         basis, rows, residual_squared = self._range(a, min(rank or self.oversampling + 1, limit), rng)
         if allowed is not None:
+            # half of the allowed energy for the sketch, the other half for the truncation of its basis
             while basis.shape[-1] < limit and bool(xp.any(residual_squared > allowed / 2)):
                 basis, rows, residual_squared = self._range(a, min(2 * basis.shape[-1], limit), rng)
             inner = leading_subspace(rows, energy=xp.maximum(allowed - residual_squared, xp.zeros_like(allowed)))
@@ -107,7 +119,7 @@ class RandomizedTTSVD(TrainTruncation):
         return Subspace(xp.matmul(basis, inner.basis), residual_squared + inner.discarded, inner.ranks), coefficients
 
     def _range(self, a: Array, rank: int, rng: Rng) -> tuple[Array, Array, Array]:
-        """Return an orthonormal basis, the coefficients and the energy (...) that the projection misses."""
+        """Return an orthonormal basis, the coefficients and the squared residual (...) of the projection."""
         xp = array_namespace(a)
         finder = RangeFinder(rank, self.oversampling, self.power_iterations, self.sketch)
         basis = finder.basis(as_structured(a, "tensor"), rng=rng)

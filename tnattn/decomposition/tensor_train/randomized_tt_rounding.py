@@ -27,16 +27,26 @@ class RandomizedTTRounding(Parameters):
     ranks : int or tuple of int
         Ranks of the result; a bond of the train that is smaller stays as it is.
     oversampling : int
-        Further ranks of the random train, which are cut by a deterministic rounding at the end.
+        Further ranks of the random train, removed by a deterministic rounding at the end.
     certify : bool
-        Whether to measure what the sketch misses, O(d n r^3) in products. Without, the certificate is NaN.
+        Measure the residual of the sketch, O(d n r^3) in products. Without, the certificate is NaN.
 
     Notes
     -----
     O(d n r (r_new + p) (r + r_new + p)): no factorisation of a core with the large rank. Al Daas et al. 2023
-    (randomize-then-orthogonalize). No bound is proved for random trains; ``TTRounding`` gives the reference. The
-    sketch projects what is left of the train, one bond after the other: what it misses adds up to the square of its
-    error. The rounding starts anew, so that the errors of the two are added.
+    (randomize-then-orthogonalize), Algorithm 3.2. No bound is proved for random trains; ``TTRounding`` gives the
+    reference. The sketch projects the remainder of the train, one bond after the other: its squared residuals add up to
+    its squared error. The rounding is another projection, so that the errors of the two are added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import RandomizedTTRounding, TTSVD
+    >>> i, j, k = np.ogrid[:12, :12, :12]
+    >>> train = TTSVD(rtol=1e-8)(1 / (1.0 + i + j + k))
+    >>> rounded = RandomizedTTRounding(ranks=3)(train, rng=np.random.default_rng(0))
+    >>> train.largest_ranks, rounded.largest_ranks, round(float(rounded.residual), 3)
+    ((8, 8), (3, 3), 0.005)
     """
 
     ranks: int | tuple[int, ...] = 8
@@ -59,18 +69,18 @@ class RandomizedTTRounding(Parameters):
         """
         generator = require_rng(rng, type(self).__name__)
         train = admitted(train)
-        wanted = bounded_ranks(self.ranks, train)
+        wanted = bounded_ranks(self.ranks, train)  # never None: ranks are not optional here
         assert wanted is not None
         sizes = [min(r + self.oversampling, bond) for r, bond in zip(wanted, train.largest_ranks, strict=True)]
         sketches = self._sketches(train, sizes, generator)
         cores, exponent, residuals = _projected(train, sketches, right_grams(train) if self.certify else None)
         xp = array_namespace(*cores)
-        rounded = TTRounding(ranks=self.ranks)(TensorTrain(cores))
+        rounded = TTRounding(ranks=self.ranks)(TensorTrain(cores))  # removes the oversampling
         if not residuals:
             unknown = xp.full_like(rounded.error_certificate, xp.nan)
             found = SketchedTensorTrain(rounded.cores, ranks=rounded.ranks, error_certificate=unknown)
             return restored_tensor(found, exponent)
-        # bond by bond the sketch projects, as the rounding does: the squares add up to that of the norm of the train
+        # sketch and rounding project orthogonally: by Pythagoras the norm of the train needs no further pass
         size = norm(xp.stack([*residuals, rounded.error_certificate, rounded.norm()], axis=-1), order=1)
         error = rounded.error_certificate + norm(xp.stack(residuals, axis=-1), order=1)
         accuracy = relative_accuracy(error, size, rounded.ranks, None)
@@ -109,7 +119,7 @@ def _projected(
     exponent : Array, (...)
         Of the powers of two that restore the train.
     residuals : list of Array, (...)
-        Frobenius norm of what each bond loses, in the unit of the cores; empty without ``grams``.
+        Frobenius norm of the part discarded at each bond, in the unit of the cores; empty without ``grams``.
     """
     xp = array_namespace(*train.cores)
     current, exponent = unit(train.cores[0], order=3)
@@ -118,11 +128,13 @@ def _projected(
         batch, (left, n, right) = tuple(current.shape[:-3]), current.shape[-3:]
         matrix = xp.reshape(current, (*batch, left * n, right))
         sample = xp.matmul(matrix, sketch)  # (..., left n, size)
+        # no more columns than rows
         basis = orthonormalise(sample[..., : min(left * n, sample.shape[-1])])
         done.append(xp.reshape(basis, (*basis.shape[:-2], left, n, basis.shape[-1])))
         coefficients = xp.matmul(xp.matrix_transpose(basis), matrix)
         if grams is not None:
             gram, gram_exponent = grams[place]
+            # ||E R||_F^2 = <E (R R^T), E> for the part E of this core outside the basis, R the cores to the right
             outside = matrix - xp.matmul(basis, coefficients)
             squared = xp.sum(xp.matmul(outside, gram) * outside, axis=(-2, -1))
             residuals.append((xp.sqrt(xp.maximum(squared, xp.zeros_like(squared))), exponent + gram_exponent))
@@ -134,7 +146,7 @@ def _projected(
 
 
 def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:
-    """Return for every inner bond the Gram matrix (..., r_k, r_k) of the rows of what lies to its right.
+    """Return for every inner bond the Gram matrix (..., r_k, r_k) of the rows of the interface to its right.
 
     With an exponent e (...): the Gram matrix is the array times 2^(2 e).
     """
@@ -147,6 +159,6 @@ def right_grams(train: TensorTrain) -> list[tuple[Array, Array]]:
         else:
             product = contract("...anb,...bd,...cnd->...ac", core, found[-1][0], core)
             exponent = exponent + found[-1][1]
-        half = xp.floor(unit(product, order=2)[1] / 2)
+        half = xp.floor(unit(product, order=2)[1] / 2)  # an even power of two: its root, of the factor, is one too
         found.append((times_power_of_two(product, -2 * half, stack=True), exponent + half))
     return found[::-1]

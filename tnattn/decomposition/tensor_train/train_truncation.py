@@ -1,4 +1,4 @@
-"""Truncations to tensor trains: one rank for each bond, and the ranks that a train can have."""
+"""Base of truncations to tensor trains: one rank for each bond, and the admissible ranks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from tnattn.decomposition.truncation import Truncation
 
 @dataclass(frozen=True)
 class TrainTruncation(Truncation):
-    """A decomposition into a tensor train: one rank for each of the ``order - 1`` inner bonds."""
+    """A decomposition into a tensor train: one rank for each of the ``order - 1`` inner bonds.
+
+    Examples
+    --------
+    >>> from tnattn.decomposition.tensor_train import TrainTruncation, TTSVD
+    >>> isinstance(TTSVD(), TrainTruncation), TTSVD(order=4).rank_limits((2, 3, 4, 5))
+    (True, (2, 6, 5))
+    >>> TTSVD(order=4).with_rank(4, (2, 3, 4, 5)).ranks
+    (2, 4, 4)
+    """
 
     @property
     def _rank_count(self) -> int:
@@ -22,6 +31,7 @@ class TrainTruncation(Truncation):
 
     def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
         bonds = (1, *ranks, 1)
+        # a core of full rank has linearly independent rows and columns as a matrix, unfolded to either side
         for mode, n in enumerate(sizes):
             left, right = bonds[mode], bonds[mode + 1]
             if right > left * n or left > n * right:

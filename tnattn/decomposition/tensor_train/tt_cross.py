@@ -1,4 +1,4 @@
-"""Tensor trains from few entries: cross approximation with alternating sweeps."""
+"""Tensor-train cross approximation: few entries of the tensor, chosen by alternating sweeps."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from tnattn.linalg import rank_for_tolerance, small_svd
 from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.structured.tensor_train import TensorTrain
 
-FIRST_RANK = 8  # of a tolerance: what the first sweep may find
+FIRST_RANK = 8  # largest rank of the first sweep if a tolerance is given
 SWEEPS = (2, 6)  # for given ranks, where a third pass gains a few percent; for a tolerance, whose ranks must grow
-JUDGES = 48  # fibres of each mode, at least, on which the result is judged
-FIT = 0.8  # of a tolerance: what the fit may spend
-MARGIN = 0.7  # of the rest: what the rounding may, for the estimate of the sum has an interval too
+FINAL_FIBRES = 48  # of each mode, at least, for the error estimate of the result
+FIT = 0.8  # share of the tolerance for the error of the fit
+MARGIN = 0.7  # share of the remainder for the rounding: the final estimate has an interval too
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class TTCross(TrainTruncation):
     ranks : int or tuple of int, optional
         Ranks of the inner bonds.
     rtol : float, optional
-        Relative error at which sweeps end, by the upper end of the interval from sampled fibres. A goal, not a
-        guarantee: a ``ToleranceWarning`` reports a miss, ``CrossTrain.converged`` for which tensors. Ranks at most
+        Relative error at which sweeps end, by the upper confidence bound from sampled fibres. No guarantee: a
+        ``ToleranceWarning`` reports that it is not met, ``CrossTrain.converged`` for which tensors. Ranks at most
         double from one sweep to the next.
     sweeps : int, optional
         Passes from the left, at most; 2 for given ranks and 6 for a tolerance by default.
@@ -77,6 +77,15 @@ class TTCross(TrainTruncation):
     pivots in the worst case, and 2 to 10 in practice; more rows and columns, fitted and rounded, come near to the best
     train. Columns are added where sampled residuals are large. A bond that can hold all rows reads nothing. A stack
     shares its ranks, the largest that one of its tensors needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import TTCross
+    >>> i, j, k = np.ogrid[:40, :40, :40]
+    >>> train = TTCross(rtol=1e-3)(1 / (1.0 + i + j + k), rng=np.random.default_rng(0))
+    >>> train.evaluations < 40**3, bool(train.converged), bool(train.interval[1] <= 1e-3)
+    (True, True, True)
     """
 
     sweeps: int | None = None
@@ -86,7 +95,8 @@ class TTCross(TrainTruncation):
     samples: int = 1024
 
     reads_entries: ClassVar[bool] = True
-    certifies: ClassVar[bool] = False  # it estimates the error, with an interval
+    certifies: ClassVar[bool] = False  # the error is estimated, with confidence bounds
+    residual_is: ClassVar = "an estimate"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,13 +118,13 @@ class TTCross(TrainTruncation):
                 continue
 
     def _crossed(self, source: CountedEntries, generator: Rng) -> CrossTrain:
-        """Fit a train to the entries in their unit."""
+        """Fit a train to the entries, in the current unit, by alternating sweeps."""
         ranks = self.ranks_for(source.sizes)
         bonds = self._bonds(source, ranks)
         columns, most = self._first_columns(source, bonds, generator), self.sweeps or SWEEPS[ranks is None]
         for sweep in range(1, most + 1):
             fit = self._forward(source, columns, self._share(sweep))
-            if sweep == most and ranks is not None:
+            if sweep == most and ranks is not None:  # nothing to decide: the entries of a check are saved
                 rounding = TTRounding(ranks=ranks)
                 break
             check = sample_fibres(source, fit.train, entries=self.samples, rng=generator)
@@ -125,7 +135,7 @@ class TTCross(TrainTruncation):
         return self._judged(source, fit, rounding, sweep, generator)
 
     def _judged(self, source: CountedEntries, fit: CrossFit, rounding: TTRounding, sweeps: int, rng: Rng) -> CrossTrain:
-        """Round a train and look at its error on new fibres."""
+        """Round a train and estimate its error on new fibres, independent of its construction."""
         xp = array_namespace(source.like)
         ranks, bonds = rounding.ranks, fit.train.largest_ranks
         if isinstance(ranks, tuple) and all(bond <= rank for bond, rank in zip(bonds, ranks, strict=True)):
@@ -134,7 +144,7 @@ class TTCross(TrainTruncation):
         else:
             rounded = rounding(fit.train)
             train, true_ranks = rounded, rounded.ranks
-        final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=JUDGES)
+        final = sample_fibres(source, train, entries=self.samples, rng=rng, fewest=FINAL_FIBRES)
         interval = final.interval()
         converged = within(interval[1], self.rtol or 0.0)
         if self.rtol is not None:
@@ -153,7 +163,7 @@ class TTCross(TrainTruncation):
         )
 
     def _suffices(self, check: SampledFibres) -> bool:
-        """Return whether the train is near enough, so that another sweep would gain too little for its entries."""
+        """Return true if the upper confidence bound is below the share of the tolerance for the fit."""
         xp = array_namespace(check.residual)
         return bool(xp.all(within(check.interval()[1], 0.0 if self.rtol is None else FIT * self.rtol)))
 
@@ -170,7 +180,7 @@ class TTCross(TrainTruncation):
         return math.ldexp(allowed, -sweep - 1)
 
     def _bonds(self, source: CountedEntries, ranks: tuple[int, ...] | None) -> list[int] | None:
-        """Return how many columns of each bond a backward pass chooses; None where the tolerance decides."""
+        """Return the number of columns of each bond in a backward pass; None if the tolerance decides."""
         if ranks is None:
             return None
         limits = self.rank_limits(source.sizes)
@@ -192,9 +202,10 @@ class TTCross(TrainTruncation):
         inverses: list[Array] = []
         for k, n in enumerate(source.sizes[:-1]):
             count = left.shape[-2]
-            if columns[k].shape[-2] >= count * n:
+            if columns[k].shape[-2] >= count * n:  # all rows: exact, without reading an entry
                 chosen, coefficients, solve = every_row(source.like, source.batch, count * n)
             else:
+                # the SVD drops columns that are rounding; maxvol rows make the interpolation well conditioned
                 basis = self._basis(source.block(left, k, columns[k]), share)
                 r = basis.shape[-1]
                 chosen, coefficients, solve = fitted(basis, min(count * n, math.ceil(self.rows_per_column * r)))
@@ -217,7 +228,7 @@ class TTCross(TrainTruncation):
         check: SampledFibres,
         share: float,
     ) -> list[Array]:
-        """Return columns for every bond, chosen from the right against the rows and where the train was worst."""
+        """Return columns for every bond, chosen from the right by the rows and by the largest sampled residuals."""
         extra = self._extra(source, fit.train)
         worst = check.worst(max(extra))
         right, found = source.no_index(), list(columns)
@@ -228,7 +239,7 @@ class TTCross(TrainTruncation):
             if bonds is not None and bonds[bond] >= n * count:
                 chosen, _, _ = every_row(source.like, source.batch, n * count)
             else:
-                # the rows that interpolate come first, and are enough to tell columns by
+                # the interpolating rows come first and suffice to distinguish columns
                 rows = fit.rows[bond][..., : fit.inverses[bond].shape[-2], :]
                 block = source.block(united(rows, worst[..., : extra[bond], :k]), k, right)  # (..., s, n, c)
                 basis = self._basis(_moved(block), share, None if bonds is None else bonds[bond])
@@ -238,9 +249,10 @@ class TTCross(TrainTruncation):
         return found
 
     def _extra(self, source: CountedEntries, train: TensorTrain) -> list[int]:
-        """Return how many further rows and columns the next sweep looks at for each bond."""
+        """Return the number of further rows and columns of each bond in the next sweep."""
         if self.ranks is not None:
             return [self.oversampling] * len(train.largest_ranks)
+        # as many again as the rank, so that ranks can double
         room = zip(train.largest_ranks, self.rank_limits(source.sizes), strict=True)
         return [self.oversampling + max(0, min(rank, limit - rank)) for rank, limit in room]
 
@@ -253,7 +265,7 @@ class TTCross(TrainTruncation):
         m, c = block.shape[-3] * block.shape[-2], block.shape[-1]
         u, s, _ = small_svd(xp.reshape(block, (*block.shape[:-3], m, c)))
         if self.rtol is None:
-            # not max(m, c) eps: a percent of s_1 in float32 for long sequences, where weights have most of their ranks
+            # not max(m, c) eps, which reaches a percent of s_1 in float32 for long sequences
             ranks = xp.sum(xp.astype(s > c * eps(s) * s[..., :1], xp.int64), axis=-1)
         else:
             ranks = rank_for_tolerance(s, rtol=share)

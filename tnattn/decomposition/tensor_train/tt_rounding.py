@@ -1,4 +1,4 @@
-"""Rounding of tensor trains: fewer ranks, without forming the tensor."""
+"""Rounding of tensor trains: truncation to lower ranks without forming the tensor."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ class TTRounding(Parameters):
     -----
     O(d n r^3). Oseledets 2011, Algorithm 2: the same result as TT-SVD of the formed tensor, and the same identity: the
     discarded energies add up to the square of the error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import TTRounding, TTSVD
+    >>> i, j, k = np.ogrid[:12, :12, :12]
+    >>> train = TTSVD(rtol=1e-8)(1 / (1.0 + i + j + k))
+    >>> rounded = TTRounding(rtol=1e-3)(train)
+    >>> train.largest_ranks, rounded.largest_ranks, bool(rounded.residual <= 1e-3)
+    ((8, 8), (4, 4), True)
     """
 
     ranks: int | tuple[int, ...] | None = None
@@ -68,14 +78,14 @@ class TTRounding(Parameters):
         ranks = bounded_ranks(self.ranks, train)
         xp = array_namespace(*train.cores)
         cores, exponent = orthogonalised_from_right(train)
-        norm_squared = energy(cores[0], order=3)
+        norm_squared = energy(cores[0], order=3)  # all other cores have orthonormal rows
         allowed = None if self.rtol is None else self.rtol**2 / (train.order - 1) * norm_squared
         done, steps = [], []
         for place in range(train.order - 1):
             core = cores[place]
             batch, (left, n, right) = tuple(core.shape[:-3]), core.shape[-3:]
             matrix = xp.reshape(core, (*batch, left * n, right))
-            rank = None if ranks is None else min(ranks[place], left * n, right)
+            rank = None if ranks is None else min(ranks[place], left * n, right)  # earlier bonds may have shrunk
             # through its triangular factor: sums over a long mode would lose digits that the short ones keep
             tall = left * n > right
             basis, short = orthonormalise_with_factor(matrix) if tall else (None, matrix)
@@ -104,7 +114,7 @@ def orthogonalised_from_right(train: TensorTrain) -> tuple[list[Array], Array]:
     for place in range(len(cores) - 1, 0, -1):
         left, n, right = cores[place].shape[-3:]
         columns = xp.matrix_transpose(xp.reshape(cores[place], (*batch, left, n * right)))
-        if left > n * right:  # the bond is larger than the core can fill: absorb all of it
+        if left > n * right:  # the bond exceeds the rank of the core, which is absorbed by its neighbour
             factor, kept = columns, None
         else:
             kept, factor = orthonormalise_with_factor(columns)

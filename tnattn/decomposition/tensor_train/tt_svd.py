@@ -31,6 +31,15 @@ class TTSVD(TrainTruncation):
     -----
     O(prod(n) max_k min(r_k n_k, n_{k+1} ... n_d)). Oseledets 2011, Algorithm 1; the discarded energies add up to the
     square of the error. Deviation: singular subspaces as in ``STHOSVD``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tensor_train import TTSVD
+    >>> i, j, k, l = np.ogrid[:12, :12, :12, :12]
+    >>> train = TTSVD(order=4, rtol=1e-3)(1 / (1.0 + i + j + k + l))
+    >>> train.ranks.tolist(), train.storage, bool(train.residual <= 1e-3)
+    ([4, 4, 4], 480, True)
     """
 
     quasi_optimal: ClassVar[bool] = True
@@ -40,10 +49,11 @@ class TTSVD(TrainTruncation):
         sizes, batch = mode_sizes(tensor, order=self.order), tuple(tensor.shape[: tensor.ndim - self.order])
         ranks = self.ranks_for(sizes) or (None,) * (self.order - 1)
         remainder = tensor
+        # the discarded energies add up exactly to the squared error: an equal share for each bond
         allowed = None if self.rtol is None else self.rtol**2 / (self.order - 1) * energy(remainder, order=self.order)
         cores, steps, bond = [], [], 1
         for size, rank in zip(sizes, ranks, strict=False):
-            remainder = xp.reshape(remainder, (*batch, bond * size, -1))
+            remainder = xp.reshape(remainder, (*batch, bond * size, -1))  # (..., r_{k-1} n_k, n_{k+1} ... n_d)
             steps.append(leading_subspace(remainder, rank=rank, energy=allowed))
             basis = steps[-1].basis
             cores.append(xp.reshape(basis, (*batch, bond, size, basis.shape[-1])))

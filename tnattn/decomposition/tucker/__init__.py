@@ -20,7 +20,7 @@ Truncations, n the size of a mode, r its rank, N the number of entries:
 ``PartialTucker``
     Some modes only: Tucker-1, Tucker-2. Kolda and Bader 2009, Section 4.
 ``SharedFactors``
-    One basis for all members of a stack: the heads of a layer, the layers of a model.
+    One basis for all members of a stack, such as the heads of a layer or the layers of a model.
 ``BlockTerm``
     A sum of Tucker tensors, improved one after the other; O(terms r N) a sweep. De Lathauwer 2008.
 

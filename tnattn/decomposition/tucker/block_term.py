@@ -1,4 +1,4 @@
-"""Block-term decomposition: a sum of Tucker tensors, improved one after the other."""
+"""Block-term decomposition: a sum of Tucker tensors, fitted by block coordinate descent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.randnla.accuracy import IterationAccuracy, require_above_rounding, require_optional_tolerance
+from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
+from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.block_term import BlockTermTensor
 from tnattn.structured.tucker import TuckerTensor
 
@@ -36,6 +37,15 @@ class FittedBlockTerms(IterationAccuracy, BlockTermTensor):
         Frobenius error, measured.
     sweeps : Array, (...), integer
         Sweeps that each tensor of the stack took.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import BlockTerm
+    >>> i, j, k = np.ogrid[:8, :8, :8]
+    >>> result = BlockTerm(terms=3, ranks=1, sweeps=0)(1 / (1.0 + i + j + k))
+    >>> int(result.ranks), int(result.sweeps), round(float(result.residual), 3)
+    (3, 0, 0.063)
     """
 
     error_certificate: Array
@@ -55,9 +65,9 @@ class BlockTerm(Decomposition):
     ranks : int or tuple of int
         Multilinear ranks of every term, one for all modes or one for each.
     sweeps : int
-        At most; 0 leaves the initial guess, each term the ST-HOSVD of what those before have left.
+        At most; 0 returns the initial guess, each term the ST-HOSVD of the residual of those before.
     stagnation : float
-        Change of the relative error below which a tensor is left alone.
+        A tensor is stationary once a sweep lowers its relative error by at most this.
     rtol : float, optional
         Fewer terms are used where they leave a relative error of at most this; see ``fewest_terms``.
     order : int
@@ -66,8 +76,19 @@ class BlockTerm(Decomposition):
     Notes
     -----
     O(terms prod(n) max(r)) a sweep. De Lathauwer 2008. Deviation: instead of alternating least squares over factors, a
-    term is fitted to what the others leave by one sweep of higher-order orthogonal iteration, which needs no normal
-    equations and never increases the error. Only a local minimum, and the split into terms need not be unique.
+    term is fitted to the residual of the others by one sweep of higher-order orthogonal iteration, which needs no
+    normal equations and never increases the error. Only a local minimum; the split into terms need not be unique.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import BlockTerm
+    >>> tensor = np.zeros((4, 4, 4))
+    >>> tensor[:2, :2, :2] = 1 + np.eye(2)
+    >>> tensor[2:, 2:, 2:] = [[0, 1], [1, 0]]
+    >>> result = BlockTerm(terms=2, ranks=2)(tensor)
+    >>> result.core.shape, bool(result.residual < 1e-6)
+    ((2, 2, 2, 2), True)
     """
 
     terms: int = 2
@@ -87,7 +108,7 @@ class BlockTerm(Decomposition):
 
     @property
     def _term(self) -> STHOSVD:
-        """The decomposition that gives the initial guess of a term."""
+        """Decomposition of the residual that is the initial guess of a term."""
         return STHOSVD(ranks=self.ranks, order=self.order)
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
@@ -105,21 +126,23 @@ class BlockTerm(Decomposition):
     def _fitted(self, tensor: Array, terms: int) -> FittedBlockTerms:
         xp, order = array_namespace(tensor), self.order
         residual, found = tensor, []
+        # initial guess: greedy deflation, each term the ST-HOSVD of the current residual
         for _ in range(terms):
             guess = self._term.decompose(residual, rng=None)
             found.append(TuckerTensor(guess.core, guess.factors))
             residual = residual - found[-1].to_dense()
         size = norm(tensor, order=order)
-        size = xp.where(size > 0, size, xp.ones_like(size))
+        size = xp.where(size > 0, size, xp.ones_like(size))  # a zero tensor has error 0, not 0 / 0
         error = norm(residual, order=order) / size
         active, taken = xp.ones_like(error) > 0, xp.zeros_like(error, dtype=xp.int64)
         for _ in range(self.sweeps):
-            if not bool(xp.any(active)):
+            if not bool(xp.any(active)):  # one synchronisation a sweep
                 break
             for place, term in enumerate(found):
-                goal = residual + term.to_dense()
+                goal = residual + term.to_dense()  # the tensor less all other terms
                 better = _chosen(active, _refitted(term, goal), term)
                 found[place], residual = better, goal - better.to_dense()
+            # measured from the residual itself: differences of norms would cancel near an exact fit
             after = norm(residual, order=order) / size
             taken = taken + xp.astype(active, xp.int64)
             active, error = active & (error - after > self.stagnation), after
@@ -141,7 +164,7 @@ def _refitted(term: TuckerTensor, goal: Array) -> TuckerTensor:
     xp, order, factors = array_namespace(goal), term.order, list(term.factors)
     core = term.core
     for mode in range(order):
-        seen = goal
+        seen = goal  # projected on the bases of all other modes, as in HOOI
         for other in range(order):
             if other != mode:
                 seen = mode_product(seen, xp.matrix_transpose(factors[other]), other, order=order)
@@ -151,11 +174,11 @@ def _refitted(term: TuckerTensor, goal: Array) -> TuckerTensor:
 
 
 def _chosen(active: Array, new: TuckerTensor, old: TuckerTensor) -> TuckerTensor:
-    """Take the new parts of the tensors of a stack that are still changing, the old ones of the others."""
+    """Return the new term for the active tensors of a stack, and the old one for the stationary tensors."""
     xp = array_namespace(active)
 
     def pick(a: Array, b: Array) -> Array:
-        mask = xp.reshape(active, (*active.shape, *(1,) * (a.ndim - active.ndim)))
+        mask = xp.reshape(active, (*active.shape, *(1,) * (a.ndim - active.ndim)))  # broadcast over the modes
         return xp.where(mask, a, b)
 
     factors = zip(new.factors, old.factors, strict=True)

@@ -34,6 +34,16 @@ class TruncatedPartialTucker(Accuracy, PartialTuckerTensor):
         See ``Accuracy``.
     mode_order : tuple of int
         Order in which the modes were truncated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import PartialTucker
+    >>> tensor = np.random.default_rng(0).standard_normal((4, 8, 9))
+    >>> result = PartialTucker(ranks=(3, 4), modes=(1, 2))(tensor)
+    >>> error = np.linalg.norm(tensor - result.to_dense())
+    >>> result.storage, bool(np.isclose(error, result.error_certificate))
+    (108, True)
     """
 
     discarded: Array
@@ -50,7 +60,7 @@ class TruncatedPartialTucker(Accuracy, PartialTuckerTensor):
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
         ranks = to_host(self.ranks).reshape(-1, len(self.modes))
-        kept = math.prod(n for j, n in enumerate(self.sizes) if j not in self.modes)
+        kept = math.prod(n for j, n in enumerate(self.sizes) if j not in self.modes)  # modes without a factor
         lengths = [self.sizes[j] for j in self.modes]
         return int(kept * ranks.prod(axis=-1).sum() + (ranks * lengths).sum())
 
@@ -78,6 +88,15 @@ class PartialTucker(Truncation):
     -----
     As ``STHOSVD`` with full rank in the other modes, of which it stores no factor. With one mode the result is the best
     one (Eckart and Young). Kolda and Bader 2009, Section 4, Tucker1 and Tucker2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import PartialTucker
+    >>> head, i, j = np.ogrid[:4, :20, :20]
+    >>> result = PartialTucker(rtol=1e-2, modes=(1, 2))(np.cos((head + 1) * (i - j) / 20))
+    >>> result.core.shape, [factor.shape for factor in result.factors]
+    ((4, 4, 4), [(20, 4), (20, 4)])
     """
 
     modes: tuple[int, ...] | None = field(default=None, kw_only=True)
@@ -91,7 +110,7 @@ class PartialTucker(Truncation):
     @property
     def compressed(self) -> tuple[int, ...]:
         """The modes that are compressed."""
-        return self.modes or tuple(range(1, self.order))
+        return self.modes or tuple(range(1, self.order))  # mode 0 usually numbers the members of a stack
 
     @property
     def _rank_count(self) -> int:
@@ -101,7 +120,7 @@ class PartialTucker(Truncation):
         return tuple(min(sizes[j], math.prod(sizes) // sizes[j]) for j in self.compressed)
 
     def _require_consistent(self, ranks: tuple[int, ...], sizes: Sequence[int]) -> None:
-        left = self._core_sizes(sizes, ranks)
+        left = self._core_sizes(sizes, ranks)  # a mode of the core is no longer than all others together
         for mode, rank in zip(self.compressed, ranks, strict=True):
             product = math.prod(left) // rank
             if rank > product:
@@ -119,6 +138,7 @@ class PartialTucker(Truncation):
         sizes = mode_sizes(tensor, order=order)
         ranks = self.ranks_for(sizes)
         wanted = None if ranks is None else self._core_sizes(sizes, ranks)
+        # the discarded energies add up exactly to the squared error: an equal share for each mode
         allowed = None if self.rtol is None else self.rtol**2 / len(compressed) * energy(tensor, order=order)
         modes = cheapest_order(sizes, wanted, compressed)
         core, found = truncated_modes(tensor, modes, order=order, ranks=wanted, allowed=allowed)

@@ -1,4 +1,4 @@
-"""Truncation of one mode after the other, and the order of the modes that costs least."""
+"""Sequential truncation of the modes, and the order of the modes that costs least."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_SEARCH = 6  # modes of which all orders are compared: 720
 def truncated_modes(
     core: Array, modes: Sequence[int], *, order: int, ranks: Sequence[int] | None, allowed: Array | None
 ) -> tuple[Array, dict[int, Subspace]]:
-    """Project some modes of a stack of tensors, each on leading singular vectors of what the modes before have left.
+    """Project some modes of a stack of tensors, each on the leading singular vectors of the current core.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def truncated_modes(
     Returns
     -------
     core : Array
-        What the projections leave.
+        The tensor in the coordinates of the bases.
     found : dict of int to Subspace
         One for each mode named.
     """
@@ -76,8 +76,9 @@ def _flops(sizes: Sequence[int], ranks: Sequence[int], modes: Sequence[int]) -> 
     for mode in modes:
         n, rank = left[mode], ranks[mode]
         count = math.prod(left)
-        if rank < n:
+        if rank < n:  # a mode of full rank costs nothing
             side = min(n, count // n)
+            # half of a symmetric product, eigenvalues and eigenvectors, the mode product
             flops += side * count + 4.0 * side**3 + 2.0 * rank * count
         left[mode] = rank
     return flops

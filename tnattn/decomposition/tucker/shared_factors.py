@@ -1,4 +1,4 @@
-"""One basis for all matrices of a stack: the heads of a layer, the layers of a model."""
+"""Factors shared by all matrices of a stack, such as the heads of a layer or the layers of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ class SharedTucker(TruncatedPartialTucker):
     core, factors, modes, mode_count, discarded, ranks, residual, converged, mode_order
         See ``TruncatedPartialTucker``. Slice i of the core belongs to member i; ``slices()`` multiplies as the stack.
     member_errors : Array, (..., n_0)
-        Frobenius error of each member of the stack: sharing is paid for by those that differ from the others.
+        Frobenius error of each member of the stack, largest for members that differ from the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import SharedFactors
+    >>> heads = np.stack([np.diag([1.0, 1, 0, 0]), np.diag([2.0, 1, 0, 0]), np.diag([0, 0, 0, 0.5])])
+    >>> SharedFactors(ranks=2, modes=(1,))(heads).member_errors.round(2)
+    array([0. , 0. , 0.5])
     """
 
     member_errors: Array
@@ -50,13 +58,23 @@ class SharedFactors(Truncation):
     -----
     As ``PartialTucker``. One shared basis is the best one: the leading left singular vectors of ``[W_1 W_2 ...]``
     (Eckart and Young); several are within the root of their number of the best.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import SharedFactors
+    >>> rng = np.random.default_rng(0)
+    >>> heads = rng.standard_normal((16, 3)) @ rng.standard_normal((6, 3, 10))  # one column space
+    >>> result = SharedFactors(ranks=3, modes=(1,))(heads)
+    >>> result.factors[0].shape, result.core.shape, bool(result.residual < 1e-12)
+    ((16, 3), (6, 3, 10), True)
     """
 
     modes: tuple[int, ...] = field(default=(1,), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modes", tuple(self.modes))
-        if 0 in self.modes:
+        if 0 in self.modes:  # a factor there would mix the members
             raise ValueError(f"modes are {self.modes}; mode 0 numbers the members of the stack and has no factor")
         super().__post_init__()
         require_distinct_modes(self.modes, self.order)
@@ -77,6 +95,7 @@ class SharedFactors(Truncation):
     def decompose(self, tensor: Array, *, rng: Rng | None) -> SharedTucker:
         ranks = self.ranks_for(tuple(tensor.shape[tensor.ndim - self.order :]))
         found = self._inner(ranks).decompose(tensor, rng=None)
+        # member by member from the difference itself: the certificate knows only the error of the stack
         fitted = found.core
         for mode, factor in zip(found.modes, found.factors, strict=True):
             fitted = mode_product(fitted, factor, mode, order=self.order)

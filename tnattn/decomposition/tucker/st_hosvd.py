@@ -16,7 +16,7 @@ from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
 
 @dataclass(frozen=True)
 class STHOSVD(TuckerTruncation):
-    """Truncate one mode after the other, each time in the core that the modes before have left.
+    """Truncate one mode after the other, each time in the core of the modes before.
 
     Parameters
     ----------
@@ -34,7 +34,16 @@ class STHOSVD(TuckerTruncation):
     -----
     O(n_0 prod(n)) for the first mode, less for each that follows. Vannieuwenhoven, Vandebril and Meerbergen 2012: the
     discarded energies add up to the square of the error. Deviation: singular subspaces come from Gram matrices where
-    the energy to be discarded stands above their rounding, and a mode kept whole is left as it is.
+    the energy to be discarded is well above their rounding, and a mode of full rank is not multiplied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import STHOSVD
+    >>> i, j, k = np.ogrid[:20, :20, :20]
+    >>> result = STHOSVD(rtol=1e-3)(1 / (1.0 + i + j + k))
+    >>> result.core.shape, result.storage, bool(result.residual <= 1e-3)
+    ((5, 5, 5), 425, True)
     """
 
     mode_order: tuple[int, ...] | None = None
@@ -52,6 +61,7 @@ class STHOSVD(TuckerTruncation):
     def decompose(self, tensor: Array, *, rng: Rng | None) -> TruncatedTucker:
         sizes = mode_sizes(tensor, order=self.order)
         ranks, modes = self.ranks_for(sizes), self.modes(sizes)
+        # the discarded energies add up exactly to the squared error: an equal share for each mode
         allowed = None if self.rtol is None else self.rtol**2 / self.order * energy(tensor, order=self.order)
         core, found = truncated_modes(tensor, modes, order=self.order, ranks=ranks, allowed=allowed)
         return truncated_tucker(core, [found[j] for j in range(self.order)], mode_order=modes, rtol=self.rtol)

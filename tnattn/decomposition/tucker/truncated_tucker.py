@@ -28,12 +28,22 @@ class OrthonormalTucker(Accuracy, TuckerTensor):
         Multilinear ranks of each tensor of the stack; the core has the largest.
     residual, converged
         See ``Accuracy``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import STHOSVD
+    >>> i, j, k = np.ogrid[:20, :20, :20]
+    >>> result = STHOSVD(ranks=(2, 3, 3))(1 / (1.0 + i + j + k))
+    >>> basis = result.factors[1]
+    >>> bool(np.allclose(basis.T @ basis, np.eye(3))), bool(np.isclose(result.norm(), np.linalg.norm(result.core)))
+    (True, True)
     """
 
     @property
     def storage(self) -> int:
         """Scalars that the true ranks need, without the zeros that pad a stack."""
-        ranks = to_host(self.ranks).reshape(-1, self.order)
+        ranks = to_host(self.ranks).reshape(-1, self.order)  # one row for each tensor of the stack
         return int(ranks.prod(axis=-1).sum() + (ranks * self.sizes).sum())
 
     def norm(self) -> Array:
@@ -50,10 +60,19 @@ class TruncatedTucker(OrthonormalTucker):
     core, factors, ranks, residual, converged
         See ``OrthonormalTucker``; the residual is that of the ``error_certificate``.
     discarded : Array, (..., d)
-        Frobenius norm of what was discarded in each mode: from the core that the modes before had left, or from the
-        whole tensor if modes were truncated at once.
+        Frobenius norm of the part discarded in each mode: of the core of the modes before, or of the tensor itself if
+        all modes were truncated at once.
     mode_order : tuple of int or None
         Order in which the modes were truncated; None if at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.decomposition.tucker import STHOSVD
+    >>> i, j, k = np.ogrid[:20, :20, :20]
+    >>> result = STHOSVD(ranks=2)(1 / (1.0 + i + j + k))
+    >>> result.discarded.round(3), round(float(result.error_certificate), 3)
+    (array([0.189, 0.154, 0.11 ]), 0.268)
     """
 
     discarded: Array
@@ -67,7 +86,7 @@ class TruncatedTucker(OrthonormalTucker):
 
         The root of the sum of the squares of what was discarded.
         """
-        return norm(self.discarded, order=1)
+        return norm(self.discarded, order=1)  # sequential projections discard orthogonal parts; others at most these
 
 
 def truncated_tucker(

@@ -1,7 +1,7 @@
-"""Factorisations through columns and rows of the matrix itself, and rules that choose them.
+"""Factorisations by columns and rows of the matrix itself, and rules that select them.
 
 Take ``CUR`` with its default rule first; ``InterpolativeDecomposition`` where columns suffice, ``PartialPivotCross``
-where reading the matrix is what costs: it reads ``rank`` rows and columns.
+where entries are expensive: it reads ``rank`` rows and columns.
 
 ``CUR``, ``CURResult``
     ``C U R`` with the best middle matrix (Mahoney & Drineas 2009; Sorensen & Embree 2016); the rule and O((m + n) r^2).
@@ -14,14 +14,14 @@ where reading the matrix is what costs: it reads ``rank`` rows and columns.
 ``MaxvolCross``, ``maxvol``
     Cross through an intersection of large volume (Goreinov et al. 2010).
 ``VolumeCross``
-    Cross through rows and columns drawn by squared volume (Zamarashkin & Osinsky 2018).
+    Cross through rows and columns sampled by squared volume (Zamarashkin & Osinsky 2018).
 ``LeverageColumns``, ``LeverageColumnsResult``
-    Projection onto columns drawn by leverage scores (Drineas, Mahoney & Muthukrishnan 2008).
+    Projection onto columns sampled by leverage scores (Drineas, Mahoney & Muthukrishnan 2008).
 
-Rules, which applied to the transpose choose rows:
+Rules, which select rows when applied to the transpose:
 
 ``ColumnSelection``, ``SubspaceSelection``
-    Contracts: any rule, and rules that see the leading singular vectors only.
+    Base classes: any rule, and rules that depend on the leading singular vectors only.
 ``QDEIMColumns``, ``DEIMColumns``
     Interpolation points of singular vectors (Drmač & Gugercin 2016; Sorensen & Embree 2016, Algorithm 1).
 ``QRColumns``, ``StrongColumns``
@@ -29,7 +29,7 @@ Rules, which applied to the transpose choose rows:
 ``LeverageDraws``, ``RidgeLeverageDraws``, ``VolumeColumns``
     Random columns by (ridge) leverage scores or squared volume.
 ``UniformColumns``, ``GivenColumns``
-    Rules that do not look at the matrix.
+    Rules that do not read the matrix.
 
 ``admissible_columns`` and ``require_selection`` check arguments, ``for_every_matrix`` repeats indices over a stack.
 """

@@ -1,4 +1,4 @@
-"""Discrete empirical interpolation: columns on which leading singular vectors are well conditioned."""
+"""Discrete empirical interpolation: columns at which the leading singular vectors are well conditioned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DEIMColumns", "QDEIMColumns"]
 
 @dataclass(frozen=True)
 class DEIMColumns(SubspaceSelection):
-    """One column for each singular vector: where its interpolation from the vectors before errs most.
+    """One column for each singular vector: the position of the largest error of its interpolation from those before.
 
     Parameters
     ----------
@@ -23,6 +23,14 @@ class DEIMColumns(SubspaceSelection):
     Notes
     -----
     The decomposition, and O(n size^2). Sorensen & Embree 2016, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import DEIMColumns, InterpolativeDecomposition
+    >>> a = np.diag([1.0, 3.0, 2.0, 0.1])
+    >>> print(InterpolativeDecomposition(rank=2, selection=DEIMColumns())(a).indices)
+    [1 2]
     """
 
     def dimension(self, size: int) -> int:
@@ -34,7 +42,7 @@ class DEIMColumns(SubspaceSelection):
 
 @dataclass(frozen=True)
 class QDEIMColumns(SubspaceSelection):
-    """The pivots of a column-pivoted QR factorisation of the transposed singular vectors, whose order is immaterial.
+    """Pivots of a column-pivoted QR factorisation of the transposed singular vectors, independent of their order.
 
     Parameters
     ----------
@@ -43,6 +51,14 @@ class QDEIMColumns(SubspaceSelection):
     Notes
     -----
     The decomposition, and O(n size^2). Drmač & Gugercin 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import CUR, QDEIMColumns
+    >>> a = np.diag([1.0, 3.0, 2.0, 0.1])
+    >>> print(np.sort(CUR(rank=2, selection=QDEIMColumns())(a).column_indices))
+    [1 2]
     """
 
     def dimension(self, size: int) -> int:
@@ -55,10 +71,10 @@ class QDEIMColumns(SubspaceSelection):
 def deim(u: Array) -> Array:
     """Return the interpolation points (..., k), distinct, of matrices u (..., n, k) with independent columns.
 
-    O(n k^2). The same as the row pivots of Gaussian elimination with partial pivoting, and computed so: eliminated
-    columns are what their interpolation from the columns before leaves.
+    O(n k^2). Computed as the row pivots of Gaussian elimination with partial pivoting, which are the same: an
+    eliminated column is the error of its interpolation from the columns before.
     """
-    fast = host_row_pivots(u)
+    fast = host_row_pivots(u)  # LAPACK on the host; the loop below for devices and stacks
     if fast is not None:
         return fast
     xp = array_namespace(u)
@@ -68,6 +84,7 @@ def deim(u: Array) -> Array:
     free = xp.ones(u.shape[:-1], dtype=xp.bool, device=device(u))
     points = []
     for j in range(k):
+        # used rows have the value -1, below every modulus
         column = xp.where(free, xp.abs(residual[..., j]), -xp.ones_like(residual[..., j]))
         point = xp.argmax(column, axis=-1)[..., None]  # (..., 1)
         points.append(point)

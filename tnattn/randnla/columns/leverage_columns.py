@@ -1,4 +1,4 @@
-"""The projection of a matrix onto columns drawn by leverage scores."""
+"""Projection of a matrix onto columns sampled by leverage scores."""
 
 from __future__ import annotations
 
@@ -18,16 +18,24 @@ from tnattn.structured.low_rank import LowRankMatrix
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeverageColumnsResult(LowRankMatrix):
-    """The projection of a matrix onto some of its columns.
+    """Projections of matrices onto some of their columns.
 
     Parameters
     ----------
     q : Array, (..., m, r)
-        Orthonormal basis of the span of the columns drawn, zero columns where they are dependent.
+        Orthonormal basis of the span of the sampled columns, zero columns where they are dependent.
     b : Array, (..., r, n)
         ``q^T a``.
     indices : Array, (..., size), integer
-        The columns drawn, repetitions included.
+        The sampled columns, with repetitions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeverageColumns
+    >>> result = LeverageColumns(size=4, subspace=2)(np.diag([3.0, 2.0, 0.1, 0.1]), rng=np.random.default_rng(0))
+    >>> print(result.indices, result.q.shape)
+    [1 0 0 0] (4, 4)
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
@@ -42,18 +50,30 @@ class LeverageColumnsResult(LowRankMatrix):
 
 @dataclass(frozen=True)
 class LeverageColumns(MatrixMethod):
-    """Projects a matrix onto columns drawn with replacement by the leverage scores of its leading singular subspace.
+    """Projection onto columns sampled with replacement by the leverage scores of the leading singular subspace.
 
     Parameters
     ----------
     size : int
-        Number of draws, positive.
+        Number of samples, positive.
     subspace : int
         Dimension of the leading right singular subspace whose leverage scores are used, positive.
 
     Notes
     -----
     O(m n min(m, n)) for exact scores. Drineas, Mahoney & Muthukrishnan 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeverageColumns
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> result = LeverageColumns(size=24, subspace=8)(a, rng=rng)
+    >>> best = np.linalg.norm(exponential_spectrum(50)[8:])
+    >>> print(np.linalg.norm(a - result.to_dense()) < 1.5 * best)
+    True
     """
 
     rank_is_limit: ClassVar = True
@@ -70,8 +90,9 @@ class LeverageColumns(MatrixMethod):
         if self.subspace > min(a.shape[-2:]):
             raise ValueError(f"subspace {self.subspace} exceeds min(m, n) of the {a.shape} stack; reduce subspace")
         dense = a.to_dense()
+        # of the rows of A^T: squared row norms of the leading right singular vectors of A
         scores = leverage_scores(dense.mT, rank=self.subspace)
         indices = sample_indices(scores, uniform(require_rng(rng, "LeverageColumns"), (self.size,), like=scores))
         columns = gather_rows(dense.mT, indices[..., None])[..., 0, :].mT  # (..., m, size)
-        q = numerical_svd(columns)[0]
+        q = numerical_svd(columns)[0]  # repeated columns are dependent: no division by zero singular values
         return LeverageColumnsResult(q, (dense.mT @ q).mT, indices)

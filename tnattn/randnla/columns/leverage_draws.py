@@ -1,4 +1,4 @@
-"""Columns drawn by the leverage scores of a leading singular subspace."""
+"""Column selection by the leverage scores of a leading singular subspace."""
 
 from __future__ import annotations
 
@@ -13,18 +13,27 @@ from tnattn.scalars import require_count
 
 @dataclass(frozen=True)
 class LeverageDraws(SubspaceSelection):
-    """Draws columns with replacement, with probability proportional to their leverage scores.
+    """Columns sampled with replacement, with probabilities proportional to their leverage scores.
 
     Parameters
     ----------
     svd : TruncatedSVD or RandomizedSVD
     subspace : int
-        Dimension of the leading right singular subspace whose scores are used; no more than columns are drawn.
+        Dimension of the leading right singular subspace whose scores are used; at most the number of columns.
 
     Notes
     -----
     The decomposition, and O(n (subspace + log n)). Mahoney & Drineas 2009. The uniform numbers are shared by the
     matrices of a stack.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import CUR, LeverageDraws
+    >>> a = np.diag([3.0, 2.0, 0.1, 0.1])
+    >>> result = CUR(rank=3, selection=LeverageDraws(subspace=2))(a, rng=np.random.default_rng(0))
+    >>> print(result.column_indices, result.ranks)
+    [1 0 0] 2
     """
 
     subspace: int = 8
@@ -40,5 +49,5 @@ class LeverageDraws(SubspaceSelection):
 
     def points(self, v: Array, size: int, *, rng: Rng | None) -> Array:
         xp = array_namespace(v)
-        scores = xp.sum(v * v, axis=-1)
+        scores = xp.sum(v * v, axis=-1)  # v has orthonormal columns: squared row norms are the scores
         return sample_indices(scores, uniform(require_rng(rng, "LeverageDraws"), (size,), like=v))

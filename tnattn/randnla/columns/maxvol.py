@@ -19,7 +19,7 @@ from tnattn.structured.gather import take_columns, take_rows
 
 
 def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
-    """Return rows of tall matrices whose square submatrix has locally maximal volume.
+    """Return rows of tall matrices whose square submatrix has locally maximal volume (Goreinov et al. 2010).
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
 
     Notes
     -----
-    O(m r^2), and O(m r) for each exchange; one synchronisation for each. Goreinov et al. 2010, started from the pivots
-    of a QR factorisation.
+    O(m r^2), and O(m r) and one synchronisation for each exchange. The initial rows are the pivots of a QR
+    factorisation.
     """
     xp, tolerance = array_namespace(a), as_real(tolerance, "tolerance")
     if not tolerance > 0:
@@ -48,6 +48,7 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
     rows = with_unused(pivoted_qr(q.mT, r)[2], m)
     b = xp.linalg.solve(take_rows(q, rows).mT, q.mT).mT  # (..., m, r)
     slots = xp.arange(r, device=device(a))
+    # |b_ij| is the factor by which the volume grows when row i replaces rows[j]
     while True:
         flat = xp.reshape(xp.abs(b), (*b.shape[:-2], m * r))
         best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
@@ -59,32 +60,42 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
         rows = xp.where(swap, i, rows)
         column, row = take_columns(b, j), take_rows(b, i)  # (..., m, 1), (..., 1, r)
         pivot = xp.take_along_axis(row[..., 0, :], j, axis=-1)[..., None]
+        # rank-one update of q q[rows]^-1 (Sherman & Morrison)
         change = column * ((row - xp.astype(slots == j, b.dtype)[..., None, :]) / pivot)
         b = xp.where(active[..., None], b - change, b)
 
 
 @dataclass(frozen=True)
 class MaxvolCross(MatrixMethod):
-    """The cross approximation C G^-1 R through an intersection of large volume, found by alternating directions.
+    """Cross approximation C G^-1 R through an intersection of large volume, computed by alternating directions.
 
     Parameters
     ----------
     rank : int
         Number of rows and of columns, positive.
     sweeps : int
-        Rows are chosen from the columns and columns from the rows this many times, at least once, or until nothing
-        changes.
+        Number of alternating selections of rows and columns, at least one; fewer if the columns no longer change.
     tolerance : float
         Positive; see ``maxvol``.
     selection : ColumnSelection
-        The rule that chooses the first columns; pivots of a sketch by default.
+        Rule for the first columns; pivots of a sketch by default.
 
     Notes
     -----
     The selection, O((m + n) rank^2 sweeps), and (m + n) rank entries of the matrix for each sweep. Goreinov,
-    Oseledets, Savostyanov, Tyrtyshnikov & Zamarashkin 2010. The volume is maximal among neighbours only, so that the
-    theorem about the largest volume does not speak. ``residual`` is the largest entry of the error in the rows that
-    were read last over the largest entry there, zero up to rounding unless the intersection is singular.
+    Oseledets, Savostyanov, Tyrtyshnikov & Zamarashkin 2010. The volume is a local maximum only, so that the
+    theorem on the largest volume does not apply. ``residual`` is the largest entry of the error in the rows read last
+    over the largest entry there: rounding unless the intersection is singular.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import MaxvolCross
+    >>> i = np.arange(1.0, 41.0)
+    >>> a = 1 / (i[:, None] + i)
+    >>> cross = MaxvolCross(rank=6)(a, rng=np.random.default_rng(0))
+    >>> print(cross.row_indices.shape, np.linalg.norm(a - cross.to_dense()) < 1e-4 * np.linalg.norm(a))
+    (6,) True
     """
 
     residual_norm: ClassVar = "estimate"
@@ -109,6 +120,7 @@ class MaxvolCross(MatrixMethod):
         right = a.rows(i)
         for _ in range(self.sweeps - 1):
             j_next, _ = maxvol(right.mT, tolerance=self.tolerance)
+            # the same set in another order gives the same cross
             if bool(xp.all(xp.sort(j_next, axis=-1) == xp.sort(j, axis=-1))):
                 break
             j = j_next

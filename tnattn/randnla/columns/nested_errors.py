@@ -1,4 +1,4 @@
-"""Errors of the nested projections of a matrix onto its first 0, 1, 2, ... chosen columns."""
+"""Errors of nested projections of a matrix onto the first 0, 1, 2, ... selected columns."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import worth_forming
 from tnattn.structured.gather import take_columns
 
-__all__: list[str] = []  # parts of other modules
+__all__: list[str] = []  # for cur and interpolative
 
 
 def in_greedy_order(columns: Array, indices: Array) -> tuple[Array, Array, Array]:
-    """Sort chosen columns so that each is the farthest from the span of those before; O(m r^2).
+    """Sort columns so that each has the largest distance from the span of those before; O(m r^2).
 
     Parameters
     ----------
     columns : Array, (..., m, r), r <= m
     indices : Array, (..., r), integer
-        What they are called.
+        Their indices in the matrix.
 
     Returns
     -------
@@ -42,13 +42,13 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     a : StructuredMatrix, (..., m, n)
     left : Array, (..., m, r)
     right : Array, (..., r, n)
-        The projection onto everything chosen is ``left right``.
+        Factors of the projection onto all selected columns (and rows).
     gains : Array, (..., r)
-        Squared Frobenius norm of what the projection gains by each rank, in units of ``unit^2``.
+        Increase of the squared Frobenius norm of the projection from rank k - 1 to rank k, in units of ``unit^2``.
     unit : Array, (..., 1, 1)
         Positive, of the size of the projection.
     rtol : float
-        What has to be resolved.
+        Tolerance that the errors have to resolve.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
 
     Notes
     -----
-    What the last projection leaves and the gains beyond rank k add up to the squared error at rank k: sums of positive
-    numbers, without the cancellation of ``||a||^2 - ||projection||^2``. Only for implicit matrices of more than a
-    million entries the former is such a difference. 2 m n r flops.
+    The squared error at rank k is that of the last projection plus the gains beyond k: a sum of positive numbers,
+    without the cancellation of ``||a||^2 - ||projection||^2``. Only for implicit matrices of more than a million
+    entries the error of the last projection is such a difference. 2 m n r flops.
     """
     xp = array_namespace(left)
     require_above_rounding(rtol, left)
@@ -72,6 +72,7 @@ def nested_errors(a: StructuredMatrix, left: Array, right: Array, gains: Array, 
     gains = xp.astype(gains, wide, copy=False)
     if worth_forming(a):
         residual = a.to_dense() - left @ right
+        # the larger of residual and projection is the common unit of all squares
         nothing = xp.all(gains == 0, axis=-1)[..., None, None]
         common = largest_entry(residual)
         common = xp.where(nothing | (common > unit), common, unit)

@@ -1,4 +1,4 @@
-"""Columns drawn by ridge leverage scores."""
+"""Column selection by ridge leverage scores."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from tnattn.structured.base import StructuredMatrix
 
 @dataclass(frozen=True)
 class RidgeLeverageDraws(ColumnSelection):
-    """Draws columns of a positive semidefinite matrix with replacement, by their exact ridge leverage scores.
+    """Columns of a positive semidefinite matrix sampled with replacement by their exact ridge leverage scores.
 
     Parameters
     ----------
     ridge : float
-        Positive, relative to the mean of the diagonal: a number of the kernel's own scale.
+        Positive, relative to the mean of the diagonal: independent of the scale of the kernel.
 
     Notes
     -----
-    O(n^3) and the dense matrix: a reference. ``RecursiveNystrom`` does without both. Alaoui & Mahoney 2015.
+    O(n^3) and the dense matrix: a reference. ``RecursiveNystrom`` needs neither. Alaoui & Mahoney 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import ColumnNystrom, RidgeLeverageDraws
+    >>> a = np.diag([3.0, 2.0, 0.0, 0.0])
+    >>> result = ColumnNystrom(rank=4, selection=RidgeLeverageDraws())(a, rng=np.random.default_rng(0))
+    >>> print(result.indices, round(float(result.residual), 2))
+    [1 0 0 0] 0.0
     """
 
     ridge: float = 0.1

@@ -1,4 +1,4 @@
-"""Rules that choose columns of a matrix: the contracts, and the rules that do not look at the matrix."""
+"""Column selection: base classes, and rules that do not read the matrix."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tnattn.structured.base import StructuredMatrix
 
 
 class ColumnSelection(Parameters, abc.ABC):
-    """A rule that picks columns; applied to the transpose it picks rows. A subclass is a frozen dataclass."""
+    """Rule that selects columns or, applied to the transpose, rows. A subclass is a frozen dataclass."""
 
     domain: ClassVar[Literal["any", "semidefinite"]] = "any"  # matrices that it takes
-    reads_matrix: ClassVar[bool] = True  # columns of zeros are not selected while there are others
-    repeats: ClassVar[bool] = False  # draws with replacement: any number of columns, some more than once
+    reads_matrix: ClassVar[bool] = True  # columns of zeros are selected only after all others
+    repeats: ClassVar[bool] = False  # samples with replacement: any number of columns, some more than once
 
     @abc.abstractmethod
     def select(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> Array:
-        """Choose columns of every matrix of a stack.
+        """Select columns of every matrix of a stack.
 
         Parameters
         ----------
@@ -36,17 +36,17 @@ class ColumnSelection(Parameters, abc.ABC):
         Returns
         -------
         Array, (..., size), int64
-            Distinct unless the rule draws with replacement.
+            Distinct unless the rule samples with replacement.
 
         Raises
         ------
         ValueError
-            If the matrix has not so many columns to choose.
+            If the matrix has fewer columns to select from.
         """
 
 
 def admissible_columns(size: int, n: int) -> int:
-    """Return a number of distinct columns as a Python number; raise ValueError if there are not as many."""
+    """Return a number of distinct columns as a Python number; raise ValueError if it exceeds n."""
     number = as_integer(size, "size", least=1)
     if number > n:
         raise ValueError(f"{number} distinct columns cannot be chosen from {n}; reduce the number")
@@ -55,7 +55,15 @@ def admissible_columns(size: int, n: int) -> int:
 
 @dataclass(frozen=True)
 class UniformColumns(ColumnSelection):
-    """Draws columns uniformly without replacement, the same for all matrices of a stack."""
+    """Columns sampled uniformly without replacement, the same for all matrices of a stack.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense, UniformColumns
+    >>> print(UniformColumns().select(Dense(np.ones((2, 6))), 3, rng=np.random.default_rng(0)))
+    [3 2 1]
+    """
 
     reads_matrix: ClassVar = False
 
@@ -64,17 +72,27 @@ class UniformColumns(ColumnSelection):
         size = admissible_columns(size, n)
         xp = array_namespace(a.like)
         keys = uniform(require_rng(rng, "UniformColumns"), (n,), like=a.like)
+        # the order of independent uniform keys is a uniform permutation
         return for_every_matrix(xp.argsort(keys)[:size], a)
 
 
 @dataclass(frozen=True)
 class GivenColumns(ColumnSelection):
-    """The first columns of a list that the caller knows to be good, the same for all matrices of a stack.
+    """The first columns of a given list, the same for all matrices of a stack.
 
     Parameters
     ----------
     indices : tuple of int
         Distinct and non-negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GivenColumns, InterpolativeDecomposition
+    >>> a = np.diag([1.0, 4.0, 2.0, 0.1])
+    >>> result = InterpolativeDecomposition(rank=2, selection=GivenColumns((1, 2)))(a)
+    >>> print(result.indices, round(float(np.linalg.norm(a - result.to_dense())), 2))
+    [1 2] 1.0
     """
 
     indices: tuple[int, ...] = (0,)
@@ -98,7 +116,7 @@ class GivenColumns(ColumnSelection):
 
 @dataclass(frozen=True)
 class SubspaceSelection(ColumnSelection):
-    """A rule that depends on the leading right singular vectors only. A subclass is a frozen dataclass.
+    """Base of rules that depend on the leading right singular vectors only. A subclass is a frozen dataclass.
 
     Parameters
     ----------
@@ -114,15 +132,15 @@ class SubspaceSelection(ColumnSelection):
 
     @abc.abstractmethod
     def dimension(self, size: int) -> int:
-        """Number of singular vectors that a choice of that many columns needs."""
+        """Return the number of singular vectors from which ``size`` columns are selected."""
 
     @abc.abstractmethod
     def points(self, v: Array, size: int, *, rng: Rng | None) -> Array:
-        """Choose rows (..., size) of matrices v (..., n, dimension) with orthonormal columns."""
+        """Select rows (..., size) of matrices v (..., n, dimension) with orthonormal columns."""
 
     @final
     def decompose(self, a: StructuredMatrix, size: int, *, rng: Rng | None) -> RandomizedSVDResult:
-        """Return the singular vectors on which the choice of columns, or of rows, depends."""
+        """Return the singular vectors on which the selection of columns, or of rows, depends."""
         rank = self.dimension(size)
         require_rank(rank, a.shape)
         return self.svd.with_rank(rank).factorise(a, rng=rng)
@@ -133,12 +151,13 @@ class SubspaceSelection(ColumnSelection):
 
 
 def require_selection(selection: ColumnSelection) -> None:
-    """Raise TypeError unless something is a rule that chooses columns."""
+    """Raise TypeError unless ``selection`` is a rule that selects columns."""
     if not isinstance(selection, ColumnSelection):
         raise TypeError(f"selection is {selection!r}; a ColumnSelection such as QRColumns() is needed")
 
 
 def for_every_matrix(indices: Array, a: StructuredMatrix) -> Array:
-    """Return indices (size,) as (..., size), each matrix of a stack having a copy of its own."""
+    """Return indices (size,) repeated for every matrix of a stack, (..., size)."""
     xp = array_namespace(indices)
+    # a copy: callers may write to the indices of one matrix
     return xp.asarray(xp.broadcast_to(indices, (*a.batch, *indices.shape)), copy=True)

@@ -1,4 +1,4 @@
-"""Columns by strong rank-revealing QR: greedy pivots, improved by interchanges until none gains much volume."""
+"""Strong rank-revealing QR: greedy pivots improved by interchanges until no volume grows by more than a factor."""
 
 from __future__ import annotations
 
@@ -19,22 +19,34 @@ __all__ = ["StrongColumns"]
 
 @dataclass(frozen=True)
 class StrongColumns(ColumnSelection):
-    """Column-pivoted QR followed by interchanges while one raises the volume of the chosen columns enough.
+    """Pivots of a QR factorisation, improved by interchanges that increase the volume of the selected columns.
 
     Parameters
     ----------
     growth : float
-        Larger than 1: f of Gu & Eisenstat. Interchanges stop when none multiplies the volume by more than that; then
-        no coefficient of the interpolation exceeds it.
+        Larger than 1: f of Gu & Eisenstat. Interchanges stop when none multiplies the volume by more than f; then no
+        coefficient of the interpolation exceeds f in modulus.
     sketch : Sketch, optional
-        Work on a sketch of the rows, with ``oversampling`` more of them than columns; the matrix itself by default.
+        Factor a sketch with ``oversampling`` more rows than selected columns; the matrix itself by default.
     oversampling : int
 
     Notes
     -----
     O(m n size) for each interchange, of which there are O(size log_f n) at most and few as a rule. Gu & Eisenstat 1996,
     Algorithm 4. Deviation: the factors are computed anew after an interchange, not updated. Matrices of a lower rank
-    than the number of columns keep their greedy pivots, which span everything.
+    than the number of columns keep their greedy pivots, which span the range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense, QRColumns, StrongColumns
+    >>> from tnattn.gallery import kahan
+    >>> a = kahan(20)  # greedy pivots leave a nearly dependent set of columns
+    >>> for rule in QRColumns(), StrongColumns(growth=1.1):
+    ...     columns = rule.select(Dense(a), 19, rng=None)
+    ...     print(round(float(np.linalg.svd(a[:, columns])[1][-1]), 4))
+    0.002
+    0.3288
     """
 
     growth: float = 2.0
@@ -51,15 +63,17 @@ class StrongColumns(ColumnSelection):
         dense = compressed(a, self.sketch, size + self.oversampling, rng=rng)
         dense = dense / largest_entry(dense)
         if dense.shape[-2] > dense.shape[-1]:
-            dense = orthonormalise_with_factor(dense)[1]  # volumes and lengths are those of the triangular factor
+            dense = orthonormalise_with_factor(dense)[1]  # the triangular factor has the same volumes and norms
         chosen = QRColumns().select(Dense(dense), size, rng=None)
-        # more columns than rows are dependent: they span everything, and have no volume
+        # more columns than rows are dependent: they span the range, and their volume is zero
         return chosen if size > dense.shape[-2] else _interchanged(dense, chosen, self.growth)
 
 
 def _interchanged(a: Array, chosen: Array, growth: float) -> Array:
+    """Return columns (..., size) after the interchanges of Gu & Eisenstat 1996, Algorithm 4."""
     xp = array_namespace(a)
     n, size = a.shape[-1], chosen.shape[-1]
+    # every interchange multiplies the volume by more than growth > 1, and the volume is bounded: the loop ends
     while True:
         gains = volume_gains(a, chosen)  # (..., size, n)
         flat = xp.reshape(gains, (*gains.shape[:-2], size * n))
@@ -72,7 +86,7 @@ def _interchanged(a: Array, chosen: Array, growth: float) -> Array:
 
 
 def volume_gains(a: Array, chosen: Array) -> Array:
-    """Return by what the volume of chosen columns grows when one of them makes room for another.
+    """Return the factors by which the volume of selected columns grows when another column replaces one of them.
 
     Parameters
     ----------
@@ -83,13 +97,13 @@ def volume_gains(a: Array, chosen: Array) -> Array:
     Returns
     -------
     Array, (..., size, n)
-        Entry (i, j): the quotient of the volumes after column j has replaced the chosen column i, without the sign;
-        zero where j is chosen already, and for matrices whose chosen columns are dependent to rounding.
+        Entry (i, j): volume after column j has replaced the selected column i over the volume before; zero where j is
+        selected already, and for matrices whose selected columns are dependent to rounding.
 
     Notes
     -----
-    Gu & Eisenstat 1996, Lemma 3.1: with R the triangular factor of the chosen columns, T their coefficients in column
-    j and c what is left of it, the quotient squared is T_ij^2 + (||row i of R^-1|| ||c||)^2.
+    Gu & Eisenstat 1996, Lemma 3.1: with R the triangular factor of the selected columns, T the coefficients of column j
+    and c its residual, the squared quotient is T_ij^2 + (||row i of R^-1|| ||c||)^2.
     """
     xp = array_namespace(a)
     n = a.shape[-1]
@@ -98,6 +112,7 @@ def volume_gains(a: Array, chosen: Array) -> Array:
     smallest, largest = xp.min(diagonal, axis=-1), xp.max(diagonal, axis=-1)
     sound = (smallest > n * eps(a) * largest)[..., None, None]
     identity = xp.broadcast_to(xp.eye(r.shape[-1], dtype=r.dtype, device=device(r)), r.shape)
+    # dependent columns have no inverse: the identity in its place, and gains of zero below
     inverse = solve_triangular(xp.where(sound, r, identity), identity, lower=False)
     inside = q.mT @ a
     distance = xp.linalg.vector_norm(a - q @ inside, axis=-2)  # (..., n)

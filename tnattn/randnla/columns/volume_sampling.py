@@ -1,4 +1,4 @@
-"""Column subsets drawn in proportion to their squared volume: determinantal sampling of a fixed size."""
+"""Volume sampling: column subsets of fixed size with probability proportional to their squared volume."""
 
 from __future__ import annotations
 
@@ -22,20 +22,28 @@ __all__ = ["VolumeColumns", "VolumeCross"]
 
 @dataclass(frozen=True)
 class VolumeColumns(ColumnSelection):
-    """Draws subsets J of columns with probability proportional to det(A_J^T A_J), exactly.
+    """Subsets J of columns sampled exactly with probability proportional to det(A_J^T A_J).
 
     Parameters
     ----------
     semidefinite : bool
-        Take the matrix for a positive semidefinite K (not checked) and draw with probability proportional to det
-        K(J, J) instead: a determinantal point process of fixed size.
+        Treat the matrix as a positive semidefinite K (not checked) and sample with probability proportional to
+        det K(J, J) instead: a determinantal point process of fixed size.
 
     Notes
     -----
-    O(m n min(m, n)) for the singular value decomposition, O(r size) for the choice of singular vectors and O(n size^2)
-    for that of the columns. Deshpande et al. 2006; sampling as in Kulesza & Taskar 2012, Algorithms 1 and 8, with
+    O(m n min(m, n)) for the singular value decomposition, O(r size) to select singular vectors, O(n size^2) to select
+    columns. Deshpande et al. 2006; sampling as in Kulesza & Taskar 2012, Algorithms 1 and 8, with
     the elementary symmetric polynomials in logarithms, since they span hundreds of orders of magnitude. The uniform
     numbers are shared by the matrices of a stack.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense, VolumeColumns
+    >>> a = Dense(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))  # columns 0 and 1 have no volume together
+    >>> print([VolumeColumns().select(a, 2, rng=np.random.default_rng(seed)).tolist() for seed in range(4)])
+    [[0, 2], [0, 2], [2, 0], [2, 1]]
     """
 
     semidefinite: bool = False
@@ -47,6 +55,7 @@ class VolumeColumns(ColumnSelection):
         dense = a.to_dense()
         xp = array_namespace(dense)
         _, s, vt = small_svd(dense)
+        # singular values at rounding level are zeros: their vectors are noise and must not be selected
         s = xp.where(s > max(a.shape[-2:]) * eps(s) * s[..., :1], s, xp.zeros_like(s))
         s = s / xp.where(s[..., :1] > 0, s[..., :1], xp.ones_like(s[..., :1]))
         if bool(xp.any(s[..., size - 1] == 0)):
@@ -54,14 +63,14 @@ class VolumeColumns(ColumnSelection):
         vectors = _chosen_vectors(
             s if self.semidefinite else s * s, size, uniform(source, (s.shape[-1],), like=s)
         )  # (..., r), boolean
-        # the chosen vectors to the front, the others zeroed: every matrix has exactly ``size`` of them
+        # the selected vectors first: every matrix has exactly ``size`` of them
         order = xp.argsort(xp.astype(~vectors, xp.int64), axis=-1, stable=True)[..., :size]
         return _projection_sample(take_rows(vt, order).mT, uniform(source, (size,), like=s))
 
 
 @dataclass(frozen=True)
 class VolumeCross(MatrixMethod):
-    """The cross approximation through rows I and columns J drawn with probability proportional to det(A(I, J))^2.
+    """Cross approximation through rows I and columns J sampled with probability proportional to det(A(I, J))^2.
 
     Parameters
     ----------
@@ -70,9 +79,19 @@ class VolumeCross(MatrixMethod):
 
     Notes
     -----
-    Columns by their volume, then rows of these columns by theirs: by the formula of Cauchy and Binet the pair has the
-    law stated. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error over
-    that of the matrix.
+    Columns by their volume, then rows of these columns by theirs: by the Cauchy-Binet formula the pair has the stated
+    distribution. Zamarashkin & Osinsky 2018. ``residual`` is the Frobenius norm of the error over that of the matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import VolumeCross
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> cross = VolumeCross(rank=8)(a, rng=rng)
+    >>> print(cross.ranks, cross.residual < 0.1)
+    8 True
     """
 
     needs_full_rank: ClassVar = True
@@ -88,6 +107,7 @@ class VolumeCross(MatrixMethod):
         columns = take_columns(dense.array, j)
         i = VolumeColumns().select(Dense(columns.mT), self.rank, rng=rng)
         u, inverse, vt, _ = numerical_svd(take_rows(columns, i))
+        # C G^-1 with the inverse of the intersection truncated at its numerical rank
         left, right = (columns @ vt.mT) * inverse[..., None, :] @ u.mT, take_rows(dense.array, i)
         error, size = frobenius_norm(dense.array - left @ right), frobenius_norm(dense.array)
         residual, converged = judged(error, size, 0.0, f"rank {self.rank}")
@@ -121,7 +141,10 @@ def elementary_symmetric(logs: Array, size: int) -> Array:
 
 
 def _chosen_vectors(s: Array, size: int, uniforms: Array) -> Array:
-    """Draw subsets of ``size`` indices with probability proportional to the product of their numbers s (..., r)."""
+    """Sample subsets of ``size`` indices with probability proportional to the product of s (..., r) over the subset.
+
+    Kulesza & Taskar 2012, Algorithm 8.
+    """
     xp = array_namespace(s)
     positive = s > 0
     logs = xp.where(positive, xp.log(xp.where(positive, s, xp.ones_like(s))), xp.full_like(s, -float("inf")))
@@ -129,12 +152,13 @@ def _chosen_vectors(s: Array, size: int, uniforms: Array) -> Array:
     missing = xp.full((*s.shape[:-1], 1), size, dtype=xp.int64, device=device(s))
     flags = []
     for i in range(s.shape[-1] - 1, -1, -1):
-        left = xp.maximum(missing, xp.ones_like(missing))
-        whole = xp.take_along_axis(table[..., i + 1, :], left, axis=-1)
-        with_it = logs[..., i, None] + xp.take_along_axis(table[..., i, :], left - 1, axis=-1)
+        # probability of index i given k missing ones: s_i e_{k-1}(s_1, ..., s_{i-1}) / e_k(s_1, ..., s_i)
+        k = xp.maximum(missing, xp.ones_like(missing))
+        total = xp.take_along_axis(table[..., i + 1, :], k, axis=-1)
+        with_it = logs[..., i, None] + xp.take_along_axis(table[..., i, :], k - 1, axis=-1)
         finite = with_it > -float("inf")
-        chance = xp.where(finite, xp.exp(xp.where(finite, with_it - whole, xp.zeros_like(whole))), xp.zeros_like(whole))
-        # as many as are missing are left: the quotient is one up to rounding
+        chance = xp.where(finite, xp.exp(xp.where(finite, with_it - total, xp.zeros_like(total))), xp.zeros_like(total))
+        # the last i + 1 indices are all needed: the quotient is one up to rounding
         taken = (missing > 0) & ((uniforms[i] < chance) | (missing == i + 1))
         missing = missing - xp.astype(taken, xp.int64)
         flags.append(taken[..., 0])
@@ -142,7 +166,10 @@ def _chosen_vectors(s: Array, size: int, uniforms: Array) -> Array:
 
 
 def _projection_sample(v: Array, uniforms: Array) -> Array:
-    """Draw as many rows as orthonormal columns v (..., n, k) has, with probability det(v_J)^2."""
+    """Sample k rows J of matrices v (..., n, k) with orthonormal columns, with probability det(v_J)^2.
+
+    Kulesza & Taskar 2012, Algorithm 1, second phase.
+    """
     xp = array_namespace(v)
     n = v.shape[-2]
     free = xp.ones(v.shape[:-1], dtype=xp.bool, device=device(v))
@@ -155,5 +182,5 @@ def _projection_sample(v: Array, uniforms: Array) -> Array:
         row = take_rows(v, index)  # (..., 1, k)
         length = xp.linalg.vector_norm(row, axis=-1, keepdims=True)
         row = row / xp.where(length > 0, length, xp.ones_like(length))
-        v = v - (v @ row.mT) @ row  # what is left is orthogonal to the row drawn
+        v = v - (v @ row.mT) @ row  # conditional on the sampled row: project the others to its complement
     return xp.concat(drawn, axis=-1)

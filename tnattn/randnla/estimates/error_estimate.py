@@ -1,4 +1,4 @@
-"""Low-rank approximations that estimate their own error, from the sketch they were made of."""
+"""Low-rank approximations with a posteriori error estimates from the same sketch."""
 
 from __future__ import annotations
 
@@ -35,10 +35,22 @@ class SelfAssessedQBResult(LowRankMatrix):
     squares : Array, (..., s)
         Squared residual of the image of each probe, after projection onto the images of the others.
     jackknife_variance : Array, (...)
-        Sum over the probes of the squared Frobenius distance of the approximation without it from the mean of those.
+        Sum over the probes of the squared Frobenius distance between the approximation without it and their mean.
     rotational : bool
-        Whether the distribution of a probe knows no direction, as the Gaussian and the spherical one, which
-        ``interval`` needs.
+        True if the distribution of a probe is rotationally invariant, as Gaussian and spherical ones are; needed by
+        ``interval``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SelfAssessedQB
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> result = SelfAssessedQB(size=12)(a, rng=rng)
+    >>> lower, upper = result.interval(failure=0.05)
+    >>> print(lower <= np.linalg.norm(a - result.to_dense()) <= upper)
+    True
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"b": 1.0, "r": 1.0, "squares": 2.0, "jackknife_variance": 2.0}
@@ -55,7 +67,7 @@ class SelfAssessedQBResult(LowRankMatrix):
 
     @property
     def error_squared(self) -> Array:
-        """Estimate (...) of ``||A - Q Q^T A||_F^2``; its mean is that of s - 1 columns, so it errs upwards."""
+        """Estimate (...) of ``||A - Q Q^T A||_F^2``, biased upwards: its mean is the error with s - 1 columns."""
         return array_namespace(self.squares).mean(self.squares, axis=-1)
 
     @property
@@ -64,30 +76,30 @@ class SelfAssessedQBResult(LowRankMatrix):
         return array_namespace(self.squares).sqrt(self.error_squared)
 
     def interval(self, failure: float = 0.05, *, held_out: int | None = None) -> tuple[Array, Array]:
-        """Return lower and upper ends (...) for ``||A - Q Q^T A||_F``, which miss it with at most this probability.
+        """Return confidence bounds (...) of ``||A - Q Q^T A||_F``, violated with at most the given probability.
 
         Parameters
         ----------
         failure : float
             Strictly between 0 and 1.
         held_out : int, optional
-            Probes, the last ones, that measure the error of the span of the others, 1 to s - 1; a third of them if
-            None. More narrow the limits of that error; fewer bring it closer to the error in question.
+            Number of probes, the last ones, that measure the error of the span of the others, 1 to s - 1; a third of
+            them if None. More of them narrow the bounds of that error; fewer bring it closer to the error in question.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, or the probes are signs, whose images may all miss an error.
+            If a parameter is out of range, or the probes are signs, which may all be orthogonal to an error.
 
         Notes
         -----
         Holds for every matrix: given the images of the others, those of h = ``held_out`` probes have residuals of mean
         square ``E^2 = ||A - P P^T A||_F^2``, P the first s - h columns of Q. Their mean lies between ``t E^2`` and
-        ``u E^2`` but for the probability ``(t e^(1 - t))^(h / 2) + (u e^(1 - u))^(h / 2)``, t < 1 < u, as for a matrix
-        of rank one, the worst; and E^2 exceeds the square in question by what the other columns of Q capture. Wide with
-        few probes: the upper end of the default with 16 of them is three to four times the error on flat and slow
-        spectra, and 15 times where values fall by a third from one to the next; the lower end is often zero.
-        ``failure`` is shared equally by both ends.
+        ``u E^2`` except with probability ``(t e^(1 - t))^(h / 2) + (u e^(1 - u))^(h / 2)``, t < 1 < u, as for a matrix
+        of rank one, the worst case; E^2 exceeds the square in question by the part captured by the other columns of Q.
+        Wide for few probes: with the default and 16 probes the upper bound is three to four times the error for flat
+        and slowly decaying spectra, and 15 times where each singular value is two thirds of the one before; the lower
+        bound is often zero. ``failure`` is split equally between both bounds.
         """
         failure = as_real(failure, "failure")
         if not 0 < failure < 1:
@@ -99,8 +111,9 @@ class SelfAssessedQBResult(LowRankMatrix):
         if not self.rotational:
             raise ValueError("the probes are random signs, for which no interval is proved; use Gaussian() or Sphere()")
         xp = array_namespace(self.r, self.b)
-        # relative to the largest, so that squares neither overflow nor vanish
+        # R(h, h) holds the residuals of the held-out probes; their rows of B are what the other columns of Q capture
         corner, gained = self.r[..., size - count :, size - count :], self.b[..., size - count :, :]
+        # relative to the largest, so that squares neither overflow nor vanish
         unit = xp.maximum(largest_entries(corner), largest_entries(gained))
         safe = xp.where(unit > 0, unit, xp.ones_like(unit))
         seen, captured = (frobenius_norm(x / safe[..., None, None]) ** 2 for x in (corner, gained))
@@ -113,7 +126,7 @@ class SelfAssessedQBResult(LowRankMatrix):
 
 @dataclass(frozen=True)
 class SelfAssessedQB(MatrixMethod):
-    """Projects a matrix onto the images of random probes, and leaves out each in turn to see the error.
+    """Projection of a matrix onto the images of random probes, with leave-one-out error estimates.
 
     Parameters
     ----------
@@ -127,6 +140,17 @@ class SelfAssessedQB(MatrixMethod):
     4 m n size flops in products with the matrix and O((m + n) size^2): the estimates cost O(n size^2) beyond the
     approximation and no product. Epperly & Tropp 2024, leave-one-out error estimator and matrix jackknife; the interval
     is our own. Not for power iterations, which need other formulas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SelfAssessedQB
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> result = SelfAssessedQB(size=12)(a, rng=rng)
+    >>> print(round(float(result.error), 2), round(float(np.linalg.norm(a - result.to_dense())), 2))
+    0.42 0.43
     """
 
     size: int = rank_budget(16)
@@ -154,6 +178,7 @@ def chi_square_factors(probes: int, failure: float) -> tuple[float, float]:
     for x > -1/2, so that no matrix is worse than one of rank one, where the mean has a chi-square distribution. On a
     sphere the moment generating function is smaller, by Jensen's inequality for the length.
     """
+    # x e^(1 - x) = f^(2 / probes) is -x e^(-x) = -f^(2 / probes) / e: two branches of Lambert's W
     level = -(failure ** (2 / probes)) / math.e
     return float(-lambertw(level, 0).real), float(-lambertw(level, -1).real)
 
@@ -161,7 +186,7 @@ def chi_square_factors(probes: int, failure: float) -> tuple[float, float]:
 def _jackknife_variance(r: Array, b: Array) -> Array:
     """Return sum_j ||X_j - X||_F^2 (...) for X_j = Q (I - s_j s_j^T) B and their mean X.
 
-    With the mean M of s_j s_j^T the sum is s tr((M - M^2) B B^T); in the eigenvectors of M nothing cancels.
+    With the mean M of s_j s_j^T the sum is s tr((M - M^2) B B^T), without cancellation in the eigenvectors of M.
     """
     xp = array_namespace(r, b)
     count = r.shape[-1]

@@ -1,15 +1,15 @@
-"""What the triangular factor of ``Y = Q R`` says about Y without one of its columns."""
+"""Leave-one-out residuals and downdates from the triangular factor of ``Y = Q R``."""
 
 from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, eps
 from tnattn.linalg import svd
 
-__all__: list[str] = []  # parts of other modules
+__all__: list[str] = []  # for error_estimate and trace
 
 
 def left_out_squares(r: Array) -> Array:
-    """Return the squared distances of the columns of matrices from the span of the other columns.
+    """Return the squared distances of the columns of Y from the span of the other columns.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def left_out_squares(r: Array) -> Array:
     xp = array_namespace(r)
     _, s, vt = svd(r)
     largest = xp.where(s[..., :1] > 0, s[..., :1], xp.ones_like(s[..., :1]))
-    # relative to the largest, so that squares neither overflow nor vanish; what lies below the rounding unit is zero
+    # relative to the largest, so that squares neither overflow nor vanish; eps stands for zero singular values
     ratio = xp.where(s > eps(s) * largest, s / largest, eps(s) + xp.zeros_like(s))
     inverse = xp.sum(xp.square(vt / ratio[..., :, None]), axis=-2)
     return xp.where(s[..., :1] > 0, xp.square(largest) / inverse, xp.zeros_like(inverse))
@@ -47,7 +47,7 @@ def left_out_directions(r: Array) -> Array:
     -------
     Array, (..., s, s)
         The vectors are columns, proportional to the columns of ``R^-T``. Where R is singular they lie in its left null
-        space: what is taken out of the span of Q is then outside the range of Y.
+        space: the removed direction of the span of Q is then orthogonal to the range of Y.
 
     Notes
     -----
@@ -57,5 +57,6 @@ def left_out_directions(r: Array) -> Array:
     u, s, vt = svd(r)
     largest = xp.where(s[..., :1] > 0, s[..., :1], xp.ones_like(s[..., :1]))
     ratio = xp.where(s > eps(s) * largest, s / largest, eps(s) + xp.zeros_like(s))
+    # R^-T = U S^-1 V^T, columns normalised
     directions = u @ (vt / ratio[..., :, None])
     return directions / xp.linalg.vector_norm(directions, axis=-2, keepdims=True)

@@ -1,4 +1,4 @@
-"""Spectral and Frobenius norms from products with a matrix, between limits."""
+"""Estimates of spectral and Frobenius norms from products with a matrix, with confidence bounds."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ from tnattn.structured.conversion import as_structured
 
 @dataclass(frozen=True, eq=False)
 class NormEstimate(Parameters):
-    """A norm of every matrix of a stack, between limits.
+    """Estimated norms of a stack of matrices, with confidence bounds.
 
     Parameters
     ----------
     value : Array, (...)
         The estimate.
     lower, upper : Array, (...)
-        Limits; ``upper`` is infinite where the probes are too few for one.
+        Confidence bounds; ``upper`` is infinite where the probes are too few.
     failure : float
-        Bound on the probability that a limit is wrong, for each matrix.
+        Bound on the probability that a confidence bound is violated, for each matrix.
     products : int
         Products of the matrix or its transpose with a vector that were spent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SpectralNorm
+    >>> estimate = SpectralNorm()(np.diag([3.0, 2.0, 1.0]), rng=np.random.default_rng(0))
+    >>> print(round(float(estimate.lower), 2), estimate.upper >= 3.0, estimate.failure, estimate.products)
+    3.0 True 0.0001 6
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"value": 1.0, "lower": 1.0, "upper": 1.0}
@@ -43,7 +51,7 @@ class NormEstimate(Parameters):
 
 @dataclass(frozen=True)
 class SpectralNorm(Parameters):
-    """The largest singular value: from below by block Lanczos steps, from above by Gaussian probes.
+    """Largest singular value: lower bound by block Lanczos steps, upper bound by Gaussian probes.
 
     Parameters
     ----------
@@ -52,14 +60,25 @@ class SpectralNorm(Parameters):
     steps : int
         Block Lanczos steps, non-negative; each one costs two more products with the block.
     inflation : float
-        The factor alpha > 1 of the upper limit, which fails with probability at most ``inflation ** -probes``.
+        The factor alpha > 1 of the upper bound, which fails with probability at most ``inflation ** -probes``.
 
     Notes
     -----
-    ``probes (1 + 2 steps)`` products with the matrix and O((m + n) (probes (1 + steps))^2). The lower limit, which is
-    the value too, holds always, to rounding: the norm of the image of a basis over the norm of the basis, so that lost
-    orthogonality cannot spoil it. The upper limit is ``alpha sqrt(2 / pi) max ||A w_i||`` of Halko, Martinsson & Tropp
-    2011, Lemma 4.1; ten times too much is common.
+    ``probes (1 + 2 steps)`` products with the matrix and O((m + n) (probes (1 + steps))^2). The lower bound, which is
+    also the value, is deterministic up to rounding: the norm of the image of a basis over the norm of the basis, valid
+    also when orthogonality is lost. The upper bound is ``alpha sqrt(2 / pi) max ||A w_i||`` of Halko, Martinsson &
+    Tropp 2011, Lemma 4.1, commonly ten times the norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SpectralNorm
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> estimate = SpectralNorm(probes=4, steps=4)(a, rng=rng)
+    >>> print(round(float(estimate.value), 3), estimate.upper > 1, estimate.products)
+    1.0 True 36
     """
 
     probes: int = 4
@@ -74,7 +93,7 @@ class SpectralNorm(Parameters):
 
     @property
     def failure(self) -> float:
-        """Bound on the probability that the upper limit is wrong."""
+        """Bound on the probability that the upper bound is violated."""
         return float(self.inflation) ** -self.probes
 
     @final
@@ -103,7 +122,7 @@ class SpectralNorm(Parameters):
 
 
 def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tuple[Array, int]:
-    """Return lower limits (...) of spectral norms, and the products spent.
+    """Return lower bounds (...) of spectral norms, and the number of products.
 
     Parameters
     ----------
@@ -118,35 +137,47 @@ def _lanczos(a: StructuredMatrix, start: Array, image: Array, steps: int) -> tup
     basis = xp.broadcast_to(start, (*a.batch, *start.shape))
     images = image
     for _ in range(steps):
-        block = a.mT @ (image / largest_entry(image))  # the products of products would overflow or vanish
+        block = a.mT @ (image / largest_entry(image))  # repeated products would overflow or underflow
         room = min(block.shape[-1], n - basis.shape[-1])
         products += block.shape[-1]
-        if room == 0:
+        if room == 0:  # the basis is complete
             break
         block = extend_basis(basis, block[..., :room])
         image = a.sketch(block)
         products += room
         basis, images = xp.concat([basis, block], axis=-1), xp.concat([images, image], axis=-1)
+    # ||A V|| / ||V|| <= ||A|| for every V, orthonormal or not
     return spectral_norm(images) / spectral_norm(basis), products
 
 
 @dataclass(frozen=True)
 class FrobeniusNorm(Parameters):
-    """The root of the mean of ``||A w||^2`` over Gaussian probes.
+    """Root of the mean of ``||A w||^2`` over Gaussian probes.
 
     Parameters
     ----------
     probes : int
-        Number of probes m; for an upper limit more than ``4 log(2 / failure)``, else it is infinite.
+        Number of probes m; the upper bound is finite for more than ``4 log(2 / failure)`` of them.
     failure : float
-        Bound on the probability that the limits miss the norm.
+        Bound on the probability that a confidence bound is violated.
 
     Notes
     -----
     ``probes`` products with the matrix; from ``probes >= n`` on n products give the norm itself instead. With x = log(2
     / failure), the square of the norm lies between ``Z / (1 + 2 sqrt(x / m) + 2 x / m)`` and ``Z / (1 - 2 sqrt(x /
-    m))``, Z the mean: Laurent & Massart 2000, Lemma 1, with the norms of A^T A bounded by the square of that of A. Wide
-    for any matrix that is not of rank one.
+    m))``, Z the mean: Laurent & Massart 2000, Lemma 1, with the norms of A^T A bounded by the square of that of A.
+    Pessimistic except for matrices of rank one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import FrobeniusNorm
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(200), (200, 200), rng)
+    >>> estimate = FrobeniusNorm(probes=64)(a, rng=rng)
+    >>> print(np.round([estimate.value, np.linalg.norm(a)], 1), estimate.lower < np.linalg.norm(a) < estimate.upper)
+    [1.2 1.3] True
     """
 
     probes: int = 64
@@ -177,15 +208,16 @@ class FrobeniusNorm(Parameters):
         image = matrix.sketch(_unit_probes(self.probes, matrix, rng, "FrobeniusNorm"))
         xp = array_namespace(image)
         value = _lengths(_lengths(image)[..., None])[..., 0] / self.probes**0.5
+        # half of the failure probability for each bound
         low, high = frobenius_factors(self.probes, math.log(2 / self.failure))
         infinite = xp.full_like(value, math.inf)
-        zero = value == 0  # only a zero matrix has no image: nothing is left to bound
+        zero = value == 0  # almost surely only for a zero matrix, whose norm is known
         upper = xp.where(zero, value, infinite) if high is None else value * high**0.5
         return NormEstimate(value, value * low**0.5, upper, self.failure, self.probes)
 
 
 def _exact(a: StructuredMatrix, failure: float) -> NormEstimate:
-    """Return the Frobenius norm from products with all unit vectors, between limits that differ by rounding."""
+    """Return the Frobenius norm from products with all unit vectors, with bounds that differ by rounding."""
     xp, n = array_namespace(a.like), a.shape[-1]
     image = a.sketch(xp.eye(n, dtype=a.dtype, device=device(a.like)))
     value = _lengths(_lengths(image)[..., None])[..., 0]
@@ -194,18 +226,18 @@ def _exact(a: StructuredMatrix, failure: float) -> NormEstimate:
 
 
 def _rounding_up(a: StructuredMatrix) -> float:
-    """Return one plus what a norm of the matrix may lose to rounding, relative to itself."""
+    """Return one plus a bound on the relative rounding error of a norm of the matrix."""
     return 1 + 4 * sum(a.shape[-2:]) * eps(a.like)
 
 
 def _lengths(x: Array) -> Array:
-    """Return the lengths (..., c) of the columns of matrices (..., n, c); no square overflows or vanishes."""
+    """Return the norms (..., c) of the columns of matrices (..., n, c), without overflow or underflow of squares."""
     unit = largest_entry(x)
     return unit[..., 0] * array_namespace(x).linalg.vector_norm(x / unit, axis=-2)
 
 
 def frobenius_factors(probes: int, x: float) -> tuple[float, float | None]:
-    """Return the factors of Z between which ``||A||_F^2`` lies, each wrong with probability at most exp(-x).
+    """Return factors of the mean Z that bound ``||A||_F^2``, each violated with probability at most exp(-x).
 
     The upper factor is None where ``probes <= 4 x``.
     """

@@ -1,17 +1,13 @@
-"""Trace estimates from products with a matrix, each with the spread that its own samples show."""
+"""Stochastic trace estimation: Girard-Hutchinson, Hutch++ and XTrace."""
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
-
-from scipy.special import stdtrit
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.linalg import orthonormalise, orthonormalise_with_factor
 from tnattn.randnla.estimates.leave_one_out import left_out_directions
+from tnattn.randnla.estimates.trace_estimate import TraceEstimate, TraceMethod
 from tnattn.randnla.sketches import (
     Gaussian,
     Probes,
@@ -20,108 +16,36 @@ from tnattn.randnla.sketches import (
     require_probes,
     require_sketch,
 )
-from tnattn.randnla.units import in_units, restored
-from tnattn.scalars import Parameters, as_real, require_count
+from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
-from tnattn.structured.conversion import as_structured
-
-
-@dataclass(frozen=True, eq=False)
-class TraceEstimate(Parameters):
-    """Estimated traces of a stack of matrices.
-
-    Parameters
-    ----------
-    samples : Array, (..., count)
-        Unbiased estimates of the trace, of one distribution; at least two.
-    products : int
-        Products of the matrix with a vector that were spent.
-    dependence : float
-        What the variance of the mean is multiplied by because the samples are not independent; 1 where they are.
-    """
-
-    degrees: ClassVar[Mapping[str, float]] = {"samples": 1.0}
-
-    samples: Array
-    products: int
-    dependence: float = 1.0
-
-    @property
-    def value(self) -> Array:
-        """The mean of the samples, (...)."""
-        return array_namespace(self.samples).mean(self.samples, axis=-1)
-
-    @property
-    def standard_error(self) -> Array:
-        """Their standard deviation times ``sqrt(dependence / count)``, (...)."""
-        xp = array_namespace(self.samples)
-        largest = xp.max(xp.abs(self.samples), axis=-1)  # the unit: squares neither overflow nor vanish
-        unit = xp.where(largest > 0, largest, xp.ones_like(largest))
-        spread = unit * xp.std(self.samples / unit[..., None], axis=-1, correction=1)
-        return spread * (self.dependence / self.samples.shape[-1]) ** 0.5
-
-    def interval(self, failure: float = 0.05) -> tuple[Array, Array]:
-        """Return lower and upper ends (...) of Student's interval, which misses with about this probability.
-
-        Notes
-        -----
-        Asymptotic: with few samples of a skew distribution it misses more often, and XTrace, whose samples depend on
-        each other, about twice as often as it says.
-        """
-        failure = as_real(failure, "failure")
-        if not 0 < failure < 1:
-            raise ValueError(f"failure is {failure}; a probability strictly between 0 and 1 is needed")
-        reach = float(stdtrit(self.samples.shape[-1] - 1, 1 - failure / 2)) * self.standard_error
-        return self.value - reach, self.value + reach
-
-
-class TraceMethod(Parameters, abc.ABC):
-    """A way to estimate traces. A subclass is a frozen dataclass; ``cls()`` must work."""
-
-    @final
-    def __call__(self, a: Any, *, rng: Rng | None = None) -> TraceEstimate:
-        """Estimate the trace of a matrix or of each matrix of a stack.
-
-        Parameters
-        ----------
-        a : as for a MatrixMethod, (..., n, n)
-            Square; it need not be symmetric.
-        rng : numpy.random.Generator or DeviceDraws
-            All matrices of a stack share the draws.
-
-        Raises
-        ------
-        TypeError
-            If ``a`` is of another kind or not floating, or ``rng`` is no generator.
-        ValueError
-            If ``a`` is not square, empty or not finite, or the trace leaves the range of the dtype.
-        """
-        matrix = as_structured(a)
-        if matrix.shape[-1] != matrix.shape[-2]:
-            raise ValueError(f"a has shape {matrix.shape}; only a square matrix has a trace")
-        scaled, unit = in_units(matrix)
-        return restored(self.estimate(scaled, rng=rng), unit)
-
-    @abc.abstractmethod
-    def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
-        """Estimate the traces of matrices that have been checked; see ``__call__``."""
 
 
 @dataclass(frozen=True)
 class GirardHutchinson(TraceMethod):
-    """The mean of ``w^T A w`` over random vectors with ``E[w w^T] = I``.
+    """Mean of ``w^T A w`` over random vectors with ``E[w w^T] = I``.
 
     Parameters
     ----------
     probes : int
-        Number of vectors, at least two, which show a spread.
+        Number of vectors, at least two, for a standard error.
     distribution : Gaussian, Rademacher or Sphere
-        Signs leave the diagonal out of the variance; the sphere has the least variance over all rotations of A.
+        For signs the diagonal does not contribute to the variance; the sphere minimises it over all rotations of A.
 
     Notes
     -----
     ``probes`` products with A; from ``probes >= n`` on n products give the exact trace instead. The error falls as
     1 / sqrt(probes), whatever the spectrum. Girard 1989; Hutchinson 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GirardHutchinson
+    >>> from tnattn.gallery import exponential_spectrum, psd_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = psd_with_spectrum(exponential_spectrum(50), rng)
+    >>> estimate = GirardHutchinson(probes=32)(a, rng=rng)
+    >>> print(round(float(estimate.value), 2), round(float(np.trace(a)), 2))
+    2.47 2.54
     """
 
     probes: int = 32
@@ -141,12 +65,12 @@ class GirardHutchinson(TraceMethod):
 
 @dataclass(frozen=True)
 class HutchPlusPlus(TraceMethod):
-    """The exact trace on a randomized range, plus the Girard-Hutchinson estimate of the rest.
+    """Exact trace on a randomized range, plus the Girard-Hutchinson estimate on its orthogonal complement.
 
     Parameters
     ----------
     products : int
-        Products with A, at least four: a third for the range, a third for its trace, the rest for probes.
+        Products with A, at least four: a third for the range, a third for its trace, the others for probes.
     sketch : Sketch
         Distribution of the test matrix whose image is the range.
     distribution : Gaussian, Rademacher or Sphere
@@ -157,6 +81,17 @@ class HutchPlusPlus(TraceMethod):
     O(products) products with A and O(n products^2). The error falls as 1 / products for a positive semidefinite A.
     From ``products >= n`` on n products give the exact trace instead. Meyer, Musco, Musco & Woodruff 2021, Algorithm
     1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import HutchPlusPlus
+    >>> from tnattn.gallery import exponential_spectrum, psd_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = psd_with_spectrum(exponential_spectrum(50), rng)
+    >>> estimate = HutchPlusPlus(products=32)(a, rng=rng)
+    >>> print(round(float(estimate.value), 2), round(float(np.trace(a)), 2))
+    2.54 2.54
     """
 
     products: int = 48
@@ -175,7 +110,7 @@ class HutchPlusPlus(TraceMethod):
 
     @property
     def probes(self) -> int:
-        """Number of vectors that estimate the rest."""
+        """Number of vectors for the orthogonal complement."""
         return self.products - 2 * self.size
 
     def estimate(self, a: StructuredMatrix, *, rng: Rng | None) -> TraceEstimate:
@@ -186,7 +121,7 @@ class HutchPlusPlus(TraceMethod):
         q = orthonormalise(a.sketch(self.sketch.draw(n, size, rng=rng, like=a.like)))
         omega = _unit_probes(self.distribution, self.probes, a, rng)
         outside = omega - q @ (q.mT @ omega)
-        # one product with both blocks: the matrix is read once
+        # tr(A) = tr(Q^T A Q) + tr((I - Q Q^T) A (I - Q Q^T)); one product with both blocks reads A once
         image = a.sketch(array_namespace(q).concat([q, outside], axis=-1))
         inside = array_namespace(q).sum(_column_products(q, image[..., :size]), axis=-1)
         samples = inside[..., None] + _column_products(outside, image[..., size:])
@@ -195,21 +130,34 @@ class HutchPlusPlus(TraceMethod):
 
 @dataclass(frozen=True)
 class XTrace(TraceMethod):
-    """The mean of Hutch++ estimates in which each probe in turn stays out of the range, and estimates the rest.
+    """Mean of Hutch++ estimates in which each probe in turn is left out of the range and estimates the residual.
 
     Parameters
     ----------
     products : int
         Products with A, at least four; half for the range, half for its trace.
     normalise : bool
-        Scale the part of a probe outside the range to the length that it has on average, which lowers the variance.
+        Scale the projection of a probe onto the complement of the range to its root-mean-square length, which reduces
+        the variance.
 
     Notes
     -----
     O(products) products with A and O(n products^2). Gaussian probes. Epperly, Tropp & Webber 2024, Sections 2.1 and
     2.4. Exact to rounding where A has a rank below the number of probes; from ``products >= n`` on n products give
     the exact trace instead. Deviation: the squared standard error of the source is multiplied by n / (n - probes + 1),
-    since the samples share ever more directions; measured, it lies between 0.6 and 1.6 of the variance.
+    since the samples share more directions the more probes there are; its measured ratio to the variance is 0.6 to
+    1.6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import XTrace
+    >>> from tnattn.gallery import exponential_spectrum, psd_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = psd_with_spectrum(exponential_spectrum(50), rng)
+    >>> estimate = XTrace(products=32)(a, rng=rng)
+    >>> print(round(float(estimate.value), 2), round(float(np.trace(a)), 2))
+    2.54 2.54
     """
 
     products: int = 48
@@ -234,12 +182,14 @@ class XTrace(TraceMethod):
         q, r = orthonormalise_with_factor(y)
         z = a.sketch(q)
         h = q.mT @ z
+        # Q_(j) Q_(j)^T = Q (I - s_j s_j^T) Q^T projects onto the range without probe j: tr(H) - s_j^T H s_j
         s = left_out_directions(r)
         inside = xp.sum(xp.linalg.diagonal(h), axis=-1)[..., None] - _column_products(s, h @ s)
         w = q.mT @ omega
         projected = w - s * xp.sum(s * w, axis=-2, keepdims=True)  # coordinates of the projected probes
         outside = omega - q @ projected
         residual = _column_products(outside, y - z @ projected)
+        # Epperly, Tropp & Webber 2024, Section 2.4: (n - count + 1) / ||(I - Q_(j) Q_(j)^T) w_j||^2
         if self.normalise:
             length = xp.sum(xp.square(outside), axis=-2)
             positive, zero = length > 0, xp.zeros_like(residual)
@@ -249,7 +199,7 @@ class XTrace(TraceMethod):
 
 
 def _exact(a: StructuredMatrix) -> TraceEstimate:
-    """Return the trace from products with all unit vectors: two equal samples, which show no spread."""
+    """Return the exact trace from products with all unit vectors, as two equal samples of variance zero."""
     xp = array_namespace(a.like)
     image = a.sketch(xp.eye(a.shape[-1], dtype=a.dtype, device=device(a.like)))
     trace = xp.sum(xp.linalg.diagonal(image), axis=-1)

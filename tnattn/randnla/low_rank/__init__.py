@@ -1,7 +1,7 @@
 """Low-rank factorisations from products with test matrices.
 
-Take ``RandomizedSVD`` first: within 1 % of the best error on slow spectra. All cost a few passes over an m-by-n matrix,
-2 m n l flops for each product with l columns, plus O((m + n) l^2).
+Take ``RandomizedSVD`` first: within 1 % of the optimal error for slowly decaying spectra. All cost a few passes over
+an m-by-n matrix, 2 m n l flops for each product with l columns, plus O((m + n) l^2).
 
 ``RangeFinder``
     Orthonormal basis of the range (Halko, Martinsson & Tropp 2011, Algorithms 4.1 and 4.4).
@@ -13,13 +13,13 @@ Take ``RandomizedSVD`` first: within 1 % of the best error on slow spectra. All 
     Truncated singular value decomposition (Halko, Martinsson & Tropp 2011, Algorithm 5.1), of a given rank or to a
     tolerance.
 ``BlockKrylov``
-    The same from a block Krylov space (Musco & Musco 2015, Algorithm 2): fewer products on slow spectra.
+    The same from a block Krylov space (Musco & Musco 2015, Algorithm 2): fewer products for slowly decaying spectra.
 ``RandomizedEigh``, ``RandomizedEighResult``
     Eigendecomposition of symmetric matrices (Halko, Martinsson & Tropp 2011, Algorithm 5.3).
 ``GeneralizedNystrom``, ``GeneralizedNystromResult``
     Two independent products, no second pass (Nakatsukasa 2020).
 ``SinglePassSVD``, ``StreamingSVD``
-    A matrix given as a sum of updates, seen once (Tropp, Yurtsever, Udell & Cevher 2019).
+    A matrix given as a sum of updates, read once (Tropp, Yurtsever, Udell & Cevher 2019).
 ``TruncatedSVD``
     The best approximation, as a reference; O(m n min(m, n)) for arrays.
 """

@@ -1,4 +1,4 @@
-"""The QB factorisation to a tolerance: blocks are added until the residual is small enough."""
+"""QB factorisation to a tolerance: blocks of columns are added until the residual is small enough."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ class AdaptiveQBResult(TrimmedFactors):
     b : Array, (..., largest rank, n)
         ``q^T a``.
     ranks, residual, converged
-        See ``Accuracy``; the residual by the residual identity.
+        See ``Accuracy``; the residual from ``||A - Q B||_F^2 = ||A||_F^2 - ||B||_F^2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AdaptiveQB
+    >>> stack = np.stack([np.diag([1.0, 0.5, 0.01, 0.001]), np.diag([1.0, 0.01, 0.001, 0.0])])
+    >>> result = AdaptiveQB(rtol=0.05, block=2)(stack, rng=np.random.default_rng(0))
+    >>> print(result.ranks, result.converged, result.q.shape)
+    [2 1] [ True  True] (2, 4, 2)
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
@@ -42,13 +51,13 @@ class AdaptiveQBResult(TrimmedFactors):
 
 @dataclass(frozen=True)
 class AdaptiveQB(MatrixMethod, RankOrTolerance):
-    """Extends a randomized basis block by block until ``||A - Q Q^T A||_F <= rtol ||A||_F``.
+    """QB factorisation extended block by block until ``||A - Q Q^T A||_F <= rtol ||A||_F``.
 
     Parameters
     ----------
     rtol : float
-        Relative tolerance in the Frobenius norm, above ``2 sqrt(eps)`` of the dtype: below that the residual identity,
-        by which the residual is known without being formed, loses its digits.
+        Relative tolerance in the Frobenius norm, above ``2 sqrt(eps)`` of the dtype: below that the difference
+        ``||A||_F^2 - ||B||_F^2``, which replaces the residual, loses all its digits.
     rank : int
         See ``RankOrTolerance``; min(m, n) where that is smaller.
     block : int
@@ -61,9 +70,22 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
     Notes
     -----
     4 m n r (1 + power_iterations) flops in products with the matrix for a basis of r columns, and O((m + n) r^2). Of
-    the last block only the columns that the tolerance needs are kept, for every matrix of a stack by itself. One
-    synchronisation per block. Operators other than dense, factored and sparse ones pay a product with the identity for
-    their norm, unless they give ``rows``. Yu, Gu & Li 2018, randQB_EI.
+    the last block only the columns that the tolerance needs are kept, for each matrix of a stack separately. One
+    synchronisation per block. The norm of an operator that is neither dense, factored nor sparse takes a product with
+    the identity, unless it provides ``rows``. Yu, Gu & Li 2018, randQB_EI.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AdaptiveQB
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> for rtol in 0.1, 0.001:
+    ...     result = AdaptiveQB(rtol=rtol, block=4)(a, rng=rng)
+    ...     print(result.ranks, result.residual <= rtol)
+    5 True
+    14 True
     """
 
     rank_is_limit: ClassVar = True
@@ -87,7 +109,7 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
         return result
 
     def extended(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
-        """Factorise without a warning, for methods that continue with the basis."""
+        """Factorise without a warning, for methods that truncate the projection further."""
         source = require_rng(rng, "AdaptiveQB")
         require_resolved(self.rtol, a.like)
         xp = array_namespace(a.like)
@@ -97,30 +119,31 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
         while q is None or q.shape[-1] < limit:
             size = min(self.block, limit - (0 if q is None else q.shape[-1]))
             one = self._block(a, q, b, size, source)
-            image = xp.matrix_transpose(a.mT @ one)
+            image = xp.matrix_transpose(a.mT @ one)  # the new rows of B = Q^T A, from A itself
             q = one if q is None else xp.concat([q, one], axis=-1)
             b = image if b is None else xp.concat([b, image], axis=-2)
             errors = _errors(b, norm_squared)
-            if bool(xp.all(errors[..., -1] <= self.rtol)):
+            if bool(xp.all(errors[..., -1] <= self.rtol)):  # of the matrix that needs most columns
                 break
         terms = leading_terms(errors, self.rtol, like=q)
         accuracy = {"ranks": terms.ranks, "residual": terms.residual, "converged": terms.converged}
         return AdaptiveQBResult(terms.columns(q), terms.rows(b), **accuracy)
 
     def _block(self, a: StructuredMatrix, q: Array | None, b: Array | None, size: int, rng: Rng) -> Array:
-        """Return new columns of the basis, orthogonal to those there are."""
+        """Return new columns of the basis, orthogonal to the current ones."""
         omega = self.sketch.draw(a.shape[-1], size, rng=rng, like=a.like)
         y = a.sketch(omega)
         if q is None or b is None:
             for _ in range(self.power_iterations):
                 y = a.sketch(orthonormalise(a.mT @ orthonormalise(y)))
             return orthonormalise(y)
+        # A Omega - Q (B Omega): the sketch of the residual, which is never formed
         y = y - q @ (omega.mT @ b.mT).mT
         for _ in range(self.power_iterations):
             inner = orthonormalise(y)
             z = orthonormalise(a.mT @ inner - b.mT @ (q.mT @ inner))
             y = a.sketch(z) - q @ (b @ z)
-        return extend_basis(q, y)  # y has come out of a cancellation, and vanishes where the basis holds the range
+        return extend_basis(q, y)  # twice: y is a difference, and zero where the basis spans the range
 
 
 def _errors(b: Array, norm_squared: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The generalized Nyström approximation: two sketches of a matrix, each taken once."""
+"""Generalized Nyström approximation from two independent sketches of a matrix."""
 
 from __future__ import annotations
 
@@ -29,9 +29,20 @@ class GeneralizedNystromResult(TrimmedFactors):
     vt : Array, (..., size, n)
         Rows orthonormal.
     kept : int
-        The triples that the matrix is made of; the most of them that a matrix of the stack has, with a tolerance.
+        Number of leading triples of which the approximation consists; with a tolerance, the largest of the stack.
     ranks, residual, converged
         See ``Accuracy``; with a tolerance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GeneralizedNystrom
+    >>> a = np.diag(0.5 ** np.arange(30.0))
+    >>> result = GeneralizedNystrom(rank=4, oversampling=6)(a, rng=np.random.default_rng(0))
+    >>> print(result.kept, result.s.shape, np.round(result.s[:4], 3))
+    4 (10,) [1.    0.5   0.25  0.125]
+    >>> print(result.rank, result.untruncated.rank)
+    4 10
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"s": 1.0}
@@ -60,7 +71,7 @@ class GeneralizedNystromResult(TrimmedFactors):
 
 @dataclass(frozen=True)
 class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
-    """Approximates A by ``A Omega (Psi A Omega)^+ Psi A``, from one product with A and one with its transpose.
+    """Approximation ``A Omega (Psi A Omega)^+ Psi A``, from one product with A and one with its transpose.
 
     Parameters
     ----------
@@ -69,8 +80,8 @@ class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
     oversampling : int
         Further columns of the range sketch ``A Omega``, dropped again by the truncation.
     excess : int or None
-        Rows of the corange sketch ``Psi A`` beyond those columns; half as many if None. With none at all the error is
-        unbounded in expectation.
+        Rows of the corange sketch ``Psi A`` beyond those columns; half as many if None. For zero the expected error is
+        infinite.
     sketch : Sketch
         Distribution of both test matrices.
 
@@ -82,6 +93,19 @@ class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
     sketches do not determine the error, so a tolerance takes one more product with the matrix, 2 m n (rank +
     oversampling) flops, and another pass over it; for implicit matrices of more than a million entries it must be above
     ``2 sqrt(eps)``. The error need not decrease with the rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GeneralizedNystrom
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> result = GeneralizedNystrom(rank=8)(a, rng=rng)
+    >>> print(round(float(np.linalg.norm(a - result.to_dense())), 2))
+    0.02
+    >>> print(round(float(np.linalg.norm(exponential_spectrum(50)[8:])), 2))
+    0.02
     """
 
     rank: int = rank_budget(16)
@@ -114,9 +138,10 @@ class GeneralizedNystrom(MatrixMethod, RankOrTolerance):
         omega = self.sketch.draw(n, size, rng=rng, like=a.like)
         psi = self.sketch.draw(m, min(self.corange_size, m), rng=rng, like=a.like)  # Psi^T, (m, s)
         q = orthonormalise(a.sketch(omega))
+        # (Psi Q)^+ Psi A instead of (Psi A Omega)^+: Psi Q is as well conditioned as the sketch allows
         b = pseudo_inverse_apply(psi.mT @ q, a.sketch_rows(psi))  # (..., size, n)
         xp = array_namespace(b)
-        v, s, wt = small_svd(xp.matrix_transpose(b))
+        v, s, wt = small_svd(xp.matrix_transpose(b))  # transposed, tall: b = w s v^T
         u, vt = q @ xp.matrix_transpose(wt), xp.matrix_transpose(v)
         if self.rtol is None:
             return GeneralizedNystromResult(u, s, vt, min(self.rank, size))

@@ -1,4 +1,4 @@
-"""Block Krylov subspaces: every product of the power scheme is kept."""
+"""Block Krylov methods: the subspace spanned by all iterates of the power method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BlockKrylov"]
 
 @dataclass(frozen=True)
 class BlockKrylov(MatrixMethod, RankOrTolerance):
-    """Truncates the projection onto ``range [A Omega, (A A^T) A Omega, ..., (A A^T)^q A Omega]`` to the target rank.
+    """Truncated projection onto the block Krylov space ``[A Omega, (A A^T) A Omega, ..., (A A^T)^q A Omega]``.
 
     Parameters
     ----------
@@ -35,20 +35,32 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
     sketch : Sketch
         Distribution of the test matrix.
     block : int, optional
-        Columns of the test matrix, ``rank + oversampling`` if None. Blocks narrower than the rank buy a higher degree
-        with the same products; ``(q + 1) block >= rank`` is needed.
+        Columns of the test matrix, ``rank + oversampling`` if None. Blocks narrower than the rank give a higher degree
+        for the same number of products; ``(q + 1) block >= rank`` is needed.
 
     Notes
     -----
     2 m n block (2 + 2 q) flops in products with the matrix, with the default block as many as ``RandomizedSVD``, and
-    O((m + n) ((q + 1) block)^2): the price of keeping the blocks buys a Chebyshev polynomial in place of a power, which
-    pays on slow spectra and where products are dear. Every block is orthogonalised against all before it, twice.
-    Musco & Musco 2015, Algorithm 2; narrow blocks as in Meyer, Musco & Musco 2024. For rank 64 of a 1024-by-1024
-    softmax matrix, ``block=44, power_iterations=2, start_rows=4`` errs less than ``RandomizedSVD`` with two power
-    iterations, at three fifths of its products. With a tolerance blocks are added until all matrices of the stack meet
-    it with half of its square to spare for the truncation, ``power_iterations`` of them at most: narrow blocks and many
-    of them adapt best. The error is known from the singular values, ``||a||^2 - sum s_i^2``, for one more pass over
-    ``a``.
+    O((m + n) ((q + 1) block)^2). The larger basis contains Chebyshev polynomials of ``A A^T``, not only its powers,
+    an advantage for slowly decaying spectra and expensive products. Every block is orthogonalised twice against
+    all before it. Musco & Musco 2015, Algorithm 2; narrow blocks as in Meyer, Musco & Musco 2024. For rank 64 of a
+    1024-by-1024 softmax matrix, ``block=44, power_iterations=2, sketch=RowStart(4)`` has a smaller error than
+    ``RandomizedSVD`` with two power iterations, at three fifths of its products. With a tolerance, blocks are added,
+    ``power_iterations`` of them at most, until the squared error of every projection of the stack is half of the
+    squared tolerance, which leaves the other half to the truncation: many narrow blocks adapt best. The error follows
+    from the singular values, ``||a||^2 - sum s_i^2``, with one more pass over ``a``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import BlockKrylov
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> svd = BlockKrylov(rank=8, block=6, power_iterations=4)(a, rng=rng)
+    >>> best = np.linalg.norm(polynomial_spectrum(50)[8:])
+    >>> print(round(float(np.linalg.norm(a - svd.to_dense()) / best), 2))
+    1.0
     """
 
     rank: int = rank_budget(16)
@@ -86,8 +98,8 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
         for _ in range(self.power_iterations):
             if not space.extend():
                 break
-        found = space.truncated(self.rank)
-        return found.u, found.s, found.vt
+        svd = space.truncated(self.rank)
+        return svd.u, svd.s, svd.vt
 
     def _within(self, a: StructuredMatrix, omega: StructuredMatrix, rtol: float) -> RandomizedSVDResult:
         require_resolved(rtol, a.like)
@@ -97,6 +109,7 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
         while True:
             residual_squared = _residual_squared(space.image, norm_squared)
             last = steps == 0 or space.size == min(a.shape[-2:])
+            # squared errors of projection and truncation add up: half of the square for each
             if last or bool(xp.all(residual_squared <= rtol**2 / 2)):
                 full = space.truncated(space.size)
                 errors = projection_errors(full.s, residual_squared)
@@ -112,18 +125,29 @@ def _started(a: StructuredMatrix, omega: StructuredMatrix) -> KrylovSpace:
 
 
 class KrylovSpace:
-    """An orthonormal basis Q of a growing block Krylov subspace of the range of A, with A^T Q.
+    """Orthonormal basis Q of a growing block Krylov subspace of the range of A, with A^T Q.
 
     Parameters
     ----------
     a : StructuredMatrix, (..., m, n)
     basis : Array, (..., m, l)
-        Orthonormal columns to start from.
+        Orthonormal columns, the first block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.low_rank.krylov import KrylovSpace
+    >>> space = KrylovSpace(Dense(np.diag([1.0, 0.5, 0.25, 0.125])), np.full((4, 1), 0.5))
+    >>> while space.extend():
+    ...     pass
+    >>> print(space.size, np.round(space.truncated(2).s, 3))
+    4 [1.  0.5]
     """
 
     def __init__(self, a: StructuredMatrix, basis: Array) -> None:
         self._a = a
-        # stored by rows, which blocks are added to without moving what is there
+        # stored transposed: concatenation of rows is contiguous
         self._rows = array_namespace(basis).matrix_transpose(basis)  # (..., columns of the basis, m)
         self._image_rows = (a.mT @ basis).mT  # (..., columns of the basis, n)
         self._width = self.size  # of the last block
@@ -144,7 +168,7 @@ class KrylovSpace:
         return int(self._rows.shape[-2])
 
     def extend(self) -> bool:
-        """Add A times the last block of A^T Q to the basis; return whether there was room for anything.
+        """Add A times the last block of A^T Q to the basis; return False if the basis is complete.
 
         Products with A and its transpose: one of each, as wide as the block.
         """
@@ -167,7 +191,7 @@ class KrylovSpace:
         return RandomizedSVDResult(self.basis @ wt.mT, s, v.mT)
 
     def restart(self, keep: int) -> None:
-        """Keep the leading left singular vectors of the projection only, and go on from all of them."""
+        """Reduce the basis to the leading left singular vectors of the projection, which become the last block."""
         v, s, wt = leading_svd(self.image, keep=keep)
         self._rows = wt @ self._rows
         self._image_rows = s[..., None] * v.mT

@@ -1,4 +1,4 @@
-"""The QB factorisation: a matrix projected onto the range that a range finder found."""
+"""QB factorisation: the projection of a matrix onto a randomized range."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tnattn.structured.matrix_by_matrix import matrix_by_matrix
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QBResult(LowRankMatrix):
-    """The projection ``q b`` of a stack of matrices.
+    """Projections ``q b`` of a stack of matrices.
 
     Parameters
     ----------
@@ -26,7 +26,17 @@ class QBResult(LowRankMatrix):
     b : Array, (..., size, n)
         ``q^T a``.
     omega : StructuredMatrix, (n, size), optional
-        The test matrix that was drawn.
+        The sampled test matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import QB, RangeFinder
+    >>> rng = np.random.default_rng(0)
+    >>> a = np.diag(1.0 / np.arange(1.0, 21.0))
+    >>> result = QB(RangeFinder(rank=3, oversampling=2))(a, rng=rng)
+    >>> print(result.q.shape, result.b.shape, np.allclose(result.b, result.q.T @ a))
+    (20, 5) (5, 20) True
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"b": 1.0}
@@ -41,7 +51,7 @@ class QBResult(LowRankMatrix):
 
 @dataclass(frozen=True)
 class QB(MatrixMethod):
-    """Projects a matrix onto the range found by a range finder, ``a ~ q (q^T a)``.
+    """Projection ``q (q^T a)`` of a matrix onto the range computed by a range finder.
 
     Parameters
     ----------
@@ -49,8 +59,19 @@ class QB(MatrixMethod):
 
     Notes
     -----
-    Of the rank that is given; ``AdaptiveQB`` finds the rank that a tolerance takes. One product with the transpose
+    Of a given rank; ``AdaptiveQB`` chooses the rank by a tolerance. One product with the transpose
     beyond those of the range finder. Halko, Martinsson & Tropp 2011, Section 1.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import QB, RangeFinder
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> result = QB(RangeFinder(rank=8, oversampling=4))(a, rng=rng)
+    >>> print(result.q.shape, round(float(np.linalg.norm(a - result.to_dense())), 4))
+    (80, 12) 0.0031
     """
 
     range_finder: RangeFinder = field(default_factory=RangeFinder)
@@ -58,8 +79,9 @@ class QB(MatrixMethod):
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QBResult:
         omega = self.range_finder.test_matrix(a, rng=rng)
         q, b = matrix_by_matrix(lambda one: self._one(one, omega), a)
+        # theorems are evaluated for the test matrix that was multiplied, rows of the matrix included
         return QBResult(q, b, adapted_to(omega, a))
 
     def _one(self, a: StructuredMatrix, omega: StructuredMatrix) -> tuple[Array, Array]:
         q = self.range_finder.continued(a, omega)
-        return q, (a.mT @ q).mT
+        return q, (a.mT @ q).mT  # q^T a, from the product with the transpose that every operator has

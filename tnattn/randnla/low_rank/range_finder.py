@@ -1,4 +1,4 @@
-"""The randomized range finder, in the precision of the matrix or half of it."""
+"""Randomized range finder by subspace iteration, in double or single precision."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from tnattn.structured.dense import Dense
 
 __all__ = ["RangeFinder"]
 
-_LARGE = 1 << 16  # entries from which the conversion to float32 pays
+_LARGE = 1 << 16  # entries: below, the conversion to float32 costs more than the faster products save
 
 
 @dataclass(frozen=True)
 class RangeFinder(Parameters):
-    """An orthonormal basis whose range captures most of the range of a matrix.
+    """Orthonormal basis whose range captures most of the range of a matrix.
 
     Parameters
     ----------
     rank : int
         Target rank k, positive.
     oversampling : int
-        Further columns p of the test matrix. Never more columns than min(m, n) are used: they span everything.
+        Further columns p of the test matrix, min(m, n) columns in all at most.
     power_iterations : int
-        Non-negative; each one costs two more products with the matrix. On slow spectra (``1 / j``, ``j^(-1/2)``) the
-        error of the projection exceeds the best of the same size by 22 to 59 % without any, by 1 to 2 % with two.
+        Non-negative; each one costs two more products with the matrix. For slowly decaying spectra (``1 / j``,
+        ``j^(-1/2)``) the error of the projection exceeds the optimal one of the same size by 22 to 59 % with none, by 1
+        to 2 % with two.
     sketch : Sketch
         Distribution of the test matrix.
 
@@ -43,6 +44,19 @@ class RangeFinder(Parameters):
     2 m n (k + p) (1 + 2 power_iterations) flops in products with the matrix, and O(m (k + p)^2). Halko, Martinsson &
     Tropp 2011, Algorithms 4.1 and 4.4. Deviations: bases between the products are normalised by LU factorisations, not
     orthonormalised; all matrices of a stack share the test matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import RangeFinder
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> for power_iterations in 0, 2:
+    ...     q = RangeFinder(rank=8, power_iterations=power_iterations)(a, rng=rng)
+    ...     print(q.shape, round(float(np.linalg.norm(a - q @ (q.T @ a))), 2))
+    (80, 18) 0.31
+    (80, 18) 0.19
     """
 
     rank: int = rank_budget(16)
@@ -85,20 +99,20 @@ class RangeFinder(Parameters):
         return self.sketch.draw(a.shape[-1], min(self.size, *a.shape[-2:]), rng=rng, like=a.like)
 
     def continued(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
-        """Return the basis that a test matrix leads to."""
+        """Return the basis for a given test matrix."""
         return orthonormalise(self.sample(a, omega))
 
     def sample(self, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
         """Return ``(a a^T)^q a omega`` up to a change of basis, not orthonormal."""
         y = a.sketch(adapted_to(omega, a))
         for _ in range(self.power_iterations):
-            # without normalisation rounding would drown all but the leading directions
+            # powers of A A^T separate the columns by (s_i / s_1)^(2 q): unless normalised, the small ones are rounding
             z = a.mT @ lu_normalise(y)
             y = a.sketch(lu_normalise(z))
         return y
 
     def sample_in_float32(self, narrow: Dense, a: StructuredMatrix, omega: StructuredMatrix) -> Array:
-        """Return what ``sample`` does, in the dtype of ``a``, from products with its copy in float32."""
+        """Return ``sample`` in the dtype of ``a``, from products with its copy ``narrow`` in float32."""
         xp = array_namespace(narrow.array)
         y = self.sample(narrow, Dense(xp.astype(adapted_to(omega, a).to_dense(), narrow.dtype)))
         return xp.astype(y, a.dtype)
@@ -112,7 +126,7 @@ def require_iteration(oversampling: int, power_iterations: int, sketch: Sketch) 
 
 
 def narrowed(a: StructuredMatrix) -> Dense | None:
-    """Return one large dense float64 matrix on the host as float32; None for others, or if float32 cannot hold it."""
+    """Return a large dense float64 matrix on the host as float32; None for others, or if it leaves the range."""
     if not a.explicit or a.batch or a.storage < _LARGE:
         return None
     if dtype_name(a.dtype) != "float64" or not prefers_host_tiles(a.like):
@@ -122,12 +136,12 @@ def narrowed(a: StructuredMatrix) -> Dense | None:
         narrow = xp.astype(a.dense_view(), xp.float32)
         flat = xp.reshape(narrow, (-1,))
         square = float(xp.vecdot(flat, flat))
-    # between these, what underflows is far below rounding, and nothing overflows in products
+    # squared norms in 1e-20 ... 1e20: nothing overflows in products, and entries that underflow are below rounding
     return Dense(narrow) if 1e-20 < square < 1e20 else None
 
 
 def survives(s: Array, rank: int) -> bool:
-    """Return whether a basis found in float32 is as good as one found in float64, from singular values in the basis.
+    """Return True if a basis computed in float32 is as accurate as one in float64, judged by the singular values.
 
     Parameters
     ----------
@@ -139,8 +153,9 @@ def survives(s: Array, rank: int) -> bool:
     Notes
     -----
     Rounding in float32 turns a basis by ``eps_32 s_1 / s_i`` in direction i, which adds ``size (eps_32 s_1)^2`` to the
-    squared error. The first singular value that is dropped anyway being above ``sqrt(eps_32) s_1``, that is at most
-    ``size eps_32`` of the error.
+    squared error. If the first singular value beyond the rank, which is truncated anyway, exceeds ``sqrt(eps_32) s_1``,
+    that is at most ``size eps_32`` of the squared error.
     """
     xp = array_namespace(s)
+    # the first truncated singular value against the rounding of float32
     return bool(s[rank] > xp.finfo(xp.float32).eps ** 0.5 * s[0])

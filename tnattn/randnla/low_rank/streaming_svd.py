@@ -1,4 +1,4 @@
-"""The singular value decomposition of a matrix that is seen once, as a sum of updates."""
+"""Singular value decomposition of a matrix that is given once, as a sum of updates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tnattn.structured.conversion import as_structured, require_precision
 
 @dataclass(frozen=True)
 class SinglePassSVD(MatrixMethod, RankOrTolerance):
-    """Reconstructs a matrix from linear sketches of its range, corange and core, all taken in one pass.
+    """Singular value decomposition from linear sketches of range, corange and core, computed in one pass.
 
     Parameters
     ----------
@@ -37,17 +37,28 @@ class SinglePassSVD(MatrixMethod, RankOrTolerance):
 
     Notes
     -----
-    (m + n) (rank + oversampling) + core^2 numbers remember the matrix, which may come as a sum of updates: ``start``.
-    O((m + n) core^2) for the reconstruction. Tropp, Yurtsever, Udell & Cevher 2019, Algorithms 4.1 to 4.4.
+    (m + n) (rank + oversampling) + core^2 stored numbers represent the matrix, which may be given as a sum of updates:
+    ``start``. O((m + n) core^2) for the reconstruction. Tropp, Yurtsever, Udell & Cevher 2019, Algorithms 4.1 to 4.4.
 
-    A matrix that is gone cannot be compared with its approximation B, so with a tolerance ``Theta^T A`` is remembered
-    too, q n numbers, for a Gaussian test matrix independent of the others. ``||Theta^T (A - B)||_F^2`` is ``||A -
-    B||_F^2`` in expectation, with a relative standard deviation of at most ``sqrt(2 / q)``, which an error of rank one
-    has (for ten probes 45 percent of the square, 22 percent of the norm), and less the flatter it is: Section 6 there.
-    ``residual`` and ``converged`` are that estimate, not the error: as the rank is chosen by it, it errs rather to the
-    low side, and a tolerance that it only just meets may be missed. Ask for less than what is needed, or take more
-    probes. Deviation: the norm of A, which is not known either, is estimated by ``||Theta^T A||_F ||B||_F / ||Theta^T
-    B||_F``, B before truncation, which is steadier than its first factor.
+    A matrix that is no longer available cannot be compared with its approximation B. With a tolerance ``Theta^T A`` is
+    therefore stored too, q n numbers, for a Gaussian test matrix independent of the others. ``||Theta^T (A - B)||_F^2``
+    has the expectation ``||A - B||_F^2`` and a relative standard deviation of at most ``sqrt(2 / q)``, attained by an
+    error of rank one (for ten probes 45 percent of the square, 22 percent of the norm): Section 6 there. ``residual``
+    and ``converged`` are this estimate, not the error. The rank is chosen by it, so it is biased low, and a tolerance
+    that it only just meets may not be met by the error: take a smaller tolerance or more probes. Deviation: the norm of
+    A, unknown too, is estimated by ``||Theta^T A||_F ||B||_F / ||Theta^T B||_F``, B before truncation, which has a
+    smaller variance than its first factor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SinglePassSVD
+    >>> from tnattn.gallery import exponential_spectrum, matrix_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(exponential_spectrum(50), (80, 50), rng)
+    >>> svd = SinglePassSVD(rank=8)(a, rng=rng)
+    >>> print(np.round(svd.s[:3], 3), round(float(np.linalg.norm(a - svd.to_dense())), 2))
+    [1.    0.607 0.368] 0.02
     """
 
     residual_norm: ClassVar = "estimate"
@@ -85,14 +96,14 @@ class SinglePassSVD(MatrixMethod, RankOrTolerance):
         shape : tuple of int, (..., m, n)
         rng : numpy.random.Generator or DeviceDraws
         like : Array
-            Says the library, device and floating dtype.
+            Array whose library, device and floating dtype the sketches have.
         """
         shape = tuple(as_integer(side, "each of shape", least=0) for side in shape)
         require_precision(like, "like")
         if len(shape) < 2 or 0 in shape:
             raise ValueError(f"shape is {tuple(shape)}; at least two axes (..., m, n), none of length 0, are needed")
         require_rank(self.rank, tuple(shape))
-        source = require_rng(rng, "SinglePassSVD")
+        source = require_rng(rng, "SinglePassSVD")  # four independent test matrices, in the order of the source
         *batch, m, n = shape
         size, core, xp = min(self.size, m, n), self.core_size, array_namespace(like)
         omega, upsilon, phi, psi = (
@@ -106,6 +117,7 @@ class SinglePassSVD(MatrixMethod, RankOrTolerance):
         if self.rtol is None:
             return StreamingSVD(self.rank, omega, upsilon, phi, psi, y, x, z)
         require_above_rounding(self.rtol, like)
+        # Gaussian whatever the other sketches are: the variance of the estimate is that of a chi-square
         theta = Gaussian().draw(m, self.probes, rng=source, like=like)
         w = xp.zeros((*batch, self.probes, n), dtype=like.dtype, device=device(like))
         return StreamingSVD(self.rank, omega, upsilon, phi, psi, y, x, z, ErrorSketch(self.rtol, theta, w))
@@ -116,7 +128,7 @@ class SinglePassSVD(MatrixMethod, RankOrTolerance):
 
 @dataclass(frozen=True, eq=False)
 class StreamingSVD(Parameters):
-    """Sketches of a stack of matrices that are known by their updates; immutable, as everything here.
+    """Sketches of a stack of matrices given by updates; immutable: an update returns new sketches.
 
     Parameters
     ----------
@@ -128,6 +140,16 @@ class StreamingSVD(Parameters):
         ``A omega``, ``upsilon^T A`` and ``phi^T A psi``.
     error_sketch : ErrorSketch, optional
         Where a tolerance chooses the rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SinglePassSVD
+    >>> sketches = SinglePassSVD(rank=2).start((6, 4), rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> for i in range(6):  # row by row
+    ...     sketches = sketches.update(np.eye(6, 4)[i : i + 1] * (i + 1), rows=slice(i, i + 1))
+    >>> print(np.round(sketches.result().s, 2))
+    [4. 3.]
     """
 
     rank: int
@@ -153,9 +175,9 @@ class StreamingSVD(Parameters):
         h : as for a MatrixMethod, (..., m, n)
             The update, or the rows of it that are not zero.
         rows : slice, optional
-            Which rows of the matrix ``h`` holds; all if None.
+            Rows of the matrix that ``h`` consists of; all if None.
         forget : float
-            Factor on all that came before.
+            Factor of the matrix before the update.
         """
         change, forget = as_structured(h, "h"), as_real(forget, "forget")
         m, n = self.shape[-2:]
@@ -168,6 +190,7 @@ class StreamingSVD(Parameters):
         place = slice(span.start, span.stop)
         phi = _restricted(self.phi, place, len(span) == m)
         xp = array_namespace(self.y)
+        # the sketches are linear in A: those of the update are added
         y = self._placed(change.sketch(self.omega), place)
         z = change.sketch(self.psi)
         z = phi.mT @ z if isinstance(phi, StructuredMatrix) else xp.matrix_transpose(phi) @ z
@@ -189,10 +212,12 @@ class StreamingSVD(Parameters):
     def result(self) -> RandomizedSVDResult:
         """Return the leading singular triples of the reconstruction ``Q C P^T``, C fitted to the core sketch."""
         xp = array_namespace(self.y)
+        # ranges are independent of scale; the core carries it
         y, x = (part if (own := unit_of(part)) is None else own.divided(part) for part in (self.y, self.x))
         unit = unit_of(self.z)
         z = self.z if unit is None else unit.divided(self.z)
         q, p = orthonormalise(y), orthonormalise(xp.matrix_transpose(x))
+        # the core C of least ||Phi^T Q C P^T Psi - Z||_F: one pseudo-inverse for each side
         half = pseudo_inverse_apply(self.phi.mT @ q, z)  # (..., k, s)
         core = xp.matrix_transpose(pseudo_inverse_apply(self.psi.mT @ p, xp.matrix_transpose(half)))
         u, s, vt = svd(core)
@@ -204,13 +229,13 @@ class StreamingSVD(Parameters):
         return restored(result, unit)
 
 
-def _restricted(test: StructuredMatrix, rows: slice, whole: bool) -> Any:
-    """Return the rows of a test matrix that an update meets; an array unless it meets all."""
-    return test if whole else test.dense_view()[rows, :]
+def _restricted(test: StructuredMatrix, rows: slice, every: bool) -> Any:
+    """Return the rows of a test matrix that multiply an update; an array unless these are all rows."""
+    return test if every else test.dense_view()[rows, :]
 
 
 def _sketched_rows(change: StructuredMatrix, test: StructuredMatrix, rows: slice) -> Array:
-    """Return ``test^T`` times a matrix whose only rows that are not zero are those of ``change``."""
+    """Return ``test^T`` times the matrix with rows ``change`` at the positions ``rows`` and zeros elsewhere."""
     part = _restricted(test, rows, rows.stop - rows.start == test.shape[-2])
     if isinstance(part, StructuredMatrix):
         return change.sketch_rows(part)

@@ -1,4 +1,4 @@
-"""The truncated singular value decomposition: the best approximation of given rank, as a reference."""
+"""Truncated singular value decomposition: the optimal approximation of given rank, as a reference."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import worth_forming
 
-_STEPS = 400  # blocks of the Krylov iteration; 16,384 keys of a slow spectrum take some ten of them
+_STEPS = 400  # Krylov blocks at most; 16,384 keys with a slowly decaying spectrum take some ten of them
 
 
 @dataclass(frozen=True)
 class TruncatedSVD(MatrixMethod):
-    """The best approximation of a given rank in every unitarily invariant norm; deterministic.
+    """Optimal approximation of a given rank in every unitarily invariant norm; deterministic.
 
     Parameters
     ----------
@@ -29,15 +29,28 @@ class TruncatedSVD(MatrixMethod):
     Raises
     ------
     ValueError
-        Besides what every method refuses: if the iteration for an implicit matrix does not converge.
+        If the iteration for an implicit matrix does not converge, and as for every method.
 
     Notes
     -----
-    O(m n min(m, n)) for dense matrices. A matrix that comes as a product of thin factors costs O((m + n) r^2) for r
-    columns in the factors, without being formed. Other implicit matrices of more than a million entries are not formed
-    either: block Golub-Kahan iteration with full orthogonalisation and restarts from a fixed start, until each residual
-    ``||A v - s u||`` is below ``eps^(3/4) s_1``; O((m + n) rank) memory. Eckart & Young 1936; Mirsky 1960; Golub, Luk &
+    O(m n min(m, n)) for dense matrices. Products of thin factors with r columns cost O((m + n) r^2), never formed.
+    Other implicit matrices of more than a million entries are not formed either: block Golub-Kahan iteration with full
+    orthogonalisation and restarts, from a fixed first block, until each residual ``||A v - s u||`` is below ``eps^(3/4)
+    s_1``; O((m + n) rank) memory. Eckart & Young 1936; Mirsky 1960; Golub, Luk &
     Overton 1981.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import TruncatedSVD
+    >>> from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = matrix_with_spectrum(polynomial_spectrum(50), (80, 50), rng)
+    >>> svd = TruncatedSVD(rank=8)(a)
+    >>> print(np.round(svd.s[:4], 2))
+    [1.   0.5  0.33 0.25]
+    >>> print(np.isclose(np.linalg.norm(a - svd.to_dense()), np.linalg.norm(polynomial_spectrum(50)[8:])))
+    True
     """
 
     rank: int = rank_budget(16)
@@ -49,6 +62,7 @@ class TruncatedSVD(MatrixMethod):
         require_rank(self.rank, a.shape)
         factors = a.thin_factors()
         if factors is not None and self.rank <= factors[0].shape[-1] <= min(a.shape[-2:]):
+            # A = (Q R) (P T)^T: the SVD of the small R T^T
             left, right = factors
             q, r = orthonormalise_with_factor(left)
             p, t = orthonormalise_with_factor(right.mT)
@@ -65,18 +79,19 @@ def _iterated(a: StructuredMatrix, rank: int) -> RandomizedSVDResult:
     """Return the leading singular triples of an implicit matrix, from products alone."""
     xp = array_namespace(a.like)
     limit = min(a.shape[-2:])
-    block = min(limit, rank + 8)
-    room = min(limit, 8 * block)
-    space = KrylovSpace(a, orthonormalise(a @ _start(a, block)))
+    block = min(limit, rank + 8)  # a guard of eight columns separates clusters at the end of the spectrum wanted
+    room = min(limit, 8 * block)  # memory of eight blocks; then a restart
+    space = KrylovSpace(a, orthonormalise(a @ _first_block(a, block)))
     for _ in range(_STEPS):
-        found = space.truncated(rank)
-        # A^T u = s v holds by construction, so the other residual is what is left
-        residual = a @ found.vt.mT - found.u * found.s[..., None, :]
+        svd = space.truncated(rank)
+        # A^T u = s v holds by construction: only A v = s u remains to be checked
+        residual = a @ svd.vt.mT - svd.u * svd.s[..., None, :]
         lengths = xp.sqrt(xp.sum(residual * residual, axis=-2))
-        allowed = eps(a.like) ** 0.75 * found.s[..., :1]
+        # singular values err by the square of the residual over the gap: eps^(3/2)
+        allowed = eps(a.like) ** 0.75 * svd.s[..., :1]
         worst = float(xp.max(lengths - allowed))
         if worst <= 0 or space.size == limit:
-            return found
+            return svd
         if space.size + block > room:
             space.restart(block)
         space.extend()
@@ -87,11 +102,12 @@ def _iterated(a: StructuredMatrix, rank: int) -> RandomizedSVDResult:
     )
 
 
-def _start(a: StructuredMatrix, columns: int) -> Array:
-    """Return a fixed block (n, columns) without structure: fractional parts of i^2 times irrational numbers."""
+def _first_block(a: StructuredMatrix, columns: int) -> Array:
+    """Return a fixed, unstructured block (n, columns), the same on every library: cosines of quasi-random angles."""
     xp = array_namespace(a.like)
     place = device(a.like)
     i = xp.arange(1, a.shape[-1] + 1, dtype=a.dtype, device=place)[:, None]
     j = xp.arange(1, columns + 1, dtype=a.dtype, device=place)[None, :]
+    # multiples of irrational numbers, the last the golden ratio; i^2 modulo a prime keeps digits in float32
     turns = i * xp.sqrt(j + 1.0) + xp.remainder(i * i, xp.asarray(4093.0, dtype=a.dtype, device=place)) * 0.6180339887
     return xp.cos(6.283185307 * xp.remainder(turns, xp.ones_like(turns)))

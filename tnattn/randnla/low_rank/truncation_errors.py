@@ -1,4 +1,4 @@
-"""Errors of the leading parts of a decomposition that is not a projection: they need not decrease with the rank."""
+"""Errors of truncations of a decomposition that is not a projection; they need not decrease with the rank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tnattn.randnla.units import resolved_square
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.conversion import worth_forming
 
-__all__: list[str] = []  # parts of other modules
+__all__: list[str] = []  # for generalized_nystrom and error_sketch
 
 
 def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: float) -> Array:
@@ -21,7 +21,7 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
     left, vt : Array, (..., m, r), (..., r, n)
         The rows of ``vt`` orthonormal.
     rtol : float
-        What has to be resolved.
+        Tolerance that the errors have to resolve.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
 
     Notes
     -----
-    2 m n r flops for one product with ``a``, and as many again where it is at hand or small; a pass over it, or a
-    product with the identity, elsewhere.
+    2 m n r flops for one product with ``a``, twice that where it is explicit or small; a pass over it, or a product
+    with the identity, elsewhere.
     """
     require_above_rounding(rtol, left)
     xp, wide = array_namespace(left), accumulator_dtype(left)
@@ -48,6 +48,7 @@ def truncation_errors(a: StructuredMatrix, left: Array, vt: Array, *, rtol: floa
         squares = squared_truncation_errors(images / unit, left / unit, residual_squared)
     else:
         require_resolved(rtol, left)
+        # ||A - A V V^T||^2 = ||A||^2 - ||A V||^2, a difference: hence the larger least tolerance
         residual_squared = resolved_square(a) - xp.sum(xp.astype(images, wide, copy=False) ** 2, axis=(-2, -1))
         residual_squared = xp.maximum(residual_squared, xp.zeros_like(residual_squared))
         squares = squared_truncation_errors(images, left, residual_squared)
@@ -72,6 +73,7 @@ def squared_truncation_errors(images: Array, left: Array, residual_squared: Arra
     xp = array_namespace(images)
     wide, difference = (xp.astype(x, residual_squared.dtype, copy=False) for x in (images, images - left))
     dropped_squared, error_squared = xp.sum(wide * wide, axis=-2), xp.sum(difference * difference, axis=-2)
+    # (A - L V^T) V V^T and A (I - V V^T) are orthogonal: squares add up
     leading = xp.cumulative_sum(error_squared, axis=-1, include_initial=True)
     others = xp.flip(xp.cumulative_sum(xp.flip(dropped_squared, axis=-1), axis=-1, include_initial=True), axis=-1)
     return residual_squared[..., None] + leading + others

@@ -1,7 +1,7 @@
-"""Scores of rows and columns: how much each counts, and samples drawn in proportion to them.
+"""Leverage scores of rows and columns, and sampling in proportion to them.
 
 Take ``leverage_scores`` first; they cost O(m n min(m, n)). ``sketched_leverage_scores`` approximate them for tall
-matrices at the price of a sketch (Drineas, Magdon-Ismail, Mahoney & Woodruff 2012, Algorithm 1), and ridge leverage
+matrices at the cost of a sketch (Drineas, Magdon-Ismail, Mahoney & Woodruff 2012, Algorithm 1), and ridge leverage
 scores take a level of noise into account (Alaoui & Mahoney 2015).
 
 ``leverage_scores``, ``sketched_leverage_scores``
@@ -15,12 +15,12 @@ scores take a level of noise into account (Alaoui & Mahoney 2015).
 ``relative_scores``, ``require_ridge``
     Scores at a ridge relative to the mean of the diagonal, and the check of a ridge.
 ``sample_indices``
-    Indices drawn with replacement in proportion to weights.
+    Indices sampled with replacement in proportion to weights.
 ``LeverageSampling``
-    Rows drawn by leverage scores, rescaled (Drineas, Mahoney & Muthukrishnan 2006).
+    Rows sampled by leverage scores, rescaled (Drineas, Mahoney & Muthukrishnan 2006).
 ``ProductProbabilities``
-    Contract of probabilities for sampled products: ``NormOptimal`` (least variance, take it first), ``ColumnNorms``,
-    ``BothNorms``, ``Leverage``, ``Uniform``. ``column_lengths`` are the norms they are made of.
+    Base class of probabilities for sampled products: ``NormOptimal`` (least variance, take it first), ``ColumnNorms``,
+    ``BothNorms``, ``Leverage``, ``Uniform``. ``column_lengths`` are the norms that they use.
 """
 
 from tnattn.randnla.scores.leverage import (

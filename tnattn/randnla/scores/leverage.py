@@ -1,4 +1,4 @@
-"""Leverage scores, and the samples drawn by them."""
+"""Leverage scores, exact and sketched, and sampling by them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tnattn.structured.conversion import as_structured
 from tnattn.structured.gather import gather_rows
 from tnattn.structured.sparse import Sparse
 
-_FINE = 1e-12  # rounding unit that leaves a thousand rows of weights all the digits that their draws need
+_FINE = 1e-12  # rounding unit below which a thousand rows of weights, shifted by 0 ... 999, keep nine digits
 
 
 def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
@@ -36,7 +36,7 @@ def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
     a : as for a MatrixMethod, (..., m, n)
         Of any rank.
     rank : int, optional
-        Use the leading ``rank`` left singular vectors only; all that are not zero to rounding if None.
+        Number of leading left singular vectors; all with singular values above rounding if None.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def leverage_scores(a: Any, *, rank: int | None = None) -> Array:
     -----
     O(m n min(m, n)). Through an orthonormal factorisation of the long side, never the Gram matrix.
     """
-    a = in_units(as_structured(a))[0]  # scores are ratios
+    a = in_units(as_structured(a))[0]  # scores do not depend on the scale
     if rank is not None:
         rank = as_integer(rank, "rank", least=1)
         require_rank(rank, a.shape)
@@ -67,8 +67,8 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
         Distribution of the test matrix that compresses the rows: the triangular factor of the sketch makes the columns
         of ``a`` nearly orthonormal.
     size : int
-        Rows of the sketch, n <= size. Scores are wrong by a factor of 1 + e at most for a subspace embedding of the
-        range with distortion e.
+        Rows of the sketch, n <= size. The error is a factor of at most 1 + e for a subspace embedding of the range with
+        distortion e.
     rng : numpy.random.Generator or DeviceDraws
 
     Returns
@@ -83,7 +83,7 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
     Notes
     -----
     The sketch, O(size n^2) and O(m n^2) for the rows; no decomposition of the matrix itself. Drineas, Magdon-Ismail,
-    Mahoney & Woodruff 2012, Algorithm 1, without its second projection, which pays for n much larger than log m only.
+    Mahoney & Woodruff 2012, Algorithm 1, without its second projection, an advantage only for n much larger than log m.
     """
     matrix = in_units(as_structured(a))[0]
     size = as_integer(size, "size", least=1)
@@ -105,7 +105,7 @@ def sketched_leverage_scores(a: Any, *, sketch: Sketch, size: int, rng: Rng | No
 def coherence(a: Any, *, rank: int | None = None) -> Array:
     """Return m / k times the largest leverage score, (...), of matrices (..., m, n) of rank k, or of leading subspaces.
 
-    From 1, where all rows count alike, to m / k, where one row is a direction of its own; 0 for zero matrices. See
+    From 1, for equal scores, to m / k, where one row is orthogonal to all others; 0 for zero matrices. See
     ``leverage_scores``.
     """
     scores = leverage_scores(a, rank=rank)
@@ -115,20 +115,21 @@ def coherence(a: Any, *, rank: int | None = None) -> Array:
 
 
 def sample_indices(weights: Array, uniforms: Array) -> Array:
-    """Return independent draws with replacement, (..., s), with probabilities proportional to weights (..., n).
+    """Return independent samples with replacement, (..., s), with probabilities proportional to weights (..., n).
 
     Parameters
     ----------
     weights : Array, (..., n)
         Non-negative. Where all are zero every index is the last.
     uniforms : Array, (s,)
-        Uniform on [0, 1), shared by all rows of weights: the draws of one do not depend on the others.
+        Uniform on [0, 1), shared by all rows of weights: the samples of one row do not depend on the others.
     """
     xp = array_namespace(weights, uniforms)
     wide = accumulator_dtype(weights)
     cumulative = xp.cumulative_sum(xp.astype(weights, wide, copy=False), axis=-1)
     aim = xp.astype(uniforms, wide, copy=False) * cumulative[..., -1:]  # (..., s)
     n, last = weights.shape[-1], cumulative[..., -1:]
+    # inversion of the distribution function; indices of weight zero are never the first above the aim
     if cumulative.ndim == 1:
         below = xp.searchsorted(cumulative, aim, side="right")
     elif eps(cumulative) < _FINE:  # one search for the whole stack: row i is brought to between i and i + 1
@@ -136,26 +137,36 @@ def sample_indices(weights: Array, uniforms: Array) -> Array:
         start = xp.astype(row, wide)
         scaled = cumulative / xp.where(last > 0, last, xp.ones_like(last)) + start
         aim = xp.astype(uniforms, wide, copy=False) + start
-        found = xp.searchsorted(xp.reshape(scaled, (-1,)), xp.reshape(aim, (-1,)), side="right")
-        below = xp.reshape(found, aim.shape) - row * n
-    else:
+        position = xp.searchsorted(xp.reshape(scaled, (-1,)), xp.reshape(aim, (-1,)), side="right")
+        below = xp.reshape(position, aim.shape) - row * n
+    else:  # float32 would lose the digits: count, O(s n)
         below = xp.sum(xp.astype(cumulative[..., None, :] <= aim[..., :, None], xp.int64), axis=-1)
+    # rounding of the total may put the aim beyond the last sum
     return xp.minimum(below, xp.full_like(below, n - 1))
 
 
 @dataclass(frozen=True)
 class LeverageSampling(Parameters):
-    """Draws rows of a tall matrix with replacement, by their leverage scores, rescaled to preserve lengths.
+    """Rows of a tall matrix sampled with replacement by their leverage scores, rescaled to preserve norms.
 
     Parameters
     ----------
     size : int
-        Number of draws, positive.
+        Number of samples, positive.
 
     Notes
     -----
     The result S has rows ``e_j^T / sqrt(size p_j)``, ``p_j`` proportional to the scores, so that ``E[S^T S]`` is the
     identity on the range of the matrix. Drineas, Mahoney & Muthukrishnan 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeverageSampling
+    >>> a = np.concatenate([np.ones((99, 1)), [[100.0]]])  # the last row carries nearly all of the column
+    >>> s = LeverageSampling(size=5)(a, rng=np.random.default_rng(0))
+    >>> print(s.indices[:, 0], np.round(np.linalg.norm(s @ a) / np.linalg.norm(a), 2))
+    [99 99 99 99 99] 1.0
     """
 
     size: int = 64
@@ -172,7 +183,7 @@ class LeverageSampling(Parameters):
         xp = array_namespace(scores)
         picked = gather_rows(scores[..., None], indices[..., None])[..., 0, :]  # (..., size, 1)
         total = xp.sum(scores, axis=-1)[..., None, None]
-        # nothing can be drawn from a zero matrix, whose range is empty: rows of zeros are exact
+        # a zero matrix has the range {0} and no scores to sample by: rows of zeros are exact
         positive = picked > 0
         scale = xp.sqrt(total / (self.size * xp.where(positive, picked, xp.ones_like(picked))))
         return Sparse(xp.where(positive, scale, xp.zeros_like(scale)), indices[..., None], scores.shape[-1])

@@ -1,4 +1,4 @@
-"""Probabilities by which an approximate matrix product draws columns of the left and rows of the right factor."""
+"""Probabilities for sampling columns of the left and rows of the right factor of a matrix product."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tnattn.linalg import largest_entry, spectral_norm
 from tnattn.randnla.scores.leverage import leverage_scores
 from tnattn.structured.base import StructuredMatrix
 
-_BLOCK = 1 << 22  # entries of an implicit matrix held at a time
+_BLOCK = 1 << 22  # entries of an implicit matrix in memory at a time: 32 MB in float64
 
 
 class ProductProbabilities(abc.ABC):
-    """A rule for the probabilities. A subclass is a frozen dataclass; ``cls()`` must work."""
+    """Base of the rules for the probabilities. A subclass is a frozen dataclass; ``cls()`` must work."""
 
     @abc.abstractmethod
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
@@ -23,7 +23,17 @@ class ProductProbabilities(abc.ABC):
 
 @dataclass(frozen=True)
 class Uniform(ProductProbabilities):
-    """All indices alike: nothing is read."""
+    """Equal probabilities; no entries are read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.scores import Uniform
+    >>> a, b = Dense(np.array([[1.0, 0.0, 2.0]])), Dense(np.array([[3.0], [1.0], [1.0]]))
+    >>> print(np.round(Uniform().weights(a, b), 3))
+    [1. 1. 1.]
+    """
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
         xp = array_namespace(a.like)
@@ -33,7 +43,17 @@ class Uniform(ProductProbabilities):
 
 @dataclass(frozen=True)
 class NormOptimal(ProductProbabilities):
-    """Proportional to ``||a_k|| ||b_k||``: the least variance of all. O((m + p) n)."""
+    """Probabilities proportional to ``||a_k|| ||b_k||``, which minimise the variance. O((m + p) n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.scores import NormOptimal
+    >>> a, b = Dense(np.array([[1.0, 0.0, 2.0]])), Dense(np.array([[3.0], [1.0], [1.0]]))
+    >>> print(np.round(NormOptimal().weights(a, b), 3))
+    [0.5   0.    0.333]
+    """
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
         return _over_longest(column_lengths(a)) * _over_longest(column_lengths(b.mT))
@@ -41,7 +61,17 @@ class NormOptimal(ProductProbabilities):
 
 @dataclass(frozen=True)
 class ColumnNorms(ProductProbabilities):
-    """Proportional to ``||a_k||^2``: the right factor is not read. O(m n)."""
+    """Probabilities proportional to ``||a_k||^2``; the right factor is not read. O(m n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.scores import ColumnNorms
+    >>> a, b = Dense(np.array([[1.0, 0.0, 2.0]])), Dense(np.array([[3.0], [1.0], [1.0]]))
+    >>> print(np.round(ColumnNorms().weights(a, b), 3))
+    [0.25 0.   1.  ]
+    """
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
         xp = array_namespace(a.like)
@@ -50,9 +80,18 @@ class ColumnNorms(ProductProbabilities):
 
 @dataclass(frozen=True)
 class BothNorms(ProductProbabilities):
-    """Proportional to ``||a_k||^2 / ||A||^2 + ||b_k||^2 / ||B||^2``, for small errors in the spectral norm.
+    """Probabilities proportional to ``||a_k||^2 / ||A||^2 + ||b_k||^2 / ||B||^2``, for errors in the spectral norm.
 
-    Reads the spectral norms of both: O((m + n) n min(m, n)) and the same for the right factor, dense forms in memory.
+    O(m n min(m, n) + n p min(n, p)) for the spectral norms, dense forms in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.scores import BothNorms
+    >>> a, b = Dense(np.array([[1.0, 0.0, 2.0]])), Dense(np.array([[3.0], [1.0], [1.0]]))
+    >>> print(np.round(BothNorms().weights(a, b), 3))
+    [1.018 0.091 0.891]
     """
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
@@ -61,10 +100,19 @@ class BothNorms(ProductProbabilities):
 
 @dataclass(frozen=True)
 class Leverage(ProductProbabilities):
-    """Proportional to the sum of the leverage scores of the columns of A and of the rows of B.
+    """Probabilities proportional to the sum of the leverage scores of the columns of A and of the rows of B.
 
-    O(m n min(m, n) + n p min(n, p)), dense forms in memory. For factors whose lengths differ by much in scale but not
-    in importance.
+    O(m n min(m, n) + n p min(n, p)), dense forms in memory. For factors whose columns
+    or rows differ in norm but not in importance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.scores import Leverage
+    >>> a = np.array([[1.0, 0.0, 2.0], [0.0, 0.01, 0.0]])  # the short column alone spans a direction
+    >>> print(np.round(Leverage().weights(Dense(a), Dense(np.ones((3, 1)))), 3))
+    [0.533 1.333 1.133]
     """
 
     def weights(self, a: StructuredMatrix, b: StructuredMatrix) -> Array:
@@ -84,11 +132,12 @@ def column_lengths(a: StructuredMatrix) -> Array:
 
 
 def _lengths(x: Array) -> Array:
-    """Return the lengths (..., c) of the columns of matrices (..., m, c), once more where squares leave the range."""
+    """Return the norms (..., c) of the columns of matrices (..., m, c), rescaled where squares leave the range."""
     xp = array_namespace(x)
     with quiet_overflow():
         lengths = xp.linalg.vector_norm(x, axis=-2)
     longest = xp.max(lengths, axis=-1)
+    # above this the squares are normal numbers with all their digits
     least = (float(xp.finfo(x.dtype).smallest_normal) ** 0.5) / eps(x)
     if not bool(xp.any(xp.isinf(longest) | (longest < least))):
         return lengths
@@ -97,7 +146,7 @@ def _lengths(x: Array) -> Array:
 
 
 def _over_longest(lengths: Array) -> Array:
-    """Return lengths (..., n) over the longest, whose products and squares stay in range."""
+    """Return lengths (..., n) over the longest, so that products and squares stay in range."""
     xp = array_namespace(lengths)
     longest = xp.max(lengths, axis=-1, keepdims=True)
     return lengths / xp.where(longest > 0, longest, xp.ones_like(longest))

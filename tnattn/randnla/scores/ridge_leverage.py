@@ -1,4 +1,4 @@
-"""Ridge leverage scores: how much a row or a kernel column counts at a given level of regularisation."""
+"""Ridge leverage scores of the rows of matrices and of the columns of kernels, and effective dimension."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
     ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(a))
     u, s, _ = small_svd(matrix.to_dense())
-    # the root of the ridge compares with singular values themselves, whose squares could vanish
+    # the root of the ridge is compared with the singular values, whose squares could underflow
     return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
 
 
@@ -84,26 +84,28 @@ def relative_scores(kernel: Array, ridge: float) -> Array:
     Raises ValueError if a kernel is not positive semidefinite.
     """
     xp = array_namespace(kernel)
+    # the mean of the diagonal is the unit: eigenvalues of about one, and a ridge without dimension
     level = xp.mean(xp.abs(xp.linalg.diagonal(kernel)), axis=-1)[..., None, None]
     values, vectors = eigh(kernel / xp.where(level > 0, level, xp.ones_like(level)))
     _require_semidefinite(values)
     scores = xp.sum(vectors * vectors * _smoothed(values, ridge, None)[..., None, :], axis=-1)
-    # a zero matrix has no scores to draw by: any columns will do
+    # positive also for a zero matrix, from which any columns may be sampled
     return xp.maximum(scores, xp.full_like(scores, eps(scores) ** 2))
 
 
 def _require_semidefinite(values: Array) -> None:
-    """Raise ValueError if ascending eigenvalues (..., n) are negative beyond rounding."""
+    """Raise ValueError if the least of ascending eigenvalues (..., n) is negative beyond rounding."""
     xp = array_namespace(values)
+    # backward error of the eigenvalue algorithm, a modest multiple of n eps ||K||
     noise = 8 * values.shape[-1] * eps(values) * xp.max(xp.abs(values), axis=-1)
     if bool(xp.any(values[..., 0] < -noise)):
         raise ValueError("a is not positive semidefinite; use RandomizedSVD for indefinite matrices")
 
 
 def _smoothed(values: Array, ridge: float, unit: Unit | None, *, power: int = 1) -> Array:
-    """Return ``v^p / (v^p + r^p)`` (..., r) of values v in a unit, zero where v is not positive, and r the ridge.
+    """Return ``v^p / (v^p + r^p)`` (..., r) of values v in a unit and the ridge r; zero where v is not positive.
 
-    From the ratio r / v, which may overflow: what it stands for is then zero.
+    Computed from the ratio r / v: where it overflows, the quotient is zero to rounding.
     """
     xp = array_namespace(values)
     positive = values > 0

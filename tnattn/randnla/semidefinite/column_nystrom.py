@@ -1,4 +1,4 @@
-"""The Nyström approximation of positive semidefinite matrices from some of their columns."""
+"""Nyström approximation of positive semidefinite matrices from some of their columns."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tnattn.structured.low_rank import LowRankMatrix
 
 __all__ = ["ColumnNystrom", "ColumnNystromResult"]
 
-_BLOCK = (
-    100  # columns at a time on the host; with a tolerance the first block, each later one as large as all before it
-)
+# columns at a time on the host, where BLAS is at full speed; with a tolerance this is the first block, and each later
+# one is as large as all before it, so that at most half of the columns read are unused
+_BLOCK = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,14 +39,23 @@ class ColumnNystromResult(Accuracy, LowRankMatrix):
     Parameters
     ----------
     factor : Array, (..., n, rank)
-        Zero columns where a matrix took fewer.
+        Zero columns where a matrix has a smaller rank.
     indices : Array, (..., rank), integer
-        The columns, in the order of the selection, with repetitions if it draws with replacement; -1 fills up stacks
-        whose matrices took different numbers of columns.
+        The columns, in the order of the selection, with repetitions if it samples with replacement; padded by -1 where
+        the matrices of a stack have different ranks.
     residual_trace : Array, (...)
-        Trace of the matrix minus the approximation: its nuclear error. NaN where the diagonal is not at hand.
+        Trace of the matrix minus the approximation: the error in the nuclear norm. NaN without an explicit diagonal.
     ranks, residual, converged
-        See ``Accuracy``; the residual in the nuclear norm, NaN where the diagonal is not at hand.
+        See ``Accuracy``; the residual in the nuclear norm, NaN without an explicit diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import ColumnNystrom, GivenColumns
+    >>> a = np.diag([4.0, 3.0, 2.0, 1.0])
+    >>> result = ColumnNystrom(rank=2, selection=GivenColumns((0, 1)))(a)
+    >>> print(result.indices, round(float(result.residual_trace), 2), round(float(result.residual), 2))
+    [0 1] 3.0 0.3
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
@@ -61,24 +70,35 @@ class ColumnNystromResult(Accuracy, LowRankMatrix):
 
 @dataclass(frozen=True)
 class ColumnNystrom(MatrixMethod, RankOrTolerance):
-    """Approximates a positive semidefinite matrix from chosen columns.
+    """Nyström approximation C W^+ C^T of a positive semidefinite matrix from selected columns.
 
     Parameters
     ----------
     rank, rtol
         See ``RankOrTolerance``: the number of columns, and a tolerance on the trace of the residual relative to that of
-        the matrix. It needs the diagonal: an array, a sparse matrix, or entries on demand. Leading columns of the
-        selection are taken, and read in growing blocks until all matrices of a stack meet it.
+        the matrix. It needs the diagonal: an array, a sparse matrix, or ``KernelEntries``. Columns are read in the
+        order of the selection, in growing blocks, until all matrices of a stack meet it.
     selection : ColumnSelection
-        The rule that chooses them: ``UniformColumns()``, ``GivenColumns(...)``, ``LeverageDraws()``,
+        Rule for the columns: ``UniformColumns()``, ``GivenColumns(...)``, ``LeverageDraws()``,
         ``RidgeLeverageDraws()``, ``VolumeColumns()``.
 
     Notes
     -----
-    The selection, ``rank`` columns of the matrix, and O(n rank^2); memory O(n rank) if the selection does with as much
-    and the entries come on demand. Williams & Seeger 2001. Deviation: the intersection is shifted by a rounding error's
-    worth instead of being pseudo-inverted, as Tropp et al. 2017 do for sketches. That the matrix is symmetric and not
-    indefinite is checked as far as the columns show it.
+    The selection, ``rank`` columns of the matrix, and O(n rank^2); memory O(n rank) if the selection needs no more and
+    the matrix is implicit. Williams & Seeger 2001. Deviation: the intersection is shifted by a multiple of its rounding
+    error instead of being pseudo-inverted, as Tropp et al. 2017 do for sketches. Symmetry and semidefiniteness are
+    checked within the selected columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import ColumnNystrom
+    >>> from tnattn.gallery import gaussian_kernel
+    >>> points = np.linspace(0, 10, 200)[:, None]
+    >>> a = gaussian_kernel(points)
+    >>> result = ColumnNystrom(rank=40)(a, rng=np.random.default_rng(0))
+    >>> print(result.indices.shape, np.linalg.norm(a - result.to_dense()) < 1e-3 * np.linalg.norm(a))
+    (40,) True
     """
 
     recovers_rank: ClassVar = False
@@ -100,7 +120,7 @@ class ColumnNystrom(MatrixMethod, RankOrTolerance):
         if self.rtol is not None and not a.explicit_diagonal:
             raise ValueError(
                 f"rtol {self.rtol:g} needs the diagonal, which a {type(a).__name__} does not give; pass an array, a "
-                f"sparse matrix or entries on demand, or leave rtol out"
+                f"sparse matrix or KernelEntries, or leave rtol out"
             )
         return nystrom_of_columns(a, self.selection.select(a, self.rank, rng=rng), rtol=self.rtol)
 
@@ -108,8 +128,8 @@ class ColumnNystrom(MatrixMethod, RankOrTolerance):
 def nystrom_of_columns(a: StructuredMatrix, indices: Array, *, rtol: float | None = None) -> ColumnNystromResult:
     """Return the Nyström approximation of matrices (..., n, n) from their columns at indices (..., r).
 
-    An index of -1 stands for no column. With a tolerance, which needs the diagonal, from as many leading ones of them
-    as it takes; see ``ColumnNystrom``.
+    An index of -1 stands for no column. With a tolerance, which needs the diagonal, from the fewest leading columns
+    that meet it; see ``ColumnNystrom``.
     """
     xp = array_namespace(a.like)
     goal, spent = 0.0 if rtol is None else rtol, f"rank {indices.shape[-1]}"
@@ -128,8 +148,8 @@ def nystrom_of_columns(a: StructuredMatrix, indices: Array, *, rtol: float | Non
 def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Array, Array]:
     """Return the transposed factors (..., k, n) of leading columns, and the residual traces of the first 0, 1, ..., k.
 
-    Of all columns, or those read in growing blocks until a tolerance is met by all matrices of the stack. NaN for
-    traces that are not available.
+    Of all columns, or of those read in growing blocks until all matrices of the stack meet a tolerance. Traces that are
+    not available are NaN.
     """
     xp = array_namespace(a.like)
     (*batch, n), r = a.shape[:-1], indices.shape[-1]
@@ -142,6 +162,7 @@ def _enough_rows(a: StructuredMatrix, indices: Array, rtol: float) -> tuple[Arra
         top = xp.max(_columns_at(diagonal[..., None, :], indices)[..., 0, :], axis=-1)
         traces = xp.sum(diagonal, axis=-1, keepdims=True)
     start = 0
+    # the factor of leading columns is a leading part of the factor: blocks are appended by forward substitution
     rows = xp.zeros((*batch, r, n), dtype=a.dtype, device=device(a.like))
     while start < r and (rtol == 0 or bool(xp.any(traces[..., -1:] > rtol * traces[..., :1]))):
         stop = min(start + step, r)
@@ -160,11 +181,11 @@ def _rows_at(a: StructuredMatrix, indices: Array) -> Array:
     """Return the columns at indices (..., r), zero for -1, as rows (..., r, n)."""
     xp = array_namespace(indices)
     real = indices >= 0
-    whole = bool(xp.all(real))
-    places = indices if whole else xp.where(real, indices, xp.zeros_like(indices))
+    no_padding = bool(xp.all(real))
+    places = indices if no_padding else xp.where(real, indices, xp.zeros_like(indices))
     # symmetric: rows of an array follow each other in memory, an operator may lack the product with its transpose
     rows = a.rows(places) if a.explicit else a.columns(places).mT
-    return rows if whole else rows * xp.astype(real, rows.dtype)[..., None]
+    return rows if no_padding else rows * xp.astype(real, rows.dtype)[..., None]
 
 
 def _columns_at(rows: Array, indices: Array) -> Array:
@@ -178,8 +199,8 @@ def _columns_at(rows: Array, indices: Array) -> Array:
 def _checked_cholesky(core: Array, coupling: Array, top: Array | None, sizes: tuple[int, int], accuracy: Any) -> Array:
     """Return the Cholesky factors of ``core - coupling coupling^T``, shifted; check for symmetry and semidefiniteness.
 
-    ``top`` (...) is the largest diagonal entry that any of the r columns of a matrix of size n has, ``sizes`` are r and
-    n, and entries are wrong by ``accuracy`` (...) times that, besides rounding.
+    ``top`` (...) is the largest diagonal entry of the r columns of a matrix of size n, ``sizes`` are r and n, and
+    entries have errors of ``accuracy`` (...) times that, besides rounding.
     """
     xp, (r, n) = array_namespace(core), sizes
     if top is None:
@@ -187,7 +208,7 @@ def _checked_cholesky(core: Array, coupling: Array, top: Array | None, sizes: tu
     largest = xp.max(xp.abs(core), axis=(-2, -1))
     if bool(xp.any(xp.max(xp.abs(core - core.mT), axis=(-2, -1)) > (8 * n * eps(core) + accuracy) * largest)):
         raise ValueError("a is not symmetric where its columns meet; symmetrise it, or use CUR or RandomizedSVD")
-    # errors of the entries of a matrix of size r perturb its eigenvalues by r times as much at most
+    # errors of the entries of a matrix of order r perturb its eigenvalues by at most r times as much (Weyl)
     shift = (r * (4 * eps(core) + accuracy) * xp.where(top > 0, top, xp.ones_like(top)))[..., None, None]
     identity = xp.eye(core.shape[-1], dtype=core.dtype, device=device(core))
     schur = (core + core.mT) / 2 + shift * identity

@@ -1,4 +1,4 @@
-"""Elimination of blocks of pivots from stacks of positive semidefinite matrices, with rejection of proposals."""
+"""Partial Cholesky factorisation of stacks of positive semidefinite matrices in blocks of proposed pivots."""
 
 from __future__ import annotations
 
@@ -24,33 +24,43 @@ from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.dense import Dense
 from tnattn.structured.gather import take_columns, take_rows
 
-__all__: list[str] = []  # parts of other modules
+__all__: list[str] = []  # for pivoted_cholesky
 
-_PATIENCE = 64  # blocks; of consistent entries the first proposal of every block is accepted, or spent
-_NOT_FINITE = "gives entries on demand that are NaN or infinite; check the points or the function that they come from"
+_PATIENCE = 64  # blocks without progress; with consistent entries every block accepts or discards its first proposal
+_NOT_FINITE = "has implicit entries that are NaN or infinite; check the points or the function that they come from"
 
 
 class Elimination:
-    """The state of partial Cholesky factorisations: the matrices of a stack side by side, each at its own pace.
+    """State of the partial Cholesky factorisations of a stack, with a separate count of pivots for every matrix.
 
     Parameters
     ----------
     a : StructuredMatrix, (..., n, n)
-        Symmetric; whatever does not give its entries on demand is made dense.
+        Symmetric; matrices without symmetric implicit entries are made dense.
     rank : int
-        Number of pivots at most.
+        Largest number of pivots.
     rtol : float
-        A matrix is done with the first pivot that brings the trace of its residual to ``rtol`` times its trace.
+        A matrix is finished at the first pivot after which the trace of its residual is at most ``rtol`` times its own.
 
     Attributes
     ----------
     residual : Array, (..., n)
-        Diagonal of the residual, zero where no pivot may be taken: at pivots, at rounding errors, of matrices done.
+        Diagonal of the residual, zero where no pivot is admissible: at pivots, rounding errors, in finished matrices.
     tail : Array, (..., n)
         Diagonal of the residual.
     trace : Array, (...)
     unfinished : bool
-        Whether a matrix lacks pivots and has a residual.
+        True while a matrix has fewer pivots than ``rank`` and a residual.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Dense
+    >>> from tnattn.randnla.semidefinite.elimination import Elimination
+    >>> elimination = Elimination(Dense(np.diag([1.0, 4.0, 2.0])), rank=2, rtol=0.0)
+    >>> elimination.advance(np.array([1, 2]), np.zeros(2))  # both proposals are accepted
+    >>> print(elimination.residual, elimination.unfinished, elimination.result()[1])
+    [1. 0. 0.] False [1 2]
     """
 
     def __init__(self, a: StructuredMatrix, rank: int, rtol: float) -> None:
@@ -61,8 +71,8 @@ class Elimination:
         self._rank, self._rtol, self._place = rank, rtol, device(a.like)
         self._batch, n = a.batch, a.shape[-1]
         diagonal = self._matrix.diagonal()
-        # rounding is relative to the entry itself, as elimination is as accurate after any scaling of rows and columns;
-        # what entries on demand are wrong by is relative to the largest
+        # rounding is relative to the diagonal entry itself, as elimination commutes with diagonal scaling; errors of
+        # implicit entries are relative to the largest
         wrong = self._matrix.entry_accuracy() * xp.max(xp.abs(diagonal), axis=-1)
         self._noise = 8 * rank * eps(a.like) * xp.abs(diagonal) + wrong[..., None]
         self._lowest = xp.min(diagonal, axis=-1)
@@ -74,12 +84,12 @@ class Elimination:
         self._rows = xp.zeros((*self._batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
         self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
-        self._span = (0, 0)  # fewest and most pivots of a matrix of the stack
-        self._progress, self._stalled = (-1, -1), 0  # pivots and entries left, and blocks that changed neither
+        self._span = (0, 0)  # smallest and largest number of pivots in the stack
+        self._progress, self._stalled = (-1, -1), 0  # pivots and open entries; blocks that changed neither
         self.unfinished = self._look()
 
     def _look(self) -> bool:
-        """Update the span; return whether a matrix lacks pivots and has a residual; raise if it would never end."""
+        """Update the span; return True if a matrix is unfinished; raise ValueError if the iteration would never end."""
         xp = self._xp
         open_count = xp.sum(xp.astype(self.residual > 0, xp.int64), axis=-1, keepdims=True)
         finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
@@ -88,7 +98,7 @@ class Elimination:
             raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {_NOT_FINITE}")
         alive = xp.any(self.residual > 0, axis=-1, keepdims=True) & (self._count < self._rank)
         count, on = to_host(self._count).reshape(-1), to_host(alive).reshape(-1)
-        # matrices that are done have a full or final set of rows and do not widen the window
+        # finished matrices get no more rows: they do not extend the window
         self._span = (int(count[on].min()) if on.any() else 0, int(count.max()))
         progress = (int(count.sum()), int(open_count.sum()))
         self._stalled = self._stalled + 1 if progress == self._progress else 0
@@ -108,6 +118,7 @@ class Elimination:
         if most:
             core = core - known.mT @ known
         noise = xp.take_along_axis(self._noise, proposals, axis=-1)
+        # accepted where the current residual exceeds u times the proposing one: samples by the current residual
         thresholds = xp.maximum(uniforms * xp.take_along_axis(self.residual, proposals, axis=-1), noise)
         step = _accept(core, thresholds, noise, self._rank - self._count)
         width = step.order.shape[-1]
@@ -160,14 +171,14 @@ class Elimination:
         self.tail = xp.maximum(tail, xp.zeros_like(tail))
 
     def _needed(self, rows: Array) -> Array:
-        """Return which of the next rows (..., w, n) come before the tolerance is met, (..., w)."""
+        """Return which of the next rows (..., w, n) precede the one that meets the tolerance, booleans (..., w)."""
         xp = self._xp
         gains = xp.cumulative_sum(xp.sum(rows * rows, axis=-1), axis=-1, include_initial=True)
         before = xp.sum(self.tail, axis=-1, keepdims=True) - gains[..., :-1]
         return before > self._rtol * self.trace[..., None]
 
     def result(self) -> tuple[Array, Array]:
-        """Return the factors (..., n, rank) and the pivots, having checked that no pivot made a residual indefinite."""
+        """Return the factors (..., n, rank) and the pivots; raise ValueError if a residual became indefinite."""
         xp = self._xp
         # a column that exceeds what its diagonal entry allows leaves a negative entry on the residual's diagonal
         if bool(xp.any(self._lowest < -16 * xp.max(self._noise, axis=-1))):
@@ -179,9 +190,9 @@ class Elimination:
 
 
 def _require_range(trace: Array, a: StructuredMatrix) -> None:
-    """Raise ValueError unless traces (...) are finite, and zero or far above what the dtype can hold.
+    """Raise ValueError unless traces (...) are finite, and zero or far above the smallest normal number.
 
-    Pivots could not be drawn in proportion to a sum that has overflowed, and no proposal would ever be accepted.
+    Pivots cannot be sampled in proportion to a sum that has overflowed.
     """
     xp = array_namespace(trace)
     least = float(xp.finfo(trace.dtype).smallest_normal) / eps(trace) ** 2
@@ -194,19 +205,19 @@ def _require_range(trace: Array, a: StructuredMatrix) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """What is accepted of a block of b proposals, w at most in a matrix of the stack.
+    """Accepted pivots of a block of b proposals, at most w in each matrix of the stack.
 
     Parameters
     ----------
     order : Array, (..., w), integer
-        Places of the accepted proposals in the block, in their order; places of others fill up.
+        Positions of the accepted proposals in the block, in their order, padded by positions of others.
     lower : Array, (..., w, w)
-        Cholesky factors of the residual at them; the identity where others fill up.
+        Cholesky factors of the residual at these; the identity in the padding.
     gained : Array, (..., 1), integer
     spent : Array, (..., b), boolean
-        Proposals that are accepted, or whose residual was rounding at their turn.
+        Proposals that are accepted, or whose residual was at rounding level when tested.
     even : bool
-        Whether every matrix has gained w.
+        True if every matrix has gained w.
     """
 
     order: Array
@@ -217,7 +228,7 @@ class _Step:
 
 
 def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
-    """Accept pivots one after the other where what earlier ones of the block have left exceeds a threshold.
+    """Accept pivots in order, each if its residual after the earlier ones of the block exceeds a threshold.
 
     Parameters
     ----------
@@ -225,33 +236,35 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
         Residual at the proposals, before the block.
     thresholds : Array, (..., b)
     noise : Array, (..., b) or (..., 1)
-        What counts as rounding.
+        Rounding level of the diagonal.
     room : Array, (..., 1)
-        How many may be accepted.
+        Largest number that may be accepted.
 
     Notes
     -----
     On the host, whatever the library: the order is sequential, and the blocks are small.
     """
     batch, size = tuple(core.shape[:-2]), core.shape[-1]
-    work, bars, floor, left = (to_host(x) for x in (core, thresholds, noise, room))
+    work, bars, rounding, free = (to_host(x) for x in (core, thresholds, noise, room))
     xp = array_namespace(work)
     if not xp.all(xp.isfinite(work)):
         raise ValueError(f"a {_NOT_FINITE}")
     work = xp.astype(xp.reshape(work, (-1, size, size)), xp.float64, copy=True)  # row by row overwritten by the factor
-    bars, floor, left = xp.reshape(bars, (-1, size)), xp.reshape(floor, (-1, floor.shape[-1])), xp.reshape(left, (-1,))
+    bars, free = xp.reshape(bars, (-1, size)), xp.reshape(free, (-1,))
+    rounding = xp.reshape(rounding, (-1, rounding.shape[-1]))
     remaining = xp.asarray(xp.linalg.diagonal(work), copy=True)  # (stack, b)
     accepted = xp.zeros(remaining.shape, dtype=xp.bool)
     for i in range(size):
         pivot, row = remaining[:, i], work[:, i, i + 1 :]
-        yes = (pivot > bars[:, i]) & (left > 0)
+        yes = (pivot > bars[:, i]) & (free > 0)
         if not yes.any():
             row[...] = 0.0
             continue
         accepted[:, i] = yes
-        left = left - yes
+        free = free - yes
         if i:
             row -= (xp.asarray(work[:, :i, i], copy=True)[:, None, :] @ work[:, :i, i + 1 :])[:, 0, :]
+        # rejected in a matrix: division by infinity makes its row zero
         row *= (xp.where(yes, pivot, xp.inf) ** -0.5)[:, None]
         remaining[:, i + 1 :] -= row * row
     gained = xp.sum(accepted, axis=-1, keepdims=True)
@@ -266,17 +279,18 @@ def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
     def back(x: Array, *axes: int) -> Array:
         return from_host(xp.reshape(x, (*batch, *axes)), like=core)
 
-    spent = accepted | (remaining <= floor)
+    spent = accepted | (remaining <= rounding)
     return _Step(back(order, width), back(lower, width, width), back(gained, 1), back(spent, size), bool(xp.all(used)))
 
 
 def _with_entries(a: StructuredMatrix) -> StructuredMatrix:
-    """Return a matrix whose rows are cheap: symmetric by construction, or dense."""
+    """Return a matrix with cheap rows: symmetric by construction, or dense."""
     if a.symmetric:
         return a
     dense = Dense(a.to_dense())
     xp = array_namespace(dense.array)
     largest, diagonal = largest_entries(dense.array), xp.max(dense.diagonal(), axis=-1)
+    # |a_ij| <= max(a_ii, a_jj) in a positive semidefinite matrix
     if bool(xp.any(largest > diagonal * (1 + 8 * a.shape[-1] * eps(dense.array)))):
         raise ValueError(
             "a is not positive semidefinite: its largest entry is not on the diagonal; "

@@ -1,4 +1,4 @@
-"""The randomized Nyström approximation of positive semidefinite matrices."""
+"""Randomized Nyström approximation of positive semidefinite matrices."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class NystromResult(TrimmedFactors):
         Descending, non-negative.
     ranks, residual, converged
         See ``Accuracy``; with a tolerance, the residual in the nuclear norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Nystrom
+    >>> result = Nystrom(rank=2)(np.diag([1.0, 3.0, 0.5, 2.0]), rng=np.random.default_rng(0))
+    >>> print(np.round(result.eigenvalues, 3), result.u.shape)
+    [3. 2.] (4, 2)
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"eigenvalues": 1.0}
@@ -41,13 +49,13 @@ class NystromResult(TrimmedFactors):
 
 @dataclass(frozen=True)
 class Nystrom(MatrixMethod, RankOrTolerance):
-    """Approximates a positive semidefinite matrix from one product with a test matrix.
+    """Nyström approximation ``A Omega (Omega^T A Omega)^+ (A Omega)^T`` of a positive semidefinite matrix.
 
     Parameters
     ----------
     rank, rtol
         See ``RankOrTolerance``: a tolerance ``trace(a - u diag(eigenvalues) u^T) <= rtol trace(a)``, which needs the
-        trace: an array, entries on demand, or a factored or sparse matrix.
+        trace: an array, ``KernelEntries``, or a factored or sparse matrix.
     oversampling : int
         Further columns of the test matrix, dropped again by the truncation; never more than n in all.
     sketch : Sketch
@@ -56,10 +64,22 @@ class Nystrom(MatrixMethod, RankOrTolerance):
     Notes
     -----
     2 n^2 (rank + oversampling) flops in products with the matrix and O(n (rank + oversampling)^2). Tropp, Yurtsever,
-    Udell & Cevher 2017, Algorithm 3: the matrix is shifted by a rounding error's worth and the shift taken off the
-    eigenvalues again. That a matrix is symmetric and not indefinite is checked as far as the test matrix sees it. The
-    approximation never exceeds the matrix, so their traces differ by the nuclear error: a tolerance adds no product,
-    and saves none.
+    Udell & Cevher 2017, Algorithm 3: the matrix is shifted by a multiple of its rounding error, and the shift is
+    subtracted from the eigenvalues. Symmetry and semidefiniteness are checked within the range of the test matrix. The
+    approximation is at most the matrix in the semidefinite order, so the difference of the traces is the error in the
+    nuclear norm: a tolerance neither adds nor saves products.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Nystrom
+    >>> from tnattn.gallery import exponential_spectrum, psd_with_spectrum
+    >>> rng = np.random.default_rng(0)
+    >>> a = psd_with_spectrum(exponential_spectrum(50), rng)
+    >>> result = Nystrom(rank=8)(a, rng=rng)
+    >>> best = np.linalg.norm(exponential_spectrum(50)[8:])
+    >>> print(np.round(result.eigenvalues[:3], 3), np.linalg.norm(a - result.to_dense()) < 1.1 * best)
+    [1.    0.607 0.368] True
     """
 
     domain: ClassVar = "semidefinite"
@@ -90,8 +110,9 @@ class Nystrom(MatrixMethod, RankOrTolerance):
         omega = orthonormalise(draw.dense_view())  # (n, l); the result depends on its range only
         y = a @ omega
         unit = largest_entry(y)  # squares neither overflow nor vanish
+        # the shift sqrt(n) eps ||Y|| of the source keeps Omega^T (A + shift I) Omega positive definite
         norm = unit * frobenius_norm(y / unit)[..., None, None]
-        # a zero matrix has no scale of its own: any shift will do, its eigenvalues are set to zero below
+        # a zero matrix has no scale: its shift is arbitrary, and its eigenvalues are set to zero below
         accuracy = a.entry_accuracy() + xp.zeros_like(norm[..., 0, 0])
         shift = n**0.5 * (eps(a.like) + accuracy)[..., None, None] * xp.where(norm > 0, norm, xp.ones_like(norm))
         shifted = y + shift * omega
@@ -105,6 +126,7 @@ class Nystrom(MatrixMethod, RankOrTolerance):
             ) from error
         tall = solve_triangular(factor, shifted.mT, lower=True).mT  # (..., n, l), tall tall^T is the approximation
         u, s, _ = small_svd(tall)
+        # subtract the shift again; rounding may leave a negative number
         eigenvalues = xp.maximum(s * s - shift[..., 0], xp.zeros_like(s))
         eigenvalues = xp.where(norm[..., 0] > 0, eigenvalues, xp.zeros_like(s))
         u, eigenvalues = u[..., : self.rank], eigenvalues[..., : self.rank]
@@ -113,14 +135,14 @@ class Nystrom(MatrixMethod, RankOrTolerance):
         return _smallest(u, eigenvalues, trace, self.rtol)
 
     def _trace(self, a: StructuredMatrix) -> Array | None:
-        """Return the traces that a tolerance is relative to, or None without one."""
+        """Return the traces to which a tolerance is relative, or None without a tolerance."""
         if self.rtol is None:
             return None
         require_above_rounding(self.rtol, a.like)
         if not a.explicit_trace:
             raise ValueError(
-                f"rtol {self.rtol:g} needs the trace, which a {type(a).__name__} does not give; pass an array, entries "
-                f"on demand, or a factored or sparse matrix, or leave rtol out"
+                f"rtol {self.rtol:g} needs the trace, which a {type(a).__name__} does not give; pass an array, "
+                f"KernelEntries, or a factored or sparse matrix, or leave rtol out"
             )
         return a.trace()
 

@@ -18,7 +18,7 @@ from tnattn.structured.low_rank import LowRankMatrix
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PivotedCholeskyResult(Accuracy, LowRankMatrix):
-    """Partial Cholesky factorisations ``factor factor^T``, which agree with the matrix in the pivot columns.
+    """Partial Cholesky factorisations ``factor factor^T``, equal to the matrix in the pivot columns.
 
     Parameters
     ----------
@@ -27,9 +27,17 @@ class PivotedCholeskyResult(Accuracy, LowRankMatrix):
     pivots : Array, (..., rank), integer
         In the order of elimination, distinct; -1 for the zero columns.
     residual_trace : Array, (...)
-        Trace of the matrix minus the approximation: its nuclear error.
+        Trace of the matrix minus the approximation: the error in the nuclear norm.
     ranks, residual, converged
         See ``Accuracy``; the residual in the nuclear norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GreedyPivotedCholesky
+    >>> result = GreedyPivotedCholesky(rank=2)(np.diag([1.0, 4.0, 2.0]))
+    >>> print(result.pivots, round(float(result.residual_trace), 3), round(float(result.residual), 3))
+    [1 2] 1.0 0.143
     """
 
     degrees: ClassVar[Mapping[str, float]] = {"factor": 0.5, "residual_trace": 1.0}
@@ -44,7 +52,7 @@ class PivotedCholeskyResult(Accuracy, LowRankMatrix):
 
 @dataclass(frozen=True)
 class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
-    """Draws each pivot with probability proportional to the diagonal of the residual.
+    """Partial Cholesky factorisation with pivots sampled in proportion to the diagonal of the residual.
 
     Parameters
     ----------
@@ -52,16 +60,26 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
         See ``RankOrTolerance``: the number of pivots, and a tolerance on the trace of the residual relative to that of
         the matrix; ``rtol=0`` takes all pivots.
     block : int
-        Pivots proposed at a time, positive. It changes the draws, not their distribution.
+        Pivots proposed at a time, positive. It changes the samples, not their distribution.
 
     Notes
     -----
-    O(n rank^2). Reads the diagonal, the entries among the proposals and the columns of the pivots; of entries on demand
-    without ``principal`` (see ``PrincipalEntries``) the columns of rejected proposals too. Chen, Epperly, Tropp &
-    Webber 2025, Algorithm 1, with the rejection sampling of Epperly, Tropp & Webber 2024: pivots proposed from the
-    residual at the start of a block are accepted with the probability that makes them draws from the current one, and
+    O(n rank^2). Reads the diagonal, the entries among the proposals and the columns of the pivots; for implicit
+    matrices without ``principal`` (see ``PrincipalEntries``) the columns of rejected proposals too. Chen, Epperly,
+    Tropp & Webber 2025, Algorithm 1, with the rejection sampling of Epperly, Tropp & Webber 2024: pivots proposed by
+    the residual before a block are accepted with the probability that makes them samples by the current residual, and
     the block is eliminated at once. Deviation: residual entries below the rounding error of the elimination count as
     zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import RandomlyPivotedCholesky
+    >>> from tnattn.gallery import gaussian_kernel
+    >>> points = np.linspace(0, 10, 200)[:, None]
+    >>> result = RandomlyPivotedCholesky(rank=60, rtol=1e-3)(gaussian_kernel(points), rng=np.random.default_rng(0))
+    >>> print(result.ranks < 20, result.converged)
+    True True
     """
 
     domain: ClassVar = "semidefinite"
@@ -69,7 +87,7 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
-    block: int = 150
+    block: int = 150  # larger blocks reject more proposals, smaller ones make thinner products
     rtol: float = 0.0
 
     def __post_init__(self) -> None:
@@ -89,7 +107,7 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
 
 @dataclass(frozen=True)
 class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
-    """Takes the largest entry of the diagonal of the residual as each pivot; deterministic.
+    """Partial Cholesky factorisation pivoted by the largest diagonal entry of the residual; deterministic.
 
     Parameters
     ----------
@@ -99,6 +117,16 @@ class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
     Notes
     -----
     O(n rank^2), one column at a time. Harbrecht, Peters & Schneider 2012. Ties go to the first index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import GreedyPivotedCholesky
+    >>> from tnattn.gallery import gaussian_kernel
+    >>> points = np.linspace(0, 10, 200)[:, None]
+    >>> result = GreedyPivotedCholesky(rank=60, rtol=1e-3)(gaussian_kernel(points))
+    >>> print(result.ranks < 20, result.converged)
+    True True
     """
 
     domain: ClassVar = "semidefinite"

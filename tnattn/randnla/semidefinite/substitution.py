@@ -1,14 +1,14 @@
-"""Forward substitution with few wide right-hand sides, block by block: matrix products, and little memory."""
+"""Blocked forward substitution with wide right-hand sides, by matrix products."""
 
 from __future__ import annotations
 
 from tnattn.arrays import Array, array_namespace, device, matmul_into, prefers_host_tiles, subtract_product
 from tnattn.linalg import solve_triangular
 
-__all__: list[str] = []  # parts of other modules
+__all__: list[str] = []  # for column_nystrom and elimination
 
-_MILD = 4000.0  # amplification up to which products with an inverse lose no more than a shift by rounding errors
-_BLOCK = 100  # rows at a time: BLAS is at full speed, and the inverses of the diagonal blocks cost a third at most
+_MILD = 4000.0  # amplification up to which products with an inverse lose no more than the shift of a Nyström core
+_BLOCK = 100  # rows at a time: BLAS is at full speed, and inverting the diagonal blocks costs a third at most
 
 
 def next_rows(lower: Array, raw: Array, coupling: Array, done: Array, *, out: Array | None = None) -> Array:
@@ -23,14 +23,14 @@ def next_rows(lower: Array, raw: Array, coupling: Array, done: Array, *, out: Ar
     coupling : Array, (..., w, k)
         The rows of the triangular matrix to the left of the block.
     done : Array, (..., k, n)
-        The rows found so far; k = 0 at the start.
+        Rows computed so far; none for the first block.
     out : Array, (..., w, n), optional
-        Memory to use where the library can; the caller compares the result with it.
+        Memory for the result where the library supports it; the caller compares the result with it.
 
     Notes
     -----
-    O(w n (w + k)). By products with the inverse of the block, unless ``|inverse| [|coupling| |lower|]``, by which they
-    amplify rounding errors, is large in a matrix of the stack. One synchronisation.
+    O(w n (w + k)). By products with the inverse of the block, unless the factor ``|inverse| [|coupling| |lower|]`` by
+    which they amplify rounding errors is large in a matrix of the stack. One synchronisation.
     """
     xp = array_namespace(lower)
     identity = xp.eye(lower.shape[-1], dtype=lower.dtype, device=device(lower))
@@ -39,8 +39,9 @@ def next_rows(lower: Array, raw: Array, coupling: Array, done: Array, *, out: Ar
     if bool(xp.max(amplified) < _MILD):
         rows = matmul_into(inverse, raw, out)
         return subtract_product(rows, inverse @ coupling, done) if done.shape[-2] else rows
-    rest = subtract_product(xp.asarray(raw, copy=True), coupling, done) if done.shape[-2] else raw
-    return solve_triangular(lower, rest, lower=True)
+    # backward stable, but slower than products
+    reduced = subtract_product(xp.asarray(raw, copy=True), coupling, done) if done.shape[-2] else raw
+    return solve_triangular(lower, reduced, lower=True)
 
 
 def forward_substitution(lower: Array, raw: Array) -> Array:
@@ -54,12 +55,12 @@ def forward_substitution(lower: Array, raw: Array) -> Array:
 
 
 def extend_rows(rows: Array, start: int, lower: Array, raw: Array) -> None:
-    """Go on with a forward substitution, in place.
+    """Continue a forward substitution in place.
 
     Parameters
     ----------
     rows : Array, (..., r, n)
-        Those before ``start`` have been found; the next w are written.
+        Those before ``start`` are given; the next w are written.
     start : int
     lower : Array, (..., w, start + w)
         The next rows of the triangular matrix.
@@ -73,8 +74,8 @@ def extend_rows(rows: Array, start: int, lower: Array, raw: Array) -> None:
     w = raw.shape[-2]
     if not prefers_host_tiles(raw):
         coupling, corner = lower[..., :start], lower[..., start:]
-        rest = raw - coupling @ rows[..., :start, :] if start else raw
-        rows[..., start : start + w, :] = solve_triangular(corner, rest, lower=True)
+        reduced = raw - coupling @ rows[..., :start, :] if start else raw
+        rows[..., start : start + w, :] = solve_triangular(corner, reduced, lower=True)
         return
     for first in range(0, w, _BLOCK):
         block = slice(first, min(first + _BLOCK, w))

@@ -1,7 +1,7 @@
-"""Random test matrices: distributions from which one draws n-by-size matrices Omega with ``E[Omega Omega^T] = I``.
+"""Random test matrices: distributions of n-by-size matrices Omega with ``E[Omega Omega^T] = I``.
 
-A ``Sketch`` is a distribution and not a matrix; ``draw`` returns one test matrix for a whole stack. For m rows, n
-coordinates and l columns a product with the test matrix costs
+A ``Sketch`` is a distribution and not a matrix; ``draw`` samples one test matrix for all matrices of a stack. For m
+rows, n coordinates and l columns a product with the test matrix costs
 
 ===================== ============ ==================================================================
 ``Gaussian``          m n l        take this first: the theorems hold for it, and BLAS is fast
@@ -18,9 +18,9 @@ coordinates and l columns a product with the test matrix costs
 ``SubsampledCosine``, ``SubsampledHadamard``
     Fast trigonometric transforms with random signs (Halko, Martinsson & Tropp 2011, Section 4.6; Tropp 2011).
 ``RowSampling``
-    Coordinates drawn with given probabilities.
+    Coordinates sampled with given probabilities.
 ``RowStart``, ``RowStarted``
-    A random matrix plus signed sums of rows of the matrix: half a power iteration for the price of a gather.
+    A random matrix plus signed sums of rows of the matrix: half a power iteration at the cost of a gather.
 ``KroneckerSketch``, ``KhatriRaoSketch``, ``TensorSketch``, ``TensorSketchMatrix``
     Sketches of tensor products, mode by mode (Pham & Pagh 2013 for the last); ``folded_sizes`` folds coordinates into
     modes, ``sketched_tensor_products`` applies a sketch to factors.

@@ -27,7 +27,7 @@ class Sketch(Parameters, abc.ABC):
             Rows and columns, both positive.
         rng : numpy.random.Generator or DeviceDraws
         like : Array
-            Says the library, device and floating dtype.
+            Array whose library, device and floating dtype the test matrix has.
 
         Returns
         -------
@@ -44,7 +44,7 @@ class Sketch(Parameters, abc.ABC):
 
 
 def require_sketch(sketch: Any) -> None:
-    """Raise TypeError unless something is a distribution of test matrices."""
+    """Raise TypeError unless ``sketch`` is a distribution of test matrices."""
     if not isinstance(sketch, Sketch):
         raise TypeError(f"sketch is {sketch!r}; a Sketch such as Gaussian() is needed")
 

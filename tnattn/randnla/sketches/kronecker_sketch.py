@@ -19,7 +19,7 @@ from tnattn.structured.selection import Selection
 
 @dataclass(frozen=True)
 class KroneckerSketch(Sketch):
-    """The Kronecker product of one Gaussian test matrix per mode, or some of its columns.
+    """Kronecker product of one Gaussian test matrix per mode, or a random selection of its columns.
 
     Parameters
     ----------
@@ -32,6 +32,18 @@ class KroneckerSketch(Sketch):
     ``size^(1/d)`` columns per mode, rounded up; of the columns of the product a uniform choice without replacement.
     Storage and, for tensor products, time are those of the factors, but the columns are dependent: a vector of rank one
     is distorted like a product of d independent distortions of ``size^(1/d)`` columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KroneckerSketch
+    >>> from tnattn.randnla.sketches import sketched_tensor_products
+    >>> omega = KroneckerSketch(modes=(30, 40)).draw(1200, 64, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(omega.shape, omega.storage)
+    (1200, 64) 560
+    >>> x, y = np.ones((30, 1)), np.ones((40, 1))
+    >>> print(np.allclose(sketched_tensor_products(omega, (x, y)), omega.mT @ np.kron(x, y)))
+    True
     """
 
     modes: Modes = 2
@@ -43,9 +55,10 @@ class KroneckerSketch(Sketch):
         n, size = admissible_sizes(n, size, like)
         source = require_rng(rng, "a Kronecker sketch")
         sizes = folded_sizes(n, self.modes)
-        widths = folded_sizes(size, len(sizes))
+        widths = folded_sizes(size, len(sizes))  # size^(1/d) each, rounded up
         factors = [normal(source, shape, like=like) * shape[1] ** -0.5 for shape in zip(sizes, widths, strict=True)]
         total = math.prod(widths)
+        # the selection below keeps size of total columns; the first factor carries the scale that this costs
         omega: StructuredMatrix = Kronecker((factors[0] * (total / size) ** 0.5, *factors[1:]))
         if total > size:
             chosen = choice(source, total, size, replace=False, like=like)
@@ -67,6 +80,15 @@ class KhatriRaoSketch(Sketch):
     Notes
     -----
     Storage of the factors. The fourth moment grows like 3^d: ``kr_sketch_moment``. Rakhshan & Rabusseau 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KhatriRaoSketch
+    >>> sketch = KhatriRaoSketch(modes=(30, 40), rademacher=True)
+    >>> omega = sketch.draw(1200, 64, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(omega.shape, omega.storage, np.unique(np.abs(omega.to_dense())))
+    (1200, 64) 4480 [0.125]
     """
 
     modes: Modes = 2
@@ -84,13 +106,13 @@ class KhatriRaoSketch(Sketch):
 
 
 def sketched_tensor_products(omega: StructuredMatrix, vectors: Sequence[Array]) -> Array:
-    """Return the transpose of a test matrix times the column-wise Kronecker product of matrices, never formed.
+    """Return the transpose of a test matrix times the column-wise Kronecker product of matrices, without forming it.
 
     Parameters
     ----------
     omega : KhatriRao or Kronecker
-        A draw whose modes multiply to its number of rows, and for ``KroneckerSketch`` whose size is that of all columns
-        of the product.
+        A sample whose modes multiply to its number of rows and, for ``KroneckerSketch``, which has all columns of the
+        product.
     vectors : sequence of Array, (..., n_k, c)
         One per mode; column j of the operand is the Kronecker product of the columns j of all of them.
 
@@ -102,6 +124,7 @@ def sketched_tensor_products(omega: StructuredMatrix, vectors: Sequence[Array]) 
     -----
     One thin product per mode, O(size sum n_k) per column or less, in place of O(size prod n_k).
     """
+    # an attribute, not a type: TensorSketchMatrix has the product too
     project: Any = getattr(omega, "transposed_khatri_rao", None)
     if project is None or len(vectors) != len(getattr(omega, "factors", ())):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""How a vector is folded into a tensor for sketches that act mode by mode."""
+"""Sizes of the modes into which a vector is folded by sketches that act mode by mode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def require_modes(modes: Any) -> None:
 
 
 def folded_sizes(n: int, modes: Modes) -> tuple[int, ...]:
-    """Return sizes of modes whose product is at least n.
+    """Return sizes of modes whose product is at least n, nearly equal and as small as that allows.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ def folded_sizes(n: int, modes: Modes) -> tuple[int, ...]:
             raise ValueError(f"modes {modes} multiply to {math.prod(modes)}, but there are {n} coordinates")
         return modes
     sizes: list[int] = []
-    left = n
+    uncovered = n
     for remaining in range(modes, 0, -1):
-        size = max(1, int(left ** (1 / remaining)))
-        while size**remaining < left:
+        size = max(1, int(uncovered ** (1 / remaining)))
+        while size**remaining < uncovered:  # the root is rounded: raise it in integers until the modes cover n
             size += 1
         sizes.append(size)
-        left = -(-left // size)
+        uncovered = -(-uncovered // size)
     return tuple(sizes)

@@ -1,4 +1,4 @@
-"""Test matrices with independent columns other than the Gaussian ones: signs, and points of a sphere."""
+"""Test matrices with independent columns other than Gaussian ones: random signs, and points of a sphere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ __all__ = ["Probes", "Rademacher", "Sphere", "require_probes"]
 
 @dataclass(frozen=True)
 class Rademacher(Sketch):
-    """Independent fair signs over the square root of the number of columns."""
+    """Independent fair signs over the square root of the number of columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Rademacher
+    >>> omega = Rademacher().draw(50, 4, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(np.unique(omega.to_dense()), np.linalg.norm(omega.to_dense(), axis=1)[:3])
+    [-0.5  0.5] [1. 1. 1.]
+    """
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
         n, size = admissible_sizes(n, size, like)
@@ -25,17 +34,27 @@ class Rademacher(Sketch):
 
 @dataclass(frozen=True)
 class Sphere(Sketch):
-    """Independent columns, uniform on the sphere of radius sqrt(n / size)."""
+    """Independent columns, uniform on the sphere of radius sqrt(n / size).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import Sphere
+    >>> omega = Sphere().draw(100, 4, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(np.linalg.norm(omega.to_dense(), axis=0))
+    [5. 5. 5. 5.]
+    """
 
     def draw(self, n: int, size: int, *, rng: Rng | None, like: Array) -> StructuredMatrix:
         n, size = admissible_sizes(n, size, like)
+        # a normalised Gaussian vector is uniform on the sphere
         drawn = normal(require_rng(rng, "a spherical sketch"), (size, n), like=like)
         lengths = array_namespace(drawn).linalg.vector_norm(drawn, axis=-1, keepdims=True)
         return Dense((drawn / lengths * (n / size) ** 0.5).mT)
 
 
 Probes = Gaussian | Rademacher | Sphere
-"""Distributions of test matrices with independent columns, which show a spread and may be left out one by one."""
+"""Distributions with independent columns, for sample variances and leave-one-out estimates."""
 
 
 def require_probes(distribution: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Test matrices that pick coordinates at random."""
+"""Test matrices that sample coordinates."""
 
 from __future__ import annotations
 
@@ -23,26 +23,36 @@ from tnattn.structured.sparse import Sparse
 
 @dataclass(frozen=True)
 class RowSampling(Sketch):
-    """Columns ``e_i / sqrt(size p_i)`` with i drawn with given probabilities: a product picks and rescales columns.
+    """Columns ``e_i / sqrt(size p_i)``, i sampled with given probabilities: a product selects and rescales columns.
 
     Parameters
     ----------
     probabilities : tuple of float or Array, (n,), optional
         Non-negative weights, one per coordinate, normalised here; uniform if None. A weight of zero leaves its
-        coordinate out, and with it the property E[Omega Omega^T] = I: only for coordinates that do not matter.
+        coordinate out and loses the property E[Omega Omega^T] = I: only for coordinates that are zero.
     replace : bool
-        Whether a coordinate may be drawn more than once. Without replacement draws are uniform, at most n of them.
+        Sample with replacement. Without it, samples are uniform and at most n.
 
     Notes
     -----
-    A product costs as many columns as are drawn. Blind to where the mass is unless the probabilities know it: leverage
-    scores need O(k log k) draws for a k-dimensional subspace, uniform ones as many times more as it is coherent.
+    A product costs one column per sample. For a k-dimensional subspace, leverage scores need O(k log k) samples,
+    uniform probabilities as many more as the coherence of the subspace.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import RowSampling
+    >>> sampling = RowSampling(probabilities=(0.5, 0.25, 0.25, 0.0))
+    >>> omega = sampling.draw(4, 8, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(np.count_nonzero(omega.to_dense(), axis=1))
+    [3 3 2 0]
     """
 
     probabilities: Any = None
     replace: bool = True
 
     def __post_init__(self) -> None:
+        # a tuple of Python numbers: the value prints, compares and hashes
         if is_array(self.probabilities):
             object.__setattr__(self, "probabilities", to_host(self.probabilities).tolist())
         if self.probabilities is None:
@@ -68,6 +78,7 @@ class RowSampling(Sketch):
         else:
             if len(weights) != n:
                 raise ValueError(f"{len(weights)} probabilities do not fit {n} coordinates; give one per coordinate")
+            # in the accumulating dtype: thousands of weights are summed
             p = xp.asarray(weights, dtype=accumulator_dtype(like), device=device(like))
             chosen = choice(source, n, size, p=p, replace=True, like=like)
             values = xp.astype(xp.sqrt(xp.sum(p) / (size * xp.take(p, chosen))), like.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""TensorSketch: a CountSketch of tensor products that is applied through Fourier transforms."""
+"""TensorSketch: CountSketches of tensor products by fast Fourier transforms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tnattn.structured.sparse import Sparse
 
 @dataclass(frozen=True)
 class TensorSketch(Sketch):
-    """A CountSketch whose buckets and signs come from those of the modes: buckets add up modulo size, signs multiply.
+    """CountSketch whose buckets are sums modulo size, and whose signs are products, of those of CountSketches per mode.
 
     Parameters
     ----------
@@ -25,9 +25,17 @@ class TensorSketch(Sketch):
 
     Notes
     -----
-    Storage of the sum of the sizes instead of their product. An arbitrary vector costs its length; a tensor product
+    Stores the sum of the sizes instead of their product. An arbitrary vector costs its length; a tensor product
     costs the sum of the sizes and one Fourier transform per mode: ``TensorSketchMatrix.transposed_khatri_rao``.
     Pham & Pagh 2013; Avron, Nguyen & Woodruff 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import TensorSketch
+    >>> omega = TensorSketch(modes=(30, 40)).draw(1200, 64, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> print(omega.shape, omega.storage, np.count_nonzero(omega.to_dense()))
+    (1200, 64) 140 1200
     """
 
     modes: Modes = 2
@@ -46,7 +54,7 @@ class TensorSketch(Sketch):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorSketchMatrix(StructuredMatrix):
-    """One draw of a TensorSketch, (n, size).
+    """A sample of a TensorSketch, (n, size).
 
     Parameters
     ----------
@@ -56,6 +64,15 @@ class TensorSketchMatrix(StructuredMatrix):
     row_count : int
         ``n <= prod n_k``; the row (i_1, i_2, ...) has its sign in column ``sum_k buckets[k][i_k] mod size``.
     column_count : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import TensorSketch
+    >>> omega = TensorSketch(modes=(30, 40)).draw(1200, 64, rng=np.random.default_rng(0), like=np.zeros(1))
+    >>> x, y = np.ones((30, 1)), np.arange(40.0)[:, None]
+    >>> print(np.allclose(omega.transposed_khatri_rao((x, y)), omega.mT @ np.kron(x, y)))
+    True
     """
 
     buckets: tuple[Array, ...]
@@ -76,7 +93,7 @@ class TensorSketchMatrix(StructuredMatrix):
         return 2 * sum(int(part.shape[0]) for part in self.flips)
 
     def _explicit(self) -> Sparse:
-        """Return the CountSketch that it is, (n, size), with one stored entry per row."""
+        """Return it as a CountSketch, (n, size), with one stored entry per row."""
         xp = array_namespace(self.like)
         bucket, sign = self.buckets[0], self.flips[0]
         for other, flip in zip(self.buckets[1:], self.flips[1:], strict=True):
@@ -91,7 +108,7 @@ class TensorSketchMatrix(StructuredMatrix):
         return self._explicit()._rmatmul(y)
 
     def transposed_khatri_rao(self, vectors: tuple[Array, ...]) -> Array:
-        """Return the transpose times the column-wise Kronecker product of matrices, never formed.
+        """Return the transpose times the column-wise Kronecker product of matrices, without forming it.
 
         Parameters
         ----------
@@ -116,6 +133,7 @@ class TensorSketchMatrix(StructuredMatrix):
         spectrum = None
         for bucket, flip, vector in zip(self.buckets, self.flips, vectors, strict=True):
             one = scatter_products(flip[:, None], bucket[:, None], vector, self.column_count)
+            # in double precision: products of d transforms lose digits of float32
             transform = xp.fft.rfft(widened(one), axis=-2)
             spectrum = transform if spectrum is None else spectrum * transform
         product: Any = xp.fft.irfft(spectrum, n=self.column_count, axis=-2)

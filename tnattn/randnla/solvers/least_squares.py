@@ -1,32 +1,35 @@
-"""Least squares problems with many more rows than columns, solved through a sketch of the rows."""
+"""Overdetermined least squares problems, their solutions, and the base class of randomized solvers."""
 
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
-from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, device, dtype_name, eps, is_array
-from tnattn.linalg import small_svd
-from tnattn.randnla.scores.leverage import LeverageSampling
-from tnattn.randnla.sketches import Sketch, SparseSign, require_sketch
+from tnattn.arrays import Array, Rng, array_namespace, broadcast_shape, dtype_name, is_array
 from tnattn.randnla.units import Unit, columns_in_units, in_units
-from tnattn.scalars import Parameters, require_count
+from tnattn.scalars import Parameters
 from tnattn.structured.conversion import as_structured, checked_array
 from tnattn.structured.sparse import Sparse
-
-__all__ = ["LeastSquaresMethod", "LeastSquaresProblem", "LeastSquaresSolution", "SampleAndSolve", "SketchAndSolve"]
 
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresProblem:
-    """Find x with the least ``||A x - b||``, and of those the shortest.
+    """Minimise ``||A x - b||`` over x; the solution of least norm if A is rank-deficient.
 
     Parameters
     ----------
     a : as for a MatrixMethod, (..., m, n); held as a StructuredMatrix
     b : Array, (..., m, k) for k right-hand sides of each matrix, or (m,) for one of a single matrix
         Finite, of the dtype and library of ``a``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import LeastSquaresProblem
+    >>> problem = LeastSquaresProblem(np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 6.0]))
+    >>> print(problem.shape, problem.sides.shape)
+    (4, 1) (4, 1)
     """
 
     a: Any
@@ -49,7 +52,7 @@ class LeastSquaresProblem:
 
     @property
     def vector(self) -> bool:
-        """Whether there is one right-hand side, given as a vector."""
+        """True for a single right-hand side given as a vector."""
         return bool(self.b.ndim == 1)
 
     @property
@@ -70,7 +73,7 @@ class LeastSquaresProblem:
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresSolution:
-    """Solutions of a stack of least squares problems, and how far the iterations came.
+    """Solutions of a stack of least squares problems, with residual norms and convergence.
 
     Parameters
     ----------
@@ -78,11 +81,20 @@ class LeastSquaresSolution:
     residual_norm : Array, (..., k), or () for a vector
         ``||A x - b||`` of each side, computed from ``x``.
     iterations : Array, of the same shape, integer
-        Steps made for each side; 0 for a method without steps.
+        Iterations for each right-hand side; 0 for a direct method.
     converged : Array, of the same shape, bool
-        Whether the goal of the method was reached; a method without steps has none and always says True.
+        True where the stopping criterion of the method is met; always True for a direct method.
     sample : Sparse or None
-        The rows drawn and their weights, where rows were drawn.
+        The sampled rows and their weights, for methods that sample rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SketchPreconditioned
+    >>> b = np.array([1.0, 2.0, 3.0, 6.0])
+    >>> solution = SketchPreconditioned()(np.ones((4, 1)), b, rng=np.random.default_rng(0))
+    >>> print(np.round(solution.x, 2), round(float(solution.residual_norm), 2), solution.converged)
+    [3.] 3.74 True
     """
 
     x: Array
@@ -93,7 +105,7 @@ class LeastSquaresSolution:
 
 
 class LeastSquaresMethod(Parameters, abc.ABC):
-    """A way to solve least squares problems. A subclass is a frozen dataclass; ``cls()`` must work."""
+    """Base of the solvers of least squares problems. A subclass is a frozen dataclass; ``cls()`` must work."""
 
     @final
     def __call__(self, a: Any, b: Array | None = None, *, rng: Rng | None = None) -> LeastSquaresSolution:
@@ -101,7 +113,7 @@ class LeastSquaresMethod(Parameters, abc.ABC):
 
         Parameters
         ----------
-        a, b : as for :class:`LeastSquaresProblem`; or such a problem, and ``b`` is left out
+        a, b : as for :class:`LeastSquaresProblem`; or such a problem, and no ``b``
         rng : numpy.random.Generator or DeviceDraws
             All problems of a stack share the sketch.
 
@@ -139,6 +151,7 @@ def _solved_in_units(method: LeastSquaresMethod, problem: LeastSquaresProblem, r
     solution = method.solve(LeastSquaresProblem(matrix, sides), rng=rng)
     if unit is None and unit_of_sides is None:
         return solution
+    # A / u x = b / v has the solution x u / v: exponents of the right-hand sides minus those of the matrix
     x, norm = solution.x, solution.residual_norm
     exponent = array_namespace(x).zeros_like(norm)
     if unit_of_sides is not None:
@@ -147,110 +160,3 @@ def _solved_in_units(method: LeastSquaresMethod, problem: LeastSquaresProblem, r
     if unit is not None:
         exponent = exponent - unit.exponent[..., None]
     return replace(solution, x=Unit(exponent[..., None, :]).restored(x, name="x"), residual_norm=norm)
-
-
-@dataclass(frozen=True)
-class SketchAndSolve(LeastSquaresMethod):
-    """Solves the problem of the sketched rows, ``min ||S A x - S b||``.
-
-    Parameters
-    ----------
-    size : int, optional
-        Rows of the sketch, at least n; 4 n if None.
-    sketch : Sketch
-        Distribution of the transpose of S.
-
-    Notes
-    -----
-    The price of the sketch and O(size n^2). A Gaussian sketch has a mean squared residual ``1 + n / (size - n - 1)``
-    times the least one, the others about that: for a better solution see ``sketch_preconditioned``. Sarlos 2006.
-    """
-
-    size: int | None = None
-    sketch: Sketch = field(default_factory=SparseSign)
-
-    def __post_init__(self) -> None:
-        require_sketched_rows(self.size, self.sketch)
-
-    def solve(self, problem: LeastSquaresProblem, *, rng: Rng | None) -> LeastSquaresSolution:
-        whitening, _, y = sketched_problem(problem, self.size, self.sketch, rng)
-        return _direct(problem, whitening @ y, None)
-
-
-@dataclass(frozen=True)
-class SampleAndSolve(LeastSquaresMethod):
-    """Solves the problem of rows drawn with replacement by their leverage scores.
-
-    Parameters
-    ----------
-    samples : int, optional
-        Number of draws, at least n; 16 n if None.
-
-    Notes
-    -----
-    O(m n^2) for exact scores: for problems with too many right-hand sides, or rows too dear to measure, rather than for
-    speed. Drineas, Mahoney, Muthukrishnan & Sarlos 2011.
-    """
-
-    samples: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.samples is not None:
-            require_count(self.samples, "samples", least=1)
-
-    def solve(self, problem: LeastSquaresProblem, *, rng: Rng | None) -> LeastSquaresSolution:
-        n = problem.a.shape[-1]
-        samples = 16 * n if self.samples is None else self.samples
-        _require_rows(samples, n, "samples")
-        dense = problem.a.to_dense()
-        sample = LeverageSampling(samples)(dense, rng=rng)
-        whitening, _, u = _whitening(sample @ dense)
-        return _direct(problem, whitening @ (u.mT @ (sample @ problem.sides)), sample)
-
-
-def sketched_problem(
-    problem: LeastSquaresProblem, size: int | None, sketch: Sketch, rng: Rng | None
-) -> tuple[Array, Array, Array]:
-    """Return N (..., n, n), the singular values of S A (..., n), and the solution y of ``min ||S A N y - S b||``."""
-    a = problem.a
-    m, n = a.shape[-2:]
-    size = 4 * n if size is None else size
-    _require_rows(size, n, "size")
-    omega = sketch.draw(m, size, rng=rng, like=a.like)
-    whitening, s, u = _whitening(a.sketch_rows(omega))
-    return whitening, s, u.mT @ (omega.mT @ problem.sides)
-
-
-def _whitening(rows: Array) -> tuple[Array, Array, Array]:
-    """Return N = V / s, s and U of sketched rows ``U s V^T`` (..., l, n), l >= n: ``rows @ N`` is U.
-
-    What lies below ``l eps`` times the largest singular value becomes zero, with its columns.
-    """
-    xp = array_namespace(rows)
-    u, s, vt = small_svd(rows)
-    kept = (s > rows.shape[-2] * eps(s) * s[..., :1]) & (s > 0)
-    zero = xp.zeros_like(s)
-    inverse = xp.where(kept, 1 / xp.where(kept, s, xp.ones_like(s)), zero)
-    return vt.mT * inverse[..., None, :], xp.where(kept, s, zero), xp.where(kept[..., None, :], u, xp.zeros_like(u))
-
-
-def _direct(problem: LeastSquaresProblem, x: Array, sample: Sparse | None) -> LeastSquaresSolution:
-    xp = array_namespace(x)
-    norm = xp.linalg.vector_norm(problem.sides - problem.a @ x, axis=-2)
-    steps = xp.zeros(norm.shape, dtype=xp.int64, device=device(norm))
-    return LeastSquaresSolution(x, norm, steps, steps == 0, sample)
-
-
-def require_sketched_rows(size: int | None, sketch: Any) -> None:
-    """Raise unless a number of sketched rows is positive, where it is given, and a sketch is one."""
-    if size is not None:
-        require_count(size, "size", least=1)
-    require_sketch(sketch)
-
-
-def _require_rows(rows: int, columns: int, name: str) -> None:
-    if rows < columns:
-        raise ValueError(
-            f"{name} {rows} is less than the {columns} columns of a, and the sketched problem underdetermined; "
-            f"raise {name}"
-        )

@@ -1,4 +1,4 @@
-"""Products of matrices from sampled columns and rows, or through a sketch of the inner dimension."""
+"""Matrix products by sampled columns and rows, or by a sketch of the inner dimension."""
 
 from __future__ import annotations
 
@@ -27,11 +27,20 @@ class SampledProductResult(LowRankMatrix):
     Parameters
     ----------
     left : Array, (..., m, c)
-        Columns of A over the root of their expected number of draws.
+        Columns of A over the root of their expected number of samples.
     right : Array, (..., c, p)
-        Rows of B over the same.
+        Rows of B over the same root.
     indices : Array, (..., c), integer
-        The positions drawn; those of zero columns of ``left`` mean nothing.
+        The sampled positions; those of zero columns of ``left`` are meaningless.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SampledProduct
+    >>> a, b = np.array([[1.0, 0.0, 2.0]]), np.array([[3.0], [1.0], [1.0]])
+    >>> result = SampledProduct(samples=3, replacement=False)(a, b, rng=np.random.default_rng(0))
+    >>> print(np.sort(result.indices), result.to_dense())
+    [0 0 2] [[5.]]
     """
 
     left: Array
@@ -50,6 +59,15 @@ class SketchedProductResult(LowRankMatrix):
     ----------
     left : Array, (..., m, c)
     right : Array, (..., c, p)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SketchedProduct
+    >>> a, b = np.ones((2, 50)), np.ones((50, 3))
+    >>> result = SketchedProduct(size=8)(a, b, rng=np.random.default_rng(0))
+    >>> print(result.left.shape, result.right.shape, result.shape)
+    (2, 8) (8, 3) (2, 3)
     """
 
     left: Array
@@ -61,24 +79,36 @@ class SketchedProductResult(LowRankMatrix):
 
 @dataclass(frozen=True)
 class SampledProduct(Parameters):
-    """Approximates A B by a weighted sum of a few outer products of columns of A and rows of B, without bias.
+    """Unbiased approximation of A B by a weighted sum of a few outer products of columns of A and rows of B.
 
     Parameters
     ----------
     samples : int
-        Number c of draws, positive; at most the inner dimension without replacement.
+        Number c of samples, positive; at most the inner dimension without replacement.
     probabilities : ProductProbabilities
-        With replacement, of each draw. Without, the chance of an index to be among the c is c times its probability,
-        or one where that exceeds one and the others share the rest.
+        With replacement, of each sample. Without, an index has the inclusion probability c times its probability; where
+        that exceeds one it is one, and the others are scaled to the sum c.
     replacement : bool
-        Independent draws if True. Else a systematic sample in random order: c distinct indices, or all of those of
-        positive probability where they are fewer.
+        Independent samples if True. Else a systematic sample in random order: c distinct indices, or all indices of
+        positive probability if they are fewer.
 
     Notes
     -----
     O((m + p) c) beyond the probabilities. Drineas, Kannan & Mahoney 2006, Algorithm 1; without replacement Madow 1949
-    and the weights of Horvitz & Thompson 1952. With all indices and no replacement the product is exact. An implicit
-    matrix is multiplied with unit vectors. A stack shares the random numbers, not the indices.
+    and the weights of Horvitz & Thompson 1952. With all indices and no replacement the product is exact. Columns of
+    an implicit matrix are products with unit vectors. A stack shares the random numbers, not the indices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SampledProduct
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.standard_normal((20, 1000)), rng.standard_normal((1000, 30))
+    >>> for samples in 50, 500:
+    ...     error = a @ b - SampledProduct(samples=samples)(a, b, rng=rng).to_dense()
+    ...     print(round(float(np.linalg.norm(error) / (np.linalg.norm(a) * np.linalg.norm(b))), 2))
+    0.13
+    0.05
     """
 
     samples: int = 64
@@ -96,7 +126,7 @@ class SampledProduct(Parameters):
 
         Parameters
         ----------
-        a : as for a MatrixMethod, (..., m, n); or a structured Product of both, and ``b`` is left out
+        a : as for a MatrixMethod, (..., m, n); or a structured Product of both, and no ``b``
         b : as for a MatrixMethod, (..., n, p)
         rng : numpy.random.Generator or DeviceDraws
 
@@ -105,7 +135,7 @@ class SampledProduct(Parameters):
         TypeError
             If a factor is of another kind or not floating, or ``rng`` is no generator.
         ValueError
-            If the shapes do not fit, or there are too few indices to draw without replacement.
+            If the shapes do not fit, or the inner dimension is too small to sample without replacement.
         """
         left, right, *units = _pair_in_units(a, b)
         n = left.shape[-1]
@@ -120,6 +150,7 @@ class SampledProduct(Parameters):
         else:
             indices, expected = _systematic(weights, self.samples, source)
         xp = array_namespace(expected)
+        # E[sum a_k b_k / expected_k] = A B; the root of the weight on either side
         drawn = expected > 0
         scale = xp.where(drawn, 1 / xp.sqrt(xp.where(drawn, expected, xp.ones_like(expected))), xp.zeros_like(expected))
         scale = xp.astype(scale, left.dtype, copy=False)
@@ -129,7 +160,7 @@ class SampledProduct(Parameters):
 
 @dataclass(frozen=True)
 class SketchedProduct(Parameters):
-    """Approximates A B by ``(A Omega) (Omega^T B)`` with a test matrix of the inner dimension, without bias.
+    """Unbiased approximation ``(A Omega) (Omega^T B)`` of A B, with a test matrix of the inner dimension.
 
     Parameters
     ----------
@@ -140,7 +171,19 @@ class SketchedProduct(Parameters):
 
     Notes
     -----
-    A product of each factor with the sketch. It needs neither norms nor entries of the factors.
+    A product of each factor with the sketch; neither norms nor entries of the factors are read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import SketchedProduct
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.standard_normal((20, 1000)), rng.standard_normal((1000, 30))
+    >>> for size in 50, 500:
+    ...     error = a @ b - SketchedProduct(size=size)(a, b, rng=rng).to_dense()
+    ...     print(round(float(np.linalg.norm(error) / (np.linalg.norm(a) * np.linalg.norm(b))), 2))
+    0.15
+    0.04
     """
 
     size: int = 64
@@ -192,7 +235,7 @@ def _restored_pair(left: Array, right: Array, units: Sequence[Unit | None]) -> t
 
 
 def _independent(weights: Array, count: int, rng: Rng) -> tuple[Array, Array]:
-    """Return indices (..., c) drawn with replacement, and the expected numbers of draws of each, zero for no draw."""
+    """Return indices (..., c) sampled with replacement, and their expected numbers of samples, zero for no sample."""
     xp = array_namespace(weights)
     weights = xp.astype(weights, accumulator_dtype(weights), copy=False)
     indices = sample_indices(weights, uniform(rng, (count,), like=weights))
@@ -202,39 +245,41 @@ def _independent(weights: Array, count: int, rng: Rng) -> tuple[Array, Array]:
 
 
 def _systematic(weights: Array, count: int, rng: Rng) -> tuple[Array, Array]:
-    """Return distinct indices (..., c), and the chance of each to be among them, zero for no draw."""
+    """Return distinct indices (..., c) and their inclusion probabilities, zero for no sample (Madow 1949)."""
     xp = array_namespace(weights)
     chances = inclusion_chances(weights, count)
     order = xp.argsort(uniform(rng, (weights.shape[-1],), like=weights))  # equal weights: a simple random sample
     shuffled = xp.take(chances, order, axis=-1)
     cumulative = xp.cumulative_sum(shuffled, axis=-1)
+    # one uniform number and unit steps through sums of inclusion probabilities of at most one: distinct indices
     aim = uniform(rng, (1,), like=chances) + xp.arange(count, dtype=chances.dtype, device=device(chances))
     passed = xp.sum(xp.astype(cumulative[..., None, :] <= aim[:, None], xp.int64), axis=-1)  # (..., c)
     position = xp.minimum(passed, xp.full_like(passed, weights.shape[-1] - 1))
     picked = gather_rows(shuffled[..., None], position[..., None])[..., 0, 0]
-    found = passed < weights.shape[-1]
+    inside = passed < weights.shape[-1]  # fewer positive weights than samples: no index
     indices = xp.reshape(xp.take(order, xp.reshape(position, (-1,))), position.shape)
-    return indices, xp.where(found, picked, xp.zeros_like(picked))
+    return indices, xp.where(inside, picked, xp.zeros_like(picked))
 
 
 def inclusion_chances(weights: Array, count: int) -> Array:
-    """Return chances min(1, f w_i) (..., n) that add up to ``count``, or to the number of positive weights.
+    """Return inclusion probabilities min(1, f w_i) (..., n) with the sum ``count``, or the number of positive weights.
 
     Notes
     -----
-    O(n log n): the t largest weights get chance one, t being the least number after which no chance exceeds one.
+    O(n log n): the t largest weights get the probability one, t being the least number after which none exceeds one.
     """
     xp = array_namespace(weights)
     wide = xp.astype(weights, accumulator_dtype(weights), copy=False)
     ranked = xp.flip(xp.sort(wide, axis=-1), axis=-1)
-    rest = xp.flip(xp.cumulative_sum(xp.flip(ranked, axis=-1), axis=-1), axis=-1)  # sum of ranked[t:], from small up
+    # tails[t] = sum of ranked[t:], added from the smallest up
+    tails = xp.flip(xp.cumulative_sum(xp.flip(ranked, axis=-1), axis=-1), axis=-1)
     n = wide.shape[-1]
-    left = count - xp.arange(n, dtype=wide.dtype, device=device(wide))
-    factor = left / xp.where(rest > 0, rest, xp.ones_like(rest))
-    fits = (factor * ranked <= 1) | (rest <= 0)
+    uncertain = count - xp.arange(n, dtype=wide.dtype, device=device(wide))
+    factor = uncertain / xp.where(tails > 0, tails, xp.ones_like(tails))
+    fits = (factor * ranked <= 1) | (tails <= 0)
     certain = xp.sum(xp.astype(~fits, xp.int64), axis=-1)  # what fits at t fits at t + 1
     first = xp.minimum(certain, xp.full_like(certain, n - 1))
     chosen = gather_rows(factor[..., None], first[..., None, None])[..., 0, 0, 0]
-    exhausted = gather_rows(rest[..., None], first[..., None, None])[..., 0, 0, 0] <= 0
+    exhausted = gather_rows(tails[..., None], first[..., None, None])[..., 0, 0, 0] <= 0
     positive = xp.astype(wide > 0, wide.dtype)
     return xp.where(exhausted[..., None], positive, xp.minimum(chosen[..., None] * wide, xp.ones_like(wide)))

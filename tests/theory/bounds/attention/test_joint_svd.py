@@ -1,4 +1,4 @@
-"""Theorems about joint truncation, by hand and where they do not speak."""
+"""Theorems about joint truncation, worked by hand, and their hypotheses."""
 
 import numpy as np
 import pytest

@@ -125,7 +125,7 @@ def test_a_ratio_of_uniform_draws_by_hand():
 
 
 def test_the_error_of_a_ratio_is_at_most_the_distance_of_the_furthest_value():
-    """Where the row sum varies too much for a tail, and for the mean with one draw: 3 - 1.8 = 1.2."""
+    """The row sum varies too much for a tail bound, and for the mean of one sample: 3 - 1.8 = 1.2."""
     tail = leverage_keys_ratio_tail.with_parameters(delta=1e-3)
     np.testing.assert_allclose(tail(LeverageKeySampling(16, uniform=1.0), one_query()).value, 1.2)
     np.testing.assert_allclose(leverage_keys_ratio_mean(LeverageKeySampling(1, uniform=1.0), one_query()).value, 1.2**2)

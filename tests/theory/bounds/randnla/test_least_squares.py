@@ -11,12 +11,8 @@ from theory.comparison.compare import compare
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statistics.verdict import Verdict
 from tnattn.randnla.sketches.gaussian import Gaussian
-from tnattn.randnla.solvers.least_squares import (
-    LeastSquaresProblem,
-    LeastSquaresSolution,
-    SampleAndSolve,
-    SketchAndSolve,
-)
+from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, LeastSquaresSolution
+from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.sparse import Sparse
 

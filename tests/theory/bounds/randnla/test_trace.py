@@ -12,7 +12,8 @@ from theory.comparison.compare import compare
 from theory.statement.bound import Bound, HypothesisViolated
 from theory.statistics.verdict import Verdict
 from tnattn.discovery import subclasses
-from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, XTrace
+from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
+from tnattn.randnla.estimates.trace_estimate import TraceEstimate
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.probes import Rademacher, Sphere

@@ -38,7 +38,7 @@ DATA = MIXED | ALIKE
 
 
 def saved(figure):
-    """Return the drawing; a warning, as of limits that are no limits, is an error."""
+    """Return the drawing; a warning, such as that of identical axis limits, is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawing = svg(figure, name="x", label="x")

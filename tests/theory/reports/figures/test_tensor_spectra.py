@@ -1,4 +1,4 @@
-"""The lines are the mode spectra and the ranks, and the text is what they say."""
+"""The lines are the mode spectra and the ranks, and the text states them."""
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from fixtures import relative_output
+from fixtures.attention import with_one_large_key
 
 from tnattn.arrays import to_host
 from tnattn.attention.cache.pivoted_coreset import PivotedCoreset, nystrom_weights
@@ -214,14 +215,6 @@ def test_the_cost_is_quadratic_in_the_budget_and_linear_in_the_keys():
     ]
     assert build[1] == 2 * build[0]
     assert 2 < build[2] / build[1] < 4
-
-
-def with_one_large_key(norm, dtype, n=48, d=8, heads=2):
-    """Return a problem in which one key has the given norm."""
-    rng = np.random.default_rng(0)
-    q, k, v = rng.standard_normal((3, heads, n, d))
-    k[:, 5] *= norm / np.linalg.norm(k[:, 5], axis=-1, keepdims=True)
-    return AttentionProblem(*(x.astype(dtype) for x in (q, k, v)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures.attention import layer
 
 from tnattn.attention.conversion.converted import Converted
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
@@ -9,13 +10,6 @@ from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.projections import LayerProblem, Projections
 from tnattn.attention.rotary import Rotary
-
-
-def layer(seed=0, *, heads=4, groups=4, batch=(), rotary=None, mask=None):
-    rng = np.random.default_rng(seed)
-    weights = [rng.standard_normal(s) / 3 for s in ((heads, 6, 4), (groups, 6, 4), (groups, 6, 3), (heads, 3, 6))]
-    hidden = rng.standard_normal((*batch, 7, 6))
-    return LayerProblem(hidden, Projections(*weights, rotary=rotary), **({} if mask is None else {"mask": mask}))
 
 
 @pytest.mark.parametrize("rotary", [None, Rotary(4)])

@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
+from fixtures.attention import layer
 
 from tnattn.attention.conversion.grouped_queries import GroupedQueries
-from tnattn.attention.projections import LayerProblem, Projections
-
-
-def layer(seed=0, *, heads=4, groups=4, batch=(), rotary=None, mask=None):
-    rng = np.random.default_rng(seed)
-    weights = [rng.standard_normal(s) / 3 for s in ((heads, 6, 4), (groups, 6, 4), (groups, 6, 3), (heads, 3, 6))]
-    hidden = rng.standard_normal((*batch, 7, 6))
-    return LayerProblem(hidden, Projections(*weights, rotary=rotary), **({} if mask is None else {"mask": mask}))
+from tnattn.attention.projections import Projections
 
 
 def test_the_mean_is_the_best_single_weight():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fixtures import run
+from fixtures.attention import with_one_large_key
 
 from tnattn.arrays import to_host
 from tnattn.attention.low_rank import lifted_nystrom
@@ -98,14 +99,6 @@ def test_impossible_input_is_refused():
         run(LiftedNystrom(4), AttentionProblem(*arrays(), softcap=5.0))
     with pytest.raises(TypeError, match="pass rng"):
         LiftedNystrom(4)(AttentionProblem(*arrays()))
-
-
-def with_one_large_key(norm, dtype, n=48, d=8, heads=2):
-    """Return a problem in which one key has the given norm."""
-    rng = np.random.default_rng(0)
-    q, k, v = rng.standard_normal((3, heads, n, d))
-    k[:, 5] *= norm / np.linalg.norm(k[:, 5], axis=-1, keepdims=True)
-    return AttentionProblem(*(x.astype(dtype) for x in (q, k, v)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,4 +1,4 @@
-"""The state of random features: sums over keys, the same in parts, and as large as it says."""
+"""The state of random features: sums over keys, the same in parts, and of the stated size."""
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from fixtures.attention import z_score
 from scipy.special import hyp1f1
 
 from tnattn.arrays import to_host
@@ -31,12 +32,6 @@ def problem(seed=0, *, n_q=6, n_k=9, d=4, size=0.5, heads=2, groups=2, mean=0.0,
 def kernels(method, target, trials, seed=1):
     rng = np.random.default_rng(seed)
     return np.stack([unshifted_kernel(target, method(target, rng=rng)) for _ in range(trials)])
-
-
-def z_score(samples, expected):
-    """Return the mean of a sample minus its expectation, in standard errors."""
-    spread = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return (samples.mean(axis=0) - expected) / np.maximum(spread, 1e-300)
 
 
 def favor_mse(kind, x, y, m):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fixtures.attention import z_score
 
 from tnattn.attention.dense_kernels import exact_kernel
 from tnattn.attention.problem import AttentionProblem
@@ -20,12 +21,6 @@ def problem(seed=0, *, n_q=6, n_k=9, d=4, size=0.5, heads=2, groups=2, mean=0.0,
     v = rng.standard_normal((*batch, groups, n_k, 3))
     move = as_ or np.asarray
     return AttentionProblem(*(move(x.astype(dtype)) for x in (q, k, v)), scale=1.0)
-
-
-def z_score(samples, expected):
-    """Return the mean of a sample minus its expectation, in standard errors."""
-    spread = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return (samples.mean(axis=0) - expected) / np.maximum(spread, 1e-300)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""The window keeps what it says, honours every mask, and errs by what it drops."""
+"""The window keeps the keys of its definition, honours every mask, and its error is that of the dropped keys."""
 
 import numpy as np
 import pytest

@@ -117,7 +117,7 @@ def test_a_token_in_the_span_is_appended_exactly(kind):
     assert grown.keys.tokens == whole.keys.tokens == 30
     tolerance = 1e-2 if kind == "canonical" else 1e-9  # sweeps stop early
     np.testing.assert_allclose(grown.attend(problem.q).output, problem.output, atol=tolerance)
-    assert grown.keys.missed <= tolerance * np.linalg.norm(problem.k)
+    assert grown.keys.residual <= tolerance * np.linalg.norm(problem.k)
 
 
 def test_what_a_token_has_outside_the_span_is_said(seed):
@@ -127,10 +127,10 @@ def test_what_a_token_has_outside_the_span_is_said(seed):
     grown = cache.extend(token, token)
     lost = np.linalg.norm(grown.keys.to_dense()[:, -1:] - token)
     assert lost > 0.1
-    assert grown.keys.missed == pytest.approx(lost)
+    assert grown.keys.residual == pytest.approx(lost)
     np.testing.assert_allclose(grown.keys.to_dense()[:, :-1], cache.keys.to_dense(), atol=1e-13)
     twice = grown.extend(token, token)
-    assert twice.keys.missed == pytest.approx(2**0.5 * lost)
+    assert twice.keys.residual == pytest.approx(2**0.5 * lost)
 
 
 def test_tokens_appended_one_by_one_are_those_appended_at_once():

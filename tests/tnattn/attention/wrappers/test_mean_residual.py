@@ -1,4 +1,4 @@
-"""What a sparse method dropped comes back as one mean with its share of the mass."""
+"""The keys that a sparse method drops are replaced by one mean with their share of the mass."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Norm estimates: values, limits, and what happens without room for them."""
+"""Norm estimates: values, confidence bounds, and sample sizes too small for them."""
 
 import math
 

@@ -9,7 +9,8 @@ from fixtures import rng
 
 from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum, polynomial_spectrum, psd_with_spectrum
-from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, TraceEstimate, XTrace
+from tnattn.randnla.estimates.trace import GirardHutchinson, HutchPlusPlus, XTrace
+from tnattn.randnla.estimates.trace_estimate import TraceEstimate
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.probes import Rademacher, Sphere
 from tnattn.randnla.sketches.sparse_sign import SparseSign

@@ -1,4 +1,4 @@
-"""Errors of leading parts, against the parts themselves; diagonals at hand; the error that a sketch remembers."""
+"""Errors of leading parts, against the parts themselves; available diagonals; the error stored with a sketch."""
 
 import numpy as np
 import pytest

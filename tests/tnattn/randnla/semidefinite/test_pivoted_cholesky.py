@@ -1,4 +1,4 @@
-"""Pivoted Cholesky: interpolation, the law of the pivots, stacks, entries on demand, refusals."""
+"""Pivoted Cholesky: interpolation, the law of the pivots, stacks, implicit matrices, refusals."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -9,7 +9,8 @@ from tnattn.arrays import to_host
 from tnattn.gallery import matrix_with_spectrum
 from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.randnla.sketches.sparse_sign import SparseSign
-from tnattn.randnla.solvers.least_squares import LeastSquaresProblem, SampleAndSolve, SketchAndSolve
+from tnattn.randnla.solvers.least_squares import LeastSquaresProblem
+from tnattn.randnla.solvers.sketch_and_solve import SampleAndSolve, SketchAndSolve
 from tnattn.randnla.solvers.sketch_preconditioned import SketchPreconditioned
 from tnattn.structured.low_rank import LowRank
 

@@ -25,7 +25,7 @@ KINDS: dict[str, type[Any]] = {
 """Base classes, by the kind of thing that their subclasses are."""
 
 
-def definitions(reference: str) -> Iterator[tuple[str, str, type[Any]]]:
+def own_definitions(reference: str) -> Iterator[tuple[str, str, type[Any]]]:
     """Yield kind, name and class of all that a file, a folder or a package defines.
 
     Parameters
@@ -37,6 +37,6 @@ def definitions(reference: str) -> Iterator[tuple[str, str, type[Any]]]:
         yield from ((kind, name, cls) for name, cls in discovery.subclasses(reference, base).items())
 
 
-def theorems(reference: str) -> dict[str, Bound]:
+def own_theorems(reference: str) -> dict[str, Bound]:
     """Return the theorems that a file, a folder or a package defines, by name."""
     return discovery.instances(reference, Bound)

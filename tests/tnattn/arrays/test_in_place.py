@@ -1,0 +1,45 @@
+"""Operations that overwrite an argument, on every ring."""
+
+import numpy as np
+import pytest
+from fixtures import rng
+
+from tnattn.arrays import exp_in_place, matmul_into, subtract_product
+
+
+def test_exponential_in_place_is_the_exponential(xp, assert_close):
+    x = rng().standard_normal(5)
+    assert_close(exp_in_place(xp.asarray(x)), xp.asarray(np.exp(x)), rtol=4 * xp.eps())
+
+
+def test_products_are_written_over_spare_memory_that_fits():
+    rng = np.random.default_rng(0)
+    a, b, spare = rng.standard_normal((5, 3)), rng.standard_normal((3, 4)), np.empty((5, 4))
+    assert matmul_into(a, b, spare) is spare
+    np.testing.assert_allclose(spare, a @ b)
+
+
+@pytest.mark.parametrize("spare", [None, np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)])
+def test_spare_memory_that_does_not_fit_is_left_alone(spare):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))
+    product = matmul_into(a, b, spare)
+    assert product is not spare
+    np.testing.assert_allclose(product, a @ b)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
+def test_a_product_is_subtracted(xp, assert_close, batch):
+    x, a, b = (np.random.default_rng(0).standard_normal((*batch, *shape)) for shape in ((5, 40), (5, 3), (3, 40)))
+    assert_close(
+        subtract_product(*(xp.asarray(one) for one in (x.copy(), a, b))), x - a @ b, rtol=0, atol=20 * xp.eps()
+    )
+
+
+@pytest.mark.parametrize("part", [slice(0, 40), slice(3, 30)], ids=["whole rows", "parts of rows"])
+def test_a_product_is_subtracted_in_the_memory_of_the_minuend(part):
+    rng = np.random.default_rng(0)
+    whole, a, b = rng.standard_normal((5, 40)), rng.standard_normal((5, 3)), rng.standard_normal((3, 40))[:, part]
+    desired = whole[:, part] - a @ b
+    assert np.shares_memory(subtract_product(whole[:, part], a, b), whole)
+    np.testing.assert_allclose(whole[:, part], desired, atol=1e-14)

@@ -1,0 +1,31 @@
+"""Scattered sums and transposed sparse products, on every ring."""
+
+import numpy as np
+import pytest
+from fixtures import rng
+
+from tnattn.arrays import scatter_products, scatter_rows, to_host
+
+
+def test_scattered_rows_are_added_up(xp, assert_close):
+    updates, indices = rng().standard_normal((2, 6, 3)), rng().integers(0, 4, (2, 6))
+    expected = np.zeros((2, 4, 3))
+    for head in range(2):
+        np.add.at(expected[head], indices[head], updates[head])
+    summed = scatter_rows(xp.asarray(updates), xp.asarray(indices), 4)
+    assert_close(summed, xp.asarray(expected), rtol=0, atol=20 * xp.eps())
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+@pytest.mark.parametrize("columns", [0, 1, 100])
+def test_scatter_products_multiplies_with_the_transpose(xp, batch, columns):
+    rng = np.random.default_rng(0)
+    values, indices, y = (
+        rng.standard_normal((7, 2)),
+        rng.integers(4, size=(7, 2)),
+        rng.standard_normal((*batch, 7, columns)),
+    )
+    dense = np.zeros((7, 4))
+    np.add.at(dense, (np.arange(7)[:, None], indices), values)
+    made = scatter_products(xp.asarray(values), xp.asarray(indices), xp.asarray(y), 4)
+    np.testing.assert_allclose(to_host(made), dense.T @ y, rtol=0, atol=50 * xp.eps())

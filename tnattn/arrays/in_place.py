@@ -1,0 +1,66 @@
+"""Operations that overwrite an argument where the library can; the array API standard has none.
+
+Callers use the returned array and never the argument: where a library cannot overwrite, the result is a new array.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import scipy.linalg
+
+from tnattn.arrays.dtypes import dtype_name
+from tnattn.arrays.libraries import Array, array_namespace
+from tnattn.arrays.matrix_products import stacked_matmul
+
+
+def exp_in_place(x: Array) -> Array:
+    """Return exp(x), overwriting ``x`` where the library can."""
+    if array_api_compat.is_numpy_array(x) or array_api_compat.is_cupy_array(x):
+        return array_namespace(x).exp(x, out=x)
+    if array_api_compat.is_torch_array(x):
+        return x.exp_()
+    return array_namespace(x).exp(x)
+
+
+def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
+    """Return a @ b, written over ``spare`` where the library can and its shape and dtype fit.
+
+    Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
+    """
+    # devices reuse freed memory themselves; a stack goes to the threads of stacked_matmul
+    if spare is None or not array_api_compat.is_numpy_array(a) or a.ndim != 2 or b.ndim != 2:
+        return stacked_matmul(a, b)
+    if spare.shape != (a.shape[0], b.shape[1]) or not a.dtype == b.dtype == spare.dtype:
+        return a @ b
+    return np.matmul(a, b, out=spare)
+
+
+def subtract_product(x: Array, a: Array, b: Array) -> Array:
+    """Return x - a @ b, written over ``x`` where the library can.
+
+    Parameters
+    ----------
+    x : Array, (..., m, n)
+    a, b : Array, (..., m, k) and (..., k, n)
+        Nothing of ``b`` may lie in the memory of ``x``.
+
+    Notes
+    -----
+    On the host a single matrix takes one call of BLAS, without the product as an array of its own.
+    """
+    if array_api_compat.is_numpy_array(x):
+        plain = x.flags.c_contiguous and x.flags.writeable and x.dtype == a.dtype == b.dtype
+        if plain and x.ndim == a.ndim == b.ndim == 2 and dtype_name(x.dtype) in ("float32", "float64"):
+            # gemm with beta = 1 adds to c; it writes into x only if x has the layout it wants, else into a copy
+            update: Any = scipy.linalg.get_blas_funcs("gemm", (x,))
+            made = update(-1.0, b.T, a.T, beta=1.0, c=x.T, overwrite_c=1).T  # BLAS sees rows as columns
+            if not np.may_share_memory(made, x):
+                x[...] = made
+            return x
+    elif not (array_api_compat.is_torch_array(x) or array_api_compat.is_cupy_array(x)):
+        return x - a @ b
+    x -= stacked_matmul(a, b)
+    return x
