@@ -64,11 +64,16 @@ def outcome(module: str, tests: Iterable[str], completed: Iterable[tuple[Any, An
 
 
 def _lines(diff: str) -> tuple[str, str]:
-    """Return the changed lines of a unified diff, before and after."""
+    """Return the changed lines of a unified diff, before and after, without comments, which may be reworded."""
     lines = diff.splitlines()
-    before = [line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---")]
-    after = [line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++")]
+    before = [_bare(line) for line in lines if line.startswith("-") and not line.startswith("---")]
+    after = [_bare(line) for line in lines if line.startswith("+") and not line.startswith("+++")]
     return " ".join(before), " ".join(after)
+
+
+def _bare(line: str) -> str:
+    """Return a line of a diff without its sign and without a comment behind code, which two spaces set off."""
+    return re.sub(r"(?<=\S)  # .*$", "", line[1:]).strip()
 
 
 def write(new: Outcome, modules: Iterable[str], machine: str, path: Path = RESULTS) -> None:

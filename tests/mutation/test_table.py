@@ -49,6 +49,11 @@ def test_killed_and_surviving_mutants_are_counted_and_skipped_ones_are_not(table
     assert survivor.name == ("f", "return a | b", "return a & b")
 
 
+def test_comments_behind_code_do_not_name_a_mutant(table):
+    with_comment = [line + "  # either bit" * line.startswith(("-  ", "+  ")) for line in DIFF.splitlines()]
+    assert table._lines("\n".join(with_comment)) == ("return a | b", "return a & b")
+
+
 def test_a_page_is_read_back(table, tmp_path):
     made = table.outcome("tnattn/linalg/products.py", ["t.py", "u.py"], completed("killed", "survived"))
     table.write(made, MODULES, "a machine", tmp_path / "mutants.md")
