@@ -1,5 +1,6 @@
 """Powers of two, on every ring and over the whole range of exponents."""
 
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -253,3 +254,15 @@ def test_the_unit_of_a_matrix_is_its_largest_entry_or_one(xp):
     stack = np.array([[[0.25, -3.0]], [[0.0, 0.0]], [[-0.5, 0.25]]])
     assert to_host(scaling.largest_entry(xp.asarray(stack))).tolist() == [[[3.0]], [[1.0]], [[0.5]]]
     assert to_host(scaling.largest_magnitude(xp.asarray(stack), axis=-1)).tolist() == [[3.0], [0.0], [0.5]]
+
+
+def test_mantissas_of_other_libraries_are_found_by_their_own_functions_or_on_the_host(monkeypatch):
+    strict = pytest.importorskip("array_api_strict")
+    x = np.array([6.0, 0.25])
+    np.testing.assert_array_equal(to_host(scaling._mantissa(strict, strict.asarray(x))), [0.75, 0.5])
+    called = []
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(frexp=lambda x: called.append(x) or np.frexp(x)))
+    monkeypatch.setattr(scaling.array_api_compat, "is_numpy_array", lambda x: False)
+    monkeypatch.setattr(scaling.array_api_compat, "is_cupy_array", lambda x: True)
+    np.testing.assert_array_equal(scaling._mantissa(np, x), [0.75, 0.5])
+    assert len(called) == 1
