@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.attention.column_scaling import column_scaling
+from tnattn.attention.column_scaling import ColumnScaling, column_scaling
+from tnattn.display import Displayed
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(0.5, 1, (2, 9, 3)) * RNG.choice([-1, 1], (2, 9, 3))
@@ -77,3 +78,7 @@ def test_float16_is_widened_and_needs_none(size):
 def test_undo_keeps_nan():
     scaling = column_scaling(np.full((4, 1), 1e300), growth=1e20)
     assert np.isnan(scaling.undo(np.full((2, 1), np.nan))).all()
+
+
+def test_scalings_are_displayed_without_their_entries():
+    assert ColumnScaling.__repr__ is Displayed.__repr__
