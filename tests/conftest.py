@@ -135,6 +135,12 @@ RINGS: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[Ring]], st
 }
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out files that are no tests: only the packages hold doctests, and some helpers need more than the tests."""
+    is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_helper else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=3, help="number of seeds for tests that take the seed fixture")
 
