@@ -28,16 +28,16 @@ def moment(*_: Any) -> float:
 @pytest.mark.parametrize(
     ("guarantee", "traits", "words"),
     [
-        (Deterministic(), {"always"}, "always"),
-        (InExpectation(), {"averaged"}, "in expectation"),
-        (ExactExpectation(), {"averaged", "equality"}, "exact expectation"),
-        (WithProbability(), {"chance"}, "with probability"),
-        (Asymptotic(-0.5), {"growth"}, "rate -0.5"),
+        (Deterministic(), ("always",), "always"),
+        (InExpectation(), ("averaged",), "in expectation"),
+        (ExactExpectation(), ("averaged", "equality"), "exact expectation"),
+        (WithProbability(), ("chance",), "with probability"),
+        (Asymptotic(-0.5), ("growth",), "rate -0.5"),
     ],
     ids=str,
 )
-def test_every_guarantee_states_its_sense(guarantee: Guarantee, traits: set[str], words: str) -> None:
-    assert {name for name in TRAITS if getattr(guarantee, name)} == traits
+def test_every_guarantee_states_its_sense(guarantee: Guarantee, traits: tuple[str, ...], words: str) -> None:
+    assert {name for name in TRAITS if getattr(guarantee, name)} == set(traits)
     assert str(guarantee) == words
     assert (guarantee.condition, guarantee.subtraction, guarantee.ceiling, guarantee.spread) == (1.0, False, None, None)
 
