@@ -13,7 +13,7 @@ from theory.statement.bound import Bound
 from theory.statistics.verdict import Verdict
 from theory.studies.robustness import over_targets
 from tnattn.scalars import Parameters
-from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
+from tnattn.testing.report import NotApplicable, Report, Violation, conformance
 
 __all__ = ["BOUND_LAWS", "check_bound"]
 
@@ -53,9 +53,8 @@ def check_bound(
     if not isinstance(bound, Bound):
         raise TypeError(f"bound must be a theorem made by the decorator; got {bound!r}")
     trial, where = _Trial(bound, trials, seed, level), "its instances"
-    # lazily: a violated law ends the check of the others where the report requires it
-    findings = (finding(name, where, partial(BOUND_LAWS[name], trial)) for name in chosen_laws(laws, BOUND_LAWS))
-    return Report(bound.name, tuple(findings)).require_conformance()
+    checks = {name: partial(law, trial) for name, law in BOUND_LAWS.items()}
+    return conformance(bound.name, where, checks, laws)
 
 
 @dataclass(frozen=True)

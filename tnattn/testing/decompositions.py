@@ -14,7 +14,7 @@ from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTra
 from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.gallery import tensor_with_spectrum
 from tnattn.structured.tensor_train import TensorTrain
-from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, chosen_laws, finding
+from tnattn.testing.report import ConformanceError, NotApplicable, Report, Violation, conformance
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import ARGUMENTS
 from tnattn.testing.tensor_robustness import ROBUSTNESS
@@ -53,8 +53,8 @@ def check_decomposition(
     if not isinstance(decomposition, Decomposition):
         raise TypeError(f"decomposition must be an instance of Decomposition; got {decomposition!r}")
     trial, where = TensorTrial(decomposition, seed), f"a tensor of sizes {SHAPE}"
-    findings = (finding(name, where, partial(TENSOR_LAWS[name], trial)) for name in chosen_laws(laws, TENSOR_LAWS))
-    return Report(repr(decomposition), tuple(findings)).require_conformance()
+    checks = {name: partial(law, trial) for name, law in TENSOR_LAWS.items()}
+    return conformance(repr(decomposition), where, checks, laws)
 
 
 def _recovers_exact_rank(subject: TensorTrial) -> None:

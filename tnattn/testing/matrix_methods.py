@@ -10,7 +10,7 @@ from tnattn.testing.matrix_accuracy import ACCURACY
 from tnattn.testing.matrix_arguments import ARGUMENTS
 from tnattn.testing.matrix_robustness import ROBUSTNESS
 from tnattn.testing.matrix_trial import MatrixTrial
-from tnattn.testing.report import Report, chosen_laws, finding
+from tnattn.testing.report import Report, conformance
 
 MATRIX_LAWS: dict[str, Callable[[MatrixTrial], None]] = {**ACCURACY, **ARGUMENTS, **ROBUSTNESS}
 
@@ -43,5 +43,5 @@ def check_matrix_method(method: MatrixMethod, *, laws: Iterable[str] | None = No
         raise TypeError(f"method must be an instance of MatrixMethod; got {method!r}")
     trial = MatrixTrial(method, seed)
     where = f"matrices of {' by '.join(map(str, trial.shape))}"
-    findings = (finding(name, where, partial(MATRIX_LAWS[name], trial)) for name in chosen_laws(laws, MATRIX_LAWS))
-    return Report(repr(method), tuple(findings)).require_conformance()
+    checks = {name: partial(law, trial) for name, law in MATRIX_LAWS.items()}
+    return conformance(repr(method), where, checks, laws)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,3 +105,11 @@ def chosen_laws(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"there is no law {', '.join(unknown)}; there are {', '.join(known)}")
     return chosen
+
+
+def conformance(
+    subject: str, where: str, checks: Mapping[str, Callable[[], None]], laws: Iterable[str] | None
+) -> Report:
+    """Return the report on the chosen checks, named by their laws; raise ConformanceError if one is violated."""
+    findings = tuple(finding(name, where, checks[name]) for name in chosen_laws(laws, checks))
+    return Report(subject, findings).require_conformance()

@@ -13,7 +13,7 @@ from tnattn.arrays import to_host
 from tnattn.randnla.columns.selection import ColumnSelection
 from tnattn.scalars import Parameters
 from tnattn.structured.dense import Dense
-from tnattn.testing.report import NotApplicable, Report, Violation, chosen_laws, finding
+from tnattn.testing.report import NotApplicable, Report, Violation, conformance
 from tnattn.testing.tensor_arguments import require_refused
 
 M = N = 12  # square, so that rules for semidefinite matrices can be checked
@@ -46,10 +46,8 @@ def check_selection(selection: ColumnSelection, *, laws: Iterable[str] | None = 
     if not isinstance(selection, ColumnSelection):
         raise TypeError(f"selection must be an instance of ColumnSelection; got {selection!r}")
     trial, where = _Trial(selection, seed), f"matrices of {M} by {N}"
-    findings = (
-        finding(name, where, partial(SELECTION_LAWS[name], trial)) for name in chosen_laws(laws, SELECTION_LAWS)
-    )
-    return Report(repr(selection), tuple(findings)).require_conformance()
+    checks = {name: partial(law, trial) for name, law in SELECTION_LAWS.items()}
+    return conformance(repr(selection), where, checks, laws)
 
 
 @dataclasses.dataclass(frozen=True)

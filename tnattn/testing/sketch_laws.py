@@ -12,7 +12,7 @@ import numpy as np
 
 from tnattn.arrays import dtype_name, to_host
 from tnattn.randnla.sketches.base import Sketch
-from tnattn.testing.report import ConformanceError, Report, Violation, chosen_laws, finding
+from tnattn.testing.report import ConformanceError, Report, Violation, conformance
 from tnattn.testing.structures import check_structured
 from tnattn.testing.tensor_arguments import require_refused
 
@@ -65,8 +65,7 @@ def check_sketch(
         "half precision": partial(_refuses_halves, sketch, n, size, seed),
         "isotropy": partial(_second_moment_is_identity, sketch, n, size, draws, seed),
     }
-    findings = (finding(name, f"n = {n}, size = {size}", checks[name]) for name in chosen_laws(laws, checks))
-    return Report(repr(sketch), tuple(findings)).require_conformance()
+    return conformance(repr(sketch), f"n = {n}, size = {size}", checks, laws)
 
 
 def _is_a_value(sketch: Sketch) -> None:
