@@ -68,16 +68,6 @@ class StructuredMatrix(MatrixReads, Parameters, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Batch axes followed by rows and columns."""
-
-    @property
-    @abc.abstractmethod
-    def like(self) -> Array:
-        """One of the arrays that represent it, for its library, device and dtype."""
-
-    @property
-    @abc.abstractmethod
     def storage(self) -> int:
         """Stored scalars over the whole stack, indices included, shared factors once."""
 
