@@ -11,7 +11,27 @@ from tnattn.structured.composite import common_batch, stored_scalars
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Columns(StructuredMatrix):
+class _Blocks(StructuredMatrix):
+    """Base of the matrices that consist of blocks: one representative array, and the storage of all."""
+
+    blocks: tuple[StructuredMatrix, ...]
+
+    @property
+    def like(self) -> Array:
+        return self.blocks[0].like
+
+    @property
+    def storage(self) -> int:
+        return stored_scalars(self.blocks)
+
+    def _dense_blocks(self) -> list[Array]:
+        """Return the blocks as arrays with the batch axes of the whole."""
+        xp, batch = array_namespace(self.like), self.batch
+        return [xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (block.dense_view() for block in self.blocks)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Columns(_Blocks):
     """Matrices side by side: ``[A_1 A_2 ...]``, all with the same rows.
 
     Examples
@@ -24,8 +44,6 @@ class Columns(StructuredMatrix):
            [0., 2., 6.]])
     """
 
-    blocks: tuple[StructuredMatrix, ...]
-
     def __post_init__(self) -> None:
         if len({block.shape[-2] for block in self.blocks}) != 1:
             raise ValueError(f"blocks must have the same number of rows; got {[block.shape for block in self.blocks]}")
@@ -33,14 +51,6 @@ class Columns(StructuredMatrix):
     @cached_property
     def shape(self) -> tuple[int, ...]:
         return (*common_batch(self.blocks), self.blocks[0].shape[-2], sum(block.shape[-1] for block in self.blocks))
-
-    @property
-    def like(self) -> Array:
-        return self.blocks[0].like
-
-    @property
-    def storage(self) -> int:
-        return stored_scalars(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
         # [A_1 A_2 ...] x = A_1 x_1 + A_2 x_2 + ...
@@ -55,10 +65,7 @@ class Columns(StructuredMatrix):
         return _stacked([block._rmatmul(y) for block in self.blocks])
 
     def to_dense(self) -> Array:
-        xp = array_namespace(self.like)
-        batch = self.batch
-        parts = [block.dense_view() for block in self.blocks]
-        return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-1)
+        return array_namespace(self.like).concat(self._dense_blocks(), axis=-1)
 
     def matmul_flops(self, columns: int) -> int:
         # the products of the blocks are added up
@@ -67,7 +74,7 @@ class Columns(StructuredMatrix):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Rows(StructuredMatrix):
+class Rows(_Blocks):
     """Matrices on top of each other, all with the same columns.
 
     Examples
@@ -78,8 +85,6 @@ class Rows(StructuredMatrix):
     array([ 1.,  2., 11.])
     """
 
-    blocks: tuple[StructuredMatrix, ...]
-
     def __post_init__(self) -> None:
         if len({block.shape[-1] for block in self.blocks}) != 1:
             raise ValueError(f"blocks must have the same number of columns; got {[b.shape for b in self.blocks]}")
@@ -88,37 +93,21 @@ class Rows(StructuredMatrix):
     def shape(self) -> tuple[int, ...]:
         return (*common_batch(self.blocks), sum(block.shape[-2] for block in self.blocks), self.blocks[0].shape[-1])
 
-    @property
-    def like(self) -> Array:
-        return self.blocks[0].like
-
-    @property
-    def storage(self) -> int:
-        return stored_scalars(self.blocks)
-
     def _matmul(self, x: Array) -> Array:
         return _stacked([block._matmul(x) for block in self.blocks])
 
     def _rmatmul(self, y: Array) -> Array:
-        total, start = None, 0
-        for block in self.blocks:
-            stop = start + block.shape[-2]
-            part = block._rmatmul(y[..., start:stop, :])
-            total, start = part if total is None else total + part, stop
-        return total
+        return Columns(tuple(block.mT for block in self.blocks))._matmul(y)  # transposes share the storage
 
     def to_dense(self) -> Array:
-        xp = array_namespace(self.like)
-        batch = self.batch
-        parts = [block.dense_view() for block in self.blocks]
-        return xp.concat([xp.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], axis=-2)
+        return array_namespace(self.like).concat(self._dense_blocks(), axis=-2)
 
     def matmul_flops(self, columns: int) -> int:
         return sum(block.matmul_flops(columns) for block in self.blocks)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BlockDiagonal(StructuredMatrix):
+class BlockDiagonal(_Blocks):
     """Matrices along the diagonal, zero elsewhere.
 
     Examples
@@ -131,20 +120,10 @@ class BlockDiagonal(StructuredMatrix):
            [0., 3., 4.]])
     """
 
-    blocks: tuple[StructuredMatrix, ...]
-
     @cached_property
     def shape(self) -> tuple[int, ...]:
         rows, columns = (sum(block.shape[axis] for block in self.blocks) for axis in (-2, -1))
         return (*common_batch(self.blocks), rows, columns)
-
-    @property
-    def like(self) -> Array:
-        return self.blocks[0].like
-
-    @property
-    def storage(self) -> int:
-        return stored_scalars(self.blocks)
 
     def _matmul(self, x: Array) -> Array:
         parts, start = [], 0
@@ -160,15 +139,13 @@ class BlockDiagonal(StructuredMatrix):
     def to_dense(self) -> Array:
         xp = array_namespace(self.like)
         # zeros before and after a block make its rows complete
-        batch, columns, rows, start = self.batch, self.shape[-1], [], 0
-        for block in self.blocks:
-            part = block.dense_view()
-            part = xp.broadcast_to(part, (*batch, *part.shape[-2:]))
+        columns, rows, start = self.shape[-1], [], 0
+        for part in self._dense_blocks():
             zeros = xp.zeros_like(part[..., :1])
             before = xp.broadcast_to(zeros, (*part.shape[:-1], start))
             after = xp.broadcast_to(zeros, (*part.shape[:-1], columns - start - part.shape[-1]))
             rows.append(xp.concat([before, part, after], axis=-1))
-            start += block.shape[-1]
+            start += part.shape[-1]
         return xp.concat(rows, axis=-2)
 
     def matmul_flops(self, columns: int) -> int:
