@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fixtures import normal
+from fixtures import assert_scales, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,16 +155,7 @@ def test_bad_input_is_refused(call, message):
 @pytest.mark.parametrize("dtype, exponents", [(np.float32, (-100, -31, 31, 100)), (np.float64, (-900, -31, 31, 900))])
 @pytest.mark.parametrize("method", [QuantisedTTMatrix(3), QuantisedTTMatrix(16, rtol=0.5)], ids=repr)
 def test_cores_and_errors_of_matrices_have_the_size_of_the_matrix(method, dtype, exponents):
-    a = np.random.default_rng(0).standard_normal((2, 12, 10)).astype(dtype)
-    plain, tolerance = method(a), 1e-3 if dtype == np.float32 else 1e-11
-    for exponent in exponents:
-        scaled = method(np.ldexp(a, exponent))
-        np.testing.assert_allclose(np.ldexp(scaled.to_dense(), -exponent), plain.to_dense(), atol=tolerance)
-        np.testing.assert_allclose(
-            np.ldexp(scaled.error_certificate, -exponent), plain.error_certificate, rtol=tolerance
-        )
-        np.testing.assert_allclose(scaled.residual, plain.residual, rtol=tolerance)
-        np.testing.assert_array_equal(scaled.ranks, plain.ranks)
+    assert_scales(method, normal(2, 12, 10).astype(dtype), exponents)
 
 
 def test_matrices_of_half_precision_are_refused_by_name():
