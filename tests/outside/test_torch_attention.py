@@ -145,9 +145,10 @@ def test_rows_without_keys_are_zero():
     assert found[:, :, 1].all()
 
 
-def test_the_largest_values_stay_finite_as_in_pytorch():
+def test_the_largest_values_stay_finite():
+    """Sums of such values overflow in PyTorch, on some processors: there is nothing to compare with but the mean."""
     q, k, _ = arrays(((1,), 1, 1, 3, 50, 8, 8), "float32")
     v = torch.full((1, 1, 50, 2), torch.finfo(torch.float32).max)
     found = attend(q, k, v)
     assert torch.isfinite(found).all()
-    np.testing.assert_allclose(found / v[0, 0, 0, 0], sdpa(q, k, v) / v[0, 0, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(found / v[0, 0, 0, 0], 1, rtol=1e-5)
