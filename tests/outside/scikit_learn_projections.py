@@ -11,7 +11,7 @@ from sklearn.metrics import pairwise
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
 from tnattn.arrays import array_namespace, to_host
-from tnattn.attention.random_features.feature_summary import FeatureMap
+from tnattn.attention.random_features.feature_map import FeatureMap
 from tnattn.attention.random_features.features import Independent, Trigonometric
 from tnattn.linalg import numerical_svd
 from tnattn.randnla.semidefinite.column_nystrom import ColumnNystrom

@@ -28,7 +28,8 @@ Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
     ``require_host``.
 Threads
-    ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``.
+    ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
+    ``runs_on_host``.
 Reports
     ``library_info``.
 """
@@ -60,7 +61,7 @@ from tnattn.arrays.random_samples import (
     uniform,
 )
 from tnattn.arrays.scatter import scatter_products, scatter_rows
-from tnattn.arrays.threads import blas_threads, host_threads, parallel_map, prefers_host_tiles
+from tnattn.arrays.threads import blas_threads, host_threads, parallel_map, prefers_host_tiles, runs_on_host
 from tnattn.arrays.transfers import from_host, synchronize, to_host
 from tnattn.arrays.versions import library_info
 
@@ -100,6 +101,7 @@ __all__ = [
     "require_host",
     "require_integer",
     "require_rng",
+    "runs_on_host",
     "scatter_products",
     "scatter_rows",
     "signs",

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg
 
 from tnattn.arrays.dtypes import dtype_name
+from tnattn.arrays.layout import broadcast_shape
 from tnattn.arrays.libraries import Array, array_namespace
 from tnattn.arrays.matrix_products import stacked_matmul
 
@@ -30,11 +31,12 @@ def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
 
     Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
     """
-    # devices reuse freed memory themselves; a stack goes to the threads of stacked_matmul
-    if spare is None or not array_api_compat.is_numpy_array(a) or a.ndim != 2 or b.ndim != 2:
+    # devices reuse freed memory themselves
+    if spare is None or not array_api_compat.is_numpy_array(a):
         return stacked_matmul(a, b)
-    if spare.shape != (a.shape[0], b.shape[1]) or not a.dtype == b.dtype == spare.dtype:
-        return a @ b
+    shape = (*broadcast_shape(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    if spare.shape != shape or not a.dtype == b.dtype == spare.dtype:
+        return stacked_matmul(a, b)
     return np.matmul(a, b, out=spare)
 
 

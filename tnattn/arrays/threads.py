@@ -159,3 +159,9 @@ def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, li
 def prefers_host_tiles(x: Any) -> bool:
     """Return whether threads of the host share work on ``x``, cut into tiles of one head each."""
     return bool(array_api_compat.is_numpy_array(x))
+
+
+def runs_on_host(x: Any) -> bool:
+    """Return whether work on ``x`` gains from tiles that fit a core's cache: NumPy, and PyTorch on the host."""
+    on_cpu = array_api_compat.is_torch_array(x) and x.device.type == "cpu"
+    return bool(on_cpu or array_api_compat.is_numpy_array(x))

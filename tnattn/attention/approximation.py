@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device
-from tnattn.attention.broadcasting import concat_broadcast, copied, entrywise_maximum
+from tnattn.arrays import Array, array_namespace, device
+from tnattn.attention.broadcasting import concat_broadcast, entrywise_maximum
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
+from tnattn.attention.quotients import Quotients
 from tnattn.display import Displayed
 from tnattn.structured import Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
 
@@ -18,7 +18,7 @@ SOFTMAX = "exp(scores)"  # units of all methods that approximate softmax; kernel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Approximation(Displayed):
+class Approximation(Quotients, Displayed):
     """One piece of attention: numerator and denominator are ``kernel @ [values | mass]`` in units of exp(shift).
 
     All arrays have the grouped layout (..., G, R, ...); ``output`` and ``bad_rows`` are per head, (..., H, ...).
@@ -79,80 +79,6 @@ class Approximation(Displayed):
         if len(self.kernel.shape) < 4:
             raise ValueError(f"the kernel must have the grouped layout (..., G, R, n_q, m); got {self.kernel.shape}")
 
-    # every property returns arrays of its own, so that a caller may write into them
-
-    @property
-    def _products(self) -> tuple[Array, Array]:
-        """Numerators (..., G, R, n_q, d_v) and denominators (..., G, R, n_q), in units of exp(shift), computed once."""
-        # stored by hand: functools.cached_property holds one lock for all instances on Python 3.11
-        found: tuple[Array, Array] | None = self.__dict__.get("_kept")
-        if found is None:
-            found = self.__dict__["_kept"] = self._multiplied()
-        return found
-
-    def _multiplied(self) -> tuple[Array, Array]:
-        xp = array_namespace(self.values)
-        if self.normaliser is not None:  # its own denominator saves the column of the mass
-            return self.kernel @ self.values, self.normaliser
-        mass = self.mass if self.mass is not None else xp.ones_like(self.values[..., 0])
-        outer = broadcast_shape(self.values.shape[:-2], mass.shape[:-1])
-        width, m = self.values.shape[-1], self.values.shape[-2]
-        columns = [xp.broadcast_to(self.values, (*outer, m, width)), xp.broadcast_to(mass[..., None], (*outer, m, 1))]
-        product = self.kernel @ xp.concat(columns, axis=-1)  # one pass over the kernel gives both
-        return product[..., :width], product[..., width]
-
-    @property
-    def numerators(self) -> Array:
-        """Sums of kernel times value, (..., G, R, n_q, d_v), in units of exp(shift)."""
-        return copied(self._products[0])
-
-    @property
-    def denominators(self) -> Array:
-        """Row sums of the kernel, (..., G, R, n_q), in units of exp(shift)."""
-        return copied(self._products[1])
-
-    @property
-    def output(self) -> Array:
-        """The approximate output, (..., H, n_q, d_v); bad rows are NaN, rows without keys zero."""
-        xp = array_namespace(self.values)
-        numerators, denominators = self._products
-        # one division: by NaN where a row is bad, and by infinity, which gives zero, where it sees no key
-        divisors = xp.where(self._usable, denominators, xp.full_like(denominators, float("nan")))
-        quotients = numerators / divisors[..., None]
-        if self.dtype is not None:
-            quotients = xp.astype(quotients, self.dtype, copy=False)
-        # a sum or a quotient may overflow although the denominator is usable
-        finite = xp.all(xp.isfinite(quotients), axis=-1, keepdims=True)
-        result = xp.where(finite, quotients, xp.full_like(quotients, float("nan")))
-        return _ungroup(xp.where(self._empty[..., None], xp.zeros_like(result), result))
-
-    @property
-    def bad_rows(self) -> Array:
-        """Number of rows of every head, (..., H), whose output is not finite, for whatever reason."""
-        xp = array_namespace(self.values)
-        finite = xp.all(xp.isfinite(self.output), axis=-1)
-        return xp.sum(xp.astype(~finite, xp.int64), axis=-1)
-
-    @property
-    def _empty(self) -> Array:
-        """Rows that see no key, (..., G, R, n_q): those of shift minus infinity, and no others."""
-        return self.shift == -float("inf")
-
-    @property
-    def _usable(self) -> Array:
-        """Rows with a positive, finite denominator in units of a finite exp(shift), (..., G, R, n_q)."""
-        xp = array_namespace(self.shift)
-        denominators = self._products[1]
-        return (denominators > 0) & xp.isfinite(denominators) & xp.isfinite(self.shift)
-
-    @property
-    def log_mass(self) -> Array:
-        """Logarithm of the estimated row sums of the kernel, (..., G, R, n_q); NaN in bad rows."""
-        xp = array_namespace(self.values)
-        denominators = self._products[1]
-        log = xp.log(xp.where(self._usable, denominators, xp.ones_like(denominators))) + self.shift
-        return xp.where(self._usable | self._empty, log, xp.full_like(log, float("nan")))
-
     @property
     def weights(self) -> StructuredMatrix:
         """Row-normalised weights over the columns, lifted to the original keys where ``expand`` allows.
@@ -187,6 +113,25 @@ class Approximation(Displayed):
 
     # the algebra
 
+    def labelled(self, **labels: Any) -> Approximation:
+        """Return the piece with other ``keys``, ``expand``, ``unmergeable``, ``units`` or ``dtype``, without a product.
+
+        Raises
+        ------
+        TypeError
+            If a field is named on which products depend.
+        """
+        if unknown := labels.keys() - {"keys", "expand", "unmergeable", "units", "dtype"}:
+            raise TypeError(f"{', '.join(sorted(unknown))} would change the products; use dataclasses.replace")
+        changed = replace(self, **labels)
+        if "_kept" in self.__dict__:
+            changed.holding(*self.__dict__["_kept"])
+        return changed
+
+    def divided_by(self, normaliser: Array) -> Approximation:
+        """Return the piece with a denominator (..., G, R, n_q) of its own, in units of exp(shift)."""
+        return replace(self, normaliser=normaliser).holding(self._products[0], normaliser)
+
     def placed(self, columns: slice, total: int) -> Approximation:
         """Return the piece of a block of keys, seen from the problem of all ``total`` keys."""
         xp = array_namespace(self.values)
@@ -199,7 +144,7 @@ class Approximation(Displayed):
             keys = self.keys + columns.start
         elif self.keys != slice(None):
             keys = slice(self.keys.start + columns.start, self.keys.stop + columns.start)
-        return replace(self, keys=keys, expand=expand)
+        return self.labelled(keys=keys, expand=expand)
 
     def __add__(self, other: Approximation) -> Approximation:
         """Merge two pieces in the signed linear domain.
@@ -214,14 +159,17 @@ class Approximation(Displayed):
         self._require_mergeable(other, {"same", "contains"})
         return _merged([self, other], [1.0, -1.0], self.keys)
 
-    def _rescaled(self, shift: Array, sign: float) -> Approximation:
+    def rescaled(self, shift: Array, sign: float = 1.0) -> Approximation:
+        """Return ``sign`` times the piece in units of exp(shift), for shifts (..., G, R, n_q) that broadcast to it."""
         xp = array_namespace(self.values)
         # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
         # or NaN stays in the result, whose row is bad
         common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
         factor = sign * xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
         normaliser = None if self.normaliser is None else factor * self.normaliser
-        return replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
+        numerators, denominators = self._products
+        changed = replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
+        return changed.holding(factor[..., None] * numerators, factor * denominators)
 
     def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> None:
         for piece in (self, other):
@@ -261,26 +209,32 @@ def merge_all(pieces: list[Approximation]) -> Approximation:
 def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
     xp = array_namespace(pieces[0].values)
     shift = entrywise_maximum([piece.shift for piece in pieces])  # no factor exp(shift_i - shift) exceeds one
-    parts = [piece._rescaled(shift, sign) for piece, sign in zip(pieces, signs, strict=True)]
-    masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in parts]
-    own = any(part.normaliser is not None for part in parts)
-    lifted = [part.expand for part in parts if part.expand is not None]
+    kernels, sums, own = [], None, any(piece.normaliser is not None for piece in pieces)
+    for piece, sign in zip(pieces, signs, strict=True):  # the products of one piece at a time
+        part = piece.rescaled(shift, sign)
+        kernels.append(part.kernel)
+        sums = part._products if sums is None else tuple(_sum(a, b) for a, b in zip(sums, part._products, strict=True))
+    assert sums is not None
+    numerators, denominators = sums
+    masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in pieces]
+    lifted = [piece.expand for piece in pieces if piece.expand is not None]
     return Approximation(
-        kernel=Columns(tuple(part.kernel for part in parts)),
+        kernel=Columns(tuple(kernels)),
         shift=shift,
-        values=concat_broadcast([part.values for part in parts], axis=-2),
+        values=concat_broadcast([piece.values for piece in pieces], axis=-2),
         mass=concat_broadcast(masses, axis=-1),
         # denominators of one kind: where one piece has its own, those of the others are formed
-        normaliser=reduce(lambda a, b: a + b, (part.denominators for part in parts)) if own else None,
+        normaliser=denominators if own else None,
         keys=keys,
-        expand=Rows(tuple(lifted)) if len(lifted) == len(parts) else None,
+        expand=Rows(tuple(lifted)) if len(lifted) == len(pieces) else None,
         units=pieces[0].units,
         dtype=pieces[0].dtype,
-    )
+    ).holding(numerators, denominators)
 
 
-def _ungroup(array: Array) -> Array:
-    """(..., G, R, a, b) to (..., H, a, b)."""
-    xp = array_namespace(array)
-    *batch, groups, ratio, a, b = array.shape
-    return xp.reshape(array, (*batch, groups * ratio, a, b))
+def _sum(a: Array, b: Array) -> Array:
+    """Return a + b, written over ``a`` where both have one shape."""
+    if a.shape != b.shape:
+        return a + b
+    a += b
+    return a

@@ -87,7 +87,7 @@ class AttentionMethod(Parameters, abc.ABC):
             return _nothing(problem)
         result = self._approximate(widened_problem(problem), rng=rng)
         # no sum is taken in half precision: the problem was widened once, and what the result gives is cast back
-        return replace(result, dtype=problem.q.dtype) if is_half(problem.q) else result
+        return result.labelled(dtype=problem.q.dtype) if is_half(problem.q) else result
 
     def _cure(self, mask: Mask) -> str:
         """Return the advice of an error message for a mask that the method does not honour."""

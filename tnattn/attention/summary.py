@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import final
 
 from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
@@ -161,7 +161,7 @@ class Summary(Parameters, Displayed, abc.ABC):
         shape = (*q.shape[:-3], self.groups, heads // self.groups, *q.shape[-2:])
         # heads that share a key head are neighbours: (..., H, ...) is (..., G, R, ...) without a copy
         result = self.approximate(array_namespace(q).reshape(wide, shape))
-        return replace(result, dtype=q.dtype) if is_half(q) else result
+        return result.labelled(dtype=q.dtype) if is_half(q) else result
 
     @final
     def extend(self, k: Array, v: Array, *, rng: Rng | None = None, check_finite: bool = True) -> Summary:

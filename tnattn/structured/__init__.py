@@ -15,6 +15,7 @@ Which one to take for an m-by-n matrix:
 - a product structure of the index: ``Kronecker`` and ``KroneckerSum``, ``KhatriRao``, ``TTMatrix`` (n = 2^d, ranks r:
   O(r^2 log n) stored, O(r^2 n log n) per column)
 - symmetric entries from a formula: an object with ``KernelEntries`` such as ``GaussianKernel``, O(n) stored
+- exp of inner products of queries and keys: ``ExponentialKernel``, (n + m) d stored, evaluated in tiles
 - pieces of one matrix: ``Sum``, ``Product``, ``Columns``, ``Rows``, ``BlockDiagonal``, ``ShiftedBlocks``
 
 Tensors (``tucker``, ``cp``, ``tensor_train``, ``block_term``, ``partial_tucker``) multiply through ``as_matrix``.
@@ -38,6 +39,7 @@ from tnattn.structured.concatenated import (
 from tnattn.structured.conversion import as_structured  # constructor from arrays, SciPy's matrices and kernels
 from tnattn.structured.dense import Dense  # one array
 from tnattn.structured.diagonal import Diagonal  # n values
+from tnattn.structured.exponential_kernel import ExponentialKernel  # exp(q . k - shift), multiplied in tiles
 from tnattn.structured.gaussian_kernel import GaussianKernel  # kernel entries exp(-|x - y|^2 / 2) among points
 from tnattn.structured.host_operator import HostOperator  # SciPy's sparse matrices and linear operators
 from tnattn.structured.implicit import (
@@ -53,6 +55,7 @@ from tnattn.structured.low_rank import (
     LowRank,  # product of a tall and a wide factor
     LowRankMatrix,  # base class of results that are such products
 )
+from tnattn.structured.row_tiles import RowTiles  # base class of matrices whose rows are evaluated in every product
 from tnattn.structured.selection import Selection  # rows that are unit vectors
 from tnattn.structured.shifted_blocks import ShiftedBlocks  # equal blocks, each shifted down to rows of its own
 from tnattn.structured.sparse import Sparse  # equally many stored entries in every row (ELLPACK)
@@ -67,6 +70,7 @@ __all__ = [
     "Dense",
     "Diagonal",
     "EntriesOperator",
+    "ExponentialKernel",
     "GaussianKernel",
     "HostOperator",
     "KernelEntries",
@@ -76,6 +80,7 @@ __all__ = [
     "LowRank",
     "LowRankMatrix",
     "Product",
+    "RowTiles",
     "Rows",
     "Selection",
     "ShiftedBlocks",

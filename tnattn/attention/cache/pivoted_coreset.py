@@ -11,7 +11,7 @@ from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost
-from tnattn.attention.exponentials import exponentials
+from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
@@ -207,14 +207,7 @@ class Coreset(Summary):
         return int(self.keys.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
-        kernel, shift = exponentials(queries * self.scale, self.keys)  # (..., G, R, n_q, m)
-        return Approximation(
-            kernel=Dense(kernel),
-            shift=shift,
-            values=self.values,
-            mass=self.mass,
-            expand=self.lift,
-        )
+        return exponential_piece(queries * self.scale, self.keys, self.values, mass=self.mass, expand=self.lift)
 
 
 def _everything(keys: KeySet) -> Coreset:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device, normal, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
-from tnattn.attention.exponentials import exponentials
+from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense, Product
@@ -70,11 +70,10 @@ class Linformer(JointMethod):
         if self.project_weights:
             return self._projected_weights(problem, projection, values)
         # projected keys are no tokens: a mask has no meaning for them, and none is honoured
-        kernel, shift = exponentials(problem.scaled_queries, projection @ problem.keys)
-        return Approximation(
-            kernel=Dense(kernel),
-            shift=shift,
-            values=values,
+        return exponential_piece(
+            problem.scaled_queries,
+            projection @ problem.keys,
+            values,
             expand=Dense(projection),
             unmergeable="a softmax over projected keys does not estimate the sum of exp(scores)",
         )

@@ -8,6 +8,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse, ridge_inverse
 from tnattn.attention.method import JointMethod, budget
@@ -87,20 +88,19 @@ class Nystromformer(JointMethod):
         means = replace(problem, q=q, check_finite=False)  # the problem of the landmark queries
         landmarks, scale = k[..., None, :, :], problem.score_scale  # (..., G, 1, m, d)
         # a segment of n_s keys has weight n_s exp(q . k'_s), hence the bias log n_s
-        left, shift = exponentials(problem.queries * scale, landmarks, bias=sizes, softcap=problem.softcap)
         core, _ = exponentials(means.queries * scale, landmarks, bias=sizes, softcap=problem.softcap)
         core = core / xp.sum(core, axis=-1, keepdims=True)  # softmax(Q' K'^T), (..., G, R, m, m): shifts cancel
         right = means.weights
-        lift = Product(Dense(self._inverse(core)), right)
-        values = xp.concat([problem.values, xp.ones_like(problem.values[..., :1])], axis=-1)
-        compressed = lift @ values  # one pass over the keys for values and row sums
-        return Approximation(
-            kernel=Dense(left),
-            shift=shift,
-            values=compressed[..., :-1],
-            mass=compressed[..., -1],
-            normaliser=None if self.normalise else xp.sum(left, axis=-1),
-            expand=lift,
+        inverse = self._inverse(core)
+        return exponential_piece(
+            problem.queries * scale,
+            landmarks,
+            inverse @ (right @ problem.values),
+            mass=xp.sum(inverse, axis=-1),  # the rows of the third factor sum to one
+            row_sums=not self.normalise,
+            bias=sizes,
+            softcap=problem.softcap,
+            expand=Product(Dense(inverse), right),
         )
 
     def _count(self, problem: AttentionProblem) -> int:

@@ -4,126 +4,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import reduce
+from typing import NamedTuple
 
-from tnattn.arrays import Array, Rng, array_namespace, dtype_name, exp_in_place, parallel_map, prefers_host_tiles
+from tnattn.arrays import Array, Rng, array_namespace, dtype_name, parallel_map
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
-from tnattn.attention.random_features.features import FeatureKind
+from tnattn.attention.random_features.feature_map import FeatureMap, KeyFeatures, QueryFeatures
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.display import Displayed
-from tnattn.scalars import Parameters
-from tnattn.structured import Dense, StructuredMatrix
-
-_TILE = 1 << 16  # features that a thread of the host holds at a time: 256 KB of float32, in its cache
+from tnattn.structured import StructuredMatrix
+from tnattn.structured.row_tiles import Stack, by_matrices, tiles
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class FeatureMap(Parameters, Displayed):
-    """A drawn feature map for the kernel exp(scale q . (k - origin)).
+class _Sums(NamedTuple):
+    """_Sums of features of keys in units of exp(peak): largest exponents, sums with values, sums of features."""
 
-    Parameters
-    ----------
-    kind : FeatureKind
-    features : int
-    directions : Array, (p, d)
-    scale : float
-    origin : Array, (..., G, 1, 1, d), optional
-        Subtracted from the keys; the scores lose scale q . origin, which the row shift gives back.
+    peak: Array
+    values: Array
+    mass: Array
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tnattn import KeySet, Performer
-    >>> rng = np.random.default_rng(0)
-    >>> q, k = rng.standard_normal((2, 1, 1, 3, 2)) / 2  # (G, 1, n, d)
-    >>> map = Performer(features=4096).draw(KeySet(k, k, 1.0), rng=rng)
-    >>> phi_q, phi_k = np.exp(map.of_queries(q)[0]), np.exp(map.of_keys(k)[0])
-    >>> estimate = phi_q @ phi_k.mT * np.exp(map.offset(q))[..., None]
-    >>> round(float(np.max(np.abs(estimate / np.exp(q @ k.mT) - 1))), 1)  # largest relative error
-    0.0
-    """
-
-    kind: FeatureKind
-    features: int
-    directions: Array
-    scale: float
-    origin: Array | None
-
-    def at(self, head: tuple[int, ...]) -> FeatureMap:
-        """Return the map of one key head, given by its index, or the map itself for ()."""
-        return self if self.origin is None else replace(self, origin=self.origin[(*head, ...)])
-
-    def of_queries(self, queries: Array) -> tuple[Array, Array | None]:
-        """Return exponents and factors of the features of queries (..., n, d)."""
-        return self._parts(queries)
-
-    def of_keys(self, keys: Array) -> tuple[Array, Array | None]:
-        """Return exponents and factors of the features of keys (..., n, d)."""
-        return self._parts(keys if self.origin is None else keys - self.origin)
-
-    def offset(self, queries: Array) -> Array | float:
-        """Return the logarithm of the factor of every kernel row, (..., n)."""
-        constant = -math.log(self.kind.divisor(self.features))
-        if self.origin is None:
-            return constant
-        return self.scale * (queries @ self.origin.mT)[..., 0] + constant
-
-    def _parts(self, x: Array) -> tuple[Array, Array | None]:
-        xp = array_namespace(x)
-        scaled = x * math.sqrt(self.scale)  # exp(scale q . k) = exp(x . y) for both sides scaled so
-        return self.kind.parts(scaled @ self.directions.mT, xp.sum(scaled * scaled, axis=-1, keepdims=True) / 2)
-
-
-class KeyFeatures(StructuredMatrix):
-    """Transposed features of keys in units of exp(peak), (..., G, 1, m, n), evaluated on use.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tnattn import KeySet, Performer
-    >>> rng = np.random.default_rng(0)
-    >>> k, v = rng.standard_normal((2, 1, 100, 4))
-    >>> summary = Performer(features=8).summarise(KeySet.from_arrays(k, v), rng=rng)
-    >>> type(summary.lift).__name__, summary.lift.shape
-    ('KeyFeatures', (1, 1, 8, 100))
-    >>> bool(np.allclose(summary.lift @ v, summary.values[0]))  # the sums of feature times value
-    True
-    """
-
-    def __init__(self, map: FeatureMap, keys: Array, peak: Array) -> None:
-        self._map, self._keys, self._peak = map, keys, peak
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self._keys.shape[:-2], self._map.features, self._keys.shape[-2])
-
-    @property
-    def like(self) -> Array:
-        return self._keys
-
-    @property
-    def storage(self) -> int:
-        parts = (self._keys, self._map.directions, self._peak)
-        return int(sum(math.prod(part.shape) for part in parts))
-
-    def _matmul(self, x: Array) -> Array:
-        return self.to_dense() @ x
-
-    def _rmatmul(self, y: Array) -> Array:
-        return self.to_dense().mT @ y
-
-    def to_dense(self) -> Array:
-        return _evaluated(*self._map.of_keys(self._keys), self._peak).mT
-
-    def matmul_flops(self, columns: int) -> int:
-        n, d = self._keys.shape[-2:]
-        return int(2 * self.count * n * (self._map.directions.shape[0] * d + self._map.features * columns))
+    def plus(self, other: _Sums) -> _Sums:
+        """Return the sums over the keys of both."""
+        xp = array_namespace(self.values)
+        peak = xp.maximum(self.peak, other.peak)
+        # both are brought to the common unit exp(peak); no factor exceeds one
+        mine, theirs = (xp.exp(part.peak - peak)[..., 0, :] for part in (self, other))  # (..., m) or (..., 1)
+        values = mine[..., None] * self.values + theirs[..., None] * other.values
+        return _Sums(peak, values, mine * self.mass + theirs * other.mass)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureSummary(Summary):
-    """Sums over the keys of feature times value and of feature, per feature.
+    """_Sums over the keys of feature times value and of feature, per feature.
 
     Parameters
     ----------
@@ -155,22 +67,26 @@ class FeatureSummary(Summary):
 
     @classmethod
     def of(cls, map: FeatureMap, keys: KeySet) -> FeatureSummary:
-        """Sum the features of keys: O(n (p d + m d_v)) per key head."""
+        """Sum the features of keys, tile by tile: O(n (p d + m d_v)) per key head."""
         xp = array_namespace(keys.keys)
-        batch = keys.keys.shape[:-2]
+        stack = Stack(tuple(keys.keys.shape[:-2]))
+        points, values = stack.flat(keys.keys), stack.flat(keys.values)
+        maps = map.flat(stack)
+        groups = by_matrices(tiles(stack.count, keys.n, map.features, like=keys.keys))
 
-        def work(head: tuple[int, ...]) -> tuple[Array, Array, Array]:
-            exponents, factors = map.at(head).of_keys(keys.keys[(*head, ...)])
-            peak = xp.max(exponents, axis=-2, keepdims=True)  # features stay within [0, 1] over the keys
-            features = _evaluated(exponents, factors, peak)  # (..., n, m)
-            return peak, features.mT @ keys.values[(*head, ...)], xp.sum(features, axis=-2)
+        def work(item: tuple[slice, list[slice]]) -> _Sums:
+            heads, blocks = item
+            parts = []
+            for rows in blocks:
+                exponents, factors = maps.at(heads).of_keys(points[heads, rows, :])
+                peak = xp.max(exponents, axis=-2, keepdims=True)  # features stay within [0, 1] over the keys
+                features = map.entries(exponents, factors, peak)  # (..., rows, m)
+                parts.append(_Sums(peak, features.mT @ values[heads, rows, :], xp.sum(features, axis=-2)))
+            return reduce(_Sums.plus, parts)
 
-        if prefers_host_tiles(keys.keys):  # one head per thread: features of few heads exist at a time
-            parts = parallel_map(work, list(product(*(range(size) for size in batch))), like=keys.keys)
-            peak, values, mass = (xp.reshape(xp.stack(x), (*batch, *x[0].shape)) for x in zip(*parts, strict=True))
-        else:
-            peak, values, mass = work(())
-        return cls(map, peak, values, mass, KeyFeatures(map, copied(keys.keys), peak))
+        found = parallel_map(work, groups, like=keys.keys)
+        peak, sums, mass = (stack.restored(xp.concat(list(parts))) for parts in zip(*found, strict=True))
+        return cls(map, peak, sums, mass, KeyFeatures(map, copied(keys.keys), peak))
 
     @property
     def nbytes(self) -> int:
@@ -189,52 +105,20 @@ class FeatureSummary(Summary):
         return int(self.map.directions.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
-        xp = array_namespace(queries)
-
-        def work(rows: Array, peak: Array) -> tuple[Array, Array]:
-            exponents, factors = self.map.of_queries(rows)
-            exponents = exponents + peak
-            # one number per row leaves the exponents and enters the shift, so that the largest feature is exp(0)
-            top = xp.max(exponents, axis=-1, keepdims=True)
-            return _evaluated(exponents, factors, top), top[..., 0]
-
-        if prefers_host_tiles(queries):
-            *batch, n_q, _ = queries.shape
-            peaks = xp.broadcast_to(self.peak, (*batch, *self.peak.shape[-2:]))
-            features = xp.empty((*batch, n_q, self.map.features), dtype=queries.dtype)
-            top = xp.empty((*batch, n_q), dtype=queries.dtype)
-
-            def fill(tile: tuple[tuple[int, ...], slice]) -> None:
-                head, rows = tile
-                features[(*head, rows)], top[(*head, rows)] = work(queries[(*head, rows)], peaks[head])
-
-            step = max(1, _TILE // self.map.features)
-            blocks = [slice(start, min(start + step, n_q)) for start in range(0, n_q, step)]
-            parallel_map(fill, list(product(product(*(range(size) for size in batch)), blocks)), like=queries)
-        else:
-            features, top = work(queries, self.peak)
-        return Approximation(
-            kernel=Dense(features),
-            shift=top + self.map.offset(queries),
+        kernel, (numerators, denominators) = QueryFeatures.shifted(
+            self.map, queries, self.peak, times=(self.values, self.mass[..., None])
+        )
+        piece = Approximation(
+            kernel=kernel,
+            shift=kernel.top + self.map.offset(queries),
             values=self.values,
             mass=self.mass,
             expand=self.lift,
         )
+        return piece.holding(numerators, denominators[..., 0])
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FeatureSummary:
         """Add further keys: no draw is made, origin and directions stay."""
-        xp = array_namespace(k, v)
         new = FeatureSummary.of(self.map, KeySet.from_arrays(k, v, scale=self.map.scale, check_finite=False))
-        peak = xp.maximum(self.peak, new.peak)
-        # both sums are brought to the common unit exp(peak); no factor exceeds one
-        parts = []
-        for part in (self, new):
-            factor = xp.exp(part.peak - peak)[..., 0, :]  # (..., G, 1, m) or (..., G, 1, 1)
-            parts.append((factor[..., None] * part.values, factor * part.mass))
-        (values, mass), (more_values, more_mass) = parts
-        return replace(self, peak=peak, values=values + more_values, mass=mass + more_mass, lift=None)
-
-
-def _evaluated(exponents: Array, factors: Array | None, shift: Array) -> Array:
-    kernel = exp_in_place(exponents - shift)
-    return kernel if factors is None else factors * kernel
+        peak, values, mass = _Sums(self.peak, self.values, self.mass).plus(_Sums(new.peak, new.values, new.mass))
+        return replace(self, peak=peak, values=values, mass=mass, lift=None)

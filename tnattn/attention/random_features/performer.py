@@ -10,7 +10,8 @@ from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.random_features.feature_summary import FeatureMap, FeatureSummary
+from tnattn.attention.random_features.feature_map import FeatureMap
+from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
 from tnattn.attention.summary import KeySet
 

@@ -10,12 +10,11 @@ from tnattn.arrays import Array, Rng, array_namespace, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
-from tnattn.attention.exponentials import exponentials
+from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.structured import Dense
 from tnattn.structured.gather import gather_rows
 
 
@@ -132,23 +131,19 @@ class SampledKeys(Summary):
         return int(self._keys.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
-        xp = array_namespace(queries)
-        kernel, shift = exponentials(queries * self._scale, self._keys)  # (..., G, R, n_q, m)
-        normaliser = None
-        if self._all is not None:
-            exact = _log_mass(queries, self._all)
-            # kernel and denominator in one unit, such that neither exceeds one
-            higher = xp.maximum(shift, exact)
-            kernel, normaliser = kernel * xp.exp(shift - higher)[..., None], xp.exp(exact - higher)
-            shift = higher
-        return Approximation(
-            kernel=Dense(kernel),
-            shift=shift,
-            values=self._mass[..., None] * self._values,
+        piece = exponential_piece(
+            queries * self._scale,
+            self._keys,
+            self._mass[..., None] * self._values,
             mass=self._mass,
-            normaliser=normaliser,
             expand=sampled_columns(self._indices, self._mass, self._n),
         )
+        if self._all is None:
+            return piece
+        exact = _log_mass(queries, self._all)
+        # kernel and denominator in one unit, such that neither exceeds one
+        higher = array_namespace(queries).maximum(piece.shift, exact)
+        return piece.rescaled(higher).divided_by(array_namespace(queries).exp(exact - higher))
 
 
 def _log_mass(queries: Array, keys: KeySet) -> Array:
