@@ -1,61 +1,73 @@
-"""Every method beside PyTorch's fused exact attention: time relative to it in the same run, and peak memory.
+"""Every attention method: time, peak memory and error beside exact attention, the fused kernel, floors and plain code.
 
-Arguments restrict the methods by name: ``python tests/benchmarks/attention_methods.py SlidingWindow TopK``.
+CPU time of one pinned thread, contenders in turns. Arguments restrict the methods by name:
+``python tests/benchmarks/attention_methods.py SlidingWindow TopK``.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
+
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before NumPy is imported
 
 import numpy as np
 import torch
 from paired import markdown, measure
+from plain_attention import FLOORS, PLAIN
 
-from tnattn import AttentionProblem
-from tnattn.attention.baseline.exact import Exact
-from tnattn.attention.baseline.mean_value import MeanValue
-from tnattn.attention.cache.pivoted_coreset import PivotedCoreset
+from tnattn import AttentionProblem, CausalMask, FullMask
+from tnattn.arrays.threads import blas_kernels
 from tnattn.attention.kernel.linear_attention import LinearAttention
-from tnattn.attention.low_rank.linformer import Linformer
-from tnattn.attention.low_rank.nystromformer import Nystromformer
-from tnattn.attention.masks import CausalMask, FullMask
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.random_features.performer import Performer
-from tnattn.attention.random_features.scatterbrain import Scatterbrain
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.causal import Causal
-from tnattn.attention.wrappers.mean_residual import MeanResidual
-from tnattn.attention.wrappers.sparse_plus import SparsePlus
+from tnattn.discovery import subclasses
 
-HEADS, WIDTH = 12, 64
-CASES = ((1024, 128), (4096, 128), (4096, 256), (8192, 256))
+WIDTH = 64
+# heads and tokens: as many heads as keep exact attention below a minute
+CASES = ((12, 1024, 64), (12, 1024, 256), (12, 4096, 64), (12, 4096, 256), (2, 16384, 64), (2, 16384, 256))
+LONG = (16384, 65536)  # one head, for methods of linear cost
+EVEN = (256, 512, 1024, 2048, 4096, 8192)  # lengths at which a method may overtake the fused kernel
+CAUSAL = (Causal(Performer()), Causal(LinearAttention()), Causal(ValueSampling()))
 
-Maker = Callable[[int], AttentionMethod]
-METHODS: dict[str, Maker] = {
-    "Exact": lambda m: Exact(),
-    "MeanValue": lambda m: MeanValue(),
-    "SlidingWindow": lambda m: SlidingWindow(width=m),
-    "TopK": lambda m: TopK(keys=m),
-    "MeanResidual": lambda m: MeanResidual(SlidingWindow(width=m)),
-    "ValueSampling": lambda m: ValueSampling(samples=m),
-    "PivotedCoreset": lambda m: PivotedCoreset(keys=m),
-    "Performer": lambda m: Performer(features=m),
-    "LinearAttention": lambda m: LinearAttention(),
-    "Nystromformer": lambda m: Nystromformer(landmarks=m),
-    "Linformer": lambda m: Linformer(size=m),
-    "Scatterbrain": lambda m: Scatterbrain(features=m),
-    "SparsePlus": lambda m: SparsePlus(SlidingWindow(width=16), Performer(features=m)),
-    "Causal(ValueSampling)": lambda m: Causal(ValueSampling(samples=m), leaf=m),
-    "Causal(Performer)": lambda m: Causal(Performer(features=m), leaf=m),
-}
+
+def candidates(names: list[str]) -> dict[str, AttentionMethod]:
+    """Return all methods with defaults, and the causal forms worth a row of their own."""
+    found = {name: cls() for name, cls in sorted(subclasses("tnattn.attention", AttentionMethod).items())}
+    found |= {f"Causal({type(method.method).__name__})": method for method in CAUSAL}
+    del found["Causal"]
+    if unknown := [name for name in names if name not in found]:
+        raise SystemExit(f"unknown methods {unknown}; choose from {', '.join(found)}")
+    return {name: method for name, method in found.items() if not names or name in names}
+
+
+def with_budget(method: AttentionMethod, columns: int) -> AttentionMethod:
+    return method if method.budget_field is None else method.with_budget(columns)
+
+
+def inputs(heads: int, n: int) -> list[Any]:
+    """Return q, k, v with smooth sequences: neighbours are alike, as in trained models."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3, heads, n, WIDTH), dtype=np.float32)
+    smooth = np.cumsum(noise, axis=-2) / np.sqrt(np.arange(1, n + 1, dtype=np.float32))[:, None]
+    return list((noise + smooth) / 2)
+
+
+def runner(method: AttentionMethod | None, arrays: list[Any], mask: Any) -> Callable[[], Any]:
+    """Return the call that is timed: problem, method and output."""
+    if method is None:
+        return lambda: AttentionProblem(*arrays, mask=mask).output
+    return lambda: method(AttentionProblem(*arrays, mask=mask), rng=np.random.default_rng(1)).output
 
 
 def peak_megabytes(run: Callable[[], object]) -> float:
-    """Largest amount of array memory alive above the inputs, the output included."""
+    """Return the largest amount of array memory alive above the inputs, the output included."""
     tracemalloc.start()
     run()
     peak = tracemalloc.get_traced_memory()[1]
@@ -63,42 +75,98 @@ def peak_megabytes(run: Callable[[], object]) -> float:
     return peak / 2**20
 
 
-def case(n: int, m: int, names: list[str], rounds: int) -> dict[str, tuple[float, float]]:
-    """Time over that of the fused exact kernel, causal where the method is, and peak memory, per method."""
-    rng = np.random.default_rng(0)
-    q, k, v = (rng.standard_normal((HEADS, n, WIDTH), dtype=np.float32) for _ in range(3))
-    tensors = [torch.as_tensor(x)[None] for x in (q, k, v)]
+def fused(tensors: list[Any], causal: bool) -> Callable[[], Any]:
+    return lambda: torch.nn.functional.scaled_dot_product_attention(*(x[None] for x in tensors), is_causal=causal)
 
-    def fused(causal: bool) -> Callable[[], object]:
-        return lambda: torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal)
 
-    def run(name: str) -> Callable[[], object]:
-        mask = CausalMask() if name.startswith("Causal") else FullMask()
-        method = METHODS[name](m)
-        return lambda: method(AttentionProblem(q, k, v, mask=mask), rng=np.random.default_rng(1)).output
+def rows_of_a_case(heads: int, n: int, m: int, methods: dict[str, AttentionMethod]) -> list[list[str]]:
+    """Return the rows of one size: ratios of CPU times within a run, memory, and error."""
+    arrays = inputs(heads, n)
+    tensors = [torch.from_numpy(x) for x in arrays]
+    exact = {causal: runner(None, arrays, CausalMask() if causal else FullMask())() for causal in (False, True)}
+    rows = []
+    for name, plain in methods.items():
+        causal = name.startswith("Causal")
+        mask, method = CausalMask() if causal else FullMask(), with_budget(plain, min(m, n))
+        if method.reads_weights and n > 4096:
+            continue  # oracles read all weights: their time says nothing beyond
+        run = runner(method, arrays, mask)
+        contenders = {"ours": run, "fused": fused(tensors, causal), "exact": runner(None, arrays, mask)}
+        contenders["torch"] = runner(method, tensors, mask)
+        if floor := FLOORS.get(name):
+            contenders["floor"] = lambda floor=floor: floor(*arrays, m)
+        if formula := PLAIN.get(name):
+            contenders["plain"] = lambda formula=formula: formula(*tensors, m)
+        times = measure(contenders, rounds=3, cpu=True)
+        error = np.linalg.norm(run() - exact[causal]) / np.linalg.norm(exact[causal])
+        ratios = {key: f"{times.ratio('ours', key):.2f}" for key in contenders if key not in ("ours", "torch")}
+        rows.append(
+            [
+                name + (" (oracle)" if method.reads_weights else ""),
+                f"{times.median('ours') * 1e3:.0f}",
+                *(ratios.get(key, "") for key in ("exact", "fused", "floor", "plain")),
+                f"{times.ratio('torch', 'fused'):.2f}",
+                f"{peak_megabytes(run):.0f}",
+                f"{error:.2g}",
+            ]
+        )
+        print(".", end="", file=sys.stderr, flush=True)
+    return rows
 
-    found = {}
-    for name in names:
-        times = measure({name: run(name), "fused": fused(name.startswith("Causal"))}, rounds=rounds)
-        found[name] = (times.ratio(name, "fused"), peak_megabytes(run(name)))
-        if n == CASES[0][0]:
-            print(".", end="", file=sys.stderr, flush=True)
-    return found
+
+def growth(methods: dict[str, AttentionMethod]) -> list[list[str]]:
+    """Return slope of the time from 16k to 64k tokens with one head, and peak memory at 64k, m = 256."""
+    rows = []
+    for name, plain in methods.items():
+        mask, method = CausalMask() if name.startswith("Causal") else FullMask(), with_budget(plain, 256)
+        problems = [AttentionProblem(*inputs(1, n), mask=mask) for n in LONG]
+        costs = [method.cost(problem).flops for problem in problems]
+        if method.reads_weights or costs[1] > 6 * costs[0]:
+            continue  # quadratic by their formula
+        runs = {str(p.n_q): runner(method, [p.q, p.k, p.v], mask) for p in problems}
+        times = measure(runs, rounds=3, cpu=True)
+        slope = math.log(times.ratio(str(LONG[1]), str(LONG[0]))) / math.log(LONG[1] / LONG[0])
+        seconds = times.median(str(LONG[1]))
+        rows.append([name, f"{seconds * 1e3:.0f}", f"{slope:.2f}", f"{peak_megabytes(runs[str(LONG[1])]):.0f}"])
+        print(".", end="", file=sys.stderr, flush=True)
+    return rows
+
+
+def break_even(methods: dict[str, AttentionMethod]) -> list[list[str]]:
+    """Return the least length at which a method with m = 64 takes less CPU time than the fused kernel, four heads."""
+    found: dict[str, int] = {}
+    for n in EVEN:
+        arrays = inputs(4, n)
+        tensors = [torch.from_numpy(x) for x in arrays]
+        for name, plain in methods.items():
+            if name in found:
+                continue
+            causal = name.startswith("Causal")
+            run = runner(with_budget(plain, 64), arrays, CausalMask() if causal else FullMask())
+            if measure({"ours": run, "fused": fused(tensors, causal)}, cpu=True).ratio("ours", "fused") < 1:
+                found[name] = n
+    return [[name, str(found.get(name, f"above {EVEN[-1]}"))] for name in methods]
 
 
 def main(asked: list[str]) -> None:
-    unknown = [name for name in asked if name not in METHODS]
-    if unknown:
-        raise SystemExit(f"unknown methods {unknown}; choose from {', '.join(METHODS)}")
-    names = asked or list(METHODS)
-    columns = {(n, m): case(n, m, names, rounds=5 if n < 4096 else 3) for n, m in CASES}
-    header = ["time over PyTorch SDPA (peak MB)", *(f"n = {n}, m = {m}" for n, m in CASES)]
-    rows = [[name, *(f"{columns[key][name][0]:.2f} ({columns[key][name][1]:.0f})" for key in CASES)] for name in names]
-    print(markdown(header, rows))
+    torch.set_num_threads(1)
+    methods = candidates(asked)
+    header = ["method", "ms", "/ exact", "/ fused", "/ floor", "/ plain", "tensors / fused", "peak MB", "error"]
     print(
-        f"\nH = {HEADS}, d = {WIDTH}, float32, {torch.get_num_threads()} threads; normal q, k, v; methods of the form "
-        "Causal(...) against causal SDPA. m is the method's budget: keys of the window, samples, features, landmarks."
+        f"BLAS: {', '.join(blas_kernels())}; PyTorch {torch.__version__}. CPU time of one pinned thread, contenders in "
+        "turns, medians of three; float32, d = 64, sequences half smooth, half noise. Exact: streamed, on NumPy. Fused: "
+        "PyTorch's `scaled_dot_product_attention`. Floor: products and exponentials of the formula in tiles, without "
+        "guards. Plain: the formula in PyTorch. Tensors: the method on PyTorch tensors, over fused. Peak: NumPy memory "
+        "above the inputs, with the output. Causal forms beside causal attention."
     )
+    for heads, n, m in CASES:
+        print(f"\n## {heads} x {n}, m = {m}\n\n{markdown(header, rows_of_a_case(heads, n, m, methods))}", flush=True)
+    print(f"\n## Growth: one head, m = 256, {LONG[0]} to {LONG[1]} tokens, methods of linear cost\n")
+    print(markdown(["method", f"ms at {LONG[1]}", "slope of the time", "peak MB"], growth(methods)), flush=True)
+    oracles = {name for name, method in methods.items() if method.reads_weights}
+    rest = {name: method for name, method in methods.items() if name not in oracles}
+    print("\n## Break-even: four heads, m = 64, least length at which the method beats the fused kernel\n")
+    print(markdown(["method", "tokens"], break_even(rest)))
 
 
 if __name__ == "__main__":

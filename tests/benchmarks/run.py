@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOOLS = {"run", "paired"}
+TOOLS = {"run", "paired", "plain_attention"}
 
 
 def processor() -> str:
