@@ -22,6 +22,7 @@ def substituted(problem: AttentionProblem, q: Array, k: Array, v: Array) -> Appr
     """
     k, v = (_repeated(x, problem.groups) for x in (k, v))
     changed = widened_problem(replace(problem, q=q, k=k, v=v, scale=problem.score_scale))
+    _ = changed.output  # one sweep gives products with values and row sums; both are kept with the problem
     shift = changed.weights.log_mass  # log of the row sums of the new scores, so that pieces merge
     return Approximation(
         kernel=changed.weights,
