@@ -21,6 +21,7 @@ LAYERS = {
     "tnattn.randnla": 5,
     "tnattn.decomposition": 6,
     "tnattn.attention": 7,
+    "tnattn.certificate": 7.5,
     "tnattn.models": 8,
     "tnattn.gallery": 8,
     "tnattn.discovery": 8,

@@ -12,6 +12,7 @@ structured      the closed vocabulary of structured matrices and tensors
 randnla         randomized linear algebra: sketches, low rank, columns, semidefinite matrices, estimates, solvers
 decomposition   Tucker, canonical polyadic and tensor-train decompositions
 attention       problems, masks, approximations, and the methods by family
+certificate     upper bounds on the error of one output, from few rows computed exactly
 models, gallery real queries, keys and values; generated problems with declared properties
 testing         the laws of methods, for methods of your own as well
 """
@@ -76,6 +77,10 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.wrappers.mean_residual import MeanResidual as MeanResidual
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
+    from tnattn.certificate.certificate import Certificate as Certificate
+    from tnattn.certificate.certificate import MeanError as MeanError
+    from tnattn.certificate.certificate import Quantile as Quantile
+    from tnattn.certificate.certificate import certify as certify
     from tnattn.decomposition.base import Decomposition as Decomposition
     from tnattn.decomposition.cp.als import CPALS as CPALS
     from tnattn.decomposition.cp.core_start import CoreStart as CoreStart

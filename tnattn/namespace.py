@@ -53,6 +53,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.wrappers.mean_residual": ("MeanResidual",),
     "tnattn.attention.wrappers.sparse_plus": ("SparsePlus",),
     "tnattn.attention.wrappers.weight_tensor": ("WeightTensor",),
+    "tnattn.certificate.certificate": ("Certificate", "MeanError", "Quantile", "certify"),
     "tnattn.decomposition.base": ("Decomposition",),
     "tnattn.decomposition.cp.als": ("CPALS",),
     "tnattn.decomposition.cp.core_start": ("CoreStart",),

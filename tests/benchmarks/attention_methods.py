@@ -154,7 +154,7 @@ def main(asked: list[str]) -> None:
     header = ["method", "ms", "/ exact", "/ fused", "/ floor", "/ plain", "tensors / fused", "peak MB", "error"]
     print(
         f"BLAS: {', '.join(blas_kernels())}; PyTorch {torch.__version__}. CPU time of one pinned thread, contenders in "
-        "turns, medians of three; float32, d = 64, sequences half smooth, half noise. Exact: streamed, on NumPy. Fused: "
+        "turns, medians; float32, d = 64, sequences half smooth, half noise. Exact: streamed, on NumPy. Fused: "
         "PyTorch's `scaled_dot_product_attention`. Floor: products and exponentials of the formula in tiles, without "
         "guards. Plain: the formula in PyTorch. Tensors: the method on PyTorch tensors, over fused. Peak: NumPy memory "
         "above the inputs, with the output. Causal forms beside causal attention."

@@ -365,3 +365,65 @@ def test_an_interrupted_comparison_is_continued_to_the_same_rows(tmp_path, capsy
         return [encode(row) for row in load(folder) if row["kind"] != "time"]  # as text, since NaN differs from itself
 
     assert untimed(tmp_path / "torn") == untimed(tmp_path / "whole")
+
+
+@pytest.fixture
+def output_file(tmp_path):
+    q, k, v = np.random.default_rng(0).standard_normal((3, 2, 200, 8)).astype("f4")
+    scores = q @ k.mT / 8**0.5  # an implementation of its own
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    arrays = {"q": q, "k": k, "v": v, "o": weights @ v / weights.sum(axis=-1, keepdims=True)}
+
+    def write(**changes):
+        np.savez(tmp_path / "mine.npz", **{n: x for n, x in (arrays | changes).items() if x is not None})
+        return tmp_path / "mine.npz"
+
+    return write
+
+
+def test_an_output_is_certified(output_file, capsys):
+    assert tnattn("certify", output_file(), "--error", "1e-5") == 0
+    said = capsys.readouterr().out
+    assert "With confidence 0.999, at least" in said
+    assert "certified: quantile" in said
+    assert "200 of 200 rows" in said
+
+
+def test_a_planted_bug_is_not_certified(output_file, capsys):
+    good = np.load(output_file())["o"]
+    assert tnattn("certify", output_file(o=np.roll(good, 1, axis=-2)), "--error", "0.05", "--rows", "64") == 1
+    assert "NOT certified" in capsys.readouterr().out
+    # the same output is wrong for the causal problem
+    assert tnattn("certify", output_file(), "--causal", "--error", "0.05", "--kind", "mean") == 1
+
+
+def test_certificates_in_json_are_those_of_the_table(output_file, capsys):
+    assert tnattn("certify", output_file(), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["certificates"]) == {"quantile", "relative", "mean"}
+    assert found["certified"] is None
+    assert max(found["certificates"]["mean"]["values"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "message"),
+    [
+        ({"o": None}, [], "has no array o"),
+        ({"o": np.zeros((2, 3, 8))}, [], r"o has shape \(2, 3, 8\)"),
+        ({"o": np.zeros((2, 200, 8), int)}, [], "o has dtype int64"),
+        ({}, ["--kind", "median"], "choose one of quantile, relative, mean"),
+        ({}, ["--error", "-1"], "--error is -1"),
+        ({}, ["--failure", "2"], "failure is 2"),
+        ({}, ["--rows", "0"], "rows is 0"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_sentence(output_file, capsys, changes, words, message):
+    assert tnattn("certify", output_file(**changes), *words) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_an_output_that_is_not_finite_is_no_fault_of_the_file(output_file, capsys):
+    wrong = np.load(output_file())["o"].copy()
+    wrong[1, 3] = np.nan
+    assert tnattn("certify", output_file(o=wrong), "--error", "0.1") == 1
+    assert "Nothing is certified" in capsys.readouterr().out

@@ -9,6 +9,7 @@ Inside
 ------
 - ``compare``: methods on one problem, and the report
 - ``verify``: theorems against data
+- ``certify``: the error of an output of any code
 - ``spectra``: singular values of a problem
 - ``report``: the report of a folder, again
 - ``inventory``: methods, theorems, versions

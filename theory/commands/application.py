@@ -23,6 +23,8 @@ Attention approximated by numerical linear algebra: how it errs, what theory pre
 
   tnattn verify                       every theorem against data
 
+  tnattn certify mine.npz             the error of your own code's output, without a theorem
+
   tnattn methods                      what there is to compare
 """
 
@@ -63,6 +65,9 @@ COMMANDS = {
     "verify": Command(
         "Hold every theorem against data, on an instance where it is nearly sharp and on a generic one.", "verify"
     ),
+    "certify": Command(
+        "Certify the error of an output that any code has computed, from few rows computed exactly.", "certify"
+    ),
     "spectra": Command(
         "Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, "
         "peak.\nThen the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and "
@@ -95,7 +100,7 @@ class Commands(TyperGroup):
     >>> from theory.commands.application import Commands, app
     >>> group = typer.main.get_command(app)
     >>> isinstance(group, Commands), sorted(group.commands)
-    (True, ['bounds', 'compare', 'info', 'methods', 'report', 'spectra', 'verify'])
+    (True, ['bounds', 'certify', 'compare', 'info', 'methods', 'report', 'spectra', 'verify'])
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

@@ -15,10 +15,11 @@ from tnattn.arrays import Array, to_host
 from tnattn.models.qkv import QKV
 from tnattn.models.safetensors_file import open_safetensors, require_readable, write_safetensors
 
-__all__ = ["load_qkv", "save_qkv"]
+__all__ = ["load_output", "load_qkv", "save_qkv"]
 
 # names under which frameworks save the three arrays; a file may use one spelling of each
 SPELLINGS = {"q": ("q", "Q", "query"), "k": ("k", "K", "key"), "v": ("v", "V", "value")}
+OUTPUT = {"o": ("o", "O", "output")}
 OPTIONAL = ("scale", "causal", "softcap", "mask")
 # errors that NumPy and zipfile raise on damaged files
 DAMAGED = (
@@ -71,6 +72,43 @@ def load_qkv(path: str | Path) -> QKV:
         raise type(error)(f"{path}: {error}") from error
 
 
+def load_output(path: str | Path) -> tuple[QKV, npt.NDArray[np.floating[Any]]]:
+    """Return queries, keys and values of a file, and the output of their attention as some code has computed it.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `load_qkv`, with one more array ``o`` (also spelled ``O`` or ``output``) of the shape of the queries,
+        with the width of the values.
+
+    Returns
+    -------
+    QKV
+    ndarray, (H, n_q, d_v) or (B, H, n_q, d_v), floating
+        Entries that are not finite are kept: they are errors of the code, not of the file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `load_qkv`, or if the output is missing or does not fit.
+    """
+    path = Path(path)
+    require_readable(path)
+    arrays = _read(path, {**SPELLINGS, **OUTPUT})
+    output = np.asarray(arrays.pop("o"))
+    try:
+        qkv = _assembled(arrays, path)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    if output.dtype.kind != "f":
+        raise TypeError(f"{path}: o has dtype {output.dtype}; it must hold real floating-point numbers")
+    output = output[None] if output.ndim == 2 else output
+    expected = (*qkv.q.shape[:-1], qkv.v.shape[-1])
+    if output.shape != expected:
+        raise ValueError(f"{path}: o has shape {output.shape}; attention to these q, k and v has {expected}")
+    return qkv, output
+
+
 def save_qkv(
     path: str | Path,
     q: Array,
@@ -121,12 +159,12 @@ def _check_suffix(path: Path) -> None:
         raise ValueError(f"{path} ends in {path.suffix or 'no suffix'!r}; the suffix must be .npz or .safetensors")
 
 
-def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read(path: Path, wanted: Mapping[str, tuple[str, ...]] = SPELLINGS) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a file of either format under their standard names; of a safetensors file, lazily."""
     _check_suffix(path)
     if path.suffix == ".safetensors":
         tensors = open_safetensors(path)
-        return {name: tensors[stored] for name, stored in _standard_names(path, tensors).items()}
+        return {name: tensors[stored] for name, stored in _standard_names(path, tensors, wanted).items()}
     try:
         archive = np.load(path, allow_pickle=False)  # a pickle can run any code
     except DAMAGED as error:
@@ -135,7 +173,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise ValueError(f"{path} holds one unnamed array, not an archive; write q, k and v together with numpy.savez")
     arrays: dict[str, npt.NDArray[Any]] = {}
     with archive:
-        for name, stored in _standard_names(path, archive.files).items():
+        for name, stored in _standard_names(path, archive.files, wanted).items():
             try:
                 arrays[name] = archive[stored]
             except DAMAGED as error:
@@ -147,30 +185,30 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _standard_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
-    """Return the stored name of each of q, k, v and the options; refuse missing, double and unknown names."""
+def _standard_names(path: Path, stored: Iterable[str], wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return the stored name of each of the wanted arrays and the options; refuse missing, double and unknown names."""
     # a zip archive may hold a name twice, of which NumPy would read the last
     found = sorted(stored)
     if twice := sorted({name for name in found if found.count(name) > 1}):
         raise ValueError(f"{path} holds {' and '.join(twice)} twice; write every array once")
     names: dict[str, str] = {}
-    for name, spellings in {**SPELLINGS, **{option: (option,) for option in OPTIONAL}}.items():
+    for name, spellings in {**wanted, **{option: (option,) for option in OPTIONAL}}.items():
         matches = [spelling for spelling in spellings if spelling in found]
         if len(matches) > 1:  # which of them is meant cannot be known
             raise ValueError(f"{path} holds {' and '.join(matches)}, which mean the same; keep one of them")
         if matches:
             names[name] = matches[0]
-    missing = [name for name in SPELLINGS if name not in names]
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise ValueError(
-            f"{path} has no array {' or '.join(missing)}; found: {_listed(found)}; expected q, k and v "
-            "(or Q, K, V, or query, key, value)"
+            f"{path} has no array {' or '.join(missing)}; found: {_listed(found)}; expected "
+            f"{', '.join(wanted)} (or {'; or '.join(', '.join(x[i] for x in wanted.values()) for i in (1, 2))})"
         )
     unknown = [name for name in found if name not in names.values()]
     if unknown:
         raise ValueError(
-            f"{path} has arrays of unknown meaning: {_listed(unknown)}; remove them, beside q, k and v "
-            f"only {', '.join(OPTIONAL)} are read"
+            f"{path} has arrays of unknown meaning: {_listed(unknown)}; remove them, beside "
+            f"{', '.join(wanted)} only {', '.join(OPTIONAL)} are read"
         )
     return names
 

@@ -88,7 +88,7 @@ def nan_at_the_third_token():
 
 
 BAD_CONTENTS = {
-    "nothing in it": ({}, ValueError, r"no array q or k or v; found: nothing; expected q, k and v"),
+    "nothing in it": ({}, ValueError, r"no array q or k or v; found: nothing; expected q, k, v"),
     "no values": ({"q": heads()[0], "k": heads()[1]}, ValueError, r"no array v; found: k, q;"),
     "two spellings": (named(*heads(), Q=heads()[0]), ValueError, r"holds q and Q, which mean the same"),
     "a misspelt option": (named(*heads(), sclae=0.5), ValueError, r"unknown meaning: sclae"),

@@ -1,0 +1,54 @@
+"""Certificates: upper bounds on the error of any approximation, from few rows computed exactly.
+
+A theorem bounds the error of a method on every input and says little on real heads; a certificate bounds the error of
+one output on one input, with a stated probability of being wrong, whatever computed it. Rows are drawn without
+replacement and computed exactly, at the share rows / n_q of exact attention. Nothing is assumed of the errors: normal
+theory is wrong where a few rows carry them.
+
+``certify``
+    The certificate of an output, an array or an ``Approximation``.
+``Certificate``
+    Bounds by head, probability of failure, rows, floors; prints one sentence and becomes a dictionary.
+``CertificateKind``: ``Quantile``, ``MeanError``
+    All rows but a small share have at most this error: 256 rows are enough for any length. The root mean square error
+    over all rows: needs the envelope of all, and has a floor.
+``Ball``
+    A ball around the values, which holds every exact output: the envelope of the errors, and a projection that never
+    moves a row away from the exact one.
+``RowErrors``, ``drawn_rows``, ``exact_rows``
+    Errors at drawn rows, the draw, and the exact outputs there.
+``mean_upper``, ``winsorised_mean_upper``, ``below_relative``
+    Confidence bounds on means of a finite population of bounded numbers, by betting; valid at every sample size.
+``exceeding_rows``, ``mean_floor``
+    Rows of all that may exceed what few of the drawn ones exceed, and the least bound on a mean that can be given.
+
+Take first: ``certify(output, problem, rng=rng).statement()``.
+"""
+
+from tnattn.certificate.certificate import Certificate, CertificateKind, MeanError, Quantile, certify
+from tnattn.certificate.confidence import (
+    below_relative,
+    exceeding_rows,
+    mean_floor,
+    mean_upper,
+    winsorised_mean_upper,
+)
+from tnattn.certificate.envelope import Ball
+from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
+
+__all__ = [
+    "Ball",
+    "Certificate",
+    "CertificateKind",
+    "MeanError",
+    "Quantile",
+    "RowErrors",
+    "below_relative",
+    "certify",
+    "drawn_rows",
+    "exact_rows",
+    "exceeding_rows",
+    "mean_floor",
+    "mean_upper",
+    "winsorised_mean_upper",
+]
