@@ -12,6 +12,7 @@ SAYS = {
     "pooled_keys": "512 blocks: relative error 0.000",
     "add_a_decomposition": "SharedColumns",
     "judge_a_bound": "times 0.5: refuted",
+    "certify_your_own_code": "one key of 64 forgotten: certified to 1e-6: False",
     "convert_to_grouped_queries": "8 key heads: cache 1.00 of the original, relative error of the output 0.000",
 }
 
