@@ -15,6 +15,7 @@ from tnattn.arrays.dtypes import dtype_name
 from tnattn.arrays.layout import broadcast_shape
 from tnattn.arrays.libraries import Array, array_namespace
 from tnattn.arrays.matrix_products import stacked_matmul
+from tnattn.arrays.threads import runs_on_host
 
 
 def exp_in_place(x: Array) -> Array:
@@ -32,12 +33,16 @@ def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
     Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
     """
     # devices reuse freed memory themselves
-    if spare is None or not array_api_compat.is_numpy_array(a):
+    if spare is None or not runs_on_host(a):
         return stacked_matmul(a, b)
     shape = (*broadcast_shape(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-    if spare.shape != shape or not a.dtype == b.dtype == spare.dtype:
+    if tuple(spare.shape) != shape or not a.dtype == b.dtype == spare.dtype:
         return stacked_matmul(a, b)
-    return np.matmul(a, b, out=spare)
+    if array_api_compat.is_numpy_array(a):
+        return np.matmul(a, b, out=spare)
+    if a.requires_grad or b.requires_grad:  # PyTorch keeps the operands of a product for its gradient
+        return a @ b
+    return array_namespace(a).matmul(a, b, out=spare)
 
 
 def subtract_product(x: Array, a: Array, b: Array) -> Array:
