@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, exp_in_place, is_half, quiet_overflow
+from tnattn.attention.column_scaling import keeps_digits
 from tnattn.attention.masked_scores import ScoreData, Scores, span
 from tnattn.attention.score_tiles import ScoreTiles
 
@@ -34,9 +35,14 @@ def few_queries(problem: ScoreData, x: Array | None) -> tuple[Array, Array, Arra
     handles both. O(n_k (d + c)) per query; keys are read once for all query heads of a group, and not copied.
     """
     n_q, n_k = problem.n_q, problem.n_k
-    if n_q > QUERIES or problem.tile is not None or is_half(problem.q) or math.prod(problem.batch) * n_q * n_k > _SCORES:
+    if (
+        n_q > QUERIES
+        or problem.tile is not None
+        or is_half(problem.q)
+        or math.prod(problem.batch) * n_q * n_k > _SCORES
+    ):
         return None
-    if 0 in problem.batch or (x is not None and broadcast_shape(problem.batch, x.shape[:-2]) != problem.batch):
+    if 0 in problem.batch or not (x is None or _fits(x, problem)):
         return None
     xp = array_namespace(problem.q)
     rows = slice(0, n_q)
@@ -47,15 +53,21 @@ def few_queries(problem: ScoreData, x: Array | None) -> tuple[Array, Array, Arra
         top = xp.max(scores, axis=-1, keepdims=True)
         scores -= top  # the shift by the largest score cancels in the quotient
         kernel = exp_in_place(scores)
-        mass = xp.sum(kernel, axis=-1, keepdims=True)  # 1 <= mass <= n_k
-        sound = xp.all(xp.isfinite(top))
-        product = kernel[..., :0]
-        if x is not None:
+        mass = xp.sum(kernel, axis=-1, keepdims=True)  # between 1 and n_k; NaN for a shift that is no number
+        if x is None:
+            product, sound = kernel[..., :0], bool(xp.all(xp.isfinite(mass)))
+        else:
             product = _stacked(kernel, x[..., columns, :]) / mass
-            sound = sound & _keeps_digits(product, n_k)
-    if not bool(sound):
+            sound = keeps_digits(product, x, terms=n_k)
+    if not sound:
         return None
     return product, top[..., 0], xp.log(mass)[..., 0]
+
+
+def _fits(x: Array, problem: ScoreData) -> bool:
+    """Return whether a factor has the dtype of the problem, columns, and no more batch axes."""
+    outer = broadcast_shape(problem.batch, x.shape[:-2])
+    return x.dtype == problem.q.dtype and x.shape[-1] > 0 and outer == problem.batch
 
 
 def _scores(problem: ScoreData, rows: slice, columns: slice) -> Array:
@@ -79,12 +91,3 @@ def _stacked(a: Array, b: Array) -> Array:
     *batch, heads, rows, inner = a.shape
     product = xp.reshape(a, (*batch, 1, heads * rows, inner)) @ b  # b is read once for the group
     return xp.reshape(product, (*batch, heads, rows, b.shape[-1]))
-
-
-def _keeps_digits(product: Array, terms: int) -> Array:
-    """Return whether sums of so many terms overflowed nowhere, and are too large to have lost digits to underflow."""
-    xp = array_namespace(product)
-    limits = xp.finfo(product.dtype)
-    size = xp.abs(product)
-    # every term loses at most the smallest subnormal number, eps times the smallest normal one
-    return xp.all((size >= terms * float(limits.smallest_normal)) & (size <= float(limits.max)))

@@ -119,9 +119,7 @@ class Scores:
         """Return scaled queries of a head, or of all for (), (..., rows, d)."""
         return widened(at(self._problem.queries, head)[..., rows, :]) * self._problem.score_scale
 
-    def block(
-        self, query: Array, head: Head, rows: slice, columns: slice, spare: Array | None = None
-    ) -> Array:
+    def block(self, query: Array, head: Head, rows: slice, columns: slice, spare: Array | None = None) -> Array:
         """Return scores of scaled queries, (..., rows, columns), in the memory of ``spare`` where that is possible."""
         keys = at(self._problem.keys, head)[..., columns, :]
         scores = matmul_into(query, widened(keys).mT, spare)

@@ -50,7 +50,9 @@ class Exact(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-        _ = problem.output  # one sweep gives products with values and row sums; both are kept with the problem
+        _ = (
+            problem.weights @ problem.values
+        )  # one sweep gives products with values and row sums; both are kept with the problem
         shift = problem.weights.log_mass
         return Approximation(
             kernel=problem.weights,
