@@ -22,8 +22,8 @@ Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
     ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``squared_column_norms``,
-    ``scatter_rows``, ``scatter_products``; ``fused_attention`` (PyTorch's kernel); ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an
-    argument.
+    ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel); ``exp_in_place``, ``matmul_into``,
+    ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
     ``require_host``.

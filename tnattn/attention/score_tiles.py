@@ -18,7 +18,7 @@ _DEVICE = 1 << 23  # scores of a tile of all heads on a device: 32 MB of float32
 
 
 class ScoreTiles:
-    """Plan of the tiles of a problem: which heads share one, blocks of queries, and chunks of keys that the mask admits.
+    """Plan of the tiles of a problem: heads that share one, blocks of queries, and chunks of admissible keys.
 
     Parameters
     ----------
