@@ -5,6 +5,7 @@ Callers use the returned array and never the argument: where a library cannot ov
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import array_api_compat
@@ -28,21 +29,28 @@ def exp_in_place(x: Array) -> Array:
 
 
 def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
-    """Return a @ b, written over ``spare`` where the library can and its shape and dtype fit.
+    """Return a @ b, written over the front of ``spare`` where the library can and its size and dtype allow.
 
     Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
     """
     # devices reuse freed memory themselves
-    if spare is None or not runs_on_host(a):
+    if spare is None or not runs_on_host(a) or not a.dtype == b.dtype == spare.dtype:
         return stacked_matmul(a, b)
     shape = (*broadcast_shape(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-    if tuple(spare.shape) != shape or not a.dtype == b.dtype == spare.dtype:
+    out = _front(spare, shape)
+    # PyTorch keeps the operands of a product for its gradient
+    if out is None or getattr(a, "requires_grad", False) or getattr(b, "requires_grad", False):
         return stacked_matmul(a, b)
-    if array_api_compat.is_numpy_array(a):
-        return np.matmul(a, b, out=spare)
-    if a.requires_grad or b.requires_grad:  # PyTorch keeps the operands of a product for its gradient
-        return a @ b
-    return array_namespace(a).matmul(a, b, out=spare)
+    return array_namespace(a).matmul(a, b, out=out)
+
+
+def _front(spare: Array, shape: tuple[int, ...]) -> Array | None:
+    """Return an array of a shape in the memory of another one on the host, or None if it does not fit."""
+    if tuple(spare.shape) == shape:
+        return spare
+    plain = spare.is_contiguous() if array_api_compat.is_torch_array(spare) else spare.flags.c_contiguous
+    size = math.prod(shape)
+    return spare.reshape(-1)[:size].reshape(shape) if plain and size <= math.prod(spare.shape) else None
 
 
 def subtract_product(x: Array, a: Array, b: Array) -> Array:

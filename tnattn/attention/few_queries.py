@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, exp_in_place, is_half, quiet_overflow
+from tnattn.arrays import Array, array_namespace, exp_in_place, is_half, quiet_overflow
 from tnattn.attention.column_scaling import keeps_digits
 from tnattn.attention.masked_scores import ScoreData, Scores, span
 from tnattn.attention.score_tiles import ScoreTiles
@@ -30,7 +30,7 @@ def few_queries(problem: ScoreData, x: Array | None) -> tuple[Array, Array, Arra
 
     Notes
     -----
-    None where there are many queries, a given tile, half precision or a factor with more batch axes than the problem;
+    None where there are many queries, a given tile, half precision or a factor of another dtype;
     and where the result shows that something left the range of the dtype, or a row has no key: the sweep over tiles
     handles both. O(n_k (d + c)) per query; keys are read once for all query heads of a group, and not copied.
     """
@@ -42,7 +42,7 @@ def few_queries(problem: ScoreData, x: Array | None) -> tuple[Array, Array, Arra
         or math.prod(problem.batch) * n_q * n_k > _SCORES
     ):
         return None
-    if 0 in problem.batch or not (x is None or _fits(x, problem)):
+    if x is not None and x.dtype != problem.q.dtype:
         return None
     xp = array_namespace(problem.q)
     rows = slice(0, n_q)
@@ -62,12 +62,6 @@ def few_queries(problem: ScoreData, x: Array | None) -> tuple[Array, Array, Arra
     if not sound:
         return None
     return product, top[..., 0], xp.log(mass)[..., 0]
-
-
-def _fits(x: Array, problem: ScoreData) -> bool:
-    """Return whether a factor has the dtype of the problem, columns, and no more batch axes."""
-    outer = broadcast_shape(problem.batch, x.shape[:-2])
-    return x.dtype == problem.q.dtype and x.shape[-1] > 0 and outer == problem.batch
 
 
 def _scores(problem: ScoreData, rows: slice, columns: slice) -> Array:

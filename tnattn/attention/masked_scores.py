@@ -87,6 +87,7 @@ class Scores:
 
     def __init__(self, problem: ScoreData) -> None:
         self._problem = problem
+        self._latest: tuple[tuple[int, int, int], Array | None] | None = None
 
     # size
 
@@ -127,7 +128,17 @@ class Scores:
         if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == "all":
             return self._finished(scores, None)
         # only blocks that the mask cuts pay for its entries
-        return self._finished(scores, self._added(head, span(rows, query), columns, scores))
+        return self._finished(scores, self._cut(head, rows, columns, scores))
+
+    def _cut(self, head: Head, rows: slice, columns: slice, like: Array) -> Array | None:
+        """Return what the mask adds to a tile; those on one diagonal share it where only distances matter."""
+        if not all(part.stationary for part in self._problem.mask.conjuncts):
+            return self._added(head, span(rows, like), columns, like)
+        place = (rows.stop - rows.start, columns.stop - columns.start, columns.start - rows.start)
+        latest = self._latest  # read and written once, so that threads see a place with its own entries
+        if latest is None or latest[0] != place:
+            self._latest = latest = (place, self._added((), span(rows, like), columns, like))
+        return latest[1]
 
     def rows(self, indices: Array) -> Array:
         """Return scores of the given queries with all keys, (..., G, R, len(indices), n_k)."""

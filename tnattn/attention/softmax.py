@@ -14,6 +14,7 @@ from tnattn.arrays import (
     matmul_into,
     parallel_map,
     quiet_overflow,
+    runs_on_host,
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
@@ -113,10 +114,12 @@ class SoftmaxOperator(StructuredMatrix):
         out = xp.empty((*shape, columns), dtype=dtype, device=place)
         shifts, shares = (xp.empty(shape, dtype=wide, device=place) for _ in range(2))
 
+        memory: list[Array] = []  # of tiles, for the next ones: at most one for each thread
+
         def work(tile: tuple[Head, slice]) -> None:
             head, rows = tile
             weighted, shifts[(*head, ..., rows)], shares[(*head, ..., rows)] = self._sweep(
-                head, rows, None if x is None else at(x, head)
+                head, rows, None if x is None else at(x, head), memory
             )
             if weighted is not None:
                 out[(*head, ..., rows, slice(None))] = xp.astype(weighted, dtype, copy=False)
@@ -162,16 +165,19 @@ class SoftmaxOperator(StructuredMatrix):
         """Number of scores of a stack; how many of them a mask admits does not matter to the choice of threads."""
         return math.prod(outer) * self.shape[-2] * self.shape[-1]
 
-    def _sweep(self, head: Head, rows: slice, x: Array | None) -> tuple[Array | None, Array, Array]:
+    def _sweep(
+        self, head: Head, rows: slice, x: Array | None, memory: list[Array]
+    ) -> tuple[Array | None, Array, Array]:
         """Return weights times x, or None, the shift and the log mass of a block of queries, over chunks of keys."""
         xp = array_namespace(self.like)
         query = self.blocks.query(head, rows)
         chunks = self._tiles.chunks(rows)
         ones = xp.ones((max(c.stop - c.start for c in chunks), 1), dtype=query.dtype, device=device(query))
         mass, total, top = None, None, None
-        kernel, part = None, None  # their memory serves the next chunk
+        spare, part = _taken(memory), None  # memory for the next chunk
         for columns in chunks:
-            kernel = self.blocks.block(query, head, rows, columns, spare=kernel)
+            kernel = self.blocks.block(query, head, rows, columns, spare)
+            spare = _larger(spare, kernel)
             decay = None
             if not self.blocks.bounded:
                 # softmax does not change when a row is shifted; the running maximum keeps exp within [0, 1]
@@ -195,7 +201,13 @@ class SoftmaxOperator(StructuredMatrix):
                     total *= decay
                 total += part
         assert mass is not None
-        mass = self._checked(mass, head, span(rows, query), chunks)
+        if spare is not None and runs_on_host(spare):
+            memory.append(spare)
+        return self._divided(total, self._checked(mass, head, span(rows, query), chunks), top)
+
+    def _divided(self, total: Array | None, mass: Array, top: Array | None) -> tuple[Array | None, Array, Array]:
+        """Return a sum over the mass, the shift and the log mass; zeros and minus infinity in rows without mass."""
+        xp = array_namespace(mass)
         empty = mass == 0
         safe = xp.where(empty, xp.ones_like(mass), mass)
         share = xp.where(empty, xp.full_like(mass, -float("inf")), xp.log(safe))[..., 0]
@@ -250,6 +262,18 @@ class SoftmaxOperator(StructuredMatrix):
 
     def to_dense(self) -> Array:
         return self.rows(span(slice(0, self.shape[-2]), self.like))
+
+
+def _taken(memory: list[Array]) -> Array | None:
+    """Take an array out of a list that threads share, or None from an empty one."""
+    try:
+        return memory.pop()
+    except IndexError:
+        return None
+
+
+def _larger(a: Array | None, b: Array) -> Array:
+    return b if a is None or math.prod(a.shape) < math.prod(b.shape) else a
 
 
 def _finite(highest: Array) -> Array:

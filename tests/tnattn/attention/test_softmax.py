@@ -210,7 +210,12 @@ def test_the_operator_counts_what_it_stores_and_computes():
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])
-def test_only_tiles_that_the_mask_cuts_are_masked(monkeypatch, size):
+@pytest.mark.parametrize(
+    "mask, masked",
+    [(CausalMask(), [(0, 0)]), (CausalMask() & PaddingMask(11), [(0, 0), (4, 4), (8, 8)])],
+    ids=["one for a diagonal", "all that differ"],
+)
+def test_only_tiles_that_the_mask_cuts_are_masked(monkeypatch, mask, masked, size):
     seen, additive = [], CausalMask.additive
 
     def record(self, i, j, **sizes):
@@ -219,9 +224,9 @@ def test_only_tiles_that_the_mask_cuts_are_masked(monkeypatch, size):
 
     q, k, v = np.random.default_rng(0).standard_normal((3, 1, 12, 4)) * size
     monkeypatch.setattr(CausalMask, "additive", record)
-    problem = AttentionProblem(q, k, v, mask=CausalMask(), tile=4)
+    problem = AttentionProblem(q, k, v, mask=mask, tile=4)
     _ = problem.output
-    assert sorted(seen) == [(0, 0), (4, 4), (8, 8)]
+    assert sorted(seen) == masked
     blocks, block = [], Scores.block
     monkeypatch.setattr(
         Scores,
