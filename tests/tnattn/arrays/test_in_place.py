@@ -40,7 +40,9 @@ def test_factors_of_a_gradient_are_not_written_over(xp):
     np.testing.assert_array_equal(to_host(spare), 0)
 
 
-@pytest.mark.parametrize("spare", [None, np.empty((9, 9))[:, ::2], np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)])
+@pytest.mark.parametrize(
+    "spare", [None, np.empty((9, 9))[:, ::2], np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)]
+)
 def test_spare_memory_that_does_not_fit_is_left_alone(spare):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))

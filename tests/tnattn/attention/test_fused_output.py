@@ -96,10 +96,18 @@ def test_what_leaves_the_range_is_swept(xp, name):
 
 
 def test_rows_whose_scores_all_overflow_are_bad_not_zero(xp):
-    huge = xp.asarray(np.full((1, 20, 8), 3e19), "float32")
-    problem = AttentionProblem(-huge, huge, huge / 3e19, scale=1.0, fused=True)
-    assert np.isnan(to_host(problem.output)).all()
-    assert to_host(problem.bad_rows).tolist() == [20]
+    huge = np.full((1, 20, 8), 3e19)
+    q = xp.asarray(np.where(np.arange(20)[:, None] < 5, -huge, 1e-20), "float32")
+    k, v = xp.asarray(huge, "float32"), xp.asarray(huge / 3e19, "float32")
+    problem = AttentionProblem(q, k, v, scale=1.0, fused=True)
+    assert np.isnan(to_host(problem.output)[:, :5]).all()
+    assert to_host(problem.bad_rows).tolist() == [5]
+
+
+def test_zeros_among_safe_scores_are_values(kernel, xp):
+    problem = posed(xp, mask=CausalMask())
+    problem.v[..., 0, :] = 0  # all that the first query sees
+    assert fused_output(problem) is not None
 
 
 def test_a_column_of_zeros_is_no_underflow(kernel, xp):
