@@ -33,16 +33,16 @@ def array_namespace(*arrays: Any) -> Any:
     """
     if arrays and all(type(x) is np.ndarray for x in arrays):
         return _HOST  # the common case, at every step of every algorithm
-    kinds = {type(x) for x in arrays}
-    if len(kinds) == 1 and (known := _TENSORS.get(next(iter(kinds)))) is not None:
+    types = {type(x) for x in arrays}
+    if len(types) == 1 and (known := _TENSORS.get(next(iter(types)))) is not None:
         return known
     for x in arrays:
         if isinstance(x, _REFUSED):
             raise TypeError(f"expected an array, got {type_name(x)}, {_CURES[type(x) is np.matrix]}")
     try:
         xp = array_api_compat.array_namespace(*arrays)
-        if len(kinds) == 1 and array_api_compat.is_torch_namespace(xp):
-            _TENSORS[next(iter(kinds))] = xp
+        if len(types) == 1 and array_api_compat.is_torch_namespace(xp):
+            _TENSORS[next(iter(types))] = xp
         return xp
     except TypeError:
         pass

@@ -40,11 +40,10 @@ class AttentionProblem(Parameters, Displayed):
     check_finite : bool
         Refuse NaN and infinity; switch off where the arrays are known to be finite.
     tile : int, optional
-        Queries and keys of a tile of the streamed products. It changes speed and memory, and results by rounding only;
-        the default suits the library, and sweeps few queries in one pass.
+        Queries and keys of a tile of the streamed products; the default suits the library, and sweeps few queries in
+        one pass. It and ``fused`` change speed and memory, and results by rounding only.
     fused : bool
-        Let PyTorch's fused kernel compute ``output`` for full and causal masks, tensors in single or double precision;
-        all else is swept. It changes speed, and results by rounding only.
+        Let PyTorch's fused kernel compute ``output`` under full and causal masks, in single or double precision.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tnattn.arrays import finiteness, to_host
+from tnattn.arrays import finiteness
 from tnattn.attention import summary as module
 from tnattn.attention.cache.full_cache import CachedKeys, FullCache
 from tnattn.attention.masks import CausalMask
