@@ -24,8 +24,8 @@ class FullCache(KeyMethod):
 
     Notes
     -----
-    O(n (d + d_v)) operations per query; the state is d + d_v scalars per token and key head. Keys and values are
-    checked for NaN and infinity when they enter, and not when queries are answered.
+    O(n_q n_k (d + d_v)) operations; the state is d + d_v scalars per token and key head. Keys and values are checked
+    for NaN and infinity when they enter, and not when queries are answered.
 
     Examples
     --------
