@@ -9,7 +9,7 @@ from tnattn.attention.column_scaling import keeps_digits
 from tnattn.attention.masked_scores import ScoreData, Scores, span
 from tnattn.attention.score_tiles import ScoreTiles
 
-QUERIES = 16  # from here on products of tiles run at full speed, and norms of all keys are cheap beside them
+QUERIES = 16  # one pass is faster up to about 100, but tiles hold fewer scores and are shared by threads
 _SCORES = 1 << 22  # of all heads, held at once: 16 MB of float32
 
 

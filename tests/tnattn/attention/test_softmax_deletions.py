@@ -192,9 +192,9 @@ def examine_plan(as_):
     assert [causal.rows[0], *causal.chunks(causal.rows[0])] == [slice(0, 256)] * 2
     assert causal.chunks(causal.rows[-1]) == [slice(0, 1024), slice(1024, 1100)]
     assert full.heads((2, 3)) == [(i, j) for i in range(2) for j in range(3)]
-    assert len(plan(256, 256).heads((2, 6))) == 4  # four of them hold 2^18 scores
+    assert len(plan(256, 256).heads((2, 6))) == 6  # two of them hold 2^17 scores
     assert plan(64, 64).heads((2, 6)) == [(slice(0, 2), slice(0, 6))]
-    assert plan(128, 128).heads((2, 16)) == [(0, slice(0, 16)), (1, slice(0, 16))]
+    assert plan(128, 128).heads((2, 8)) == [(0, slice(0, 8)), (1, slice(0, 8))]
     tiled = plan(9, 9, tile=4)
     assert [tiled.rows[0], tiled.chunks(tiled.rows[0])[0]] == [slice(0, 4)] * 2
     device = plan(20, 1 << 19, as_=as_)
