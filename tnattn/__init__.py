@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.attend import attend as attend
     from tnattn.attention.baseline.exact import Exact as Exact
     from tnattn.attention.baseline.mean_value import MeanValue as MeanValue
+    from tnattn.attention.cache.full_cache import FullCache as FullCache
     from tnattn.attention.cache.pivoted_coreset import PivotedCoreset as PivotedCoreset
     from tnattn.attention.conversion.converted import Converted as Converted
     from tnattn.attention.conversion.grouped_queries import GroupedQueries as GroupedQueries

@@ -20,6 +20,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.attend": ("attend",),
     "tnattn.attention.baseline.exact": ("Exact",),
     "tnattn.attention.baseline.mean_value": ("MeanValue",),
+    "tnattn.attention.cache.full_cache": ("FullCache",),
     "tnattn.attention.cache.pivoted_coreset": ("PivotedCoreset",),
     "tnattn.attention.conversion.converted": ("Converted",),
     "tnattn.attention.conversion.grouped_queries": ("GroupedQueries",),

@@ -1,65 +1,79 @@
-"""Streamed exact attention beside PyTorch's fused kernel: time on all cores, peak memory, difference."""
+"""Exact attention beside PyTorch's fused kernel on one thread: NumPy arrays, and PyTorch tensors swept or fused."""
 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from paired import markdown, measure
+from paired import conditions, markdown, measure, one_pinned_thread
 
-from tnattn import AttentionProblem, CausalMask
+from tnattn import AttentionProblem, CausalMask, FullMask
+
+# query heads, key heads, tokens, width, size of the queries, causal
+CASES = (
+    (12, 12, 1024, 64, 1, False),
+    (12, 12, 1024, 64, 1, True),
+    (12, 12, 4096, 64, 1, False),
+    (12, 12, 4096, 64, 1, True),
+    (12, 12, 4096, 64, 8, False),
+    (8, 8, 1024, 128, 1, False),
+    (8, 8, 4096, 128, 1, False),
+    (8, 8, 4096, 128, 1, True),
+    (8, 2, 4096, 64, 1, False),
+    (8, 2, 4096, 64, 1, True),
+    (4, 4, 4096, 64, 1, True),
+)
 
 
-def peak_megabytes() -> float:
+def peak_megabytes(run: Callable[[], object]) -> float:
     """Largest amount of array memory alive above the inputs, the output included."""
-    shape = (12, 4096, 64)
-    q, k, v = (np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) for seed in range(3))
     tracemalloc.start()
-    output = AttentionProblem(q, k, v).output
+    run()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert output.shape == shape
     return peak / 2**20
 
 
-def main() -> None:
+def case(heads: int, groups: int, n: int, d: int, size: int, causal: bool) -> list[str]:
     rng = np.random.default_rng(0)
-    threads = torch.get_num_threads()
-    rows = []
-    for heads, n, d, scale, causal in (
-        (12, 1024, 64, 1, False),
-        (12, 4096, 64, 1, False),
-        (12, 4096, 64, 8, False),
-        (12, 4096, 64, 1, True),
-    ):
-        q, k, v = (rng.standard_normal((heads, n, d), dtype=np.float32) for _ in range(3))
-        q *= scale
-        tensors = [torch.as_tensor(x)[None] for x in (q, k, v)]
+    q, k, v = (rng.standard_normal((count, n, d), dtype=np.float32) for count in (heads, groups, groups))
+    q *= size
+    tensors = [torch.as_tensor(x)[None] for x in (q, k, v)]
+    mask = CausalMask() if causal else FullMask()
 
-        def ours(q=q, k=k, v=v, causal=causal):
-            return AttentionProblem(q, k, v, **({"mask": CausalMask()} if causal else {})).output
+    def kernel() -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal, enable_gqa=groups < heads)
 
-        def fused(tensors=tensors, causal=causal):
-            return torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal)
+    contenders = {
+        "kernel": kernel,
+        "NumPy": lambda: AttentionProblem(q, k, v, mask=mask).output,
+        "swept": lambda: AttentionProblem(*tensors, mask=mask).output,
+        "fused": lambda: AttentionProblem(*tensors, mask=mask, fused=True).output,
+    }
+    times = measure(contenders, rounds=7 if n < 4096 else 5, cpu=True)
+    difference = np.abs(contenders["NumPy"]() - kernel()[0].numpy()).max()
+    label = f"{heads} x {n} x {d}" + (f", {groups} key heads" if groups < heads else "")
+    label += (", causal" if causal else "") + (f", queries x {size}" if size > 1 else "")
+    ratios = [f"{times.ratio(name, 'kernel'):.2f}" for name in ("NumPy", "swept", "fused")]
+    megabytes = f"{peak_megabytes(contenders['NumPy']):.0f}"
+    return [label, f"{times.median('kernel') * 1e3:.0f}", *ratios, f"{difference:.1e}", megabytes]
 
-        times = measure({"ours": ours, "fused": fused}, rounds=7)
-        difference = np.abs(ours() - fused()[0].numpy()).max()
-        label = f"{heads} x {n} x {d}" + (", causal" if causal else "") + (f", queries x {scale}" if scale > 1 else "")
-        rows.append(
-            [
-                label,
-                f"{times.median('ours') * 1e3:.0f}",
-                f"{times.median('fused') * 1e3:.0f}",
-                f"{times.ratio('ours', 'fused'):.2f}",
-                f"{difference:.1e}",
-            ]
-        )
-    print(markdown(["float32", "tnattn, ms", "PyTorch SDPA, ms", "ratio", "largest difference"], rows))
-    print(
-        f"\n{threads} threads; peak memory above the inputs at 12 x 4096 x 64, "
-        f"output included: {peak_megabytes():.0f} MB"
-    )
+
+def main() -> None:
+    header = [
+        "float32",
+        "PyTorch SDPA, ms",
+        "NumPy",
+        "tensors, swept",
+        "tensors, fused",
+        "largest difference",
+        "peak, MB",
+    ]
+    with one_pinned_thread():
+        print(markdown(header, [case(*one) for one in CASES]))
+        print(f"\nRatios to PyTorch's kernel, with ours checking the inputs; memory above them. {conditions()}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
+
+from tnattn.arrays.threads import blas_kernels, blas_threads
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,25 @@ def measure(contenders: Mapping[str, Callable[[], object]], *, rounds: int = 5, 
             run()
             seconds[name].append(clock() - start)
     return Times(seconds)
+
+
+@contextlib.contextmanager
+def one_pinned_thread() -> Iterator[None]:
+    """Run on one CPU, where the system can pin a process, with one thread of BLAS and of PyTorch."""
+    import torch
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    with blas_threads(1):
+        yield
+
+
+def conditions() -> str:
+    """Return processor, BLAS kernels and clock of a table of CPU times on one thread."""
+    from run import processor
+
+    return f"{processor()}; {', '.join(blas_kernels())}; one pinned thread, CPU time of the process, medians"
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

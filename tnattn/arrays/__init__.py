@@ -22,8 +22,8 @@ Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
     ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``squared_column_norms``,
-    ``scatter_rows``, ``scatter_products``; ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an
-    argument.
+    ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel); ``exp_in_place``, ``matmul_into``,
+    ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
     ``require_host``.
@@ -44,6 +44,7 @@ from tnattn.arrays.dtypes import (
     require_integer,
 )
 from tnattn.arrays.finiteness import check_finite, quiet_overflow
+from tnattn.arrays.fused_attention import fused_attention
 from tnattn.arrays.half_precision import computed_in_single, is_half, widened
 from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
 from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array
@@ -84,6 +85,7 @@ __all__ = [
     "exp_in_place",
     "expanded",
     "from_host",
+    "fused_attention",
     "host_threads",
     "integers",
     "is_array",

@@ -5,6 +5,7 @@ Callers use the returned array and never the argument: where a library cannot ov
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import array_api_compat
@@ -15,6 +16,7 @@ from tnattn.arrays.dtypes import dtype_name
 from tnattn.arrays.layout import broadcast_shape
 from tnattn.arrays.libraries import Array, array_namespace
 from tnattn.arrays.matrix_products import stacked_matmul
+from tnattn.arrays.threads import runs_on_host
 
 
 def exp_in_place(x: Array) -> Array:
@@ -27,17 +29,28 @@ def exp_in_place(x: Array) -> Array:
 
 
 def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
-    """Return a @ b, written over ``spare`` where the library can and its shape and dtype fit.
+    """Return a @ b, written over the front of ``spare`` where the library can and its size and dtype allow.
 
     Fresh memory costs the host a page fault every few kilobytes, which for tiles is a third of the product.
     """
     # devices reuse freed memory themselves
-    if spare is None or not array_api_compat.is_numpy_array(a):
+    if spare is None or not runs_on_host(a) or not a.dtype == b.dtype == spare.dtype:
         return stacked_matmul(a, b)
     shape = (*broadcast_shape(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-    if spare.shape != shape or not a.dtype == b.dtype == spare.dtype:
+    out = _front(spare, shape)
+    # PyTorch keeps the operands of a product for its gradient
+    if out is None or getattr(a, "requires_grad", False) or getattr(b, "requires_grad", False):
         return stacked_matmul(a, b)
-    return np.matmul(a, b, out=spare)
+    return array_namespace(a).matmul(a, b, out=out)
+
+
+def _front(spare: Array, shape: tuple[int, ...]) -> Array | None:
+    """Return an array of a shape in the memory of another one on the host, or None if it does not fit."""
+    if tuple(spare.shape) == shape:
+        return spare
+    plain = spare.is_contiguous() if array_api_compat.is_torch_array(spare) else spare.flags.c_contiguous
+    size = math.prod(shape)
+    return spare.reshape(-1)[:size].reshape(shape) if plain and size <= math.prod(spare.shape) else None
 
 
 def subtract_product(x: Array, a: Array, b: Array) -> Array:

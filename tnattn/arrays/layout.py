@@ -40,6 +40,9 @@ def owned(x: Array) -> Array:
 
 def broadcast_shape(*shapes: Shape) -> tuple[int, ...]:
     """Return the shape to which all shapes broadcast."""
+    first = tuple(shapes[0]) if shapes else ()
+    if all(tuple(shape) == first for shape in shapes):  # the usual case, in the loops over tiles
+        return first
     return tuple(int(n) for n in np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
 
 

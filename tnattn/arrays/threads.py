@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import sys
 import threading
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 
 import array_api_compat
 import threadpoolctl
+
+_LITTLE = 1 << 24  # multiplications that take about as long as threads take to start, 0.3 ms
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -135,25 +138,36 @@ def _release_control() -> None:
         release()
 
 
-def parallel_map(function: Callable[[Item], Value], items: Iterable[Item], *, like: Any) -> list[Value]:
+def parallel_map(
+    function: Callable[[Item], Value], items: Iterable[Item], *, like: Any, work: float = math.inf
+) -> list[Value]:
     """Return the values of a function at the items, in order.
 
     NumPy work is spread over a thread per CPU with one BLAS thread each: many small products that BLAS would not split
     run side by side. Other libraries bring their own parallelism and are run in order, as are nested calls.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+    like : Array
+        Decides on the library.
+    work : float
+        Multiplications of all items together, if known: little work is done in order.
     """
     todo = list(items)
     workers = min(host_threads(), len(todo))
     inside = _inside_worker
     # a nested call runs in its worker: a pool per worker would start more threads than there are CPUs
-    if workers < 2 or not array_api_compat.is_numpy_array(like) or getattr(inside, "yes", False):
+    if workers < 2 or work < _LITTLE or not array_api_compat.is_numpy_array(like) or getattr(inside, "yes", False):
         return [function(item) for item in todo]
 
-    def work(context: contextvars.Context, item: Item) -> Value:
+    def run(context: contextvars.Context, item: Item) -> Value:
         inside.yes = True
         return context.run(function, item)  # the caller's context, as numpy.errstate lives there
 
     with blas_threads(1), ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, [contextvars.copy_context() for _ in todo], todo))
+        return list(pool.map(run, [contextvars.copy_context() for _ in todo], todo))
 
 
 def prefers_host_tiles(x: Any) -> bool:

@@ -19,6 +19,8 @@ def attend(
     scale: float | None = None,
     softcap: float | None = None,
     rng: Rng | None = None,
+    check_finite: bool = True,
+    fused: bool = True,
 ) -> Array:
     """Return softmax(scale Q K^T + mask) V, exactly or as a method approximates it.
 
@@ -39,6 +41,10 @@ def attend(
     softcap : float, optional
     rng : numpy.random.Generator or DeviceDraws, optional
         Needed by randomized methods.
+    check_finite : bool
+        Refuse NaN and infinity; switch off where the arrays are known to be finite, as those of a cache.
+    fused : bool
+        Let PyTorch's fused kernel compute exact attention of its tensors where it can; see ``AttentionProblem``.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def attend(
     if single:
         q, k, v = q[None, ...], k[None, ...], v[None, ...]
     rule = _causal(mask, q, k) if is_causal else _rule(mask)
-    problem = AttentionProblem(q, k, v, mask=rule, scale=scale, softcap=softcap)
+    problem = AttentionProblem(q, k, v, mask=rule, scale=scale, softcap=softcap, check_finite=check_finite, fused=fused)
     if method is None:
         output = problem.output  # streamed, without an Approximation in between
     elif isinstance(method, AttentionMethod):

@@ -84,3 +84,26 @@ def column_scaling(x: Array, *, growth: float) -> ColumnScaling | None:
     if not bool(xp.any(exponents != 0)):
         return None
     return ColumnScaling(times_power_of_two(x, -exponents), exponents, largest)
+
+
+def keeps_digits(product: Array, x: Array, *, terms: int) -> bool:
+    """Return whether convex combinations of the rows of x, computed without a scaling, are right to rounding.
+
+    Parameters
+    ----------
+    product : Array, (..., m, c), floating
+        Judged by itself: an overflow leaves infinity or NaN, an underflow a column without a large entry.
+    x : Array, (..., n, c)
+        Read only where that is doubtful, for its columns of zeros.
+    terms : int
+        Number of terms of every sum.
+    """
+    xp = array_namespace(product)
+    limits = xp.finfo(product.dtype)
+    largest = xp.max(xp.abs(product), axis=-2)  # NaN fails every comparison
+    finite = largest <= float(limits.max)
+    # a term loses at most the smallest subnormal number, which is eps times the smallest normal one
+    large = largest >= terms * float(limits.smallest_normal)
+    if bool(xp.all(finite & large)):
+        return True
+    return bool(xp.all(finite & (large | xp.all(x == 0, axis=-2))))

@@ -20,10 +20,12 @@ class UnsupportedMask(ValueError):
 class Mask(Parameters, Displayed, abc.ABC):
     """A rule that adds 0, a finite bias or minus infinity to every score.
 
-    ``aligned`` is true for rules that use positions of queries, which are defined for n_q <= n_k only.
+    ``aligned`` is true for rules that use positions of queries, which are defined for n_q <= n_k only; ``stationary``
+    for those that read nothing but the distance of a key from the query.
     """
 
     aligned: ClassVar[bool] = True
+    stationary: ClassVar[bool] = False
 
     @abc.abstractmethod
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
@@ -107,6 +109,7 @@ class FullMask(Mask):
     """
 
     aligned: ClassVar[bool] = False
+    stationary: ClassVar[bool] = True
 
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         return None

@@ -10,6 +10,8 @@ from tnattn.attention.masks import FullMask, Mask
 from tnattn.cached import cached_property
 from tnattn.structured.gather import gather_rows
 
+Head = tuple[int | slice, ...]  # an index into batch axes, or () for all heads at once
+
 SAFE = 40.0  # exp(+-40) = 10^(+-17.4), summed over up to 1e20 keys, stays within float32, 10^(+-38)
 _BLOCK = 1 << 22  # gathered scalars held at a time: 16 MB of float32
 
@@ -85,6 +87,7 @@ class Scores:
 
     def __init__(self, problem: ScoreData) -> None:
         self._problem = problem
+        self._latest: tuple[tuple[int, int, int], Array | None] | None = None
 
     # size
 
@@ -113,13 +116,11 @@ class Scores:
 
     # blocks of one head, or of all
 
-    def query(self, head: tuple[int, ...], rows: slice) -> Array:
+    def query(self, head: Head, rows: slice) -> Array:
         """Return scaled queries of a head, or of all for (), (..., rows, d)."""
         return widened(at(self._problem.queries, head)[..., rows, :]) * self._problem.score_scale
 
-    def block(
-        self, query: Array, head: tuple[int, ...], rows: slice, columns: slice, spare: Array | None = None
-    ) -> Array:
+    def block(self, query: Array, head: Head, rows: slice, columns: slice, spare: Array | None = None) -> Array:
         """Return scores of scaled queries, (..., rows, columns), in the memory of ``spare`` where that is possible."""
         keys = at(self._problem.keys, head)[..., columns, :]
         scores = matmul_into(query, widened(keys).mT, spare)
@@ -127,7 +128,17 @@ class Scores:
         if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == "all":
             return self._finished(scores, None)
         # only blocks that the mask cuts pay for its entries
-        return self._finished(scores, self._added(head, span(rows, query), columns, scores))
+        return self._finished(scores, self._cut(head, rows, columns, scores))
+
+    def _cut(self, head: Head, rows: slice, columns: slice, like: Array) -> Array | None:
+        """Return what the mask adds to a tile; those on one diagonal share it where only distances matter."""
+        if not all(part.stationary for part in self._problem.mask.conjuncts):
+            return self._added(head, span(rows, like), columns, like)
+        place = (rows.stop - rows.start, columns.stop - columns.start, columns.start - rows.start)
+        latest = self._latest  # read and written once, so that threads see a place with its own entries
+        if latest is None or latest[0] != place:
+            self._latest = latest = (place, self._added((), span(rows, like), columns, like))
+        return latest[1]
 
     def rows(self, indices: Array) -> Array:
         """Return scores of the given queries with all keys, (..., G, R, len(indices), n_k)."""
@@ -136,7 +147,7 @@ class Scores:
         scores = query @ widened(problem.keys).mT
         return self._finished(scores, self._added((), indices, slice(0, problem.n_k), scores))
 
-    def sees(self, head: tuple[int, ...], indices: Array, chunks: list[slice]) -> Array:
+    def sees(self, head: Head, indices: Array, chunks: list[slice]) -> Array:
         """Return True for queries to which the mask admits a key, (..., len(indices), 1); broadcasts to the head."""
         xp = array_namespace(indices)
         found = xp.zeros((indices.shape[0], 1), dtype=xp.bool, device=device(indices))
@@ -146,7 +157,7 @@ class Scores:
             found = found | admitted
         return found
 
-    def _added(self, head: tuple[int, ...], i: Array, columns: slice, like: Array) -> Array | None:
+    def _added(self, head: Head, i: Array, columns: slice, like: Array) -> Array | None:
         problem = self._problem
         j = span(columns, like)
         added = problem.grouped_mask.additive(i[:, None], j[None, :], n_q=problem.n_q, n_k=problem.n_k, like=like)
@@ -209,12 +220,15 @@ class Scores:
         return self._finished(scores, added)
 
 
-def at(array: Array, head: tuple[int, ...]) -> Array:
-    """Return the matrix of a stack at an index of batch axes that the stack broadcasts to; all of it for ()."""
+def at(array: Array, head: Head) -> Array:
+    """Return the matrices of a stack at an index of batch axes that the stack broadcasts to; all of them for ()."""
     batch = array.shape[:-2]
     if not head or not batch:
         return array
-    return array[tuple(i if n > 1 else 0 for i, n in zip(head[len(head) - len(batch) :], batch, strict=True))]
+    index = head[len(head) - len(batch) :]
+    # an axis of length one serves every entry of the axis that it broadcasts to
+    fitted = (i if n > 1 else slice(0, 1) if isinstance(i, slice) else 0 for i, n in zip(index, batch, strict=True))
+    return array[(*fitted, ...)]
 
 
 def span(part: slice, like: Array) -> Array:

@@ -49,6 +49,8 @@ class CausalMask(Mask):
     [[1.0, 0.0], [0.5, 0.5]]
     """
 
+    stationary: ClassVar[bool] = True
+
     def additive(self, i: Array, j: Array, *, n_q: int, n_k: int, like: Array) -> Array | None:
         return barrier(j <= i + (n_k - n_q), like)
 
@@ -80,6 +82,8 @@ class SlidingWindowMask(Mask):
 
     left: int
     right: int = 0
+
+    stationary: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):

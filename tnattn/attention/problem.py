@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from tnattn.arrays import Array, array_namespace, check_finite, dtype_name, quiet_overflow, widened
+from tnattn.attention.fused_output import fused_output
 from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.validation import (
@@ -39,8 +40,10 @@ class AttentionProblem(Parameters, Displayed):
     check_finite : bool
         Refuse NaN and infinity; switch off where the arrays are known to be finite.
     tile : int, optional
-        Queries and keys of a tile of the streamed products. It changes speed and memory, and results by rounding only;
-        the default suits the library.
+        Queries and keys of a tile of the streamed products; the default suits the library, and sweeps few queries in
+        one pass. It and ``fused`` change speed and memory, and results by rounding only.
+    fused : bool
+        Let PyTorch's fused kernel compute ``output`` under full and causal masks, in single or double precision.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class AttentionProblem(Parameters, Displayed):
     softcap: float | None = None
     check_finite: bool = field(default=True, repr=False)
     tile: int | None = field(default=None, metadata={"performance": True})
+    fused: bool = field(default=False, repr=False, metadata={"performance": True})
 
     def __post_init__(self) -> None:
         for name in ("q", "k", "v"):
@@ -191,9 +195,6 @@ class AttentionProblem(Parameters, Displayed):
 
     # scores
 
-    def _cap(self, scores: Array) -> Array:
-        return self.weights.blocks.capped(scores)
-
     def block_scores(self, rows: slice, columns: slice) -> Array:
         """Return masked scores of a block of queries and keys, (..., G, R, rows, columns).
 
@@ -256,7 +257,8 @@ class AttentionProblem(Parameters, Displayed):
         A row without admissible keys is zero, ``empty_rows`` counts them; a row whose scores leave the range of the
         dtype is NaN, ``bad_rows`` counts them.
         """
-        return self.ungroup(self.weights @ self.values)
+        output = fused_output(self) if self.fused else None
+        return self.ungroup(self.weights @ self.values if output is None else output)
 
     @cached_property
     def empty_rows(self) -> int:

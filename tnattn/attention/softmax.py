@@ -13,20 +13,16 @@ from tnattn.arrays import (
     exp_in_place,
     matmul_into,
     parallel_map,
-    prefers_host_tiles,
     quiet_overflow,
+    runs_on_host,
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
-from tnattn.attention.masked_scores import SAFE, ScoreData, Scores, at, span
-from tnattn.attention.masks import FullMask
+from tnattn.attention.few_queries import few_queries
+from tnattn.attention.masked_scores import SAFE, Head, ScoreData, Scores, at, span
+from tnattn.attention.score_tiles import ScoreTiles
 from tnattn.cached import cached_property
 from tnattn.structured.base import StructuredMatrix
-
-_TILE = 1024  # queries and keys of a host tile: 4 MB of float32; the interpreter dominates smaller ones
-_STACK = 1 << 24  # scores held at a time where one product serves all heads: 64 MB of float32
-
-Head = tuple[int, ...]  # an index of the batch axes, or () for all heads at once
 
 
 class SoftmaxOperator(StructuredMatrix):
@@ -81,63 +77,24 @@ class SoftmaxOperator(StructuredMatrix):
 
     def _product(self, x: Array) -> tuple[Array, Array, Array]:
         """Return weights times x and, from the same sweep, the shift and the log mass in its units."""
-        xp = array_namespace(self.like, x)
-        outer = broadcast_shape(self.batch, x.shape[:-2])
+        if (found := few_queries(self._problem, x)) is not None:
+            return found
         bounded = self.blocks.bounded
         # unshifted row sums reach n exp(SAFE), shifted ones n
         scaling = column_scaling(x, growth=self.shape[-1] * (math.exp(SAFE) if bounded else 1.0))
         factor = x if scaling is None else scaling.scaled
-        out = xp.empty((*outer, self.shape[-2], x.shape[-1]), dtype=factor.dtype, device=device(x))
-
-        def work(tile: tuple[Head, slice]) -> tuple[Array, Array]:
-            head, rows = tile
-            weighted, shift, share = self._sweep(head, rows, at(factor, head))
-            out[(*head, ..., rows, slice(None))] = xp.astype(weighted, out.dtype, copy=False)
-            return shift, share
-
-        with quiet_overflow():
-            statistics = parallel_map(work, self._tiles(outer), like=self.like)
-        shift, share = self._assembled(statistics, outer)
+        outer = broadcast_shape(self.batch, x.shape[:-2])
+        out, shift, share = self._swept(outer, factor)
+        xp = array_namespace(out)
         return out if scaling is None else xp.astype(scaling.undo(out), x.dtype, copy=False), shift, share
-
-    def _rmatmul(self, y: Array) -> Array:
-        xp = array_namespace(self.like, y)
-        outer = broadcast_shape(self.batch, y.shape[:-2])
-        shift, share = (x[..., None] for x in self._statistics)
-        share = xp.where(share == -float("inf"), xp.zeros_like(share), share)  # rows without keys stay zero
-        # blocks of one head are summed by one thread, since they write to the same rows of the result
-        by_head: dict[Head, list[slice]] = {}
-        for head, rows in self._tiles(outer):
-            by_head.setdefault(head, []).append(rows)
-
-        def work(head: Head) -> Array:
-            mine, top, mass = widened(at(y, head)), at(shift, head), at(share, head)
-            batch = () if head else outer
-            total = xp.zeros((*batch, self.shape[-1], y.shape[-1]), dtype=mine.dtype, device=device(y))
-            for rows in by_head[head]:
-                query = self.blocks.query(head, rows)
-                for columns in self._chunks(rows):
-                    scores = self.blocks.block(query, head, rows, columns)
-                    if not self.blocks.bounded:
-                        scores -= top[..., rows, :]  # before the log mass, which is small and keeps its digits
-                    scores -= mass[..., rows, :]
-                    total[..., columns, :] += exp_in_place(scores).mT @ mine[..., rows, :]
-            return total
-
-        with quiet_overflow():
-            parts = parallel_map(work, list(by_head), like=self.like)
-        shape = (*outer, self.shape[-1], y.shape[-1])
-        joined = xp.stack(parts) if parts else xp.empty(shape, dtype=y.dtype, device=device(y))
-        return xp.astype(xp.reshape(joined, shape), y.dtype, copy=False)
 
     @cached_property
     def _statistics(self) -> tuple[Array, Array]:
         """Finite shifts of the rows and logarithms of the row sums of exp(scores - shift), (..., G, R, n_q)."""
         if "_product_of_values" in self.__dict__:
             return self._product_of_values[1:]
-        with quiet_overflow():
-            parts = parallel_map(lambda tile: self._sweep(*tile, None)[1:], self._tiles(self.batch), like=self.like)
-        return self._assembled(parts, self.batch)
+        found = few_queries(self._problem, None)
+        return (self._swept(self.batch, None) if found is None else found)[1:]
 
     @property
     def log_mass(self) -> Array:
@@ -148,15 +105,79 @@ class SoftmaxOperator(StructuredMatrix):
         shift, share = self._statistics
         return shift + share
 
-    def _sweep(self, head: Head, rows: slice, x: Array | None) -> tuple[Array | None, Array, Array]:
+    def _swept(self, outer: tuple[int, ...], x: Array | None) -> tuple[Array, Array, Array]:
+        """Return weights times x, of no columns without x, shifts and log masses of all rows, with batch ``outer``."""
+        xp = array_namespace(self.like)
+        place, wide = device(self.like), widened(self.like[..., :0, :]).dtype
+        shape = (*outer, self.shape[-2])
+        columns, dtype = (0, wide) if x is None else (x.shape[-1], x.dtype)
+        out = xp.empty((*shape, columns), dtype=dtype, device=place)
+        shifts, shares = (xp.empty(shape, dtype=wide, device=place) for _ in range(2))
+
+        memory: list[Array] = []  # of tiles, for the next ones: at most one for each thread
+
+        def work(tile: tuple[Head, slice]) -> None:
+            head, rows = tile
+            weighted, shifts[(*head, ..., rows)], shares[(*head, ..., rows)] = self._sweep(
+                head, rows, None if x is None else at(x, head), memory
+            )
+            if weighted is not None:
+                out[(*head, ..., rows, slice(None))] = xp.astype(weighted, dtype, copy=False)
+
+        places = list(product(self._tiles.heads(outer), self._tiles.rows))
+        with quiet_overflow():
+            parallel_map(work, places, like=self.like, work=self._pairs(outer) * (self._problem.width + columns))
+        return out, shifts, shares
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(self.like, y)
+        outer = broadcast_shape(self.batch, y.shape[:-2])
+        shift, share = (x[..., None] for x in self._statistics)
+        share = xp.where(share == -float("inf"), xp.zeros_like(share), share)  # rows without keys stay zero
+        bounded = self.blocks.bounded
+        share = shift + share if bounded else share  # of one size: one subtraction serves both
+        factor = widened(y)
+        shape = (*outer, self.shape[-1], y.shape[-1])
+        out = xp.zeros(shape, dtype=factor.dtype, device=device(y))
+
+        # blocks of one head are summed by one thread, since they write to the same rows of the result
+        def work(head: Head) -> None:
+            mine, top, mass = at(factor, head), at(shift, head), at(share, head)
+            for rows in self._tiles.rows:
+                query = self.blocks.query(head, rows)
+                for columns in self._tiles.chunks(rows):
+                    scores = self.blocks.block(query, head, rows, columns)
+                    if not bounded:
+                        scores -= top[..., rows, :]  # before the log mass, which is small and keeps its digits
+                    scores -= mass[..., rows, :]
+                    out[(*head, ..., columns, slice(None))] += exp_in_place(scores).mT @ mine[..., rows, :]
+
+        operations = self._pairs(outer) * (self._problem.width + y.shape[-1])
+        with quiet_overflow():
+            parallel_map(work, self._tiles.heads(outer), like=self.like, work=operations)
+        return xp.astype(out, y.dtype, copy=False)
+
+    @cached_property
+    def _tiles(self) -> ScoreTiles:
+        return ScoreTiles(self._problem)
+
+    def _pairs(self, outer: tuple[int, ...]) -> int:
+        """Number of scores of a stack; how many of them a mask admits does not matter to the choice of threads."""
+        return math.prod(outer) * self.shape[-2] * self.shape[-1]
+
+    def _sweep(
+        self, head: Head, rows: slice, x: Array | None, memory: list[Array]
+    ) -> tuple[Array | None, Array, Array]:
         """Return weights times x, or None, the shift and the log mass of a block of queries, over chunks of keys."""
         xp = array_namespace(self.like)
         query = self.blocks.query(head, rows)
-        chunks = self._chunks(rows)
+        chunks = self._tiles.chunks(rows)
+        ones = xp.ones((max(c.stop - c.start for c in chunks), 1), dtype=query.dtype, device=device(query))
         mass, total, top = None, None, None
-        kernel, part = None, None  # their memory serves the next chunk
+        spare, part = _taken(memory), None  # memory for the next chunk
         for columns in chunks:
-            kernel = self.blocks.block(query, head, rows, columns, spare=kernel)
+            kernel = self.blocks.block(query, head, rows, columns, spare)
+            spare = _larger(spare, kernel)
             decay = None
             if not self.blocks.bounded:
                 # softmax does not change when a row is shifted; the running maximum keeps exp within [0, 1]
@@ -167,7 +188,7 @@ class SoftmaxOperator(StructuredMatrix):
                 kernel -= finite
                 top = highest
             kernel = exp_in_place(kernel)
-            share = xp.sum(kernel, axis=-1, keepdims=True)
+            share = kernel @ ones[: columns.stop - columns.start, :]  # a product is faster than a sum along rows
             part = None if x is None else matmul_into(kernel, widened(x[..., columns, :]), part)
             if mass is None:
                 mass, total, part = share, part, None
@@ -180,7 +201,13 @@ class SoftmaxOperator(StructuredMatrix):
                     total *= decay
                 total += part
         assert mass is not None
-        mass = self._checked(mass, head, span(rows, query), chunks)
+        if spare is not None and runs_on_host(spare):
+            memory.append(spare)
+        return self._divided(total, self._checked(mass, head, span(rows, query), chunks), top)
+
+    def _divided(self, total: Array | None, mass: Array, top: Array | None) -> tuple[Array | None, Array, Array]:
+        """Return a sum over the mass, the shift and the log mass; zeros and minus infinity in rows without mass."""
+        xp = array_namespace(mass)
         empty = mass == 0
         safe = xp.where(empty, xp.ones_like(mass), mass)
         share = xp.where(empty, xp.full_like(mass, -float("inf")), xp.log(safe))[..., 0]
@@ -236,47 +263,17 @@ class SoftmaxOperator(StructuredMatrix):
     def to_dense(self) -> Array:
         return self.rows(span(slice(0, self.shape[-2]), self.like))
 
-    # tiles
 
-    def _tiles(self, outer: tuple[int, ...]) -> list[tuple[Head, slice]]:
-        """Return pairs of a head and a block of queries, in order."""
-        n_q, n_k = self.shape[-2:]
-        if 0 in outer:
-            return []
-        heads: list[Head] = [()]
-        step = self._problem.tile or max(1, _STACK // (n_k * self.count))
-        if prefers_host_tiles(self.like):
-            heads, step = list(product(*(range(size) for size in outer))), self._tile
-        blocks = [slice(start, min(start + step, n_q)) for start in range(0, n_q, step)]
-        return [(head, rows) for head in heads for rows in blocks]
+def _taken(memory: list[Array]) -> Array | None:
+    """Take an array out of a list that threads share, or None from an empty one."""
+    try:
+        return memory.pop()
+    except IndexError:
+        return None
 
-    @property
-    def _tile(self) -> int:
-        """Side of a tile: half where a mask leaves parts of tiles empty; all that memory holds on a device."""
-        if self._problem.tile is not None:
-            return self._problem.tile
-        if not prefers_host_tiles(self.like):
-            return max(1, _STACK // self.count)
-        return _TILE if isinstance(self._problem.mask, FullMask) else _TILE // 2
 
-    def _chunks(self, rows: slice) -> list[slice]:
-        """Return the chunks of keys admissible for a block of queries; at least one, by which it gets its zeros."""
-        n_q, n_k = self.shape[-2:]
-        step = self._tile
-        mask = self._problem.grouped_mask
-        chunks = [slice(start, min(start + step, n_k)) for start in range(0, n_k, step)]
-        return [c for c in chunks if mask.coverage(rows, c, n_q=n_q, n_k=n_k) != "none"] or chunks[:1]
-
-    def _assembled(self, parts: list[tuple[Array, Array]], outer: tuple[int, ...]) -> tuple[Array, Array]:
-        """Return shifts and log masses of all tiles, joined to (..., n_q) each."""
-        xp = array_namespace(self.like)
-        shape = (*(outer if prefers_host_tiles(self.like) else self.batch), self.shape[-2])
-        if not parts:
-            empty = xp.empty(shape, dtype=widened(self.like[..., :0, :]).dtype, device=device(self.like))
-            return empty, empty
-        # heads follow each other along the axis of the queries
-        first, second = (xp.reshape(xp.concat(list(column), axis=-1), shape) for column in zip(*parts, strict=True))
-        return first, second
+def _larger(a: Array | None, b: Array) -> Array:
+    return b if a is None or math.prod(a.shape) < math.prod(b.shape) else a
 
 
 def _finite(highest: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Exact softmax piece of a small problem with a dense kernel."""
+"""Exact attention as a piece: with a dense kernel for small problems, or streamed."""
 
 from __future__ import annotations
 
@@ -24,4 +24,22 @@ def softmax_piece(problem: AttentionProblem) -> Approximation:
         shift=shift,
         values=problem.values,
         expand=Selection(every, problem.n_k, scores),
+    )
+
+
+def streamed_piece(problem: AttentionProblem) -> Approximation:
+    """Return exact attention under the mask of a problem, in one sweep; O(n_q) memory beyond the output.
+
+    The shift is the logarithm of the row sums, so that the kernel is the matrix of weights itself.
+    """
+    xp = array_namespace(problem.q)
+    every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
+    _ = problem.weights @ problem.values  # gives products with values and row sums; both are kept with the problem
+    shift = problem.weights.log_mass
+    return Approximation(
+        kernel=problem.weights,
+        shift=shift,
+        values=problem.values,
+        normaliser=xp.ones_like(shift),  # the kernel is normalised: its row sums are one
+        expand=Selection(every, problem.n_k, problem.q),
     )

@@ -160,7 +160,9 @@ class ExponentialKernel(RowTiles):
 
         places = tiles(stack.count, n, min(m, _KEYS), like=self.queries)
         shapes = (*((stack.count, n, factor.shape[-1]) for factor in factors), (stack.count, n, 1))
-        return tuple(stack.restored(x) for x in swept(work, places, shapes, like=self.queries))
+        operations = stack.count * n * m * (self.queries.shape[-1] + sum(x.shape[-1] for x in times))
+        found = swept(work, places, shapes, like=self.queries, operations=operations)
+        return tuple(stack.restored(x) for x in found)
 
 
 def _raised(scores: Array, top: Array | None) -> tuple[Array, Array | None]:

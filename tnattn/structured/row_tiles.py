@@ -98,6 +98,7 @@ def swept(
     shapes: tuple[tuple[int, ...], ...],
     *,
     like: Array,
+    operations: float = math.inf,
 ) -> tuple[Array, ...]:
     """Return arrays (count, n, ...) that are computed tile by tile.
 
@@ -111,6 +112,8 @@ def swept(
         Of the arrays.
     like : Array
         Of their dtype.
+    operations : float
+        Multiplications in all tiles, if known: threads do not share little work.
     """
     xp = array_namespace(like)
     outs = tuple(xp.empty(shape, dtype=like.dtype, device=device(like)) for shape in shapes)
@@ -120,7 +123,7 @@ def swept(
             out[(*tile, ...)] = part
 
     with quiet_overflow():  # the caller examines the results
-        parallel_map(fill, places, like=like)
+        parallel_map(fill, places, like=like, work=operations)
     return outs
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fixtures import rng
 
-from tnattn.arrays import exp_in_place, matmul_into, subtract_product
+from tnattn.arrays import exp_in_place, matmul_into, subtract_product, to_host
 
 
 def test_exponential_in_place_is_the_exponential(xp, assert_close):
@@ -19,7 +19,30 @@ def test_products_are_written_over_spare_memory_that_fits():
     np.testing.assert_allclose(spare, a @ b)
 
 
-@pytest.mark.parametrize("spare", [None, np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)])
+@pytest.mark.parametrize("xp", ["numpy", "torch"], indirect=True)
+@pytest.mark.parametrize("shape", [(5, 4), (6, 4), (40,), (2, 3, 7)])
+def test_products_are_written_over_the_front_of_larger_memory(xp, shape):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))
+    spare = xp.asarray(np.zeros(shape), "float64")
+    product = matmul_into(xp.asarray(a, "float64"), xp.asarray(b, "float64"), spare)
+    np.testing.assert_allclose(to_host(product), a @ b)
+    np.testing.assert_array_equal(to_host(spare).ravel()[:20], to_host(product).ravel())  # one memory
+    assert tuple(product.shape) == (5, 4)
+
+
+@pytest.mark.parametrize("xp", ["torch"], indirect=True)
+def test_factors_of_a_gradient_are_not_written_over(xp):
+    a, b = (xp.asarray(np.ones((3, 3)), "float64").requires_grad_() for _ in range(2))
+    spare = xp.asarray(np.zeros((3, 3)), "float64")
+    matmul_into(a, b, spare).sum().backward()
+    np.testing.assert_array_equal(to_host(a.grad), 3)
+    np.testing.assert_array_equal(to_host(spare), 0)
+
+
+@pytest.mark.parametrize(
+    "spare", [None, np.empty((9, 9))[:, ::2], np.empty((4, 4)), np.empty((5, 4), dtype=np.float32)]
+)
 def test_spare_memory_that_does_not_fit_is_left_alone(spare):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((5, 3)), rng.standard_normal((3, 4))

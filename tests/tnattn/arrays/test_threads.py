@@ -70,6 +70,13 @@ def test_parallel_map_keeps_order_and_limits_blas(xp, monkeypatch):
         assert {thread for _, thread, _ in seen} == {threading.get_ident()}
 
 
+@pytest.mark.parametrize("work, threads", [(1e5, False), (1e9, True)])
+def test_little_work_starts_no_threads(monkeypatch, work, threads):
+    monkeypatch.setattr("tnattn.arrays.threads.host_threads", lambda: 2)
+    found = parallel_map(lambda i: threading.get_ident(), range(4), like=np.ones(1), work=work)
+    assert (threading.get_ident() not in found) == threads
+
+
 def test_parallel_map_passes_errors_and_numpy_error_state_on(monkeypatch):
     monkeypatch.setattr("tnattn.arrays.threads.host_threads", lambda: 2)
     like = np.ones(1)

@@ -113,3 +113,12 @@ def test_a_mask_of_another_library_is_refused_by_name(arrays):
 def test_an_empty_batch_has_an_empty_output(arrays):
     q, k, v = (np.empty((0, *x.shape)) for x in arrays)
     assert attend(q, k, v).shape == (0, 4, 9, 3)
+
+
+def test_finiteness_is_checked_unless_the_caller_knows():
+    q, k, v = np.random.default_rng(0).standard_normal((3, 2, 5, 4))
+    v[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match="v holds 1 NaN"):
+        attend(q, k, v)
+    output = attend(q, k, v, check_finite=False)
+    assert np.isnan(output).sum() == 5

@@ -64,6 +64,19 @@ def test_positional_masks_know_blocks_that_are_whole_or_empty():
     assert CausalMask().coverage(slice(4, 7), slice(0, 8), n_q=N_Q, n_k=N_K) == "all"
 
 
+@pytest.mark.parametrize("mask", MASKS, ids=repr)
+def test_stationary_masks_read_distances_only(mask):
+    corner, moved = added(mask, slice(0, 4), slice(0, 5)), added(mask, slice(3, 7), slice(3, 8))
+    assert np.array_equal(corner, moved) or not all(part.stationary for part in mask.conjuncts)
+
+
+def test_a_mask_of_lengths_is_not_stationary():
+    assert not PaddingMask(6).stationary
+    assert not np.array_equal(
+        added(PaddingMask(6), slice(0, 4), slice(0, 5)), added(PaddingMask(6), slice(3, 7), slice(3, 8))
+    )
+
+
 def test_a_conjunction_adds_what_its_parts_add():
     bias = BiasMask(RNG.standard_normal((N_Q, N_K)))
     both = added(CausalMask() & bias)

@@ -365,7 +365,7 @@ def two_threads(*jobs):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_two_threads_compute_at_the_same_time(monkeypatch, shared):
-    q, k, v = arrays()
+    q, k, v = arrays(n_q=20, n_k=24)
     problems = [AttentionProblem(q, k, v) for _ in range(2)]
     if shared:
         problems[1] = problems[0]
@@ -379,7 +379,7 @@ def test_two_threads_compute_at_the_same_time(monkeypatch, shared):
         return sweep(self, *arguments)
 
     monkeypatch.setattr(SoftmaxOperator, "_sweep", wait)
-    monkeypatch.setattr("tnattn.attention.softmax.parallel_map", lambda f, items, like: [f(item) for item in items])
+    monkeypatch.setattr("tnattn.attention.softmax.parallel_map", lambda f, items, like, work: list(map(f, items)))
     for found in two_threads(lambda: problems[0].output, lambda: problems[1].output):
         np.testing.assert_array_equal(found, expected)
 

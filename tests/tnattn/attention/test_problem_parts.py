@@ -31,8 +31,8 @@ def test_sizes(batch):
     assert problem.bad_rows.shape == (*batch, H)
 
 
-def test_the_tile_alone_is_marked_as_a_matter_of_performance():
-    assert [f.name for f in fields(AttentionProblem) if f.metadata.get("performance")] == ["tile"]
+def test_fields_that_change_speed_only_are_marked():
+    assert [f.name for f in fields(AttentionProblem) if f.metadata.get("performance")] == ["tile", "fused"]
 
 
 def test_the_scale_by_default_and_by_hand():

@@ -15,9 +15,12 @@ from types import CodeType
 import numpy as np
 import pytest
 
+from tnattn.attention import few_queries
+from tnattn.attention.column_scaling import keeps_digits
 from tnattn.attention.masked_scores import Scores, at
 from tnattn.attention.masks import CausalMask, ExplicitMask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.score_tiles import ScoreTiles
 from tnattn.attention.softmax import SoftmaxOperator, _finite
 
 pytestmark = pytest.mark.slow
@@ -26,12 +29,19 @@ FUNCTIONS = [
     SoftmaxOperator._checked,
     inspect.unwrap(SoftmaxOperator._rmatmul),
     SoftmaxOperator._product,
-    SoftmaxOperator._chunks,
-    SoftmaxOperator._tiles,
-    SoftmaxOperator._assembled,
+    SoftmaxOperator._swept,
+    SoftmaxOperator._divided,
     SoftmaxOperator.rows,
+    few_queries.few_queries,
+    few_queries._scores,
+    few_queries._stacked,
+    keeps_digits,
+    ScoreTiles._sides,
+    ScoreTiles.heads,
+    ScoreTiles.chunks,
     Scores.query,
     Scores.block,
+    Scores._cut,
     Scores.rows,
     Scores.sees,
     Scores._added,
@@ -42,16 +52,23 @@ FUNCTIONS = [
 ]
 SPARED = {
     ("SoftmaxOperator._sweep", "assert mass is not None"): "for the type checker: a sweep has a chunk",
+    ("SoftmaxOperator._sweep", "spare = _larger(spare, kernel)"): "memory of a tile serves the next one",
+    ("SoftmaxOperator._sweep", "if spare is not None and runs_on_host(spare):"): "the same, for the next sweep",
+    ("SoftmaxOperator._sweep", "memory.append(spare)"): "the same",
+    ("SoftmaxOperator._product", "if (found := few_queries(self._problem, x)) is not None:"): "saves the sweep",
+    ("SoftmaxOperator._product", "return found"): "the same",
+    (
+        "_scores",
+        "if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == 'all':",
+    ): "saves the mask of keys that it does not cut",
+    ("_scores", "return scores"): "the same",
+    ("keeps_digits", "if bool(xp.all(finite & large)):"): "saves a pass over the factor",
+    ("keeps_digits", "return True"): "the same",
     (
         "SoftmaxOperator._checked",
         "if not self.blocks.unsafe or not bool(xp.any(mass == 0)):",
     ): "saves a pass over the mask",
     ("SoftmaxOperator._checked", "return mass"): "the same",
-    ("SoftmaxOperator._tiles", "if prefers_host_tiles(self.like):"): "threads share heads on the host",
-    (
-        "SoftmaxOperator._tiles",
-        "heads, step = (list(product(*(range(size) for size in outer))), self._tile)",
-    ): "the same",
     (
         "Scores.block",
         "if problem.grouped_mask.coverage(rows, columns, n_q=problem.n_q, n_k=problem.n_k) == 'all':",
@@ -120,7 +137,9 @@ def examine():
         dtype = ("float32", "float64")[seed % 2]
         case = random.oracle.random_case(seed, dtype)
         as_ = np.asarray if seed % 6 else strict.asarray
-        random.hold_against_oracle(case, random.posed(case, as_), as_, float(np.finfo(dtype).eps))
+        # tiles of the case, of the library's own size, or few queries in one pass
+        options = {} if seed % 4 else {"tile": None}
+        random.hold_against_oracle(case, random.posed(case, as_, **options), as_, float(np.finfo(dtype).eps))
     q = np.asarray([[[3e19], [0.0], [1.0]]], "float32")
     k = np.asarray([[[3e19], [0.0], [-1e19], [-3e19]]], "float32")
     allowed = np.asarray([[True, False, True, True], [False] * 4, [True] * 4])
@@ -139,9 +158,48 @@ def examine():
     for size in (1.0, 30.0):
         q = np.linspace(-size, size, 50, dtype="float32").reshape(1, 50, 1)
         np.testing.assert_allclose(AttentionProblem(q, q, most, tile=8).output / most, 1, rtol=1e-4)
+        few = AttentionProblem(q[:, ::5], q, most)
+        np.testing.assert_allclose(few.output / most[:, :10], 1, rtol=1e-4)
+    examine_one_pass(strict.asarray)
+    examine_plan(strict.asarray)
     empty = AttentionProblem(*(np.ones((0, 2, 3, 4)),) * 3, mask=CausalMask())
     assert empty.output.shape == (0, 2, 3, 4)
     assert (empty.weights.mT @ empty.queries).shape == (0, 2, 1, 3, 4)
+
+
+def examine_one_pass(as_):
+    """Raise where few queries are not answered in one pass, or problems are that it cannot serve."""
+    x, y = (np.random.default_rng(0).standard_normal((2, n, 3)) for n in (4, 9))
+    y[..., 2] = 0  # zeros are no underflow
+    problem = AttentionProblem(as_(x), as_(y), as_(y))
+    assert few_queries.few_queries(problem, problem.values) is not None
+    assert few_queries.few_queries(problem, None) is not None
+    many, tiled = AttentionProblem(*(np.zeros((1, 20, 2)),) * 3), AttentionProblem(y, y, y, tile=8)
+    assert few_queries.few_queries(many, many.values) is few_queries.few_queries(tiled, tiled.values) is None
+    half = AttentionProblem(*(np.zeros((1, n, 2), "float16") for n in (1, 8192)), np.ones((1, 8192, 2), "float16"))
+    np.testing.assert_array_equal(half.output, 1)
+    assert (AttentionProblem(y, y, y).weights @ np.ones((9, 1), "float32")).dtype == np.float32
+
+
+def examine_plan(as_):
+    """Raise where tiles are not those that suit the place."""
+
+    def plan(n_q, n_k, *, heads=1, as_=np.asarray, **options):
+        return ScoreTiles(AttentionProblem(*(as_(np.zeros((heads, n, 1), "f4")) for n in (n_q, n_k, n_k)), **options))
+
+    full, causal = plan(1100, 1100, heads=6), plan(1100, 1100, mask=CausalMask())
+    assert [full.rows[0], *full.chunks(full.rows[0])] == [slice(0, 512), slice(0, 1024), slice(1024, 1100)]
+    assert [causal.rows[0], *causal.chunks(causal.rows[0])] == [slice(0, 256)] * 2
+    assert causal.chunks(causal.rows[-1]) == [slice(0, 1024), slice(1024, 1100)]
+    assert full.heads((2, 3)) == [(i, j) for i in range(2) for j in range(3)]
+    assert len(plan(256, 256).heads((2, 6))) == 6  # two of them hold 2^17 scores
+    assert plan(64, 64).heads((2, 6)) == [(slice(0, 2), slice(0, 6))]
+    assert plan(128, 128).heads((2, 8)) == [(0, slice(0, 8)), (1, slice(0, 8))]
+    tiled = plan(9, 9, tile=4)
+    assert [tiled.rows[0], tiled.chunks(tiled.rows[0])[0]] == [slice(0, 4)] * 2
+    device = plan(20, 1 << 19, as_=as_)
+    assert device.heads((2, 6)) == [()]
+    assert [device.rows[0], device.chunks(device.rows[0])[0]] == [slice(0, 20), slice(0, (1 << 23) // 20)]
 
 
 CASES = [

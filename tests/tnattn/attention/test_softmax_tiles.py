@@ -15,7 +15,7 @@ from tnattn.attention.problem import AttentionProblem
 def place(request, monkeypatch):
     """Tiles of one head, or of all heads at once; NumPy arrays serve for both."""
     if request.param == "device":
-        monkeypatch.setattr("tnattn.attention.softmax.prefers_host_tiles", lambda x: False)
+        monkeypatch.setattr("tnattn.attention.score_tiles.runs_on_host", lambda x: False)
     return request.param
 
 
@@ -53,35 +53,59 @@ def visited(monkeypatch):
 
 @pytest.mark.parametrize(
     "stack, tile",
-    [(1, (1, 1)), (8, (1, 2)), (43, (1, 10)), (44, (1, 11)), (87, (1, 11)), (88, (2, 11)), (396, (9, 11))],
+    [(1, (1, 1)), (8, (2, 1)), (36, (3, 3)), (44, (3, 3)), (16 * 9, (6, 6)), (4 * 18 * 11, (18, 11)), (9999, (18, 21))],
 )
-def test_a_tile_on_a_device_is_as_large_as_memory_holds(monkeypatch, visited, stack, tile):
-    monkeypatch.setattr("tnattn.attention.softmax.prefers_host_tiles", lambda x: False)
-    monkeypatch.setattr("tnattn.attention.softmax._STACK", stack)
-    problem = AttentionProblem(*arrays(9, 11))  # four heads of 9 queries and 11 keys
+def test_tiles_on_a_device_have_comparable_sides(monkeypatch, visited, stack, tile):
+    monkeypatch.setattr("tnattn.attention.score_tiles.runs_on_host", lambda x: False)
+    monkeypatch.setattr("tnattn.attention.score_tiles._DEVICE", stack)
+    n_k = 11 if tile[1] == 11 else 21  # few keys leave room for more queries
+    problem = AttentionProblem(*arrays(18, n_k))  # four heads of 18 queries
     np.testing.assert_allclose(problem.weights @ problem.values, dense(problem) @ problem.values, rtol=1e-12)
     assert max(visited) == tile
-    assert len(visited) == -(-9 // tile[0]) * -(-11 // tile[1])
+    assert len(visited) == -(-18 // tile[0]) * -(-n_k // tile[1])
 
 
-def test_a_small_problem_is_one_tile_on_a_device(monkeypatch, visited):
-    monkeypatch.setattr("tnattn.attention.softmax.prefers_host_tiles", lambda x: False)
+def test_a_small_problem_is_one_tile(place, visited):
     _ = AttentionProblem(*arrays(100, 200)).output
     assert visited == [(100, 200)]
 
 
-@pytest.mark.parametrize("mask, side", [(FullMask(), 8), (CausalMask(), 4)])
-def test_a_tile_on_the_host_is_halved_where_a_mask_leaves_parts_empty(monkeypatch, visited, mask, side):
-    monkeypatch.setattr("tnattn.attention.softmax._TILE", 8)
-    problem = AttentionProblem(*arrays(16, 16), mask=mask)
+@pytest.mark.parametrize(
+    "together, heads", [(1, [1] * 8), (2, [2] * 4), (3, [2] * 4), (4, [4] * 2), (8, [8]), (9, [8])]
+)
+def test_small_heads_share_a_tile_on_the_host(monkeypatch, together, heads):
+    monkeypatch.setattr("tnattn.attention.score_tiles._TOGETHER", together * 18 * 21)
+    problem = AttentionProblem(*arrays(18, 21, batch=(2,)), mask=CausalMask() & PaddingMask(np.asarray([21, 20])))
+    counted, block = [], Scores.block
+
+    def record(self, *given, **options):
+        scores = block(self, *given, **options)
+        counted.append(scores.size // (18 * 21))
+        return scores
+
+    expected = replace(problem, tile=64).output
+    monkeypatch.setattr(Scores, "block", record)
+    np.testing.assert_allclose(problem.output, expected, rtol=1e-12, atol=1e-13)
+    assert counted == heads
+
+
+def test_tiles_on_the_host_follow_a_mask_more_closely(monkeypatch, visited):
+    for name, side in (("_ROWS", 12), ("_COLUMNS", 16), ("_CUT", 8), ("_TOGETHER", 1)):
+        monkeypatch.setattr(f"tnattn.attention.score_tiles.{name}", side)
+    problem = AttentionProblem(*arrays(32, 32))
     np.testing.assert_allclose(problem.weights @ problem.values, dense(problem) @ problem.values, rtol=1e-12)
-    assert set(visited) == {(side, side)}
+    assert visited == [*[(12, 16)] * 4, *[(8, 16)] * 2] * problem.weights.count
+    visited.clear()
+    problem = replace(problem, mask=CausalMask())
+    np.testing.assert_allclose(problem.weights @ problem.values, dense(problem) @ problem.values, rtol=1e-12)
+    # below the diagonal, neighbours in one chunk; on it, a tile that is masked entry by entry
+    assert visited == [(8, 8), *[(8, 8)] * 2, (8, 16), (8, 8), (8, 16), (8, 8), (8, 8)] * problem.weights.count
 
 
 def test_a_block_without_keys_visits_one_chunk(place, visited):
     problem = AttentionProblem(*arrays(8, 12), mask=PaddingMask(0), tile=4)
     np.testing.assert_array_equal(problem.output, 0)
-    assert visited == [(4, 4)] * 2 * (problem.weights.count if place == "host" else 1)
+    assert visited == [(4, 4)] * 2
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])
@@ -183,7 +207,7 @@ def test_the_mask_is_read_again_only_where_a_row_may_have_overflowed(monkeypatch
         raise AssertionError("the mask of these rows is known")
 
     monkeypatch.setattr(Scores, "sees", refuse)
-    q, k, v = (x.astype("float32") for x in arrays(4, 5))
+    q, k, v = (x.astype("float32") for x in arrays(20, 21))
     problem = AttentionProblem(q * np.float32(size), k * np.float32(size), v, mask=mask)
     assert problem.weights.blocks.unsafe is (size > 1)
     assert np.isfinite(problem.output).all()

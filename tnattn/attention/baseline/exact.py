@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Rng, array_namespace, device
+from tnattn.arrays import Rng
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod
 from tnattn.attention.problem import AttentionProblem
-from tnattn.structured import Selection
+from tnattn.attention.softmax_piece import streamed_piece
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,7 @@ class Exact(JointMethod):
     role: ClassVar = "control"
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        xp = array_namespace(problem.q)
-        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-        _ = problem.output  # one sweep gives products with values and row sums; both are kept with the problem
-        shift = problem.weights.log_mass
-        return Approximation(
-            kernel=problem.weights,
-            shift=shift,
-            values=problem.values,
-            normaliser=xp.ones_like(shift),  # the kernel is normalised: its row sums are one
-            expand=Selection(every, problem.n_k, problem.q),
-        )
+        return streamed_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Return the cost of 2 H pairs (d + d_v) operations, for the pairs that the mask admits."""

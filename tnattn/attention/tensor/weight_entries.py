@@ -64,7 +64,7 @@ class WeightEntries(EntryTensor, Displayed):
         ratio = problem.heads // problem.groups  # head h reads key head h // ratio
         queries = _rows(problem.q, head * problem.n_q + i)
         keys = _rows(problem.k, (head // ratio) * problem.n_k + j)
-        scores = problem._cap(xp.vecdot(widened(queries), widened(keys)) * problem.score_scale)
+        scores = problem.weights.blocks.capped(xp.vecdot(widened(queries), widened(keys)) * problem.score_scale)
         added = self._added(head, i, j)
         log_mass = problem.ungroup(problem.weights.log_mass[..., None])  # (..., H, n_q, 1)
         mass = _rows(log_mass, head * problem.n_q + i)[..., 0]
