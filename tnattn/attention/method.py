@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, final
 from tnattn.arrays import Array, Rng, array_namespace, device, is_half
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
@@ -186,6 +187,14 @@ class KeyMethod(AttentionMethod):
             A sample of queries, for methods with ``probes = True``.
         rng : numpy.random.Generator or DeviceDraws
         """
+
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> KernelFeatures | None:
+        """Return the features of which the summary holds sums over the keys, for a causal scan; None if it holds none.
+
+        The features may depend on the keys ``first``, to which no query before them belongs, and on no others; entries
+        of ``exact_piece`` have one column for each key.
+        """
+        return None
 
     @final
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, exp_in_place, stacked_matmul
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, stacked_matmul
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.kernel.elu_features import UNITS, EluFeatures, elu_plus_one
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import Dense, Selection, StructuredMatrix, Transposed
-
-_UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ class LinearAttention(KeyMethod):
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> LinearState:
         return LinearState.of(keys)
 
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> EluFeatures:
+        return EluFeatures(int(first.keys.shape[-1]), first.scale)
+
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         xp = array_namespace(problem.q)
         root = math.sqrt(problem.score_scale)  # split evenly between queries and keys
@@ -68,7 +70,7 @@ class LinearAttention(KeyMethod):
             shift=xp.zeros_like(kernel[..., 0]),
             values=problem.values,
             expand=Selection(j, problem.n_k, kernel),
-            units=_UNITS,
+            units=UNITS,
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
@@ -78,13 +80,6 @@ class LinearAttention(KeyMethod):
         cost = columns_cost(problem, d, build=build)
         # features of all keys exist at once
         return replace(cost, peak_scalars=max(cost.peak_scalars, float(problem.groups * problem.n_k * d)))
-
-
-def elu_plus_one(x: Array) -> Array:
-    """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
-    xp = array_namespace(x)
-    # exp of a large positive entry, which is not selected, would overflow
-    return xp.where(x > 0, x + 1, exp_in_place(xp.minimum(x, xp.zeros((), dtype=x.dtype, device=device(x)))))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,7 +131,7 @@ class LinearState(Summary):
             values=self.values,
             mass=self.mass,
             expand=self.lift,
-            units=_UNITS,
+            units=UNITS,
         )
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> LinearState:

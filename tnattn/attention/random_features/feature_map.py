@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, exp_in_place
+from tnattn.arrays import Array, array_namespace, broadcast_shape, exp_in_place, matmul_into
+from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.random_features.features import FeatureKind
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters
@@ -15,7 +16,7 @@ from tnattn.structured.row_tiles import Stack, swept, tiles
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureMap(Parameters, Displayed):
+class FeatureMap(KernelFeatures, Parameters, Displayed):
     """A drawn feature map for the kernel exp(scale q . (k - origin)).
 
     Parameters
@@ -46,21 +47,14 @@ class FeatureMap(Parameters, Displayed):
     scale: float
     origin: Array | None
 
-    def flat(self, stack: Stack) -> FeatureMap:
-        """Return the map of the key heads of a stack, counted along one axis."""
-        return self if self.origin is None else replace(self, origin=stack.flat(self.origin))
+    def per_head(self, change: Callable[[Array], Array]) -> FeatureMap:
+        return self if self.origin is None else replace(self, origin=change(self.origin))
 
-    def at(self, heads: slice) -> FeatureMap:
-        """Return the map of some key heads of a flat one."""
-        return self if self.origin is None else replace(self, origin=self.origin[heads, ...])
+    def of_queries(self, queries: Array, spare: Array | None = None) -> tuple[Array, Array | None]:
+        return self._parts(queries, spare)
 
-    def of_queries(self, queries: Array) -> tuple[Array, Array | None]:
-        """Return exponents and factors of the features of queries (..., n, d)."""
-        return self._parts(queries)
-
-    def of_keys(self, keys: Array) -> tuple[Array, Array | None]:
-        """Return exponents and factors of the features of keys (..., n, d)."""
-        return self._parts(keys if self.origin is None else keys - self.origin)
+    def of_keys(self, keys: Array, spare: Array | None = None) -> tuple[Array, Array | None]:
+        return self._parts(keys if self.origin is None else keys - self.origin, spare)
 
     def offset(self, queries: Array) -> Array | float:
         """Return the logarithm of the factor of every kernel row, (..., n)."""
@@ -69,16 +63,21 @@ class FeatureMap(Parameters, Displayed):
             return constant
         return self.scale * (queries @ self.origin.mT)[..., 0] + constant
 
+    @property
+    def flops(self) -> int:
+        return int(2 * math.prod(self.directions.shape))
+
     @staticmethod
     def entries(exponents: Array, factors: Array | None, unit: Array) -> Array:
         """Return features in units of exp(unit): factors times exp(exponents - unit)."""
         features = exp_in_place(exponents - unit)
         return features if factors is None else factors * features
 
-    def _parts(self, x: Array) -> tuple[Array, Array | None]:
+    def _parts(self, x: Array, spare: Array | None) -> tuple[Array, Array | None]:
         xp = array_namespace(x)
         scaled = x * math.sqrt(self.scale)  # exp(scale q . k) = exp(x . y) for both sides scaled so
-        return self.kind.parts(scaled @ self.directions.mT, xp.sum(scaled * scaled, axis=-1, keepdims=True) / 2)
+        half_squares = xp.vecdot(scaled, scaled)[..., None] / 2
+        return self.kind.parts(matmul_into(scaled, self.directions.mT, spare), half_squares)
 
 
 class KeyFeatures(StructuredMatrix):

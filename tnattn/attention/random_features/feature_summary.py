@@ -71,14 +71,14 @@ class FeatureSummary(Summary):
         xp = array_namespace(keys.keys)
         stack = Stack(tuple(keys.keys.shape[:-2]))
         points, values = stack.flat(keys.keys), stack.flat(keys.values)
-        maps = map.flat(stack)
+        maps = map.per_head(stack.flat)
         groups = by_matrices(tiles(stack.count, keys.n, map.features, like=keys.keys))
 
         def work(item: tuple[slice, list[slice]]) -> _Sums:
             heads, blocks = item
             parts = []
             for rows in blocks:
-                exponents, factors = maps.at(heads).of_keys(points[heads, rows, :])
+                exponents, factors = maps.per_head(lambda x: x[heads, ...]).of_keys(points[heads, rows, :])
                 peak = xp.max(exponents, axis=-2, keepdims=True)  # features stay within [0, 1] over the keys
                 features = map.entries(exponents, factors, peak)  # (..., rows, m)
                 parts.append(_Sums(peak, features.mT @ values[heads, rows, :], xp.sum(features, axis=-2)))

@@ -84,6 +84,9 @@ class Performer(KeyMethod):
         origin = xp.mean(keys.keys, axis=-2, keepdims=True) if self.centre else None
         return FeatureMap(self.kind, self.features, drawn, keys.scale, origin)
 
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> FeatureMap:
+        return self.draw(first, rng=rng)
+
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> FeatureSummary:
         return FeatureSummary.of(self.draw(keys, rng=rng), keys)
 

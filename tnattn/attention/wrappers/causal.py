@@ -11,10 +11,13 @@ from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation, merge_all
 from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod
+from tnattn.attention.prefix_kernel import PrefixKernel
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.structured import ShiftedBlocks
+from tnattn.attention.summary import KeySet
+from tnattn.structured import Selection, ShiftedBlocks
 from tnattn.structured.shifted_blocks import from_stack
 
 
@@ -106,6 +109,8 @@ class Causal(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method(problem, rng=rng)
+        if (features := self._features(problem, rng)) is not None:
+            return self._scanned(problem, features)
         rectangles, leaves = _parts(problem.n_k, self.leaf)
         # children of the generator, one per stack, so that a draw does not depend on what was drawn before
         draws: Sequence[Rng | None] = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
@@ -123,6 +128,26 @@ class Causal(JointMethod):
                     _spread(self.method.exact_piece(_stacked(problem, seen, masks.CausalMask())), seen, problem)
                 )
         return merge_all(pieces)
+
+    def _features(self, problem: AttentionProblem, rng: Rng | None) -> KernelFeatures | None:
+        """Return features by which the past is summed, of a sequence longer than one leaf; None for rectangles."""
+        if problem.n_k <= self.leaf or not isinstance(self.method, KeyMethod):
+            return None
+        first = problem.rectangle(slice(0, 1), slice(0, self.leaf))  # no later key may be looked at
+        return self.method.prefix_features(KeySet.of(first), rng=rng)
+
+    def _scanned(self, problem: AttentionProblem, features: KernelFeatures) -> Approximation:
+        xp = array_namespace(problem.q)
+        kernel = PrefixKernel(features, problem, self.leaf, self.method.exact_piece)
+        (numerators, denominators), shift = kernel.swept((problem.values, xp.ones_like(problem.keys[..., :1])))
+        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
+        return Approximation(
+            kernel=kernel,
+            shift=shift,
+            values=problem.values,
+            expand=Selection(every, problem.n_k, problem.q),
+            units=features.units,
+        ).holding(numerators, denominators[..., 0])
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         return self.method.exact_piece(problem)

@@ -1,0 +1,57 @@
+"""The feature map elu + 1 of linear attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tnattn.arrays import Array, array_namespace, device, exp_in_place
+from tnattn.attention.kernel_features import KernelFeatures
+
+UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
+
+
+def elu_plus_one(x: Array) -> Array:
+    """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
+    xp = array_namespace(x)
+    zero = xp.zeros((), dtype=x.dtype, device=device(x))
+    # of the two terms one is constant: exp(0) = 1 for positive entries, zero for others
+    result = exp_in_place(xp.minimum(x, zero))
+    result += xp.maximum(x, zero)
+    return result
+
+
+@dataclass(frozen=True)
+class EluFeatures(KernelFeatures):
+    """The features elu(sqrt(scale) x) + 1 of queries and of keys.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.kernel import EluFeatures
+    >>> EluFeatures(features=2, scale=4.0).of_keys(np.asarray([[1.0, 0.0]]))[1].tolist()
+    [[3.0, 1.0]]
+    """
+
+    features: int
+    scale: float
+
+    units: ClassVar[str] = UNITS
+
+    def of_queries(self, queries: Array, spare: Array | None = None) -> tuple[None, Array]:
+        return None, elu_plus_one(queries * math.sqrt(self.scale))
+
+    def of_keys(self, keys: Array, spare: Array | None = None) -> tuple[None, Array]:
+        return self.of_queries(keys)
+
+    def offset(self, queries: Array) -> float:
+        return 0.0
+
+    def per_head(self, change: Callable[[Array], Array]) -> EluFeatures:
+        return self
+
+    @property
+    def flops(self) -> int:
+        return 0
