@@ -1,4 +1,4 @@
-"""Features whose inner products are a kernel: what a causal scan needs of a method."""
+"""Features whose inner products are a kernel, or an estimate of one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable
 from typing import ClassVar, Self
 
-from tnattn.arrays import Array
+from tnattn.arrays import Array, exp_in_place
 from tnattn.attention.approximation import SOFTMAX
 
 
@@ -22,7 +22,8 @@ class KernelFeatures(abc.ABC):
     """
 
     features: int
-    units: ClassVar[str] = SOFTMAX
+    exact: ClassVar[bool] = False  # the inner products are the kernel of the method's exact pieces
+    units: ClassVar[str] = SOFTMAX  # of the sums, as in ``Approximation``
 
     @abc.abstractmethod
     def of_queries(self, queries: Array, spare: Array | None = None) -> tuple[Array | None, Array | None]:
@@ -32,13 +33,14 @@ class KernelFeatures(abc.ABC):
         ----------
         queries : Array
         spare : Array, optional
-            An array that may be overwritten with a result.
+            May be overwritten with the exponents.
 
         Returns
         -------
         exponents : Array, (..., n, m) or (..., n, 1), or None for zeros
             The caller may write into it.
         factors : Array, (..., n, m), or None for ones
+            Not both are None.
         """
 
     @abc.abstractmethod
@@ -56,4 +58,27 @@ class KernelFeatures(abc.ABC):
     @property
     @abc.abstractmethod
     def flops(self) -> int:
-        """Operations that give the features of one vector."""
+        """Operations of the products that give the features of one vector."""
+
+    @property
+    @abc.abstractmethod
+    def storage(self) -> int:
+        """Stored scalars."""
+
+
+def feature_entries(exponents: Array | None, factors: Array | None, unit: Array | None) -> Array:
+    """Return features in units of exp(unit), written over the exponents; without exponents the unit is one.
+
+    Parameters
+    ----------
+    exponents, factors
+        As ``KernelFeatures`` returns them.
+    unit : Array
+        Broadcasts to the exponents.
+    """
+    if exponents is None:
+        assert factors is not None
+        return factors
+    exponents -= unit
+    features = exp_in_place(exponents)
+    return features if factors is None else features * factors

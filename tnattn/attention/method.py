@@ -198,7 +198,7 @@ class KeyMethod(AttentionMethod):
 
     @final
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        keys = KeySet.of(problem)
+        keys = replace(KeySet.of(problem), check_finite=False, shared=True)
         probe = problem.queries if self.probes else None
         return self.summarise(keys, probe=probe, rng=rng).approximate(problem.queries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from tnattn.arrays import Array, array_namespace, broadcast_shape, device, paral
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.masks import CausalMask
-from tnattn.attention.prefix_scan import Scan, by_heads, in_common_units, key_features, query_features, runs
+from tnattn.attention.prefix_scan import Scan, Workspace, by_heads, in_common_units, key_features, query_features, runs
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import RowTiles
 from tnattn.structured.row_tiles import DEVICE_TILE, HOST_TILE, Stack, Tile
@@ -86,11 +87,15 @@ class PrefixKernel(RowTiles):
         sizes = (*queries.shape[:1], ratio, problem.n_q)
         widths = [*(x.shape[-1] for x in times), 1]
         *outs, shift = (xp.empty((*sizes, c), dtype=self.like.dtype, device=device(self.like)) for c in widths)
+        local = threading.local()
         together, most = self._tile(queries.shape[0], ratio, sum(widths))
 
         def work(heads: slice) -> None:
             mine, rows = features.per_head(lambda x: x[heads, ...]), [x[heads, ...] for x in factors]
-            scan = Scan(mine, queries[heads, ...], keys[heads, ...], rows, leaf=self.leaf, exact=self._leaves)
+            parts = queries[heads, ...], keys[heads, ...], rows
+            if not hasattr(local, "space"):
+                local.space = Workspace()
+            scan = Scan(mine, *parts, leaf=self.leaf, exact=self._leaves, space=local.space)
             for place, products, units in scan.parts(most):
                 shift[heads, :, place, 0] = units
                 first = 0
@@ -144,7 +149,7 @@ class PrefixKernel(RowTiles):
             parts = [near]
             if start:
                 past, peak = key_features(mine, keys[heads, :, :start, :])
-                phi, top = query_features(mine, query, 1, None if peak is None else peak[:, None, ...], {})
+                phi, top = query_features(mine, query, 1, None if peak is None else peak[:, None, ...], Workspace())
                 parts = in_common_units([(phi @ past.mT[:, None, ...], top), (near, shift)])[0]
             later = xp.zeros((*near.shape[:-1], n_k - stop), dtype=near.dtype, device=device(near))
             return xp.concat([*parts, later], axis=-1)[:, 0, 0, ...]

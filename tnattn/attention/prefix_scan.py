@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tnattn.arrays import Array, array_namespace, exp_in_place, matmul_into
-from tnattn.attention.kernel_features import KernelFeatures
+from tnattn.arrays import Array, array_namespace, matmul_into
+from tnattn.attention.kernel_features import KernelFeatures, feature_entries
 
 
 class Run(NamedTuple):
@@ -71,6 +71,41 @@ class Past(NamedTuple):
     sums: Array
 
 
+class Workspace:
+    """Arrays of the last run of a thread, whose memory serves the next: fresh memory costs more than a product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.attention.prefix_scan import Workspace
+    >>> space, a, b = Workspace(), np.ones((1, 4, 2, 3)), np.ones((1, 4, 3, 2))
+    >>> first = space.product("sums", a, b)
+    >>> np.shares_memory(space.product("sums", a[:, :3], b[:, :3]), first)  # fewer matrices of the same size
+    True
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def room(self, name: str, axis: int, size: int) -> Array | None:
+        """Return the array kept under a name, cut to a size along an axis; None if it is too small."""
+        found = self._arrays.get(name)
+        if found is None or found.shape[axis] < size:
+            return None
+        return found[:, :size, ...] if axis == 1 else found[..., :size, :]
+
+    def keep(self, name: str, axis: int, array: Array | None) -> None:
+        """Keep an array under a name, unless a larger one is kept."""
+        if array is not None and self.room(name, axis, array.shape[axis]) is None:
+            self._arrays[name] = array
+
+    def product(self, name: str, a: Array, b: Array) -> Array:
+        """Return a @ b of arrays (g, L, ...), written over the last product of this name."""
+        product = matmul_into(a, b, self.room(name, 1, a.shape[1]))
+        self.keep(name, 1, product)
+        return product
+
+
 class Scan:
     """Scan of some key heads, each with R query heads.
 
@@ -84,15 +119,17 @@ class Scan:
     leaf : int
     exact : callable
         Returns entries (g, L, R, r', r) and shifts (g, L, R, r') of leaves of queries (g, L, R, r', d) and keys
-        (g, L, 1, r, d).
+        (g, L, 1, r, d). Features that are exact do without.
+    space : Workspace
 
     Examples
     --------
     >>> import numpy as np
     >>> from tnattn import AttentionProblem, Causal, CausalMask, LinearAttention
     >>> problem = AttentionProblem(*np.ones((3, 1, 5, 2)), mask=CausalMask())
-    >>> Causal(LinearAttention(), leaf=2)(problem).denominators[0, 0].tolist()  # the scan counts the past: 8 each
-    [8.0, 16.0, 24.0, 32.0, 40.0]
+    >>> found = Causal(LinearAttention(), leaf=2)(problem).denominators[0, 0] / (1 + 2**-0.25) ** 2 / 2
+    >>> np.round(found, 12).tolist()  # the row sums of equal tokens count them
+    [1.0, 2.0, 3.0, 4.0, 5.0]
     """
 
     def __init__(
@@ -104,11 +141,10 @@ class Scan:
         *,
         leaf: int,
         exact: Callable[[Array, Array], tuple[Array, Array]],
+        space: Workspace,
     ) -> None:
         self._features, self._queries, self._keys, self._rows = features, queries, keys, rows
-        self._leaf, self._exact = leaf, exact
-        # arrays of the last run, whose memory serves the next: fresh memory costs the host more than a product
-        self._spare: dict[str, Array] = {}
+        self._leaf, self._exact, self._space = leaf, exact, space
 
     def parts(self, most: int) -> Iterator[tuple[slice, Array, Array]]:
         """Yield queries, products (g, R, n, c) and shifts (g, R, n), run by run of at most ``most`` leaves."""
@@ -120,17 +156,20 @@ class Scan:
                 products, shift = self._answered(past, run)
                 yield run.queries, _by_query(products), _by_query(shift[..., None])[..., 0]
 
+    def _key_parts(self, columns: slice, leaves: int) -> tuple[Array | None, Array | None]:
+        """Return exponents and factors of the features of leaves of keys, (g, L, 1, r, m)."""
+        spare = self._space.room("keys", -2, columns.stop - columns.start)
+        exponents, factors = self._features.of_keys(self._keys[:, :, columns, :], spare)
+        self._space.keep("keys", -2, exponents)
+        return _by_leaf(exponents, leaves), _by_leaf(factors, leaves)
+
     def _grown(self, past: Past | None, added: slice, leaves: int) -> Past:
         """Return the sums with some leaves of keys more, after each of them."""
-        exponents, factors = self._features.of_keys(self._keys[:, :, added, :], self._spare.get("keys"))
-        if exponents is not None:
-            self._spare["keys"] = exponents
-        exponents, factors = _by_leaf(exponents, leaves), _by_leaf(factors, leaves)
+        exponents, factors = self._key_parts(added, leaves)
         peak = None if exponents is None else _running_maximum(exponents, None if past is None else past.peak)
         before = None if past is None else _in_units(past.sums[:, -1, ...], past.peak, peak, -1, 0)
-        features = _entries(exponents, factors, peak)
-        sums = matmul_into(features.mT, self._right(added, leaves), self._spare.get("sums"))
-        self._spare["sums"] = sums
+        features = feature_entries(exponents, factors, peak)
+        sums = self._space.product("sums", features.mT, self._right(added, leaves))
         for index in range(leaves):
             if before is not None:
                 sums[:, index, ...] += before
@@ -140,20 +179,32 @@ class Scan:
 
     def _answered(self, past: Past | None, run: Run) -> tuple[Array, Array]:
         """Return products (g, L, R, r', c) and shifts (g, L, R, r') of the queries of a run."""
-        queries = self._queries[:, :, run.queries, :]
-        mine = _by_leaf(queries, run.leaves)
-        assert mine is not None
-        kernel, shift = self._exact(mine, _by_leaf(self._keys[:, :, run.keys, :], run.leaves))
-        near = matmul_into(kernel, self._right(run.keys, run.leaves), self._spare.get("near"))
-        self._spare["near"] = near
+        queries, right = self._queries[:, :, run.queries, :], self._right(run.keys, run.leaves)
+        if past is None and not self._features.exact:
+            kernel, shift = self._within(None, queries, run)
+            return self._space.product("near", kernel, right), shift
+        peak = None if past is None else past.peak
+        features, top = query_features(self._features, queries, run.leaves, peak, self._space)
+        kernel, shift = self._within(features, queries, run)
+        near = self._space.product("near", kernel, right)
         if past is None:
             return near, shift
-        features, top = query_features(self._features, queries, run.leaves, past.peak, self._spare)
-        far = matmul_into(features, past.sums, self._spare.get("far"))
-        self._spare["far"] = far
+        far = self._space.product("far", features, past.sums)
         (far, near), shift = in_common_units([(far, top), (near, shift)])
         near += far
         return near, shift
+
+    def _within(self, features: Array | None, queries: Array, run: Run) -> tuple[Array, Array]:
+        """Return exact entries (g, L, R, r', r) and shifts (g, L, R, r') of the leaves of a run."""
+        if features is None or not self._features.exact:
+            keys = _by_leaf(self._keys[:, :, run.keys, :], run.leaves)
+            return self._exact(_by_leaf(queries, run.leaves), keys)
+        xp = array_namespace(features)
+        _, factors = self._key_parts(run.keys, run.leaves)
+        kernel = self._space.product("within", features, factors.mT)
+        # queries are the last positions of their leaf
+        kernel = xp.tril(kernel, k=kernel.shape[-1] - kernel.shape[-2])
+        return kernel, xp.zeros_like(kernel[..., 0])
 
     def _right(self, columns: slice, leaves: int) -> Array:
         """Return the rows that the kernel is multiplied with, (g, L, R or 1, r, c)."""
@@ -162,31 +213,31 @@ class Scan:
 
 
 def query_features(
-    features: KernelFeatures, queries: Array, leaves: int, peak: Array | None, spare: dict[str, Array]
+    features: KernelFeatures, queries: Array, leaves: int, peak: Array | None, space: Workspace
 ) -> tuple[Array, Array | None]:
     """Return features (g, L, R, r', m) of queries (g, R, L r', d) and the exponents of the units of their rows.
 
     The peaks (g, L, 1, 1, m or 1) of the keys are put back, in units of which their sums are.
     """
     xp = array_namespace(queries)
-    exponents, factors = features.of_queries(queries, spare.get("queries"))
+    exponents, factors = features.of_queries(queries, space.room("queries", -2, queries.shape[-2]))
     if exponents is None or peak is None:
-        return _entries(None, _by_leaf(factors, leaves), None), None
-    spare["queries"] = exponents
+        return feature_entries(None, _by_leaf(factors, leaves), None), None
+    space.keep("queries", -2, exponents)
     exponents, factors = _by_leaf(exponents, leaves), _by_leaf(factors, leaves)
     exponents += peak
     top = xp.max(exponents, axis=-1, keepdims=True)  # enters the shift: the largest feature is exp(0)
     offset = features.offset(queries)
     if not isinstance(offset, float):
         offset = _by_leaf(offset[..., None], leaves)[..., 0]
-    return _entries(exponents, factors, top), top[..., 0] + offset
+    return feature_entries(exponents, factors, top), top[..., 0] + offset
 
 
 def key_features(features: KernelFeatures, keys: Array) -> tuple[Array, Array | None]:
     """Return features of keys (..., n, m) in units of exp of their largest exponents, and these."""
     exponents, factors = features.of_keys(keys)
     peak = None if exponents is None else array_namespace(keys).max(exponents, axis=-2, keepdims=True)
-    return _entries(exponents, factors, peak), peak
+    return feature_entries(exponents, factors, peak), peak
 
 
 def in_common_units(parts: list[tuple[Array, Array | None]]) -> tuple[list[Array], Array]:
@@ -205,16 +256,6 @@ def in_common_units(parts: list[tuple[Array, Array | None]]) -> tuple[list[Array
     far *= xp.exp(top - unit)[..., None]
     near *= xp.exp(shift - unit)[..., None]
     return [far, near], common
-
-
-def _entries(exponents: Array | None, factors: Array | None, unit: Array | None) -> Array:
-    """Return features in units of exp(unit), written over the exponents."""
-    if exponents is None:
-        assert factors is not None
-        return factors
-    exponents -= unit
-    features = exp_in_place(exponents)
-    return features if factors is None else features * factors
 
 
 def _running_maximum(exponents: Array, before: Array | None) -> Array:
@@ -238,8 +279,8 @@ def _in_units(sums: Array, of: Array | None, to: Array | None, i: int, j: int) -
     return decay.mT * sums
 
 
-def _by_leaf(x: Array | None, leaves: int) -> Array | None:
-    """Cut (g, R, L r, c) into (g, L, R, r, c)."""
+def _by_leaf(x: Any, leaves: int) -> Any:
+    """Cut (g, R, L r, c) into (g, L, R, r, c); None stays None."""
     if x is None:
         return None
     xp = array_namespace(x)

@@ -17,7 +17,7 @@ def elu_plus_one(x: Array) -> Array:
     """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
     xp = array_namespace(x)
     zero = xp.zeros((), dtype=x.dtype, device=device(x))
-    # of the two terms one is constant: exp(0) = 1 for positive entries, zero for others
+    # of exp(min(x, 0)) and max(x, 0) one is constant, and a large positive entry does not overflow
     result = exp_in_place(xp.minimum(x, zero))
     result += xp.maximum(x, zero)
     return result
@@ -38,6 +38,7 @@ class EluFeatures(KernelFeatures):
     features: int
     scale: float
 
+    exact: ClassVar[bool] = True
     units: ClassVar[str] = UNITS
 
     def of_queries(self, queries: Array, spare: Array | None = None) -> tuple[None, Array]:
@@ -54,4 +55,8 @@ class EluFeatures(KernelFeatures):
 
     @property
     def flops(self) -> int:
+        return 0
+
+    @property
+    def storage(self) -> int:
         return 0

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, stacked_matmul
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.feature_matrices import KeyFeatures, QueryFeatures
+from tnattn.attention.feature_sums import FeatureSums
 from tnattn.attention.kernel.elu_features import UNITS, EluFeatures, elu_plus_one
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.structured import Dense, Selection, StructuredMatrix, Transposed
+from tnattn.structured import Dense, Selection, StructuredMatrix
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ class LinearState(Summary):
 
     @classmethod
     def of(cls, keys: KeySet) -> LinearState:
-        """Sum the features of keys."""
-        features = elu_plus_one(keys.keys * math.sqrt(keys.scale))
-        mass = array_namespace(features).sum(features, axis=-2)
-        return cls(keys.scale, stacked_matmul(features.mT, keys.values), mass, Transposed(Dense(features)))
+        """Sum the features of keys, tile by tile."""
+        features = EluFeatures(int(keys.keys.shape[-1]), keys.scale)
+        sums = FeatureSums.of(features, keys)
+        return cls(keys.scale, sums.values, sums.mass, KeyFeatures(features, keys.owned, None))
 
     @property
     def nbytes(self) -> int:
@@ -123,16 +125,18 @@ class LinearState(Summary):
         return int(self.values.shape[-2])
 
     def approximate(self, queries: Array) -> Approximation:
-        xp = array_namespace(queries)
-        features = elu_plus_one(queries * math.sqrt(self.scale))
-        return Approximation(
-            kernel=Dense(features),
-            shift=xp.zeros_like(features[..., 0]),  # elu + 1 grows linearly: nothing overflows
+        kernel, (numerators, denominators) = QueryFeatures.shifted(
+            EluFeatures(self.width, self.scale), queries, None, times=(self.values, self.mass[..., None])
+        )
+        piece = Approximation(
+            kernel=kernel,
+            shift=kernel.top,  # zero: elu + 1 grows linearly, and nothing overflows
             values=self.values,
             mass=self.mass,
             expand=self.lift,
             units=UNITS,
         )
+        return piece.holding(numerators, denominators[..., 0])
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> LinearState:
         new = LinearState.of(KeySet.from_arrays(k, v, scale=self.scale, check_finite=False))
