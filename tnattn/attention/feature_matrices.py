@@ -146,9 +146,9 @@ def _exponents(
     spare = threading.local()
 
     def parts(heads: slice, rows: slice) -> tuple[Array | None, Array | None]:
-        exponents, factors = features.of_queries(flat[heads, rows, :], getattr(spare, "exponents", None))
+        exponents, factors = features.of_queries(flat[heads, rows, :], getattr(spare, "array", None))
+        spare.array = factors if exponents is None else exponents
         if exponents is not None and peaks is not None:
-            spare.exponents = exponents
             exponents += peaks[heads, ...]
         return exponents, factors
 

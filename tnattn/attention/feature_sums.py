@@ -53,7 +53,7 @@ class FeatureSums(NamedTuple):
             mine, spare, parts = flat.per_head(lambda x: x[heads, ...]), None, []
             for rows in blocks:
                 exponents, factors = mine.of_keys(points[heads, rows, :], spare)
-                spare = exponents  # its memory serves the next tile
+                spare = factors if exponents is None else exponents  # its memory serves the next tile
                 peak = None if exponents is None else xp.max(exponents, axis=-2, keepdims=True)
                 entries = feature_entries(exponents, factors, peak)  # (..., rows, m)
                 parts.append(cls(peak, entries.mT @ values[heads, rows, :], xp.sum(entries, axis=-2)))

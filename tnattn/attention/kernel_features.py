@@ -33,14 +33,13 @@ class KernelFeatures(abc.ABC):
         ----------
         queries : Array
         spare : Array, optional
-            May be overwritten with the exponents.
+            May be overwritten with the exponents, or with the factors where there are none.
 
         Returns
         -------
         exponents : Array, (..., n, m) or (..., n, 1), or None for zeros
-            The caller may write into it.
         factors : Array, (..., n, m), or None for ones
-            Not both are None.
+            Not both are None. The caller may write into the exponents, or into the factors where there are none.
         """
 
     @abc.abstractmethod

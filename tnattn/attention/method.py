@@ -189,10 +189,9 @@ class KeyMethod(AttentionMethod):
         """
 
     def prefix_features(self, first: KeySet, *, rng: Rng | None) -> KernelFeatures | None:
-        """Return the features of which the summary holds sums over the keys, for a causal scan; None if it holds none.
+        """Return the features of which a summary holds sums over keys, for causal scans; None if it holds no such sums.
 
-        The features may depend on the keys ``first``, to which no query before them belongs, and on no others; entries
-        of ``exact_piece`` have one column for each key.
+        They may depend on the keys ``first``, with which a sequence begins, and on no others.
         """
         return None
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, parallel_map, quiet_overflow, runs_on_host
-from tnattn.attention.approximation import Approximation
+from tnattn.attention.exact_leaves import Leaves
 from tnattn.attention.kernel_features import KernelFeatures
-from tnattn.attention.masks import CausalMask
-from tnattn.attention.prefix_scan import Scan, Workspace, by_heads, in_common_units, key_features, query_features, runs
+from tnattn.attention.prefix_scan import Scan, by_heads
 from tnattn.attention.problem import AttentionProblem
-from tnattn.structured import RowTiles
-from tnattn.structured.row_tiles import DEVICE_TILE, HOST_TILE, Stack, Tile
+from tnattn.attention.workspace import Workspace
+from tnattn.structured import StructuredMatrix
+from tnattn.structured.row_tiles import DEVICE_TILE, HOST_TILE
+
+_COLUMNS = 256  # of the dense form at a time: the features of one sweep serve all of them
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PrefixKernel(RowTiles):
+class PrefixKernel(StructuredMatrix):
     """Kernel of causal attention, (..., G, R, n_q, n_k): phi(q) . phi(k) before the leaf of a query, exact within it.
 
     Leaves are runs of ``leaf`` positions from the first one on. A row is in units of exp of its largest exponent, which
@@ -27,17 +29,16 @@ class PrefixKernel(RowTiles):
     Parameters
     ----------
     features : KernelFeatures
+        The kernel itself if they are exact, an estimate of exp(scores) otherwise.
     problem : AttentionProblem
         Queries are the last positions; its mask and values are not read.
     leaf : int
-    exact : callable
-        Returns the exact piece of a problem, with one column for each key, in the units of the features.
 
     Notes
     -----
     A product with c columns is one sweep over the positions, with a state of m c scalars per key head that only grows:
     2 (n_q + n_k) m c operations beside those of the features, and 2 n_q leaf (d + c) for the leaves. The dense form and
-    products with the transpose evaluate all entries: they serve inspection.
+    products with the transpose cost one sweep for every 256 keys: they serve inspection.
 
     Examples
     --------
@@ -54,7 +55,6 @@ class PrefixKernel(RowTiles):
     features: KernelFeatures
     problem: AttentionProblem
     leaf: int
-    exact: Callable[[AttentionProblem], Approximation]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,16 +66,31 @@ class PrefixKernel(RowTiles):
 
     @property
     def storage(self) -> int:
-        return math.prod(self.problem.q.shape) + math.prod(self.problem.k.shape)
+        return math.prod(self.problem.q.shape) + math.prod(self.problem.k.shape) + self.features.storage
 
     def matmul_flops(self, columns: int) -> int:
-        problem, *outer, ratio = self.problem, *self.problem.batch
+        problem, (*outer, ratio) = self.problem, self.problem.batch
         per_vector = self.features.flops + 2 * self.features.features * columns
-        leaves = 2 * problem.n_q * min(self.leaf, problem.n_k) * (problem.width + columns)
+        width = self.features.features if self.features.exact else problem.width
+        leaves = 2 * problem.n_q * min(self.leaf, problem.n_k) * (width + columns)
         return math.prod(outer) * (ratio * (problem.n_q * per_vector + leaves) + problem.n_k * per_vector)
 
     def _matmul(self, x: Array) -> Array:
         return self.swept((x,))[0][0]
+
+    def _rmatmul(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        return xp.concat([block.mT @ y for block in self._blocks()], axis=-2)
+
+    def to_dense(self) -> Array:
+        return array_namespace(self.like).concat(list(self._blocks()), axis=-1)
+
+    def _blocks(self) -> Iterator[Array]:
+        """Yield columns of the dense form, as products with columns of the identity."""
+        xp, n = array_namespace(self.like), self.shape[-1]
+        for start in range(0, n, _COLUMNS):
+            width = min(_COLUMNS, n - start)
+            yield self._matmul(xp.eye(n, width, k=-start, dtype=self.like.dtype, device=device(self.like)))
 
     def swept(self, times: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         """Return products with arrays (..., n_k, c), and the shifts of the units of the rows, (..., G, R, n_q)."""
@@ -84,18 +99,17 @@ class PrefixKernel(RowTiles):
         groups = tuple(outer)
         queries, keys = (by_heads(x, groups) for x in (problem.queries, problem.keys))
         features, factors = self.features.per_head(lambda x: by_heads(x, groups)), [by_heads(x, groups) for x in times]
-        sizes = (*queries.shape[:1], ratio, problem.n_q)
-        widths = [*(x.shape[-1] for x in times), 1]
+        sizes, widths = (queries.shape[0], ratio, problem.n_q), [*(x.shape[-1] for x in times), 1]
         *outs, shift = (xp.empty((*sizes, c), dtype=self.like.dtype, device=device(self.like)) for c in widths)
+        leaves = Leaves(self.leaf, problem.score_scale, not self.features.exact and problem.weights.blocks.unsafe)
+        together, most = self._tile(sizes[0], ratio, sum(widths))
         local = threading.local()
-        together, most = self._tile(queries.shape[0], ratio, sum(widths))
 
         def work(heads: slice) -> None:
-            mine, rows = features.per_head(lambda x: x[heads, ...]), [x[heads, ...] for x in factors]
-            parts = queries[heads, ...], keys[heads, ...], rows
             if not hasattr(local, "space"):
                 local.space = Workspace()
-            scan = Scan(mine, *parts, leaf=self.leaf, exact=self._leaves, space=local.space)
+            mine, rows = features.per_head(lambda x: x[heads, ...]), [x[heads, ...] for x in factors]
+            scan = Scan(mine, queries[heads, ...], keys[heads, ...], rows, leaves=leaves, space=local.space)
             for place, products, units in scan.parts(most):
                 shift[heads, :, place, 0] = units
                 first = 0
@@ -103,12 +117,11 @@ class PrefixKernel(RowTiles):
                     out[heads, :, place, :] = products[..., first : first + width]
                     first += width
 
-        items = [slice(h, min(h + together, sizes[0])) for h in range(0, sizes[0], together)]
         with quiet_overflow():  # the caller examines the results
-            parallel_map(work, items, like=self.like)
-        one = shift[: math.prod(problem.batch[:-1]), :, :, 0]  # further batch axes of the factors repeat the units
-        found = xp.reshape(one[:, : problem.batch[-1], :], (*problem.batch, problem.n_q))
-        return tuple(xp.reshape(out, (*groups, *out.shape[1:])) for out in outs), found
+            parallel_map(work, [slice(h, min(h + together, sizes[0])) for h in range(0, sizes[0], together)], like=keys)
+        # further batch axes of the factors repeat the units
+        units = shift[: math.prod(problem.batch[:-1]), : problem.batch[-1], :, 0]
+        return tuple(xp.reshape(x, (*groups, *x.shape[1:])) for x in outs), xp.reshape(units, self.shape[:-1])
 
     def _tile(self, count: int, ratio: int, columns: int) -> tuple[int, int]:
         """Return how many key heads and leaves are evaluated at a time."""
@@ -118,40 +131,3 @@ class PrefixKernel(RowTiles):
             return count, max(1, DEVICE_TILE // (count * per_leaf))
         leaves = math.ceil(n_k / self.leaf)
         return max(1, HOST_TILE // (per_leaf * leaves)), max(1, HOST_TILE // per_leaf)
-
-    def _leaves(self, queries: Array, keys: Array) -> tuple[Array, Array]:
-        """Return exact entries (g, L, R, r', r) and shifts of leaves of queries and keys, in the layout of ``Scan``."""
-        scale = self.problem.score_scale
-        leaves = replace(
-            self.problem, q=queries, k=keys, v=keys, mask=CausalMask(), scale=scale, check_finite=False
-        )  # g and L are batch axes, one key head each
-        piece = self.exact(leaves)
-        return piece.kernel.dense_view()[:, :, 0, ...], piece.shift[:, :, 0, ...]
-
-    # entries, for inspection
-
-    def _tiles(self, stack: Stack) -> list[Tile]:
-        leaves = [run.queries for run in runs(*self.shape[-2:], leaf=self.leaf, most=1)]
-        rows = [part for part in leaves if part.stop > part.start]
-        return [(slice(h, h + 1), part) for h in range(stack.count) for part in rows]
-
-    def blocks(self, stack: Stack) -> Callable[[slice, slice], Array]:
-        n_k, before = self.problem.n_k, self.problem.n_k - self.problem.n_q
-        xp = array_namespace(self.like)
-        queries, keys = (stack.flat(x)[:, None, ...] for x in (self.problem.queries, self.problem.keys))
-        features = self.features.per_head(lambda x: stack.flat(x)[:, None, ...])
-
-        def block(heads: slice, rows: slice) -> Array:
-            start = (rows.start + before) // self.leaf * self.leaf
-            stop = min(start + self.leaf, n_k)
-            query, mine = queries[heads, :, rows, :], features.per_head(lambda x: x[heads, ...])
-            near, shift = self._leaves(query[:, None, ...], keys[heads, None, :, start:stop, :])
-            parts = [near]
-            if start:
-                past, peak = key_features(mine, keys[heads, :, :start, :])
-                phi, top = query_features(mine, query, 1, None if peak is None else peak[:, None, ...], Workspace())
-                parts = in_common_units([(phi @ past.mT[:, None, ...], top), (near, shift)])[0]
-            later = xp.zeros((*near.shape[:-1], n_k - stop), dtype=near.dtype, device=device(near))
-            return xp.concat([*parts, later], axis=-1)[:, 0, 0, ...]
-
-        return block

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tnattn.arrays import Array, array_namespace, matmul_into
+from tnattn.arrays import Array, array_namespace
+from tnattn.attention.broadcasting import concat_broadcast
+from tnattn.attention.exact_leaves import Leaves
 from tnattn.attention.kernel_features import KernelFeatures, feature_entries
+from tnattn.attention.workspace import Workspace
 
 
 class Run(NamedTuple):
@@ -71,41 +74,6 @@ class Past(NamedTuple):
     sums: Array
 
 
-class Workspace:
-    """Arrays of the last run of a thread, whose memory serves the next: fresh memory costs more than a product.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tnattn.attention.prefix_scan import Workspace
-    >>> space, a, b = Workspace(), np.ones((1, 4, 2, 3)), np.ones((1, 4, 3, 2))
-    >>> first = space.product("sums", a, b)
-    >>> np.shares_memory(space.product("sums", a[:, :3], b[:, :3]), first)  # fewer matrices of the same size
-    True
-    """
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
-
-    def room(self, name: str, axis: int, size: int) -> Array | None:
-        """Return the array kept under a name, cut to a size along an axis; None if it is too small."""
-        found = self._arrays.get(name)
-        if found is None or found.shape[axis] < size:
-            return None
-        return found[:, :size, ...] if axis == 1 else found[..., :size, :]
-
-    def keep(self, name: str, axis: int, array: Array | None) -> None:
-        """Keep an array under a name, unless a larger one is kept."""
-        if array is not None and self.room(name, axis, array.shape[axis]) is None:
-            self._arrays[name] = array
-
-    def product(self, name: str, a: Array, b: Array) -> Array:
-        """Return a @ b of arrays (g, L, ...), written over the last product of this name."""
-        product = matmul_into(a, b, self.room(name, 1, a.shape[1]))
-        self.keep(name, 1, product)
-        return product
-
-
 class Scan:
     """Scan of some key heads, each with R query heads.
 
@@ -116,10 +84,7 @@ class Scan:
     keys : Array, (g, 1, n_k, d)
     rows : list of Array, (g, R or 1, n_k, c)
         Factors of the kernel.
-    leaf : int
-    exact : callable
-        Returns entries (g, L, R, r', r) and shifts (g, L, R, r') of leaves of queries (g, L, R, r', d) and keys
-        (g, L, 1, r, d). Features that are exact do without.
+    leaves : Leaves
     space : Workspace
 
     Examples
@@ -139,37 +104,53 @@ class Scan:
         keys: Array,
         rows: list[Array],
         *,
-        leaf: int,
-        exact: Callable[[Array, Array], tuple[Array, Array]],
+        leaves: Leaves,
         space: Workspace,
     ) -> None:
         self._features, self._queries, self._keys, self._rows = features, queries, keys, rows
-        self._leaf, self._exact, self._space = leaf, exact, space
+        self._leaves, self._space = leaves, space
 
     def parts(self, most: int) -> Iterator[tuple[slice, Array, Array]]:
         """Yield queries, products (g, R, n, c) and shifts (g, R, n), run by run of at most ``most`` leaves."""
         past: Past | None = None
-        for run in runs(self._queries.shape[-2], self._keys.shape[-2], leaf=self._leaf, most=most):
-            if run.added.stop > run.added.start:
-                past = self._grown(past, run.added, run.leaves)
-            if run.queries.stop > run.queries.start:
-                products, shift = self._answered(past, run)
+        for run in runs(self._queries.shape[-2], self._keys.shape[-2], leaf=self._leaves.size, most=most):
+            added, own = self._exact_keys(run) if self._features.exact else (None, None)
+            if _size(run.added):
+                past = self._grown(past, run, added)
+            if _size(run.queries):
+                products, shift = self._answered(past, run, own)
                 yield run.queries, _by_query(products), _by_query(shift[..., None])[..., 0]
 
-    def _key_parts(self, columns: slice, leaves: int) -> tuple[Array | None, Array | None]:
-        """Return exponents and factors of the features of leaves of keys, (g, L, 1, r, m)."""
-        spare = self._space.room("keys", -2, columns.stop - columns.start)
-        exponents, factors = self._features.of_keys(self._keys[:, :, columns, :], spare)
-        self._space.keep("keys", -2, exponents)
-        return _by_leaf(exponents, leaves), _by_leaf(factors, leaves)
+    def _exact_keys(self, run: Run) -> tuple[Array | None, Array | None]:
+        """Return exact features (g, L, 1, r, m) of the keys that join the past, and of those of the run."""
 
-    def _grown(self, past: Past | None, added: slice, leaves: int) -> Past:
-        """Return the sums with some leaves of keys more, after each of them."""
-        exponents, factors = self._key_parts(added, leaves)
-        peak = None if exponents is None else _running_maximum(exponents, None if past is None else past.peak)
+        def evaluated(name: str, columns: slice, leaves: int) -> Array | None:
+            if not _size(columns):
+                return None
+            spare = self._space.room(name, -2, _size(columns))
+            features = feature_entries(*self._features.of_keys(self._keys[:, :, columns, :], spare), None)
+            self._space.keep(name, -2, features)
+            return by_leaf(features, leaves)
+
+        if _size(run.added) != _size(run.keys):
+            return evaluated("added", run.added, run.leaves), evaluated("keys", run.keys, run.leaves)
+        # the leaves of the run but its last join the past of later ones: once evaluated
+        every = evaluated("keys", slice(run.added.start, run.keys.stop), run.leaves + 1)
+        assert every is not None
+        return every[:, :-1, ...], every[:, 1:, ...]
+
+    def _grown(self, past: Past | None, run: Run, features: Array | None) -> Past:
+        """Return the sums with some leaves of keys more, after each of them; exact features are evaluated already."""
+        peak, leaves = None, run.leaves
+        if features is None:
+            spare = self._space.room("keys", -2, _size(run.added))
+            exponents, factors = self._features.of_keys(self._keys[:, :, run.added, :], spare)
+            self._space.keep("keys", -2, exponents)
+            exponents = by_leaf(exponents, leaves)
+            peak = None if exponents is None else _running_maximum(exponents, None if past is None else past.peak)
+            features = feature_entries(exponents, by_leaf(factors, leaves), peak)
         before = None if past is None else _in_units(past.sums[:, -1, ...], past.peak, peak, -1, 0)
-        features = feature_entries(exponents, factors, peak)
-        sums = self._space.product("sums", features.mT, self._right(added, leaves))
+        sums = self._space.product("sums", features.mT, self._right(run.added, leaves))
         for index in range(leaves):
             if before is not None:
                 sums[:, index, ...] += before
@@ -177,15 +158,15 @@ class Scan:
                 before = _in_units(sums[:, index, ...], peak, peak, index, index + 1)
         return Past(peak, sums)
 
-    def _answered(self, past: Past | None, run: Run) -> tuple[Array, Array]:
+    def _answered(self, past: Past | None, run: Run, own: Array | None) -> tuple[Array, Array]:
         """Return products (g, L, R, r', c) and shifts (g, L, R, r') of the queries of a run."""
         queries, right = self._queries[:, :, run.queries, :], self._right(run.keys, run.leaves)
         if past is None and not self._features.exact:
-            kernel, shift = self._within(None, queries, run)
+            kernel, shift = self._within(None, own, queries, run)
             return self._space.product("near", kernel, right), shift
         peak = None if past is None else past.peak
         features, top = query_features(self._features, queries, run.leaves, peak, self._space)
-        kernel, shift = self._within(features, queries, run)
+        kernel, shift = self._within(features, own, queries, run)
         near = self._space.product("near", kernel, right)
         if past is None:
             return near, shift
@@ -194,22 +175,28 @@ class Scan:
         near += far
         return near, shift
 
-    def _within(self, features: Array | None, queries: Array, run: Run) -> tuple[Array, Array]:
+    def _within(self, features: Array | None, own: Array | None, queries: Array, run: Run) -> tuple[Array, Array]:
         """Return exact entries (g, L, R, r', r) and shifts (g, L, R, r') of the leaves of a run."""
-        if features is None or not self._features.exact:
-            keys = _by_leaf(self._keys[:, :, run.keys, :], run.leaves)
-            return self._exact(_by_leaf(queries, run.leaves), keys)
-        xp = array_namespace(features)
-        _, factors = self._key_parts(run.keys, run.leaves)
-        kernel = self._space.product("within", features, factors.mT)
-        # queries are the last positions of their leaf
-        kernel = xp.tril(kernel, k=kernel.shape[-1] - kernel.shape[-2])
-        return kernel, xp.zeros_like(kernel[..., 0])
+        if features is not None and own is not None:
+            return self._leaves.of_features(features, own, self._space)
+        keys = by_leaf(self._keys[:, :, run.keys, :], run.leaves)
+        return self._leaves.of_scores(by_leaf(queries, run.leaves), keys, self._space)
 
     def _right(self, columns: slice, leaves: int) -> Array:
         """Return the rows that the kernel is multiplied with, (g, L, R or 1, r, c)."""
-        parts = [_by_leaf(x[:, :, columns, :], leaves) for x in self._rows]
-        return parts[0] if len(parts) == 1 else array_namespace(parts[0]).concat(parts, axis=-1)
+        parts = [x[:, :, columns, :] for x in self._rows]
+        if len(parts) == 1:
+            return by_leaf(parts[0], leaves)
+        joined = self._space.room("right", -2, _size(columns))
+        if joined is None or joined.shape[0] != parts[0].shape[0]:  # the last heads may be fewer
+            joined = concat_broadcast(parts, axis=-1)
+            self._space.keep("right", -2, joined)
+        else:
+            first = 0
+            for part in parts:
+                joined[..., first : first + part.shape[-1]] = part
+                first += part.shape[-1]
+        return by_leaf(joined, leaves)
 
 
 def query_features(
@@ -221,23 +208,16 @@ def query_features(
     """
     xp = array_namespace(queries)
     exponents, factors = features.of_queries(queries, space.room("queries", -2, queries.shape[-2]))
+    space.keep("queries", -2, factors if exponents is None else exponents)
     if exponents is None or peak is None:
-        return feature_entries(None, _by_leaf(factors, leaves), None), None
-    space.keep("queries", -2, exponents)
-    exponents, factors = _by_leaf(exponents, leaves), _by_leaf(factors, leaves)
+        return feature_entries(None, by_leaf(factors, leaves), None), None
+    exponents, factors = by_leaf(exponents, leaves), by_leaf(factors, leaves)
     exponents += peak
     top = xp.max(exponents, axis=-1, keepdims=True)  # enters the shift: the largest feature is exp(0)
     offset = features.offset(queries)
     if not isinstance(offset, float):
-        offset = _by_leaf(offset[..., None], leaves)[..., 0]
+        offset = by_leaf(offset[..., None], leaves)[..., 0]
     return feature_entries(exponents, factors, top), top[..., 0] + offset
-
-
-def key_features(features: KernelFeatures, keys: Array) -> tuple[Array, Array | None]:
-    """Return features of keys (..., n, m) in units of exp of their largest exponents, and these."""
-    exponents, factors = features.of_keys(keys)
-    peak = None if exponents is None else array_namespace(keys).max(exponents, axis=-2, keepdims=True)
-    return feature_entries(exponents, factors, peak), peak
 
 
 def in_common_units(parts: list[tuple[Array, Array | None]]) -> tuple[list[Array], Array]:
@@ -279,12 +259,14 @@ def _in_units(sums: Array, of: Array | None, to: Array | None, i: int, j: int) -
     return decay.mT * sums
 
 
-def _by_leaf(x: Any, leaves: int) -> Any:
+def by_leaf(x: Any, leaves: int) -> Any:
     """Cut (g, R, L r, c) into (g, L, R, r, c); None stays None."""
     if x is None:
         return None
     xp = array_namespace(x)
     g, ratio, n, c = x.shape
+    if ratio == 1:
+        return xp.reshape(x, (g, leaves, 1, n // leaves, c))
     return xp.moveaxis(xp.reshape(x, (g, ratio, leaves, n // leaves, c)), 2, 1)
 
 
@@ -292,7 +274,11 @@ def _by_query(x: Array) -> Array:
     """Put leaves (g, L, R, r, c) behind each other, (g, R, L r, c)."""
     xp = array_namespace(x)
     g, leaves, ratio, r, c = x.shape
-    return xp.reshape(xp.moveaxis(x, 1, 2), (g, ratio, leaves * r, c))
+    return xp.reshape(x if ratio == 1 else xp.moveaxis(x, 1, 2), (g, ratio, leaves * r, c))
+
+
+def _size(part: slice) -> int:
+    return int(part.stop - part.start)
 
 
 def by_heads(x: Array, groups: tuple[int, ...]) -> Array:

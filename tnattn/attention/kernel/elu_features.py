@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tnattn.arrays import Array, array_namespace, device, exp_in_place
+from tnattn.attention.broadcasting import copied
 from tnattn.attention.kernel_features import KernelFeatures
 
 UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
@@ -15,12 +16,18 @@ UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be 
 
 def elu_plus_one(x: Array) -> Array:
     """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
+    return _elu_plus_one(copied(x))
+
+
+def _elu_plus_one(x: Array) -> Array:
+    """Return ``elu_plus_one(x)``, written over ``x`` where the library can."""
     xp = array_namespace(x)
-    zero = xp.zeros((), dtype=x.dtype, device=device(x))
-    # of exp(min(x, 0)) and max(x, 0) one is constant, and a large positive entry does not overflow
-    result = exp_in_place(xp.minimum(x, zero))
-    result += xp.maximum(x, zero)
-    return result
+    positive = xp.maximum(x, xp.zeros((), dtype=x.dtype, device=device(x)))
+    x -= positive
+    # exp(min(x, 0)) + max(x, 0): one of the terms is constant, and a large positive entry does not overflow
+    x = exp_in_place(x)
+    x += positive
+    return x
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,14 @@ class EluFeatures(KernelFeatures):
     units: ClassVar[str] = UNITS
 
     def of_queries(self, queries: Array, spare: Array | None = None) -> tuple[None, Array]:
-        return None, elu_plus_one(queries * math.sqrt(self.scale))
+        if spare is None or spare.shape != queries.shape:
+            return None, _elu_plus_one(queries * math.sqrt(self.scale))
+        spare[...] = queries
+        spare *= math.sqrt(self.scale)
+        return None, _elu_plus_one(spare)
 
     def of_keys(self, keys: Array, spare: Array | None = None) -> tuple[None, Array]:
-        return self.of_queries(keys)
+        return self.of_queries(keys, spare)
 
     def offset(self, queries: Array) -> float:
         return 0.0

@@ -138,7 +138,7 @@ class Causal(JointMethod):
 
     def _scanned(self, problem: AttentionProblem, features: KernelFeatures) -> Approximation:
         xp = array_namespace(problem.q)
-        kernel = PrefixKernel(features, problem, self.leaf, self.method.exact_piece)
+        kernel = PrefixKernel(features, problem, self.leaf)
         (numerators, denominators), shift = kernel.swept((problem.values, xp.ones_like(problem.keys[..., :1])))
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
         return Approximation(
