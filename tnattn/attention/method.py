@@ -175,6 +175,7 @@ class KeyMethod(AttentionMethod):
     """A method that sees the keys once and any queries later: coresets, features, sketches, caches."""
 
     probes: ClassVar[bool] = False
+    scanned: ClassVar[bool] = False  # summaries hold sums of features over keys, which ``prefix_features`` gives
 
     @abc.abstractmethod
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
@@ -188,12 +189,12 @@ class KeyMethod(AttentionMethod):
         rng : numpy.random.Generator or DeviceDraws
         """
 
-    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> KernelFeatures | None:
-        """Return the features of which a summary holds sums over keys, for causal scans; None if it holds no such sums.
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> KernelFeatures:
+        """Return the features of which a summary holds sums over keys, for a causal scan.
 
         They may depend on the keys ``first``, with which a sequence begins, and on no others.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} holds no sums of features over keys")
 
     @final
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

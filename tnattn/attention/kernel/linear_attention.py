@@ -43,6 +43,7 @@ class LinearAttention(KeyMethod):
     True
     """
 
+    scanned: ClassVar[bool] = True
     guarantee: ClassVar[str] = "exact for its own kernel"
     source: ClassVar[str] = "Katharopoulos et al. 2020"
     role: ClassVar = "representative"

@@ -56,6 +56,7 @@ class Performer(KeyMethod):
     directions: Directions = field(default_factory=Orthogonal)
     centre: bool = True
 
+    scanned: ClassVar[bool] = True
     guarantee: ClassVar[str] = "exact mean squared error of the kernel"
     source: ClassVar[str] = "Choromanski et al. 2021"
     role: ClassVar = "representative"

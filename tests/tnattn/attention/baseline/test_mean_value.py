@@ -78,5 +78,6 @@ def test_a_window_forgets_what_stands_before_it():
     assert MeanValue()(target).output[0, :, 0].tolist() == [1e17, 5e16, 0.5, 1.0]
 
 
-def test_under_a_mask_sums_are_counted_by_doubling():
-    assert MeanValue().cost(problem(masks.CausalMask())).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3
+def test_running_sums_are_counted_once_and_windows_by_doubling():
+    assert MeanValue().cost(problem(masks.CausalMask())).flops == 2 * 12 * 3 + 4 * 9 * 3
+    assert MeanValue().cost(problem(masks.SlidingWindowMask(3))).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3

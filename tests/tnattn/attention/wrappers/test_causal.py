@@ -17,7 +17,8 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal, _parts, _queries, _with_queries
+from tnattn.attention.wrappers.causal import Causal
+from tnattn.attention.wrappers.rectangles import halves, queries_of, with_queries
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.CausalMask(), size=1.0, dtype="float64", as_=np.asarray):
@@ -52,15 +53,15 @@ def test_the_default_leaf_is_64():
 
 @pytest.mark.parametrize("n_q, starts", [(40, [30, 20, 10, 0]), (21, [30, 20, 10]), (20, [30, 20]), (1, [30])])
 def test_only_parts_at_whose_positions_a_query_stands_are_computed(n_q, starts):
-    _, (leaves,) = _parts(40, 10)
-    assert [span.rows.start for span in _with_queries(problem(n_q, 40), leaves)] == starts
+    _, (leaves,) = halves(40, 10)
+    assert [span.rows.start for span in with_queries(problem(n_q, 40), leaves)] == starts
 
 
 def test_queries_at_positions_of_earlier_keys_do_not_exist():
     target = problem(3, 40)
-    assert _queries(target, 0, 10) == slice(0, 0)
-    assert _queries(target, 30, 38) == slice(0, 1)
-    assert _queries(target, 38, 40) == slice(1, 3)
+    assert queries_of(target, 0, 10) == slice(0, 0)
+    assert queries_of(target, 30, 38) == slice(0, 1)
+    assert queries_of(target, 38, 40) == slice(1, 3)
 
 
 @pytest.mark.parametrize("batch", [(), (2, 1, 2)])
@@ -84,7 +85,7 @@ def test_samples_of_every_rectangle_are_lifted_to_its_own_keys(n_q):
 
 
 @pytest.mark.filterwarnings("ignore:invalid")
-def test_finiteness_is_not_checked_again_in_parts():
+def test_finiteness_is_not_checked_again_inhalves():
     target = problem()
     v = target.v.copy()
     v[..., 39, 0] = np.inf
@@ -257,7 +258,7 @@ def test_methods_that_read_queries_need_a_permission():
 @pytest.mark.parametrize("leaf", [1, 3, 8])
 def test_parts_cover_every_pair_below_the_diagonal_once(n, leaf):
     covered = np.zeros((n, n), dtype=int)
-    rectangles, leaves = _parts(n, leaf)
+    rectangles, leaves = halves(n, leaf)
     for spans in rectangles:
         assert len({(s.rows.stop - s.rows.start, s.columns.stop - s.columns.start) for s in spans}) == 1
         assert [s.rows.start for s in spans] == sorted((s.rows.start for s in spans), reverse=True)
