@@ -119,15 +119,18 @@ class PrefixKernel(StructuredMatrix):
 
         with quiet_overflow():  # the caller examines the results
             parallel_map(work, [slice(h, min(h + together, sizes[0])) for h in range(0, sizes[0], together)], like=keys)
+        products = tuple(xp.reshape(x, (*groups, *x.shape[1:])) for x in outs)
+        if 0 in groups:
+            return products, xp.zeros(self.shape[:-1], dtype=self.like.dtype, device=device(self.like))
         # further batch axes of the factors repeat the units
         units = shift[: math.prod(problem.batch[:-1]), : problem.batch[-1], :, 0]
-        return tuple(xp.reshape(x, (*groups, *x.shape[1:])) for x in outs), xp.reshape(units, self.shape[:-1])
+        return products, xp.reshape(units, self.shape[:-1])
 
     def _tile(self, count: int, ratio: int, columns: int) -> tuple[int, int]:
         """Return how many key heads and leaves are evaluated at a time."""
         m, n_k = self.features.features, self.problem.n_k
         per_leaf = m * max(min(self.leaf, n_k) * ratio, columns)  # the larger of features and sums
         if not runs_on_host(self.like):
-            return count, max(1, DEVICE_TILE // (count * per_leaf))
+            return max(1, count), max(1, DEVICE_TILE // (max(1, count) * per_leaf))
         leaves = math.ceil(n_k / self.leaf)
         return max(1, HOST_TILE // (per_leaf * leaves)), max(1, HOST_TILE // per_leaf)

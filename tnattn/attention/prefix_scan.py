@@ -111,7 +111,10 @@ class Scan:
         self._leaves, self._space = leaves, space
 
     def parts(self, most: int) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield queries, products (g, R, n, c) and shifts (g, R, n), run by run of at most ``most`` leaves."""
+        """Yield queries, products (g, R, n, c) and shifts (g, R, n), run by run of at most ``most`` leaves.
+
+        The next run overwrites the products.
+        """
         past: Past | None = None
         for run in runs(self._queries.shape[-2], self._keys.shape[-2], leaf=self._leaves.size, most=most):
             added, own = self._exact_keys(run) if self._features.exact else (None, None)
