@@ -43,7 +43,7 @@ class KeyFeatures(StructuredMatrix):
     @property
     def storage(self) -> int:
         peak = 0 if self._peak is None else math.prod(self._peak.shape)
-        return math.prod(self._keys.shape) + self._features.storage + peak
+        return int(math.prod(self._keys.shape) + self._features.storage + peak)
 
     def _matmul(self, x: Array) -> Array:
         return self.to_dense() @ x
@@ -124,7 +124,7 @@ class QueryFeatures(RowTiles):
     @property
     def storage(self) -> int:
         parts = (self.queries, self.top, *(() if self.peak is None else (self.peak,)))
-        return self.features.storage + sum(math.prod(part.shape) for part in parts)
+        return int(self.features.storage + sum(math.prod(part.shape) for part in parts))
 
     def matmul_flops(self, columns: int) -> int:
         return int(math.prod(self.top.shape) * (self.features.flops + 2 * self.features.features * columns))

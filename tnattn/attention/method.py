@@ -194,7 +194,8 @@ class KeyMethod(AttentionMethod):
 
         They may depend on the keys ``first``, with which a sequence begins, and on no others.
         """
-        raise NotImplementedError(f"{type(self).__name__} holds no sums of features over keys")
+        said = "declares that it is scanned and gives no features" if self.scanned else "holds no sums of features"
+        raise NotImplementedError(f"{type(self).__name__} {said}")
 
     @final
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:

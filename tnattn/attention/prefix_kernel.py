@@ -66,7 +66,8 @@ class PrefixKernel(StructuredMatrix):
 
     @property
     def storage(self) -> int:
-        return math.prod(self.problem.q.shape) + math.prod(self.problem.k.shape) + self.features.storage
+        problem = self.problem
+        return int(math.prod(problem.q.shape) + math.prod(problem.k.shape) + self.features.storage)
 
     def matmul_flops(self, columns: int) -> int:
         problem, (*outer, ratio) = self.problem, self.problem.batch

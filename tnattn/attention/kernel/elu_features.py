@@ -10,6 +10,7 @@ from typing import ClassVar
 from tnattn.arrays import Array, array_namespace, device, exp_in_place
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.kernel_features import KernelFeatures
+from tnattn.scalars import Parameters
 
 UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
 
@@ -31,7 +32,7 @@ def _elu_plus_one(x: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class EluFeatures(KernelFeatures):
+class EluFeatures(KernelFeatures, Parameters):
     """The features elu(sqrt(scale) x) + 1 of queries and of keys.
 
     Examples

@@ -21,8 +21,8 @@ from tnattn.attention.running_sums import RunningSums
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.summary import KeySet
 from tnattn.attention.wrappers.rectangles import (
+    Parts,
     RectangleKernel,
-    Stack,
     blocks_of,
     cut,
     halves,
@@ -124,17 +124,17 @@ class Causal(JointMethod):
 
     # rectangles
 
-    def _stacks(self, problem: AttentionProblem, rng: Rng | None) -> Iterator[Stack]:
+    def _stacks(self, problem: AttentionProblem, rng: Rng | None) -> Iterator[Parts]:
         """Yield the rectangles and the leaves in which a query stands, in stacks of one size."""
         rectangles, leaves = halves(problem.n_k, self.leaf)
         # children of the generator, one per size, so that a draw does not depend on what was drawn before
         draws = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
         for spans, draw in zip(rectangles, draws, strict=True):
             for part in cut(with_queries(problem, spans), problem, self.method.budget):
-                yield Stack(part, draw, leaf=False)
+                yield Parts(part, draw, leaf=False)
         for spans in leaves:
             for part in cut(with_queries(problem, spans), problem, 2 * self.leaf):
-                yield Stack(part, None, leaf=True)
+                yield Parts(part, None, leaf=True)
 
     def _merged(self, problem: AttentionProblem, rng: Rng | None) -> Approximation:
         """Return the sum of all parts: the sums of one stack at a time are added to those of their rows."""
@@ -165,11 +165,11 @@ class Causal(JointMethod):
                 expand=Selection(every, problem.n_k, problem.q),
             )
         else:  # columns are no combinations of keys: one for each query, which holds its sums
-            kernel = Diagonal(xp.ones_like(sums.denominators))
-            found = Approximation(kernel, sums.shift, sums.numerators, sums.denominators)
+            ones = Diagonal(xp.ones_like(sums.denominators))
+            found = Approximation(ones, sums.shift, sums.numerators, sums.denominators)
         return found.labelled(units=units).holding(sums.numerators, sums.denominators)
 
-    def _piece(self, problem: AttentionProblem, stack: Stack) -> Approximation:
+    def _piece(self, problem: AttentionProblem, stack: Parts) -> Approximation:
         mask = masks.CausalMask() if stack.leaf else masks.FullMask()
         parts = stacked(problem, stack.spans, mask)
         return self.method.exact_piece(parts) if stack.leaf else self.method(parts, rng=stack.rng)

@@ -15,6 +15,8 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Product, ShiftedBlocks, StructuredMatrix
 from tnattn.structured.shifted_blocks import from_stack
 
+__all__ = ["Span"]  # the rest is part of ``Causal``
+
 _ENTRIES = 1 << 21  # scalars of a stack of parts: 8 MB of float32
 
 
@@ -115,13 +117,13 @@ def spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) -
     )
 
 
-class Stack(NamedTuple):
+class Parts(NamedTuple):
     """Parts of one size, which run as one problem.
 
     Examples
     --------
-    >>> from tnattn.attention.wrappers.rectangles import Span, Stack
-    >>> Stack([Span(slice(1, 2), slice(0, 1))], rng=None, leaf=False).spans[0].rows
+    >>> from tnattn.attention.wrappers.rectangles import Span, Parts
+    >>> Parts([Span(slice(1, 2), slice(0, 1))], rng=None, leaf=False).spans[0].rows
     slice(1, 2, None)
     """
 
@@ -168,7 +170,7 @@ class RectangleKernel(StructuredMatrix):
     Parameters
     ----------
     problem : AttentionProblem
-    stacks : list of Stack
+    stacks : list of Parts
     piece : callable
         Returns the approximation of a stack.
     shift : Array, (..., G, R, n_q)
@@ -190,8 +192,8 @@ class RectangleKernel(StructuredMatrix):
     def __init__(
         self,
         problem: AttentionProblem,
-        stacks: list[Stack],
-        piece: Callable[[Stack], Approximation],
+        stacks: list[Parts],
+        piece: Callable[[Parts], Approximation],
         shift: Array,
         flops: tuple[int, int],
     ) -> None:
@@ -236,6 +238,6 @@ class RectangleKernel(StructuredMatrix):
         return total
 
 
-def replayed(stack: Stack) -> Stack:
+def replayed(stack: Parts) -> Parts:
     """Return a stack with a generator of its own in the same state."""
     return stack._replace(rng=copy.deepcopy(stack.rng))

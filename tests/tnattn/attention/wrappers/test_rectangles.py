@@ -11,7 +11,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.wrappers import rectangles
 from tnattn.attention.wrappers.causal import Causal
-from tnattn.attention.wrappers.rectangles import Span, Stack, blocks_of, cut, halves, replayed, stacked, with_queries
+from tnattn.attention.wrappers.rectangles import Parts, Span, blocks_of, cut, halves, replayed, stacked, with_queries
 from tnattn.testing import check_structured
 
 
@@ -60,6 +60,6 @@ def test_the_blocks_of_a_piece_are_the_rows_of_its_parts():
 
 
 def test_a_replayed_stack_draws_the_same_and_leaves_its_generator_alone():
-    stack = Stack([], np.random.default_rng(3), leaf=False)
+    stack = Parts([], np.random.default_rng(3), leaf=False)
     before = copy.deepcopy(stack.rng).random()
     assert replayed(stack).rng.random() == replayed(stack).rng.random() == before
