@@ -47,7 +47,13 @@ class Leaves(Parameters):
         space : Workspace
         """
         xp = array_namespace(queries)
-        scores = space.product("within", queries * self.scale, keys.mT)
+        scaled = space.room("scaled", 1, queries.shape[1])
+        if scaled is None or scaled.shape != queries.shape:
+            scaled = xp.zeros_like(queries)
+            space.keep("scaled", 1, scaled)
+        scaled[...] = queries
+        scaled *= self.scale
+        scores = space.product("within", scaled, keys.mT)
         count, n = scores.shape[-2:]
         # zero up to the position of the query, minus infinity for later keys
         least = xp.full((count, n), -float("inf"), dtype=scores.dtype, device=device(scores))
