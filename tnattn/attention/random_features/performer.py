@@ -97,4 +97,4 @@ class Performer(KeyMethod):
         # columns_cost counts products of width d for every feature, where only p directions need one
         build = 2.0 * g * n_k * (p * d + m * (e + 1)) - 2.0 * problem.heads * problem.n_q * (m - p) * d
         cost = columns_cost(problem, m, build=build)
-        return replace(cost, peak_scalars=max(cost.peak_scalars, float(g * n_k * m)))
+        return replace(cost, peak_scalars=float(g * m * (e + 1) + m))  # the sums, and the features of one vector

@@ -140,23 +140,16 @@ class Causal(JointMethod):
         """Return the sum of all parts: the sums of one stack at a time are added to those of their rows."""
         xp = array_namespace(problem.q)
         sums = RunningSums(problem.batch, problem.n_q, problem.value_width, like=problem.q)
-        stacks, flops, lifted, units = [], (0, 0), True, None
+        units = self.method.exact_piece(problem.rectangle(slice(0, 1), slice(0, 1))).units
+        stacks, flops = [], []
         for stack in self._stacks(problem, rng):
             stacks.append(stack._replace(rng=copy.deepcopy(stack.rng)))  # for the kernel, which makes the piece again
-            piece = self._piece(problem, stack)
-            units = piece.units if units is None else units
-            require_mergeable(piece, units)
-            for rows, part in blocks_of(piece, stack.spans, problem):
-                sums.add(rows, *part)
-            lifted = lifted and piece.expand is not None
-            if piece.expand is not None:
-                product = Product(piece.kernel, piece.expand)
-                none, one = (product.matmul_flops(columns) for columns in (0, 1))
-                flops = (flops[0] + none, flops[1] + one - none)
-        assert units is not None
+            flops.append(self._added(problem, stack, sums, units))
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-        if lifted:
-            kernel = RectangleKernel(problem, stacks, lambda stack: self._piece(problem, stack), sums.shift, flops)
+        counted = [part for part in flops if part is not None]
+        if len(counted) == len(flops):
+            total = sum(none for none, _ in counted), sum(each for _, each in counted)
+            kernel = RectangleKernel(problem, stacks, lambda stack: self._piece(problem, stack), sums.shift, total)
             found = Approximation(
                 kernel,
                 sums.shift,
@@ -168,6 +161,21 @@ class Causal(JointMethod):
             ones = Diagonal(xp.ones_like(sums.denominators))
             found = Approximation(ones, sums.shift, sums.numerators, sums.denominators)
         return found.labelled(units=units).holding(sums.numerators, sums.denominators)
+
+    def _added(self, problem: AttentionProblem, stack: Parts, sums: RunningSums, units: str) -> tuple[int, int] | None:
+        """Add the piece of a stack, of which nothing is kept.
+
+        Returns the operations of a product with its kernel over keys, without a column and per column; None if its
+        columns are no combinations of keys.
+        """
+        piece = self._piece(problem, stack)
+        require_mergeable(piece, units)
+        for rows, part in blocks_of(piece, stack.spans, problem):
+            sums.add(rows, *part)
+        if piece.expand is None:
+            return None
+        product = Product(piece.kernel, piece.expand)
+        return product.matmul_flops(0), product.matmul_flops(1) - product.matmul_flops(0)
 
     def _piece(self, problem: AttentionProblem, stack: Parts) -> Approximation:
         mask = masks.CausalMask() if stack.leaf else masks.FullMask()

@@ -87,6 +87,7 @@ class Chunked(JointMethod):
             require_mergeable(piece, pieces[0].units if pieces else piece.units)
             sums.add(rows, *piece._products, piece.shift)
             pieces.append(replace(piece))  # without its products, which are in the sums
+            del piece  # and with it their memory, before the next chunk takes as much
         return _side_by_side(pieces, sums)
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:

@@ -75,17 +75,24 @@ def stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> A
         found = problem.q[..., max(rows.start - before, 0) : rows.stop - before, :]
         # a first rectangle may have some of its queries only; rows of zeros are cut off again by spread
         missing = (*found.shape[:-2], rows.stop - rows.start - found.shape[-2], found.shape[-1])
+        if missing[-2] == 0:
+            return found
         return xp.concat([xp.zeros(missing, dtype=found.dtype, device=device(found)), found], axis=-2)
 
     return replace(
         problem,
-        q=xp.stack([queries(span.rows) for span in spans]),
-        k=xp.stack([problem.k[..., span.columns, :] for span in spans]),
-        v=xp.stack([problem.v[..., span.columns, :] for span in spans]),
+        q=_stack([queries(span.rows) for span in spans]),
+        k=_stack([problem.k[..., span.columns, :] for span in spans]),
+        v=_stack([problem.v[..., span.columns, :] for span in spans]),
         mask=mask,
         scale=problem.score_scale,
         check_finite=False,
     )
+
+
+def _stack(arrays: list[Array]) -> Array:
+    """Return arrays along a new first axis; a single one is not copied."""
+    return arrays[0][None, ...] if len(arrays) == 1 else array_namespace(arrays[0]).stack(arrays)
 
 
 def spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) -> Approximation:

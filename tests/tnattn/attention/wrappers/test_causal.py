@@ -437,7 +437,7 @@ def test_every_ring_scans(xp, assert_close):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("inner", "outputs"), [(Performer(256), 2.5), (LinearAttention(), 2.5), (ValueSampling(256), 6)], ids=repr
+    ("inner", "outputs"), [(Performer(256), 2.5), (LinearAttention(), 2.5), (ValueSampling(256), 4.8)], ids=repr
 )
 def test_memory_is_of_the_order_of_the_output(inner, outputs):
     """Numerators and output; a tile of a scan, or one stack of rectangles: those of all levels take 30 outputs."""
