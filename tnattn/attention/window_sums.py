@@ -42,9 +42,10 @@ def window_sums(x: Array, first: Array | None, stop: Array, *, dtype: Any = None
 
     def work(heads: slice) -> None:
         begin, end = (side if side is None or side.ndim == 1 else side[heads, :] for side in ends)
-        terms = xp.astype(rows[heads, ...], wide)
-        found = _running(terms, end) if begin is None else _doubled(terms, begin, end)
-        out[heads, ...] = xp.astype(found, out.dtype, copy=False)
+        if begin is None:
+            out[heads, ...] = _rows(_running(rows[heads, ...], wide, out.dtype), end)
+        else:
+            out[heads, ...] = xp.astype(_doubled(xp.astype(rows[heads, ...], wide), begin, end), out.dtype, copy=False)
 
     parallel_map(work, [slice(h, min(h + together, stack.count)) for h in range(0, stack.count, together)], like=x)
     return stack.restored(out)
@@ -58,10 +59,19 @@ def _flat(ends: Array, stack: Stack) -> Array:
     return stack.flat(ends[..., None])[..., 0]
 
 
-def _running(x: Array, stop: Array) -> Array:
-    """Return the sums of the first rows of x, (g, w, c)."""
+def _running(x: Array, wide: Any, dtype: Any) -> Array:
+    """Return the sums of the first 0, ..., n rows of x, (g, n + 1, c), added in ``wide``, block by block of rows."""
     xp = array_namespace(x)
-    return _rows(xp.cumulative_sum(x, axis=-2, include_initial=True), stop)
+    g, n, c = x.shape
+    sums = xp.zeros((g, n + 1, c), dtype=dtype, device=device(x))
+    step = max(1, HOST_TILE // max(1, c)) if runs_on_host(x) else max(1, n)
+    before = xp.zeros((g, 1, c), dtype=wide, device=device(x))
+    for start in range(0, n, step):
+        part = xp.cumulative_sum(xp.astype(x[:, start : start + step, :], wide), axis=-2)
+        part += before
+        sums[:, start + 1 : start + 1 + part.shape[-2], :] = xp.astype(part, dtype, copy=False)
+        before = xp.asarray(part[:, -1:, :], copy=True)
+    return sums
 
 
 def _doubled(x: Array, first: Array, stop: Array) -> Array:

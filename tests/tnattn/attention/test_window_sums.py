@@ -91,12 +91,14 @@ def test_sums_are_added_wide_and_returned_in_the_dtype_asked_for(first):
     assert found.item() == 8  # float32 would lose the ones
 
 
-@pytest.mark.parametrize("tile", [1, 30, 1 << 18])
+@pytest.mark.parametrize("tile", [1, 4, 30, 1 << 18])
 def test_matrices_are_summed_in_groups(monkeypatch, tile):
     monkeypatch.setattr("tnattn.attention.window_sums.HOST_TILE", tile)
     x, first, stop = np.arange(60.0).reshape(2, 3, 10, 1), np.array([0, 3]), np.array([10, 6])
     expected = np.stack([x[..., a:b, :].sum(axis=-2) for a, b in zip(first, stop, strict=True)], axis=-2)
     np.testing.assert_array_equal(window_sums(x, first, stop), expected)
+    begins = np.stack([x[..., :b, :].sum(axis=-2) for b in stop], axis=-2)
+    np.testing.assert_array_equal(window_sums(x, None, stop), begins)  # in blocks of rows, too
 
 
 def test_running_sums_of_every_ring(xp, assert_close):
