@@ -173,19 +173,24 @@ class Approximation(Quotients, Displayed):
 
     def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> None:
         for piece in (self, other):
-            if piece.unmergeable:
-                raise ValueError(f"a piece cannot be merged: {piece.unmergeable}")
-        if self.units != other.units:
-            raise ValueError(
-                f"a piece in units of {self.units} and one in units of {other.units} cannot be merged; "
-                "their sums are of different kernels"
-            )
+            require_mergeable(piece, self.units)
         found = relation(self.keys, other.keys)
         if found not in admissible:
             raise ValueError(
                 f"the pieces cover keys {shown(self.keys)} and {shown(other.keys)} ({found}); "
                 f"merging needs {' or '.join(sorted(admissible))} keys; take an overlap out with a - b first"
             )
+
+
+def require_mergeable(piece: Approximation, units: str) -> None:
+    """Raise ValueError if a piece does not estimate its mass, or is not in the given units."""
+    if piece.unmergeable:
+        raise ValueError(f"a piece cannot be merged: {piece.unmergeable}")
+    if piece.units != units:
+        raise ValueError(
+            f"a piece in units of {units} and one in units of {piece.units} cannot be merged; "
+            "their sums are of different kernels"
+        )
 
 
 def merge_all(pieces: list[Approximation]) -> Approximation:

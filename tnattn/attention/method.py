@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, final
 from tnattn.arrays import Array, Rng, array_namespace, device, is_half
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
+from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.masks import CausalMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
@@ -174,6 +175,7 @@ class KeyMethod(AttentionMethod):
     """A method that sees the keys once and any queries later: coresets, features, sketches, caches."""
 
     probes: ClassVar[bool] = False
+    scanned: ClassVar[bool] = False  # summaries hold sums of features over keys, which ``prefix_features`` gives
 
     @abc.abstractmethod
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Summary:
@@ -187,9 +189,17 @@ class KeyMethod(AttentionMethod):
         rng : numpy.random.Generator or DeviceDraws
         """
 
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> KernelFeatures:
+        """Return the features of which a summary holds sums over keys, for a causal scan.
+
+        They may depend on the keys ``first``, with which a sequence begins, and on no others.
+        """
+        said = "declares that it is scanned and gives no features" if self.scanned else "holds no sums of features"
+        raise NotImplementedError(f"{type(self).__name__} {said}")
+
     @final
     def _approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        keys = KeySet.of(problem)
+        keys = replace(KeySet.of(problem), check_finite=False, shared=True)
         probe = problem.queries if self.probes else None
         return self.summarise(keys, probe=probe, rng=rng).approximate(problem.queries)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import array_namespace, device, exp_in_place
+from tnattn.arrays import array_namespace, device, exp_in_place, quiet_overflow
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.masked_scores import Scores
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import Dense, Selection
 
@@ -14,10 +15,13 @@ def softmax_piece(problem: AttentionProblem) -> Approximation:
     Every row is shifted by its largest score; a row without admissible key has shift minus infinity.
     """
     xp = array_namespace(problem.q)
-    scores = problem.block_scores(slice(0, problem.n_q), slice(0, problem.n_k))
+    # not those of problem.weights: it and the problem keep each other, and their arrays, until garbage is collected
+    blocks, rows = Scores(problem), slice(0, problem.n_q)
+    with quiet_overflow():
+        scores = blocks.block(blocks.query((), rows), (), rows, slice(0, problem.n_k))
     shift = xp.max(scores, axis=-1)
     # exp stays within [0, 1]; a row of minus infinities stays one
-    scores = scores - xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)[..., None]
+    scores -= xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)[..., None]
     every = xp.arange(problem.n_k, dtype=xp.int64, device=device(scores))
     return Approximation(
         kernel=Dense(exp_in_place(scores)),

@@ -9,6 +9,7 @@ from typing import final
 
 from tnattn.arrays import Array, Rng, array_namespace, check_finite, dtype_name, is_half, widened
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.broadcasting import copied
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.validation import (
     plain_floating,
@@ -33,6 +34,8 @@ class KeySet(Parameters, Displayed):
         Positive.
     check_finite : bool
         Refuse NaN and infinity; switch off where the arrays have been checked.
+    shared : bool
+        The summary is used up with the arrays and may keep views of them.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class KeySet(Parameters, Displayed):
     values: Array
     scale: float
     check_finite: bool = field(default=True, repr=False)
+    shared: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("keys", "values"):
@@ -97,6 +101,11 @@ class KeySet(Parameters, Displayed):
         require_heads(v, "v")
         default = 1 / math.sqrt(max(1, k.shape[-1]))  # an empty width is refused with its name by the constructor
         return cls(k[..., None, :, :], v[..., None, :, :], scale if scale is not None else default, check_finite)
+
+    @property
+    def owned(self) -> Array:
+        """The keys for a summary to keep: a copy, unless they are shared."""
+        return self.keys if self.shared else copied(self.keys)
 
     @property
     def n(self) -> int:

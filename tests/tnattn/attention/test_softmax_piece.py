@@ -1,5 +1,8 @@
 """Exact pieces of small problems."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -34,3 +37,17 @@ def test_a_row_without_keys_is_empty(make):
     np.testing.assert_array_equal(piece.kernel.to_dense(), 0)
     np.testing.assert_array_equal(piece.output, 0)
     np.testing.assert_array_equal(piece.bad_rows, 0)
+
+
+def test_nothing_of_the_problem_outlives_it():
+    x = np.random.default_rng(0).standard_normal((1, 6, 3))
+    target = AttentionProblem(x, x.copy(), x.copy(), mask=masks.CausalMask())
+    gone = weakref.ref(target)
+    gc.disable()  # a cycle would be found later, and its arrays held until then
+    try:
+        piece = softmax_piece(target)
+        del target
+        assert gone() is None
+    finally:
+        gc.enable()
+    np.testing.assert_allclose(piece.weights.to_dense().sum(axis=-1), 1)

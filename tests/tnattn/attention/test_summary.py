@@ -283,3 +283,11 @@ def test_a_stack_of_stacks_is_answered():
 def test_the_heads_of_further_keys_are_counted():
     with pytest.raises(ValueError, match="k has 1 heads and the summary 2; they must agree"):
         summary().extend(*(x[:1] for x in arrays(3)))
+
+
+def test_keys_to_keep_are_a_copy_unless_they_are_shared():
+    k, v = arrays()
+    own, shared = KeySet.from_arrays(k, v), replace(KeySet.from_arrays(k, v), shared=True)
+    assert not np.shares_memory(own.owned, k)
+    assert np.shares_memory(shared.owned, k)
+    np.testing.assert_array_equal(own.owned, shared.owned)

@@ -66,3 +66,42 @@ def test_windows_of_their_own_in_a_stack_of_stacks():
     expected = [[x[a, b, first[a, b, 0] :].sum(axis=0) for b in range(3)] for a in range(2)]
     assert found.shape == (2, 3, 1, 5)
     np.testing.assert_array_equal(found[..., 0, :], expected)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_windows_from_the_first_row_on_are_running_sums(batch):
+    x = np.random.default_rng(0).integers(-9, 9, size=(*batch, 7, 2)).astype(float)
+    stop = np.arange(8)
+    expected = np.stack([x[..., :b, :].sum(axis=-2) for b in stop], axis=-2)
+    np.testing.assert_array_equal(window_sums(x, None, stop), expected)
+    np.testing.assert_array_equal(window_sums(x, np.zeros(8, int), stop), expected)
+
+
+def test_running_sums_of_every_matrix_have_ends_of_their_own():
+    x = np.arange(12.0).reshape(2, 6, 1)
+    found = window_sums(x, None, np.array([[6, 0], [1, 2]]))
+    np.testing.assert_array_equal(found[..., 0], [[15, 0], [6, 13]])
+
+
+@pytest.mark.parametrize("first", [None, np.array([0])], ids=["running", "doubled"])
+def test_sums_are_added_wide_and_returned_in_the_dtype_asked_for(first):
+    x = np.concatenate([np.full((1, 1), 2.0**25, "f4"), np.ones((8, 1), "f4"), np.full((1, 1), -(2.0**25), "f4")])
+    found = window_sums(x, first, np.array([10]), dtype=np.float32)
+    assert found.dtype == np.float32
+    assert found.item() == 8  # float32 would lose the ones
+
+
+@pytest.mark.parametrize("tile", [1, 4, 30, 1 << 18])
+def test_matrices_are_summed_in_groups(monkeypatch, tile):
+    monkeypatch.setattr("tnattn.attention.window_sums.HOST_TILE", tile)
+    x, first, stop = np.arange(60.0).reshape(2, 3, 10, 1), np.array([0, 3]), np.array([10, 6])
+    expected = np.stack([x[..., a:b, :].sum(axis=-2) for a, b in zip(first, stop, strict=True)], axis=-2)
+    np.testing.assert_array_equal(window_sums(x, first, stop), expected)
+    begins = np.stack([x[..., :b, :].sum(axis=-2) for b in stop], axis=-2)
+    np.testing.assert_array_equal(window_sums(x, None, stop), begins)  # in blocks of rows, too
+
+
+def test_running_sums_of_every_ring(xp, assert_close):
+    x = np.arange(20.0).reshape(10, 2)
+    found = window_sums(xp.asarray(x), None, xp.asarray([10, 3], dtype="int64"))
+    assert_close(found, xp.asarray([[90.0, 100.0], [6.0, 9.0]]), rtol=0, atol=0)

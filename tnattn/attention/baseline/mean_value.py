@@ -23,7 +23,8 @@ class MeanValue(JointMethod):
     Notes
     -----
     O(n_k d_v) without a mask: one column of mass n_k. Under a positional mask every query has a sum of its own over
-    its admissible keys, O((n_q + n_k) d_v log n_k). Its mass is the number of keys, the row sum of exp(0).
+    its admissible keys: O((n_q + n_k) d_v) where all windows begin at the first key, with a factor log n_k otherwise.
+    Its mass is the number of keys, the row sum of exp(0).
 
     Examples
     --------
@@ -66,11 +67,12 @@ class MeanValue(JointMethod):
         return _running(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """G n_k d_v additions and one division per output; under a mask, additions for windows, by doubling."""
+        """G n_k d_v additions and one division per output; windows that move add by doubling."""
         e, g, h = problem.value_width, problem.groups, problem.heads
         sums = float(g * problem.n_k * e)
-        if any(not isinstance(part, masks.FullMask) for part in problem.mask.conjuncts):
-            sums *= 2 * max(1, problem.n_k.bit_length())  # doubled sums, and one look-up per binary digit
+        if any(isinstance(part, masks.SlidingWindowMask) for part in problem.mask.conjuncts):
+            # doubled sums, and one look-up per binary digit
+            sums = 2.0 * g * problem.n_k * e * max(1, problem.n_k.bit_length())
         applied = float(h * problem.n_q * e)
         return Cost(
             flops=sums + applied,
@@ -85,12 +87,16 @@ def _running(problem: AttentionProblem) -> Approximation:
     xp = array_namespace(problem.q)
     first, stop = admissible_span(problem)
     stop = xp.maximum(stop, first)  # a query without keys has an empty window
-    sums = xp.astype(window_sums(problem.values, first, stop), problem.q.dtype)
+    # causal and padding masks leave windows from the first key on, whose sums are running sums
+    begin = first if any(isinstance(part, masks.SlidingWindowMask) for part in problem.mask.conjuncts) else None
+    sums = window_sums(problem.values, begin, stop, dtype=problem.q.dtype)
     counts = xp.broadcast_to(xp.astype(stop - first, problem.q.dtype), sums.shape[:-1])
     one = xp.ones((*problem.batch, problem.n_q), dtype=problem.q.dtype, device=device(problem.q))
+    # queries that share a key head have the same products with the unit diagonal
+    products = xp.broadcast_to(sums, (*one.shape, sums.shape[-1])), xp.broadcast_to(counts, one.shape)
     return Approximation(
         kernel=Diagonal(one),  # query i reads column i, its own window
         shift=xp.where(xp.broadcast_to(counts, one.shape) > 0, xp.zeros_like(one), -float("inf")),
         values=sums,
         mass=counts,
-    )
+    ).holding(*products)

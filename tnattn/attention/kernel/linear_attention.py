@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, exp_in_place, stacked_matmul
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
+from tnattn.attention.feature_matrices import KeyFeatures, QueryFeatures
+from tnattn.attention.feature_sums import FeatureSums
+from tnattn.attention.kernel.elu_features import UNITS, EluFeatures, elu_plus_one
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.structured import Dense, Selection, StructuredMatrix, Transposed
-
-_UNITS = "phi(q) . phi(k), phi = elu + 1"  # pieces of other kernels must not be added to these
+from tnattn.structured import Dense, Selection, StructuredMatrix
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class LinearAttention(KeyMethod):
     True
     """
 
+    scanned: ClassVar[bool] = True
     guarantee: ClassVar[str] = "exact for its own kernel"
     source: ClassVar[str] = "Katharopoulos et al. 2020"
     role: ClassVar = "representative"
@@ -54,6 +56,9 @@ class LinearAttention(KeyMethod):
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> LinearState:
         return LinearState.of(keys)
+
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> EluFeatures:
+        return EluFeatures(int(first.keys.shape[-1]), first.scale)
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         xp = array_namespace(problem.q)
@@ -68,7 +73,7 @@ class LinearAttention(KeyMethod):
             shift=xp.zeros_like(kernel[..., 0]),
             values=problem.values,
             expand=Selection(j, problem.n_k, kernel),
-            units=_UNITS,
+            units=UNITS,
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
@@ -76,15 +81,7 @@ class LinearAttention(KeyMethod):
         # features cost no product: the second term takes back the d^2 that columns_cost counts for scores
         build = 2.0 * problem.groups * problem.n_k * d * (e + 1) - 2.0 * problem.heads * problem.n_q * d * d
         cost = columns_cost(problem, d, build=build)
-        # features of all keys exist at once
-        return replace(cost, peak_scalars=max(cost.peak_scalars, float(problem.groups * problem.n_k * d)))
-
-
-def elu_plus_one(x: Array) -> Array:
-    """Return x + 1 for positive and exp(x) for other entries: continuous, positive."""
-    xp = array_namespace(x)
-    # exp of a large positive entry, which is not selected, would overflow
-    return xp.where(x > 0, x + 1, exp_in_place(xp.minimum(x, xp.zeros((), dtype=x.dtype, device=device(x)))))
+        return replace(cost, peak_scalars=float(problem.groups * d * (e + 1) + d))  # the sums, and one feature vector
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,10 +106,10 @@ class LinearState(Summary):
 
     @classmethod
     def of(cls, keys: KeySet) -> LinearState:
-        """Sum the features of keys."""
-        features = elu_plus_one(keys.keys * math.sqrt(keys.scale))
-        mass = array_namespace(features).sum(features, axis=-2)
-        return cls(keys.scale, stacked_matmul(features.mT, keys.values), mass, Transposed(Dense(features)))
+        """Sum the features of keys, tile by tile."""
+        features = EluFeatures(int(keys.keys.shape[-1]), keys.scale)
+        sums = FeatureSums.of(features, keys)
+        return cls(keys.scale, sums.values, sums.mass, KeyFeatures(features, keys.owned, None))
 
     @property
     def nbytes(self) -> int:
@@ -128,16 +125,18 @@ class LinearState(Summary):
         return int(self.values.shape[-2])
 
     def approximate(self, queries: Array) -> Approximation:
-        xp = array_namespace(queries)
-        features = elu_plus_one(queries * math.sqrt(self.scale))
-        return Approximation(
-            kernel=Dense(features),
-            shift=xp.zeros_like(features[..., 0]),  # elu + 1 grows linearly: nothing overflows
+        kernel, (numerators, denominators) = QueryFeatures.shifted(
+            EluFeatures(self.width, self.scale), queries, None, times=(self.values, self.mass[..., None])
+        )
+        piece = Approximation(
+            kernel=kernel,
+            shift=kernel.top,  # zero: elu + 1 grows linearly, and nothing overflows
             values=self.values,
             mass=self.mass,
             expand=self.lift,
-            units=_UNITS,
+            units=UNITS,
         )
+        return piece.holding(numerators, denominators[..., 0])
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> LinearState:
         new = LinearState.of(KeySet.from_arrays(k, v, scale=self.scale, check_finite=False))

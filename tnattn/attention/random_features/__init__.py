@@ -12,8 +12,8 @@
 ``Directions``: ``Independent``, ``Orthogonal``
     The distribution of the directions; orthogonal blocks have the smaller variance (Choromanski et al. 2021, section
     3).
-``FeatureMap``, ``KeyFeatures``, ``QueryFeatures``, ``FeatureSummary``
-    A drawn map, the features of keys and of queries, evaluated on use, and the keys' sums: the summary.
+``FeatureMap``, ``FeatureSummary``
+    A drawn map, and the sums over the keys of its features: the summary.
 
 The variance grows with the exponential of the squared norms, so that heads with large scores need more features than
 keys: on the shipped sample the mean of the values does as well.
@@ -21,7 +21,7 @@ keys: on the shipped sample the mean of the values does as well.
 Take first: ``Performer(features=256)``, whose defaults are positive features of orthogonal directions.
 """
 
-from tnattn.attention.random_features.feature_map import FeatureMap, KeyFeatures, QueryFeatures
+from tnattn.attention.random_features.feature_map import FeatureMap
 from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.features import (
     Directions,
@@ -42,11 +42,9 @@ __all__ = [
     "FeatureSummary",
     "Hyperbolic",
     "Independent",
-    "KeyFeatures",
     "Orthogonal",
     "Performer",
     "Positive",
-    "QueryFeatures",
     "Scatterbrain",
     "Trigonometric",
 ]

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import NamedTuple
 
-from tnattn.arrays import Array, Rng, array_namespace, dtype_name, parallel_map
+from tnattn.arrays import Array, Rng, dtype_name
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.broadcasting import copied
-from tnattn.attention.random_features.feature_map import FeatureMap, KeyFeatures, QueryFeatures
+from tnattn.attention.feature_matrices import KeyFeatures, QueryFeatures
+from tnattn.attention.feature_sums import FeatureSums
+from tnattn.attention.random_features.feature_map import FeatureMap
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.structured import StructuredMatrix
-from tnattn.structured.row_tiles import Stack, by_matrices, tiles
-
-
-class _Sums(NamedTuple):
-    """_Sums of features of keys in units of exp(peak): largest exponents, sums with values, sums of features."""
-
-    peak: Array
-    values: Array
-    mass: Array
-
-    def plus(self, other: _Sums) -> _Sums:
-        """Return the sums over the keys of both."""
-        xp = array_namespace(self.values)
-        peak = xp.maximum(self.peak, other.peak)
-        # both are brought to the common unit exp(peak); no factor exceeds one
-        mine, theirs = (xp.exp(part.peak - peak)[..., 0, :] for part in (self, other))  # (..., m) or (..., 1)
-        values = mine[..., None] * self.values + theirs[..., None] * other.values
-        return _Sums(peak, values, mine * self.mass + theirs * other.mass)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureSummary(Summary):
-    """_Sums over the keys of feature times value and of feature, per feature.
+    """Sums over the keys of feature times value and of feature, per feature.
 
     Parameters
     ----------
@@ -68,25 +49,9 @@ class FeatureSummary(Summary):
     @classmethod
     def of(cls, map: FeatureMap, keys: KeySet) -> FeatureSummary:
         """Sum the features of keys, tile by tile: O(n (p d + m d_v)) per key head."""
-        xp = array_namespace(keys.keys)
-        stack = Stack(tuple(keys.keys.shape[:-2]))
-        points, values = stack.flat(keys.keys), stack.flat(keys.values)
-        maps = map.flat(stack)
-        groups = by_matrices(tiles(stack.count, keys.n, map.features, like=keys.keys))
-
-        def work(item: tuple[slice, list[slice]]) -> _Sums:
-            heads, blocks = item
-            parts = []
-            for rows in blocks:
-                exponents, factors = maps.at(heads).of_keys(points[heads, rows, :])
-                peak = xp.max(exponents, axis=-2, keepdims=True)  # features stay within [0, 1] over the keys
-                features = map.entries(exponents, factors, peak)  # (..., rows, m)
-                parts.append(_Sums(peak, features.mT @ values[heads, rows, :], xp.sum(features, axis=-2)))
-            return reduce(_Sums.plus, parts)
-
-        found = parallel_map(work, groups, like=keys.keys)
-        peak, sums, mass = (stack.restored(xp.concat(list(parts))) for parts in zip(*found, strict=True))
-        return cls(map, peak, sums, mass, KeyFeatures(map, copied(keys.keys), peak))
+        sums = FeatureSums.of(map, keys)
+        assert sums.peak is not None
+        return cls(map, sums.peak, sums.values, sums.mass, KeyFeatures(map, keys.owned, sums.peak))
 
     @property
     def nbytes(self) -> int:
@@ -120,5 +85,6 @@ class FeatureSummary(Summary):
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FeatureSummary:
         """Add further keys: no draw is made, origin and directions stay."""
         new = FeatureSummary.of(self.map, KeySet.from_arrays(k, v, scale=self.map.scale, check_finite=False))
-        peak, values, mass = _Sums(self.peak, self.values, self.mass).plus(_Sums(new.peak, new.values, new.mass))
-        return replace(self, peak=peak, values=values, mass=mass, lift=None)
+        sums = FeatureSums(self.peak, self.values, self.mass).plus(FeatureSums(new.peak, new.values, new.mass))
+        assert sums.peak is not None
+        return replace(self, peak=sums.peak, values=sums.values, mass=sums.mass, lift=None)

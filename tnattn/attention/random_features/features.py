@@ -37,6 +37,7 @@ class FeatureKind(abc.ABC):
         Returns
         -------
         exponents : Array, (..., n, m) or (..., n, 1)
+            May be the array of the projections, written over.
         factors : Array, (..., n, m), or None for ones
         """
 
@@ -65,7 +66,8 @@ class Positive(FeatureKind):
 
     def parts(self, projections: Array, half_squares: Array) -> tuple[Array, Array | None]:
         # E exp(w . z) = exp(|z|^2 / 2) with z = x + y: the half squares leave x . y
-        return projections - half_squares, None
+        projections -= half_squares
+        return projections, None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class Performer(KeyMethod):
     directions: Directions = field(default_factory=Orthogonal)
     centre: bool = True
 
+    scanned: ClassVar[bool] = True
     guarantee: ClassVar[str] = "exact mean squared error of the kernel"
     source: ClassVar[str] = "Choromanski et al. 2021"
     role: ClassVar = "representative"
@@ -84,6 +85,9 @@ class Performer(KeyMethod):
         origin = xp.mean(keys.keys, axis=-2, keepdims=True) if self.centre else None
         return FeatureMap(self.kind, self.features, drawn, keys.scale, origin)
 
+    def prefix_features(self, first: KeySet, *, rng: Rng | None) -> FeatureMap:
+        return self.draw(first, rng=rng)
+
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> FeatureSummary:
         return FeatureSummary.of(self.draw(keys, rng=rng), keys)
 
@@ -93,4 +97,4 @@ class Performer(KeyMethod):
         # columns_cost counts products of width d for every feature, where only p directions need one
         build = 2.0 * g * n_k * (p * d + m * (e + 1)) - 2.0 * problem.heads * problem.n_q * (m - p) * d
         cost = columns_cost(problem, m, build=build)
-        return replace(cost, peak_scalars=max(cost.peak_scalars, float(g * n_k * m)))
+        return replace(cost, peak_scalars=float(g * m * (e + 1) + m))  # the sums, and the features of one vector

@@ -1,8 +1,9 @@
 """Methods made of other methods by merging pieces: causal, chunked, sparse plus low rank, and oracles of low rank.
 
 ``Causal``
-    Causal attention from a method without masks: two diagonal halves and one unmasked rectangle, recursively, with
-    exact leaves (Han et al. 2023, HyperAttention, Algorithm 4). Every key lies in log2(n_k / leaf) rectangles.
+    Causal attention from a method without masks, with exact leaves: a prefix scan where summaries are sums over the
+    keys (Katharopoulos et al. 2020, section 3.3); two diagonal halves and one unmasked rectangle, recursively, for the
+    others (Han et al. 2023, HyperAttention, Algorithm 4), where every key lies in log2(n_k / leaf) rectangles.
 ``Chunked``
     The method on consecutive runs of keys, merged by their masses: its cost on n_k / chunks keys, ``chunks`` times.
 ``MeanResidual``
@@ -26,10 +27,11 @@ families import none. Wrappers that merge need pieces that estimate their mass; 
 Take first: ``Causal(method)`` for decoders, ``MeanResidual(SlidingWindow(64))`` for everything else.
 """
 
-from tnattn.attention.wrappers.causal import Causal, Span
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.attention.wrappers.mean_residual import MeanResidual
+from tnattn.attention.wrappers.rectangles import Span
 from tnattn.attention.wrappers.sparse_plus import SparsePlus
 from tnattn.attention.wrappers.weight_tensor import Grouped, WeightTensor
 

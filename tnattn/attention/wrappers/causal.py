@@ -1,44 +1,47 @@
-"""The causal form of any key method: exact diagonal leaves and unmasked rectangles."""
+"""The causal form of a method without masks: a prefix scan, or exact diagonal leaves and unmasked rectangles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention import masks
-from tnattn.attention.approximation import Approximation, merge_all
+from tnattn.attention.approximation import Approximation, require_mergeable
 from tnattn.attention.cost import Cost, exact_cost
+from tnattn.attention.kernel_features import KernelFeatures
 from tnattn.attention.method import AttentionMethod, JointMethod, KeyMethod
+from tnattn.attention.prefix_kernel import PrefixKernel
+from tnattn.attention.prefix_scan import runs
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.running_sums import RunningSums
 from tnattn.attention.sampling.value_sampling import ValueSampling
-from tnattn.structured import ShiftedBlocks
-from tnattn.structured.shifted_blocks import from_stack
-
-
-class Span(NamedTuple):
-    """Intervals of the positions of queries and keys of a part.
-
-    Examples
-    --------
-    >>> from tnattn.attention.wrappers import Span
-    >>> Span(rows=slice(4, 8), columns=slice(0, 4))  # queries of the later, keys of the earlier half
-    Span(rows=slice(4, 8, None), columns=slice(0, 4, None))
-    """
-
-    rows: slice
-    columns: slice
+from tnattn.attention.summary import KeySet
+from tnattn.attention.wrappers.rectangles import (
+    Parts,
+    RectangleKernel,
+    blocks_of,
+    cut,
+    halves,
+    queries_of,
+    stacked,
+    with_queries,
+)
+from tnattn.structured import Diagonal, Product, Selection
 
 
 @dataclass(frozen=True)
 class Causal(JointMethod):
-    """Causal attention from a method without masks: two diagonal halves and one unmasked rectangle, recursively.
+    """Causal attention from a method without masks: exact leaves, and a scan or rectangles before them.
 
-    The positions 0, ..., n - 1 are halved until a part has at most ``leaf`` of them; leaves are exact, in the method's
-    own kernel. The method approximates attention of the queries of a right half to the keys of its left half, as one
-    unmasked problem.
+    Leaves of at most ``leaf`` consecutive positions are exact, in the method's own kernel. Where summaries are sums
+    over the keys (``Performer``, ``LinearAttention``: their class says ``scanned``), one state runs over the sequence,
+    and every query meets the sum of all keys before its leaf. Any other method runs on rectangles: the positions are
+    halved until a part is a leaf, and it approximates attention of the queries of a right half to the keys of its left
+    half, as one unmasked problem.
 
     Parameters
     ----------
@@ -57,13 +60,19 @@ class Causal(JointMethod):
 
     Notes
     -----
-    n_k / leaf rectangles at most, every key in log2(n_k / leaf) of them. Queries that are the last of a sequence get
-    the same rectangles as they get within the whole sequence. A problem without a mask goes to the method as it is.
+    Queries that are the last of a sequence get what they get within the whole sequence. A problem without a mask goes
+    to the method as it is.
 
-    Rectangles of one size, at most two per level, run together as a stack in a new batch axis, with one generator per
-    stack: a method that draws once for all heads (Performer) does so for all rectangles of the stack. They are stacked
-    from the end of the sequence, so that draws made matrix by matrix are those of the whole sequence also where only
-    its last queries are given; a rectangle that has some of its queries is filled up with zeros.
+    A scan takes the operations of the method without a mask and those of the leaves, and memory for the output and a
+    tile. It makes one draw, and what it fixes of the keys, like the origin of ``Performer``, comes from the first leaf:
+    a later key cannot change an earlier output. Leaves begin at the first position, so that further tokens change none.
+
+    Rectangles: n_k / leaf at most, every key in log2(n_k / leaf) of them. Those of one size, at most two per level, run
+    together as stacks in a new batch axis, with one generator per size: a method that draws once for all heads does so
+    for all rectangles of a stack, of which very many keys make several. They are stacked from the end of the sequence,
+    so that draws made matrix by matrix are those of the whole sequence also where only its last queries are given; a
+    rectangle that has some of its queries is filled up with zeros. Sums are added stack by stack, and no kernel is
+    kept: its products, which only ``weights`` takes, run the method once more with the same draws.
 
     Examples
     --------
@@ -87,8 +96,10 @@ class Causal(JointMethod):
     waives: ClassVar[dict[str, str]] = {
         "fields.leaks_queries": "a permission: it changes what is accepted, not the output",
     }
-    guarantee: ClassVar[str] = "that of the method, rectangle by rectangle; leaves exact"
-    source: ClassVar[str] = "Han et al. 2023 (HyperAttention), Algorithm 4, with a leaf size"
+    guarantee: ClassVar[str] = "that of the method, for all of the past or rectangle by rectangle; leaves exact"
+    source: ClassVar[str] = (
+        "Han et al. 2023 (HyperAttention), Algorithm 4, with a leaf size; scans: Katharopoulos et al. 2020, section 3.3"
+    )
     role: ClassVar = "adapter"
 
     def __post_init__(self) -> None:
@@ -106,124 +117,131 @@ class Causal(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method(problem, rng=rng)
-        rectangles, leaves = _parts(problem.n_k, self.leaf)
-        # children of the generator, one per stack, so that a draw does not depend on what was drawn before
-        draws: Sequence[Rng | None] = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
-        # a query outside a part has shift minus infinity there, so that all pieces cover all queries and merge at once
-        pieces = []
+        if problem.n_k <= self.leaf:
+            return self.method.exact_piece(problem)
+        features = self._features(problem, rng)
+        return self._merged(problem, rng) if features is None else self._scanned(problem, features)
+
+    # rectangles
+
+    def _stacks(self, problem: AttentionProblem, rng: Rng | None) -> Iterator[Parts]:
+        """Yield the rectangles and the leaves in which a query stands, in stacks of one size."""
+        rectangles, leaves = halves(problem.n_k, self.leaf)
+        # children of the generator, one per size, so that a draw does not depend on what was drawn before
+        draws = rng.spawn(len(rectangles)) if rng is not None else [None] * len(rectangles)
         for spans, draw in zip(rectangles, draws, strict=True):
-            seen = _with_queries(problem, spans)
-            if seen:
-                inner = self.method(_stacked(problem, seen, masks.FullMask()), rng=draw)
-                pieces.append(_spread(inner, seen, problem))
+            for part in cut(with_queries(problem, spans), problem, self.method.budget):
+                yield Parts(part, draw, leaf=False)
         for spans in leaves:
-            seen = _with_queries(problem, spans)
-            if seen:
-                pieces.append(
-                    _spread(self.method.exact_piece(_stacked(problem, seen, masks.CausalMask())), seen, problem)
-                )
-        return merge_all(pieces)
+            for part in cut(with_queries(problem, spans), problem, 2 * self.leaf):
+                yield Parts(part, None, leaf=True)
+
+    def _merged(self, problem: AttentionProblem, rng: Rng | None) -> Approximation:
+        """Return the sum of all parts: the sums of one stack at a time are added to those of their rows."""
+        xp = array_namespace(problem.q)
+        sums = RunningSums(problem.batch, problem.n_q, problem.value_width, like=problem.q)
+        units = self.method.exact_piece(problem.rectangle(slice(0, 1), slice(0, 1))).units
+        stacks, flops = [], []
+        for stack in self._stacks(problem, rng):
+            stacks.append(stack._replace(rng=copy.deepcopy(stack.rng)))  # for the kernel, which makes the piece again
+            flops.append(self._added(problem, stack, sums, units))
+        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
+        counted = [part for part in flops if part is not None]
+        if len(counted) == len(flops):
+            total = sum(none for none, _ in counted), sum(each for _, each in counted)
+            kernel = RectangleKernel(problem, stacks, lambda stack: self._piece(problem, stack), sums.shift, total)
+            found = Approximation(
+                kernel,
+                sums.shift,
+                problem.values,
+                normaliser=sums.denominators,
+                expand=Selection(every, problem.n_k, problem.q),
+            )
+        else:  # columns are no combinations of keys: one for each query, which holds its sums
+            ones = Diagonal(xp.ones_like(sums.denominators))
+            found = Approximation(ones, sums.shift, sums.numerators, sums.denominators)
+        return found.labelled(units=units).holding(sums.numerators, sums.denominators)
+
+    def _added(self, problem: AttentionProblem, stack: Parts, sums: RunningSums, units: str) -> tuple[int, int] | None:
+        """Add the piece of a stack, of which nothing is kept.
+
+        Returns the operations of a product with its kernel over keys, without a column and per column; None if its
+        columns are no combinations of keys.
+        """
+        piece = self._piece(problem, stack)
+        require_mergeable(piece, units)
+        for rows, part in blocks_of(piece, stack.spans, problem):
+            sums.add(rows, *part)
+        if piece.expand is None:
+            return None
+        product = Product(piece.kernel, piece.expand)
+        return product.matmul_flops(0), product.matmul_flops(1) - product.matmul_flops(0)
+
+    def _piece(self, problem: AttentionProblem, stack: Parts) -> Approximation:
+        mask = masks.CausalMask() if stack.leaf else masks.FullMask()
+        parts = stacked(problem, stack.spans, mask)
+        return self.method.exact_piece(parts) if stack.leaf else self.method(parts, rng=stack.rng)
+
+    # scans
+
+    def _features(self, problem: AttentionProblem, rng: Rng | None) -> KernelFeatures | None:
+        """Return features by which the past is summed; None for rectangles."""
+        if not isinstance(self.method, KeyMethod) or not self.method.scanned:
+            return None
+        first = problem.rectangle(slice(0, 1), slice(0, self.leaf))  # later keys are not those of the past
+        return self.method.prefix_features(KeySet.of(first), rng=rng)
+
+    def _scanned(self, problem: AttentionProblem, features: KernelFeatures) -> Approximation:
+        xp = array_namespace(problem.q)
+        kernel = PrefixKernel(features, problem, self.leaf)
+        (numerators, denominators), shift = kernel.swept((problem.values, xp.ones_like(problem.keys[..., :1])))
+        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
+        return Approximation(
+            kernel=kernel,
+            shift=shift,
+            values=problem.values,
+            expand=Selection(every, problem.n_k, problem.q),
+            units=features.units,
+        ).holding(numerators, denominators[..., 0])
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         return self.method.exact_piece(problem)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Return the cost of exact leaves and of the method on every rectangle; one cache serves all of them."""
+        """Return the cost of exact leaves, and of the scan or of all rectangles, which one cache serves."""
         if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):
             return self.method.cost(problem)
+        if isinstance(self.method, KeyMethod) and self.method.scanned and problem.n_k > self.leaf:
+            return self._scan_cost(problem)
         return reduce(lambda a, b: a + b, self._costs(problem, 0, problem.n_k))
+
+    def _scan_cost(self, problem: AttentionProblem) -> Cost:
+        """Every key joins the sums once, those of the last leaf never; the first leaf has no past to ask."""
+        last = (problem.n_k - 1) // self.leaf * self.leaf
+        past = self.method.cost(problem.rectangle(queries_of(problem, self.leaf, problem.n_k), slice(0, last)))
+        leaves = 0.0
+        for run in runs(problem.n_q, problem.n_k, leaf=self.leaf, most=problem.n_k):
+            queries, keys = ((part.stop - part.start) // run.leaves for part in (run.queries, run.keys))
+            if queries:
+                leaf = problem.rectangle(slice(0, queries), slice(0, keys), masks.CausalMask())
+                leaves += run.leaves * exact_cost(leaf).flops
+        features = self.method.budget or problem.width
+        return replace(
+            past,
+            flops=past.flops + leaves,
+            peak_scalars=float(problem.groups * features * (problem.value_width + 1) + self.leaf),
+        )
 
     def _costs(self, problem: AttentionProblem, start: int, stop: int) -> Iterator[Cost]:
         if stop - start <= self.leaf:
-            yield exact_cost(problem.rectangle(_queries(problem, start, stop), slice(start, stop), masks.CausalMask()))
+            yield exact_cost(
+                problem.rectangle(queries_of(problem, start, stop), slice(start, stop), masks.CausalMask())
+            )
             return
-        # the same halves as in _parts
+        # the same halves as in ``halves``
         middle = (start + stop) // 2
-        rows = _queries(problem, middle, stop)
+        rows = queries_of(problem, middle, stop)
         yield self.method.cost(problem.rectangle(rows, slice(start, middle)))
         yield from self._costs(problem, middle, stop)
-        if _queries(problem, start, middle).start < rows.start:
+        if queries_of(problem, start, middle).start < rows.start:
             yield from self._costs(problem, start, middle)
-
-
-def _queries(problem: AttentionProblem, start: int, stop: int) -> slice:
-    """Return the queries at positions start, ..., stop - 1."""
-    before = problem.n_k - problem.n_q  # earlier positions have keys, but no query
-    return slice(max(start - before, 0), max(stop - before, 0))
-
-
-def _parts(n: int, leaf: int) -> tuple[list[list[Span]], list[list[Span]]]:
-    """Return stacks of equal rectangles, level by level, and stacks of equal leaves; each stack from the end."""
-    rectangles: list[dict[tuple[int, int], list[Span]]] = []
-    leaves: dict[int, list[Span]] = {}
-    parts = [(0, n)]
-    while parts:
-        halves, level = [], {}  # type: list[tuple[int, int]], dict[tuple[int, int], list[Span]]
-        for start, stop in parts:
-            if stop - start <= leaf:
-                leaves.setdefault(stop - start, []).append(Span(slice(start, stop), slice(start, stop)))
-                continue
-            middle = (start + stop) // 2
-            span = Span(slice(middle, stop), slice(start, middle))
-            level.setdefault((stop - middle, middle - start), []).append(span)
-            halves += [(start, middle), (middle, stop)]  # breadth first: a level has at most two sizes
-        rectangles.append(level)
-        parts = halves
-    stacks = [spans for level in rectangles for _, spans in sorted(level.items())]
-    return [spans[::-1] for spans in stacks], [spans[::-1] for _, spans in sorted(leaves.items())]
-
-
-def _with_queries(problem: AttentionProblem, spans: list[Span]) -> list[Span]:
-    """Return the parts with a query at their positions: those at the end."""
-    return [span for span in spans if span.rows.stop > problem.n_k - problem.n_q]
-
-
-def _stacked(problem: AttentionProblem, spans: list[Span], mask: masks.Mask) -> AttentionProblem:
-    """Return the parts as one problem with a new first batch axis; where queries are missing, zeros stand in front."""
-    xp = array_namespace(problem.q)
-    before = problem.n_k - problem.n_q
-
-    def queries(rows: slice) -> Array:
-        found = problem.q[..., max(rows.start - before, 0) : rows.stop - before, :]
-        # a first rectangle may have some of its queries only; rows of zeros are cut off again by _spread
-        missing = (*found.shape[:-2], rows.stop - rows.start - found.shape[-2], found.shape[-1])
-        return xp.concat([xp.zeros(missing, dtype=found.dtype, device=device(found)), found], axis=-2)
-
-    return replace(
-        problem,
-        q=xp.stack([queries(span.rows) for span in spans]),
-        k=xp.stack([problem.k[..., span.columns, :] for span in spans]),
-        v=xp.stack([problem.v[..., span.columns, :] for span in spans]),
-        mask=mask,
-        scale=problem.score_scale,
-        check_finite=False,
-    )
-
-
-def _spread(stack: Approximation, spans: list[Span], problem: AttentionProblem) -> Approximation:
-    """Return a stack of parts as one piece for all queries; a query outside all parts has no key in it."""
-    xp = array_namespace(problem.q)
-    before, depth = problem.n_k - problem.n_q, len(stack.kernel.batch)
-    starts = tuple(span.rows.start - before for span in spans)  # negative where queries in front are missing
-
-    def rows(x: Array, outside: float) -> Array:
-        """(b, ..., r) to (..., n_q)."""
-        out = xp.full((*x.shape[1:-1], problem.n_q), outside, dtype=x.dtype, device=device(x))
-        for block, start in enumerate(starts):
-            out[..., max(start, 0) : start + x.shape[-1]] = x[block, ..., max(-start, 0) :]
-        return out
-
-    expand = stack.expand
-    if expand is not None:
-        columns = tuple(span.columns.start for span in spans)
-        expand = ShiftedBlocks(expand.mT, columns, problem.n_k, shared=len(expand.batch) < depth).mT
-    return replace(
-        stack,
-        kernel=ShiftedBlocks(stack.kernel, starts, problem.n_q),
-        shift=rows(stack.shift, -float("inf")),
-        values=from_stack(stack.values),
-        mass=None if stack.mass is None else from_stack(stack.mass[..., None])[..., 0],
-        normaliser=None if stack.normaliser is None else rows(stack.normaliser, 0.0),
-        keys=slice(None),
-        expand=expand,
-    )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import ClassVar
 
-from tnattn.arrays import Rng
-from tnattn.attention.approximation import Approximation
+from tnattn.arrays import Rng, array_namespace
+from tnattn.attention.approximation import Approximation, require_mergeable
+from tnattn.attention.broadcasting import concat_broadcast
 from tnattn.attention.cost import Cost
+from tnattn.attention.key_relations import union
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.running_sums import RunningSums
 from tnattn.attention.sampling.value_sampling import ValueSampling
+from tnattn.structured import Columns, Diagonal, Product, Rows
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Chunked(JointMethod):
 
     Notes
     -----
-    The cost of the method on n_k / chunks keys, ``chunks`` times.
+    The cost of the method on n_k / chunks keys, ``chunks`` times; products of one chunk at a time are held.
 
     Examples
     --------
@@ -74,11 +78,17 @@ class Chunked(JointMethod):
         rows = slice(0, problem.n_q)
         # children of the generator, so that the draw of a chunk does not depend on those before it
         draws: Sequence[Rng | None] = rng.spawn(len(columns)) if rng is not None else [None] * len(columns)
-        pieces = [
-            self.method(problem.rectangle(rows, part), rng=draw).placed(part, problem.n_k)
-            for part, draw in zip(columns, draws, strict=True)
-        ]
-        return reduce(lambda a, b: a + b, pieces)
+        sums = RunningSums(problem.batch, problem.n_q, problem.value_width, like=problem.q)
+        pieces: list[Approximation] = []
+        for part, draw in zip(columns, draws, strict=True):
+            piece = self.method(problem.rectangle(rows, part), rng=draw).placed(part, problem.n_k)
+            if len(columns) == 1:
+                return piece
+            require_mergeable(piece, pieces[0].units if pieces else piece.units)
+            sums.add(rows, *piece._products, piece.shift)
+            pieces.append(replace(piece))  # without its products, which are in the sums
+            del piece  # and with it their memory, before the next chunk takes as much
+        return _side_by_side(pieces, sums)
 
     def exact_piece(self, problem: AttentionProblem) -> Approximation:
         return self.method.exact_piece(problem)
@@ -89,3 +99,23 @@ class Chunked(JointMethod):
         return reduce(
             lambda a, b: a + b, (self.method.cost(problem.rectangle(rows, part)) for part in self._columns(problem))
         )
+
+
+def _side_by_side(pieces: list[Approximation], sums: RunningSums) -> Approximation:
+    """Return pieces of disjoint keys as one, whose products are known already."""
+    xp = array_namespace(sums.shift)
+    unit = xp.where(sums.shift == -float("inf"), xp.zeros_like(sums.shift), sums.shift)
+    kernels = tuple(Product(Diagonal(xp.exp(piece.shift - unit)), piece.kernel) for piece in pieces)
+    masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in pieces]
+    lifted = [piece.expand for piece in pieces if piece.expand is not None]
+    return Approximation(
+        kernel=Columns(kernels),
+        shift=sums.shift,
+        values=concat_broadcast([piece.values for piece in pieces], axis=-2),
+        mass=concat_broadcast(masses, axis=-1),
+        # where one piece has a denominator of its own, it is in the sum
+        normaliser=sums.denominators if any(piece.normaliser is not None for piece in pieces) else None,
+        keys=reduce(lambda a, b: union(a, b, like=sums.shift), (piece.keys for piece in pieces)),
+        expand=Rows(tuple(lifted)) if len(lifted) == len(pieces) else None,
+        units=pieces[0].units,
+    ).holding(sums.numerators, sums.denominators)

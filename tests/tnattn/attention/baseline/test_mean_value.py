@@ -1,5 +1,7 @@
 """The free control is attention with scores zero."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -78,5 +80,27 @@ def test_a_window_forgets_what_stands_before_it():
     assert MeanValue()(target).output[0, :, 0].tolist() == [1e17, 5e16, 0.5, 1.0]
 
 
-def test_under_a_mask_sums_are_counted_by_doubling():
-    assert MeanValue().cost(problem(masks.CausalMask())).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3
+def test_running_sums_are_counted_once_and_windows_by_doubling():
+    assert MeanValue().cost(problem(masks.CausalMask())).flops == 2 * 12 * 3 + 4 * 9 * 3
+    assert MeanValue().cost(problem(masks.SlidingWindowMask(3))).flops == 2 * 12 * 3 * 2 * 4 + 4 * 9 * 3
+
+
+def test_running_means_keep_small_values_after_large_ones_of_their_own_sequence():
+    v = np.random.default_rng(0).standard_normal((1, 2000, 1)).astype("f4") + 100
+    z = np.zeros((1, 2000, 2), "f4")
+    found = MeanValue()(AttentionProblem(z, z, v, mask=masks.CausalMask())).output
+    expected = np.cumsum(v.astype(float), axis=-2) / np.arange(1, 2001)[:, None]
+    np.testing.assert_allclose(found, expected, rtol=4 * np.finfo("f4").eps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", [masks.CausalMask(), masks.SlidingWindowMask(100)], ids=repr)
+def test_memory_is_that_of_sums_and_output(mask):
+    q, k, v = (np.zeros((12, 4096, 64), "f4") for _ in range(3))
+    target = AttentionProblem(q, k, v, mask=mask)
+    MeanValue()(target)
+    tracemalloc.start()
+    size = MeanValue()(target).output.nbytes
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * size  # doubling for all heads at once took ten outputs

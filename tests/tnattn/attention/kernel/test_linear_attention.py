@@ -107,6 +107,7 @@ def test_the_cost_is_linear_in_the_keys():
     target = problem(heads=2)
     d, e = 4, 3
     assert LinearAttention().cost(target).flops == 2 * 2 * 7 * d * (e + 1) + 2 * 2 * 5 * d * (e + 1)
+    assert LinearAttention().cost(target).peak_scalars == 2 * d * (e + 1) + d  # whatever the number of keys
 
 
 def test_a_summary_says_that_queries_need_heads():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tnattn.attention.feature_matrices import KeyFeatures
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.random_features.feature_map import KeyFeatures
 from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.summary import KeySet

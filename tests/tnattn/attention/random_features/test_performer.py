@@ -244,6 +244,7 @@ def test_a_budget_of_pairs_is_even_and_costs_are_counted():
     counted = 2 * 2 * 9 * m * (d + e + 1) + 2 * 4 * 6 * m * (d + e + 1)
     assert Performer(m).cost(target).flops == counted
     assert Performer(m).cost(target).state_per_token == 0
+    assert Performer(m).cost(target).peak_scalars == 2 * m * (e + 1) + m
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

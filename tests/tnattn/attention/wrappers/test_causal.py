@@ -1,6 +1,7 @@
 """The causal form: exact leaves, no look into the future, prefill and decoding agree."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,18 @@ from fixtures import run
 from tnattn.arrays import to_host
 from tnattn.attention import masks
 from tnattn.attention.cost import exact_cost
+from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.low_rank.nystromformer import Nystromformer
 from tnattn.attention.masks import UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.features import Trigonometric
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
-from tnattn.attention.wrappers.causal import Causal, _parts, _queries, _with_queries
+from tnattn.attention.summary import KeySet
+from tnattn.attention.wrappers.causal import Causal
+from tnattn.attention.wrappers.rectangles import halves, queries_of, with_queries
 
 
 def problem(n_q=40, n_k=40, *, mask=masks.CausalMask(), size=1.0, dtype="float64", as_=np.asarray):
@@ -52,15 +57,15 @@ def test_the_default_leaf_is_64():
 
 @pytest.mark.parametrize("n_q, starts", [(40, [30, 20, 10, 0]), (21, [30, 20, 10]), (20, [30, 20]), (1, [30])])
 def test_only_parts_at_whose_positions_a_query_stands_are_computed(n_q, starts):
-    _, (leaves,) = _parts(40, 10)
-    assert [span.rows.start for span in _with_queries(problem(n_q, 40), leaves)] == starts
+    _, (leaves,) = halves(40, 10)
+    assert [span.rows.start for span in with_queries(problem(n_q, 40), leaves)] == starts
 
 
 def test_queries_at_positions_of_earlier_keys_do_not_exist():
     target = problem(3, 40)
-    assert _queries(target, 0, 10) == slice(0, 0)
-    assert _queries(target, 30, 38) == slice(0, 1)
-    assert _queries(target, 38, 40) == slice(1, 3)
+    assert queries_of(target, 0, 10) == slice(0, 0)
+    assert queries_of(target, 30, 38) == slice(0, 1)
+    assert queries_of(target, 38, 40) == slice(1, 3)
 
 
 @pytest.mark.parametrize("batch", [(), (2, 1, 2)])
@@ -84,7 +89,7 @@ def test_samples_of_every_rectangle_are_lifted_to_its_own_keys(n_q):
 
 
 @pytest.mark.filterwarnings("ignore:invalid")
-def test_finiteness_is_not_checked_again_in_parts():
+def test_finiteness_is_not_checked_again_inhalves():
     target = problem()
     v = target.v.copy()
     v[..., 39, 0] = np.inf
@@ -257,7 +262,7 @@ def test_methods_that_read_queries_need_a_permission():
 @pytest.mark.parametrize("leaf", [1, 3, 8])
 def test_parts_cover_every_pair_below_the_diagonal_once(n, leaf):
     covered = np.zeros((n, n), dtype=int)
-    rectangles, leaves = _parts(n, leaf)
+    rectangles, leaves = halves(n, leaf)
     for spans in rectangles:
         assert len({(s.rows.stop - s.rows.start, s.columns.stop - s.columns.start) for s in spans}) == 1
         assert [s.rows.start for s in spans] == sorted((s.rows.start for s in spans), reverse=True)
@@ -288,3 +293,160 @@ def test_normalisers_and_masses_are_placed_with_their_rows():
     ones = AttentionProblem(target.q, target.k, np.ones_like(target.v), mask=target.mask)
     plain = run(Causal(ValueSampling(6), leaf=4), ones)
     np.testing.assert_allclose(plain.output, 1, rtol=1e-12)
+
+
+# --- scans -----------------------------------------------------------------------------------------------------------
+
+SCANNED = [Performer(16), Performer(16, Trigonometric()), Performer(16, centre=False), LinearAttention()]
+
+
+def written_out(method, target, leaf, origin_keys=None):
+    """Return the output of one draw: features of the whole past before the leaf, exact entries within it."""
+    q, k, v = target.queries, target.keys, target.values
+    first = KeySet(k[..., : origin_keys or leaf, :], v[..., : origin_keys or leaf, :], target.score_scale)
+    features = method.prefix_features(first, rng=np.random.default_rng(0))
+    parts = [side(x) for side, x in ((features.of_queries, q), (features.of_keys, k))]
+    phi = [np.exp(0.0 if a is None else a) * (1.0 if b is None else b) for a, b in parts]
+    offset = np.broadcast_to(features.offset(q), q.shape[:-1])
+    kernel = phi[0] @ phi[1].mT * np.exp(offset)[..., None]
+    exact = kernel if features.exact else np.exp(target.score_scale * q @ k.mT)
+    position, key = np.arange(target.n_q)[:, None] + target.n_k - target.n_q, np.arange(target.n_k)
+    kernel = np.where(key >= position // leaf * leaf, exact, kernel) * (key <= position)
+    sums = kernel.sum(axis=-1, keepdims=True)
+    return target.ungroup(kernel @ v / np.where(sums > 0, sums, np.nan))  # signed features may spoil a row
+
+
+@pytest.mark.parametrize("inner", SCANNED, ids=repr)
+@pytest.mark.parametrize(("n_q", "n_k"), [(40, 40), (41, 41), (13, 40), (1, 40), (2, 9)])
+@pytest.mark.parametrize("leaf", [1, 4, 8])
+def test_a_scan_is_the_formula(inner, n_q, n_k, leaf):
+    target = problem(n_q, n_k)
+    found = run(Causal(inner, leaf=leaf), target)
+    np.testing.assert_allclose(found.output, written_out(inner, target, leaf), rtol=1e-9, atol=1e-11)
+    weights = target.ungroup(found.weights.to_dense())
+    np.testing.assert_allclose(weights @ np.repeat(target.v, 2, axis=-3), found.output, rtol=1e-9, atol=1e-11)
+    assert not np.nan_to_num(weights)[..., np.arange(n_k) > np.arange(n_q)[:, None] + n_k - n_q].any()
+
+
+@pytest.mark.parametrize("inner", SCANNED, ids=repr)
+@pytest.mark.parametrize("last", [1, 3, 17])
+def test_the_last_queries_of_a_scan_get_what_they_get_in_the_whole_sequence(inner, last):
+    method = Causal(inner, leaf=4)
+    whole, tail = run(method, problem()).output, run(method, problem(last, 40)).output
+    np.testing.assert_allclose(tail, whole[..., -last:, :], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("inner", SCANNED, ids=repr)
+def test_further_tokens_change_no_output_of_a_scan(inner):
+    whole = problem()
+    start = AttentionProblem(whole.q[..., :29, :], whole.k[..., :29, :], whole.v[..., :29, :], mask=masks.CausalMask())
+    found, expected = (run(Causal(inner, leaf=4), target).output for target in (start, whole))
+    np.testing.assert_allclose(found, expected[..., :29, :], rtol=1e-11, atol=1e-13)
+
+
+def changed_later(target, cut):
+    later = [x.copy() for x in (target.q, target.k, target.v)]
+    for x in later:
+        x[..., cut:, :] = 3 * x[..., cut:, :] + 1
+    return AttentionProblem(*later, mask=masks.CausalMask())
+
+
+def test_an_origin_of_all_keys_would_look_into_the_future():
+    """The control of the scan: with the mean of all keys as origin, later keys change earlier outputs."""
+    target, inner, cut = problem(), Performer(16), 22
+    before, after = (written_out(inner, x, 4, origin_keys=40) for x in (target, changed_later(target, cut)))
+    assert np.abs(before - after)[..., :cut, :].max() > 1e-3
+    before, after = (written_out(inner, x, 4) for x in (target, changed_later(target, cut)))
+    np.testing.assert_allclose(before[..., :cut, :], after[..., :cut, :], rtol=1e-12)
+
+
+@pytest.mark.parametrize("inner", SCANNED, ids=repr)
+@pytest.mark.parametrize("cut", [3, 4, 5, 39])
+def test_no_bit_of_an_earlier_output_of_a_scan_depends_on_later_tokens(inner, cut):
+    before, after = (run(Causal(inner, leaf=4), x).output for x in (problem(), changed_later(problem(), cut)))
+    np.testing.assert_array_equal(before[..., :cut, :], after[..., :cut, :])
+    assert np.nanmax(np.abs(before - after)[..., cut:, :]) > 1e-3
+
+
+def test_a_later_key_of_huge_norm_does_not_wipe_out_the_past():
+    target = problem(dtype="float32")
+    k = target.k.copy()
+    k[..., 30, :] *= 1e3
+    huge = AttentionProblem(target.q, k, target.v, mask=masks.CausalMask())
+    found, expected = (run(Causal(Performer(16), leaf=4), x).output for x in (huge, target))
+    np.testing.assert_array_equal(found[..., :30, :], expected[..., :30, :])
+    assert np.isfinite(found).all()
+
+
+def test_a_scan_makes_one_draw():
+    method, target = Performer(16), problem()
+    rng = np.random.default_rng(0)
+    Causal(method, leaf=4)(target, rng=rng)
+    other = np.random.default_rng(0)
+    method.draw(KeySet.of(target.rectangle(slice(0, 1), slice(0, 4))), rng=other)
+    assert rng.random() == other.random()
+
+
+def test_more_features_err_less():
+    q, k, v = problem(size=0.4).q, 0.4 * problem().k, problem().v
+    target, seeds = AttentionProblem(q, k, v, mask=masks.CausalMask()), range(8)
+    errors = [
+        np.median([np.linalg.norm(run(Causal(Performer(m), leaf=4), target, s).output - target.output) for s in seeds])
+        for m in (16, 256, 4096)
+    ]
+    # the rate m^(-1/2) predicts a quarter; three eighths leave room for the median of eight
+    assert errors[1] < 0.375 * errors[0]
+    assert errors[2] < 0.375 * errors[1]
+
+
+def test_a_scan_costs_the_method_once_and_its_leaves():
+    heads, groups, d, e, m, leaf, n = 4, 2, 4, 3, 16, 8, 64
+    flops = Causal(Performer(m), leaf=leaf).cost(problem(n, n)).flops
+    # keys of all leaves but the last join the sums, queries of all but the first ask for them
+    past = 2 * (groups + heads) * (n - leaf) * m * (d + e + 1)
+    assert flops == past + n // leaf * 2 * heads * (leaf * (leaf + 1) // 2) * (d + e)
+    incomplete = Causal(Performer(m), leaf=leaf).cost(problem(1, n + 3)).flops
+    assert incomplete == 2 * groups * n * m * (d + e + 1) + 2 * heads * m * (d + e + 1) + 2 * heads * 3 * (d + e)
+
+
+def test_the_state_of_a_scan_does_not_grow_with_the_tokens():
+    short, long = (Causal(Performer(16), leaf=8).cost(problem(n, n)) for n in (64, 1024))
+    assert short.state_per_token == long.state_per_token == 0
+    assert short.peak_scalars == long.peak_scalars == 2 * 16 * (3 + 1) + 8
+    assert Causal(Performer(16), leaf=64).cost(problem(64, 64)) == exact_cost(problem(64, 64))
+
+
+def test_a_method_whose_summary_is_no_sum_cannot_be_scanned():
+    assert not ValueSampling.scanned
+    with pytest.raises(NotImplementedError, match="ValueSampling holds no sums of features"):
+        ValueSampling().prefix_features(KeySet.of(problem()), rng=None)
+    liar = type("Liar", (ValueSampling,), {"scanned": True})()
+    with pytest.raises(NotImplementedError, match="Liar declares that it is scanned"):
+        Causal(liar, leaf=4)(problem())
+
+
+def test_every_ring_scans(xp, assert_close):
+    for inner in (Performer(16), LinearAttention()):
+        expected = run(Causal(inner, leaf=8), problem()).output
+        found = run(Causal(inner, leaf=8), problem(as_=xp.asarray)).output
+        assert_close(found, xp.asarray(expected), rtol=2000 * xp.eps(), atol=2000 * xp.eps())
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("inner", "outputs"), [(Performer(256), 2.5), (LinearAttention(), 2.5), (ValueSampling(256), 4.8)], ids=repr
+)
+def test_memory_is_of_the_order_of_the_output(inner, outputs):
+    """Numerators and output; a tile of a scan, or one stack of rectangles: those of all levels take 30 outputs."""
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((12, 4096, 64), dtype=np.float32) for _ in range(3))
+    target = AttentionProblem(q, k, v, mask=masks.CausalMask())
+    run(Causal(inner), target)
+    tracemalloc.start()
+    found = run(Causal(inner), target).output
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < outputs * found.nbytes

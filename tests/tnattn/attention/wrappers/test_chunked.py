@@ -1,11 +1,14 @@
 """Chunks of keys merge to what the method gives on all of them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.chunked import Chunked
@@ -67,3 +70,33 @@ def test_the_cost_is_the_sum_over_chunks():
 def test_impossible_parameters_are_refused(options, error):
     with pytest.raises(error, match="must be an"):
         Chunked(**options)
+
+
+def test_chunks_with_denominators_of_their_own_are_added():
+    target = problem()
+    method = Chunked(ValueSampling(4, normalise=False), 3)
+    found = method(target, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(found.log_mass, target.weights.log_mass, rtol=1e-12)  # exact row sums
+
+
+def test_products_of_the_kernel_are_the_sums_of_the_chunks():
+    found = Chunked(TopK(2), 3)(problem())
+    np.testing.assert_allclose(found.kernel @ found.values, found.numerators, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.output, (found.weights @ problem().values).reshape(4, 12, 2), atol=1e-13)
+    assert found.keys in (slice(None), slice(0, 12))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_products_of_the_chunks():
+    rng = np.random.default_rng(0)
+    target = AttentionProblem(*(rng.standard_normal((8, 4096, 64), dtype=np.float32) for _ in range(3)))
+    peaks = []
+    for chunks in (2, 8):
+        method = Chunked(Performer(64), chunks)
+        method(target, rng=np.random.default_rng(0))
+        tracemalloc.start()
+        size = method(target, rng=np.random.default_rng(0)).output.nbytes
+        peaks.append(tracemalloc.get_traced_memory()[1] / size)
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1  # of one chunk at a time; held together they took six outputs more
+    assert peaks[0] < 5
