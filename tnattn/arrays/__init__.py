@@ -17,7 +17,8 @@ Libraries and dtypes
 Half precision
     ``is_half``, ``widened`` (to float32), ``computed_in_single`` (decorator).
 Entries and memory
-    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``.
+    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``,
+    ``row_windows`` (views of consecutive rows).
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
@@ -46,7 +47,7 @@ from tnattn.arrays.dtypes import (
 from tnattn.arrays.finiteness import check_finite, quiet_overflow
 from tnattn.arrays.half_precision import computed_in_single, is_half, widened
 from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
-from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array
+from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array, row_windows
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, is_array
 from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul
 from tnattn.arrays.random_samples import (
@@ -101,6 +102,7 @@ __all__ = [
     "require_host",
     "require_integer",
     "require_rng",
+    "row_windows",
     "runs_on_host",
     "scatter_products",
     "scatter_rows",

@@ -21,6 +21,10 @@ Which one to take for an m-by-n matrix:
 Tensors (``tucker``, ``cp``, ``tensor_train``, ``block_term``, ``partial_tucker``) multiply through ``as_matrix``.
 """
 
+from tnattn.structured.band_tiles import (
+    BandProduct,  # entries of a product of two on a band
+    BandTiles,  # base class of matrices on a band whose entries are evaluated in every product
+)
 from tnattn.structured.base import (
     StructuredMatrix,  # base class: products, transpose, storage, reads
     Transposed,  # transpose of any other
@@ -63,6 +67,8 @@ from tnattn.structured.transform import SubsampledTransform  # columns of a fast
 from tnattn.structured.tt_matrix import TTMatrix  # tensor train over pairs of digits of the row and the column
 
 __all__ = [
+    "BandProduct",
+    "BandTiles",
     "BlockDiagonal",
     "BlockSparse",
     "Columns",

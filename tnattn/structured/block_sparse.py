@@ -126,6 +126,10 @@ class BlockSparse(StructuredMatrix):
         xp = array_namespace(values)
         return replace(self, values=values if self.kept is None else xp.where(self.kept, values, xp.zeros_like(values)))
 
+    def with_product(self, left: StructuredMatrix, right: StructuredMatrix) -> BlockSparse:
+        """Return the entries of ``left @ right`` at the pattern."""
+        return self.with_values(self.sampled(left.dense_view(), right.dense_view().mT))
+
     def per_row(self, x: Array) -> Array:
         """Return one number per row, (..., rows), in a shape that broadcasts against the entries."""
         return in_blocks(x[..., None], self.values.shape[-2])

@@ -113,18 +113,74 @@ class KeyFeatures(StructuredMatrix):
         parts = (self._keys, self._map.directions, self._peak)
         return int(sum(math.prod(part.shape) for part in parts))
 
+    @property
+    def mT(self) -> KeyRows:
+        return KeyRows(self._map, self._keys, self._peak)
+
     def _matmul(self, x: Array) -> Array:
-        return self.to_dense() @ x
+        return self.mT._rmatmul(x)
 
     def _rmatmul(self, y: Array) -> Array:
-        return self.to_dense().mT @ y
+        return self.mT._matmul(y)
 
     def to_dense(self) -> Array:
-        return self._map.entries(*self._map.of_keys(self._keys), self._peak).mT
+        return self.mT.to_dense().mT
 
     def matmul_flops(self, columns: int) -> int:
         n, d = self._keys.shape[-2:]
         return int(2 * self.count * n * (self._map.directions.shape[0] * d + self._map.features * columns))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeyRows(RowTiles):
+    """Features of keys in units of exp(peak), (..., G, 1, n, m), evaluated on use.
+
+    Parameters
+    ----------
+    map : FeatureMap
+    keys : Array, (..., G, 1, n, d)
+    peak : Array, (..., G, 1, 1, m) or (..., G, 1, 1, 1)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, Performer
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 100, 4))
+    >>> rows = Performer(features=8).summarise(KeySet.from_arrays(k, v), rng=rng).lift.mT
+    >>> rows.shape, float(rows.to_dense().max())
+    ((1, 1, 100, 8), 1.0)
+    """
+
+    map: FeatureMap
+    keys: Array
+    peak: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.keys.shape[:-1], self.map.features)
+
+    @property
+    def like(self) -> Array:
+        return self.keys
+
+    @property
+    def storage(self) -> int:
+        parts = (self.keys, self.map.directions, self.peak)
+        return int(sum(math.prod(part.shape) for part in parts))
+
+    def matmul_flops(self, columns: int) -> int:
+        per_row = self.map.directions.shape[0] * self.keys.shape[-1] + self.map.features * columns
+        return int(2 * math.prod(self.keys.shape[:-1]) * per_row)
+
+    def blocks(self, stack: Stack) -> Callable[[slice, slice], Array]:
+        maps, points, peaks = self.map.flat(stack), stack.flat(self.keys), stack.flat(self.peak)
+
+        def block(heads: slice, rows: slice) -> Array:
+            exponents, factors = maps.at(heads).of_keys(points[heads, rows, :])
+            return self.map.entries(exponents, factors, peaks[heads, ...])
+
+        return block
 
 
 @dataclass(frozen=True, eq=False, repr=False)

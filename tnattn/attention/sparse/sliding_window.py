@@ -8,12 +8,11 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.band_kernel import band_piece
 from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
-from tnattn.attention.sparse.support import kept_blocks
-from tnattn.structured.block_sparse import band_pattern
 
 _BLOCK = (16, 64)  # least and most queries of a block, which share the union of their windows
 
@@ -95,8 +94,7 @@ class SlidingWindow(JointMethod):
         start = self._starts(problem)
         # blocks about as long as the window, so that the union of their windows is about twice as wide
         size = min(problem.n_q, max(_BLOCK[0], min(width, _BLOCK[1])))
-        indices, kept = band_pattern(start, start + width, size=size, reach=width, columns=problem.n_k, fixed=sinks)
-        return kept_blocks(problem, indices, kept, size=size)
+        return band_piece(problem, start, start + width, size=size, reach=width, fixed=sinks)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Return the cost of 2 H pairs (d + d_v + 1) operations, for the pairs that are kept and admissible."""

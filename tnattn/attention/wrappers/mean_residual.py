@@ -11,7 +11,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import BlockSparse, Complement, Diagonal, Product, Selection, Sparse
+from tnattn.structured import BandTiles, BlockSparse, Complement, Diagonal, Product, Selection, Sparse
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,14 @@ class MeanResidual(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, (Sparse, BlockSparse)):  # kind of argument: only these have a pattern
+        if not isinstance(near.kernel, (Sparse, BlockSparse, BandTiles)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         if near.units != SOFTMAX:
             raise ValueError(f"the mean dropped score belongs to exp(scores), and the pieces hold {near.units}")
         xp = array_namespace(problem.q)
         dropped = Complement(near.kernel)  # ones at the dropped places
-        shift = _mean_dropped_score(problem, near.kernel, dropped)
+        count = problem.n_k - near.kernel.kept_per_row()
+        shift = _mean_dropped_score(problem, dropped, count)
         every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
         far = Approximation(
             # in units of exp(mean dropped score) every dropped key has weight one
@@ -77,7 +78,9 @@ class MeanResidual(JointMethod):
             values=problem.values,
             expand=Selection(every, problem.n_k, problem.q),
         )
-        return near + far
+        sums = dropped @ problem.values
+        shape = (*problem.batch, problem.n_q)
+        return near + far.holding(xp.broadcast_to(sums, (*shape, sums.shape[-1])), xp.broadcast_to(count, shape))
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Return the cost of the sparse method, pairwise sums of keys and values, and the sparse products once more.
@@ -91,11 +94,10 @@ class MeanResidual(JointMethod):
         return inner + Cost(sums + again, float(problem.groups * n_k * (d + e)), inner.peak_scalars, 0.0)
 
 
-def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse | BlockSparse, dropped: Complement) -> Array:
+def _mean_dropped_score(problem: AttentionProblem, dropped: Complement, count: Array) -> Array:
     """Return the mean score over the dropped keys of every row, (..., G, R, n_q); minus infinity for none."""
     xp = array_namespace(problem.q)
     queries = problem.scaled_queries
-    count = problem.n_k - kernel.kept_per_row()
     mean_key = (dropped @ problem.keys) / xp.maximum(count, xp.ones_like(count))[..., None]
     # the mean of scores is the score of the mean key
     mean = xp.vecdot(queries, xp.broadcast_to(mean_key, queries.shape))
