@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, to_host
 from tnattn.cached import cached_property
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 
 
 class Run(NamedTuple):
@@ -165,3 +165,16 @@ class Band(Parameters):
                 runs.append(Run(slice(start, j), begins[start], step if j > start + 1 else 0))
                 start, step = j, 0
         return runs
+
+
+def band_entries(rows: int, columns: int, *, size: int, reach: int, fixed: int = 0) -> int:
+    """Return the number of entries of all tiles of a band, those that no row keeps included.
+
+    Parameters
+    ----------
+    rows, columns, size, reach, fixed : int
+        As for ``Band``.
+    """
+    rows, columns, size = as_integer(rows, "rows"), as_integer(columns, "columns"), as_integer(size, "size", least=1)
+    reach, fixed = as_integer(reach, "reach"), as_integer(fixed, "fixed")
+    return math.ceil(rows / size) * size * (fixed + min(reach + size - 1, columns - fixed))

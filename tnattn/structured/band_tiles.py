@@ -11,7 +11,7 @@ from tnattn.structured.band import Band, Run
 from tnattn.structured.band_tiling import BandTiling, multiplied, scored
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.block_sparse import BlockSparse, in_blocks
-from tnattn.structured.row_tiles import RowTiles, Stack
+from tnattn.structured.row_tiles import RowTiles, Stack, tiles
 
 Tile = Callable[[slice], Callable[[Run], Array]]
 
@@ -58,6 +58,40 @@ class BandTiles(StructuredMatrix):
                 return tuple(multiplied(values, each(run)) for each in columns)
 
             return products
+
+        return tiling.swept(work, tuple(x.shape[-1] for x in times))
+
+    def combined(
+        self, times: tuple[Array, ...], own: Array, *others: tuple[Array, tuple[Array, ...]]
+    ) -> tuple[Array, ...]:
+        """Return ``own * (self @ x)`` for arrays x (..., n, c), plus factors times totals, formed in one sweep.
+
+        Parameters
+        ----------
+        times : tuple of Array, (..., n, c)
+        own : Array, (..., m, 1)
+        *others : tuple
+            Of a factor (..., m, 1) and one total (..., m, c) for each of ``times``.
+        """
+        shapes = [x.shape[:-2] for x in (*times, own)]
+        tiling = self.tiling(Stack(broadcast_shape(self.batch, *shapes)))
+        entries, reads, mine = self.tile(tiling), [tiling.columns(x) for x in times], tiling.rows(own)
+        added = [(tiling.rows(factor), [tiling.rows(x) for x in totals]) for factor, totals in others]
+
+        def work(heads: slice) -> Callable[[Run], tuple[Array, ...]]:
+            kernel, unit, columns = entries(heads), mine(heads), [read(heads) for read in reads]
+            terms = [(factor(heads), [total(heads) for total in totals]) for factor, totals in added]
+
+            def sums(run: Run) -> tuple[Array, ...]:
+                values, found = kernel(run), []
+                for place, column in enumerate(columns):
+                    total = unit(run) * multiplied(values, column(run))
+                    for factor, totals in terms:
+                        total += factor(run) * totals[place](run)
+                    found.append(total)
+                return tuple(found)
+
+            return sums
 
         return tiling.swept(work, tuple(x.shape[-1] for x in times))
 
@@ -170,12 +204,16 @@ class BandProduct(BandTiles):
         left, right = row_reader(self.left, tiling.stack), row_reader(self.right.mT, tiling.stack)
 
         def of_matrices(heads: slice) -> Callable[[Run], Array]:
-            columns = tiling.windows(right(heads, slice(0, self.band.columns)), heads)
+            # in parts, whose temporary arrays stay in a cache
+            parts = tiles(heads.stop - heads.start, self.band.columns, self.right.shape[-2], like=self.like)
+            spans = sorted({(rows.start, rows.stop) for _, rows in parts})
+            columns = tiling.windows(xp.concat([right(heads, slice(*span)) for span in spans], axis=-2), heads)
 
             def of_blocks(run: Run) -> Array:
                 rows = tiling.blocks_of(left(heads, tiling.places(run)), run)
                 values = scored(rows, columns(run))
-                return xp.where(tiling.kept(heads, run), values, xp.zeros_like(values[..., :1, :1, :1]))
+                values *= xp.astype(tiling.kept(heads, run), values.dtype)  # faster than a choice
+                return values
 
             return of_blocks
 

@@ -10,7 +10,7 @@ from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatt
 from tnattn.structured.band_tiles import BandTiles
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.block_sparse import BlockSparse
-from tnattn.structured.outside_sums import outside_band, pairs
+from tnattn.structured.outside_sums import outside_band, outside_band_flops, pairs
 from tnattn.structured.sparse import Sparse
 
 _BLOCK = 1 << 22  # entries of the dense form held at a time
@@ -90,6 +90,13 @@ class Complement(StructuredMatrix):
             xp.astype(~kept, x.dtype), pattern.indices, pattern.row_count, pattern.column_count
         )._matmul(x)
 
+    def inner_products(self, left: Array, x: Array) -> Array:
+        """Return the inner products (..., m) of rows (..., m, c) with the rows of the product with x, (..., n, c)."""
+        if isinstance(self.pattern, BandTiles):
+            return outside_band(self.pattern.band, x, against=left)[..., 0]
+        product = self._matmul(x)
+        return array_namespace(x).vecdot(left, array_namespace(x).broadcast_to(product, left.shape))
+
     def _rmatmul(self, y: Array) -> Array:
         total = None
         for rows, outside in self._dense_rows(y):
@@ -102,16 +109,10 @@ class Complement(StructuredMatrix):
 
     def matmul_flops(self, columns: int) -> int:
         if isinstance(self.pattern, BandTiles):
-            band = self.pattern.band
-            # sums over the tree of columns, and the ends of the windows, where rows of a block differ
-            per_row = 2 * min(2 * (band.size - 1), band.span) + 2
-            return int(columns * self.count * (band.columns + band.rows * per_row))
+            return columns * self.count * outside_band_flops(self.pattern.band)
         blocked = isinstance(self.pattern, BlockSparse)
         (m, n), (rows, width) = self.shape[-2:], self.pattern.indices.shape[-2:]
-        per_column = 0
-        while n > _FEW * width:
-            per_column, n = per_column + 2 * rows * width + n // 2, -(-n // 2)
-        per_column += 2 * rows * n
+        per_column = outside_flops(rows, n, width)
         if blocked and self.pattern.kept is not None:  # type: ignore[union-attr]
             per_column += 2 * int(math.prod(self.pattern.values.shape[-3:])) + m
         return int(columns * self.count * per_column)
@@ -168,6 +169,14 @@ def outside_sums(x: Array, indices: Array) -> Array:
         sums, nodes = pairs(sums), nodes // 2
     part = _free_nodes(nodes, sums)
     return room * (part if total is None else total + part)
+
+
+def outside_flops(rows: int, n: int, width: int) -> int:
+    """Return the operations of ``outside_sums`` for a column, with ``width`` of n indices in each row."""
+    total = 0
+    while n > _FEW * width:
+        total, n = total + 2 * rows * width + n // 2, -(-n // 2)
+    return total + 2 * rows * n
 
 
 def _free_nodes(nodes: Array, sums: Array) -> Array:

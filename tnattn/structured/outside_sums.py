@@ -11,17 +11,19 @@ from tnattn.structured.gather import take_rows
 from tnattn.structured.row_tiles import Stack
 
 
-def outside_band(band: Band, x: Array) -> Array:
-    """Return the sums over the rows of arrays that rows of a band do not keep.
+def outside_band(band: Band, x: Array, *, against: Array | None = None) -> Array:
+    """Return the sums over the rows of arrays that rows of a band do not keep, or inner products with them.
 
     Parameters
     ----------
     band : Band
     x : Array, (..., n, c), floating
+    against : Array, (..., m, c), optional
+        Every sum is multiplied with a row of its own, and only the inner products are returned.
 
     Returns
     -------
-    Array, (..., m, c)
+    Array, (..., m, c), or (..., m, 1) of inner products
 
     Notes
     -----
@@ -29,29 +31,41 @@ def outside_band(band: Band, x: Array) -> Array:
     lies at its two ends. O(n c + m b c) for blocks of b rows of equal width.
     """
     xp = array_namespace(x)
-    stack = Stack(broadcast_shape(band.batch, x.shape[:-2]))
+    others = () if against is None else (against.shape[:-2],)
+    stack = Stack(broadcast_shape(band.batch, x.shape[:-2], *others))
     tiling = BandTiling(band, stack, x)
     shared, read = stack.flat(before_and_after(band, x)), tiling.columns(x)
-    low, high = band.slots
-    # slots up to ``lead`` and from ``trail`` on are those that some row of a block does not keep
-    lead, trail = (int(end) for end in to_host(xp.stack([xp.max(low), xp.min(high)])))
-    ends = (slice(0, lead), slice(max(lead, trail), band.span))
+    rows = None if against is None else tiling.rows(against)
+    ends = _ends(band)
 
     def work(heads: slice) -> Callable[[Run], tuple[Array]]:
-        columns = read(heads)
+        columns, factors = read(heads), None if rows is None else rows(heads)
 
         def sums(run: Run) -> tuple[Array]:
             total = shared[heads, run.blocks, None, :]
-            dropped = ~tiling.kept(heads, run)[..., band.fixed :]
+            dropped = xp.astype(~tiling.kept(heads, run)[..., band.fixed :], x.dtype)
             for end in ends:
-                if end.stop > end.start:
-                    chosen = xp.astype(dropped[..., end], x.dtype)
-                    total = total + chosen @ columns(run)[-1][..., end, :]
-            return (total,)
+                total = total + dropped[..., end] @ columns(run)[-1][..., end, :]
+            return (total,) if factors is None else (xp.sum(total * factors(run), axis=-1, keepdims=True),)
 
         return sums
 
-    return tiling.swept(work, (x.shape[-1],))[0]
+    return tiling.swept(work, (x.shape[-1] if against is None else 1,))[0]
+
+
+def outside_band_flops(band: Band) -> int:
+    """Return the operations of ``outside_band`` for a column of one matrix."""
+    ends = sum(end.stop - end.start for end in _ends(band))
+    return band.columns + band.blocks * band.size * (2 * ends + 2)
+
+
+def _ends(band: Band) -> list[slice]:
+    """Return the slots at both ends of the windows that some row of a block does not keep."""
+    xp = array_namespace(band.first)
+    low, high = band.slots
+    lead, trail = (int(end) for end in to_host(xp.stack([xp.max(low), xp.min(high)])))
+    ends = (slice(0, lead), slice(max(lead, trail), band.span))
+    return [end for end in ends if end.stop > end.start]
 
 
 def before_and_after(band: Band, x: Array) -> Array:

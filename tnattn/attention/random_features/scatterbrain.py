@@ -16,6 +16,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.summary import KeySet
+from tnattn.structured.band import band_entries
 
 _BLOCK = 32  # queries that share the union of their windows: the products are of matrices, the union little wider
 
@@ -81,8 +82,7 @@ class Scatterbrain(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         summary = self._performer.summarise(KeySet.of(problem), rng=rng)
-        far = summary.approximate(problem.queries)
-        return corrected(far, self._near(problem))
+        return corrected(self._near(problem), summary.approximate(problem.queries))
 
     def _near(self, problem: AttentionProblem) -> Approximation:
         """Return the exact piece of the keys in the window, which are none for a query far from all keys."""
@@ -96,15 +96,17 @@ class Scatterbrain(JointMethod):
         )
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        h, n_q = problem.heads, problem.n_q
+        """Return the cost of the features, of the window, and of the features once more for its correction."""
+        h, n_q, n_k = problem.heads, problem.n_q, problem.n_k
         d, e, m = problem.width, problem.value_width, self.features
-        width = min(2 * self.window + 1, problem.n_k)
+        reach = 2 * min(self.window, max(n_q, n_k) - 1) + 1
+        entries = band_entries(n_q, n_k, size=_BLOCK, reach=reach)
+        again = (n_q + n_k) * self.kind.directions(m) * d
         cost = self._performer.cost(problem)
-        near = 2.0 * h * n_q * width * (d + m + e + 1)
         return replace(
             cost,
-            flops=cost.flops + near,
-            scalars_moved=cost.scalars_moved + h * n_q * width * (d + e + 1),
-            peak_scalars=cost.peak_scalars + h * n_q * width,
+            flops=cost.flops + 2.0 * h * (entries * (d + m + 2 * (e + 1)) + again),
+            scalars_moved=cost.scalars_moved + h * (entries * (2 * d + 2 * e + m) / _BLOCK + (n_q + n_k) * m),
+            peak_scalars=max(cost.peak_scalars, float(h * n_q * 3 * (e + 1) + n_k * m)),
             state_per_token=float(problem.groups * (d + e)),
         )

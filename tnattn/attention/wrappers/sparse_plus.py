@@ -38,7 +38,7 @@ class SparsePlus(JointMethod):
 
     Notes
     -----
-    Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns. The far
+    Both costs, and 2 n_q w (m + d_v) operations for the far field's kernel at the w kept places, m its columns. The far
     field is a product, from which kept places are subtracted, not left out: terms small beside its entries there,
     times their values, are lost to rounding. ``MeanResidual`` has a far field that leaves them out.
 
@@ -68,14 +68,26 @@ class SparsePlus(JointMethod):
                 raise TypeError(f"{name} must be an attention method; got {getattr(self, name)!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        return corrected(self._near(problem, rng=rng), self.far(problem, rng=rng))
+
+    def _near(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
         if not isinstance(near.kernel, (Sparse, BlockSparse, BandTiles)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
-        return corrected(self.far(problem, rng=rng), near)
+        return near
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Return the cost of both methods and of the far field's kernel at the kept places."""
+        """Return the cost of both methods, and of the far field's kernel at the kept places and its products.
+
+        The far field's factors are taken to be evaluated once more, from vectors as wide as queries and keys.
+        """
         near, far = self.method.cost(problem), self.far.cost(problem)
-        kept, columns = self.method.budget or 0, self.far.budget or 0
-        entries = 2.0 * problem.heads * problem.n_q * min(kept, problem.n_k) * columns
-        return near + far + Cost(entries, entries, near.peak_scalars + far.peak_scalars, 0.0)
+        h, n_q, n_k, m = problem.heads, problem.n_q, problem.n_k, self.far.budget or 0
+        if isinstance(self.method, SlidingWindow):
+            entries = self.method.entries(problem)
+        else:
+            entries = n_q * min(self.method.budget or 0, n_k)
+        factors, products = (n_q + n_k) * m * problem.width, entries * (m + problem.value_width + 1)
+        held = float(h * n_q * (problem.value_width + 2) + n_k * m)
+        overlap = Cost(2.0 * h * (factors + products), float(h * (n_q + n_k) * m), held, 0.0)
+        return near + far + overlap
