@@ -249,10 +249,11 @@ def _merged(
 
 
 def _added(pieces: list[Approximation], factors: list[Array]) -> tuple[Array, Array]:
-    """Return the sums of factors (..., G, R, n_q) times numerators and denominators, the products of a piece at a time."""
+    """Return the sums of factors (..., G, R, n_q) times numerators and denominators, piece by piece."""
     top = bottom = None
     for factor, piece in zip(factors, pieces, strict=True):
         numerators, denominators = piece._products
         top, bottom = add_scaled(top, factor[..., None], numerators), add_scaled(bottom, factor, denominators)
-    assert top is not None and bottom is not None
+    assert top is not None
+    assert bottom is not None
     return top, bottom

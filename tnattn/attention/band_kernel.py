@@ -48,9 +48,9 @@ class BandKernel(BandTiles):
     def shifted(
         cls, problem: AttentionProblem, band: Band, *, times: tuple[Array, ...]
     ) -> tuple[BandKernel, tuple[Array, ...]]:
-        """Return the kernel whose shifts are the largest scores of its rows, and its products with arrays (..., n_k, c).
+        """Return the kernel whose shifts are the largest scores of its rows, and its products with arrays.
 
-        One sweep gives both.
+        One sweep gives both; the arrays are (..., n_k, c).
         """
         xp = array_namespace(problem.q)
         unknown = cls(band, problem, problem.queries[..., 0])
@@ -83,7 +83,7 @@ class BandKernel(BandTiles):
     @property
     def storage(self) -> int:
         arrays = (self.problem.q, self.problem.k, self.shift)
-        return sum(math.prod(x.shape) for x in arrays) + self.band.storage
+        return sum(int(math.prod(x.shape)) for x in arrays) + self.band.storage
 
     @property
     def entry_flops(self) -> int:
@@ -190,9 +190,7 @@ def band_piece(
     """
     xp = array_namespace(problem.q)
     admissible = admissible_span(problem)
-    band = Band(
-        xp.maximum(first, admissible[0]), xp.minimum(stop, admissible[1]), size, reach, problem.n_k, fixed
-    )
+    band = Band(xp.maximum(first, admissible[0]), xp.minimum(stop, admissible[1]), size, reach, problem.n_k, fixed)
     ones = xp.ones_like(problem.keys[..., :1])
     kernel, (numerators, denominators) = BandKernel.shifted(problem, band, times=(problem.values, ones))
     piece = kept_piece(problem, kernel, kernel.shift, complete=missing_is_empty)

@@ -10,9 +10,7 @@ from tnattn.structured import Selection, StructuredMatrix
 _BLOCK = 1 << 22  # entries of a mask evaluated at a time
 
 
-def kept_piece(
-    problem: AttentionProblem, kernel: StructuredMatrix, shift: Array, *, complete: bool
-) -> Approximation:
+def kept_piece(problem: AttentionProblem, kernel: StructuredMatrix, shift: Array, *, complete: bool) -> Approximation:
     """Return softmax over kept keys; its mass is the kept part of the exact mass.
 
     Parameters

@@ -52,7 +52,8 @@ class BandTiling:
         self.band, self.stack, self.like = band, stack, like
         entries = max(1, band.size * band.width)
         if together:
-            grid = [(slice(0, stack.count), blocks) for _, blocks in tiles(1, band.blocks, stack.count * entries, like=like)]
+            grid = tiles(1, band.blocks, stack.count * entries, like=like)
+            grid = [(slice(0, stack.count), blocks) for _, blocks in grid]
         else:
             grid = tiles(stack.count, band.blocks, entries, like=like)
         step = max((blocks.stop - blocks.start for _, blocks in grid), default=1)

@@ -182,50 +182,6 @@ def sampled_tiles(left: Array, right: Array, indices: Array, size: int) -> Array
     return out
 
 
-def band_pattern(
-    first: Array, stop: Array, *, size: int, reach: int, columns: int, fixed: int = 0
-) -> tuple[Array, Array]:
-    """Return the columns of every block of rows and the entries to keep, for consecutive columns in every row.
-
-    Parameters
-    ----------
-    first, stop : Array, (..., m), integer
-        Row i keeps columns first_i, ..., stop_i - 1 as far as they exist; neither may fall nor grow by more than one
-        from row to row.
-    size : int
-        Rows of a block, b.
-    reach : int
-        Largest number of columns of a row.
-    columns : int
-        All columns, n.
-    fixed : int
-        First columns that every row keeps besides.
-
-    Returns
-    -------
-    indices : Array, (..., p, s), int64
-        Distinct within a block; s is ``fixed`` and at most ``reach + b - 1`` more.
-    kept : Array, (..., p, b, s), bool
-    """
-    xp = array_namespace(first)
-    size, reach, columns = as_integer(size, "size", least=1), as_integer(reach, "reach"), as_integer(columns, "columns")
-    fixed = as_integer(fixed, "fixed", least=0)
-    m = first.shape[-1]
-    span = min(reach + size - 1, columns - fixed)
-    blocks = math.ceil(m / size)
-    # rows of padding repeat the last row, so that their columns exist
-    places = xp.clip(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
-    first, stop = (
-        xp.reshape(xp.take(bound, places, axis=-1), (*bound.shape[:-1], blocks, size, 1)) for bound in (first, stop)
-    )
-    # near the last column a block starts earlier than its first row asks for, so that all blocks have one width
-    begin = xp.clip(first[..., 0, :], fixed, columns - span)  # (..., p, 1)
-    slots = xp.arange(fixed + span, dtype=xp.int64, device=device(first))
-    indices = xp.where(slots < fixed, slots, begin + (slots - fixed))
-    wide = indices[..., None, :]
-    return indices, ((wide >= first) & (wide < stop)) | (slots < fixed)
-
-
 def block_parts(blocks: int, weight: int, *, like: Array) -> list[slice]:
     """Return runs of blocks to be worked on together, of ``weight`` scalars each block."""
     blocks, weight = as_integer(blocks, "blocks", least=0), as_integer(weight, "weight", least=0)

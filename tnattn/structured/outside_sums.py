@@ -55,7 +55,7 @@ def outside_band(band: Band, x: Array, *, against: Array | None = None) -> Array
 
 def outside_band_flops(band: Band) -> int:
     """Return the operations of ``outside_band`` for a column of one matrix."""
-    ends = sum(end.stop - end.start for end in _ends(band))
+    ends: int = sum(end.stop - end.start for end in _ends(band))
     return band.columns + band.blocks * band.size * (2 * ends + 2)
 
 

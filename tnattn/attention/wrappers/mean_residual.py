@@ -94,6 +94,6 @@ class MeanResidual(JointMethod):
 def _mean_dropped_score(problem: AttentionProblem, dropped: Complement, count: Array) -> Array:
     """Return the mean score over the dropped keys of every row, (..., G, R, n_q); minus infinity for none."""
     xp = array_namespace(problem.q)
-    # the mean of scores is the score of the mean key; queries are divided, since sums of keys times queries may overflow
+    # the mean of scores is the score of the mean key; queries are divided, since their products with sums may overflow
     queries = problem.scaled_queries / xp.maximum(count, xp.ones_like(count))[..., None]
     return xp.where(count > 0, dropped.inner_products(queries, problem.keys), -float("inf"))
