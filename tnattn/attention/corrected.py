@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from tnattn.arrays import Array, array_namespace
 from tnattn.attention.approximation import Approximation, merge_all
@@ -31,9 +32,9 @@ def corrected(near: Approximation, far: Approximation) -> Approximation:
     """
     if far.expand is None:
         raise ValueError("the far field has no weights over the original keys; choose one that lifts (expand)")
-    assert isinstance(near.kernel, (Sparse, BlockSparse, BandTiles))
-    overlap = near.kernel.with_product(far.kernel, far.expand)
-    if not isinstance(overlap, BandTiles):
+    pattern = cast("Sparse | BlockSparse | BandTiles", near.kernel)
+    overlap = pattern.with_product(far.kernel, far.expand)
+    if not isinstance(overlap, BandTiles):  # entries that are stored: the algebra of pieces
         return far + (near - replace(near, kernel=overlap, shift=far.shift))
     xp = array_namespace(near.values)
     shift = xp.maximum(near.shift, far.shift)

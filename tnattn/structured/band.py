@@ -15,6 +15,12 @@ class Run(NamedTuple):
     """Consecutive blocks whose windows begin ``step`` columns apart and whose rows keep the same slots of them.
 
     ``begin`` is None where the windows differ from matrix to matrix.
+
+    Examples
+    --------
+    >>> from tnattn.structured.band import Run
+    >>> Run(slice(2, 7), begin=0, step=4).part(1, 3)
+    Run(blocks=slice(3, 5, None), begin=4, step=4)
     """
 
     blocks: slice

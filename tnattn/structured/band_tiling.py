@@ -96,7 +96,7 @@ class BandTiling:
             parallel_map(place, self.runs, like=self.like)
 
         with quiet_overflow():  # the caller examines the results
-            parallel_map(fill, self.heads, like=self.like)
+            parallel_map(fill, self.heads if count else [], like=self.like)
         joined = (xp.reshape(x, (count, band.blocks * band.size, x.shape[-1])) for x in outs)
         return tuple(self.stack.restored(x[:, : band.rows, :]) for x in joined)
 

@@ -45,7 +45,8 @@ def test_windows_are_runs_of_rows_and_share_their_memory(xp, size):
     x = xp.asarray(host)
     windows = row_windows(x, size)
     if windows is None:  # the standard has no such views
-        pytest.skip("no views of this kind")
+        assert type(x).__module__ not in ("numpy", "torch")
+        return
     assert tuple(windows.shape) == (2, 6 - size, size, 3)
     for start in range(6 - size):
         np.testing.assert_array_equal(to_host(windows[:, start, :, :]), host[:, start : start + size])

@@ -12,8 +12,9 @@
 ``Directions``: ``Independent``, ``Orthogonal``
     The distribution of the directions; orthogonal blocks have the smaller variance (Choromanski et al. 2021, section
     3).
-``FeatureMap``, ``KeyFeatures``, ``QueryFeatures``, ``FeatureSummary``
-    A drawn map, the features of keys and of queries, evaluated on use, and the keys' sums: the summary.
+``FeatureMap``, ``KeyRows``, ``KeyFeatures``, ``QueryFeatures``, ``FeatureSummary``
+    A drawn map, the features of keys, their transpose and those of queries, evaluated on use, and the keys' sums: the
+    summary.
 
 The variance grows with the exponential of the squared norms, so that heads with large scores need more features than
 keys: on the shipped sample the mean of the values does as well.
@@ -21,7 +22,7 @@ keys: on the shipped sample the mean of the values does as well.
 Take first: ``Performer(features=256)``, whose defaults are positive features of orthogonal directions.
 """
 
-from tnattn.attention.random_features.feature_map import FeatureMap, KeyFeatures, QueryFeatures
+from tnattn.attention.random_features.feature_map import FeatureMap, KeyFeatures, KeyRows, QueryFeatures
 from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.features import (
     Directions,
@@ -43,6 +44,7 @@ __all__ = [
     "Hyperbolic",
     "Independent",
     "KeyFeatures",
+    "KeyRows",
     "Orthogonal",
     "Performer",
     "Positive",
