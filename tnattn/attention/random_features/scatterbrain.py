@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.band_kernel import band_piece
+from tnattn.attention.band_kernel import band_piece, key_band
 from tnattn.attention.corrected import corrected
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import JointMethod, budget
@@ -91,9 +91,8 @@ class Scatterbrain(JointMethod):
         # a wider window than the sequence admits the same keys
         reach = min(self.window, max(n_q, n_k) - 1)
         centre = xp.arange(n_q, dtype=xp.int64, device=device(problem.q)) + (n_k - n_q)
-        return band_piece(
-            problem, centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1, missing_is_empty=True
-        )
+        band = key_band(problem, centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1)
+        return band_piece(problem, band, missing_is_empty=True)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Return the cost of the features, of the window, and of the features once more for its correction."""

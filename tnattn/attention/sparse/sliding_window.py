@@ -8,12 +8,12 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.band_kernel import band_piece
+from tnattn.attention.band_kernel import band_piece, key_band
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
-from tnattn.structured.band import band_entries
+from tnattn.structured.band import Band, band_entries
 
 _BLOCK = (16, 64)  # least and most queries of a block, which share the union of their windows
 
@@ -94,10 +94,14 @@ class SlidingWindow(JointMethod):
         """Return the queries of a block: as many as keys in the window, so that their union is about twice as wide."""
         return min(problem.n_q, max(_BLOCK[0], min(self._kept(problem)[1], _BLOCK[1])))
 
-    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+    def band(self, problem: AttentionProblem) -> Band:
+        """Return the pattern of kept keys."""
         sinks, width = self._kept(problem)
         start = self._starts(problem)
-        return band_piece(problem, start, start + width, size=self._size(problem), reach=width, fixed=sinks)
+        return key_band(problem, start, start + width, size=self._size(problem), reach=width, fixed=sinks)
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        return band_piece(problem, self.band(problem))
 
     def entries(self, problem: AttentionProblem) -> int:
         """Return the number of scores of a head that are evaluated, those of keys outside the windows included."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import SOFTMAX, Approximation
+from tnattn.attention.band_with_mean import band_with_mean
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
@@ -62,6 +63,10 @@ class MeanResidual(JointMethod):
             raise TypeError(f"method must be an attention method; got {self.method!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        if type(self.method) is SlidingWindow and problem.softcap is None:  # not a subclass, which may do otherwise
+            found = band_with_mean(problem, self.method.band(problem))
+            if found is not None:
+                return found
         near = self.method(problem, rng=rng)
         if not isinstance(near.kernel, (Sparse, BlockSparse, BandTiles)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
@@ -81,13 +86,15 @@ class MeanResidual(JointMethod):
         """Return the cost of the sparse method, sums of dropped keys and values, and inner products with the former."""
         inner = self.method.cost(problem)
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
+        held = 0.0
         if isinstance(self.method, SlidingWindow):
-            # what rows of a block drop of their window lies at its ends
+            # one sum for each block, added to its rows, and what rows of a block drop of their window
             ends = self.method.entries(problem) - n_q * min(self.method.width + self.method.sinks, n_k)
-            sums = 2.0 * max(0, ends) + n_k
+            sums = float((n_k + 2 * n_q) * (d + e) + max(0, ends))
         else:  # queries have keys of their own
-            sums = float(outside_flops(n_q, n_k, min(self.method.budget or n_k, n_k)))
-        far = Cost(h * (sums * (d + e) + 2 * n_q * d), float(h * (2 * n_q + n_k) * (d + e)), h * n_q * 2.0 * e, 0.0)
+            sums = float(outside_flops(n_q, n_k, min(self.method.budget or n_k, n_k)) * (d + e) + 2 * n_q * d)
+            held = h * n_q * 2.0 * e
+        far = Cost(h * sums, float(h * (2 * n_q + n_k) * (d + e)), held, 0.0)
         return inner + far
 
 
