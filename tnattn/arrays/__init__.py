@@ -22,7 +22,8 @@ Entries and memory
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
-    ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``squared_column_norms``,
+    ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``sums_of_rows``,
+    ``squared_column_norms``,
     ``scatter_rows``, ``scatter_products``; ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an
     argument.
 Random samples
@@ -49,7 +50,7 @@ from tnattn.arrays.half_precision import computed_in_single, is_half, widened
 from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
 from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array, row_windows
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, is_array
-from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul
+from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul, sums_of_rows
 from tnattn.arrays.random_samples import (
     DeviceDraws,
     Rng,
@@ -110,6 +111,7 @@ __all__ = [
     "squared_column_norms",
     "stacked_matmul",
     "subtract_product",
+    "sums_of_rows",
     "synchronize",
     "to_host",
     "uniform",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, device, exp_in_place
+from tnattn.arrays import Array, array_namespace, device, exp_in_place, sums_of_rows
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.kept_piece import kept_piece
 from tnattn.attention.mask_arrays import barrier
@@ -48,9 +48,9 @@ class BandKernel(BandTiles):
     def shifted(
         cls, problem: AttentionProblem, band: Band, *, times: tuple[Array, ...]
     ) -> tuple[BandKernel, tuple[Array, ...]]:
-        """Return the kernel whose shifts are the largest scores of its rows, and its products with arrays.
+        """Return the kernel whose shifts are the largest scores of its rows, its products and its row sums.
 
-        One sweep gives both; the arrays are (..., n_k, c).
+        One sweep gives all; the products are with arrays (..., n_k, c), the sums (..., n_q, 1).
         """
         xp = array_namespace(problem.q)
         unknown = cls(band, problem, problem.queries[..., 0])
@@ -65,12 +65,12 @@ class BandKernel(BandTiles):
                 # exp stays in [0, 1] after the largest score is taken out; it cancels in the quotient
                 top = xp.max(kernel, axis=-1, keepdims=True)
                 kernel = exp_in_place(_less(kernel, top))
-                return (*(multiplied(kernel, each(run)) for each in columns), top)
+                return (*(multiplied(kernel, each(run)) for each in columns), sums_of_rows(kernel), top)
 
             return products
 
-        *products, shift = tiling.swept(work, (*(x.shape[-1] for x in times), 1))
-        return replace(unknown, shift=shift[..., 0]), tuple(products)
+        *products, sums, shift = tiling.swept(work, (*(x.shape[-1] for x in times), 1, 1))
+        return replace(unknown, shift=shift[..., 0]), (*products, sums)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -193,8 +193,7 @@ def band_piece(problem: AttentionProblem, band: Band, *, missing_is_empty: bool 
     2 (d + d_v + 1) operations for every entry of a tile, memory for the result only. See ``kept_piece`` for rows
     without keys.
     """
-    ones = array_namespace(problem.q).ones_like(problem.keys[..., :1])
-    kernel, (numerators, denominators) = BandKernel.shifted(problem, band, times=(problem.values, ones))
+    kernel, (numerators, denominators) = BandKernel.shifted(problem, band, times=(problem.values,))
     piece = kept_piece(problem, kernel, kernel.shift, complete=missing_is_empty)
     return piece.holding(numerators, denominators[..., 0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tnattn.arrays import Array, array_namespace, exp_in_place
+from tnattn.arrays import Array, array_namespace, exp_in_place, sums_of_rows
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.band_kernel import BandKernel
 from tnattn.attention.kept_piece import kept_piece
@@ -60,15 +60,14 @@ def _tiles(
 ) -> Callable[[slice], Parts]:
     """Return the function of matrices and blocks that gives both sums, the shift and the mean dropped score of rows."""
     xp, band = array_namespace(problem.q), tiling.band
-    ones = xp.ones_like(problem.keys[..., :1])
-    reads = [tiling.columns(x) for x in (problem.keys, problem.values, ones)]
+    reads = [tiling.columns(x) for x in (problem.keys, problem.values)]
     rows, counts = tiling.rows(problem.queries), tiling.rows(count[..., None])
     all_keys, all_values = (tiling.stack.flat(x) for x in outside)
     # slots that some row of a block does not keep
     ends = [slice(end.start + band.fixed, end.stop + band.fixed) for end in window_ends(band)]
 
     def of_matrices(heads: slice) -> Parts:
-        keys, values, units = (read(heads) for read in reads)
+        keys, values = (read(heads) for read in reads)
         queries, numbers = rows(heads), counts(heads)
 
         def of_blocks(run: Run) -> tuple[Array, ...]:
@@ -86,7 +85,7 @@ def _tiles(
             scores -= shift
             kernel, weight = exp_in_place(scores), xp.exp(mean - shift)
             numerators = multiplied(kernel, values(run)) + weight * all_values[heads, run.blocks, None, :]
-            denominators = multiplied(kernel, units(run)) + weight * (problem.n_k - band.width)
+            denominators = sums_of_rows(kernel) + weight * (problem.n_k - band.width)
             return numerators, denominators, shift, mean
 
         return of_blocks

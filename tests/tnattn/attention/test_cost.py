@@ -95,21 +95,22 @@ HONOURED = [
     pytest.param(method, mask, id=f"{type(method).__name__}-{type(mask).__name__}")
     for method in METHODS
     for mask in (masks.CausalMask(), masks.SlidingWindowMask(4, 2), masks.PaddingMask(7))
-    # without a mask the wrapper has no exact leaves, a mean needs one sum for all queries, and a window moves
-    if method.honours(mask) and not isinstance(method, (Causal, MeanValue, SlidingWindow))
+    # without a mask the wrapper has no exact leaves, and a mean needs one sum for all queries
+    if method.honours(mask) and not isinstance(method, (Causal, MeanValue))
 ]
 
 
 @pytest.mark.parametrize(("method", "mask"), HONOURED)
 def test_a_mask_makes_every_method_cheaper(method, mask):
     whole, masked = method.cost(problem(64, 64)), method.cost(problem(64, 64, mask=mask))
-    assert masked.flops < whole.flops
+    moved = isinstance(method, SlidingWindow)  # its window moves among the admissible keys, and keeps its width
+    assert masked.flops == whole.flops if moved else masked.flops < whole.flops
     assert masked.scalars_moved <= whole.scalars_moved
     assert masked.peak_scalars <= whole.peak_scalars
 
 
 def test_methods_under_masks_are_found():
-    assert len(HONOURED) >= 3 * 6
+    assert len(HONOURED) >= 3 * 7
 
 
 @pytest.mark.parametrize(
