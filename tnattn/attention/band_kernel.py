@@ -123,13 +123,15 @@ class BandKernel(BandTiles):
 
     def _terms(self, tiling: BandTiling) -> Callable[[slice, Run], Array]:
         """Return the function of a tile that gives mask terms, minus infinity where the band keeps no key."""
-        xp, fixed = array_namespace(self.like), self.band.fixed
-        listed, full = _is_listed(self.problem.mask), self.problem.mask == FullMask()
+        xp, problem, fixed = array_namespace(self.like), self.problem, self.band.fixed
+        listed = _is_listed(problem.mask)
         slots = self.band.width if listed else fixed  # the mask has cut the windows already, but not the fixed keys
+        seen = slice(0, problem.n_k if listed else fixed)
 
         def terms(heads: slice, run: Run) -> Array:
-            own = barrier(tiling.kept(heads, run), self.like)
-            added = None if full or slots == 0 else self._mask_terms(tiling, run, slots)
+            own, rows = barrier(tiling.kept(heads, run), self.like), tiling.places(run)
+            sees_all = problem.grouped_mask.coverage(rows, seen, n_q=problem.n_q, n_k=problem.n_k) == "all"
+            added = None if slots == 0 or sees_all else self._mask_terms(tiling, run, slots)
             if added is None:
                 return own
             added = added[heads, ...]
