@@ -13,7 +13,7 @@ from tnattn import attend, discovery, linalg
 from tnattn.arrays import is_array, to_host
 from tnattn.attention.low_rank.nystromformer import segment_means
 from tnattn.decomposition import multilinear, subspace
-from tnattn.structured import Dense, Diagonal, LowRank, ShiftedBlocks, Sparse, block_sparse, shifted_blocks
+from tnattn.structured import Dense, Diagonal, LowRank, ShiftedBlocks, Sparse, band, block_sparse, shifted_blocks
 from tnattn.structured.cp import CPTensor
 from tnattn.structured.tensor_train import TensorTrain
 from tnattn.structured.tucker import TuckerTensor
@@ -63,7 +63,7 @@ CASES = {
     "block_sparse.sampled_tiles": Case(
         block_sparse.sampled_tiles, (MATRIX, drawn(9, 4), np.array([[0, 1], [4, 8]])), {"size": 3}
     ),
-    "block_sparse.band_pattern": Case(block_sparse.band_pattern, (PLACES + 1, PLACES + 4), SPAN),
+    "band.band_entries": Case(band.band_entries, (), {**SPAN, "rows": 6}),
     "block_sparse.block_parts": Case(block_sparse.block_parts, (), {"blocks": 5, "weight": 1 << 17}, {"like": MATRIX}),
     "shifted_blocks.to_stack": Case(shifted_blocks.to_stack, (MATRIX,), {"count": 2}),
     "CPTensor.slices": Case(CP.slices, (), {"mode": 1}),
@@ -84,7 +84,7 @@ CASES = {
 # whose functions are all in the table
 SCOPE = (
     r"tnattn\.(linalg\.(eigenvalues|singular_values|norms|pseudo_inverse|column_pivoting)|decomposition\.multilinear"
-    r"|structured\.(block_sparse|shifted_blocks))"
+    r"|structured\.(band|block_sparse|shifted_blocks))"
 )
 
 

@@ -17,13 +17,14 @@ Libraries and dtypes
 Half precision
     ``is_half``, ``widened`` (to float32), ``computed_in_single`` (decorator).
 Entries and memory
-    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``.
+    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``,
+    ``row_windows`` (views of consecutive rows).
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
-    ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``squared_column_norms``,
-    ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel); ``exp_in_place``, ``matmul_into``,
-    ``subtract_product`` overwrite an argument.
+    ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``sums_of_rows``,
+    ``squared_column_norms``, ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel);
+    ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
     ``require_host``.
@@ -47,9 +48,9 @@ from tnattn.arrays.finiteness import check_finite, quiet_overflow
 from tnattn.arrays.fused_attention import fused_attention
 from tnattn.arrays.half_precision import computed_in_single, is_half, widened
 from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
-from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array
+from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array, row_windows
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, is_array
-from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul
+from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul, sums_of_rows
 from tnattn.arrays.random_samples import (
     DeviceDraws,
     Rng,
@@ -103,6 +104,7 @@ __all__ = [
     "require_host",
     "require_integer",
     "require_rng",
+    "row_windows",
     "runs_on_host",
     "scatter_products",
     "scatter_rows",
@@ -110,6 +112,7 @@ __all__ = [
     "squared_column_norms",
     "stacked_matmul",
     "subtract_product",
+    "sums_of_rows",
     "synchronize",
     "to_host",
     "uniform",

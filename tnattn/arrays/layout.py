@@ -51,3 +51,24 @@ def expanded(x: Array, shape: Shape) -> Array:
     xp = array_namespace(x)
     # a broadcast view is read-only or has zero strides: writing to it would write to several entries
     return x if tuple(x.shape) == tuple(shape) else xp.asarray(xp.broadcast_to(x, tuple(shape)), copy=True)
+
+
+def row_windows(x: Array, size: int) -> Array | None:
+    """Return all runs of consecutive rows of arrays as a view, without a copy of any row.
+
+    Parameters
+    ----------
+    x : Array, (..., n, c)
+    size : int
+        Rows of a run, from one to n.
+
+    Returns
+    -------
+    Array, (..., n - size + 1, size, c), or None
+        For reading only: entry i holds the rows i, ..., i + size - 1. None where the library has no such views.
+    """
+    if array_api_compat.is_numpy_array(x):
+        return np.swapaxes(np.lib.stride_tricks.sliding_window_view(x, size, axis=-2), -2, -1)
+    if array_api_compat.is_torch_array(x):
+        return x.unfold(-2, size, 1).mT
+    return None

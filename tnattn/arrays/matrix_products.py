@@ -1,4 +1,4 @@
-"""Products of stacks of matrices, and sums of squares of their columns."""
+"""Products of stacks of matrices, sums of their rows, and sums of squares of their columns."""
 
 from __future__ import annotations
 
@@ -54,3 +54,10 @@ def squared_column_norms(x: Array) -> Array:
         squares: Array = np.einsum("...ij,...ij->...j", x, x)  # without an array of squares
         return squares
     return array_namespace(x).sum(x * x, axis=-2)
+
+
+def sums_of_rows(x: Array) -> Array:
+    """Return the sums of the rows, (..., m, 1), of matrices (..., m, n), in the dtype of the matrices."""
+    if array_api_compat.is_numpy_array(x) and x.ndim > 1:
+        return x @ np.ones((x.shape[-1], 1), dtype=x.dtype)  # BLAS is three times faster than a sum
+    return array_namespace(x).sum(x, axis=-1, keepdims=True, dtype=x.dtype)

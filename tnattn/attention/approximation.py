@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device
-from tnattn.attention.broadcasting import concat_broadcast, entrywise_maximum
+from tnattn.attention.broadcasting import add_scaled, concat_broadcast, entrywise_maximum
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
 from tnattn.attention.quotients import Quotients
 from tnattn.display import Displayed
-from tnattn.structured import Columns, Diagonal, Product, Rows, Selection, StructuredMatrix
+from tnattn.structured import Columns, Diagonal, Product, Rows, Selection, StructuredMatrix, Sum
 
 SOFTMAX = "exp(scores)"  # units of all methods that approximate softmax; kernels of other methods name their own
 
@@ -161,15 +161,19 @@ class Approximation(Quotients, Displayed):
 
     def rescaled(self, shift: Array, sign: float = 1.0) -> Approximation:
         """Return ``sign`` times the piece in units of exp(shift), for shifts (..., G, R, n_q) that broadcast to it."""
-        xp = array_namespace(self.values)
-        # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
-        # or NaN stays in the result, whose row is bad
-        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
-        factor = sign * xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
+        factor = sign * self.unit_in(shift)
         normaliser = None if self.normaliser is None else factor * self.normaliser
         numerators, denominators = self._products
         changed = replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
         return changed.holding(factor[..., None] * numerators, factor * denominators)
+
+    def unit_in(self, shift: Array) -> Array:
+        """Return exp(own shift - shift), the unit of the piece in units of exp(shift), (..., G, R, n_q)."""
+        xp = array_namespace(self.values)
+        # a row that sees no key has minus infinity less a finite number, of which exp is zero; a shift of plus infinity
+        # or NaN stays in the result, whose row is bad
+        common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
+        return xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
 
     def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> None:
         for piece in (self, other):
@@ -193,13 +197,15 @@ def require_mergeable(piece: Approximation, units: str) -> None:
         )
 
 
-def merge_all(pieces: list[Approximation]) -> Approximation:
+def merge_all(pieces: list[Approximation], *, products: tuple[Array, Array] | None = None) -> Approximation:
     """Merge pieces of the same keys, all at once: one level of nesting instead of one per piece.
 
     Parameters
     ----------
     pieces : list of Approximation
         A row without keys in a piece has shift minus infinity there.
+    products : tuple of Array, optional
+        Their numerators and denominators in units of exp(largest shift), where a sweep has computed them already.
 
     Raises
     ------
@@ -208,38 +214,51 @@ def merge_all(pieces: list[Approximation]) -> Approximation:
     """
     for other in pieces[1:]:
         pieces[0]._require_mergeable(other, {"same"})
-    return pieces[0] if len(pieces) == 1 else _merged(pieces, [1.0] * len(pieces), pieces[0].keys)
+    return pieces[0] if len(pieces) == 1 else _merged(pieces, [1.0] * len(pieces), pieces[0].keys, products)
 
 
-def _merged(pieces: list[Approximation], signs: list[float], keys: slice | Array) -> Approximation:
+def _merged(
+    pieces: list[Approximation],
+    signs: list[float],
+    keys: slice | Array,
+    products: tuple[Array, Array] | None = None,
+) -> Approximation:
     xp = array_namespace(pieces[0].values)
     shift = entrywise_maximum([piece.shift for piece in pieces])  # no factor exp(shift_i - shift) exceeds one
-    kernels, sums, own = [], None, any(piece.normaliser is not None for piece in pieces)
-    for piece, sign in zip(pieces, signs, strict=True):  # the products of one piece at a time
-        part = piece.rescaled(shift, sign)
-        kernels.append(part.kernel)
-        sums = part._products if sums is None else tuple(_sum(a, b) for a, b in zip(sums, part._products, strict=True))
-    assert sums is not None
-    numerators, denominators = sums
+    factors = [sign * piece.unit_in(shift) for piece, sign in zip(pieces, signs, strict=True)]
+    kernels = tuple(Product(Diagonal(f), piece.kernel) for f, piece in zip(factors, pieces, strict=True))
+    numerators, denominators = _added(pieces, factors) if products is None else products
+    own = any(piece.normaliser is not None for piece in pieces)
+    first = pieces[0]
+    labels: dict[str, Any] = {
+        "shift": shift,
+        # denominators of one kind: where one piece has its own, those of the others are formed
+        "normaliser": denominators if own else None,
+        "keys": keys,
+        "units": first.units,
+        "dtype": first.dtype,
+    }
+    if all(p.values is first.values and p.expand is first.expand and p.mass is None for p in pieces):
+        # the columns are the same, and no value is repeated
+        merged = Approximation(kernel=Sum(kernels), values=first.values, expand=first.expand, **labels)
+        return merged.holding(numerators, denominators)
     masses = [p.mass if p.mass is not None else xp.ones_like(p.values[..., 0]) for p in pieces]
     lifted = [piece.expand for piece in pieces if piece.expand is not None]
     return Approximation(
-        kernel=Columns(tuple(kernels)),
-        shift=shift,
+        kernel=Columns(kernels),
         values=concat_broadcast([piece.values for piece in pieces], axis=-2),
         mass=concat_broadcast(masses, axis=-1),
-        # denominators of one kind: where one piece has its own, those of the others are formed
-        normaliser=denominators if own else None,
-        keys=keys,
         expand=Rows(tuple(lifted)) if len(lifted) == len(pieces) else None,
-        units=pieces[0].units,
-        dtype=pieces[0].dtype,
+        **labels,
     ).holding(numerators, denominators)
 
 
-def _sum(a: Array, b: Array) -> Array:
-    """Return a + b, written over ``a`` where both have one shape."""
-    if a.shape != b.shape:
-        return a + b
-    a += b
-    return a
+def _added(pieces: list[Approximation], factors: list[Array]) -> tuple[Array, Array]:
+    """Return the sums of factors (..., G, R, n_q) times numerators and denominators, piece by piece."""
+    top = bottom = None
+    for factor, piece in zip(factors, pieces, strict=True):
+        numerators, denominators = piece._products
+        top, bottom = add_scaled(top, factor[..., None], numerators), add_scaled(bottom, factor, denominators)
+    assert top is not None
+    assert bottom is not None
+    return top, bottom

@@ -30,11 +30,11 @@ class Cost(Parameters, Displayed):
     --------
     >>> import numpy as np
     >>> from tnattn import AttentionProblem, SlidingWindow, exact_cost
-    >>> problem = AttentionProblem(*np.zeros((3, 2, 100, 16)))
+    >>> problem = AttentionProblem(*np.zeros((3, 2, 1024, 16)))
     >>> exact_cost(problem)
-    Cost(flops=1.28e+06, scalars_moved=12800, peak_scalars=100, state_per_token=64)
-    >>> round(SlidingWindow(width=10).cost(problem).flops / exact_cost(problem).flops, 2)
-    0.1
+    Cost(flops=1.34e+08, scalars_moved=131072, peak_scalars=1024, state_per_token=64)
+    >>> round(SlidingWindow(width=64).cost(problem).flops / exact_cost(problem).flops, 2)  # tiles of 64 by 127
+    0.13
     """
 
     flops: float

@@ -45,18 +45,76 @@ class KeyFeatures(StructuredMatrix):
         peak = 0 if self._peak is None else math.prod(self._peak.shape)
         return int(math.prod(self._keys.shape) + self._features.storage + peak)
 
+    @property
+    def mT(self) -> KeyRows:
+        return KeyRows(self._features, self._keys, self._peak)
+
     def _matmul(self, x: Array) -> Array:
-        return self.to_dense() @ x
+        return self.mT._rmatmul(x)
 
     def _rmatmul(self, y: Array) -> Array:
-        return self.to_dense().mT @ y
+        return self.mT._matmul(y)
 
     def to_dense(self) -> Array:
-        return feature_entries(*self._features.of_keys(self._keys), self._peak).mT
+        return self.mT.to_dense().mT
 
     def matmul_flops(self, columns: int) -> int:
         per_key = self._features.flops + 2 * self._features.features * columns
         return int(self.count * self._keys.shape[-2] * per_key)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeyRows(RowTiles):
+    """Features of keys in units of exp(peak), (..., G, 1, n, m), evaluated on use.
+
+    Parameters
+    ----------
+    features : KernelFeatures
+    keys : Array, (..., G, 1, n, d)
+    peak : Array, (..., G, 1, 1, m) or (..., G, 1, 1, 1), or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, Performer
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 100, 4))
+    >>> rows = Performer(features=8).summarise(KeySet.from_arrays(k, v), rng=rng).lift.mT
+    >>> rows.shape, float(rows.to_dense().max())
+    ((1, 1, 100, 8), 1.0)
+    """
+
+    features: KernelFeatures
+    keys: Array
+    peak: Array | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.keys.shape[:-1], self.features.features)
+
+    @property
+    def like(self) -> Array:
+        return self.keys
+
+    @property
+    def storage(self) -> int:
+        peak = 0 if self.peak is None else math.prod(self.peak.shape)
+        return int(math.prod(self.keys.shape) + self.features.storage + peak)
+
+    def matmul_flops(self, columns: int) -> int:
+        per_key = self.features.flops + 2 * self.features.features * columns
+        return int(math.prod(self.keys.shape[:-1]) * per_key)
+
+    def blocks(self, stack: Stack) -> Callable[[slice, slice], Array]:
+        every, points = self.features.per_head(stack.flat), stack.flat(self.keys)
+        peaks = None if self.peak is None else stack.flat(self.peak)
+
+        def block(heads: slice, rows: slice) -> Array:
+            own = every.per_head(lambda x: x[heads, ...])
+            unit = None if peaks is None else peaks[heads, ...]
+            return feature_entries(*own.of_keys(points[heads, rows, :]), unit)
+
+        return block
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,6 +12,7 @@ Which one to take for an m-by-n matrix:
 - any array: ``Dense``, m n; ``as_structured`` wraps arrays, SciPy's sparse matrices, linear operators and kernels
 - rank r: ``LowRank``, (m + n) r, and 2 (m + n) r operations per column of a product
 - w entries in every row: ``Sparse``, 2 m w; in blocks of rows that share their columns: ``BlockSparse``
+- consecutive columns in every row, evaluated in tiles: ``BandTiles``, such as ``BandProduct``, a product on a band
 - a product structure of the index: ``Kronecker`` and ``KroneckerSum``, ``KhatriRao``, ``TTMatrix`` (n = 2^d, ranks r:
   O(r^2 log n) stored, O(r^2 n log n) per column)
 - symmetric entries from a formula: an object with ``KernelEntries`` such as ``GaussianKernel``, O(n) stored
@@ -21,6 +22,10 @@ Which one to take for an m-by-n matrix:
 Tensors (``tucker``, ``cp``, ``tensor_train``, ``block_term``, ``partial_tucker``) multiply through ``as_matrix``.
 """
 
+from tnattn.structured.band_tiles import (
+    BandProduct,  # entries of a product of two on a band
+    BandTiles,  # base class of matrices on a band whose entries are evaluated in every product
+)
 from tnattn.structured.base import (
     StructuredMatrix,  # base class: products, transpose, storage, reads
     Transposed,  # transpose of any other
@@ -63,6 +68,8 @@ from tnattn.structured.transform import SubsampledTransform  # columns of a fast
 from tnattn.structured.tt_matrix import TTMatrix  # tensor train over pairs of digits of the row and the column
 
 __all__ = [
+    "BandProduct",
+    "BandTiles",
     "BlockDiagonal",
     "BlockSparse",
     "Columns",

@@ -126,6 +126,10 @@ class BlockSparse(StructuredMatrix):
         xp = array_namespace(values)
         return replace(self, values=values if self.kept is None else xp.where(self.kept, values, xp.zeros_like(values)))
 
+    def with_product(self, left: StructuredMatrix, right: StructuredMatrix) -> BlockSparse:
+        """Return the entries of ``left @ right`` at the pattern."""
+        return self.with_values(self.sampled(left.dense_view(), right.dense_view().mT))
+
     def per_row(self, x: Array) -> Array:
         """Return one number per row, (..., rows), in a shape that broadcasts against the entries."""
         return in_blocks(x[..., None], self.values.shape[-2])
@@ -176,50 +180,6 @@ def sampled_tiles(left: Array, right: Array, indices: Array, size: int) -> Array
     weight = math.prod(batch) * width * (size + right.shape[-1])
     parallel_map(work, block_parts(blocks, weight, like=left), like=left)
     return out
-
-
-def band_pattern(
-    first: Array, stop: Array, *, size: int, reach: int, columns: int, fixed: int = 0
-) -> tuple[Array, Array]:
-    """Return the columns of every block of rows and the entries to keep, for consecutive columns in every row.
-
-    Parameters
-    ----------
-    first, stop : Array, (..., m), integer
-        Row i keeps columns first_i, ..., stop_i - 1 as far as they exist; neither may fall nor grow by more than one
-        from row to row.
-    size : int
-        Rows of a block, b.
-    reach : int
-        Largest number of columns of a row.
-    columns : int
-        All columns, n.
-    fixed : int
-        First columns that every row keeps besides.
-
-    Returns
-    -------
-    indices : Array, (..., p, s), int64
-        Distinct within a block; s is ``fixed`` and at most ``reach + b - 1`` more.
-    kept : Array, (..., p, b, s), bool
-    """
-    xp = array_namespace(first)
-    size, reach, columns = as_integer(size, "size", least=1), as_integer(reach, "reach"), as_integer(columns, "columns")
-    fixed = as_integer(fixed, "fixed", least=0)
-    m = first.shape[-1]
-    span = min(reach + size - 1, columns - fixed)
-    blocks = math.ceil(m / size)
-    # rows of padding repeat the last row, so that their columns exist
-    places = xp.clip(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
-    first, stop = (
-        xp.reshape(xp.take(bound, places, axis=-1), (*bound.shape[:-1], blocks, size, 1)) for bound in (first, stop)
-    )
-    # near the last column a block starts earlier than its first row asks for, so that all blocks have one width
-    begin = xp.clip(first[..., 0, :], fixed, columns - span)  # (..., p, 1)
-    slots = xp.arange(fixed + span, dtype=xp.int64, device=device(first))
-    indices = xp.where(slots < fixed, slots, begin + (slots - fixed))
-    wide = indices[..., None, :]
-    return indices, ((wide >= first) & (wide < stop)) | (slots < fixed)
 
 
 def block_parts(blocks: int, weight: int, *, like: Array) -> list[slice]:

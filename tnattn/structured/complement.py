@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, broadcast_shape, device, scatter_rows
+from tnattn.structured.band_tiles import BandTiles
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.block_sparse import BlockSparse
+from tnattn.structured.outside_sums import outside_band, outside_band_flops, pairs
 from tnattn.structured.sparse import Sparse
 
 _BLOCK = 1 << 22  # entries of the dense form held at a time
@@ -21,7 +23,7 @@ class Complement(StructuredMatrix):
 
     Parameters
     ----------
-    pattern : Sparse or BlockSparse
+    pattern : Sparse, BlockSparse or BandTiles
         Its values are not read. Every slot of a ``Sparse`` matrix belongs to the pattern; the columns of a tile with
         ``kept`` must be distinct.
 
@@ -30,6 +32,7 @@ class Complement(StructuredMatrix):
     A product adds only rows outside the pattern: it is exact to the rounding of its own terms, where the sum of all
     rows less those of the pattern loses what is small against a row that the pattern keeps. O(n c) for sums of runs of
     2^b rows, then O(m w c log(n / w)) for w slots in each of m rows, or for one row of a block and the tiles once more.
+    For a band, O(n c + m b c) with blocks of b rows: what a row drops of its window lies at the two ends.
     A product with the transpose forms rows of the matrix in blocks, O(m n c).
 
     Examples
@@ -42,14 +45,16 @@ class Complement(StructuredMatrix):
            [1.e+17]])
     """
 
-    pattern: Sparse | BlockSparse
+    pattern: Sparse | BlockSparse | BandTiles
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pattern, (Sparse, BlockSparse)):
-            raise TypeError(f"pattern is {self.pattern!r}; a Sparse or BlockSparse matrix is needed")
+        if not isinstance(self.pattern, (Sparse, BlockSparse, BandTiles)):
+            raise TypeError(f"pattern is {self.pattern!r}; a Sparse or BlockSparse matrix or one on a band is needed")
 
     @property
     def shape(self) -> tuple[int, ...]:
+        if isinstance(self.pattern, BandTiles):
+            return (*self.pattern.band.batch, *self.pattern.shape[-2:])
         batch = tuple(self.pattern.indices.shape[:-2])
         if isinstance(self.pattern, BlockSparse) and self.pattern.kept is not None:
             batch = broadcast_shape(batch, self.pattern.kept.shape[:-3])
@@ -61,11 +66,15 @@ class Complement(StructuredMatrix):
 
     @property
     def storage(self) -> int:
+        if isinstance(self.pattern, BandTiles):
+            return self.pattern.band.storage
         kept = self.pattern.kept if isinstance(self.pattern, BlockSparse) else None
         return int(math.prod(self.pattern.indices.shape)) + (0 if kept is None else int(math.prod(kept.shape)))
 
     def _matmul(self, x: Array) -> Array:
         xp, pattern = array_namespace(x), self.pattern
+        if isinstance(pattern, BandTiles):
+            return outside_band(pattern.band, x)
         sums = outside_sums(x, pattern.indices)
         if isinstance(pattern, Sparse):
             return sums
@@ -81,6 +90,13 @@ class Complement(StructuredMatrix):
             xp.astype(~kept, x.dtype), pattern.indices, pattern.row_count, pattern.column_count
         )._matmul(x)
 
+    def inner_products(self, left: Array, x: Array) -> Array:
+        """Return the inner products (..., m) of rows (..., m, c) with the rows of the product with x, (..., n, c)."""
+        if isinstance(self.pattern, BandTiles):
+            return outside_band(self.pattern.band, x, against=left)[..., 0]
+        product = self._matmul(x)
+        return array_namespace(x).vecdot(left, array_namespace(x).broadcast_to(product, left.shape))
+
     def _rmatmul(self, y: Array) -> Array:
         total = None
         for rows, outside in self._dense_rows(y):
@@ -92,12 +108,11 @@ class Complement(StructuredMatrix):
         return array_namespace(self.like).concat([part for _, part in self._dense_rows(self.like)], axis=-2)
 
     def matmul_flops(self, columns: int) -> int:
+        if isinstance(self.pattern, BandTiles):
+            return columns * self.count * outside_band_flops(self.pattern.band)
         blocked = isinstance(self.pattern, BlockSparse)
         (m, n), (rows, width) = self.shape[-2:], self.pattern.indices.shape[-2:]
-        per_column = 0
-        while n > _FEW * width:
-            per_column, n = per_column + 2 * rows * width + n // 2, -(-n // 2)
-        per_column += 2 * rows * n
+        per_column = outside_flops(rows, n, width)
         if blocked and self.pattern.kept is not None:  # type: ignore[union-attr]
             per_column += 2 * int(math.prod(self.pattern.values.shape[-3:])) + m
         return int(columns * self.count * per_column)
@@ -105,6 +120,8 @@ class Complement(StructuredMatrix):
     def _dense_rows(self, like: Array) -> Iterator[tuple[slice, Array]]:
         """Yield rows of the dense form in blocks, each with their place."""
         xp, pattern = array_namespace(like), self.pattern
+        if isinstance(pattern, BandTiles):
+            pattern = pattern.places
         m, n = self.shape[-2:]
         if isinstance(pattern, Sparse):
             step = max(1, _BLOCK // max(1, n * self.count))
@@ -149,9 +166,17 @@ def outside_sums(x: Array, indices: Array) -> Array:
     while sums.shape[-2] > _FEW * indices.shape[-1]:
         part = _free_siblings(nodes, sums)
         total = part if total is None else total + part
-        sums, nodes = _pairs(sums), nodes // 2
+        sums, nodes = pairs(sums), nodes // 2
     part = _free_nodes(nodes, sums)
     return room * (part if total is None else total + part)
+
+
+def outside_flops(rows: int, n: int, width: int) -> int:
+    """Return the operations of ``outside_sums`` for a column, with ``width`` of n indices in each row."""
+    total = 0
+    while n > _FEW * width:
+        total, n = total + 2 * rows * width + n // 2, -(-n // 2)
+    return total + 2 * rows * n
 
 
 def _free_nodes(nodes: Array, sums: Array) -> Array:
@@ -175,13 +200,6 @@ def _free_siblings(nodes: Array, sums: Array) -> Array:
     place = xp.where(free & (sibling < n), sibling, xp.full_like(sibling, n))  # n: a row of zeros
     ones = xp.ones(tuple(place.shape), dtype=sums.dtype, device=device(sums))  # a gather and a sum, in one product
     return Sparse(ones, place, n + 1)._matmul(_with_zero_row(sums))
-
-
-def _pairs(sums: Array) -> Array:
-    """Sums of rows 0 and 1, 2 and 3, ..., the last one alone where their number is odd."""
-    if sums.shape[-2] % 2:
-        sums = _with_zero_row(sums)
-    return sums[..., ::2, :] + sums[..., 1::2, :]
 
 
 def _with_zero_row(x: Array) -> Array:

@@ -119,6 +119,10 @@ class Sparse(StructuredMatrix):
         """Return a matrix of the same pattern with other entries, (..., m, w)."""
         return replace(self, values=values)
 
+    def with_product(self, left: StructuredMatrix, right: StructuredMatrix) -> Sparse:
+        """Return the entries of ``left @ right`` at the pattern."""
+        return self.with_values(self.sampled(left.dense_view(), right.dense_view().mT))
+
     def per_row(self, x: Array) -> Array:
         """Return one number per row, (..., m), in a shape that broadcasts against the entries."""
         return x[..., None]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.arrays import broadcast_shape, expanded, owned, plain_array, to_host
+from tnattn.arrays import broadcast_shape, expanded, owned, plain_array, row_windows, to_host
 
 
 def test_shapes_broadcast_as_those_of_numpy():
@@ -37,3 +37,18 @@ def test_expanded_arrays_are_writable(xp):
     fresh = expanded(x, (2, 3))
     fresh[0, 0] = 5.0
     np.testing.assert_array_equal(to_host(fresh), [[5.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_windows_are_runs_of_rows_and_share_their_memory(xp, size):
+    host = np.arange(30.0).reshape(2, 5, 3)
+    x = xp.asarray(host)
+    windows = row_windows(x, size)
+    if windows is None:  # the standard has no such views
+        assert type(x).__module__ not in ("numpy", "torch")
+        return
+    assert tuple(windows.shape) == (2, 6 - size, size, 3)
+    for start in range(6 - size):
+        np.testing.assert_array_equal(to_host(windows[:, start, :, :]), host[:, start : start + size])
+    x[0, 0, 0] = 7.0
+    assert float(windows[0, 0, 0, 0]) == 7.0

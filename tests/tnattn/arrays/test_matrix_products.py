@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.arrays import squared_column_norms, stacked_matmul
+from tnattn.arrays import squared_column_norms, stacked_matmul, sums_of_rows
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ def test_products_of_stacks_are_those_of_their_matrices(xp, assert_close, monkey
 def test_squares_of_columns_add_up(xp, assert_close):
     x = np.random.default_rng(0).standard_normal((2, 7, 30))
     assert_close(squared_column_norms(xp.asarray(x)), np.sum(x**2, axis=-2), rtol=20 * xp.eps())
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 3, 4, 5), (0, 4, 5), (4, 0)])
+def test_entries_of_rows_add_up(xp, assert_close, shape):
+    x = np.random.default_rng(0).standard_normal(shape)
+    assert_close(sums_of_rows(xp.asarray(x)), xp.asarray(x.sum(-1, keepdims=True)), rtol=0, atol=20 * xp.eps())

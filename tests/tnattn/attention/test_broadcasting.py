@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.broadcasting import concat_broadcast, copied, entrywise_maximum
+from tnattn.attention import broadcasting
+from tnattn.attention.broadcasting import add_scaled, concat_broadcast, copied, entrywise_maximum
 
 
 def test_all_axes_but_one_broadcast():
@@ -32,3 +33,24 @@ def test_a_copy_is_writable_and_its_own(array):
     copy = copied(array)
     copy[...] = 9
     assert array.max() < 9
+
+
+@pytest.mark.parametrize("part", [1, 7, 1 << 18])
+@pytest.mark.parametrize("shape", [(9,), (2, 3, 4, 5), (2, 1, 1, 5)])
+def test_a_scaled_sum_is_written_over_the_total(xp, assert_close, monkeypatch, part, shape):
+    monkeypatch.setattr(broadcasting, "_PART", part)
+    rng = np.random.default_rng(0)
+    full = (*(2, 3, 4)[4 - len(shape) :], shape[-1])
+    total, x = rng.standard_normal(full), rng.standard_normal(shape)
+    factor = rng.standard_normal((*shape[:-1], 1))
+    expected, given = total + factor * x, xp.asarray(total)
+    found = add_scaled(given, xp.asarray(factor), xp.asarray(x))
+    assert found is given
+    assert_close(found, xp.asarray(expected), rtol=0, atol=8 * xp.eps())
+
+
+def test_a_total_that_is_too_small_is_left_alone():
+    total = np.ones((1, 3))
+    np.testing.assert_array_equal(add_scaled(total, np.full((2, 1), 2.0), np.ones(3)), np.full((2, 3), 3.0))
+    np.testing.assert_array_equal(total, 1)
+    np.testing.assert_array_equal(add_scaled(None, np.asarray(2.0), np.ones(3)), 2)

@@ -30,6 +30,7 @@ def peak_of(features):
 def test_features_of_keys_are_a_matrix(name):
     features = FEATURES[name]
     assert check_structured(KeyFeatures(features, K, peak_of(features)))
+    assert check_structured(KeyFeatures(features, K, peak_of(features)).mT)  # KeyRows
 
 
 @pytest.mark.parametrize("name", FEATURES)

@@ -5,7 +5,8 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.structured import BlockSparse, Sparse
-from tnattn.structured.block_sparse import band_pattern, in_blocks
+from tnattn.structured.band import Band
+from tnattn.structured.block_sparse import in_blocks
 
 RNG = np.random.default_rng(3)
 ROWS, COLUMNS = 11, 17
@@ -15,11 +16,9 @@ def band(xp, *, size=4, width=5, fixed=0):
     """Rows that keep ``width`` columns, one further from row to row as long as there are any."""
     first = np.clip(np.arange(ROWS) + 2, fixed, COLUMNS - width)
     stop = first + width
-    indices, kept = band_pattern(
-        xp.asarray(first), xp.asarray(stop), size=size, reach=width, columns=COLUMNS, fixed=fixed
-    )
+    made = Band(xp.asarray(first), xp.asarray(stop), size, width, COLUMNS, fixed)
     j = np.arange(COLUMNS)
-    return indices, kept, ((j >= first[:, None]) & (j < stop[:, None])) | (j < fixed)
+    return made.indices, made.kept, ((j >= first[:, None]) & (j < stop[:, None])) | (j < fixed)
 
 
 @pytest.mark.parametrize("fixed", [0, 2])

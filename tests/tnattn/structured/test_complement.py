@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tnattn.arrays import to_host
-from tnattn.structured import BlockSparse, Complement, Dense, Sparse
-from tnattn.structured.block_sparse import band_pattern
+from tnattn.structured import BandProduct, BlockSparse, Complement, Dense, Sparse
+from tnattn.structured.band import Band
 from tnattn.structured.complement import outside_sums
 
 RNG = np.random.default_rng(5)
@@ -50,10 +50,12 @@ def test_sums_that_overflow_only_together_with_what_is_left_out_are_finite(dtype
 
 
 @pytest.mark.parametrize("size", [1, 4, 11])
-def test_tiles_keep_what_other_rows_of_the_block_leave_out(size):
+@pytest.mark.parametrize("stored_tiles", [True, False])
+def test_tiles_keep_what_other_rows_of_the_block_leave_out(size, stored_tiles):
     first = np.arange(11) + 2
-    indices, kept = band_pattern(first, first + 5, size=size, reach=5, columns=40)
-    matrix = Complement(BlockSparse(np.zeros(kept.shape), indices, 11, 40, kept))
+    band = Band(first, first + 5, size, 5, 40)
+    stored = BlockSparse(np.zeros(band.kept.shape), band.indices, 11, 40, band.kept)
+    matrix = Complement(stored if stored_tiles else BandProduct(band, Dense(np.ones((11, 1))), Dense(np.ones((1, 40)))))
     expected = ~((np.arange(40) >= first[:, None]) & (np.arange(40) < first[:, None] + 5))
     np.testing.assert_array_equal(matrix.to_dense(), expected)
     x = RNG.integers(1, 9, size=(40, 3)).astype(float)
@@ -72,3 +74,13 @@ def test_the_transpose_loses_nothing_either():
 def test_a_matrix_without_a_pattern_is_refused():
     with pytest.raises(TypeError, match="Sparse or BlockSparse"):
         Complement(Dense(np.ones((2, 2))))
+
+
+@pytest.mark.parametrize("on_a_band", [True, False])
+def test_inner_products_are_those_with_the_sums(on_a_band):
+    first = np.arange(11) + 2
+    band = Band(first, first + 5, 4, 5, 40)
+    product = BandProduct(band, Dense(np.ones((11, 1))), Dense(np.ones((1, 40))))
+    matrix = Complement(product if on_a_band else product.as_block_sparse())
+    left, x = RNG.standard_normal((2, 11, 3)), RNG.standard_normal((2, 40, 3))
+    np.testing.assert_allclose(matrix.inner_products(left, x), np.vecdot(left, matrix @ x), rtol=0, atol=1e-13)

@@ -10,6 +10,7 @@ import pytest
 from tnattn.arrays import array_namespace
 from tnattn.discovery import subclasses
 from tnattn.structured import (
+    BandProduct,
     BlockDiagonal,
     BlockSparse,
     Columns,
@@ -27,6 +28,7 @@ from tnattn.structured import (
     Sum,
     Transposed,
 )
+from tnattn.structured.band import Band
 from tnattn.structured.transform import Cosine, SubsampledTransform, WalshHadamard
 from tnattn.testing import ConformanceError, check_structured
 
@@ -87,6 +89,31 @@ MADE = {
         144,
         960,
         720,
+    ),
+    # 6 matrices of 5 x 2 and 2 x 4 entries, and two bounds of 5 rows; tiles of 3 blocks, 2 x 3 entries each
+    "band product": Made(
+        lambda xp: BandProduct(
+            Band(xp.asarray(np.arange(5) - 1), xp.asarray(np.arange(5) + 1), 2, 2, 4),
+            _dense(xp, 5, 2, BATCH),
+            _dense(xp, 2, 4, BATCH),
+        ),
+        (*BATCH, 5, 4),
+        6 * 18 + 10,
+        6 * 18 * (4 + 2),
+        6 * 18 * 4,
+    ),
+    "complement of a band": Made(
+        lambda xp: Complement(
+            BandProduct(
+                Band(xp.asarray(np.arange(5) - 1), xp.asarray(np.arange(5) + 1), 2, 2, 4),
+                _dense(xp, 5, 2),
+                _dense(xp, 2, 4),
+            )
+        ),
+        (5, 4),
+        10,
+        # 4 additions of columns; 6 rows of padded blocks over all 3 slots, and 2 additions
+        4 + 6 * (2 * 3 + 2),
     ),
     # one level of pairs, 5 rows of one slot each and 2 additions, leaves 2 sums: 10 + 2 + 20
     "complement": Made(

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.band_kernel import band_piece, key_band
+from tnattn.attention.corrected import corrected
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.random_features.feature_summary import FeatureSummary
 from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.summary import KeySet
-from tnattn.structured import BlockSparse, Selection
-from tnattn.structured.block_sparse import band_pattern, sampled_tiles
+from tnattn.structured.band import band_entries
 
 _BLOCK = 32  # queries that share the union of their windows: the products are of matrices, the union little wider
 
@@ -82,58 +82,30 @@ class Scatterbrain(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         summary = self._performer.summarise(KeySet.of(problem), rng=rng)
-        far = summary.approximate(problem.queries)
-        return far + self._correction(problem, summary, far)  # both cover all keys: kernels add
+        return corrected(self._near(problem), summary.approximate(problem.queries))
 
-    def _correction(self, problem: AttentionProblem, summary: FeatureSummary, far: Approximation) -> Approximation:
-        """Return exp(scores) minus the estimate, on the window."""
-        xp = array_namespace(problem.q)
-        indices, near = self._support(problem)
-        estimate, scores = (
-            _entries(far, summary, indices),
-            sampled_tiles(problem.scaled_queries, problem.keys, indices, _BLOCK),
-        )
-        scores = xp.where(near, scores, xp.full_like(scores[..., :1, :1, :1], -float("inf")))
-        # the pattern alone, by which rows are spread over tiles
-        blank = BlockSparse(scores, indices, problem.n_q, problem.n_k, near)
-        *batch, blocks, size, _ = scores.shape
-        largest = xp.reshape(xp.max(scores, axis=-1), (*batch, blocks * size))[..., : problem.n_q]
-        shift = xp.maximum(largest, far.shift)  # finite, since the shift of the features is
-        kernel = xp.exp(scores - blank.per_row(shift)) - estimate * blank.per_row(xp.exp(far.shift - shift))
-        every = xp.arange(problem.n_k, device=device(problem.q))
-        return Approximation(
-            kernel=blank.with_values(kernel),
-            shift=shift,
-            values=problem.values,
-            expand=Selection(every, problem.n_k, problem.q),
-        )
-
-    def _support(self, problem: AttentionProblem) -> tuple[Array, Array]:
-        """Return the keys near every block of queries, (p, s), and which of them each query is near to, (p, b, s)."""
+    def _near(self, problem: AttentionProblem) -> Approximation:
+        """Return the exact piece of the keys in the window, which are none for a query far from all keys."""
         xp = array_namespace(problem.q)
         n_q, n_k = problem.n_q, problem.n_k
         # a wider window than the sequence admits the same keys
         reach = min(self.window, max(n_q, n_k) - 1)
         centre = xp.arange(n_q, dtype=xp.int64, device=device(problem.q)) + (n_k - n_q)
-        return band_pattern(centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1, columns=n_k)
+        band = key_band(problem, centre - reach, centre + reach + 1, size=_BLOCK, reach=2 * reach + 1)
+        return band_piece(problem, band, missing_is_empty=True)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        h, n_q = problem.heads, problem.n_q
+        """Return the cost of the features, of the window, and of the features once more for its correction."""
+        h, n_q, n_k = problem.heads, problem.n_q, problem.n_k
         d, e, m = problem.width, problem.value_width, self.features
-        width = min(2 * self.window + 1, problem.n_k)
+        reach = 2 * min(self.window, max(n_q, n_k) - 1) + 1
+        entries = band_entries(n_q, n_k, size=_BLOCK, reach=reach)
+        again = (n_q + n_k) * self.kind.directions(m) * d
         cost = self._performer.cost(problem)
-        near = 2.0 * h * n_q * width * (d + m + e + 1)
         return replace(
             cost,
-            flops=cost.flops + near,
-            scalars_moved=cost.scalars_moved + h * n_q * width * (d + e + 1),
-            peak_scalars=cost.peak_scalars + h * n_q * width,
+            flops=cost.flops + 2.0 * h * (entries * (d + m + 2 * (e + 1)) + again),
+            scalars_moved=cost.scalars_moved + h * (entries * (2 * d + 2 * e + m) / _BLOCK + (n_q + n_k) * m),
+            peak_scalars=max(cost.peak_scalars, float(h * n_q * 3 * (e + 1) + n_k * m)),
             state_per_token=float(problem.groups * (d + e)),
         )
-
-
-def _entries(far: Approximation, summary: FeatureSummary, indices: Array) -> Array:
-    """Return the entries of the estimated kernel at tiles of keys, (..., p, b, s)."""
-    if summary.lift is None:
-        raise ValueError("an extended summary does not hold the features of its keys; summarise again")
-    return sampled_tiles(far.kernel.to_dense(), summary.lift.to_dense().mT, indices, _BLOCK)

@@ -8,12 +8,12 @@ from typing import ClassVar
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
+from tnattn.attention.band_kernel import band_piece, key_band
+from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.spans import admissible_span
-from tnattn.attention.sparse.support import kept_blocks
-from tnattn.structured.block_sparse import band_pattern
+from tnattn.structured.band import Band, band_entries
 
 _BLOCK = (16, 64)  # least and most queries of a block, which share the union of their windows
 
@@ -35,8 +35,8 @@ class SlidingWindow(JointMethod):
 
     Notes
     -----
-    O(n (width + sinks) (d + d_v)) operations, O(n (width + sinks)) memory: blocks of at most 64 queries share the union
-    of their windows, so that scores and outputs are matrix products.
+    O(n (width + sinks) (d + d_v)) operations, memory for the result: blocks of at most 64 queries share the union of
+    their windows, so that scores and outputs are matrix products, tile by tile. Keys are read where they lie.
 
     Examples
     --------
@@ -90,23 +90,33 @@ class SlidingWindow(JointMethod):
         start = xp.maximum(xp.minimum(position - width // 2, stop - width), first)
         return xp.clip(start, sinks, problem.n_k - width)
 
-    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+    def _size(self, problem: AttentionProblem) -> int:
+        """Return the queries of a block: as many as keys in the window, so that their union is about twice as wide."""
+        return min(problem.n_q, max(_BLOCK[0], min(self._kept(problem)[1], _BLOCK[1])))
+
+    def band(self, problem: AttentionProblem) -> Band:
+        """Return the pattern of kept keys."""
         sinks, width = self._kept(problem)
         start = self._starts(problem)
-        # blocks about as long as the window, so that the union of their windows is about twice as wide
-        size = min(problem.n_q, max(_BLOCK[0], min(width, _BLOCK[1])))
-        indices, kept = band_pattern(start, start + width, size=size, reach=width, columns=problem.n_k, fixed=sinks)
-        return kept_blocks(problem, indices, kept, size=size)
+        return key_band(problem, start, start + width, size=self._size(problem), reach=width, fixed=sinks)
+
+    def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        return band_piece(problem, self.band(problem))
+
+    def entries(self, problem: AttentionProblem) -> int:
+        """Return the number of scores of a head that are evaluated, those of keys outside the windows included."""
+        sinks, width = self._kept(problem)
+        size = self._size(problem)
+        return band_entries(problem.n_q, problem.n_k, size=size, reach=width, fixed=sinks)
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Return the cost of 2 H pairs (d + d_v + 1) operations, for the pairs that are kept and admissible."""
-        kept, h = sum(self._kept(problem)), problem.heads
-        pairs = admissible_pairs(problem, most=kept)
+        """Return the cost of 2 H (d + d_v + 1) operations for every score of a tile, whatever the mask."""
+        entries, h = self.entries(problem), problem.heads
         d, e = problem.width, problem.value_width
-        exact = exact_cost(problem)
+        exact, size = exact_cost(problem), self._size(problem)
         return Cost(
-            flops=2.0 * h * pairs * (d + e + 1),
-            scalars_moved=exact.scalars_moved + 2.0 * h * pairs,
-            peak_scalars=float(h * problem.n_q * kept),
-            state_per_token=exact.state_per_token * kept / problem.n_k,  # a cache drops what has left the window
+            flops=2.0 * h * entries * (d + e + 1),
+            scalars_moved=exact.scalars_moved + h * entries * (d + e) / size,  # every block reads its keys and values
+            peak_scalars=float(h * problem.n_q * (e + 2) + entries * size / problem.n_q),
+            state_per_token=exact.state_per_token * sum(self._kept(problem)) / problem.n_k,  # a cache drops other keys
         )

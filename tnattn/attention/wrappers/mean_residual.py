@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import SOFTMAX, Approximation
+from tnattn.attention.band_with_mean import band_with_mean
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import BlockSparse, Complement, Diagonal, Product, Selection, Sparse
+from tnattn.structured import BandTiles, BlockSparse, Complement, Diagonal, Product, Sparse
+from tnattn.structured.complement import outside_flops
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class MeanResidual(JointMethod):
     summed directly (see ``Complement``): a difference of the sum of all and the kept ones would lose them beside
     one large kept key or value. By Jensen's inequality the dropped mass is at least its estimate, and at most
     exp(R^2 / 8) times it when the dropped scores of the row span R; exact where they are equal. Beyond the sparse
-    method O(n_k (d + d_v)), its tiles once more, and for a pattern of w keys that each query has to itself
-    O(n_q w (d + d_v) log(n_k / w)).
+    method O((n_k + n_q b) (d + d_v)) for windows of blocks of b queries, and for a pattern of w keys that each query
+    has to itself O(n_q w (d + d_v) log(n_k / w)).
 
     Examples
     --------
@@ -61,42 +63,44 @@ class MeanResidual(JointMethod):
             raise TypeError(f"method must be an attention method; got {self.method!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        if type(self.method) is SlidingWindow and problem.softcap is None:  # not a subclass, which may do otherwise
+            found = band_with_mean(problem, self.method.band(problem))
+            if found is not None:
+                return found
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, (Sparse, BlockSparse)):  # kind of argument: only these have a pattern
+        if not isinstance(near.kernel, (Sparse, BlockSparse, BandTiles)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
         if near.units != SOFTMAX:
             raise ValueError(f"the mean dropped score belongs to exp(scores), and the pieces hold {near.units}")
         xp = array_namespace(problem.q)
         dropped = Complement(near.kernel)  # ones at the dropped places
-        shift = _mean_dropped_score(problem, near.kernel, dropped)
-        every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-        far = Approximation(
-            # in units of exp(mean dropped score) every dropped key has weight one
-            kernel=Product(Diagonal(xp.ones_like(shift)), dropped),
-            shift=shift,
-            values=problem.values,
-            expand=Selection(every, problem.n_k, problem.q),
-        )
-        return near + far
+        count = problem.n_k - near.kernel.kept_per_row()
+        shift = _mean_dropped_score(problem, dropped, count)
+        # in units of exp(mean dropped score) every dropped key has weight one
+        far = replace(near, kernel=Product(Diagonal(xp.ones_like(shift)), dropped), shift=shift)
+        sums = dropped @ near.values
+        shape = (*problem.batch, problem.n_q)
+        return near + far.holding(xp.broadcast_to(sums, (*shape, sums.shape[-1])), xp.broadcast_to(count, shape))
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Return the cost of the sparse method, pairwise sums of keys and values, and the sparse products once more.
-
-        A block of queries is taken to share its keys; see Notes for queries with keys of their own.
-        """
+        """Return the cost of the sparse method, sums of dropped keys and values, and inner products with the former."""
         inner = self.method.cost(problem)
-        n_q, n_k, d, e = problem.n_q, problem.n_k, problem.width, problem.value_width
-        sums = float(problem.groups * n_k * (d + e) + 2 * problem.heads * n_q * (d + e + 1))
-        again = inner.flops * (d + e) / (d + e + 1)
-        return inner + Cost(sums + again, float(problem.groups * n_k * (d + e)), inner.peak_scalars, 0.0)
+        h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
+        held = 0.0
+        if isinstance(self.method, SlidingWindow):
+            # one sum for each block, added to its rows, and what rows of a block drop of their window
+            ends = self.method.entries(problem) - n_q * min(self.method.width + self.method.sinks, n_k)
+            sums = float((n_k + 2 * n_q) * (d + e) + max(0, ends))
+        else:  # queries have keys of their own
+            sums = float(outside_flops(n_q, n_k, min(self.method.budget or n_k, n_k)) * (d + e) + 2 * n_q * d)
+            held = h * n_q * 2.0 * e
+        far = Cost(h * sums, float(h * (2 * n_q + n_k) * (d + e)), held, 0.0)
+        return inner + far
 
 
-def _mean_dropped_score(problem: AttentionProblem, kernel: Sparse | BlockSparse, dropped: Complement) -> Array:
+def _mean_dropped_score(problem: AttentionProblem, dropped: Complement, count: Array) -> Array:
     """Return the mean score over the dropped keys of every row, (..., G, R, n_q); minus infinity for none."""
     xp = array_namespace(problem.q)
-    queries = problem.scaled_queries
-    count = problem.n_k - kernel.kept_per_row()
-    mean_key = (dropped @ problem.keys) / xp.maximum(count, xp.ones_like(count))[..., None]
-    # the mean of scores is the score of the mean key
-    mean = xp.vecdot(queries, xp.broadcast_to(mean_key, queries.shape))
-    return xp.where(count > 0, mean, -float("inf"))
+    # the mean of scores is the score of the mean key; queries are divided, since their products with sums may overflow
+    queries = problem.scaled_queries / xp.maximum(count, xp.ones_like(count))[..., None]
+    return xp.where(count > 0, dropped.inner_products(queries, problem.keys), -float("inf"))

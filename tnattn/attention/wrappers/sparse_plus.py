@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.arrays import Rng
 from tnattn.attention.approximation import Approximation
+from tnattn.attention.corrected import corrected
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.sliding_window import SlidingWindow
-from tnattn.structured import BlockSparse, Sparse
+from tnattn.structured import BandTiles, BlockSparse, Sparse
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class SparsePlus(JointMethod):
 
     Notes
     -----
-    Both costs, and 2 n_q w m operations for the far field's kernel at the w kept places, m its columns. The far
+    Both costs, and 2 n_q w (m + d_v) operations for the far field's kernel at the w kept places, m its columns. The far
     field is a product, from which kept places are subtracted, not left out: terms small beside its entries there,
     times their values, are lost to rounding. ``MeanResidual`` has a far field that leaves them out.
 
@@ -67,33 +68,26 @@ class SparsePlus(JointMethod):
                 raise TypeError(f"{name} must be an attention method; got {getattr(self, name)!r}")
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
+        return corrected(self._near(problem, rng=rng), self.far(problem, rng=rng))
+
+    def _near(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         near = self.method(problem, rng=rng)
-        if not isinstance(near.kernel, (Sparse, BlockSparse)):  # kind of argument: only these have a pattern
+        if not isinstance(near.kernel, (Sparse, BlockSparse, BandTiles)):  # kind of argument: only these have a pattern
             raise TypeError(f"{type(self.method).__name__} gives no sparse kernel; choose a sparse method")
-        far = self.far(problem, rng=rng)
-        xp = array_namespace(problem.q)
-        shift = xp.maximum(near.shift, far.shift)  # exact and far entries in one unit, without overflow
-        exact = near.kernel.values * near.kernel.per_row(xp.exp(near.shift - shift))
-        doubled = _entries(far, near.kernel) * near.kernel.per_row(xp.exp(far.shift - shift))
-        correction = Approximation(
-            kernel=near.kernel.with_values(exact - doubled),
-            shift=shift,
-            values=near.values,
-            expand=near.expand,
-            units=near.units,
-        )
-        return far + correction
+        return near
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Return the cost of both methods and of the far field's kernel at the kept places."""
+        """Return the cost of both methods, and of the far field's kernel at the kept places and its products.
+
+        The far field's factors are taken to be evaluated once more, from vectors as wide as queries and keys.
+        """
         near, far = self.method.cost(problem), self.far.cost(problem)
-        kept, columns = self.method.budget or 0, self.far.budget or 0
-        entries = 2.0 * problem.heads * problem.n_q * min(kept, problem.n_k) * columns
-        return near + far + Cost(entries, entries, near.peak_scalars + far.peak_scalars, 0.0)
-
-
-def _entries(far: Approximation, pattern: Sparse | BlockSparse) -> Array:
-    """Return the far field's kernel over the original keys on a sparsity pattern, in units of its shift."""
-    if far.expand is None:
-        raise ValueError("the far field has no weights over the original keys; choose one that lifts (expand)")
-    return pattern.sampled(far.kernel.to_dense(), far.expand.to_dense().mT)  # of (..., n_q, m) and (..., n_k, m)
+        h, n_q, n_k, m = problem.heads, problem.n_q, problem.n_k, self.far.budget or 0
+        if isinstance(self.method, SlidingWindow):
+            entries = self.method.entries(problem)
+        else:
+            entries = n_q * min(self.method.budget or 0, n_k)
+        factors, products = (n_q + n_k) * m * problem.width, entries * (m + problem.value_width + 1)
+        held = float(h * n_q * (problem.value_width + 2) + n_k * m)
+        overlap = Cost(2.0 * h * (factors + products), float(h * (n_q + n_k) * m), held, 0.0)
+        return near + far + overlap

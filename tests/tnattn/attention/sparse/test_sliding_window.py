@@ -1,5 +1,7 @@
 """The window keeps the keys of its definition, honours every mask, and its error is that of the dropped keys."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from fixtures import relative_output
@@ -147,13 +149,59 @@ def test_halves_of_the_keys_merge_to_softmax():
     np.testing.assert_allclose((pieces[0] + pieces[1]).output, target.output, atol=1e-13)
 
 
-def test_the_cost_counts_the_kept_keys():
+def test_the_cost_counts_the_entries_of_all_tiles():
     target = problem()
-    assert SlidingWindow(7, sinks=2).cost(target).flops == 2 * 4 * 30 * 9 * (6 + 3 + 1)
+    # two blocks of 16 queries, over two sinks and 7 + 15 further keys
+    assert SlidingWindow(7, sinks=2).cost(target).flops == 2 * 4 * (2 * 16) * (2 + 22) * (6 + 3 + 1)
+    # one block over all keys
     assert SlidingWindow(100).cost(target).flops == 2 * 4 * 30 * 40 * (6 + 3 + 1)
+    assert SlidingWindow(7, sinks=2)(target).kernel.matmul_flops(4) == 2 * 2 * 4 * (2 * 16) * (2 + 22) * (6 + 4)
 
 
 @pytest.mark.parametrize("options", [{"width": 0}, {"sinks": -1}])
 def test_impossible_windows_are_refused(options):
     with pytest.raises(ValueError, match="must be an integer >="):
         SlidingWindow(**options)
+
+
+@pytest.mark.parametrize("mask", MASKS[:3] + MASKS[4:], ids=lambda mask: type(mask).__name__)
+@pytest.mark.parametrize("sinks", [0, 3])
+def test_many_blocks_keep_what_the_definition_says(mask, sinks):
+    """Several tiles, with windows that stand still at both ends."""
+    rng, n = np.random.default_rng(1), 300
+    q, k, v = (rng.standard_normal((2, h, n, d)) for h, d in ((4, 6), (2, 6), (2, 3)))
+    method, position = SlidingWindow(37, sinks=sinks), np.arange(n)
+    if isinstance(mask, (masks.ExplicitMask, masks.BiasMask)) or len(mask.conjuncts) > 1:
+        mask = masks.CausalMask() & masks.BiasMask(rng.standard_normal((4, n, n)))
+    target = AttentionProblem(q, k, v, mask=mask)
+    stop = np.full(n, n)
+    first = np.zeros(n, dtype=int)
+    for part in mask.conjuncts:
+        if isinstance(part, masks.CausalMask):
+            stop = np.minimum(stop, position + 1)
+        if isinstance(part, masks.SlidingWindowMask):
+            first, stop = np.maximum(first, position - part.left), np.minimum(stop, position + part.right + 1)
+        if isinstance(part, masks.PaddingMask):
+            stop = np.minimum(stop, np.broadcast_to(part.lengths, (2,))[:, None])
+    start = np.clip(np.maximum(np.minimum(position - 18, stop - 37), first), sinks, n - 37)[..., None]
+    j = np.arange(n)
+    chosen = ((j >= start) & (j < start + 37)) | (j < sinks)
+    chosen = chosen[:, None] if chosen.ndim == 3 else chosen
+    scores = np.where(chosen, target.dense_scores(), -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = weights / weights.sum(-1, keepdims=True) @ np.repeat(v, 2, axis=1)
+    np.testing.assert_allclose(method(target).output, expected, rtol=0, atol=1e-13)
+
+
+def test_no_tile_of_scores_is_kept():
+    """Memory for the result and a few tiles, where the scores of all tiles would take five times as much."""
+    rng, n = np.random.default_rng(0), 8192
+    target = AttentionProblem(*rng.standard_normal((3, 2, n, 16), dtype="float32"))
+    method = SlidingWindow(128)
+    method(target)
+    tracemalloc.start()
+    method(target)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    scores = 4 * 2 * method.entries(target)
+    assert scores > 12e6 > peak

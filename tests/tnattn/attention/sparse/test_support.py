@@ -1,11 +1,10 @@
 """Kept keys: the softmax over them alone, with the exact part of the mass; rows without any are empty or bad."""
 
 import numpy as np
-import pytest
 
 from tnattn.attention.masks import ExplicitMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.support import kept_blocks, kept_keys
+from tnattn.attention.sparse.support import kept_keys
 
 RNG = np.random.default_rng(0)
 N, KEPT = 6, np.asarray([0, 2, 3])
@@ -33,15 +32,6 @@ def test_the_output_is_the_softmax_over_the_kept_keys():
     given = problem()
     indices = np.broadcast_to(KEPT, (N, KEPT.size))
     made = kept_keys(given, indices, scores_of(given))
-    np.testing.assert_allclose(made.output, expected(given), rtol=0, atol=64 * np.finfo(float).eps)
-
-
-@pytest.mark.parametrize("size", [1, 2, 4, 6])
-def test_blocks_agree_with_single_queries(size):
-    given = problem()
-    blocks = -(-N // size)
-    indices = np.broadcast_to(KEPT, (blocks, KEPT.size))
-    made = kept_blocks(given, indices, np.ones((blocks, size, KEPT.size), dtype=bool), size=size)
     np.testing.assert_allclose(made.output, expected(given), rtol=0, atol=64 * np.finfo(float).eps)
 
 

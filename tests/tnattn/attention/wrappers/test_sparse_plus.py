@@ -89,4 +89,10 @@ def test_the_cost_is_that_of_both_and_of_the_correction():
     target = problem()
     near, far = TopK(7), Performer(16)
     both = near.cost(target).flops + far.cost(target).flops
-    assert SparsePlus(near, far).cost(target).flops == both + 2 * 4 * 30 * 7 * 16
+    # 16 features of all queries and keys, and the products at 7 keys of every query
+    again = 2 * 4 * (70 * 16 * 4 + 30 * 7 * (16 + 3 + 1))
+    assert SparsePlus(near, far).cost(target).flops == both + again
+    window = SlidingWindow(7)
+    tiles = 2 * 4 * (2 * 16 * 22 - 30 * 7) * (16 + 3 + 1)
+    cost = window.cost(target).flops + far.cost(target).flops + again + tiles
+    assert SparsePlus(window, far).cost(target).flops == cost
