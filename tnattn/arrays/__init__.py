@@ -17,7 +17,7 @@ Libraries and dtypes
 Half precision
     ``is_half``, ``widened`` (to float32), ``computed_in_single`` (decorator).
 Entries and memory
-    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``.
+    ``check_finite``, ``clipped``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``.
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
 Products and sums
@@ -34,6 +34,7 @@ Reports
     ``library_info``.
 """
 
+from tnattn.arrays.clipping import clipped
 from tnattn.arrays.contraction import contract
 from tnattn.arrays.dtypes import (
     accumulator_dtype,
@@ -76,6 +77,7 @@ __all__ = [
     "broadcast_shape",
     "check_finite",
     "choice",
+    "clipped",
     "computed_in_single",
     "contract",
     "device",

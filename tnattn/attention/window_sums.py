@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace
+from tnattn.arrays import Array, accumulator_dtype, array_namespace, clipped
 
 
 def window_sums(x: Array, first: Array, stop: Array) -> Array:
@@ -32,7 +32,7 @@ def window_sums(x: Array, first: Array, stop: Array) -> Array:
     total = xp.zeros_like(_rows(doubled, xp.zeros_like(first)))
     while size <= n:
         taken = (length // size) % 2 == 1  # the binary digit of the length for runs of this size
-        run = _rows(doubled, xp.clip(position, 0, doubled.shape[-2] - 1))
+        run = _rows(doubled, clipped(position, 0, doubled.shape[-2] - 1))
         chosen = xp.broadcast_to(taken[..., None], (*batch, taken.shape[-1], 1))
         total = total + xp.where(chosen, run, xp.zeros_like(run))
         position = xp.where(taken, position + size, position)

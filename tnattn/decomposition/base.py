@@ -71,7 +71,8 @@ class Decomposition(Parameters, abc.ABC):
             return restored_tensor(self.decompose(tensor, rng=rng), None)  # CountedEntries has scaled the entries read
         # by a power of two, which is exact: no algorithm below has to guard its sums of squares
         harmless, exponent = scaled(tensor, order=self.order)
-        return restored_tensor(self.decompose(harmless, rng=rng), exponent)
+        # a tensor left alone needs no product with 1 for every array of the result
+        return restored_tensor(self.decompose(harmless, rng=rng), None if harmless is tensor else exponent)
 
     @abc.abstractmethod
     def decompose(self, tensor: Array, *, rng: Rng | None) -> StructuredTensor:

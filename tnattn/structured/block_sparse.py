@@ -9,6 +9,7 @@ from tnattn.arrays import (
     Array,
     array_namespace,
     broadcast_shape,
+    clipped,
     device,
     parallel_map,
     prefers_host_tiles,
@@ -210,12 +211,12 @@ def band_pattern(
     span = min(reach + size - 1, columns - fixed)
     blocks = math.ceil(m / size)
     # rows of padding repeat the last row, so that their columns exist
-    places = xp.clip(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
+    places = clipped(xp.arange(blocks * size, dtype=xp.int64, device=device(first)), 0, m - 1)
     first, stop = (
         xp.reshape(xp.take(bound, places, axis=-1), (*bound.shape[:-1], blocks, size, 1)) for bound in (first, stop)
     )
     # near the last column a block starts earlier than its first row asks for, so that all blocks have one width
-    begin = xp.clip(first[..., 0, :], fixed, columns - span)  # (..., p, 1)
+    begin = clipped(first[..., 0, :], fixed, columns - span)  # (..., p, 1)
     slots = xp.arange(fixed + span, dtype=xp.int64, device=device(first))
     indices = xp.where(slots < fixed, slots, begin + (slots - fixed))
     wide = indices[..., None, :]
