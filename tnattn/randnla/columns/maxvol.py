@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, device, runs_on_host
 from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -16,6 +17,8 @@ from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import take_columns, take_rows
+
+_BLOCK = 8  # exchanges of a device between two waits; few are needed after elimination, and idle ones change nothing
 
 
 def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
@@ -37,8 +40,8 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
 
     Notes
     -----
-    O(m r^2), and O(m r) and one synchronisation for each exchange. The initial rows are the pivots of a QR
-    factorisation.
+    O(m r^2), and O(m r) for each exchange; a device waits once for eight of them. The initial rows are the pivots of a
+    QR factorisation.
     """
     xp, tolerance = array_namespace(a), as_real(tolerance, "tolerance")
     if not tolerance > 0:
@@ -49,12 +52,12 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
     b = xp.linalg.solve(take_rows(q, rows).mT, q.mT).mT  # (..., m, r)
     slots = xp.arange(r, device=device(a))
     # |b_ij| is the factor by which the volume grows when row i replaces rows[j]
-    while True:
+    for step in itertools.count():
         flat = xp.reshape(xp.abs(b), (*b.shape[:-2], m * r))
         best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
         active = xp.take_along_axis(flat, best, axis=-1) > 1 + tolerance
-        if not bool(xp.any(active)):
-            return rows, b
+        if (runs_on_host(a) or step % _BLOCK == 0) and not bool(xp.any(active)):
+            break
         i, j = best // r, best % r
         swap = active & (slots == j)  # (..., r)
         rows = xp.where(swap, i, rows)
@@ -63,6 +66,7 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
         # rank-one update of q q[rows]^-1 (Sherman & Morrison)
         change = column * ((row - xp.astype(slots == j, b.dtype)[..., None, :]) / pivot)
         b = xp.where(active[..., None], b - change, b)
+    return rows, b
 
 
 @dataclass(frozen=True)
