@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.randnla.semidefinite.greedy_elimination import GreedyElimination
 from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
@@ -138,15 +139,10 @@ class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         require_above_rounding(self.rtol, a.like)
-        elimination = Elimination(a, self.rank, self.rtol)
-        xp = array_namespace(a.like)
-        certain = xp.zeros((1,), dtype=a.dtype, device=device(a.like))
-        while elimination.unfinished:
-            elimination.advance(xp.argmax(elimination.residual, axis=-1)[..., None], certain)
-        return _result(elimination, self.rank, self.rtol)
+        return _result(GreedyElimination(a, self.rank, self.rtol), self.rank, self.rtol)
 
 
-def _result(elimination: Elimination, rank: int, rtol: float) -> PivotedCholeskyResult:
+def _result(elimination: Elimination | GreedyElimination, rank: int, rtol: float) -> PivotedCholeskyResult:
     factor, pivots = elimination.result()
     trace = array_namespace(factor).sum(elimination.tail, axis=-1)
     residual, converged = judged(trace, elimination.trace, rtol, f"rank {rank}")
