@@ -151,8 +151,8 @@ class Approximation(Quotients, Displayed):
 
         Pieces of disjoint keys are put side by side; the kernels of pieces of the same keys are added.
         """
-        self._require_mergeable(other, {"same", "disjoint"})
-        return _merged([self, other], [1.0, 1.0], union(self.keys, other.keys, like=self.values))
+        known = self._require_mergeable(other, {"same", "disjoint"})
+        return _merged([self, other], [1.0, 1.0], union(self.keys, other.keys, like=self.values, known=known))
 
     def __sub__(self, other: Approximation) -> Approximation:
         """Subtract a piece whose keys are among those of ``self``."""
@@ -171,7 +171,7 @@ class Approximation(Quotients, Displayed):
         changed = replace(self, kernel=Product(Diagonal(factor), self.kernel), shift=shift, normaliser=normaliser)
         return changed.holding(factor[..., None] * numerators, factor * denominators)
 
-    def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> None:
+    def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> Relation:
         for piece in (self, other):
             if piece.unmergeable:
                 raise ValueError(f"a piece cannot be merged: {piece.unmergeable}")
@@ -186,6 +186,7 @@ class Approximation(Quotients, Displayed):
                 f"the pieces cover keys {shown(self.keys)} and {shown(other.keys)} ({found}); "
                 f"merging needs {' or '.join(sorted(admissible))} keys; take an overlap out with a - b first"
             )
+        return found
 
 
 def merge_all(pieces: list[Approximation]) -> Approximation:
