@@ -25,8 +25,8 @@ Products and sums
     ``scatter_rows``, ``scatter_products``; ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an
     argument.
 Random samples
-    ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
-    ``require_host``.
+    ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
+    ``require_rng``, ``require_host``.
 Threads
     ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
     ``runs_on_host``.
@@ -55,6 +55,7 @@ from tnattn.arrays.random_samples import (
     Rng,
     choice,
     integers,
+    multi_indices,
     normal,
     require_host,
     require_rng,
@@ -93,6 +94,7 @@ __all__ = [
     "is_half",
     "library_info",
     "matmul_into",
+    "multi_indices",
     "normal",
     "owned",
     "parallel_map",

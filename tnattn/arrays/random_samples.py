@@ -6,6 +6,7 @@ A NumPy generator samples in float64 on the host, so that a seed gives the same 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -172,6 +173,17 @@ def integers(rng: Rng, low: int, high: int, shape: Shape, *, like: Array) -> Arr
     if isinstance(rng, DeviceDraws):
         return rng.integers(low, high, shape, like=like)
     return from_host(require_host(rng).integers(low, high, tuple(shape), dtype=np.int64), like=like)
+
+
+def multi_indices(rng: Rng, sizes: Sequence[int], shape: Shape, *, like: Array) -> Array:
+    """Return independent indices (*shape, d), int64, the j-th uniform on 0, ..., sizes[j] - 1.
+
+    The samples are those of ``integers`` for one size after the other; from the host they are moved once.
+    """
+    if isinstance(rng, DeviceDraws):
+        return array_namespace(like).stack([rng.integers(0, n, shape, like=like) for n in sizes], axis=-1)
+    host = require_host(rng)
+    return from_host(np.stack([host.integers(0, n, tuple(shape), dtype=np.int64) for n in sizes], axis=-1), like=like)
 
 
 def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool, like: Array) -> Array:

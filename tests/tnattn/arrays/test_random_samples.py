@@ -11,6 +11,7 @@ from tnattn.arrays import (
     device,
     eps,
     integers,
+    multi_indices,
     normal,
     require_rng,
     signs,
@@ -180,3 +181,19 @@ def test_children_of_device_draws_differ_and_repeat():
 def test_draws_need_a_floating_model_or_a_dtype(xp):
     with pytest.raises(TypeError, match="like has dtype int64"):
         normal(rng(), (2,), like=xp.asarray(np.ones(1), "int64"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_multi_indices_are_the_integers_of_one_size_after_the_other(xp, assert_close, source):
+    like, sizes = xp.asarray(np.ones(1)), (3, 50, 7)
+    found, one = multi_indices(SOURCES[source](0), sizes, (2, 9), like=like), SOURCES[source](0)
+    for j, n in enumerate(sizes):
+        assert_close(found[..., j], integers(one, 0, n, (2, 9), like=like), rtol=0)
+
+
+@only_standin
+@pytest.mark.parametrize("source, copies", [(rng, 1), (lambda: DeviceDraws(0), 0)], ids=["host", "device"])
+def test_multi_indices_are_moved_once(xp, source, copies):
+    like, before = xp.asarray(np.ones(1)), xp.transfers.snapshot()
+    multi_indices(source(), (3, 50, 7), (2, 9), like=like)
+    assert (xp.transfers - before).copies == copies

@@ -18,7 +18,7 @@ from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.tensor_units import energy
-from tnattn.randnla.scores.leverage import leverage_scores
+from tnattn.linalg import numerical_svd
 
 __all__ = ["CPLeverage"]
 
@@ -119,7 +119,7 @@ class CPLeverage(AlternatingLeastSquares):
         """Update all factors a few times, each from samples; columns have length one or zero."""
         xp, found = array_namespace(tensor), list(factors)
         sampling = KhatriRaoSampling(self.samples, self.deterministic)
-        scores = [leverage_scores(factor) for factor in found]  # updated with their factor only
+        scores = [_leverages(factor) for factor in found]  # updated with their factor only
         for mode in [*range(self.order)] * self.sweeps:
             fixed = [found[j] for j in range(self.order) if j != mode]
             known = [scores[j] for j in range(self.order) if j != mode]
@@ -130,8 +130,17 @@ class CPLeverage(AlternatingLeastSquares):
             right = xp.matmul(fibres(tensor, mode, indices, order=self.order), weighted)
             solution = normal_solution(xp.matmul(xp.matrix_transpose(weighted), rows), right)
             found[mode] = unit_columns(solution, xp.linalg.vector_norm(solution, axis=-2))
-            scores[mode] = leverage_scores(found[mode])
+            scores[mode] = _leverages(found[mode])
         return found
+
+
+def _leverages(factor: Array) -> Array:
+    """Return the leverage scores (..., n) of a factor (..., n, r), without the checks of ``leverage_scores``.
+
+    Columns of length one are finite and need no scaling; each check would make a device wait.
+    """
+    u = numerical_svd(factor)[0]
+    return array_namespace(u).sum(u * u, axis=-1)
 
 
 def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:
