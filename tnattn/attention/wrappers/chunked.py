@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Rng
 from tnattn.attention.approximation import Approximation
@@ -13,6 +13,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.value_sampling import ValueSampling
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Chunked(JointMethod):
     128 0.0
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(120, waits=4, copies=2), {"chunk": DeviceCounts(80, waits=2)})
+
     method: AttentionMethod = field(default_factory=ValueSampling)
     chunks: int = 2
 
@@ -68,6 +71,9 @@ class Chunked(JointMethod):
         count, n = min(self.chunks, problem.n_k), problem.n_k
         # integer division gives lengths that differ by one at most
         return [slice(s * n // count, (s + 1) * n // count) for s in range(count)]
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"chunk": self.chunks, "method": self.chunks}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         columns = self._columns(problem)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.decomposition.base import require_at_least
@@ -18,6 +19,7 @@ from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.tensor_units import energy
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks, sweeps_taken
 from tnattn.linalg import numerical_svd
 
 __all__ = ["CPLeverage"]
@@ -76,6 +78,11 @@ class CPLeverage(AlternatingLeastSquares):
     ((3,), True)
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(400, waits=16, copies=8),
+        {"epoch": DeviceCounts(400, waits=12, copies=4), "update of a factor": DeviceCounts(200, waits=3, copies=2)},
+    )
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     samples: int = 1024
     deterministic: int = 0
@@ -90,6 +97,10 @@ class CPLeverage(AlternatingLeastSquares):
         require_at_least("samples", self.samples, low=1, cure="draw some rows")
         require_at_least("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
         require_at_least("epochs", self.epochs, low=1, cure="without an epoch there is no fit")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        epochs = blocks(sweeps_taken(self.epochs * self.sweeps, result), self.sweeps)
+        return {"epoch": epochs, "update of a factor": epochs * self.sweeps * self.order}
 
     def fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         generator = require_rng(rng, "CPLeverage")

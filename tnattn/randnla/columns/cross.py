@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, runs_on_host
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.structured.base import StructuredMatrix
@@ -79,11 +80,19 @@ class FullPivotCross(MatrixMethod, RankOrTolerance):
     8 2e-07
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(80, waits=4),
+        {"pivot": DeviceCounts(50), "block of 32 pivots": DeviceCounts(12, waits=1)},
+    )
+
     residual_norm: ClassVar = "largest entry"
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
@@ -138,11 +147,19 @@ class PartialPivotCross(MatrixMethod, RankOrTolerance):
     7 True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(80, waits=4),
+        {"pivot": DeviceCounts(115), "block of 32 pivots": DeviceCounts(12, waits=1)},
+    )
+
     residual_norm: ClassVar = "estimate"
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, runs_on_host
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -102,6 +104,17 @@ class MaxvolCross(MatrixMethod):
     (6,) True
     """
 
+    # a block of exchanges for eight rows: few are needed from pivots
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(200, waits=8, copies=3),
+        {
+            "pivot": DeviceCounts(95),
+            "block of 32 pivots": DeviceCounts(12, waits=1, copies=1),
+            "block of 8 exchanges": DeviceCounts(260, waits=1),
+            "selection": DeviceCounts(80, waits=4, copies=1),
+        },
+    )
+
     residual_norm: ClassVar = "estimate"
 
     rank: int = rank_budget(16)
@@ -115,6 +128,15 @@ class MaxvolCross(MatrixMethod):
         require_selection(self.selection)
         if not self.tolerance > 0:
             raise ValueError(f"tolerance is {self.tolerance!r}; a positive number is needed")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        selections = 2 * self.sweeps  # the first columns, rows and columns in turn, rows
+        return {
+            "pivot": selections * self.rank,
+            "block of 32 pivots": selections * blocks(self.rank, 32),
+            "block of 8 exchanges": selections * blocks(self.rank, 8),
+            "selection": selections,
+        }
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)

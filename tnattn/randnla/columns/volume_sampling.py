@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, eps, from_host, require_rng, to_host, uniform
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import frobenius_norm, numerical_svd, small_svd
 from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -94,12 +96,17 @@ class VolumeCross(MatrixMethod):
     8 True
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(250, waits=14, copies=12), {"sampled index": DeviceCounts(40)})
+
     needs_full_rank: ClassVar = True
 
     rank: int = rank_budget(16)
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"sampled index": 2 * self.rank}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         dense = Dense(a.to_dense())

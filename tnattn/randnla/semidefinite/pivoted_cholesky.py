@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.scores.leverage import sample_indices
@@ -83,6 +84,11 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     True True
     """
 
+    # rejected proposals make further blocks
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(120, waits=10, copies=4), {"block of proposals": DeviceCounts(130, waits=11, copies=13)}
+    )
+
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
     no_tolerance: ClassVar = 0.0
@@ -94,6 +100,9 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count(self.block, "block", least=1)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"block of proposals": 3 + 2 * blocks(self.rank, self.block)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         source = require_rng(rng, "RandomlyPivotedCholesky")
@@ -130,12 +139,21 @@ class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
     True True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(130, waits=8, copies=2),
+        {"pivot": DeviceCounts(55), "block of 32 pivots": DeviceCounts(10, waits=1, copies=1)},
+    )
+
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        count, length = blocks(self.rank, 32), min(self.rank, 32)
+        return {"pivot": count * length, "block of 32 pivots": count}  # blocks are completed
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         require_above_rounding(self.rtol, a.like)
