@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fixtures.device import Size, budgeted, counted
 
-from tnattn.arrays import DeviceDraws, array_namespace
+from tnattn.arrays import DeviceDraws, array_namespace, random_samples
 from tnattn.device_budget import Budgeted, DeviceBudget, DeviceCounts, blocks, sweeps_taken
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -21,12 +21,11 @@ only_standin = pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
 every_class = pytest.mark.parametrize("name", BUDGETED)
 
 
-def measured(ring, name, growth=None, source=np.random.default_rng, known={}):  # noqa: B006
+def measured(ring, name, growth=None, known={}):  # noqa: B006
     """Return counts and limit of a class at a size; each is run once for all tests."""
-    key = name, growth, source
-    if key not in known:
-        known[key] = counted(ring, BUDGETED[name], SIZES.get(growth, Size()), rng=lambda: source(0))
-    return known[key]
+    if (name, growth) not in known:
+        known[name, growth] = counted(ring, BUDGETED[name], SIZES.get(growth, Size()))
+    return known[name, growth]
 
 
 def allowed(small, low, high):
@@ -90,10 +89,20 @@ def test_a_loop_over_columns_or_heads_violates_the_budget(xp, cls, growth):
 
 @only_standin
 @every_class
-def test_samples_from_the_device_are_not_moved(xp, name):
-    """Weighted samples without replacement excepted, which the host takes: one copy of them."""
-    (host, _), (device, _) = measured(xp, name), measured(xp, name, source=DeviceDraws)
-    assert device.copies <= host.copies
+def test_a_source_on_the_device_samples_nothing_on_the_host(xp, name, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(random_samples, "require_host", lambda rng: drawn.append(rng) or rng)
+    counted(xp, BUDGETED[name], rng=lambda: DeviceDraws(0))
+    assert not drawn
+
+
+@only_standin
+def test_a_source_on_the_host_is_seen_to_sample_there(xp, monkeypatch):
+    """Negative control."""
+    drawn = []
+    monkeypatch.setattr(random_samples, "require_host", lambda rng: drawn.append(rng) or rng)
+    counted(xp, BUDGETED["RandomizedSVD"])
+    assert len(drawn) == 1
 
 
 def test_a_budget_is_a_fixed_part_and_one_for_each_unit():

@@ -97,6 +97,15 @@ def test_device_draws_move_nothing(xp):
 
 
 @only_standin
+def test_uniform_choices_of_a_device_are_not_moved(xp):
+    like, before = xp.asarray(np.ones(1)), xp.transfers.snapshot()
+    found = [choice(DeviceDraws(0), 50, 20, replace=replace, like=like) for replace in (False, True)]
+    assert (xp.transfers - before).copies == 0
+    assert len(set(found[0].tolist())) == 20
+    assert all(set(x.tolist()) <= set(range(50)) for x in found)
+
+
+@only_standin
 def test_a_host_draw_is_moved_once(xp):
     like = xp.asarray(np.ones(1))
     xp.transfers.reset()
