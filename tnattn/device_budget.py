@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
 from tnattn.arrays import array_namespace
+from tnattn.scalars import Parameters
 
 
 @dataclass(frozen=True)
-class DeviceCounts:
+class DeviceCounts(Parameters):
     """Numbers of launches, waits and copies.
 
     Parameters
@@ -24,6 +25,13 @@ class DeviceCounts:
         Moments at which the host waits for the device: reads of a number, and copies to the host.
     copies : int
         Copies between host and device, in either direction.
+
+    Examples
+    --------
+    >>> from tnattn.device_budget import DeviceCounts
+    >>> found = DeviceCounts(20, waits=1) + DeviceCounts(3) * 4
+    >>> found, found.within(DeviceCounts(40, waits=0))
+    (DeviceCounts(launches=32, waits=1, copies=0), False)
     """
 
     launches: int = 0
@@ -81,6 +89,15 @@ class Budgeted:
 
     Where a field is a budgeted value itself, as the inner method of a wrapper, a call may use it as often as the unit
     of the field's name says, once by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import PivotedQR
+    >>> for rank in 32, 64:  # a launch or more for each pivot, a wait for 32 of them
+    ...     print(PivotedQR(rank=rank).device_limit(np.eye(512)))
+    DeviceCounts(launches=3132, waits=5, copies=1)
+    DeviceCounts(launches=6184, waits=6, copies=2)
     """
 
     device_budget: ClassVar[DeviceBudget]
