@@ -47,10 +47,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     parts = [
-        "Launches / waits / copies of a call, counted on the stand-in for CuPy of the tests, which computes on the host: "
-        "**no GPU has been measured**, and these are no times. A launch is a call of the array library that computes or "
-        "moves an array, whatever it launches within; a wait is a read of a number or a copy to the host; a copy goes "
-        "either way.\n",
+        "Launches / waits / copies of a call, counted on the stand-in for CuPy of the tests, which computes on the "
+        "host: **no GPU has been measured**, and these are no times. A launch is a call of the array library that "
+        "computes or moves an array, whatever it launches within; a wait is a read of a number or a copy to the host; "
+        "a copy goes either way.\n",
         f"Reference: {HEADS} heads of {TOKENS} tokens, width 8, budget {COLUMNS}; {HEADS} matrices of {TOKENS} x "
         f"{TOKENS}, rank {COLUMNS}; {HEADS} tensors of {SIDE} x {SIDE} x {SIDE}, ranks {RANK}. At most 3 sweeps, 2 "
         "epochs. Samples from a generator on the host. With four times the heads, copies of the same ones.\n",
