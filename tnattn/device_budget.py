@@ -96,8 +96,8 @@ class Budgeted:
     >>> from tnattn import PivotedQR
     >>> for rank in 32, 64:  # a launch or more for each pivot, a wait for 32 of them
     ...     print(PivotedQR(rank=rank).device_limit(np.eye(512)))
-    DeviceCounts(launches=3132, waits=5, copies=1)
-    DeviceCounts(launches=6184, waits=6, copies=2)
+    DeviceCounts(launches=3132, waits=9, copies=1)
+    DeviceCounts(launches=6184, waits=10, copies=2)
     """
 
     device_budget: ClassVar[DeviceBudget]

@@ -8,8 +8,13 @@ import pytest
 from fixtures.device import Size, budgeted, counted
 
 from tnattn.arrays import DeviceDraws, array_namespace, random_samples
+from tnattn.attention.masks import CausalMask
+from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.performer import Performer
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.device_budget import Budgeted, DeviceBudget, DeviceCounts, blocks, sweeps_taken
 from tnattn.randnla.base import MatrixMethod, rank_budget
+from tnattn.randnla.columns.pivoted_qr import PivotedQR
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
 from tnattn.structured.dense import Dense
 
@@ -50,6 +55,31 @@ def test_counts_grow_with_the_units_of_the_algorithm_only(xp, name, growth):
     assert large.within(high), f"{large} exceeds {high}"
     most = allowed(small, low, high)
     assert large.within(most), f"{small} has become {large}, where {most} were allowed"
+
+
+@only_standin
+@pytest.mark.parametrize("tokens", [64, 256])
+@pytest.mark.parametrize("method", [Causal(leaf=8), Causal(Performer(8), leaf=8)], ids=repr)
+def test_rectangles_of_a_level_are_one_call(xp, method, tokens):
+    """Twice as many tokens are one level more, not twice as many rectangles."""
+    q, k, v = (xp.asarray(x) for x in np.random.default_rng(0).standard_normal((3, 2, tokens, 8)))
+    problem = AttentionProblem(q, k, v, mask=CausalMask())
+    before = xp.transfers.snapshot()
+    method(problem, rng=np.random.default_rng(0)).output  # noqa: B018
+    made = xp.transfers - before
+    assert DeviceCounts(made.launches, made.waits, made.copies).within(method.device_limit(problem))
+    assert made.launches < 4000  # 8 and 32 leaves
+
+
+@only_standin
+@pytest.mark.parametrize("method", [PivotedQR(rank=16, rtol=0.5), PivotedQR(rank=16, rtol=1e-3)], ids=repr)
+@pytest.mark.filterwarnings("ignore::tnattn.randnla.accuracy.ToleranceWarning")
+def test_a_tolerance_met_or_missed_stays_within_the_budget(xp, method):
+    a = xp.asarray(np.random.default_rng(0).standard_normal((2, 40, 40)) * 0.7 ** np.arange(40))
+    before = xp.transfers.snapshot()
+    method(a)
+    made = xp.transfers - before
+    assert DeviceCounts(made.launches, made.waits, made.copies).within(method.device_limit(a))
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class FullPivotCross(MatrixMethod, RankOrTolerance):
     """
 
     device_budget: ClassVar = DeviceBudget(
-        DeviceCounts(80, waits=4),
+        DeviceCounts(80, waits=8),
         {"pivot": DeviceCounts(50), "block of 32 pivots": DeviceCounts(12, waits=1)},
     )
 
@@ -148,7 +148,7 @@ class PartialPivotCross(MatrixMethod, RankOrTolerance):
     """
 
     device_budget: ClassVar = DeviceBudget(
-        DeviceCounts(80, waits=4),
+        DeviceCounts(80, waits=8),
         {"pivot": DeviceCounts(115), "block of 32 pivots": DeviceCounts(12, waits=1)},
     )
 

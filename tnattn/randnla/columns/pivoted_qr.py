@@ -89,7 +89,7 @@ class PivotedQR(MatrixMethod, RankOrTolerance):
 
     # a block that loses digits takes its pivots twice
     device_budget: ClassVar = DeviceBudget(
-        DeviceCounts(80, waits=4),
+        DeviceCounts(80, waits=8),
         {"pivot": DeviceCounts(95), "block of 32 pivots": DeviceCounts(12, waits=1, copies=1)},
     )
 
