@@ -14,6 +14,7 @@ LAYERS = {
     "tnattn.scalars": 0,
     "tnattn.cached": 0,
     "tnattn.arrays": 1,
+    "tnattn.device_budget": 2,
     "tnattn.linalg.scaling": 2,
     "tnattn.linalg.lapack": 2,
     "tnattn.linalg": 3,

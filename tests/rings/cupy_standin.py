@@ -3,8 +3,9 @@
 Its array is no NumPy subclass: implicit conversion and mixing with NumPy arrays raise TypeError, as on a device, every
 function returns a 0-d array where NumPy returns a scalar, and a failed Cholesky factorization returns rubbish instead
 of raising. Copies between host and device, and the reads that would make the host wait (``float(x)``, ``if x:``), are
-counted. What it cannot show: numerics, kernels, memory and streams of a device. A green run does not mean that GPU code
-works.
+counted, and so are launches: calls that compute or move an array on the device. A view costs none, and a product, a
+factorisation or a sum of a whole stack one, whatever a library launches within. What it cannot show: numerics, kernels,
+memory and streams of a device. A green run does not mean that GPU code works.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,31 @@ import scipy.linalg
 
 @dataclass
 class Transfers:
-    """Copies and waits so far."""
+    """Copies, waits and launches so far; the difference of two snapshots counts what lies between them."""
 
     to_device: int = 0
     to_host: int = 0
     synchronisations: int = 0
+    launches: int = 0
 
     def reset(self) -> None:
-        self.to_device = self.to_host = self.synchronisations = 0
+        self.to_device = self.to_host = self.synchronisations = self.launches = 0
+
+    def snapshot(self) -> "Transfers":
+        return replace(self)
+
+    def __sub__(self, before: "Transfers") -> "Transfers":
+        return Transfers(*(getattr(self, f.name) - getattr(before, f.name) for f in fields(self)))
+
+    @property
+    def waits(self) -> int:
+        """Moments at which the host waited: a copy to the host waits as the read of a number does."""
+        return self.synchronisations + self.to_host
+
+    @property
+    def copies(self) -> int:
+        """Copies in either direction."""
+        return self.to_device + self.to_host
 
 
 transfers = Transfers()
@@ -98,6 +116,7 @@ class ndarray:
         raise TypeError("implicit conversion to a NumPy array is not allowed; use .get()")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        transfers.launches += 1
         return wrap(_plain(getattr(ufunc, method), inputs, options))
 
     def __array_function__(self, function: Callable[..., Any], *_: object) -> Any:
@@ -113,9 +132,11 @@ class ndarray:
         return f"standin({self._host!r})"
 
     def __getitem__(self, key: Any) -> "ndarray":
+        transfers.launches += _gathers(key)
         return ndarray(self._host[_index(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        transfers.launches += 1
         self._host[_index(key)] = unwrap(value)
 
 
@@ -143,14 +164,29 @@ def _plain(function: Callable[..., Any], args: Any, options: dict[str, Any]) -> 
     return function(*(unwrap(x) for x in args), **{name: unwrap(x) for name, x in options.items()})
 
 
-def _wrapped(function: Callable[..., Any], *, waits: bool = False) -> Callable[..., Any]:
+def _launch(result: Any, args: Any) -> None:
+    """Count a launch unless a result is no array, or shares the memory of an argument: then nothing was computed."""
+    first = result[0] if isinstance(result, (tuple, list)) and result else result
+    if first is None or isinstance(first, np.generic):  # in place, or what is a 0-d array on a device
+        transfers.launches += 1
+    elif isinstance(first, np.ndarray):
+        given = (part._host for x in args for part in (x if type(x) in (list, tuple) else [x]) if type(part) is ndarray)
+        transfers.launches += not any(np.may_share_memory(first, host) for host in given)
+
+
+def _wrapped(function: Callable[..., Any], *, waits: bool = False, launches: bool = True) -> Callable[..., Any]:
     @functools.wraps(function, updated=())
     def call(*args: Any, **options: Any) -> Any:
         if waits:
             transfers.synchronisations += 1
         result = _plain(function, args, options)
         out = options.get("out")
-        return out if out is not None else wrap(result)
+        if out is not None:
+            transfers.launches += 1
+            return out
+        if launches:
+            _launch(result, args)
+        return wrap(result)
 
     return call
 
@@ -164,6 +200,11 @@ class _Ufunc:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self._call(*args, **options)
+
+
+def _gathers(key: Any) -> bool:
+    """Return true if an index picks entries by an array: other indices make views."""
+    return any(isinstance(part, (ndarray, list)) for part in (key if isinstance(key, tuple) else (key,)))
 
 
 def _index(key: Any) -> Any:
@@ -185,6 +226,7 @@ def _binary(name: str) -> Callable[[ndarray, Any], Any]:
     def operate(self: ndarray, other: Any) -> Any:
         if not isinstance(other, (ndarray, np.ndarray, np.generic, bool, int, float, complex)):
             return NotImplemented
+        transfers.launches += 1
         result = getattr(self._host, name)(unwrap(other))
         return result if result is NotImplemented else self if name.startswith("__i") else wrap(result)
 
@@ -219,6 +261,7 @@ ndarray.__module__ = "cupy"
 
 _ABSENT = {"vecdot", "unstack", "matvec", "vecmat", "matrix_transpose", "asarray", "array", "random", "linalg", "fft"}
 _WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "array_equal", "allclose"}
+_IDLE = {"empty", "empty_like"}  # memory whose content nobody has written
 _PLAIN = {
     "dtype",
     "result_type",
@@ -235,6 +278,7 @@ _PLAIN = {
 
 def asarray(x: Any, dtype: Any = None, order: str | None = None, **_: Any) -> ndarray:
     if isinstance(x, ndarray):
+        transfers.launches += dtype not in (None, x.dtype)
         return x if dtype in (None, x.dtype) else ndarray(x._host.astype(dtype))
     transfers.to_device += 1
     return ndarray(np.array(x, dtype=dtype))
@@ -242,7 +286,9 @@ def asarray(x: Any, dtype: Any = None, order: str | None = None, **_: Any) -> nd
 
 def array(x: Any, dtype: Any = None, copy: bool = True, **_: Any) -> ndarray:
     if isinstance(x, ndarray):
-        return ndarray(np.array(x._host, dtype=dtype, copy=copy or None))
+        made = np.array(x._host, dtype=dtype, copy=copy or None)
+        _launch(made, [x])
+        return ndarray(made)
     return asarray(x, dtype)
 
 
@@ -256,7 +302,7 @@ def _main(cupy: types.ModuleType) -> None:
         elif isinstance(value, type) or not callable(value) or name in _PLAIN:
             setattr(cupy, name, value)
         else:
-            setattr(cupy, name, _wrapped(value, waits=name in _WAITING))
+            setattr(cupy, name, _wrapped(value, waits=name in _WAITING, launches=name not in _IDLE))
     # NumPy scalar types double as conversion functions; CuPy's are the same objects.
     cupy.ndarray, cupy.asarray, cupy.array = ndarray, asarray, array  # type: ignore[attr-defined]
     cupy.result_type = lambda *args: np.result_type(*(unwrap(x) for x in args))  # type: ignore[attr-defined]
@@ -282,6 +328,7 @@ def errstate(*, linalg: str | None = None) -> Iterator[None]:
 
 
 def cholesky(a: ndarray) -> ndarray:
+    transfers.launches += 1
     out = np.array(a._host)
     for i in np.ndindex(out.shape[:-2]):
         factor, info = scipy.linalg.get_lapack_funcs("potrf", (out,))(out[i], lower=True, clean=True)
@@ -296,6 +343,7 @@ def solve_triangular(
 ) -> ndarray:
     if a.shape[:-2] != b.shape[:-2]:
         raise ValueError("batch shapes of a and b differ")
+    transfers.launches += 1
     triangle = unwrap(a)
     triangle = np.tril(triangle) if lower else np.triu(triangle)
     x = np.empty_like(b._host)

@@ -17,7 +17,7 @@ Libraries and dtypes
 Half precision
     ``is_half``, ``widened`` (to float32), ``computed_in_single`` (decorator).
 Entries and memory
-    ``check_finite``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``,
+    ``check_finite``, ``clipped``, ``quiet_overflow``; ``plain_array``, ``owned``, ``expanded``, ``broadcast_shape``,
     ``row_windows`` (views of consecutive rows).
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
@@ -26,8 +26,8 @@ Products and sums
     ``squared_column_norms``, ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel);
     ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
 Random samples
-    ``normal``, ``uniform``, ``signs``, ``integers``, ``choice``; ``Rng``, ``DeviceDraws``, ``require_rng``,
-    ``require_host``.
+    ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
+    ``require_rng``, ``require_host``.
 Threads
     ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
     ``runs_on_host``.
@@ -35,6 +35,7 @@ Reports
     ``library_info``.
 """
 
+from tnattn.arrays.clipping import clipped
 from tnattn.arrays.contraction import contract
 from tnattn.arrays.dtypes import (
     accumulator_dtype,
@@ -56,6 +57,7 @@ from tnattn.arrays.random_samples import (
     Rng,
     choice,
     integers,
+    multi_indices,
     normal,
     require_host,
     require_rng,
@@ -78,6 +80,7 @@ __all__ = [
     "broadcast_shape",
     "check_finite",
     "choice",
+    "clipped",
     "computed_in_single",
     "contract",
     "device",
@@ -94,6 +97,7 @@ __all__ = [
     "is_half",
     "library_info",
     "matmul_into",
+    "multi_indices",
     "normal",
     "owned",
     "parallel_map",

@@ -6,6 +6,7 @@ A NumPy generator samples in float64 on the host, so that a seed gives the same 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ from tnattn.arrays.dtypes import accumulator_dtype, eps, require_floating
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, type_name
 from tnattn.arrays.transfers import from_host, to_host
 from tnattn.scalars import Parameters
+
+_SORTED = 1 << 24  # values of which a device samples by sorting keys for all of them; the host needs no such memory
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,19 @@ class DeviceDraws(Parameters):
         xp = array_namespace(like)
         return xp.astype(2 * self.integers(0, 2, shape, like=like) - 1, _floating_dtype(like, None))
 
+    def choice(self, n: int, size: int, *, replace: bool, like: Array) -> Array:
+        """Return ``size`` of the integers 0, ..., n - 1, all equally likely, on a device; ``like`` is floating."""
+        xp = array_namespace(like)
+        if replace:
+            return xp.astype(self.integers(0, n, (size,), like=like), xp.int64, copy=False)
+        # the order of independent keys is a uniform permutation
+        keys = self._drawn("rand", "random", self._generator(like)[1], (n,), like)
+        return xp.astype(xp.argsort(keys)[:size], xp.int64, copy=False)
+
+    def on_device(self, like: Array) -> bool:
+        """Return true where the library of an array has a generator of its own."""
+        return self._generator(like)[0] != "host"
+
     def _generator(self, like: Array) -> tuple[str, Any]:
         """Return the library's name and its generator for the device of an array, made on first use."""
         torch, cupy = array_api_compat.is_torch_array(like), array_api_compat.is_cupy_array(like)
@@ -174,13 +190,24 @@ def integers(rng: Rng, low: int, high: int, shape: Shape, *, like: Array) -> Arr
     return from_host(require_host(rng).integers(low, high, tuple(shape), dtype=np.int64), like=like)
 
 
+def multi_indices(rng: Rng, sizes: Sequence[int], shape: Shape, *, like: Array) -> Array:
+    """Return independent indices (*shape, d), int64, the j-th uniform on 0, ..., sizes[j] - 1.
+
+    The samples are those of ``integers`` for one size after the other; from the host they are moved once.
+    """
+    if isinstance(rng, DeviceDraws):
+        return array_namespace(like).stack([rng.integers(0, n, shape, like=like) for n in sizes], axis=-1)
+    host = require_host(rng)
+    return from_host(np.stack([host.integers(0, n, tuple(shape), dtype=np.int64) for n in sizes], axis=-1), like=like)
+
+
 def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool, like: Array) -> Array:
     """Return ``size`` of the integers 0, ..., n - 1, drawn with probabilities p, in the library of ``like``.
 
     Parameters
     ----------
     rng : numpy.random.Generator or DeviceDraws
-        Samples are taken on the host in both cases.
+        Weighted samples, and those from more than sixteen million values, are taken on the host in both cases.
     n, size : int
         ``size <= n`` without replacement.
     p : Array, (n,), optional
@@ -194,10 +221,11 @@ def choice(rng: Rng, n: int, size: int, *, p: Array | None = None, replace: bool
     -------
     Array, (size,), int64
     """
-    # devices lack weighted sampling without replacement
     host = rng._generators.setdefault("host", np.random.default_rng(rng.seed)) if isinstance(rng, DeviceDraws) else rng
     if not replace and size > n:
         raise ValueError(f"size {size} exceeds the {n} values to choose from; reduce size or pass replace=True")
+    if isinstance(rng, DeviceDraws) and rng.on_device(like) and p is None and n <= _SORTED:
+        return rng.choice(n, size, replace=replace, like=like)
     weights = None if p is None else _probabilities(p, n)
     if weights is not None and not replace and np.count_nonzero(weights) < size:
         raise ValueError(f"p has {np.count_nonzero(weights)} positive entries, fewer than size {size}; reduce size")

@@ -151,8 +151,8 @@ class Approximation(Quotients, Displayed):
 
         Pieces of disjoint keys are put side by side; the kernels of pieces of the same keys are added.
         """
-        self._require_mergeable(other, {"same", "disjoint"})
-        return _merged([self, other], [1.0, 1.0], union(self.keys, other.keys, like=self.values))
+        known = self._require_mergeable(other, {"same", "disjoint"})
+        return _merged([self, other], [1.0, 1.0], union(self.keys, other.keys, like=self.values, known=known))
 
     def __sub__(self, other: Approximation) -> Approximation:
         """Subtract a piece whose keys are among those of ``self``."""
@@ -175,7 +175,7 @@ class Approximation(Quotients, Displayed):
         common = xp.where(shift == -float("inf"), xp.zeros_like(shift), shift)
         return xp.exp(xp.broadcast_to(self.shift, shift.shape) - common)
 
-    def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> None:
+    def _require_mergeable(self, other: Approximation, admissible: set[Relation]) -> Relation:
         for piece in (self, other):
             require_mergeable(piece, self.units)
         found = relation(self.keys, other.keys)
@@ -184,6 +184,7 @@ class Approximation(Quotients, Displayed):
                 f"the pieces cover keys {shown(self.keys)} and {shown(other.keys)} ({found}); "
                 f"merging needs {' or '.join(sorted(admissible))} keys; take an overlap out with a - b first"
             )
+        return found
 
 
 def require_mergeable(piece: Approximation, units: str) -> None:

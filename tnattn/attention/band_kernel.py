@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, array_namespace, device, exp_in_place, sums_of_rows
+from tnattn.arrays import Array, array_namespace, clipped, device, exp_in_place, sums_of_rows
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.kept_piece import kept_piece
 from tnattn.attention.mask_arrays import barrier
@@ -147,7 +147,7 @@ class BandKernel(BandTiles):
         xp, problem, size = array_namespace(self.like), self.problem, self.band.size
         blocks = run.blocks.stop - run.blocks.start
         i = xp.arange(run.blocks.start * size, run.blocks.stop * size, dtype=xp.int64, device=device(self.like))
-        i = xp.clip(i, 0, problem.n_q - 1)[:, None]  # rows of padding have the terms of the last one
+        i = clipped(i, 0, problem.n_q - 1)[:, None]  # rows of padding have the terms of the last one
         listed = self.band.indices[..., run.blocks, None, :slots]
         repeated = xp.broadcast_to(listed, (*listed.shape[:-2], size, slots))
         j = xp.reshape(repeated, (*listed.shape[:-3], blocks * size, slots))

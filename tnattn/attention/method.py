@@ -17,6 +17,7 @@ from tnattn.attention.precision import widened_problem
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax_piece import softmax_piece
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.device_budget import Budgeted, DeviceBudget, DeviceCounts
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured import Dense
 
@@ -31,7 +32,7 @@ def performance(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"performance": True})
 
 
-class AttentionMethod(Parameters, abc.ABC):
+class AttentionMethod(Budgeted, Parameters, abc.ABC):
     """Base class of methods that approximate attention.
 
     A subclass is a frozen dataclass; ``cls()`` must work. It declares the masks that it honours, whether it reads all
@@ -50,6 +51,8 @@ class AttentionMethod(Parameters, abc.ABC):
     role: ClassVar[Literal["contender", "representative", "control", "adapter"]] = "contender"
     as_control: ClassVar[Mapping[str, Any]] = {}
     caption: ClassVar[str] = ""  # for legends of figures, where the name of the class is not enough
+
+    device_budget: ClassVar[DeviceBudget] = DeviceBudget(DeviceCounts(200, waits=10, copies=4))  # one pass, output too
 
     @final
     def __call__(self, problem: AttentionProblem, *, rng: Rng | None = None) -> Approximation:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, broadcast_shape, device, parallel_map, runs_on_host
+from tnattn.arrays import (
+    Array,
+    accumulator_dtype,
+    array_namespace,
+    broadcast_shape,
+    clipped,
+    device,
+    parallel_map,
+    runs_on_host,
+)
 from tnattn.structured.row_tiles import HOST_TILE, Stack
 
 
@@ -83,7 +92,7 @@ def _doubled(x: Array, first: Array, stop: Array) -> Array:
     total = xp.zeros_like(_rows(x, xp.zeros_like(position)))
     while size <= min(n, longest):
         taken = (length // size) % 2 == 1  # the binary digit of the length for runs of this size
-        run = _rows(x, xp.clip(position, 0, x.shape[-2] - 1))
+        run = _rows(x, clipped(position, 0, x.shape[-2] - 1))
         total = total + xp.where(taken[..., None], run, xp.zeros_like(run))
         position = xp.where(taken, position + size, position)
         if 2 * size <= n:  # x[i] covers 2 size rows from i on

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Array, Rng, dtype_name, eps, is_array, plain_array, require_floating
 from tnattn.decomposition.entries import EntryTensor
 from tnattn.decomposition.tensor_units import restored_tensor, scaled
+from tnattn.device_budget import Budgeted, DeviceBudget, DeviceCounts
 from tnattn.scalars import Parameters, as_integer
 from tnattn.structured.tensor import StructuredTensor
 
 
 @dataclass(frozen=True)
-class Decomposition(Parameters, abc.ABC):
+class Decomposition(Budgeted, Parameters, abc.ABC):
     """A way to write a tensor in few parameters.
 
     Parameters
@@ -35,6 +36,10 @@ class Decomposition(Parameters, abc.ABC):
     residual_is: ClassVar[Literal["the error", "an upper bound", "an estimate"]] = "the error"
     quasi_optimal: ClassVar[bool] = False  # error^2 <= sum of the squared SVD tails of all unfoldings
     lowers_rank: ClassVar[bool] = False  # a rank above the largest admissible one is lowered, not refused
+
+    device_budget: ClassVar[DeviceBudget] = DeviceBudget(
+        DeviceCounts(60, waits=4, copies=2), {"mode": DeviceCounts(70, waits=3, copies=1)}
+    )
 
     @final
     def __call__(self, tensor: Array | EntryTensor, *, rng: Rng | None = None) -> StructuredTensor:
@@ -71,7 +76,8 @@ class Decomposition(Parameters, abc.ABC):
             return restored_tensor(self.decompose(tensor, rng=rng), None)  # CountedEntries has scaled the entries read
         # by a power of two, which is exact: no algorithm below has to guard its sums of squares
         harmless, exponent = scaled(tensor, order=self.order)
-        return restored_tensor(self.decompose(harmless, rng=rng), exponent)
+        # a tensor left alone needs no product with 1 for every array of the result
+        return restored_tensor(self.decompose(harmless, rng=rng), None if harmless is tensor else exponent)
 
     @abc.abstractmethod
     def decompose(self, tensor: Array, *, rng: Rng | None) -> StructuredTensor:
@@ -81,6 +87,9 @@ class Decomposition(Parameters, abc.ABC):
         the fields of the result named in its ``degrees`` back. It copies the arrays of the result, so that they may
         be views of the tensor, or broadcast.
         """
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"mode": self.order}
 
     @abc.abstractmethod
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:

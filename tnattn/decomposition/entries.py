@@ -15,8 +15,10 @@ from tnattn.arrays import (
     check_finite,
     device,
     dtype_name,
-    integers,
+    multi_indices,
     plain_array,
+    runs_on_host,
+    to_host,
 )
 from tnattn.decomposition.tensor_units import SAFE_EXPONENT, exponents, largest_tensor_entries
 from tnattn.linalg.scaling import times_power_of_two
@@ -141,8 +143,9 @@ class CountedEntries:
         found = plain_array(self._tensor.entries(indices), "an entry that was asked for")
         if dtype_name(found.dtype) != dtype_name(self.like.dtype):
             raise TypeError(f"entries are {dtype_name(found.dtype)}, but those of like {dtype_name(self.like.dtype)}")
-        check_finite(found, "an entry that was asked for")
         xp, largest = array_namespace(found), largest_tensor_entries(found, order=1)
+        if runs_on_host(found):
+            check_finite(found, "an entry that was asked for")
         # exponent 0 where squares are harmless, so that ordinary tensors are never rescaled
         needed = exponents(found, order=1)
         harmless = xp.where(xp.abs(needed) <= SAFE_EXPONENT, xp.zeros_like(needed), needed)
@@ -150,11 +153,15 @@ class CountedEntries:
         self.exponent = xp.where(self._seen | (largest == 0), self.exponent, harmless)
         larger = (largest > 0) & (needed - self.exponent > HEADROOM[dtype_name(found.dtype)])
         self._seen = self._seen | (largest > 0)
-        if bool(xp.any(larger)):
+        flags = [xp.all(xp.isfinite(largest)), xp.any(larger), xp.any(self.exponent != 0)]
+        finite, larger_unit, in_units = (bool(x) for x in to_host(xp.stack(flags)))  # one wait
+        if not finite:
+            check_finite(found, "an entry that was asked for")
+        if larger_unit:
             # entries read before are in the old unit: the caller starts again
             self.exponent = xp.where(larger, needed, self.exponent)
             raise LargerEntry
-        return times_power_of_two(found, -self.exponent, stack=True) if bool(xp.any(self.exponent != 0)) else found
+        return times_power_of_two(found, -self.exponent, stack=True) if in_units else found
 
     def no_index(self) -> Array:
         """Return the one multi-index (..., 1, 0) of no modes."""
@@ -167,7 +174,7 @@ class CountedEntries:
         if count == math.prod(sizes):  # every index once, instead of a sample with repetitions
             every = multi_index(xp.arange(count, dtype=xp.int64, device=device(self.like)), sizes)
             return xp.broadcast_to(every, (*self.batch, *every.shape))
-        return xp.stack([integers(rng, 0, n, (*self.batch, count), like=self.like) for n in sizes], axis=-1)
+        return multi_indices(rng, sizes, (*self.batch, count), like=self.like)
 
     def block(self, left: Array, mode: int, right: Array) -> Array:
         """Return all entries (..., l, n, c) with left and right parts from two lists, and any index of a mode.

@@ -213,7 +213,8 @@ def _cholesky_qr_twice(xp: Any, a: Array, gram: Array) -> tuple[Array, Array, Ar
 
 def _householder_where(xp: Any, a: Array, scales: Array, q: Array, r: Array, safe: Array) -> tuple[Array, Array]:
     """Replace the matrices of a stack that are not safe by Householder factorizations; ``a`` has been scaled."""
-    bad = np.flatnonzero(~to_host(safe).reshape(-1))
+    safe_host = to_host(safe).reshape(-1)
+    bad = np.flatnonzero(~safe_host)
     if bad.size == 0:
         return q, r
     batch, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
@@ -224,11 +225,11 @@ def _householder_where(xp: Any, a: Array, scales: Array, q: Array, r: Array, saf
     if not bool(xp.max(xp.abs(_gram(xp, bad_q) - identity)) <= (8 * n + m / 256) * eps(a)):  # batched kernels differ
         bad_q, bad_r = (from_host(x, like=a) for x in lapack.orthonormalise(to_host(chosen)))
     bad_r = bad_r * scale
-    flat_q = xp.asarray(xp.reshape(q, (-1, m, n)), copy=True)
-    flat_r = xp.asarray(xp.reshape(r, (-1, n, n)), copy=True)
-    for k, i in enumerate(int(i) for i in bad):
-        flat_q[i, ...], flat_r[i, ...] = bad_q[k, ...], bad_r[k, ...]
-    return xp.reshape(flat_q, (*batch, m, n)), xp.reshape(flat_r, (*batch, n, n))
+    # for each matrix of the stack its place among the bad ones, or the first: three operations however many there are
+    places = from_host(np.maximum(np.cumsum(~safe_host) - 1, 0), like=a)
+    bad_q, bad_r = (xp.reshape(xp.take(x, places, axis=0), (*batch, *x.shape[-2:])) for x in (bad_q, bad_r))
+    keep = safe[..., None, None]
+    return xp.where(keep, q, bad_q), xp.where(keep, r, bad_r)
 
 
 def _with_positive_diagonal(xp: Any, q: Array, r: Array) -> tuple[Array, Array]:

@@ -12,7 +12,17 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from tnattn.arrays import Array, accumulator_dtype, array_namespace, device, dtype_name, eps, from_host, to_host
+from tnattn.arrays import (
+    Array,
+    accumulator_dtype,
+    array_namespace,
+    clipped,
+    device,
+    dtype_name,
+    eps,
+    from_host,
+    to_host,
+)
 
 Axis = int | tuple[int, ...] | None
 
@@ -147,9 +157,9 @@ def times_power_of_two(x: Array, exponent: Array, *, stack: bool = False) -> Arr
     if stack:
         exponent = _with_trailing_axes(exponent, x)
     most, on_host = _MOST[dtype_name(x.dtype)], isinstance(exponent, np.ndarray | np.generic)
-    xp, parts = array_namespace(exponent), []
+    parts = []
     for _ in range(3):
-        parts.append(xp.clip(exponent, -most, most))
+        parts.append(clipped(exponent, -most, most))
         exponent = exponent - parts[-1]
     if on_host:  # where it costs no synchronisation, passes over x that change nothing are spared
         parts = [parts[0], *(part for part in parts[1:] if part.any())]

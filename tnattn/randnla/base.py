@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any, ClassVar, Literal, Self, final
 
 from tnattn.arrays import Rng
+from tnattn.device_budget import Budgeted, DeviceBudget, DeviceCounts
 from tnattn.randnla.units import in_units, require_resolved_size, restored
 from tnattn.scalars import Parameters
 from tnattn.structured.base import StructuredMatrix
@@ -19,7 +20,7 @@ def rank_budget(default: int) -> Any:
     return dataclasses.field(default=default, metadata={"budget": True})
 
 
-class MatrixMethod(Parameters, abc.ABC):
+class MatrixMethod(Budgeted, Parameters, abc.ABC):
     """Base of methods that approximate matrices. A subclass is a frozen dataclass; ``cls()`` must work.
 
     The class of its result states in ``degrees`` which fields scale with the matrix; see ``units.restored``.
@@ -33,6 +34,8 @@ class MatrixMethod(Parameters, abc.ABC):
     needs_full_rank: ClassVar[bool] = False  # matrices of a smaller rank than asked for are refused
     # norm of the error in ``residual``, relative to the same norm of the matrix; "estimate": of no norm exactly
     residual_norm: ClassVar[Literal["Frobenius", "trace", "largest entry", "estimate"]] = "Frobenius"
+
+    device_budget: ClassVar[DeviceBudget] = DeviceBudget(DeviceCounts(280, waits=14, copies=5))  # a few passes
 
     @final
     def __call__(self, a: Any, *, rng: Rng | None = None) -> StructuredMatrix:

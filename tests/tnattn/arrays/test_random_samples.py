@@ -11,6 +11,7 @@ from tnattn.arrays import (
     device,
     eps,
     integers,
+    multi_indices,
     normal,
     require_rng,
     signs,
@@ -93,6 +94,15 @@ def test_device_draws_move_nothing(xp):
         draw(source, like)
     source.integers(0, 9, (3,), like=like)
     assert (xp.transfers.to_device, xp.transfers.to_host) == (0, 0)
+
+
+@only_standin
+def test_uniform_choices_of_a_device_are_not_moved(xp):
+    like, before = xp.asarray(np.ones(1)), xp.transfers.snapshot()
+    found = [choice(DeviceDraws(0), 50, 20, replace=replace, like=like) for replace in (False, True)]
+    assert (xp.transfers - before).copies == 0
+    assert len(set(found[0].tolist())) == 20
+    assert all(set(x.tolist()) <= set(range(50)) for x in found)
 
 
 @only_standin
@@ -180,3 +190,19 @@ def test_children_of_device_draws_differ_and_repeat():
 def test_draws_need_a_floating_model_or_a_dtype(xp):
     with pytest.raises(TypeError, match="like has dtype int64"):
         normal(rng(), (2,), like=xp.asarray(np.ones(1), "int64"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_multi_indices_are_the_integers_of_one_size_after_the_other(xp, assert_close, source):
+    like, sizes = xp.asarray(np.ones(1)), (3, 50, 7)
+    found, one = multi_indices(SOURCES[source](0), sizes, (2, 9), like=like), SOURCES[source](0)
+    for j, n in enumerate(sizes):
+        assert_close(found[..., j], integers(one, 0, n, (2, 9), like=like), rtol=0)
+
+
+@only_standin
+@pytest.mark.parametrize("source, copies", [(rng, 1), (lambda: DeviceDraws(0), 0)], ids=["host", "device"])
+def test_multi_indices_are_moved_once(xp, source, copies):
+    like, before = xp.asarray(np.ones(1)), xp.transfers.snapshot()
+    multi_indices(source(), (3, 50, 7), (2, 9), like=like)
+    assert (xp.transfers - before).copies == copies

@@ -28,6 +28,33 @@ def test_standin_counts_hidden_waits(xp):
     assert (x[x > 0].shape, xp.transfers.synchronisations) == ((3,), 3)
 
 
+# operations on a 4-by-4 matrix x and the vector i = (1, 0): launches of each
+LAUNCHES = {
+    "views": (lambda xp, x, i: (x.T, x[1:], x[0, 0], x.reshape(16), xp.broadcast_to(x, (3, 4, 4))), 0),
+    "nothing new": (lambda xp, x, i: (xp.asarray(x), xp.astype(x, x.dtype, copy=False), x.shape, xp.empty(3)), 0),
+    "a product": (lambda xp, x, i: xp.broadcast_to(x, (5, 4, 4)) @ x, 1),
+    "arithmetic": (lambda xp, x, i: 2 * x + x, 2),
+    "in place": (lambda xp, x, i: x.__iadd__(1.0), 1),
+    "an assignment": (lambda xp, x, i: x.__setitem__(0, 1.0), 1),
+    "a gather": (lambda xp, x, i: x[i], 1),
+    "a reduction to a number": (lambda xp, x, i: xp.sum(x), 1),
+    "a factorisation of a stack": (lambda xp, x, i: xp.linalg.qr(xp.broadcast_to(x, (5, 4, 4))), 1),
+    "a copy of a transpose": (lambda xp, x, i: x.T.reshape(16), 1),
+}
+
+
+@only_standin
+@pytest.mark.parametrize("case", LAUNCHES)
+def test_standin_counts_launches(xp, case):
+    x, i = xp.asarray(np.eye(4) + 1), xp.asarray(np.array([1, 0]))
+    act, launches = LAUNCHES[case]
+    before = xp.transfers.snapshot()
+    act(xp.namespace, x, i)
+    assert (xp.transfers - before).launches == launches
+    xp.transfers.reset()
+    assert (xp.transfers.launches, xp.transfers.waits, xp.transfers.copies) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("xp", ["numpy", "strict"], indirect=True)
 def test_standin_does_not_leak_into_other_rings(xp):
     assert getattr(sys.modules.get("cupy"), "__version__", "") != "stand-in on the host"

@@ -35,10 +35,34 @@ def listed(*keys):
         (listed(1, 3), slice(2, 3), "disjoint"),
         (listed(0, 1), slice(0, 2), "same"),
         (listed(1, 3), listed(3, 4), "overlapping"),
+        (listed(1, 3, 3, 1), listed(1, 3), "same"),
+        (listed(5, 5), listed(7, 7, 7), "disjoint"),
+        (listed(0, 5, 5), listed(5, 5, 5), "contains"),
+        (np.array([[1, 2], [3, 4]]), slice(1, 5), "same"),
     ],
 )
-def test_relations_of_sets_of_keys(a, b, expected):
-    assert relation(a, b) == expected
+def test_relations_of_sets_of_keys(xp, a, b, expected):
+    assert relation(*(keys if isinstance(keys, slice) else xp.asarray(keys) for keys in (a, b))) == expected
+
+
+def test_lists_on_the_host_and_on_a_device_are_compared(xp):
+    assert relation(xp.asarray(listed(1, 3)), listed(3, 1)) == "same"
+    assert relation(listed(1, 3), xp.asarray(listed(1))) == "contains"
+
+
+@pytest.mark.parametrize("xp", ["cupy-standin"], indirect=True)
+@pytest.mark.parametrize("n", [4, 400])
+def test_lists_are_compared_by_one_read_and_united_without_one(xp, n):
+    a, b = (xp.asarray(2 * np.arange(n) + start) for start in (0, 1))
+    before = xp.transfers.snapshot()
+    assert relation(a, b) == "disjoint"
+    counted = xp.transfers - before
+    assert (counted.waits, counted.copies) == (1, 1)
+    assert counted.launches < 40
+    before = xp.transfers.snapshot()
+    found = union(a, b, like=a, known="disjoint")
+    assert (xp.transfers - before).waits == 0
+    assert found.tolist() == list(range(2 * n))
 
 
 @pytest.mark.parametrize(
@@ -53,11 +77,12 @@ def test_relations_of_sets_of_keys(a, b, expected):
         (slice(1, 3), listed(4, 0), [0, 1, 2, 4]),
     ],
 )
-def test_unions_of_sets_of_keys(a, b, expected):
-    found = union(a, b, like=np.zeros(1))
-    assert (found if isinstance(found, slice) else found.tolist()) == expected
-    if not isinstance(found, slice):
-        assert found.dtype == np.int64
+def test_unions_of_sets_of_keys(xp, assert_close, a, b, expected):
+    found = union(a, b, like=xp.asarray(np.zeros(1)))
+    if isinstance(expected, slice):
+        assert found == expected
+    else:
+        assert_close(found, xp.asarray(np.array(expected)), rtol=0)
 
 
 def test_sets_are_shown():

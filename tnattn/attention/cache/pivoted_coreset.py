@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
 from tnattn.attention.approximation import Approximation
@@ -16,6 +16,7 @@ from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import solve_triangular
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense, Selection, StructuredMatrix
@@ -67,6 +68,10 @@ class PivotedCoreset(KeyMethod):
     0.0
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(450, waits=14, copies=8), {"block of proposals": DeviceCounts(130, waits=11, copies=13)}
+    )
+
     keys: int = budget(64)
     temperature: float | None = None
     centre: bool = True
@@ -83,6 +88,9 @@ class PivotedCoreset(KeyMethod):
             raise ValueError(f"keys must be a positive integer; got {self.keys!r}")
         if self.temperature is not None and not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature must be a positive number or None; got {self.temperature!r}")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"block of proposals": 3 + 2 * blocks(self.keys, 150)}
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> Coreset:
         rng = require_rng(rng, type(self).__name__)

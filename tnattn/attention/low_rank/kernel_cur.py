@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
 from tnattn.attention.approximation import Approximation
@@ -12,6 +12,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.exponentials import exponentials
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import numerical_svd, orthonormalise, small_svd
 from tnattn.randnla.columns.deim import deim
 from tnattn.randnla.scores.leverage import leverage_scores
@@ -87,6 +88,8 @@ class KernelCUR(JointMethod):
     [0.71, 0.28, 0.07]
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(500, waits=12, copies=4), {"pivot": DeviceCounts(25)})
+
     columns: int = budget(64)
     sweeps: int = 1
     ridge: float = 0.03
@@ -104,6 +107,9 @@ class KernelCUR(JointMethod):
             raise ValueError(f"sweeps must be a non-negative integer; got {self.sweeps!r}")
         if not 0 <= self.ridge < 1:
             raise ValueError(f"ridge must lie in [0, 1); got {self.ridge!r}")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": (1 + self.sweeps) * self.columns}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "KernelCUR")

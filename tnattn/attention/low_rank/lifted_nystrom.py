@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, require_rng
 from tnattn.attention.approximation import Approximation
@@ -11,6 +12,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.display import Displayed
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
@@ -127,6 +129,10 @@ class LiftedNystrom(JointMethod):
     [0.31, 0.06, 0.0]
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(450, waits=14, copies=8), {"block of proposals": DeviceCounts(130, waits=11, copies=13)}
+    )
+
     landmarks: int = budget(64)
     centre: bool = True
     balance: bool = True
@@ -174,6 +180,9 @@ class LiftedNystrom(JointMethod):
         both = (sizes[0] > 0) & (sizes[1] > 0)  # zeros cannot be balanced
         safe = xp.where(both, sizes[0], xp.ones_like(sizes[0]))
         return xp.where(both, xp.sqrt(sizes[1]) / xp.sqrt(safe), plain)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"block of proposals": 3 + 2 * blocks(self.landmarks, 150)}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "LiftedNystrom")

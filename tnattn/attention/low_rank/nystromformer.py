@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device
 from tnattn.attention.approximation import Approximation
@@ -14,6 +15,7 @@ from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_invers
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.window_sums import window_sums
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.scalars import as_integer
 from tnattn.structured import Dense, Product
 
@@ -55,6 +57,10 @@ class Nystromformer(JointMethod):
     [0.36, 0.07, 0.01]
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(220, waits=8, copies=2), {"doubling of a window": DeviceCounts(40)}
+    )
+
     landmarks: int = budget(64)
     iterations: int | None = 6
     ridge: float = 0.0
@@ -78,6 +84,9 @@ class Nystromformer(JointMethod):
             raise ValueError(f"ridge must lie in [0, 1); got {self.ridge!r}")
         if self.ridge and self.iterations is not None:
             raise ValueError(f"ridge={self.ridge} needs iterations=None; got iterations={self.iterations}")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"doubling of a window": target.n_k.bit_length()}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp = array_namespace(problem.q)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, uniform
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, clipped, device, eps, uniform
 from tnattn.scalars import as_integer
 from tnattn.structured import Sparse
 
@@ -71,7 +71,7 @@ def draw_by_weight(rng: Rng, weights: Array, size: int) -> Array:
     draws = xp.minimum(draws, xp.full_like(draws, 1 - 2 * count * eps(dtype)))
     flat = xp.searchsorted(xp.reshape(cumulative + row, (-1,)), xp.reshape(draws + row, (-1,)), side="right")
     own = xp.astype(xp.reshape(flat, (count, size)), xp.int64) - xp.arange(count, device=device(weights))[:, None] * n
-    return xp.reshape(xp.clip(own, 0, n - 1), (*batch, size))
+    return xp.reshape(clipped(own, 0, n - 1), (*batch, size))
 
 
 def sampled_columns(indices: Array, weights: Array, n: int) -> Sparse:

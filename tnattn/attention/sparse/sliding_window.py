@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, clipped, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.band_kernel import band_piece, key_band
@@ -88,7 +88,7 @@ class SlidingWindow(JointMethod):
         position = xp.arange(problem.n_q, dtype=xp.int64, device=device(problem.q)) + (problem.n_k - problem.n_q)
         # centred, then below the end of the admissible keys, then above their beginning
         start = xp.maximum(xp.minimum(position - width // 2, stop - width), first)
-        return xp.clip(start, sinks, problem.n_k - width)
+        return clipped(start, sinks, problem.n_k - width)
 
     def _size(self, problem: AttentionProblem) -> int:
         """Return the queries of a block: as many as keys in the window, so that their union is about twice as wide."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Rng, array_namespace, device
 from tnattn.attention import masks
@@ -30,6 +30,7 @@ from tnattn.attention.wrappers.rectangles import (
     stacked,
     with_queries,
 )
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.structured import Diagonal, Product, Selection
 
 
@@ -88,6 +89,11 @@ class Causal(JointMethod):
     64 0.0
     """
 
+    # rectangles of one level are one call of the method, or two where their shapes differ
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(250, waits=8, copies=4), {"level": DeviceCounts(150, waits=4, copies=4)}
+    )
+
     method: AttentionMethod = field(default_factory=ValueSampling)
     leaf: int = 64
     leaks_queries: bool = False
@@ -113,6 +119,10 @@ class Causal(JointMethod):
                 f"{type(self.method).__name__} reads queries, so earlier outputs would depend on later queries; use a "
                 "key method without probes, or accept it with leaks_queries=True"
             )
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        levels = blocks(target.n_k, self.leaf).bit_length()
+        return {"level": levels, "method": 2 * levels}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         if not any(isinstance(part, masks.CausalMask) for part in problem.mask.conjuncts):

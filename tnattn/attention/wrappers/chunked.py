@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Rng, array_namespace
 from tnattn.attention.approximation import Approximation, require_mergeable
@@ -16,6 +16,7 @@ from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.running_sums import RunningSums
 from tnattn.attention.sampling.value_sampling import ValueSampling
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.structured import Columns, Diagonal, Product, Rows
 
 
@@ -53,6 +54,8 @@ class Chunked(JointMethod):
     128 0.0
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(120, waits=4, copies=2), {"chunk": DeviceCounts(80, waits=2)})
+
     method: AttentionMethod = field(default_factory=ValueSampling)
     chunks: int = 2
 
@@ -72,6 +75,9 @@ class Chunked(JointMethod):
         count, n = min(self.chunks, problem.n_k), problem.n_k
         # integer division gives lengths that differ by one at most
         return [slice(s * n // count, (s + 1) * n // count) for s in range(count)]
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"chunk": self.chunks, "method": self.chunks}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         columns = self._columns(problem)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.approximation import SOFTMAX, Approximation
@@ -12,6 +13,7 @@ from tnattn.attention.cost import Cost
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.structured import BandTiles, BlockSparse, Complement, Diagonal, Product, Sparse
 from tnattn.structured.complement import outside_flops
 
@@ -51,6 +53,10 @@ class MeanResidual(JointMethod):
     [2.63, 0.2]
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(150, waits=4, copies=4), {"doubling of a window": DeviceCounts(60)}
+    )
+
     method: AttentionMethod = field(default_factory=SlidingWindow)
 
     waives: ClassVar[dict[str, str]] = {"P11": "holds only if it holds for the sparse method inside"}
@@ -61,6 +67,9 @@ class MeanResidual(JointMethod):
     def __post_init__(self) -> None:
         if not isinstance(self.method, AttentionMethod):
             raise TypeError(f"method must be an attention method; got {self.method!r}")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"doubling of a window": target.n_k.bit_length()}
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         if type(self.method) is SlidingWindow and problem.softcap is None:  # not a subclass, which may do otherwise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.cp.alternating import AlternatingLeastSquares
@@ -14,6 +16,7 @@ from tnattn.decomposition.cp.sweep import cp_sweep, relative_error
 from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
 from tnattn.decomposition.tensor_units import energy
+from tnattn.device_budget import DeviceBudget, DeviceCounts, sweeps_taken
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,17 @@ class CPALS(AlternatingLeastSquares):
     (84, True, True)
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(700, waits=16, copies=4), {"sweep": DeviceCounts(250, waits=5)})
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     sweeps: int = 50
     stagnation: float = 1e-6
     start: CPStart = dataclasses.field(default_factory=SingularVectorStart)
     extrapolate: bool = True
     rtol: float | None = None
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"sweep": sweeps_taken(self.sweeps, result)}
 
     def fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         xp, order = array_namespace(tensor), self.order

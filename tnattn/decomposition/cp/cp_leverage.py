@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device, require_rng
 from tnattn.decomposition.base import require_at_least
@@ -18,7 +19,8 @@ from tnattn.decomposition.cp.vanished_terms import revived
 from tnattn.decomposition.history import History
 from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.tensor_units import energy
-from tnattn.randnla.scores.leverage import leverage_scores
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks, sweeps_taken
+from tnattn.linalg import numerical_svd
 
 __all__ = ["CPLeverage"]
 
@@ -76,6 +78,11 @@ class CPLeverage(AlternatingLeastSquares):
     ((3,), True)
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(400, waits=16, copies=8),
+        {"epoch": DeviceCounts(400, waits=12, copies=4), "update of a factor": DeviceCounts(200, waits=3, copies=2)},
+    )
+
     rank: int = dataclasses.field(default=8, metadata={"budget": True})
     samples: int = 1024
     deterministic: int = 0
@@ -90,6 +97,10 @@ class CPLeverage(AlternatingLeastSquares):
         require_at_least("samples", self.samples, low=1, cure="draw some rows")
         require_at_least("deterministic", self.deterministic, low=0, cure="0 takes no row for certain")
         require_at_least("epochs", self.epochs, low=1, cure="without an epoch there is no fit")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        epochs = blocks(sweeps_taken(self.epochs * self.sweeps, result), self.sweeps)
+        return {"epoch": epochs, "update of a factor": epochs * self.sweeps * self.order}
 
     def fitted(self, tensor: Array, rank: int, *, rng: Rng | None) -> FittedCP:
         generator = require_rng(rng, "CPLeverage")
@@ -119,7 +130,7 @@ class CPLeverage(AlternatingLeastSquares):
         """Update all factors a few times, each from samples; columns have length one or zero."""
         xp, found = array_namespace(tensor), list(factors)
         sampling = KhatriRaoSampling(self.samples, self.deterministic)
-        scores = [leverage_scores(factor) for factor in found]  # updated with their factor only
+        scores = [_leverages(factor) for factor in found]  # updated with their factor only
         for mode in [*range(self.order)] * self.sweeps:
             fixed = [found[j] for j in range(self.order) if j != mode]
             known = [scores[j] for j in range(self.order) if j != mode]
@@ -130,8 +141,17 @@ class CPLeverage(AlternatingLeastSquares):
             right = xp.matmul(fibres(tensor, mode, indices, order=self.order), weighted)
             solution = normal_solution(xp.matmul(xp.matrix_transpose(weighted), rows), right)
             found[mode] = unit_columns(solution, xp.linalg.vector_norm(solution, axis=-2))
-            scores[mode] = leverage_scores(found[mode])
+            scores[mode] = _leverages(found[mode])
         return found
+
+
+def _leverages(factor: Array) -> Array:
+    """Return the leverage scores (..., n) of a factor (..., n, r), without the checks of ``leverage_scores``.
+
+    Columns of length one are finite and need no scaling; each check would make a device wait.
+    """
+    u = numerical_svd(factor)[0]
+    return array_namespace(u).sum(u * u, axis=-1)
 
 
 def fibres(tensor: Array, mode: int, indices: Sequence[Array], *, order: int) -> Array:

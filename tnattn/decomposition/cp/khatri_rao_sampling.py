@@ -83,7 +83,8 @@ class KhatriRaoSampling(Parameters):
         scores = [leverage_scores(factor) for factor in factors] if scores is None else scores
         # a factor of zeros has no leverage: probabilities zero, and scales zero below
         chances = [p / xp.where(xp.sum(p, axis=-1) > 0, xp.sum(p, axis=-1), 1.0)[..., None] for p in scores]
-        drawn = [sample_indices(p, uniform(source, (self.samples,), like=p)) for p in chances]
+        numbers = uniform(source, (len(chances), self.samples), like=chances[0])  # one transfer for all factors
+        drawn = [sample_indices(p, numbers[j, :]) for j, p in enumerate(chances)]
         # independent indices: the probability of a row is the product of those of its indices
         chance = math.prod(xp.take_along_axis(p, i, axis=-1) for p, i in zip(chances, drawn, strict=True))
         positive = chance > 0

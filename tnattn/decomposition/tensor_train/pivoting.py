@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tnattn.arrays import Array, array_namespace, device
+from tnattn.arrays import Array, array_namespace, device, runs_on_host
 from tnattn.linalg import orthonormalise_with_factor, solve_triangular
 from tnattn.structured.gather import gather_rows
 
 __all__: list[str] = []
 
+_BLOCK = 8  # exchanges of a device between two waits
 DOMINANCE = 1.1  # bound on the coefficients; the last exchanges towards 1 multiply the volume by little each
 
 
@@ -130,12 +131,13 @@ def _exchanged(rows: Array, coefficients: Array) -> tuple[Array, Array]:
     xp = array_namespace(coefficients)
     *batch, m, r = coefficients.shape
     slots = xp.arange(r, device=device(rows))
-    for _ in range(4 * r):  # each exchange multiplies the volume by at least 1.1; few are needed after elimination
+    for step in range(4 * r):  # each exchange multiplies the volume by at least 1.1; few are needed after elimination
         flat = xp.reshape(xp.abs(coefficients), (*batch, m * r))
         place = xp.argmax(flat, axis=-1)[..., None]
         largest = xp.take_along_axis(flat, place, axis=-1)[..., 0]
         wanted = largest > DOMINANCE
-        if not bool(xp.any(wanted)):
+        # a device looks once for a block of exchanges, the idle ones of which change nothing
+        if (runs_on_host(rows) or step % _BLOCK == 0) and not bool(xp.any(wanted)):
             break
         row, slot = place // r, place % r  # (..., 1)
         chosen = slots == slot  # (..., r), one true

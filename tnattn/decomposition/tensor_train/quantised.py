@@ -13,6 +13,7 @@ from tnattn.decomposition.multilinear import mode_sizes
 from tnattn.decomposition.tensor_train.binary_digits import levels, padded, train_over
 from tnattn.decomposition.tensor_train.truncated_train import TruncatedTensorTrain
 from tnattn.decomposition.truncation import chosen_tolerance, require_ranks, require_tolerance_for
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.tensor import StructuredTensor, Term
 from tnattn.structured.tensor_train import MOST_CORES, TensorTrain
@@ -154,6 +155,8 @@ class QuantisedTT(Decomposition):
     (20, True)
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(150, waits=6, copies=4), {"bond": DeviceCounts(80, waits=3)})
+
     recovers_rank: ClassVar[bool] = False  # bonds between digits have other ranks than modes
     residual_is: ClassVar = "an upper bound"  # padding has an error too
     lowers_rank: ClassVar[bool] = True  # bonds near the ends admit 2, 4, ... only
@@ -165,6 +168,11 @@ class QuantisedTT(Decomposition):
         super().__post_init__()
         object.__setattr__(self, "rtol", chosen_tolerance(self.rank, self.rtol))
         require_ranks(self.rank)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        # padded to a power of two; indices have 63 digits at most
+        shape = getattr(target, "shape", None)
+        return {"bond": sum((n - 1).bit_length() for n in shape[-self.order :]) if shape else 63}
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
         return dataclasses.replace(self, rank=as_rank(rank), rtol=None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.tensor_train.binary_digits import levels, padded, train_over
 from tnattn.decomposition.tensor_units import norm
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.structured.base import StructuredMatrix
@@ -76,6 +77,8 @@ class QuantisedTTMatrix(MatrixMethod, RankOrTolerance):
     (240, 3, True)
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(150, waits=6, copies=4), {"bond": DeviceCounts(45, waits=2)})
+
     forms_matrix: ClassVar = True
     rank_is_limit: ClassVar = True
     recovers_rank: ClassVar = False  # the ranks of the bonds are not the rank of the matrix
@@ -83,6 +86,9 @@ class QuantisedTTMatrix(MatrixMethod, RankOrTolerance):
 
     rank: int = rank_budget(16)
     rtol: float | None = None
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"bond": max(target.shape[-2:]).bit_length()}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QuantisedMatrix:
         dense = a.to_dense()

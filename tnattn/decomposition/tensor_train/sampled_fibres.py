@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, Rng, array_namespace, contract, device, integers
+from tnattn.arrays import Array, Rng, array_namespace, contract, device, multi_indices
 from tnattn.decomposition.entries import CountedEntries
 from tnattn.structured.gather import gather_rows
 from tnattn.structured.tensor_train import TensorTrain
@@ -146,7 +146,8 @@ def sample_fibres(
     for mode, n in enumerate(sizes):
         count = max(fewest, entries // (n * len(sizes)))  # an equal share of the entries for every mode
         shape = (*source.batch, count)
-        digits = [integers(rng, 0, size, shape, like=source.like) for size in sizes]
+        drawn = multi_indices(rng, sizes, shape, like=source.like)
+        digits = [drawn[..., j] for j in range(len(sizes))]
         values = xp.reshape(_fibres(train, digits, mode), (*source.batch, count * n))
         running = xp.arange(n, dtype=xp.int64, device=device(source.like))
         spread = [running if j == mode else digit[..., None] for j, digit in enumerate(digits)]

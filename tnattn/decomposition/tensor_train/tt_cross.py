@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import (
     Array,
@@ -32,6 +32,7 @@ from tnattn.decomposition.tensor_train.sampled_fibres import SampledFibres, samp
 from tnattn.decomposition.tensor_train.train_truncation import TrainTruncation
 from tnattn.decomposition.tensor_train.tt_rounding import TTRounding
 from tnattn.decomposition.tensor_units import restored_tensor
+from tnattn.device_budget import DeviceBudget, DeviceCounts, sweeps_taken
 from tnattn.linalg import rank_for_tolerance, small_svd
 from tnattn.randnla.accuracy import warn_of_missed, within
 from tnattn.structured.tensor_train import TensorTrain
@@ -88,6 +89,11 @@ class TTCross(TrainTruncation):
     (True, True, True)
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(600, waits=20, copies=16),
+        {"bond of a sweep": DeviceCounts(700, waits=12, copies=10), "pivot of a bond": DeviceCounts(60)},
+    )
+
     sweeps: int | None = None
     enrichment: float = 2.0
     rows_per_column: float = 1.5
@@ -107,6 +113,12 @@ class TTCross(TrainTruncation):
         for name, value in (("enrichment", self.enrichment), ("rows_per_column", self.rows_per_column)):
             if not 1 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; a number of at least 1 is needed: 1 adds nothing")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        sweeps = sweeps_taken(self.sweeps or SWEEPS[self.ranks is None], result)
+        bonds = result.fit.train.largest_ranks if result is not None else self.rank_limits(target.shape[-self.order :])
+        passes, most = 2 * sweeps * (self.order - 1), math.ceil(self.rows_per_column * (max(bonds) + self.oversampling))
+        return {"bond of a sweep": passes, "pivot of a bond": passes * most}
 
     def decompose(self, tensor: Array | EntryTensor, *, rng: Rng | None) -> CrossTrain:
         generator = require_rng(rng, type(self).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.decomposition.base import Decomposition, require_at_least
@@ -15,6 +15,7 @@ from tnattn.decomposition.subspace import mode_subspace
 from tnattn.decomposition.tensor_units import norm
 from tnattn.decomposition.truncation import require_ranks
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
+from tnattn.device_budget import DeviceBudget, DeviceCounts, sweeps_taken
 from tnattn.randnla.accuracy import require_above_rounding, require_optional_tolerance
 from tnattn.randnla.iteration_accuracy import IterationAccuracy
 from tnattn.structured.block_term import BlockTermTensor
@@ -91,6 +92,10 @@ class BlockTerm(Decomposition):
     ((2, 2, 2, 2), True)
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(600, waits=20, copies=4), {"update of a basis": DeviceCounts(110, waits=3)}
+    )
+
     terms: int = 2
     ranks: int | tuple[int, ...] = 2
     sweeps: int = 50
@@ -110,6 +115,9 @@ class BlockTerm(Decomposition):
     def _term(self) -> STHOSVD:
         """Decomposition of the residual that is the initial guess of a term."""
         return STHOSVD(ranks=self.ranks, order=self.order)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"update of a basis": sweeps_taken(self.sweeps, result) * self.terms * self.order}
 
     def with_rank(self, rank: int, sizes: Sequence[int]) -> Self:
         ranks = self._term.with_rank(rank, sizes).ranks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, eps
 from tnattn.decomposition.base import require_at_least
@@ -16,6 +16,7 @@ from tnattn.decomposition.tensor_units import energy
 from tnattn.decomposition.tucker.sequential import cheapest_order, truncated_modes
 from tnattn.decomposition.tucker.truncated_tucker import OrthonormalTucker
 from tnattn.decomposition.tucker.tucker_truncation import TuckerTruncation
+from tnattn.device_budget import DeviceBudget, DeviceCounts, sweeps_taken
 from tnattn.randnla.accuracy import within
 from tnattn.randnla.iteration_accuracy import IterationAccuracy
 
@@ -91,6 +92,10 @@ class HOOI(TuckerTruncation):
     [0.92, 0.91]
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(400, waits=12, copies=4), {"update of a basis": DeviceCounts(120, waits=4)}
+    )
+
     sweeps: int = 10
     stagnation: float = 1e-6
 
@@ -100,6 +105,9 @@ class HOOI(TuckerTruncation):
         super().__post_init__()
         require_at_least("sweeps", self.sweeps, low=1, cure="use STHOSVD for the initial guess itself")
         require_stagnation(self.stagnation)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"update of a basis": sweeps_taken(self.sweeps, result) * self.order}
 
     def decompose(self, tensor: Array, *, rng: Rng | None) -> FittedTucker:
         xp, order = array_namespace(tensor), self.order

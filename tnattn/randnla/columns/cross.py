@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, eps
+from tnattn.arrays import Array, Rng, array_namespace, device, eps, runs_on_host
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, judged, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import take_columns, take_rows
 from tnattn.structured.low_rank import LowRankMatrix
+
+_BLOCK = 32  # crosses of a device between two waits: those of exhausted matrices are zero
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,11 +80,19 @@ class FullPivotCross(MatrixMethod, RankOrTolerance):
     8 2e-07
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(80, waits=8),
+        {"pivot": DeviceCounts(50), "block of 32 pivots": DeviceCounts(12, waits=1)},
+    )
+
     residual_norm: ClassVar = "largest entry"
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
@@ -91,13 +102,13 @@ class FullPivotCross(MatrixMethod, RankOrTolerance):
         largest = xp.max(xp.abs(residual), axis=(-2, -1))
         crosses = _Crosses(a, self.rank)
         # Bebendorf 2000: R_0 = A, R_k = R_{k-1} - R_{k-1}(:, j) R_{k-1}(i, :) / R_{k-1}(i, j)
-        for _ in range(self.rank):
+        for step in range(self.rank):
             flat = xp.reshape(xp.abs(residual), (*a.batch, -1))
             best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
             size = xp.take_along_axis(flat, best, axis=-1)
             # an exhausted matrix of a stack adds zero crosses while others go on
             alive = size > max(self.rank * eps(residual), self.rtol) * largest[..., None]
-            if not bool(xp.any(alive)):
+            if _looks(step, residual) and not bool(xp.any(alive)):
                 break
             column, row = take_columns(residual, best % n)[..., 0], take_rows(residual, best // n)[..., 0, :]
             u, v = crosses.put(column, row, best // n, best % n, alive)
@@ -136,19 +147,35 @@ class PartialPivotCross(MatrixMethod, RankOrTolerance):
     7 True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(80, waits=8),
+        {"pivot": DeviceCounts(115), "block of 32 pivots": DeviceCounts(12, waits=1)},
+    )
+
     residual_norm: ClassVar = "estimate"
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
 
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
+
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)
         require_above_rounding(self.rtol, a.like)
-        search = _PartialSearch(a, self.rank, self.rtol)
+        search, step = _PartialSearch(a, self.rank, self.rtol), 0
         while search.unfinished:
             search.advance()
+            step += 1
+            if _looks(step, a.like) or step == self.rank:
+                search.look()
         return search.result()
+
+
+def _looks(step: int, like: Array) -> bool:
+    """Return true where an elimination looks whether it is finished: at each step, on a device once for a block."""
+    return runs_on_host(like) or step % _BLOCK == 0
 
 
 class _Crosses:
@@ -226,7 +253,10 @@ class _PartialSearch:
         # next row: largest entry of the new column; after a zero row all entries are equal and the first fresh row wins
         heights = xp.where(self._fresh, xp.abs(u), -xp.ones_like(u))
         self._row = xp.argmax(heights, axis=-1)[..., None]
-        self.unfinished = bool(xp.any(self._pending()))
+
+    def look(self) -> None:
+        """Update ``unfinished``: a matrix with all its crosses, no row left, or converged, takes no more."""
+        self.unfinished = bool(self._xp.any(self._pending()))
 
     def _measure(self, before: tuple[Array, Array], u: Array, v: Array, alive: Array) -> None:
         """Update the squared Frobenius norm of the approximation and test the last cross against the tolerance."""

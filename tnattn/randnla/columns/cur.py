@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import largest_entry, numerical_svd, orthonormalise_with_factor
 from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -95,6 +96,12 @@ class CUR(MatrixMethod, RankOrTolerance):
     (8,) True
     """
 
+    # columns and rows are selected
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(320, waits=12, copies=6),
+        {"pivot": DeviceCounts(95), "block of 32 pivots": DeviceCounts(12, waits=1, copies=1)},
+    )
+
     rank: int = rank_budget(16)
     selection: ColumnSelection = field(default_factory=QDEIMColumns)
     projection: bool = True
@@ -108,6 +115,9 @@ class CUR(MatrixMethod, RankOrTolerance):
                 f"rtol is {self.rtol} without the projection, but columns and rows alone do not determine the error; "
                 f"set projection=True, or use PartialPivotCross(rtol=...), which estimates it"
             )
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": 2 * self.rank, "block of 32 pivots": 2 * blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CURResult:
         require_rank(self.rank, a.shape)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import largest_entry, numerical_svd
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_above_rounding, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -85,6 +86,11 @@ class InterpolativeDecomposition(MatrixMethod, RankOrTolerance):
     (8,) True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(200, waits=8, copies=3),
+        {"pivot": DeviceCounts(95), "block of 32 pivots": DeviceCounts(12, waits=1, copies=1)},
+    )
+
     rank: int = rank_budget(16)
     selection: ColumnSelection = field(default_factory=QRColumns)
     rtol: float | None = None
@@ -92,6 +98,9 @@ class InterpolativeDecomposition(MatrixMethod, RankOrTolerance):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_selection(self.selection)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> InterpolativeResult:
         require_rank(self.rank, a.shape)

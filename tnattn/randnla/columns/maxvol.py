@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device
+from tnattn.arrays import Array, Rng, array_namespace, device, runs_on_host
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import orthonormalise, pivoted_qr, with_unused
 from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -16,6 +19,8 @@ from tnattn.randnla.sketches.gaussian import Gaussian
 from tnattn.scalars import as_real, require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import take_columns, take_rows
+
+_BLOCK = 8  # exchanges of a device between two waits; few are needed after elimination, and idle ones change nothing
 
 
 def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
@@ -37,8 +42,8 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
 
     Notes
     -----
-    O(m r^2), and O(m r) and one synchronisation for each exchange. The initial rows are the pivots of a QR
-    factorisation.
+    O(m r^2), and O(m r) for each exchange; a device waits once for eight of them. The initial rows are the pivots of a
+    QR factorisation.
     """
     xp, tolerance = array_namespace(a), as_real(tolerance, "tolerance")
     if not tolerance > 0:
@@ -49,12 +54,12 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
     b = xp.linalg.solve(take_rows(q, rows).mT, q.mT).mT  # (..., m, r)
     slots = xp.arange(r, device=device(a))
     # |b_ij| is the factor by which the volume grows when row i replaces rows[j]
-    while True:
+    for step in itertools.count():
         flat = xp.reshape(xp.abs(b), (*b.shape[:-2], m * r))
         best = xp.argmax(flat, axis=-1)[..., None]  # (..., 1)
         active = xp.take_along_axis(flat, best, axis=-1) > 1 + tolerance
-        if not bool(xp.any(active)):
-            return rows, b
+        if (runs_on_host(a) or step % _BLOCK == 0) and not bool(xp.any(active)):
+            break
         i, j = best // r, best % r
         swap = active & (slots == j)  # (..., r)
         rows = xp.where(swap, i, rows)
@@ -63,6 +68,7 @@ def maxvol(a: Array, *, tolerance: float = 0.05) -> tuple[Array, Array]:
         # rank-one update of q q[rows]^-1 (Sherman & Morrison)
         change = column * ((row - xp.astype(slots == j, b.dtype)[..., None, :]) / pivot)
         b = xp.where(active[..., None], b - change, b)
+    return rows, b
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,17 @@ class MaxvolCross(MatrixMethod):
     (6,) True
     """
 
+    # a block of exchanges for eight rows: few are needed from pivots
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(200, waits=8, copies=3),
+        {
+            "pivot": DeviceCounts(95),
+            "block of 32 pivots": DeviceCounts(12, waits=1, copies=1),
+            "block of 8 exchanges": DeviceCounts(260, waits=1),
+            "selection": DeviceCounts(80, waits=4, copies=1),
+        },
+    )
+
     residual_norm: ClassVar = "estimate"
 
     rank: int = rank_budget(16)
@@ -111,6 +128,15 @@ class MaxvolCross(MatrixMethod):
         require_selection(self.selection)
         if not self.tolerance > 0:
             raise ValueError(f"tolerance is {self.tolerance!r}; a positive number is needed")
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        selections = 2 * self.sweeps  # the first columns, rows and columns in turn, rows
+        return {
+            "pivot": selections * self.rank,
+            "block of 32 pivots": selections * blocks(self.rank, 32),
+            "block of 8 exchanges": selections * blocks(self.rank, 8),
+            "selection": selections,
+        }
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         require_rank(self.rank, a.shape)

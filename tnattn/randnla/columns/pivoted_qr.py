@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import pivoted_qr, with_unused
 from tnattn.randnla.accuracy import (
     Accuracy,
@@ -86,10 +87,19 @@ class PivotedQR(MatrixMethod, RankOrTolerance):
     [ 1  2  0 -1] 0.022
     """
 
+    # a block that loses digits takes its pivots twice
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(80, waits=8),
+        {"pivot": DeviceCounts(95), "block of 32 pivots": DeviceCounts(12, waits=1, copies=1)},
+    )
+
     no_tolerance: ClassVar = 0.0
 
     rank: int = rank_budget(16)
     rtol: float = 0.0
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"pivot": self.rank, "block of 32 pivots": blocks(self.rank, 32)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedQRResult:
         require_rank(self.rank, a.shape)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, eps, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, device, eps, from_host, require_rng, to_host, uniform
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import frobenius_norm, numerical_svd, small_svd
 from tnattn.randnla.accuracy import counted, judged, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -60,9 +62,9 @@ class VolumeColumns(ColumnSelection):
         s = s / xp.where(s[..., :1] > 0, s[..., :1], xp.ones_like(s[..., :1]))
         if bool(xp.any(s[..., size - 1] == 0)):
             raise ValueError(f"a matrix of the {a.shape} stack has rank below {size}: no {size} columns have a volume")
-        vectors = _chosen_vectors(
-            s if self.semidefinite else s * s, size, uniform(source, (s.shape[-1],), like=s)
-        )  # (..., r), boolean
+        # on the host, whatever the library: r short steps, each of which would be some thirty launches
+        weights, uniforms = to_host(s if self.semidefinite else s * s), to_host(uniform(source, (s.shape[-1],), like=s))
+        vectors = from_host(_chosen_vectors(weights, size, uniforms), like=s)  # (..., r), boolean
         # the selected vectors first: every matrix has exactly ``size`` of them
         order = xp.argsort(xp.astype(~vectors, xp.int64), axis=-1, stable=True)[..., :size]
         return _projection_sample(take_rows(vt, order).mT, uniform(source, (size,), like=s))
@@ -94,12 +96,17 @@ class VolumeCross(MatrixMethod):
     8 True
     """
 
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(250, waits=14, copies=12), {"sampled index": DeviceCounts(40)})
+
     needs_full_rank: ClassVar = True
 
     rank: int = rank_budget(16)
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"sampled index": 2 * self.rank}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> CrossResult:
         dense = Dense(a.to_dense())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import extend_basis, orthonormalise
 from tnattn.randnla.accuracy import RankOrTolerance, TrimmedFactors, leading_terms, require_resolved, warn_of_missed
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -88,6 +89,10 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
     14 True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(120, waits=9, copies=3), {"block": DeviceCounts(140, waits=9, copies=3)}
+    )
+
     rank_is_limit: ClassVar = True
 
     rtol: float = 0.01
@@ -101,6 +106,9 @@ class AdaptiveQB(MatrixMethod, RankOrTolerance):
         require_count(self.block, "block", least=1)
         require_count(self.power_iterations, "power_iterations", least=0)
         require_sketch(self.sketch)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"block": blocks(self.rank, self.block)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> AdaptiveQBResult:
         result = self.extended(a, rng=rng)

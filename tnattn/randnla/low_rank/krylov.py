@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import extend_basis, leading_svd, near_orthonormal, orthonormalise
 from tnattn.randnla.accuracy import RankOrTolerance, leading_terms, require_rank, require_resolved
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -63,6 +66,10 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
     1.0
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(200, waits=9, copies=4), {"power iteration": DeviceCounts(70, waits=4, copies=1)}
+    )
+
     rank: int = rank_budget(16)
     oversampling: int = 10
     power_iterations: int = 2
@@ -84,6 +91,9 @@ class BlockKrylov(MatrixMethod, RankOrTolerance):
     def width(self) -> int:
         """Columns of the test matrix."""
         return self.rank + self.oversampling if self.block is None else self.block
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"power iteration": self.power_iterations}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
         require_rank(self.rank, a.shape)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.low_rank.range_finder import RangeFinder
 from tnattn.randnla.sketches.base import adapted_to
@@ -74,7 +75,14 @@ class QB(MatrixMethod):
     (80, 12) 0.0031
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(120, waits=7, copies=3), {"power iteration": DeviceCounts(70, waits=4, copies=1)}
+    )
+
     range_finder: RangeFinder = field(default_factory=RangeFinder)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"power iteration": self.range_finder.power_iterations}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> QBResult:
         omega = self.range_finder.test_matrix(a, rng=rng)

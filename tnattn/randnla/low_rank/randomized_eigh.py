@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, eps
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import eigh
 from tnattn.randnla.accuracy import (
     RankOrTolerance,
@@ -95,6 +96,10 @@ class RandomizedEigh(MatrixMethod, RankOrTolerance):
     [ 4. -2.  1.] 0.17
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(160, waits=8, copies=3), {"power iteration": DeviceCounts(70, waits=4, copies=1)}
+    )
+
     domain: ClassVar = "symmetric"
 
     rank: int = rank_budget(16)
@@ -111,6 +116,9 @@ class RandomizedEigh(MatrixMethod, RankOrTolerance):
     def range_finder(self) -> RangeFinder:
         """The range finder of the same parameters."""
         return RangeFinder(self.rank, self.oversampling, self.power_iterations, self.sketch)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"power iteration": self.power_iterations}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedEighResult:
         require_symmetric(a)

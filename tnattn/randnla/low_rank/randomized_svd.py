@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, assert_never
+from typing import Any, ClassVar, assert_never
 
 from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.linalg import leading_svd, orthonormalise, small_svd, truncation_tails
 from tnattn.randnla.accuracy import LeadingTerms, RankOrTolerance, TrimmedFactors, leading_terms, require_rank
 from tnattn.randnla.base import MatrixMethod, rank_budget
@@ -92,6 +93,10 @@ class RandomizedSVD(MatrixMethod, RankOrTolerance):
     [1.   0.5  0.33 0.25] 1.0
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(160, waits=8, copies=3), {"power iteration": DeviceCounts(70, waits=4, copies=1)}
+    )
+
     rank: int = rank_budget(16)
     oversampling: int = 10
     power_iterations: int = 4
@@ -114,6 +119,9 @@ class RandomizedSVD(MatrixMethod, RankOrTolerance):
             return self.range_finder
         size = self.range_finder.size
         return AdaptiveQB(self.rtol, size, power_iterations=self.power_iterations, sketch=self.sketch)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"power iteration": self.power_iterations}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> RandomizedSVDResult:
         require_rank(self.rank, a.shape)

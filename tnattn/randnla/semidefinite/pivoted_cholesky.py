@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, require_rng, uniform
+from tnattn.arrays import Array, Rng, array_namespace, require_rng, uniform
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.randnla.accuracy import Accuracy, RankOrTolerance, counted, judged, require_above_rounding
 from tnattn.randnla.base import MatrixMethod, rank_budget
 from tnattn.randnla.scores.leverage import sample_indices
 from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.randnla.semidefinite.greedy_elimination import GreedyElimination
 from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
@@ -82,6 +84,11 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     True True
     """
 
+    # rejected proposals make further blocks
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(120, waits=10, copies=4), {"block of proposals": DeviceCounts(130, waits=11, copies=13)}
+    )
+
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
     no_tolerance: ClassVar = 0.0
@@ -93,6 +100,9 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count(self.block, "block", least=1)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"block of proposals": 3 + 2 * blocks(self.rank, self.block)}
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         source = require_rng(rng, "RandomlyPivotedCholesky")
@@ -129,6 +139,11 @@ class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
     True True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(130, waits=8, copies=2),
+        {"pivot": DeviceCounts(55), "block of 32 pivots": DeviceCounts(10, waits=1, copies=1)},
+    )
+
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
     no_tolerance: ClassVar = 0.0
@@ -136,17 +151,16 @@ class GreedyPivotedCholesky(MatrixMethod, RankOrTolerance):
     rank: int = rank_budget(16)
     rtol: float = 0.0
 
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        count, length = blocks(self.rank, 32), min(self.rank, 32)
+        return {"pivot": count * length, "block of 32 pivots": count}  # blocks are completed
+
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         require_above_rounding(self.rtol, a.like)
-        elimination = Elimination(a, self.rank, self.rtol)
-        xp = array_namespace(a.like)
-        certain = xp.zeros((1,), dtype=a.dtype, device=device(a.like))
-        while elimination.unfinished:
-            elimination.advance(xp.argmax(elimination.residual, axis=-1)[..., None], certain)
-        return _result(elimination, self.rank, self.rtol)
+        return _result(GreedyElimination(a, self.rank, self.rtol), self.rank, self.rtol)
 
 
-def _result(elimination: Elimination, rank: int, rtol: float) -> PivotedCholeskyResult:
+def _result(elimination: Elimination | GreedyElimination, rank: int, rtol: float) -> PivotedCholeskyResult:
     factor, pivots = elimination.result()
     trace = array_namespace(factor).sum(elimination.tail, axis=-1)
     residual, converged = judged(trace, elimination.trace, rtol, f"rank {rank}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, choice, device, eps, require_rng, uniform
+from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.linalg import cholesky, eigh, solve_triangular
 from tnattn.linalg.scaling import smallest_normal
 from tnattn.randnla.accuracy import require_rank
@@ -50,6 +52,10 @@ class RecursiveNystrom(MatrixMethod):
     (40,) True
     """
 
+    device_budget: ClassVar = DeviceBudget(
+        DeviceCounts(180, waits=9, copies=3), {"level": DeviceCounts(110, waits=3, copies=3)}
+    )
+
     domain: ClassVar = "semidefinite"
     residual_norm: ClassVar = "trace"
 
@@ -57,6 +63,9 @@ class RecursiveNystrom(MatrixMethod):
 
     def __post_init__(self) -> None:
         require_count(self.rank, "rank", least=1)
+
+    def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
+        return {"level": blocks(target.shape[-1], self.rank).bit_length()}  # each halves the columns
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> ColumnNystromResult:
         source = require_rng(rng, "RecursiveNystrom")
