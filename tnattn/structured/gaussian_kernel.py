@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, eps, exp_in_place
+from tnattn.arrays import Array, array_namespace, device, eps, exp_in_place, runs_on_host
 from tnattn.structured.gather import take_rows
+
+_TILE = 1 << 15  # entries of one matrix at a time on the host: 256 KB of float64 stay in cache until finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,20 @@ def _kernel(few: Array, many: Array) -> Array:
     xp = array_namespace(few)
     # -|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2, all three from one product
     left = xp.concat([few, xp.ones_like(few[..., :1]), -_half_square(few)], axis=-1)
-    right = xp.concat([many, -_half_square(many), xp.ones_like(many[..., :1])], axis=-1)
+    if not runs_on_host(few):
+        return _tile(left, many)
+    b, n = few.shape[-2], many.shape[-2]
+    out = xp.empty((*few.shape[:-2], b, n), dtype=few.dtype, device=device(few))
+    step = max(1, _TILE // max(1, b))
+    for start in range(0, n, step):
+        span = slice(start, min(start + step, n))
+        out[..., span] = _tile(left, many[..., span, :])
+    return out
+
+
+def _tile(left: Array, points: Array) -> Array:
+    xp = array_namespace(left)
+    right = xp.concat([points, -_half_square(points), xp.ones_like(points[..., :1])], axis=-1)
     exponents = left @ right.mT
     # cancellation may leave a small positive exponent for equal points; the kernel is at most one
     return exp_in_place(xp.minimum(exponents, xp.zeros_like(exponents[..., :1])))

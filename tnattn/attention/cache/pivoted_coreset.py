@@ -7,21 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
+from tnattn.arrays import (
+    Array,
+    Part,
+    Rng,
+    accumulator_dtype,
+    array_namespace,
+    device,
+    dtype_name,
+    each_matrix,
+    require_rng,
+)
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
+from tnattn.attention.cache.interpolation import Interpolation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponential_piece import exponential_piece
-from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean
+from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.linalg import solve_triangular
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.structured import Dense, Selection, StructuredMatrix
-from tnattn.structured.conversion import as_structured
-from tnattn.structured.gather import gather_rows
-from tnattn.structured.gaussian_kernel import GaussianKernel
+from tnattn.structured import Evaluated, Selection, StructuredMatrix
+from tnattn.structured.gather import take_rows
 
 __all__ = ["Coreset", "PivotedCoreset"]
 
@@ -89,27 +97,43 @@ class PivotedCoreset(KeyMethod):
         xp = array_namespace(keys.keys)
         if self.keys >= keys.n:
             return _everything(keys)
-        wide = xp.astype(keys.keys, accumulator_dtype(keys.keys))
         # half of the budget at most, so that a cloud of outliers leaves pivots for the other keys
-        heavy = heavy_keys(wide, self.keys // 2)
-        wide = replaced_by_mean(wide, heavy)  # at the mean they influence neither temperature nor pivots
-        mean = xp.mean(wide, axis=-2, keepdims=True)
-        squared = self._squared_temperature(keys.scale * xp.mean(xp.sum((wide - mean) ** 2, axis=-1), axis=-1))
-        # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
-        points = (wide - mean if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None, None]
-        pivots, weights = nystrom_weights(points, self.keys, rng=rng, spared=xp.count_nonzero(heavy.present, axis=-1))
-        weights = xp.where(heavy.among[..., None, :], xp.zeros_like(weights), weights)  # heavy keys: by themselves
-        own = (heavy.indices[..., None] == xp.arange(keys.n, device=device(wide))) & heavy.present[..., None]
-        pivots = xp.concat([pivots, heavy.indices], axis=-1)
-        weights = xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2)
-        weights = xp.astype(weights, keys.values.dtype)
+        heavy = heavy_keys(keys.keys, self.keys // 2)
+        spared = xp.count_nonzero(heavy.present, axis=-1)
+        pivoting = RandomlyPivotedCholesky(rank=self.keys)
+        samples = pivoting.samples(rng, like=xp.astype(keys.keys[..., :1, :1], accumulator_dtype(keys.keys)))
+
+        def work(part: Part) -> tuple[Array, ...]:
+            points = self._points(keys, heavy, part)
+            found = Interpolation.among(points, pivoting, samples, spared=part.of(spared, 0))
+            light = xp.astype(~part.of(heavy.among, 1), points.dtype)[..., None]  # heavy keys: by themselves
+            values = xp.astype(part.of(keys.values), points.dtype, copy=False)
+            sums = found.sums(xp.concat([light * values, light], axis=-1))
+            return found.pivots, found.valid, found.core, xp.astype(sums, keys.values.dtype)
+
+        pivots, valid, core, sums = each_matrix(work, tuple(keys.keys.shape[:-2]), like=keys.keys)
+        own = xp.astype(heavy.present, sums.dtype)[..., None]
+        masses = xp.concat([sums[..., -1:], own], axis=-2)[..., 0]  # sums of the weights of all keys
         return Coreset(
             keys.scale,
-            gather_rows(keys.keys, pivots[..., None])[..., 0, :],
-            weights @ keys.values,
-            xp.sum(weights, axis=-1),  # mass: sum of the weights of all keys
-            Dense(weights),
+            take_rows(keys.keys, xp.concat([pivots, heavy.indices], axis=-1)),
+            xp.concat([sums[..., :-1], own * taken(keys.values, heavy)], axis=-2),
+            masses,
+            CoresetWeights(self, keys, heavy, pivots, valid, core),
         )
+
+    def _points(self, keys: KeySet, heavy: HeavyKeys, part: Part) -> Array:
+        """Return points x with K(k, k') = exp(x . x') for the keys of a part, heavy ones at the mean."""
+        xp = array_namespace(keys.keys)
+        wide = xp.astype(part.of(keys.keys), accumulator_dtype(keys.keys))
+        # at the mean they influence neither temperature nor pivots
+        wide = replaced_by_mean(wide, part.of(heavy.among, 1)) if heavy.indices.shape[-1] else wide
+        mean = xp.mean(wide, axis=-2, keepdims=True)
+        apart = wide - mean
+        spread = xp.sum(xp.vecdot(apart, apart), axis=-1, keepdims=True) / keys.n
+        squared = self._squared_temperature(keys.scale * spread)
+        # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
+        return (apart if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None]
 
     def _squared_temperature(self, spread: Array) -> Array:
         """Return temperature^2, (..., G, 1), for keys whose mean of scale |k - mean|^2 is given."""
@@ -125,54 +149,75 @@ class PivotedCoreset(KeyMethod):
         return columns_cost(problem, r, build=build)
 
 
-def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None = None) -> tuple[Array, Array]:
-    """Return pivots and the weights that interpolate exp(x . y) from them.
+@dataclass(frozen=True, eq=False, repr=False)
+class CoresetWeights(Evaluated):
+    """The weights (..., G, 1, m, n) by which kept keys represent all keys, evaluated on use.
 
     Parameters
     ----------
-    points : Array, (..., n, d)
-    count : int
-        ``count <= n``.
-    rng : numpy.random.Generator or DeviceDraws
-    spared : Array, (...), integer, optional
-        Number of pivots of every matrix, at the end, that are not used.
+    method : PivotedCoreset
+    key_set : KeySet
+        Not copied.
+    heavy : HeavyKeys
+        They stand for themselves, after the pivots.
+    pivots : Array, (..., G, 1, r), integer
+    valid : Array, (..., G, 1, r), boolean
+    core : Array, (..., G, 1, r, r)
+        See ``Interpolation``.
 
-    Returns
-    -------
-    pivots : Array, (..., count), integer
-        0 with weights of zero where fewer suffice.
-    weights : Array, (..., count, n)
-        K(pivots, pivots)^-1 K(pivots, points) for K(x, y) = exp(x . y).
-
-    Notes
-    -----
-    K = e^a G e^a with a = |x|^2 / 2 and the Gaussian kernel G, so that the weights are e^-a (G_pp^-1 G_pn) e^a: no
-    exponential of a large square is formed by itself.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 128, 4))
+    >>> summary = PivotedCoreset(keys=16).summarise(KeySet.from_arrays(k, v), rng=rng)
+    >>> bool(np.allclose(summary.lift @ v, summary.values[0]))  # the weighted sums of the values
+    True
     """
-    xp = array_namespace(points)
-    result = RandomlyPivotedCholesky(rank=count).factorise(as_structured(GaussianKernel(points)), rng=rng)
-    valid = result.pivots >= 0
-    if spared is not None:
-        valid = valid & (xp.arange(count, device=device(points)) < count - spared[..., None])
-    pivots = xp.where(valid, result.pivots, xp.zeros_like(result.pivots))
-    factor = result.factor  # (..., n, count)
-    core = gather_rows(factor, pivots[..., None])[..., 0, :]
-    identity = xp.eye(count, dtype=points.dtype, device=device(points))
-    core = xp.where(valid[..., None], core, identity)  # unused pivots must not make the factor singular
-    # G_pp = L L^T and G_pn = L F^T, hence G_pp^-1 G_pn = L^-T F^T
-    weights = solve_triangular(core, factor.mT, lower=True, transpose=True)
-    half = xp.sum(points * points, axis=-1) / 2
-    at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
-    # a weight that has vanished stays zero, however large the factor
-    weights = weights * xp.exp(xp.where(weights == 0, xp.zeros_like(weights), half[..., None, :] - at_pivots))
-    return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
+
+    method: PivotedCoreset
+    key_set: KeySet
+    heavy: HeavyKeys
+    pivots: Array
+    valid: Array
+    core: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.pivots.shape[:-1], self.pivots.shape[-1] + self.heavy.indices.shape[-1], self.key_set.n)
+
+    @property
+    def like(self) -> Array:
+        return self.key_set.values
+
+    @property
+    def storage(self) -> int:
+        parts = (self.key_set.keys, self.core, self.pivots, self.valid, *self.heavy)
+        return sum(math.prod(part.shape) for part in parts)
+
+    def evaluated(self, part: Part) -> Array:
+        xp = array_namespace(self.core)
+        points = self.method._points(self.key_set, self.heavy, part)
+        chosen = part.of(self.pivots, 1), part.of(self.valid, 1), part.of(self.core)
+        weights = Interpolation.again(points, *chosen).weights()
+        among, indices, present = (part.of(x, 1) for x in (self.heavy.among, self.heavy.indices, self.heavy.present))
+        weights = xp.where(among[..., None, :], xp.zeros_like(weights), weights)
+        own = (indices[..., None] == xp.arange(self.key_set.n, device=device(weights))) & present[..., None]
+        return xp.astype(xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2), self.dtype)
+
+    def matmul_flops(self, columns: int) -> int:
+        """Operations of the Gaussian columns, of two substitutions, and of the product."""
+        r, (m, n) = self.pivots.shape[-1], self.shape[-2:]
+        return int(2 * self.count * n * (r * self.key_set.keys.shape[-1] + r * r + m * columns))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the weighted sums of the values and masses of all keys.
 
-    ``lift`` holds the weights (..., G, 1, m, n) of all keys, for inspection; it is not counted as state.
+    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from the keys that were
+    summarised; it is not counted as state.
 
     Examples
     --------

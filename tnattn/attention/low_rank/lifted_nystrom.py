@@ -180,7 +180,7 @@ class LiftedNystrom(JointMethod):
         heavy = heavy_keys(problem.keys, self.landmarks // 2)
         light = problem
         if heavy.indices.shape[-1]:
-            light = replace(problem, k=replaced_by_mean(problem.keys, heavy)[..., 0, :, :], check_finite=False)
+            light = replace(problem, k=replaced_by_mean(problem.keys, heavy.among)[..., 0, :, :], check_finite=False)
         x, y, rows, columns = self.points(light)
         tokens = xp.concat([x, y], axis=-2)
         half_squares = xp.sum(tokens * tokens, axis=-1) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -95,14 +96,50 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
         require_count(self.block, "block", least=1)
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
-        source = require_rng(rng, "RandomlyPivotedCholesky")
+        return self.with_samples(a, self.samples(rng, like=a.like))
+
+    def samples(self, rng: Rng | None, *, like: Array) -> SharedSamples:
+        """Return the random numbers of one factorisation, which all matrices of a stack share."""
+        return SharedSamples(require_rng(rng, "RandomlyPivotedCholesky"), min(self.block, self.rank), like)
+
+    def with_samples(self, a: StructuredMatrix, samples: SharedSamples) -> PivotedCholeskyResult:
+        """Return the factorisation of matrices with given random numbers, part of a larger stack for instance."""
         require_above_rounding(self.rtol, a.like)
         elimination = Elimination(a, self.rank, self.rtol)
-        size = min(self.block, self.rank)
+        block = 0
         while elimination.unfinished:
-            drawn = uniform(source, (2, size), like=a.like)
+            drawn = samples.block(block)
             elimination.advance(sample_indices(elimination.residual, drawn[0, :]), drawn[1, :])
+            block += 1
         return _result(elimination, self.rank, self.rtol)
+
+
+class SharedSamples:
+    """Uniform numbers of the blocks of an elimination, the same for all matrices of a stack.
+
+    A block is sampled when the first matrix needs it, so that matrices factorised one by one, in any order and by any
+    thread, get the numbers of the stack factorised at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import RandomlyPivotedCholesky
+    >>> samples = RandomlyPivotedCholesky(rank=4).samples(np.random.default_rng(0), like=np.zeros(1))
+    >>> samples.block(1).shape, bool((samples.block(1) == samples.block(1)).all())
+    ((2, 4), True)
+    """
+
+    def __init__(self, rng: Rng, size: int, like: Array) -> None:
+        self._rng, self._size, self._like = rng, size, like
+        self._blocks: list[Array] = []
+        self._lock = threading.Lock()
+
+    def block(self, index: int) -> Array:
+        """Return the numbers (2, size) of a block: places of its proposals, and thresholds."""
+        with self._lock:
+            while len(self._blocks) <= index:
+                self._blocks.append(uniform(self._rng, (2, self._size), like=self._like))
+            return self._blocks[index]
 
 
 @dataclass(frozen=True)
