@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device, dtype_name
 from tnattn.display import Displayed
 from tnattn.linalg import solve_triangular
+from tnattn.randnla.semidefinite.pivot_core import core_at_pivots, gaussian_factor
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky, SharedSamples
-from tnattn.randnla.semidefinite.substitution import forward_substitution
-from tnattn.structured.conversion import as_structured
-from tnattn.structured.gather import take_columns, take_rows
+from tnattn.structured.gather import take_rows
 from tnattn.structured.gaussian_kernel import GaussianKernel
 
 __all__: list[str] = []  # for pivoted_coreset
@@ -18,6 +19,7 @@ __all__: list[str] = []  # for pivoted_coreset
 # differences of half squares up to which products may come before the solve: factors e^-d, and products of them with
 # entries of the factor that matter, stay far from the end of the range
 _SPREAD = {"float64": 300.0, "float32": 30.0}
+_MILD = 2.0  # differences up to which a factor in float32 does, since rounding grows by e^2 at most
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +35,7 @@ class Interpolation(Displayed):
         Lower triangular factor L of the Gaussian kernel G among the pivots; rows of the identity where they are not
         valid.
     rows : Array, (..., m, n)
-        L^-1 G(pivots, points).
+        L^-1 G(pivots, points), in float32 where that is accurate enough.
     halves : Array, (..., n)
         a = |x|^2 / 2 of the points.
 
@@ -61,36 +63,38 @@ class Interpolation(Displayed):
 
     @classmethod
     def among(
-        cls, points: Array, method: RandomlyPivotedCholesky, samples: SharedSamples, *, spared: Array | None = None
+        cls,
+        points: Array,
+        method: RandomlyPivotedCholesky,
+        samples: SharedSamples,
+        *,
+        spared: Array | None = None,
+        dtype: Any = None,
     ) -> Interpolation:
         """Return the interpolation from pivots among points (..., n, d).
 
-        ``spared`` (...) is the number of pivots, at the end, that are not used.
+        ``spared`` (...) is the number of pivots, at the end, that are not used; ``dtype`` that of the result, for which
+        the factor is as narrow as ``gaussian_factor`` allows.
         """
         xp, count = array_namespace(points), method.rank
-        result = method.with_samples(as_structured(GaussianKernel(points)), samples)
+        kernel = partial(GaussianKernel, points)
+        halves = _halves(points)
+        # factors of e^(a - a') amplify the rounding of entries of the Gaussian kernel, however small these are
+        mild = bool(xp.all(_spread(halves) <= _MILD))
+        result = gaussian_factor(method, kernel, samples, narrow=dtype if mild else None)
         valid = result.pivots >= 0
         if spared is not None:
             valid = valid & (xp.arange(count, device=device(points)) < count - spared[..., None])
         pivots = xp.where(valid, result.pivots, xp.zeros_like(result.pivots))
         rows = result.factor.mT  # stored by rows
-        identity = xp.eye(count, dtype=points.dtype, device=device(points))
-        # unused pivots must not make the factor singular
-        core = xp.where(valid[..., None], take_columns(rows, pivots).mT, identity)
-        return cls(pivots, valid, core, rows, _halves(points))
-
-    @classmethod
-    def again(cls, points: Array, pivots: Array, valid: Array, core: Array) -> Interpolation:
-        """Return the interpolation whose pivots and core are known, at the same points."""
-        xp = array_namespace(points)
-        entries = GaussianKernel(points).columns(pivots).mT
-        entries = xp.where(valid[..., None], entries, xp.zeros_like(entries))
-        return cls(pivots, valid, core, forward_substitution(core, entries), _halves(points))
+        core = xp.astype(core_at_pivots(rows, pivots, valid), points.dtype, copy=False)
+        return cls(pivots, valid, core, rows, halves)
 
     def weights(self) -> Array:
         """Return the weights (..., m, n), zero where a pivot is not valid."""
         xp = array_namespace(self.rows)
-        weights = solve_triangular(self.core, self.rows, lower=True, transpose=True)
+        rows = xp.astype(self.rows, self.core.dtype, copy=False)
+        weights = solve_triangular(self.core, rows, lower=True, transpose=True)
         exponents = self.halves[..., None, :] - self._at_pivots()
         # a weight that has vanished stays zero, however large the factor
         weights = weights * xp.exp(xp.where(weights == 0, xp.zeros_like(weights), exponents))
@@ -104,15 +108,22 @@ class Interpolation(Displayed):
         """
         xp, halves = array_namespace(x), self.halves
         top = xp.max(halves, axis=-1, keepdims=True)
-        if bool(xp.any(top[..., 0] - xp.min(halves, axis=-1) > _SPREAD[dtype_name(halves.dtype)])):
-            return self.weights() @ x
-        scaled = xp.exp(halves - top)[..., None] * x
-        solved = solve_triangular(self.core, self.rows @ scaled, lower=True, transpose=True)
+        if bool(xp.any(_spread(halves) > _SPREAD[dtype_name(halves.dtype)])):
+            return self.weights() @ xp.astype(x, self.core.dtype, copy=False)
+        scaled = xp.astype(xp.exp(halves - top), self.rows.dtype, copy=False)[..., None] * x
+        # many terms in the dtype of the factor, the few of the solve in the widest
+        inner = xp.astype(self.rows @ xp.astype(scaled, self.rows.dtype, copy=False), self.core.dtype, copy=False)
+        solved = solve_triangular(self.core, inner, lower=True, transpose=True)
         sums = xp.exp(top[..., None] - self._at_pivots()) * solved
         return xp.where(self.valid[..., None], sums, xp.zeros_like(sums))
 
     def _at_pivots(self) -> Array:
         return take_rows(self.halves[..., None], self.pivots)  # (..., m, 1)
+
+
+def _spread(halves: Array) -> Array:
+    xp = array_namespace(halves)
+    return xp.max(halves, axis=-1) - xp.min(halves, axis=-1)
 
 
 def _halves(points: Array) -> Array:

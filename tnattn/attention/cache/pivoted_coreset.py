@@ -27,7 +27,7 @@ from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean,
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
-from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky, SharedSamples
 from tnattn.structured import Evaluated, Selection, StructuredMatrix
 from tnattn.structured.gather import take_rows
 
@@ -99,19 +99,18 @@ class PivotedCoreset(KeyMethod):
             return _everything(keys)
         # half of the budget at most, so that a cloud of outliers leaves pivots for the other keys
         heavy = heavy_keys(keys.keys, self.keys // 2)
-        spared = xp.count_nonzero(heavy.present, axis=-1)
         pivoting = RandomlyPivotedCholesky(rank=self.keys)
         samples = pivoting.samples(rng, like=xp.astype(keys.keys[..., :1, :1], accumulator_dtype(keys.keys)))
 
-        def work(part: Part) -> tuple[Array, ...]:
-            points = self._points(keys, heavy, part)
-            found = Interpolation.among(points, pivoting, samples, spared=part.of(spared, 0))
-            light = xp.astype(~part.of(heavy.among, 1), points.dtype)[..., None]  # heavy keys: by themselves
-            values = xp.astype(part.of(keys.values), points.dtype, copy=False)
-            sums = found.sums(xp.concat([light * values, light], axis=-1))
-            return found.pivots, found.valid, found.core, xp.astype(sums, keys.values.dtype)
+        coresets = CoresetWeights(self, keys, heavy, pivoting, samples)
 
-        pivots, valid, core, sums = each_matrix(work, tuple(keys.keys.shape[:-2]), like=keys.keys)
+        def work(part: Part) -> tuple[Array, ...]:
+            found, values = coresets.interpolation(part), part.of(keys.values)
+            light = xp.astype(~part.of(heavy.among, 1), values.dtype)[..., None]  # heavy keys: by themselves
+            sums = found.sums(xp.concat([light * values, light], axis=-1))
+            return found.pivots, xp.astype(sums, values.dtype)
+
+        pivots, sums = each_matrix(work, tuple(keys.keys.shape[:-2]), like=keys.keys)
         own = xp.astype(heavy.present, sums.dtype)[..., None]
         masses = xp.concat([sums[..., -1:], own], axis=-2)[..., 0]  # sums of the weights of all keys
         return Coreset(
@@ -119,7 +118,7 @@ class PivotedCoreset(KeyMethod):
             take_rows(keys.keys, xp.concat([pivots, heavy.indices], axis=-1)),
             xp.concat([sums[..., :-1], own * taken(keys.values, heavy)], axis=-2),
             masses,
-            CoresetWeights(self, keys, heavy, pivots, valid, core),
+            coresets,
         )
 
     def _points(self, keys: KeySet, heavy: HeavyKeys, part: Part) -> Array:
@@ -160,10 +159,9 @@ class CoresetWeights(Evaluated):
         Not copied.
     heavy : HeavyKeys
         They stand for themselves, after the pivots.
-    pivots : Array, (..., G, 1, r), integer
-    valid : Array, (..., G, 1, r), boolean
-    core : Array, (..., G, 1, r, r)
-        See ``Interpolation``.
+    pivoting : RandomlyPivotedCholesky
+    samples : SharedSamples
+        Those of the first evaluation, so that every one finds the same pivots.
 
     Examples
     --------
@@ -179,13 +177,13 @@ class CoresetWeights(Evaluated):
     method: PivotedCoreset
     key_set: KeySet
     heavy: HeavyKeys
-    pivots: Array
-    valid: Array
-    core: Array
+    pivoting: RandomlyPivotedCholesky
+    samples: SharedSamples
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.pivots.shape[:-1], self.pivots.shape[-1] + self.heavy.indices.shape[-1], self.key_set.n)
+        heavy = int(self.heavy.indices.shape[-1])
+        return (*self.key_set.keys.shape[:-2], self.pivoting.rank + heavy, self.key_set.n)
 
     @property
     def like(self) -> Array:
@@ -193,14 +191,18 @@ class CoresetWeights(Evaluated):
 
     @property
     def storage(self) -> int:
-        parts = (self.key_set.keys, self.core, self.pivots, self.valid, *self.heavy)
-        return sum(math.prod(part.shape) for part in parts)
+        return sum(math.prod(part.shape) for part in (self.key_set.keys, *self.heavy))
+
+    def interpolation(self, part: Part) -> Interpolation:
+        """Return the interpolation of the light keys of a part, without the last pivots, one for each heavy key."""
+        xp = array_namespace(self.like)
+        points = self.method._points(self.key_set, self.heavy, part)
+        spared = xp.count_nonzero(part.of(self.heavy.present, 1), axis=-1)
+        return Interpolation.among(points, self.pivoting, self.samples, spared=spared, dtype=self.dtype)
 
     def evaluated(self, part: Part) -> Array:
-        xp = array_namespace(self.core)
-        points = self.method._points(self.key_set, self.heavy, part)
-        chosen = part.of(self.pivots, 1), part.of(self.valid, 1), part.of(self.core)
-        weights = Interpolation.again(points, *chosen).weights()
+        weights = self.interpolation(part).weights()
+        xp = array_namespace(weights)
         among, indices, present = (part.of(x, 1) for x in (self.heavy.among, self.heavy.indices, self.heavy.present))
         weights = xp.where(among[..., None, :], xp.zeros_like(weights), weights)
         own = (indices[..., None] == xp.arange(self.key_set.n, device=device(weights))) & present[..., None]
@@ -208,7 +210,7 @@ class CoresetWeights(Evaluated):
 
     def matmul_flops(self, columns: int) -> int:
         """Operations of the Gaussian columns, of two substitutions, and of the product."""
-        r, (m, n) = self.pivots.shape[-1], self.shape[-2:]
+        r, (m, n) = self.pivoting.rank, self.shape[-2:]
         return int(2 * self.count * n * (r * self.key_set.keys.shape[-1] + r * r + m * columns))
 
 

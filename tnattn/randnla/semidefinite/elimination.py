@@ -46,6 +46,8 @@ class Elimination:
     tail : Array, (..., n)
         Diagonal of the residual.
     trace : Array, (...)
+    weakest : Array, (...)
+        Smallest residual of a pivot when it was eliminated, at most one.
     unfinished : bool
         True while a matrix has fewer pivots than ``rank`` and a residual.
 
@@ -78,6 +80,7 @@ class Elimination:
         with quiet_overflow():
             self.trace = xp.sum(self.tail, axis=-1)
         _require_range(self.trace, a)
+        self.weakest = xp.ones_like(self.trace)
         self._rows = xp.zeros((*self._batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
         self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
@@ -120,6 +123,7 @@ class Elimination:
         step = accept(core, thresholds, noise, self._rank - self._count)
         width = step.order.shape[-1]
         if width:
+            self.weakest = xp.minimum(self.weakest, xp.min(xp.linalg.diagonal(step.lower), axis=-1) ** 2)
             chosen = xp.take_along_axis(proposals, step.order, axis=-1)
             raw = self._matrix.rows(chosen) if rows is None else take_rows(rows, step.order)
             self._append(step, raw, chosen, take_columns(known, step.order).mT)

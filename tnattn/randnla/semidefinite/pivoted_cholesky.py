@@ -104,14 +104,28 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
 
     def with_samples(self, a: StructuredMatrix, samples: SharedSamples) -> PivotedCholeskyResult:
         """Return the factorisation of matrices with given random numbers, part of a larger stack for instance."""
+        result = self.well_conditioned(a, samples, least=0.0)
+        assert result is not None
+        return result
+
+    def well_conditioned(
+        self, a: StructuredMatrix, samples: SharedSamples, *, least: float
+    ) -> PivotedCholeskyResult | None:
+        """Return the factorisation, or None as soon as a pivot of a matrix has a residual below ``least``.
+
+        A matrix whose residual is exhausted before the rank is reached is not well-conditioned either.
+        """
         require_above_rounding(self.rtol, a.like)
         elimination = Elimination(a, self.rank, self.rtol)
-        block = 0
+        xp, block = array_namespace(a.like), 0
         while elimination.unfinished:
             drawn = samples.block(block)
             elimination.advance(sample_indices(elimination.residual, drawn[0, :]), drawn[1, :])
             block += 1
-        return _result(elimination, self.rank, self.rtol)
+            if least and bool(xp.any(elimination.weakest < least)):
+                return None
+        result = _result(elimination, self.rank, self.rtol)
+        return None if least and bool(xp.any(result.pivots < 0)) else result
 
 
 class SharedSamples:

@@ -59,13 +59,6 @@ def test_squares_that_differ_by_more_than_the_range_take_the_weights():
     assert np.count_nonzero(np.exp(found.halves - found.halves.max())) == 1
 
 
-@pytest.mark.parametrize("points", [some_points(30, 3), np.repeat(some_points(5, 3), 4, axis=0)])
-def test_an_interpolation_is_evaluated_again_from_its_pivots(points):
-    found = interpolated(points, 8)
-    again = Interpolation.again(points, found.pivots, found.valid, found.core)
-    np.testing.assert_allclose(again.weights(), found.weights(), atol=1e-10)
-
-
 def test_every_library_gives_the_sums_of_numpy(xp, assert_close):
     points, x = 0.5 * some_points(2, 30, 3).astype(xp.dtype), some_points(2, 30, 4, seed=2).astype(xp.dtype)
     found = interpolated(xp.asarray(points), 4)
