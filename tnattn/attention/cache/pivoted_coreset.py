@@ -23,7 +23,7 @@ from tnattn.attention.broadcasting import copied
 from tnattn.attention.cache.interpolation import Interpolation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponential_piece import exponential_piece
-from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
+from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
@@ -102,7 +102,7 @@ class PivotedCoreset(KeyMethod):
         pivoting = RandomlyPivotedCholesky(rank=self.keys)
         samples = pivoting.samples(rng, like=xp.astype(keys.keys[..., :1, :1], accumulator_dtype(keys.keys)))
 
-        coresets = CoresetWeights(self, keys, heavy, pivoting, samples)
+        coresets = CoresetWeights(self, copied(keys.keys), keys.scale, *heavy, pivoting, samples)
 
         def work(part: Part) -> tuple[Array, ...]:
             found, values = coresets.interpolation(part), part.of(keys.values)
@@ -121,18 +121,18 @@ class PivotedCoreset(KeyMethod):
             coresets,
         )
 
-    def _points(self, keys: KeySet, heavy: HeavyKeys, part: Part) -> Array:
-        """Return points x with K(k, k') = exp(x . x') for the keys of a part, heavy ones at the mean."""
-        xp = array_namespace(keys.keys)
-        wide = xp.astype(part.of(keys.keys), accumulator_dtype(keys.keys))
+    def points(self, keys: Array, scale: float, heavy: Array | None = None) -> Array:
+        """Return points x (..., n, d) with K(k, k') = exp(x . x') for keys, of which the heavy ones are at the mean."""
+        xp = array_namespace(keys)
+        wide = xp.astype(keys, accumulator_dtype(keys))
         # at the mean they influence neither temperature nor pivots
-        wide = replaced_by_mean(wide, part.of(heavy.among, 1)) if heavy.indices.shape[-1] else wide
+        wide = wide if heavy is None else replaced_by_mean(wide, heavy)
         mean = xp.mean(wide, axis=-2, keepdims=True)
         apart = wide - mean
-        spread = xp.sum(xp.vecdot(apart, apart), axis=-1, keepdims=True) / keys.n
-        squared = self._squared_temperature(keys.scale * spread)
+        spread = xp.sum(xp.vecdot(apart, apart), axis=-1, keepdims=True) / keys.shape[-2]
+        squared = self._squared_temperature(scale * spread)
         # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
-        return (apart if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None]
+        return (apart if self.centre else wide) * xp.sqrt(scale / squared)[..., None]
 
     def _squared_temperature(self, spread: Array) -> Array:
         """Return temperature^2, (..., G, 1), for keys whose mean of scale |k - mean|^2 is given."""
@@ -155,10 +155,10 @@ class CoresetWeights(Evaluated):
     Parameters
     ----------
     method : PivotedCoreset
-    key_set : KeySet
-        Not copied.
-    heavy : HeavyKeys
-        They stand for themselves, after the pivots.
+    keys : Array, (..., G, 1, n, d)
+    scale : float
+    indices, present, among : Array
+        See ``HeavyKeys``; these stand for themselves, after the pivots.
     pivoting : RandomlyPivotedCholesky
     samples : SharedSamples
         Those of the first evaluation, so that every one finds the same pivots.
@@ -175,51 +175,55 @@ class CoresetWeights(Evaluated):
     """
 
     method: PivotedCoreset
-    key_set: KeySet
-    heavy: HeavyKeys
+    keys: Array
+    scale: float
+    indices: Array
+    present: Array
+    among: Array
     pivoting: RandomlyPivotedCholesky
     samples: SharedSamples
 
     @property
     def shape(self) -> tuple[int, ...]:
-        heavy = int(self.heavy.indices.shape[-1])
-        return (*self.key_set.keys.shape[:-2], self.pivoting.rank + heavy, self.key_set.n)
+        rows = self.pivoting.rank + int(self.indices.shape[-1])
+        return (*self.keys.shape[:-2], rows, int(self.keys.shape[-2]))
 
     @property
     def like(self) -> Array:
-        return self.key_set.values
+        return self.keys
 
     @property
     def storage(self) -> int:
-        return sum(math.prod(part.shape) for part in (self.key_set.keys, *self.heavy))
+        return sum(math.prod(part.shape) for part in (self.keys, self.indices, self.present, self.among))
 
     def interpolation(self, part: Part) -> Interpolation:
         """Return the interpolation of the light keys of a part, without the last pivots, one for each heavy key."""
         xp = array_namespace(self.like)
-        points = self.method._points(self.key_set, self.heavy, part)
-        spared = xp.count_nonzero(part.of(self.heavy.present, 1), axis=-1)
+        heavy = part.of(self.among, 1) if self.indices.shape[-1] else None
+        points = self.method.points(part.of(self.keys), self.scale, heavy)
+        spared = xp.count_nonzero(part.of(self.present, 1), axis=-1)
         return Interpolation.among(points, self.pivoting, self.samples, spared=spared, dtype=self.dtype)
 
     def evaluated(self, part: Part) -> Array:
         weights = self.interpolation(part).weights()
         xp = array_namespace(weights)
-        among, indices, present = (part.of(x, 1) for x in (self.heavy.among, self.heavy.indices, self.heavy.present))
+        among, indices, present = (part.of(x, 1) for x in (self.among, self.indices, self.present))
         weights = xp.where(among[..., None, :], xp.zeros_like(weights), weights)
-        own = (indices[..., None] == xp.arange(self.key_set.n, device=device(weights))) & present[..., None]
+        own = (indices[..., None] == xp.arange(self.shape[-1], device=device(weights))) & present[..., None]
         return xp.astype(xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2), self.dtype)
 
     def matmul_flops(self, columns: int) -> int:
         """Operations of the Gaussian columns, of two substitutions, and of the product."""
         r, (m, n) = self.pivoting.rank, self.shape[-2:]
-        return int(2 * self.count * n * (r * self.key_set.keys.shape[-1] + r * r + m * columns))
+        return int(2 * self.count * n * (r * self.keys.shape[-1] + r * r + m * columns))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the weighted sums of the values and masses of all keys.
 
-    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from the keys that were
-    summarised; it is not counted as state.
+    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from a copy of them; it is not
+    counted as state.
 
     Examples
     --------
