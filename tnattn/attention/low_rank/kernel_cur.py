@@ -159,7 +159,7 @@ class KernelCUR(JointMethod):
             j = _by_leverage(keys - xp.mean(keys, axis=-2, keepdims=True), size, of_keys)
             i = j if self.sweeps else _by_leverage(queries, size, of_queries)
             for _ in range(self.sweeps):
-                i = _pivots(exponentials(queries, take_rows(keys, j))[0])
+                i = _pivots(exponentials(queries, take_rows(keys, j), by_columns=True)[0])
                 j = _pivots(exponentials(take_rows(queries, i), keys)[0].mT)
             j = xp.broadcast_to(j, i.shape)
             return i, j, *self._products(queries, keys, part.of(problem.values), i, j)
