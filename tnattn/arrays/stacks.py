@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tnattn.arrays.libraries import Array, array_namespace
 from tnattn.arrays.threads import parallel_map, runs_on_host
 
 
-@dataclass(frozen=True)
 class Part:
     """A matrix of a stack, or the stack itself, picked out of arrays with the same batch axes.
 
@@ -30,8 +28,8 @@ class Part:
     array([6., 7.])
     """
 
-    batch: tuple[int, ...]
-    index: tuple[int, ...] | None
+    def __init__(self, batch: tuple[int, ...], index: tuple[int, ...] | None) -> None:
+        self.batch, self.index = batch, index
 
     def of(self, x: Array, axes: int = 2) -> Array:
         """Return the part of an array whose batch axes, all but the last ``axes``, broadcast to those of the stack."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 
 from tnattn.arrays import (
@@ -71,23 +72,9 @@ def exponentials(
     shift = xp.empty((count, n), dtype=q.dtype, device=device(q))
     # whole heads while they fit into a tile, blocks of rows of one head otherwise
     heads, rows = max(1, _TILE // (n * m)), max(1, min(n, _TILE // min(m, _KEYS)))
-    spans = [slice(start, min(start + _KEYS, m)) for start in range(0, m, _KEYS)]
 
     def fill(place: tuple[slice, slice]) -> None:
-        query, key = q[place], k[place[0]]
-        if len(spans) == 1:
-            kernel[place], shift[place] = _shifted(scores(query, key, spans[0]))
-            return
-        # few queries with many keys: the shifts are known when all keys have been seen
-        tops = []
-        for span in spans:
-            kernel[(*place, span)] = part = scores(query, key[:, span, :], span)
-            tops.append(xp.max(part, axis=-1))
-        shift[place] = top = _finite_or_nan(xp.max(xp.stack(tops), axis=0))
-        for span in spans:
-            part = kernel[(*place, span)]
-            part -= top[..., None]
-            exp_in_place(part)
+        shift[place] = _fill(kernel[place], partial(scores, q[place], k[place[0]]))
 
     tiles = [
         (slice(h, min(h + heads, count)), slice(i, min(i + rows, n)))
@@ -98,8 +85,28 @@ def exponentials(
     return xp.reshape(kernel, (*batch, n, m)), xp.reshape(shift, (*batch, n))
 
 
+def _fill(kernel: Array, scores: Callable[[slice], Array]) -> Array:
+    """Write exp(scores - top) into the rows of a kernel (..., rows, m), and return the largest scores of the rows."""
+    xp, m = array_namespace(kernel), kernel.shape[-1]
+    if m <= _KEYS:
+        kernel[...], top = _shifted(scores(slice(None)))
+        return top
+    # few queries with many keys: the shifts are known when all keys have been seen
+    spans = [slice(start, min(start + _KEYS, m)) for start in range(0, m, _KEYS)]
+    tops = []
+    for span in spans:
+        kernel[..., span] = part = scores(span)
+        tops.append(xp.max(part, axis=-1))
+    top = _finite_or_nan(xp.max(xp.stack(tops), axis=0))
+    for span in spans:
+        part = kernel[..., span]
+        part -= top[..., None]
+        exp_in_place(part)
+    return top
+
+
 def _scores(query: Array, key: Array, columns: slice, *, bias: Array | None, softcap: float | None) -> Array:
-    scores = query @ key.mT
+    scores = query @ key[..., columns, :].mT
     if softcap is not None:
         scores = softcap * array_namespace(scores).tanh(scores / softcap)
     if bias is not None:

@@ -142,10 +142,15 @@ class PivotedCoreset(KeyMethod):
         return xp.maximum(spread / 2, xp.ones_like(spread))  # at least 1: keys close together need no local kernel
 
     def cost(self, problem: AttentionProblem) -> Cost:
+        """Count the Gaussian columns, the elimination, products with values and ones, and the solve after them."""
         g, n, d, e = problem.groups, problem.n_k, problem.width, problem.value_width
         r = min(self.keys, n)
-        build = 0.0 if r == n else float(g * n * r * (2 * d + 3 * r + 2 * (e + 1)))
-        return columns_cost(problem, r, build=build)
+        if r == n:
+            return columns_cost(problem, r)
+        points = 16.0 * n * d  # distances from the median, mean, spread, squares
+        sums = 2.0 * r * (n + r / 2) * (e + 1)
+        elimination = RandomlyPivotedCholesky(rank=r).flops(n)
+        return columns_cost(problem, r, build=g * (points + 2.0 * n * r * (d + 2) + elimination + sums))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

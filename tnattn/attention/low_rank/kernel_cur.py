@@ -239,14 +239,17 @@ class KernelCUR(JointMethod):
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         r = min(self.columns, n_q, n_k)
         scores = 2.0 * h * (n_q + n_k) * r * d
-        pivots = 6.0 * h * (n_q + n_k) * r * r  # an orthonormal basis, 4 n r^2, and its pivots
-        start = 2.0 * h * (n_q + n_k) * d * d
-        # a singular value decomposition of the intersection takes about 22 r^3
-        applied = 2.0 * h * r * (n_k * (r + e + 1) + n_q * (e + 1)) + 22.0 * h * r**3
+        pivots = h * ((n_q + n_k) * r * r - 2 * r**3 / 3)
+        # an orthonormal basis and its rotation, for leverage scores
+        start = 6.0 * h * (n_k if self.sweeps else n_q + n_k) * d * d
+        # eigenvectors of the intersection take about 9 r^3, its products 6 r^3, a singular value decomposition 22 r^3
+        tried = _STEPS + 1 if self.ridge else 1
+        small = (15.0 if self.ridge else 22.0) * r**3 + 2.0 * r * r * (e + 1)
+        applied = h * (2.0 * r * (n_k * (e + 1) + n_q * (e + 1 + tried)) + small)
         return Cost(
             flops=start + (1 + self.sweeps) * scores + self.sweeps * pivots + applied,
             scalars_moved=float(h * (n_q + n_k) * ((1 + self.sweeps) * (d + 2 * r) + e)),
-            peak_scalars=float(2 * h * (n_q + n_k) * r),
+            peak_scalars=float((n_q + n_k) * r + h * (n_q * (e + 1) + r * (d + e + r))),  # the kernels of one head
             state_per_token=0.0,
         )
 

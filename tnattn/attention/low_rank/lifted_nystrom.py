@@ -113,13 +113,17 @@ class LiftedNystrom(JointMethod):
         return far + _exact(problem, heavy) if some else far
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count one Gaussian column and one elimination for each landmark, and the products with the values."""
+        """Count the Gaussian columns, the elimination, and the products with the values, head by head."""
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         r, tokens = min(self.landmarks, n_q + n_k), n_q + n_k
+        points = 16.0 * tokens * d + 6.0 * problem.groups / h * n_k * d  # means, sizes and squares; distances of keys
+        pivoting = RandomlyPivotedCholesky(rank=r)
+        own = points + 2.0 * tokens * r * (d + 2) + pivoting.flops(tokens)
         return Cost(
-            flops=2.0 * h * tokens * r * (d + r) + 2.0 * h * r * tokens * (e + 1),
+            flops=h * (own + 2.0 * r * tokens * (e + 1) + n_k * r),
             scalars_moved=float(h * tokens * (d + 2 * r) + problem.groups * n_k * e),
-            peak_scalars=float(2 * h * tokens * r),
+            # the factor of one head, and the columns of one block of pivots
+            peak_scalars=float(tokens * (r + min(r, pivoting.block) + d) + h * (r + n_q) * (e + 2)),
             state_per_token=0.0,
         )
 

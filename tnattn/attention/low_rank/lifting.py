@@ -13,12 +13,13 @@ from tnattn.attention.low_rank.ridged_gaussian import RidgedGaussian
 from tnattn.display import Displayed
 from tnattn.randnla.semidefinite.pivot_core import gaussian_factor
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky, SharedSamples
+from tnattn.scalars import Parameters
 from tnattn.structured import Evaluated
 
 SMALL = 2.0**-60  # products of two smaller numbers approach the end of the range of float32, 2^-126
 
 
-class Tokens(NamedTuple):
+class _Tokens(NamedTuple):
     """Points of queries and keys together, with the logarithms of the outer factors.
 
     Parameters
@@ -39,7 +40,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Lifting(Displayed):
+class Lifting(Parameters, Displayed):
     """The map from queries and keys to points x, y with q . k = rows + columns - |x - y|^2 / 2.
 
     Parameters
@@ -101,13 +102,13 @@ class Lifting(Displayed):
         safe = xp.where(both, sizes[0], xp.ones_like(sizes[0]))
         return xp.where(both, xp.sqrt(sizes[1]) / xp.sqrt(safe), plain)
 
-    def tokens(self, part: Part) -> Tokens:
+    def tokens(self, part: Part) -> _Tokens:
         """Return queries and keys as one set of points."""
         xp = array_namespace(self.queries)
         x, y, rows, columns = self.points(part)
         points = xp.concat([x, y], axis=-2)
         usable = xp.isfinite(xp.max(xp.vecdot(points, points), axis=-1))
-        return Tokens(xp.where(usable[..., None, None], points, xp.zeros_like(points)), rows, columns, usable)
+        return _Tokens(xp.where(usable[..., None, None], points, xp.zeros_like(points)), rows, columns, usable)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,6 +122,17 @@ class Landmarks(Displayed):
     samples : SharedSamples
     wanted : Array, (..., G, R), integer
         Number of landmarks, the first ones, that are used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import AttentionProblem, LiftedNystrom
+    >>> from tnattn.arrays import Part
+    >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 32, 4)))
+    >>> landmarks = LiftedNystrom(landmarks=8)(problem, rng=np.random.default_rng(0)).kernel.landmarks
+    >>> _, left, lift = landmarks.evaluated(Part((1, 1), (0, 0)))
+    >>> left.shape, lift.shape
+    ((32, 8), (8, 32))
     """
 
     lifting: Lifting
@@ -128,7 +140,7 @@ class Landmarks(Displayed):
     samples: SharedSamples
     wanted: Array
 
-    def evaluated(self, part: Part) -> tuple[Tokens, Array, Array]:
+    def evaluated(self, part: Part) -> tuple[_Tokens, Array, Array]:
         """Return the tokens, the factors of queries (..., n_q, r), and those of keys (..., r, n_k).
 
         The latter carry the outer factors of the keys in units of the largest, zero for heavy keys.
@@ -147,7 +159,7 @@ class Landmarks(Displayed):
         lift *= xp.astype(outer, lift.dtype, copy=False)[..., None, :]
         return tokens, rows[..., :n_q].mT, lift
 
-    def _factor(self, tokens: Tokens) -> Array:
+    def _factor(self, tokens: _Tokens) -> Array:
         """Return the factor of the kernel, in the dtype of the problem where no row would vanish in it."""
         xp, kernel = array_namespace(tokens.points), partial(RidgedGaussian.of, tokens.points)
         narrow = self.lifting.queries.dtype

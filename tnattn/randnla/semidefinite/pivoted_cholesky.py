@@ -16,6 +16,8 @@ from tnattn.scalars import require_count
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.low_rank import LowRankMatrix
 
+_ACCEPTED = 0.8  # share of the proposals of a block that is accepted where the residual decays slowly
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PivotedCholeskyResult(Accuracy, LowRankMatrix):
@@ -97,6 +99,15 @@ class RandomlyPivotedCholesky(MatrixMethod, RankOrTolerance):
 
     def factorise(self, a: StructuredMatrix, *, rng: Rng | None) -> PivotedCholeskyResult:
         return self.with_samples(a, self.samples(rng, like=a.like))
+
+    def flops(self, n: int) -> float:
+        """Return the operations of the elimination of one matrix of order n, without those of reading its columns.
+
+        n rank (rank + w) for blocks of w accepted pivots, about four fifths of the proposals, and the blocks alone.
+        """
+        width = min(float(self.rank), _ACCEPTED * self.block)
+        blocks, proposed = self.rank / width, min(self.rank, self.block)
+        return n * self.rank * (self.rank + width + 2) + blocks * (proposed**3 / 3 + width**3)
 
     def samples(self, rng: Rng | None, *, like: Array) -> SharedSamples:
         """Return the random numbers of one factorisation, which all matrices of a stack share."""

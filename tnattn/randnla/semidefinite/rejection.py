@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, from_host, to_host
+from tnattn.scalars import Parameters
 
 __all__: list[str] = []  # for elimination
 
@@ -13,7 +14,7 @@ NOT_FINITE = "has implicit entries that are NaN or infinite; check the points or
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Parameters):
     """Accepted pivots of a block of b proposals, at most w in each matrix of the stack.
 
     Parameters
@@ -27,6 +28,15 @@ class Step:
         Proposals that are accepted, or whose residual was at rounding level when tested.
     even : bool
         True if every matrix has gained w.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.randnla.semidefinite.rejection import accept
+    >>> core = np.asarray([[2.0, 2.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 1.0]])  # the first explains the second
+    >>> step = accept(core, np.zeros(3), np.full(1, 1e-9), np.full(1, 3))
+    >>> step.order.tolist(), step.gained.tolist(), step.even
+    ([0, 2], [2], True)
     """
 
     order: Array
