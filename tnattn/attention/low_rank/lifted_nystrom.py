@@ -18,7 +18,7 @@ from tnattn.arrays import (
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, taken
-from tnattn.attention.low_rank.lifting import SMALL, LandmarkFactor, Landmarks, Lifting
+from tnattn.attention.low_rank.lifting import SMALL, LandmarkFactor, Landmarks, Lifting, largest_modulus
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.validation import require_inner_products
@@ -152,13 +152,13 @@ def _sums(left: Array, lift: Array, shift: Array, values: Array) -> tuple[Array,
         ``left`` times these.
     """
     xp, dtype = array_namespace(left), values.dtype
-    largest = xp.max(xp.abs(lift), axis=-1)  # (..., r)
-    tiny = (xp.min(xp.max(xp.abs(left), axis=-1), axis=-1) < SMALL) | (xp.max(largest, axis=-1) < SMALL)
+    largest = largest_modulus(lift)  # (..., r)
+    tiny = (xp.min(largest_modulus(left), axis=-1) < SMALL) | (xp.max(largest, axis=-1) < SMALL)
     units = xp.where(tiny[..., None], _or_one(largest), xp.ones_like(largest))
     row_units = xp.ones_like(shift)
     if bool(xp.any(tiny)):
         left, lift = left * units[..., None, :], lift / units[..., None]
-        row_units = xp.where(tiny[..., None], _or_one(xp.max(xp.abs(left), axis=-1)), row_units)
+        row_units = xp.where(tiny[..., None], _or_one(largest_modulus(left)), row_units)
         left = left / row_units[..., None]
     wide = xp.astype(values, lift.dtype, copy=False)
     summed = xp.concat([lift @ wide, xp.sum(lift, axis=-1, keepdims=True)], axis=-1)

@@ -16,6 +16,8 @@ from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.scalars import Parameters
 from tnattn.structured import Evaluated
 
+__all__ = ["LandmarkFactor", "Landmarks", "Lifting"]
+
 SMALL = 2.0**-60  # products of two smaller numbers approach the end of the range of float32, 2^-126
 
 
@@ -165,7 +167,7 @@ class Landmarks(Displayed):
         narrow = self.lifting.queries.dtype
         if narrow != tokens.points.dtype:
             factor = gaussian_factor(self.pivoting, kernel, self.samples, narrow=narrow).factor
-            if factor.dtype != narrow or not bool(xp.any(xp.max(xp.abs(factor), axis=-1) < SMALL)):
+            if factor.dtype != narrow or not bool(xp.any(largest_modulus(factor) < SMALL)):
                 return factor
         return gaussian_factor(self.pivoting, kernel, self.samples, narrow=None).factor
 
@@ -235,9 +237,15 @@ class LandmarkFactor(Evaluated):
         return int(self.count * r * (tokens * (2 * lifting.queries.shape[-1] + r) + 2 * max(self.shape[-2:]) * columns))
 
 
+def largest_modulus(x: Array) -> Array:
+    """Return the largest moduli of the rows of matrices (..., m, n), as (..., m), without an array of moduli."""
+    xp = array_namespace(x)
+    return xp.maximum(xp.max(x, axis=-1), -xp.min(x, axis=-1))
+
+
 def _root_mean_square(x: Array) -> Array:
     """Return the root of the mean squared norm of the rows of matrices (..., n, d), as (..., 1, 1)."""
     xp = array_namespace(x)
-    largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # or squares might overflow, or vanish
+    largest = xp.max(largest_modulus(x), axis=-1)[..., None, None]  # or squares might overflow, or vanish
     unit = x / xp.where(largest > 0, largest, xp.ones_like(largest))
     return largest * xp.sqrt(xp.mean(xp.vecdot(unit, unit)[..., None], axis=-2, keepdims=True))

@@ -108,10 +108,10 @@ def test_every_library_gives_the_output_of_numpy(xp, assert_close):
 
 
 def test_memory_and_work_grow_linearly_with_the_tokens():
-    small, large = (KernelCUR(16).cost(AttentionProblem(*arrays(n, n))) for n in (200, 400))
+    small, large = (KernelCUR(16).cost(AttentionProblem(*arrays(n, n))) for n in (2000, 4000))
     assert large.flops < 2.01 * small.flops
-    assert large.peak_scalars == 2 * small.peak_scalars
-    assert KernelCUR(16, sweeps=2).cost(AttentionProblem(*arrays())).flops > small.flops * 24 / 400
+    assert large.peak_scalars == pytest.approx(2 * small.peak_scalars, rel=0.01)
+    assert KernelCUR(16, sweeps=2).cost(AttentionProblem(*arrays())).flops > small.flops * 24 / 4000
 
 
 @pytest.mark.parametrize(
