@@ -21,16 +21,18 @@ Entries and memory
     ``row_windows`` (views of consecutive rows).
 Transfers
     ``to_host``, ``from_host``, ``synchronize``.
+Order
+    ``upper_median``, by a partial sort.
 Products and sums
     ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``sums_of_rows``,
     ``squared_column_norms``, ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel);
-    ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
+    ``with_entries``, ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
     ``require_rng``, ``require_host``.
 Threads
     ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
-    ``runs_on_host``.
+    ``runs_on_host``; ``each_matrix`` of a stack, by its ``Part``.
 Reports
     ``library_info``.
 """
@@ -52,6 +54,7 @@ from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
 from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array, row_windows
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, is_array
 from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul, sums_of_rows
+from tnattn.arrays.order_statistics import upper_median
 from tnattn.arrays.random_samples import (
     DeviceDraws,
     Rng,
@@ -64,7 +67,8 @@ from tnattn.arrays.random_samples import (
     signs,
     uniform,
 )
-from tnattn.arrays.scatter import scatter_products, scatter_rows
+from tnattn.arrays.scatter import scatter_products, scatter_rows, with_entries
+from tnattn.arrays.stacks import Part, each_matrix
 from tnattn.arrays.threads import blas_threads, host_threads, parallel_map, prefers_host_tiles, runs_on_host
 from tnattn.arrays.transfers import from_host, synchronize, to_host
 from tnattn.arrays.versions import library_info
@@ -72,6 +76,7 @@ from tnattn.arrays.versions import library_info
 __all__ = [
     "Array",
     "DeviceDraws",
+    "Part",
     "Rng",
     "Shape",
     "accumulator_dtype",
@@ -85,6 +90,7 @@ __all__ = [
     "contract",
     "device",
     "dtype_name",
+    "each_matrix",
     "eps",
     "exp_in_place",
     "expanded",
@@ -120,5 +126,7 @@ __all__ = [
     "synchronize",
     "to_host",
     "uniform",
+    "upper_median",
     "widened",
+    "with_entries",
 ]

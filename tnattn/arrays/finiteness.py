@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from tnattn.arrays.dtypes import dtype_name
@@ -21,7 +22,8 @@ def check_finite(x: Array, name: str) -> None:
     """Raise ValueError if a floating array holds NaN or infinity; one synchronisation if it does not."""
     xp = array_namespace(x)
     if dtype_name(x.dtype) in ("float32", "float64"):
-        flat = xp.reshape(x, (-1,))
+        # in the order of the memory: a transposed array would be copied
+        flat = x.ravel(order="K") if array_api_compat.is_numpy_array(x) else xp.reshape(x, (-1,))
         with quiet_overflow():
             square = xp.vecdot(flat, flat)  # one pass, without a boolean array of the size of x
         if bool(xp.isfinite(square)):

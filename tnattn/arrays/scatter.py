@@ -104,3 +104,22 @@ def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Arra
 
     parallel_map(work, [(batch, slab) for batch in np.ndindex(*y.shape[:-2]) for slab in slabs], like=values)
     return out
+
+
+def with_entries(x: Array, indices: Array, values: Array) -> Array:
+    """Return x (..., m, n) with ``values[..., i]`` at row i, column ``indices[..., i]``; written over ``x`` if it can.
+
+    Parameters
+    ----------
+    x : Array, (..., m, n)
+    indices, values : Array, (..., m)
+    """
+    xp = array_namespace(x)
+    values = xp.broadcast_to(values, indices.shape)[..., None]
+    if array_api_compat.is_numpy_array(x):
+        np.put_along_axis(x, indices[..., None], values, axis=-1)
+        return x
+    if array_api_compat.is_torch_array(x):
+        return x.scatter_(-1, indices[..., None], values)
+    position = xp.arange(x.shape[-1], dtype=indices.dtype, device=device(x))
+    return xp.where(position == indices[..., None], values, x)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from tnattn.arrays import Array, array_namespace, device, to_host
+from tnattn.arrays import (
+    Array,
+    Part,
+    accumulator_dtype,
+    array_namespace,
+    device,
+    each_matrix,
+    to_host,
+    upper_median,
+)
 from tnattn.structured.gather import gather_rows
 
 _DISTANCE = 5.0  # times the typical distance from the middle; Gaussian keys in 4 dimensions reach it once in 1e10
@@ -48,33 +58,38 @@ def heavy_keys(keys: Array, most: int) -> HeavyKeys:
 
     Notes
     -----
-    O(n d log n), one synchronisation. Invariant under translation and scaling of all keys.
+    O(n d) and one synchronisation; O(n log n) more where there are any. Invariant under translation and
+    scaling of all keys.
     """
     xp = array_namespace(keys)
-    apart = keys - _median(keys, axis=-2)
-    largest = xp.max(xp.abs(apart), axis=(-2, -1), keepdims=True)  # squares might overflow
-    unit = apart / xp.where(largest > 0, largest, xp.ones_like(largest))
-    distance = xp.sqrt(xp.sum(unit * unit, axis=-1))  # (..., n)
-    typical = _median(distance, axis=-1)
-    # where most keys are equal, the typical distance is that of the others
-    typical = xp.where(typical > 0, typical, xp.mean(distance, axis=-1, keepdims=True))
+
+    def work(part: Part) -> tuple[Array, Array]:
+        distance = _distances(xp.astype(part.of(keys), accumulator_dtype(keys), copy=False))
+        typical = upper_median(distance, axis=-1)
+        # where most keys are equal, the typical distance is that of the others
+        return distance, xp.where(typical > 0, typical, xp.mean(distance, axis=-1, keepdims=True))
+
+    distance, typical = each_matrix(work, tuple(keys.shape[:-2]), like=keys)
+    far = distance > _DISTANCE * typical
+    count = min(most, int(to_host(xp.max(xp.count_nonzero(far, axis=-1)))) if math.prod(keys.shape[:-2]) else 0)
+    if not count:  # the usual case needs no order
+        none = xp.zeros((*keys.shape[:-2], 0), dtype=xp.int64, device=device(keys))
+        return HeavyKeys(none, none > 0, xp.zeros_like(far))
     # the farthest first, so that a budget smaller than their number keeps those
-    order = xp.argsort(-distance, axis=-1)[..., : min(most, keys.shape[-2])]
-    far = xp.take_along_axis(distance, order, axis=-1) > _DISTANCE * typical  # true ones first
-    count = int(to_host(xp.max(xp.count_nonzero(far, axis=-1)))) if order.shape[-1] else 0
-    indices, present = order[..., :count], far[..., :count]
+    indices = xp.argsort(-distance, axis=-1)[..., :count]
+    present = xp.take_along_axis(far, indices, axis=-1)  # true ones first
     position = xp.arange(keys.shape[-2], dtype=xp.int64, device=device(keys))
     among = xp.any((indices[..., None] == position) & present[..., None], axis=-2)
     return HeavyKeys(indices, present, among)
 
 
-def replaced_by_mean(keys: Array, heavy: HeavyKeys) -> Array:
-    """Return keys (..., n, d) in which the mean of the light keys replaces every heavy one."""
+def replaced_by_mean(keys: Array, heavy: Array) -> Array:
+    """Return keys (..., n, d) in which the mean of the light keys replaces every heavy one, by flags (..., n)."""
     xp = array_namespace(keys)
-    light = xp.where(heavy.among[..., None], xp.zeros_like(keys), keys)
-    count = xp.count_nonzero(~heavy.among, axis=-1)[..., None, None]
+    light = xp.where(heavy[..., None], xp.zeros_like(keys), keys)
+    count = xp.count_nonzero(~heavy, axis=-1)[..., None, None]
     mean = xp.sum(light, axis=-2, keepdims=True) / xp.astype(xp.maximum(count, xp.ones_like(count)), keys.dtype)
-    return xp.where(heavy.among[..., None], mean, keys)
+    return xp.where(heavy[..., None], mean, keys)
 
 
 def taken(x: Array, heavy: HeavyKeys) -> Array:
@@ -82,8 +97,10 @@ def taken(x: Array, heavy: HeavyKeys) -> Array:
     return gather_rows(x, heavy.indices[..., None])[..., 0, :]
 
 
-def _median(x: Array, *, axis: int) -> Array:
-    """Return the upper median along an axis, which is kept."""
-    xp = array_namespace(x)
-    middle = xp.asarray([x.shape[axis] // 2], dtype=xp.int64, device=device(x))
-    return xp.take(xp.sort(x, axis=axis, stable=False), middle, axis=axis)
+def _distances(keys: Array) -> Array:
+    """Return the distances (..., n) of keys (..., n, d) from their median, in units of the largest coordinate."""
+    xp = array_namespace(keys)
+    apart = keys - upper_median(keys, axis=-2)
+    largest = xp.max(xp.abs(apart), axis=(-2, -1), keepdims=True)  # squares might overflow
+    apart /= xp.where(largest > 0, largest, xp.ones_like(largest))
+    return xp.sqrt(xp.vecdot(apart, apart))

@@ -11,6 +11,7 @@ from tnattn.attention.masks import FullMask, Mask
 from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.validation import (
     plain_floating,
+    require_inner_products,
     require_key_value_shapes,
     require_query_shape,
     require_same_kind,
@@ -186,11 +187,7 @@ class AttentionProblem(Parameters, Displayed):
         ValueError
             If the problem has a softcap, for then they are not.
         """
-        if self.softcap is not None:
-            raise ValueError(
-                f"softcap={self.softcap} makes the scores no inner products of queries and keys, "
-                "which this method needs; use a method that evaluates scores, or softcap=None"
-            )
+        require_inner_products(self.softcap)
         return self.queries * self.score_scale
 
     # scores

@@ -75,3 +75,12 @@ def require_query_shape(q: Array, k: Array) -> None:
         )
     if 0 in q.shape[-2:]:
         raise ValueError(f"q {tuple(q.shape)}: no axis of tokens or width may be empty")
+
+
+def require_inner_products(softcap: float | None) -> None:
+    """Raise ValueError if a softcap makes the scores no inner products."""
+    if softcap is not None:
+        raise ValueError(
+            f"softcap={softcap} makes the scores no inner products of queries and keys, "
+            "which this method needs; use a method that evaluates scores, or softcap=None"
+        )

@@ -44,6 +44,7 @@ from tnattn.structured.concatenated import (
 from tnattn.structured.conversion import as_structured  # constructor from arrays, SciPy's matrices and kernels
 from tnattn.structured.dense import Dense  # one array
 from tnattn.structured.diagonal import Diagonal  # n values
+from tnattn.structured.evaluated import Evaluated  # base class of stacks evaluated one by one in every product
 from tnattn.structured.exponential_kernel import ExponentialKernel  # exp(q . k - shift), multiplied in tiles
 from tnattn.structured.gaussian_kernel import GaussianKernel  # kernel entries exp(-|x - y|^2 / 2) among points
 from tnattn.structured.host_operator import HostOperator  # SciPy's sparse matrices and linear operators
@@ -77,6 +78,7 @@ __all__ = [
     "Dense",
     "Diagonal",
     "EntriesOperator",
+    "Evaluated",
     "ExponentialKernel",
     "GaussianKernel",
     "HostOperator",

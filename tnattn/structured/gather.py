@@ -11,6 +11,8 @@ def take_columns(x: Array, indices: Array) -> Array:
     """Return the columns (..., m, b) of arrays (..., m, n) at indices (..., b)."""
     xp = array_namespace(x)
     *batch, m, n = x.shape
+    if indices.ndim == 1:  # all matrices have the same indices
+        return xp.take(x, indices, axis=-1)
     # row i of the flattened stack begins at i n: one take on the flat array gathers the columns of all matrices
     start = xp.reshape(xp.arange(math.prod(batch) * m, device=device(x)) * n, (*batch, m, 1))
     flat = start + indices[..., None, :]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fixtures import rng
 
-from tnattn.arrays import scatter_products, scatter_rows, to_host
+from tnattn.arrays import scatter_products, scatter_rows, to_host, with_entries
 
 
 def test_scattered_rows_are_added_up(xp, assert_close):
@@ -29,3 +29,12 @@ def test_scatter_products_multiplies_with_the_transpose(xp, batch, columns):
     np.add.at(dense, (np.arange(7)[:, None], indices), values)
     made = scatter_products(xp.asarray(values), xp.asarray(indices), xp.asarray(y), 4)
     np.testing.assert_allclose(to_host(made), dense.T @ y, rtol=0, atol=50 * xp.eps())
+
+
+def test_with_entries_replaces_one_entry_of_every_row(xp, assert_close):
+    host, indices = rng().standard_normal((2, 3, 5)), np.asarray([[0, 4, 2], [1, 1, 3]])
+    values = np.asarray([[10.0], [20.0]])  # the same for all rows of a matrix
+    expected = host.copy()
+    np.put_along_axis(expected, indices[..., None], np.broadcast_to(values, (2, 3))[..., None], axis=-1)
+    found = with_entries(xp.asarray(host), xp.asarray(indices), xp.asarray(values))
+    assert_close(found, expected, rtol=0, atol=10 * xp.eps())

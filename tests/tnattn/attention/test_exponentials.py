@@ -77,3 +77,33 @@ def test_an_empty_batch_has_an_empty_kernel():
     kernel, shift = exponentials(np.ones((0, 2, 3, 4)), np.ones((0, 1, 5, 4)))
     assert kernel.shape == (0, 2, 3, 5)
     assert shift.shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("keys", [1, 2, 4, 100])
+def test_many_keys_are_cut_too(xp, assert_close, monkeypatch, keys):
+    monkeypatch.setattr(module, "_KEYS", keys)
+    monkeypatch.setattr(module, "_TILE", 6)
+    q, k, bias = RNG.standard_normal((2, 9, 4)), RNG.standard_normal((2, 5, 4)), np.arange(5.0)
+    kernel, shift = exponentials(xp.asarray(q), xp.asarray(k), bias=xp.asarray(bias))
+    scores = q @ k.mT + bias
+    assert_close(shift, scores.max(-1), rtol=0, atol=100 * xp.eps())
+    assert_close(kernel, np.exp(scores - scores.max(-1, keepdims=True)), rtol=0, atol=100 * xp.eps())
+
+
+@pytest.mark.parametrize("keys", [2, 100])
+def test_a_score_that_is_not_finite_marks_its_row_whatever_the_tiles(monkeypatch, keys):
+    monkeypatch.setattr(module, "_KEYS", keys)
+    q, k = np.ones((3, 1)), np.ones((5, 1))
+    q[1] = np.inf
+    kernel, shift = exponentials(q, k)
+    assert np.isnan(shift).tolist() == [False, True, False]
+    assert np.isnan(kernel).any(axis=-1).tolist() == [False, True, False]
+
+
+def test_a_kernel_stored_by_columns_is_the_same(xp, assert_close):
+    q, k = (xp.asarray(x) for x in (RNG.standard_normal((2, 9, 4)), RNG.standard_normal((2, 5, 4))))
+    stored = exponentials(q, k, by_columns=True)
+    for found, expected in zip(stored, exponentials(q, k), strict=True):
+        assert_close(found, expected, rtol=0, atol=xp.eps())
+    if xp.name == "numpy":
+        assert stored[0].mT.flags.c_contiguous

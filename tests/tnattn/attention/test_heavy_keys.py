@@ -60,7 +60,7 @@ def test_batch_mates_do_not_matter():
 
 def test_heavy_keys_step_to_the_mean_of_the_others():
     given = with_heavy(first=[7, 3])
-    found = replaced_by_mean(given, heavy_keys(given, 10))
+    found = replaced_by_mean(given, heavy_keys(given, 10).among)
     others = np.delete(np.arange(40), [3, 7])
     np.testing.assert_array_equal(found[0, 0, others], given[0, 0, others])
     np.testing.assert_allclose(found[0, 0, [3, 7]], np.tile(given[0, 0, others].mean(axis=0), (2, 1)), rtol=1e-13)

@@ -18,9 +18,9 @@ from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.dense_kernels import unshifted_kernel
 from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
+from tnattn.attention.low_rank.lifting import LandmarkFactor
 from tnattn.attention.problem import AttentionProblem
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.structured import Dense
 
 
 def _difference(problem: AttentionProblem, result: Approximation) -> Values:
@@ -92,7 +92,8 @@ def lifted_nystrom_entries(method: LiftedNystrom, problem: AttentionProblem, res
     is a block of a lifted one.
     """
     require(problem.softcap is None, "scores are inner products")
-    require(type(result.kernel) is Dense, "the kernel is a factor, without exact columns and not rescaled")
+    factor = isinstance(result.kernel, LandmarkFactor) and not result.kernel.rescaled
+    require(factor, "the kernel is a factor, without exact columns and not rescaled")
     scale, left, right = _residuals(method, problem, result)
     return np.asarray(scale * np.sqrt(left * right))
 

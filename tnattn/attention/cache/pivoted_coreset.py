@@ -7,22 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, dtype_name, require_rng
+from tnattn.arrays import (
+    Array,
+    Part,
+    Rng,
+    accumulator_dtype,
+    array_namespace,
+    device,
+    dtype_name,
+    each_matrix,
+    require_rng,
+)
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
+from tnattn.attention.cache.interpolation import Interpolation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponential_piece import exponential_piece
-from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean
+from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
-from tnattn.linalg import solve_triangular
-from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
-from tnattn.structured import Dense, Selection, StructuredMatrix
-from tnattn.structured.conversion import as_structured
-from tnattn.structured.gather import gather_rows
-from tnattn.structured.gaussian_kernel import GaussianKernel
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky, SharedSamples
+from tnattn.structured import Evaluated, Selection, StructuredMatrix
+from tnattn.structured.gather import take_rows
 
 __all__ = ["Coreset", "PivotedCoreset"]
 
@@ -97,27 +105,42 @@ class PivotedCoreset(KeyMethod):
         xp = array_namespace(keys.keys)
         if self.keys >= keys.n:
             return _everything(keys)
-        wide = xp.astype(keys.keys, accumulator_dtype(keys.keys))
         # half of the budget at most, so that a cloud of outliers leaves pivots for the other keys
-        heavy = heavy_keys(wide, self.keys // 2)
-        wide = replaced_by_mean(wide, heavy)  # at the mean they influence neither temperature nor pivots
-        mean = xp.mean(wide, axis=-2, keepdims=True)
-        squared = self._squared_temperature(keys.scale * xp.mean(xp.sum((wide - mean) ** 2, axis=-1), axis=-1))
-        # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
-        points = (wide - mean if self.centre else wide) * xp.sqrt(keys.scale / squared)[..., None, None]
-        pivots, weights = nystrom_weights(points, self.keys, rng=rng, spared=xp.count_nonzero(heavy.present, axis=-1))
-        weights = xp.where(heavy.among[..., None, :], xp.zeros_like(weights), weights)  # heavy keys: by themselves
-        own = (heavy.indices[..., None] == xp.arange(keys.n, device=device(wide))) & heavy.present[..., None]
-        pivots = xp.concat([pivots, heavy.indices], axis=-1)
-        weights = xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2)
-        weights = xp.astype(weights, keys.values.dtype)
+        heavy = heavy_keys(keys.keys, self.keys // 2)
+        pivoting = RandomlyPivotedCholesky(rank=self.keys)
+        samples = pivoting.samples(rng, like=xp.astype(keys.keys[..., :1, :1], accumulator_dtype(keys.keys)))
+
+        coresets = CoresetWeights(self, copied(keys.keys), keys.scale, *heavy, pivoting, samples)
+
+        def work(part: Part) -> tuple[Array, ...]:
+            found, values = coresets.interpolation(part), part.of(keys.values)
+            light = xp.astype(~part.of(heavy.among, 1), values.dtype)[..., None]  # heavy keys: by themselves
+            sums = found.sums(xp.concat([light * values, light], axis=-1))
+            return found.pivots, xp.astype(sums, values.dtype)
+
+        pivots, sums = each_matrix(work, tuple(keys.keys.shape[:-2]), like=keys.keys)
+        own = xp.astype(heavy.present, sums.dtype)[..., None]
+        masses = xp.concat([sums[..., -1:], own], axis=-2)[..., 0]  # sums of the weights of all keys
         return Coreset(
             keys.scale,
-            gather_rows(keys.keys, pivots[..., None])[..., 0, :],
-            weights @ keys.values,
-            xp.sum(weights, axis=-1),  # mass: sum of the weights of all keys
-            Dense(weights),
+            take_rows(keys.keys, xp.concat([pivots, heavy.indices], axis=-1)),
+            xp.concat([sums[..., :-1], own * taken(keys.values, heavy)], axis=-2),
+            masses,
+            coresets,
         )
+
+    def points(self, keys: Array, scale: float, heavy: Array | None = None) -> Array:
+        """Return points x (..., n, d) with K(k, k') = exp(x . x') for keys, of which the heavy ones are at the mean."""
+        xp = array_namespace(keys)
+        wide = xp.astype(keys, accumulator_dtype(keys))
+        # at the mean they influence neither temperature nor pivots
+        wide = wide if heavy is None else replaced_by_mean(wide, heavy)
+        mean = xp.mean(wide, axis=-2, keepdims=True)
+        apart = wide - mean
+        spread = xp.sum(xp.vecdot(apart, apart), axis=-1, keepdims=True) / keys.shape[-2]
+        squared = self._squared_temperature(scale * spread)
+        # exp(scale k . k' / temperature^2) = exp(x . y) for points x, y in these units
+        return (apart if self.centre else wide) * xp.sqrt(scale / squared)[..., None]
 
     def _squared_temperature(self, spread: Array) -> Array:
         """Return temperature^2, (..., G, 1), for keys whose mean of scale |k - mean|^2 is given."""
@@ -127,60 +150,93 @@ class PivotedCoreset(KeyMethod):
         return xp.maximum(spread / 2, xp.ones_like(spread))  # at least 1: keys close together need no local kernel
 
     def cost(self, problem: AttentionProblem) -> Cost:
+        """Count the Gaussian columns, the elimination, products with values and ones, and the solve after them."""
         g, n, d, e = problem.groups, problem.n_k, problem.width, problem.value_width
         r = min(self.keys, n)
-        build = 0.0 if r == n else float(g * n * r * (2 * d + 3 * r + 2 * (e + 1)))
-        return columns_cost(problem, r, build=build)
+        if r == n:
+            return columns_cost(problem, r)
+        points = 16.0 * n * d  # distances from the median, mean, spread, squares
+        sums = 2.0 * r * (n + r / 2) * (e + 1)
+        elimination = RandomlyPivotedCholesky(rank=r).flops(n)
+        return columns_cost(problem, r, build=g * (points + 2.0 * n * r * (d + 2) + elimination + sums))
 
 
-def nystrom_weights(points: Array, count: int, *, rng: Rng, spared: Array | None = None) -> tuple[Array, Array]:
-    """Return pivots and the weights that interpolate exp(x . y) from them.
+@dataclass(frozen=True, eq=False, repr=False)
+class CoresetWeights(Evaluated):
+    """The weights (..., G, 1, m, n) by which kept keys represent all keys, evaluated on use.
 
     Parameters
     ----------
-    points : Array, (..., n, d)
-    count : int
-        ``count <= n``.
-    rng : numpy.random.Generator or DeviceDraws
-    spared : Array, (...), integer, optional
-        Number of pivots of every matrix, at the end, that are not used.
+    method : PivotedCoreset
+    keys : Array, (..., G, 1, n, d)
+    scale : float
+    indices, present, among : Array
+        See ``HeavyKeys``; these stand for themselves, after the pivots.
+    pivoting : RandomlyPivotedCholesky
+    samples : SharedSamples
+        Those of the first evaluation, so that every one finds the same pivots.
 
-    Returns
-    -------
-    pivots : Array, (..., count), integer
-        0 with weights of zero where fewer suffice.
-    weights : Array, (..., count, n)
-        K(pivots, pivots)^-1 K(pivots, points) for K(x, y) = exp(x . y).
-
-    Notes
-    -----
-    K = e^a G e^a with a = |x|^2 / 2 and the Gaussian kernel G, so that the weights are e^-a (G_pp^-1 G_pn) e^a: no
-    exponential of a large square is formed by itself.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn import KeySet, PivotedCoreset
+    >>> rng = np.random.default_rng(0)
+    >>> k, v = rng.standard_normal((2, 1, 128, 4))
+    >>> summary = PivotedCoreset(keys=16).summarise(KeySet.from_arrays(k, v), rng=rng)
+    >>> bool(np.allclose(summary.lift @ v, summary.values[0]))  # the weighted sums of the values
+    True
     """
-    xp = array_namespace(points)
-    result = RandomlyPivotedCholesky(rank=count).factorise(as_structured(GaussianKernel(points)), rng=rng)
-    valid = result.pivots >= 0
-    if spared is not None:
-        valid = valid & (xp.arange(count, device=device(points)) < count - spared[..., None])
-    pivots = xp.where(valid, result.pivots, xp.zeros_like(result.pivots))
-    factor = result.factor  # (..., n, count)
-    core = gather_rows(factor, pivots[..., None])[..., 0, :]
-    identity = xp.eye(count, dtype=points.dtype, device=device(points))
-    core = xp.where(valid[..., None], core, identity)  # unused pivots must not make the factor singular
-    # G_pp = L L^T and G_pn = L F^T, hence G_pp^-1 G_pn = L^-T F^T
-    weights = solve_triangular(core, factor.mT, lower=True, transpose=True)
-    half = xp.sum(points * points, axis=-1) / 2
-    at_pivots = gather_rows(half[..., None], pivots[..., None])[..., 0, :]  # (..., count, 1)
-    # a weight that has vanished stays zero, however large the factor
-    weights = weights * xp.exp(xp.where(weights == 0, xp.zeros_like(weights), half[..., None, :] - at_pivots))
-    return pivots, xp.where(valid[..., None], weights, xp.zeros_like(weights))
+
+    method: PivotedCoreset
+    keys: Array
+    scale: float
+    indices: Array
+    present: Array
+    among: Array
+    pivoting: RandomlyPivotedCholesky
+    samples: SharedSamples
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        rows = self.pivoting.rank + int(self.indices.shape[-1])
+        return (*self.keys.shape[:-2], rows, int(self.keys.shape[-2]))
+
+    @property
+    def like(self) -> Array:
+        return self.keys
+
+    @property
+    def storage(self) -> int:
+        return sum(math.prod(part.shape) for part in (self.keys, self.indices, self.present, self.among))
+
+    def interpolation(self, part: Part) -> Interpolation:
+        """Return the interpolation of the light keys of a part, without the last pivots, one for each heavy key."""
+        xp = array_namespace(self.like)
+        heavy = part.of(self.among, 1) if self.indices.shape[-1] else None
+        points = self.method.points(part.of(self.keys), self.scale, heavy)
+        spared = xp.count_nonzero(part.of(self.present, 1), axis=-1)
+        return Interpolation.among(points, self.pivoting, self.samples, spared=spared, dtype=self.dtype)
+
+    def evaluated(self, part: Part) -> Array:
+        weights = self.interpolation(part).weights()
+        xp = array_namespace(weights)
+        among, indices, present = (part.of(x, 1) for x in (self.among, self.indices, self.present))
+        weights = xp.where(among[..., None, :], xp.zeros_like(weights), weights)
+        own = (indices[..., None] == xp.arange(self.shape[-1], device=device(weights))) & present[..., None]
+        return xp.astype(xp.concat([weights, xp.astype(own, weights.dtype)], axis=-2), self.dtype)
+
+    def matmul_flops(self, columns: int) -> int:
+        """Operations of the Gaussian columns, of two substitutions, and of the product."""
+        r, (m, n) = self.pivoting.rank, self.shape[-2:]
+        return int(2 * self.count * n * (r * self.keys.shape[-1] + r * r + m * columns))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the weighted sums of the values and masses of all keys.
 
-    ``lift`` holds the weights (..., G, 1, m, n) of all keys, for inspection; it is not counted as state.
+    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from a copy of them; it is not
+    counted as state.
 
     Examples
     --------

@@ -12,9 +12,9 @@
 ``Linformer``
     softmax(Q (E K)^T) E V with a random projection E along the sequence: Wang et al. 2020, equation (7). O((n_q +
     n_k) m (d + d_v)). Without training it estimates nothing, and serves as a control.
-``ChosenColumns``, ``RescaledFactor``, ``RidgedGaussian``
-    Parts of the results of ``KernelCUR`` and ``LiftedNystrom``: the selected queries and keys, the factor in units of
-    its own rows and columns, and the Gaussian kernel with its ridge.
+``ChosenColumns``, ``LandmarkFactor``, ``Landmarks``, ``Lifting``, ``RidgedGaussian``
+    Parts of the results of ``KernelCUR`` and ``LiftedNystrom``: the selected queries and keys, the factor at the
+    landmarks and its factorisation, the points of queries and keys, and the Gaussian kernel with its ridge.
 
 Pieces of ``LiftedNystrom`` and ``KernelCUR`` merge, for their row sums come from the same product. Approximations of
 the *exact* weights by any matrix method are the wrapper ``LowRankWeights``: an oracle, and the limit for all of
@@ -24,16 +24,20 @@ Take first: ``Nystromformer(landmarks=64)``; ``LiftedNystrom`` where scores are 
 """
 
 from tnattn.attention.low_rank.kernel_cur import ChosenColumns, KernelCUR
-from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom, RescaledFactor, RidgedGaussian
+from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom
+from tnattn.attention.low_rank.lifting import LandmarkFactor, Landmarks, Lifting
 from tnattn.attention.low_rank.linformer import Linformer
 from tnattn.attention.low_rank.nystromformer import Nystromformer
+from tnattn.attention.low_rank.ridged_gaussian import RidgedGaussian
 
 __all__ = [
     "ChosenColumns",
     "KernelCUR",
+    "LandmarkFactor",
+    "Landmarks",
     "LiftedNystrom",
+    "Lifting",
     "Linformer",
     "Nystromformer",
-    "RescaledFactor",
     "RidgedGaussian",
 ]

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, eps, require_rng, uniform
+from tnattn.arrays import (
+    Array,
+    Part,
+    Rng,
+    array_namespace,
+    device,
+    each_matrix,
+    eps,
+    exp_in_place,
+    require_rng,
+    uniform,
+)
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.exponentials import exponentials
+from tnattn.attention.low_rank.regularised_inverse import DampedInverses
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.validation import require_inner_products
 from tnattn.device_budget import DeviceBudget, DeviceCounts
-from tnattn.linalg import numerical_svd, orthonormalise, small_svd
+from tnattn.linalg import numerical_svd
 from tnattn.randnla.columns.deim import deim
 from tnattn.randnla.scores.leverage import leverage_scores
-from tnattn.structured import Dense
+from tnattn.structured import Dense, Evaluated, ExponentialKernel, Product
 from tnattn.structured.gather import take_rows
 
 _GROWTH, _STEPS = 3.0, 5  # ridges tried one after the other: 0.03, 0.09, 0.27, 0.81, 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChosenColumns(Dense):
-    """Selected columns of a kernel, with the indices of the selected queries and keys.
+class ChosenColumns(Evaluated):
+    """Selected columns of a kernel, evaluated on use, with the indices of the selected queries and keys.
 
     Parameters
     ----------
-    array : Array, (..., G, R, n_q, size)
+    tokens : Array, (..., G, R, n_q, d)
+        All queries.
+    chosen : Array, (..., G, R, size, d + 1)
+        Scaled selected keys; their last coordinate is added to the scores of the column.
+    shift : Array, (..., G, R, n_q)
     queries, keys : Array, (..., G, R, size), integer
     ridge : Array, (..., G, R)
         Relative ridge of the intersection.
@@ -44,9 +62,32 @@ class ChosenColumns(Dense):
     ((1, 1, 16), 16, 0.03)
     """
 
+    tokens: Array
+    chosen: Array
+    shift: Array
     queries: Array
     keys: Array
     ridge: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.shift.shape, int(self.chosen.shape[-2]))
+
+    @property
+    def like(self) -> Array:
+        return self.tokens
+
+    @property
+    def storage(self) -> int:
+        return sum(math.prod(part.shape) for part in (self.tokens, self.chosen, self.shift))
+
+    def evaluated(self, part: Part) -> Array:
+        exponents = _with_ones(part.of(self.tokens)) @ part.of(self.chosen).mT
+        exponents -= part.of(self.shift, 1)[..., None]
+        return exp_in_place(exponents)
+
+    def matmul_flops(self, columns: int) -> int:
+        return int(2 * math.prod(self.shape) * (self.chosen.shape[-1] + columns))
 
 
 @dataclass(frozen=True)
@@ -113,14 +154,46 @@ class KernelCUR(JointMethod):
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "KernelCUR")
+        require_inner_products(problem.softcap)
         size = min(self.columns, problem.n_q, problem.n_k)
-        queries, keys = problem.scaled_queries, xp.broadcast_to(problem.keys, (*problem.batch, *problem.k.shape[-2:]))
-        j = _by_leverage(keys - xp.mean(keys, axis=-2, keepdims=True), size, source)
-        # with a sweep, queries are pivots of the columns at these keys, and this value is not read
-        i = _by_leverage(queries, size, source) if self.sweeps == 0 else j
-        for _ in range(self.sweeps):
-            i = _pivots(exponentials(queries, take_rows(keys, j))[0])
-            j = _pivots(exponentials(take_rows(queries, i), keys)[0].mT)
+        of_keys = uniform(source, (problem.n_k,), like=problem.q)
+        # with a sweep, queries are pivots of the columns at sampled keys
+        of_queries = of_keys if self.sweeps else uniform(source, (problem.n_q,), like=problem.q)
+
+        def work(part: Part) -> tuple[Array, ...]:
+            queries, keys = part.of(problem.queries) * problem.score_scale, part.of(problem.keys)
+            j = _by_leverage(keys - xp.mean(keys, axis=-2, keepdims=True), size, of_keys)
+            i = j if self.sweeps else _by_leverage(queries, size, of_queries)
+            for _ in range(self.sweeps):
+                i = _pivots(exponentials(queries, take_rows(keys, j), by_columns=True)[0])
+                j = _pivots(exponentials(take_rows(queries, i), keys)[0].mT)
+            j = xp.broadcast_to(j, i.shape)
+            return i, j, *self._products(queries, keys, part.of(problem.values), i, j)
+
+        i, j, ridge, chosen, shift, inverse, top, summed, products = each_matrix(work, problem.batch, like=problem.q)
+        # the last coordinate belongs to no feature and has no scale
+        scale = xp.asarray([problem.score_scale] * problem.width + [1.0], dtype=chosen.dtype, device=device(chosen))
+        few = take_rows(problem.queries, i) * problem.score_scale
+        return Approximation(
+            kernel=ChosenColumns(problem.queries, chosen * scale, shift, i, j, ridge),
+            shift=shift,
+            values=summed[..., :-1],
+            mass=summed[..., -1],
+            expand=Product(Dense(inverse), ExponentialKernel(few, problem.keys, top)),
+        ).holding(products[..., :-1], products[..., -1])
+
+    def _products(self, queries: Array, keys: Array, values: Array, i: Array, j: Array) -> tuple[Array, ...]:
+        """Return ridges, chosen keys with their units, shifts, inverse, units of rows, and the sums and products.
+
+        Parameters
+        ----------
+        queries : Array, (..., n_q, d)
+            Scaled.
+        keys, values : Array, (..., n_k, d) and (..., n_k, d_v)
+        i, j : Array, (..., size), integer
+            Chosen queries and keys.
+        """
+        xp = array_namespace(queries)
         few, chosen = take_rows(queries, i), take_rows(keys, j)
         right, top = exponentials(few, keys)  # (..., size, n_k), its rows in units of their largest entry
         scores = few @ chosen.mT - top[..., None]
@@ -128,17 +201,14 @@ class KernelCUR(JointMethod):
         unit = xp.max(scores, axis=-2, keepdims=True)  # (..., 1, size)
         core = xp.exp(scores - unit)
         # one more coordinate subtracts the unit of every column inside the product: exp sees the difference only
-        left, shift = exponentials(_with_ones(queries), xp.concat([chosen, -unit.mT], axis=-1))  # (..., n_q, size)
-        known = xp.sum(left * xp.exp(unit), axis=-1) / 2  # true row sums are at least twice that
-        inverse, ridge = self._inverse(core, left, xp.sum(right, axis=-1, keepdims=True), known)
-        lift = inverse @ right
-        return Approximation(
-            kernel=ChosenColumns(left, i, j, ridge),
-            shift=shift,
-            values=lift @ problem.values,
-            mass=xp.sum(lift, axis=-1),
-            expand=Dense(lift),
-        )
+        chosen = xp.concat([chosen, -unit.mT], axis=-1)
+        left, shift = exponentials(_with_ones(queries), chosen)  # (..., n_q, size)
+        # the product with the values comes before the inverse, of which it leaves d_v + 1 columns
+        summed = xp.concat([right @ values, xp.sum(right, axis=-1, keepdims=True)], axis=-1)
+        known = (left @ xp.exp(unit).mT)[..., 0] / 2  # true row sums are at least twice that
+        inverse, ridge = self._inverse(core, left, summed[..., -1:], known)
+        summed = inverse @ summed
+        return ridge, chosen, shift, inverse, top, summed, left @ summed
 
     def _inverse(self, core: Array, left: Array, sums: Array, known: Array) -> tuple[Array, Array]:
         """Return the damped pseudo-inverse (..., size, size) of the intersections, and their ridges (...).
@@ -157,56 +227,59 @@ class KernelCUR(JointMethod):
         if not self.ridge:
             u, inverse, vt, _ = numerical_svd(core)
             return vt.mT @ (inverse[..., None] * u.mT), xp.zeros_like(inverse[..., 0])
-        u, s, vt = small_svd(core)
-        coefficients = (u.mT @ sums)[..., 0]  # row sums of G^+ R for any ridge, without forming it
-        ridge, fewest = xp.full_like(s[..., 0], self.ridge), None
-        for step in range(_STEPS):
-            tried = min(self.ridge * _GROWTH**step, 1.0)
-            mass = vt.mT @ (_damped(s, tried) * coefficients)[..., None]
-            found = (left @ mass)[..., 0]
-            # lexicographic order: the number of bad rows, then that of rows that are surely wrong
-            missed = xp.count_nonzero(~(found > 0), axis=-1) * (left.shape[-2] + 1)
-            missed = missed + xp.count_nonzero(found < known, axis=-1)
-            ridge = ridge if fewest is None else xp.where(missed < fewest, xp.full_like(ridge, tried), ridge)
-            fewest = missed if fewest is None else xp.minimum(fewest, missed)
-        return vt.mT @ (_damped(s, ridge[..., None])[..., None] * u.mT), ridge
+        damped = DampedInverses.of(core, least=self.ridge)
+        ridges = [min(self.ridge * _GROWTH**step, 1.0) for step in range(_STEPS)]
+        # row sums of the approximation for all ridges, in one product with the columns
+        masses = xp.concat([damped.times(sums, ridge) for ridge in ridges], axis=-1)
+        found = left @ masses  # (..., n_q, steps)
+        # lexicographic order: the number of bad rows, then that of rows that are surely wrong
+        missed = xp.count_nonzero(~(found > 0), axis=-2) * (left.shape[-2] + 1)
+        missed = missed + xp.count_nonzero(found < known[..., None], axis=-2)
+        best = xp.argmin(missed, axis=-1)  # the first of equal ones
+        ridge = xp.take(xp.asarray(ridges, dtype=core.dtype, device=device(core)), xp.reshape(best, (-1,)))
+        ridge = xp.reshape(ridge, best.shape)
+        return damped.matrix(ridge), ridge
 
     def cost(self, problem: AttentionProblem) -> Cost:
         """Count scores of rows and columns for each sweep and once more, pivots, and the products with the values."""
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         r = min(self.columns, n_q, n_k)
         scores = 2.0 * h * (n_q + n_k) * r * d
-        pivots = 6.0 * h * (n_q + n_k) * r * r  # an orthonormal basis, 4 n r^2, and its pivots
-        start = 2.0 * h * (n_q + n_k) * d * d
-        # a singular value decomposition of the intersection takes about 22 r^3
-        applied = 2.0 * h * r * (n_k * (r + e + 1) + n_q * (e + 1)) + 22.0 * h * r**3
+        pivots = h * ((n_q + n_k) * r * r - 2 * r**3 / 3)
+        # an orthonormal basis and its rotation, for leverage scores
+        start = 6.0 * h * (n_k if self.sweeps else n_q + n_k) * d * d
+        # eigenvectors of the intersection take about 9 r^3, its products 6 r^3, a singular value decomposition 22 r^3
+        tried = _STEPS + 1 if self.ridge else 1
+        small = (15.0 if self.ridge else 22.0) * r**3 + 2.0 * r * r * (e + 1)
+        applied = h * (2.0 * r * (n_k * (e + 1) + n_q * (e + 1 + tried)) + small)
         return Cost(
             flops=start + (1 + self.sweeps) * scores + self.sweeps * pivots + applied,
             scalars_moved=float(h * (n_q + n_k) * ((1 + self.sweeps) * (d + 2 * r) + e)),
-            peak_scalars=float(2 * h * (n_q + n_k) * r),
+            peak_scalars=float((n_q + n_k) * r + h * (n_q * (e + 1) + r * (d + e + r))),  # the kernels of one head
             state_per_token=0.0,
         )
 
 
-def _by_leverage(x: Array, size: int, rng: Rng) -> Array:
-    """Draw ``size`` distinct rows (..., size) of matrices (..., n, d) one after the other by their leverage scores."""
+def _by_leverage(x: Array, size: int, drawn: Array) -> Array:
+    """Return ``size`` distinct rows (..., size) of matrices (..., n, d), sampled by their leverage scores.
+
+    They are samples one after the other; ``drawn`` (n,) are uniform numbers.
+    """
     xp = array_namespace(x)
     largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # leverage does not depend on the size
     scores = leverage_scores(x / xp.where(largest > 0, largest, xp.ones_like(largest)))
     least = xp.full_like(scores, eps(x))  # rows of zeros are selected last, but remain distinct
-    drawn = uniform(rng, (x.shape[-2],), like=x)
     clocks = -xp.log(1 - drawn) / xp.maximum(scores, least)  # exponential clocks: their order is successive sampling
     return xp.argsort(clocks, axis=-1)[..., :size]
 
 
 def _pivots(columns: Array) -> Array:
-    """Return the DEIM row indices (..., r) of the ranges of matrices (..., n, r)."""
-    return deim(orthonormalise(columns))
+    """Return the DEIM row indices (..., r) of the ranges of matrices (..., n, r).
 
-
-def _damped(s: Array, ridge: Array | float) -> Array:
-    """Return s / (s^2 + (ridge s_1)^2) for singular values (..., r)."""
-    return s / (s * s + (ridge * s[..., :1]) ** 2)
+    Row pivots of Gaussian elimination do not change where columns are combined with those before them: an orthonormal
+    basis, by a triangular factor, has the same as the columns themselves.
+    """
+    return deim(columns)
 
 
 def _with_ones(x: Array) -> Array:

@@ -3,93 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, device, eps, require_rng
+from tnattn.arrays import (
+    Array,
+    Part,
+    Rng,
+    accumulator_dtype,
+    array_namespace,
+    device,
+    each_matrix,
+    require_rng,
+)
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
-from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, replaced_by_mean, taken
+from tnattn.attention.heavy_keys import HeavyKeys, heavy_keys, taken
+from tnattn.attention.low_rank.lifting import SMALL, LandmarkFactor, Landmarks, Lifting, largest_modulus
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.validation import require_inner_products
 from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
-from tnattn.display import Displayed
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
 from tnattn.structured import Dense
-from tnattn.structured.conversion import as_structured
-from tnattn.structured.gaussian_kernel import GaussianKernel
-
-_SMALL = 2.0**-60  # products of two smaller numbers approach the end of the range of float32, 2^-126
-
-
-class RescaledFactor(Dense):
-    """A factor whose rows and columns are in units of their own: its rows are not those of a Cholesky factor.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tnattn import AttentionProblem, LiftedNystrom
-    >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 32, 4))
-    >>> problem = AttentionProblem(200 * q, k, v)  # exp(-|x - y|^2 / 2) vanishes for some query and all landmarks
-    >>> type(LiftedNystrom(landmarks=8)(problem, rng=np.random.default_rng(0)).kernel).__name__
-    'RescaledFactor'
-    """
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RidgedGaussian(Displayed):
-    """The Gaussian kernel exp(-|x - y|^2 / 2) among points (..., n, d) with a ridge of the size of its rounding errors.
-
-    Exponents are differences of squares, so that entries are off by ``eps`` times the largest square. The ridge keeps
-    the matrix positive semidefinite all the same.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tnattn.attention.low_rank import RidgedGaussian
-    >>> points = 100 * np.random.default_rng(0).standard_normal((4, 2))
-    >>> kernel = RidgedGaussian.of(np.concat([points, points]))  # each point twice: a singular kernel
-    >>> least = np.linalg.eigvalsh(kernel.principal(np.arange(8))).min()
-    >>> bool(least > 0), bool(np.all(kernel.diagonal() - 1 < 1e-8))
-    (True, True)
-    """
-
-    entries: GaussianKernel
-    ridge: Array  # (..., 1)
-
-    @classmethod
-    def of(cls, points: Array) -> RidgedGaussian:
-        """Return the kernel among points."""
-        xp = array_namespace(points)
-        largest = xp.max(xp.sum(points * points, axis=-1), axis=-1, keepdims=True)
-        # exponents are off by about eps times the largest square; the factor 4 is a margin
-        return cls(GaussianKernel(points), 4 * eps(points) * largest)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.entries.shape
-
-    @property
-    def like(self) -> Array:
-        return self.entries.like
-
-    def diagonal(self) -> Array:
-        """Return the diagonal, (..., n)."""
-        return self.entries.diagonal() + self.ridge
-
-    def columns(self, indices: Array) -> Array:
-        """Return the columns (..., n, b) at indices (..., b)."""
-        xp = array_namespace(indices)
-        position = xp.arange(self.shape[-1], device=device(indices))
-        return self._ridged(self.entries.columns(indices), position[:, None] == indices[..., None, :])
-
-    def principal(self, indices: Array) -> Array:
-        """Return the entries (..., b, b) among indices (..., b)."""
-        return self._ridged(self.entries.principal(indices), indices[..., :, None] == indices[..., None, :])
-
-    def _ridged(self, kernel: Array, own: Array) -> Array:
-        xp = array_namespace(kernel)
-        return xp.where(own, xp.ones_like(kernel) + self.ridge[..., None], kernel)
 
 
 @dataclass(frozen=True)
@@ -155,31 +91,11 @@ class LiftedNystrom(JointMethod):
         columns : Array, (..., G, R, n_k)
             Scores are ``rows + columns - |x - y|^2 / 2``.
         """
-        xp = array_namespace(problem.q)
-        wide = accumulator_dtype(problem.q)
-        q, k = xp.astype(problem.scaled_queries, wide), xp.astype(problem.keys, wide)
-        k = xp.broadcast_to(k, (*problem.batch, *k.shape[-2:]))
-        q_mean, k_mean = xp.mean(q, axis=-2, keepdims=True), xp.mean(k, axis=-2, keepdims=True)
-        if not self.centre:
-            q_mean, k_mean = xp.zeros_like(q_mean), xp.zeros_like(k_mean)
-        x, y = q - q_mean, k - k_mean
-        # q . k = x . y + q . k_mean + q_mean . y
-        rows, columns = xp.sum(q * k_mean, axis=-1), xp.sum(q_mean * y, axis=-1)
-        factor = self._factor(x, y, problem.score_scale)
-        x, y = x * factor, y / factor
-        return x, y, rows + xp.sum(x * x, axis=-1) / 2, columns + xp.sum(y * y, axis=-1) / 2
+        return self._lifting(problem).points(Part(problem.batch, None))
 
-    def _factor(self, x: Array, y: Array, scale: float) -> Array:
-        """Return the factor (..., G, R, 1, 1) by which queries are multiplied and keys divided."""
-        xp = array_namespace(x)
-        sizes = [_root_mean_square(z) for z in (x, y)]
-        # without balance both carry the root of the scale, all of which the queries hold so far
-        plain = xp.full_like(sizes[0], scale**-0.5)
-        if not self.balance:
-            return plain
-        both = (sizes[0] > 0) & (sizes[1] > 0)  # zeros cannot be balanced
-        safe = xp.where(both, sizes[0], xp.ones_like(sizes[0]))
-        return xp.where(both, xp.sqrt(sizes[1]) / xp.sqrt(safe), plain)
+    def _lifting(self, problem: AttentionProblem, heavy: Array | None = None) -> Lifting:
+        require_inner_products(problem.softcap)
+        return Lifting(problem.queries, problem.keys, problem.score_scale, self.centre, self.balance, heavy)
 
     def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
         return {"block of proposals": 3 + 2 * blocks(self.landmarks, 150)}
@@ -187,72 +103,92 @@ class LiftedNystrom(JointMethod):
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
         xp, source = array_namespace(problem.q), require_rng(rng, "LiftedNystrom")
         heavy = heavy_keys(problem.keys, self.landmarks // 2)
-        light = problem
-        if heavy.indices.shape[-1]:
-            light = replace(problem, k=replaced_by_mean(problem.keys, heavy)[..., 0, :, :], check_finite=False)
-        x, y, rows, columns = self.points(light)
-        tokens = xp.concat([x, y], axis=-2)
-        half_squares = xp.sum(tokens * tokens, axis=-1) / 2
-        # where squares overflow, the factorisation is undefined: all rows are counted as bad
-        usable = xp.all(xp.isfinite(half_squares), axis=-1)  # (..., G, R)
-        tokens = xp.where(usable[..., None, None], tokens, xp.zeros_like(tokens))
-        factor = self._factor_of(tokens, heavy, source)
-        top = xp.max(columns, axis=-1, keepdims=True)  # joins the shift, so that no column factor exceeds one
-        lift = factor[..., problem.n_q :, :].mT * xp.exp(columns - top)[..., None, :]
-        lift = xp.where(heavy.among[..., None, :], xp.zeros_like(lift), lift)
-        shift = xp.where(usable[..., None], rows + top, xp.full_like(rows, float("nan")))
-        far = _lifted(problem, factor[..., : problem.n_q, :], lift, shift)
-        return far + _exact(problem, heavy) if heavy.indices.shape[-1] else far
-
-    def _factor_of(self, tokens: Array, heavy: HeavyKeys, rng: Rng) -> Array:
-        """Return the factor (..., G, R, n_q + n_k, landmarks) of the Gaussian kernel, without heavy keys' landmarks."""
-        xp = array_namespace(tokens)
-        count = min(self.landmarks, tokens.shape[-2])
-        factor = RandomlyPivotedCholesky(count).factorise(as_structured(RidgedGaussian.of(tokens)), rng=rng).factor
+        some = heavy.indices.shape[-1] > 0
+        lifting = self._lifting(problem, heavy.among if some else None)
+        pivoting = RandomlyPivotedCholesky(min(self.landmarks, problem.n_q + problem.n_k))
+        samples = pivoting.samples(source, like=xp.astype(problem.q[..., :1, :1], accumulator_dtype(problem.q)))
         # the budget counts heavy keys: as many landmarks, the last ones, are dropped
-        spared = xp.count_nonzero(heavy.present, axis=-1)[..., None]
-        kept = xp.arange(factor.shape[-1], device=device(tokens)) < self.landmarks - spared
-        return xp.where(kept[..., None, :], factor, xp.zeros_like(factor))
+        wanted = xp.broadcast_to(self.landmarks - xp.count_nonzero(heavy.present, axis=-1), problem.batch)
+
+        landmarks = Landmarks(lifting, pivoting, samples, wanted)
+
+        def work(part: Part) -> tuple[Array, ...]:
+            tokens, left, lift = landmarks.evaluated(part)
+            top = tokens.rows + xp.max(tokens.columns, axis=-1, keepdims=True)
+            shift = xp.where(tokens.usable[..., None], top, xp.full_like(top, float("nan")))
+            return _sums(left, lift, shift, part.of(problem.values))
+
+        far = _piece(landmarks, *each_matrix(work, problem.batch, like=problem.q))
+        return far + _exact(problem, heavy) if some else far
 
     def cost(self, problem: AttentionProblem) -> Cost:
-        """Count one Gaussian column and one elimination for each landmark, and the products with the values."""
+        """Count the Gaussian columns, the elimination, and the products with the values, head by head."""
         h, n_q, n_k, d, e = problem.heads, problem.n_q, problem.n_k, problem.width, problem.value_width
         r, tokens = min(self.landmarks, n_q + n_k), n_q + n_k
+        points = 16.0 * tokens * d + 6.0 * problem.groups / h * n_k * d  # means, sizes and squares; distances of keys
+        pivoting = RandomlyPivotedCholesky(rank=r)
+        own = points + 2.0 * tokens * r * (d + 2) + pivoting.flops(tokens)
         return Cost(
-            flops=2.0 * h * tokens * r * (d + r) + 2.0 * h * r * tokens * (e + 1),
+            flops=h * (own + 2.0 * r * tokens * (e + 1) + n_k * r),
             scalars_moved=float(h * tokens * (d + 2 * r) + problem.groups * n_k * e),
-            peak_scalars=float(2 * h * tokens * r),
+            # the factor of one head, and the columns of one block of pivots
+            peak_scalars=float(tokens * (r + min(r, pivoting.block) + d) + h * (r + n_q) * (e + 2)),
             state_per_token=0.0,
         )
 
 
-def _root_mean_square(x: Array) -> Array:
-    """Return the root of the mean squared norm of the rows of matrices (..., n, d), as (..., 1, 1)."""
-    xp = array_namespace(x)
-    largest = xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)  # or squares might overflow, or vanish
-    unit = x / xp.where(largest > 0, largest, xp.ones_like(largest))
-    return largest * xp.sqrt(xp.mean(xp.sum(unit * unit, axis=-1, keepdims=True), axis=-2, keepdims=True))
+def _sums(left: Array, lift: Array, shift: Array, values: Array) -> tuple[Array, ...]:
+    """Return the units of columns and rows, the shifts, the columns' sums and the products, in the dtype of the values.
 
+    Parameters
+    ----------
+    left : Array, (..., n_q, r)
+    lift : Array, (..., r, n_k)
+        The kernel is their product.
+    shift : Array, (..., n_q)
+    values : Array, (..., n_k, d_v)
 
-def _lifted(problem: AttentionProblem, left: Array, lift: Array, shift: Array) -> Approximation:
-    """Return the piece of a factor (..., n_q, r) and its columns (..., r, n_k), in the dtype of the problem.
-
-    Where numbers would vanish in that dtype, columns of the factor and then its rows are brought to largest entry one.
+    Returns
+    -------
+    units : Array, (..., r)
+    row_units : Array, (..., n_q)
+        Where numbers would vanish in the dtype, columns of the factor and then its rows are brought to largest entry
+        one; ones elsewhere.
+    shift : Array, (..., n_q)
+    summed : Array, (..., r, d_v + 1)
+        ``lift`` times values and ones.
+    products : Array, (..., n_q, d_v + 1)
+        ``left`` times these.
     """
-    xp, dtype = array_namespace(left), problem.q.dtype
-    kind: type[Dense] = Dense
-    if bool(xp.any(xp.max(xp.abs(left), axis=-1) < _SMALL) | xp.any(xp.max(xp.abs(lift), axis=(-2, -1)) < _SMALL)):
-        column = _or_one(xp.max(xp.abs(lift), axis=-1))
-        left, lift = left * column[..., None, :], lift / column[..., None]
-        row = _or_one(xp.max(xp.abs(left), axis=-1))
-        left, shift, kind = left / row[..., None], shift + xp.log(row), RescaledFactor
+    xp, dtype = array_namespace(left), values.dtype
+    largest = largest_modulus(lift)  # (..., r)
+    tiny = (xp.min(largest_modulus(left), axis=-1) < SMALL) | (xp.max(largest, axis=-1) < SMALL)
+    units = xp.where(tiny[..., None], _or_one(largest), xp.ones_like(largest))
+    row_units = xp.ones_like(shift)
+    if bool(xp.any(tiny)):
+        left, lift = left * units[..., None, :], lift / units[..., None]
+        row_units = xp.where(tiny[..., None], _or_one(largest_modulus(left)), row_units)
+        left = left / row_units[..., None]
+    wide = xp.astype(values, lift.dtype, copy=False)
+    summed = xp.concat([lift @ wide, xp.sum(lift, axis=-1, keepdims=True)], axis=-1)
+    summed = xp.astype(summed, dtype, copy=False)
+    products = xp.astype(left, dtype, copy=False) @ summed
+    return units, row_units, xp.astype(shift + xp.log(row_units), dtype, copy=False), summed, products
+
+
+def _piece(
+    landmarks: Landmarks, units: Array, row_units: Array, shift: Array, summed: Array, products: Array
+) -> Approximation:
+    """Return the piece of the factor of queries, with that of the keys as its weights."""
+    xp = array_namespace(shift)
+    rescaled = bool(xp.any(units != 1) | xp.any(row_units != 1))
     return Approximation(
-        kernel=kind(xp.astype(left, dtype)),
-        shift=xp.astype(shift, dtype),
-        values=xp.astype(lift @ xp.astype(problem.values, lift.dtype), dtype),
-        mass=xp.astype(xp.sum(lift, axis=-1), dtype),
-        expand=Dense(xp.astype(lift, dtype)),
-    )
+        kernel=LandmarkFactor(landmarks, units, row_units, rescaled),
+        shift=shift,
+        values=summed[..., :-1],
+        mass=summed[..., -1],
+        expand=LandmarkFactor(landmarks, units, None, rescaled),
+    ).holding(products[..., :-1], products[..., -1])
 
 
 def _exact(problem: AttentionProblem, heavy: HeavyKeys) -> Approximation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, clipped, device, eps, uniform
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, clipped, device, each_matrix, eps, uniform
 from tnattn.scalars import as_integer
 from tnattn.structured import Sparse
 
@@ -14,26 +14,34 @@ __all__: list[str] = []  # parts of the methods of this chapter
 def relative_norms(x: Array) -> Array:
     """Return the norms of the rows of arrays (..., n, c) in units of their largest entry, (..., n).
 
-    In the widest floating dtype of the device; between 0 and sqrt(c). Rows are divided by their own largest entry
-    before they are squared, so that no norm overflows or underflows.
+    In the widest floating dtype of the device; between 0 and sqrt(c). On the host one matrix is widened at a time. No
+    norm overflows or underflows.
     """
+    return each_matrix(lambda part: (_relative_norms(part.of(x)),), tuple(x.shape[:-2]), like=x)[0]
+
+
+def _relative_norms(x: Array) -> Array:
     xp = array_namespace(x)
-    wide = xp.abs(xp.astype(x, accumulator_dtype(x)))
-    tops = xp.max(wide, axis=-1)
-    unit = wide / _or_one(tops)[..., None]
-    return tops / _or_one(xp.max(tops, axis=-1, keepdims=True)) * xp.sqrt(xp.sum(unit * unit, axis=-1))
+    wide = xp.astype(x, accumulator_dtype(x), copy=False)
+    if wide.dtype != x.dtype:  # squares of float32 lie within the range of float64
+        norms = xp.sqrt(xp.vecdot(wide, wide))
+        return norms / or_one(xp.max(xp.abs(wide), axis=(-2, -1))[..., None])
+    # rows are divided by their own largest entry before they are squared
+    tops = xp.max(xp.abs(wide), axis=-1)
+    unit = wide / or_one(tops)[..., None]
+    return tops / or_one(xp.max(tops, axis=-1, keepdims=True)) * xp.sqrt(xp.vecdot(unit, unit))
 
 
 def shares(weights: Array) -> Array:
     """Return non-negative weights (..., n) divided by their sum; equal shares where all are zero."""
     xp = array_namespace(weights)
-    relative = weights / _or_one(xp.max(weights, axis=-1, keepdims=True))  # or the sum might overflow, or vanish
+    relative = weights / or_one(xp.max(weights, axis=-1, keepdims=True))  # or the sum might overflow, or vanish
     total = xp.sum(relative, axis=-1, keepdims=True)
     even = xp.full_like(relative, 1.0 / weights.shape[-1])
-    return xp.where(total > 0, relative / _or_one(total), even)
+    return xp.where(total > 0, relative / or_one(total), even)
 
 
-def _or_one(x: Array) -> Array:
+def or_one(x: Array) -> Array:
     """Return positive entries as they are, and one for the others."""
     xp = array_namespace(x)
     return xp.where(x > 0, x, xp.ones_like(x))

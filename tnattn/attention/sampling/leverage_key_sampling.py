@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, require_rng
+from tnattn.arrays import Array, Rng, accumulator_dtype, array_namespace, each_matrix, require_rng
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sampling.draws import draw_by_weight, shares
+from tnattn.attention.sampling.draws import draw_by_weight, or_one, shares
 from tnattn.attention.sampling.value_sampling import SampledKeys
 from tnattn.attention.summary import KeySet, Summary
 from tnattn.randnla.scores.ridge_leverage import ridge_leverage_scores
@@ -72,15 +72,18 @@ class LeverageKeySampling(KeyMethod):
 
     def probabilities(self, keys: Array) -> Array:
         """Return the probabilities of the keys, (..., n), of keys (..., n, d)."""
+        return each_matrix(lambda part: (self._probabilities(part.of(keys)),), tuple(keys.shape[:-2]), like=keys)[0]
+
+    def _probabilities(self, keys: Array) -> Array:
         xp = array_namespace(keys)
         wide = xp.astype(keys, accumulator_dtype(keys))
-        # the scores do not depend on the size of the keys, whose squares and sums might overflow
-        largest = xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True)
-        wide = wide / xp.where(largest > 0, largest, xp.ones_like(largest))
+        if wide.dtype == keys.dtype:  # else squares and sums are within the wider range
+            # the scores do not depend on the size of the keys
+            wide = wide / or_one(xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True))
         centred = wide - xp.mean(wide, axis=-2, keepdims=True)
         # the mean square of the singular values, in units of which the ridge is given
-        square = xp.sum(centred * centred, axis=(-2, -1), keepdims=True) / min(centred.shape[-2:])
-        scores = ridge_leverage_scores(centred / xp.sqrt(xp.where(square > 0, square, 1.0)), ridge=self.ridge)
+        square = xp.sum(xp.vecdot(centred, centred), axis=-1)[..., None, None] / min(centred.shape[-2:])
+        scores = ridge_leverage_scores(centred / xp.sqrt(or_one(square)), ridge=self.ridge)
         even = xp.full_like(scores, 1.0 / scores.shape[-1])
         return xp.astype(self.uniform * even + (1 - self.uniform) * shares(scores), keys.dtype)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, exp_in_place, widened
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, widened
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import KeyMethod, budget
@@ -15,11 +14,9 @@ from tnattn.attention.summary import KeySet, Summary
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
-from tnattn.structured import Dense
+from tnattn.structured import Dense, ExponentialKernel
 
 __all__ = ["FactoredCache", "FactoredKeyValue"]
-
-_BLOCK = 1 << 22  # scores held at a time: 16 MB of float32
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class FactoredKeyValue(KeyMethod):
         return Cost(
             flops=build + h * n_q * per_query,
             scalars_moved=3 * size + 2.0 * n * token + 2.0 * h * n_q * n,
-            peak_scalars=2 * size + float(min(h * n_q * n, _BLOCK)),
+            peak_scalars=2 * size + float(h * n_q * feature),
             state_per_token=2.0 * token,
         )
 
@@ -160,10 +157,7 @@ class FactoredCache(Summary):
         xp = array_namespace(queries)
         *batch, ratio, n_q, d = queries.shape
         short = widened(xp.reshape(queries, (*batch, ratio * n_q, d))) * self.scale
-        # scores (..., n, step) of a block of queries are held at a time
-        step = max(1, _BLOCK // (self.keys.tokens * math.prod(batch)))
-        blocks = [self._rows(short[..., i : min(i + step, ratio * n_q), :]) for i in range(0, ratio * n_q, step)]
-        numerators, mass, shift = (xp.concat(parts, axis=-2) for parts in zip(*blocks, strict=True))
+        numerators, mass, shift = self._rows(short)
         shape, dtype = (*batch, ratio, n_q), queries.dtype
         width = int(numerators.shape[-1])
         identity = xp.eye(width, dtype=dtype, device=device(queries))
@@ -177,13 +171,14 @@ class FactoredCache(Summary):
 
     def _rows(self, queries: Array) -> tuple[Array, Array, Array]:
         """Return numerators (..., G, m, d_v), masses and shifts (..., G, m, 1) of scaled queries (..., G, m, d)."""
-        xp = array_namespace(queries)
-        scores = self.keys.products(queries.mT)  # (..., G, n, m)
-        top = xp.max(scores, axis=-2, keepdims=True)  # cancels in the ratio; keeps exp within [0, 1]
-        kernel = exp_in_place(scores - top)
-        mass = xp.sum(kernel, axis=-2)[..., None]
-        numerators = self.values.combinations(kernel).mT + mass * self.values.mean
-        return numerators, mass, top.mT + queries @ self.keys.mean.mT
+        xp, tokens = array_namespace(queries), self.keys.rows
+        # keys and values of all heads have the coordinates of their tokens in common
+        kernel, (sums, mass) = ExponentialKernel.shifted(
+            self.keys.contracted(queries), tokens, times=(self.values.rows, xp.ones_like(tokens[..., :1]))
+        )
+        numerators = self.values.expanded(sums) + mass * self.values.mean
+        shift = kernel.shift[..., None] + queries @ self.keys.mean.mT
+        return numerators, mass, shift
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> FactoredCache:
         """Project further keys (..., G, m, d) and values onto the factors of the cache.

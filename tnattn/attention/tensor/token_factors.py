@@ -93,16 +93,21 @@ class TokenFactors(Displayed):
         """Number of tokens n."""
         return int(self.rest.sizes[0] if self.factor is None else self.factor.shape[-2])
 
-    def products(self, x: Array) -> Array:
-        """Return the inner products (..., G, n, m) of all tokens, less their mean, with x (..., G, d, m)."""
-        small = self.rest.slices(1) @ x  # (..., G, r, m)
-        return small if self.factor is None else self.factor[..., None, :, :] @ small
+    @property
+    def rows(self) -> Array:
+        """Coordinates of the tokens, (..., 1, n, r), the same for all heads; the tokens themselves without a factor."""
+        return self.rest.slices(1).to_dense() if self.factor is None else self.factor[..., None, :, :]
 
-    def combinations(self, y: Array) -> Array:
-        """Return the combinations (..., G, d, m) of all tokens, less their mean, with coefficients y (..., G, n, m)."""
-        # the long mode of the tokens first: what follows is of size r
-        small = y if self.factor is None else self.factor[..., None, :, :].mT @ y
-        return self.rest.slices(1).mT @ small
+    def contracted(self, x: Array) -> Array:
+        """Return the vectors (..., G, m, r) of which inner products with ``rows`` are those of x with the tokens.
+
+        For x (..., G, m, d), and the tokens less their mean.
+        """
+        return x if self.factor is None else (self.rest.slices(1) @ x.mT).mT
+
+    def expanded(self, sums: Array) -> Array:
+        """Return the combinations (..., G, m, d) of tokens, less their mean, from those of ``rows``, (..., G, m, r)."""
+        return sums if self.factor is None else (self.rest.slices(1).mT @ sums.mT).mT
 
     def extended(self, tokens: Array) -> TokenFactors:
         """Return the tensor with further tokens (..., G, m, d), each projected onto the span of the rows of ``rest``.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnattn.arrays import Array, array_namespace, eps, quiet_overflow
-from tnattn.linalg import eigh, small_svd
+from tnattn.arrays import Array, array_namespace, device, eps, quiet_overflow
+from tnattn.linalg import cholesky, eigh, small_svd, solve_triangular, transposed_product
 from tnattn.randnla.symmetry import symmetric_dense
 from tnattn.randnla.units import Unit, in_units
 from tnattn.scalars import as_real
 from tnattn.structured.conversion import as_structured
+
+_ABOVE_ROUNDING = 2.0**20  # ridges in units of eps times the trace from which scores keep their digits but six
 
 
 def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
@@ -29,11 +31,24 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
 
     Notes
     -----
-    O(m n min(m, n)), through a singular value decomposition. Cohen, Musco & Musco 2017.
+    O(m n min(m, n)): through the Gram matrix where the ridge stands well above its rounding, else through a singular
+    value decomposition. Cohen, Musco & Musco 2017.
     """
     ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(a))
-    u, s, _ = small_svd(matrix.to_dense())
+    dense = matrix.dense_view()
+    if unit is None and dense.shape[-2] >= dense.shape[-1]:
+        gram = transposed_product(dense, dense)
+        xp = array_namespace(gram)
+        traces = xp.sum(xp.linalg.diagonal(gram), axis=-1)  # no less than the square of the norm
+        if bool(xp.all(ridge > _ABOVE_ROUNDING * eps(gram) * traces)):
+            identity = xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
+            lower = cholesky(gram + ridge * identity)
+            # the ridge bounds the condition of the factor: the product with its inverse loses three digits at most
+            inverse = solve_triangular(lower, xp.broadcast_to(identity, gram.shape), lower=True)
+            rows = dense @ inverse.mT
+            return xp.vecdot(rows, rows)
+    u, s, _ = small_svd(dense)
     # the root of the ridge is compared with the singular values, whose squares could underflow
     return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
 

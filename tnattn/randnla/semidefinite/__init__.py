@@ -6,6 +6,8 @@ where a product with the full matrix is affordable.
 ``RandomlyPivotedCholesky``, ``GreedyPivotedCholesky``, ``PivotedCholeskyResult``
     Partial Cholesky factorisations, pivots sampled by the residual diagonal (Chen, Epperly, Tropp & Webber 2025,
     Algorithm 1), or its largest entry (Harbrecht, Peters & Schneider 2012).
+``SharedSamples``
+    The random numbers of one such factorisation, with which matrices of a stack are factorised one by one.
 ``Nystrom``, ``NystromResult``
     From one product with a test matrix, 2 n^2 l flops (Tropp, Yurtsever, Udell & Cevher 2017, Algorithm 3).
 ``ColumnNystrom``, ``ColumnNystromResult``
@@ -22,6 +24,7 @@ from tnattn.randnla.semidefinite.pivoted_cholesky import (
     GreedyPivotedCholesky,
     PivotedCholeskyResult,
     RandomlyPivotedCholesky,
+    SharedSamples,
 )
 from tnattn.randnla.semidefinite.recursive_nystrom import RecursiveNystrom, RidgeNystrom
 
@@ -35,4 +38,5 @@ __all__ = [
     "RandomlyPivotedCholesky",
     "RecursiveNystrom",
     "RidgeNystrom",
+    "SharedSamples",
 ]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tnattn.arrays import (
     Array,
     array_namespace,
     device,
     dtype_name,
     eps,
-    from_host,
     quiet_overflow,
     scatter_rows,
     squared_column_norms,
@@ -18,6 +15,7 @@ from tnattn.arrays import (
 )
 from tnattn.linalg import largest_entries
 from tnattn.randnla.accuracy import require_rank
+from tnattn.randnla.semidefinite.rejection import NOT_FINITE, Step, accept
 from tnattn.randnla.semidefinite.substitution import next_rows
 from tnattn.randnla.symmetry import require_symmetric
 from tnattn.structured.base import StructuredMatrix
@@ -27,7 +25,6 @@ from tnattn.structured.gather import take_columns, take_rows
 __all__: list[str] = []  # for pivoted_cholesky
 
 _PATIENCE = 64  # blocks without progress; with consistent entries every block accepts or discards its first proposal
-_NOT_FINITE = "has implicit entries that are NaN or infinite; check the points or the function that they come from"
 
 
 class Elimination:
@@ -49,6 +46,8 @@ class Elimination:
     tail : Array, (..., n)
         Diagonal of the residual.
     trace : Array, (...)
+    weakest : Array, (...)
+        Smallest residual of a pivot when it was eliminated, at most one.
     unfinished : bool
         True while a matrix has fewer pivots than ``rank`` and a residual.
 
@@ -81,6 +80,7 @@ class Elimination:
         with quiet_overflow():
             self.trace = xp.sum(self.tail, axis=-1)
         _require_range(self.trace, a)
+        self.weakest = xp.ones_like(self.trace)
         self._rows = xp.zeros((*self._batch, rank, n), dtype=a.dtype, device=self._place)  # the factor, transposed
         self._pivots = xp.full((*self._batch, rank), -1, dtype=xp.int64, device=self._place)
         self._count = xp.zeros((*self._batch, 1), dtype=xp.int64, device=self._place)
@@ -95,7 +95,7 @@ class Elimination:
         finite = xp.all(xp.isfinite(self.tail), axis=-1, keepdims=True)
         open_count = to_host(xp.where(finite, open_count, -xp.ones_like(open_count)))
         if open_count.min(initial=0) < 0:
-            raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {_NOT_FINITE}")
+            raise ValueError(f"a of shape {(*self._batch, *self.tail.shape[-1:] * 2)} {NOT_FINITE}")
         alive = xp.any(self.residual > 0, axis=-1, keepdims=True) & (self._count < self._rank)
         count, on = to_host(self._count).reshape(-1), to_host(alive).reshape(-1)
         # finished matrices get no more rows: they do not extend the window
@@ -114,15 +114,16 @@ class Elimination:
         """Eliminate those of the proposed pivots (..., b) that are accepted at the given uniform numbers (b,)."""
         xp, most = self._xp, self._span[1]
         core, rows = self._core(proposals)
-        known = take_columns(self._rows, proposals)[..., :most, :]  # (..., most, b)
+        known = take_columns(self._rows[..., :most, :], proposals)  # (..., most, b)
         if most:
             core = core - known.mT @ known
         noise = xp.take_along_axis(self._noise, proposals, axis=-1)
         # accepted where the current residual exceeds u times the proposing one: samples by the current residual
         thresholds = xp.maximum(uniforms * xp.take_along_axis(self.residual, proposals, axis=-1), noise)
-        step = _accept(core, thresholds, noise, self._rank - self._count)
+        step = accept(core, thresholds, noise, self._rank - self._count)
         width = step.order.shape[-1]
         if width:
+            self.weakest = xp.minimum(self.weakest, xp.min(xp.linalg.diagonal(step.lower), axis=-1) ** 2)
             chosen = xp.take_along_axis(proposals, step.order, axis=-1)
             raw = self._matrix.rows(chosen) if rows is None else take_rows(rows, step.order)
             self._append(step, raw, chosen, take_columns(known, step.order).mT)
@@ -140,7 +141,7 @@ class Elimination:
         rows = self._matrix.rows(proposals)  # symmetric: rows are columns
         return take_columns(rows, proposals), rows
 
-    def _append(self, step: _Step, raw: Array, pivots: Array, coupling: Array) -> None:
+    def _append(self, step: Step, raw: Array, pivots: Array, coupling: Array) -> None:
         """Eliminate the accepted pivots (..., w), whose columns are ``raw`` (..., w, n), and store their rows."""
         xp, (least, most), width = self._xp, self._span, raw.shape[-2]
         taken = xp.arange(width, device=self._place) < step.gained  # (..., w)
@@ -201,86 +202,6 @@ def _require_range(trace: Array, a: StructuredMatrix) -> None:
             f"the trace of a matrix of the {a.shape} stack leaves the range of {dtype_name(trace.dtype)}, or its "
             f"rounding does; scale a to entries of about one"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """Accepted pivots of a block of b proposals, at most w in each matrix of the stack.
-
-    Parameters
-    ----------
-    order : Array, (..., w), integer
-        Positions of the accepted proposals in the block, in their order, padded by positions of others.
-    lower : Array, (..., w, w)
-        Cholesky factors of the residual at these; the identity in the padding.
-    gained : Array, (..., 1), integer
-    spent : Array, (..., b), boolean
-        Proposals that are accepted, or whose residual was at rounding level when tested.
-    even : bool
-        True if every matrix has gained w.
-    """
-
-    order: Array
-    lower: Array
-    gained: Array
-    spent: Array
-    even: bool
-
-
-def _accept(core: Array, thresholds: Array, noise: Array, room: Array) -> _Step:
-    """Accept pivots in order, each if its residual after the earlier ones of the block exceeds a threshold.
-
-    Parameters
-    ----------
-    core : Array, (..., b, b)
-        Residual at the proposals, before the block.
-    thresholds : Array, (..., b)
-    noise : Array, (..., b) or (..., 1)
-        Rounding level of the diagonal.
-    room : Array, (..., 1)
-        Largest number that may be accepted.
-
-    Notes
-    -----
-    On the host, whatever the library: the order is sequential, and the blocks are small.
-    """
-    batch, size = tuple(core.shape[:-2]), core.shape[-1]
-    work, bars, rounding, free = (to_host(x) for x in (core, thresholds, noise, room))
-    xp = array_namespace(work)
-    if not xp.all(xp.isfinite(work)):
-        raise ValueError(f"a {_NOT_FINITE}")
-    work = xp.astype(xp.reshape(work, (-1, size, size)), xp.float64, copy=True)  # row by row overwritten by the factor
-    bars, free = xp.reshape(bars, (-1, size)), xp.reshape(free, (-1,))
-    rounding = xp.reshape(rounding, (-1, rounding.shape[-1]))
-    remaining = xp.asarray(xp.linalg.diagonal(work), copy=True)  # (stack, b)
-    accepted = xp.zeros(remaining.shape, dtype=xp.bool)
-    for i in range(size):
-        pivot, row = remaining[:, i], work[:, i, i + 1 :]
-        yes = (pivot > bars[:, i]) & (free > 0)
-        if not yes.any():
-            row[...] = 0.0
-            continue
-        accepted[:, i] = yes
-        free = free - yes
-        if i:
-            row -= (xp.asarray(work[:, :i, i], copy=True)[:, None, :] @ work[:, :i, i + 1 :])[:, 0, :]
-        # rejected in a matrix: division by infinity makes its row zero
-        row *= (xp.where(yes, pivot, xp.inf) ** -0.5)[:, None]
-        remaining[:, i + 1 :] -= row * row
-    gained = xp.sum(accepted, axis=-1, keepdims=True)
-    width = int(xp.max(gained))
-    order = xp.argsort(~accepted, axis=-1, stable=True)[:, :width]
-    used = xp.arange(width) < gained  # (stack, w)
-    upper = xp.take_along_axis(xp.take_along_axis(work, order[:, :, None], axis=1), order[:, None, :], axis=2)
-    upper = xp.where(used[:, :, None] & used[:, None, :], xp.triu(upper, k=1), 0.0)
-    diagonal = xp.where(used, xp.take_along_axis(remaining, order, axis=-1), 1.0) ** 0.5
-    lower = upper.mT + diagonal[:, :, None] * xp.eye(width)
-
-    def back(x: Array, *axes: int) -> Array:
-        return from_host(xp.reshape(x, (*batch, *axes)), like=core)
-
-    spent = accepted | (remaining <= rounding)
-    return _Step(back(order, width), back(lower, width, width), back(gained, 1), back(spent, size), bool(xp.all(used)))
 
 
 def _with_entries(a: StructuredMatrix) -> StructuredMatrix:

@@ -6,10 +6,9 @@ from fixtures import run
 from fixtures.attention import with_one_large_key
 
 from tnattn.arrays import to_host
-from tnattn.attention.low_rank import lifted_nystrom
-from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom, RescaledFactor, RidgedGaussian
+from tnattn.attention.low_rank.lifted_nystrom import LiftedNystrom, _sums
+from tnattn.attention.low_rank.lifting import LandmarkFactor
 from tnattn.attention.problem import AttentionProblem
-from tnattn.structured import Dense
 
 
 def arrays(n_q=20, n_k=24, size=1.0, seed=0):
@@ -87,9 +86,9 @@ def test_every_library_gives_the_output_of_numpy(xp, assert_close):
 
 
 def test_cost_grows_linearly_with_the_tokens():
-    small, large = (LiftedNystrom(16).cost(AttentionProblem(*arrays(n, n))) for n in (200, 400))
-    assert large.flops == 2 * small.flops
-    assert large.peak_scalars == 2 * small.peak_scalars
+    small, large = (LiftedNystrom(16).cost(AttentionProblem(*arrays(n, n))) for n in (2000, 4000))
+    assert large.flops == pytest.approx(2 * small.flops, rel=0.01)
+    assert large.peak_scalars == pytest.approx(2 * small.peak_scalars, rel=0.01)
 
 
 def test_impossible_input_is_refused():
@@ -128,34 +127,61 @@ def test_large_keys_take_their_place_in_the_budget():
 
 def test_without_large_keys_the_kernel_is_the_factor():
     found = run(LiftedNystrom(16), AttentionProblem(*arrays()))
-    assert type(found.kernel) is Dense
-    assert (np.sum(found.kernel.array**2, axis=-1) <= 1 + 1e-12).all()
+    assert isinstance(found.kernel, LandmarkFactor)
+    assert not found.kernel.rescaled
+    assert (np.sum(found.kernel.to_dense() ** 2, axis=-1) <= 1 + 1e-12).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_numbers_that_single_precision_does_not_hold_are_rescaled(dtype):
-    target = AttentionProblem(*(x.astype(dtype) for x in arrays()))
     rng = np.random.default_rng(0)
-    left, lift = (10 ** rng.uniform(-120, -20, size=(2, 2, *shape)) for shape in ((20, 6), (6, 24)))
-    found = lifted_nystrom._lifted(target, left, lift, np.full((2, 2, 20), 7.0))
-    assert isinstance(found.kernel, RescaledFactor)
-    assert found.kernel.dtype == found.mass.dtype == found.shift.dtype == found.values.dtype == np.dtype(dtype)
-    assert np.abs(found.kernel.array).max() == 1
+    left, lift = (10 ** rng.uniform(-120, -20, size=(2, *shape)) for shape in ((20, 6), (6, 24)))
+    values = rng.standard_normal((2, 24, 3)).astype(dtype)
+    units, row_units, shift, summed, products = _sums(left, lift, np.full((2, 20), 7.0), values)
+    assert summed.dtype == products.dtype == shift.dtype == np.dtype(dtype)
+    assert np.abs(left * units[:, None] / row_units[..., None]).max() == 1
     rows = left @ lift
     tolerance = 200 * np.finfo(dtype).eps  # of logarithms that are hundreds
-    np.testing.assert_allclose(found.log_mass, np.log(rows.sum(axis=-1)) + 7, rtol=tolerance)
-    expected = rows @ target.values / rows.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(found.output.reshape(2, 2, 20, 2), expected, atol=tolerance)
+    np.testing.assert_allclose(
+        np.log(products[..., -1]) + shift, np.log(rows.sum(axis=-1)) + 7, rtol=tolerance, atol=tolerance
+    )
+    expected = rows @ values / rows.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(products[..., :-1] / products[..., -1:], expected, atol=tolerance)
 
 
 def test_numbers_that_are_held_stay_as_they_are():
     rng = np.random.default_rng(0)
-    left, lift = rng.random((2, 2, 20, 6)), rng.random((2, 2, 6, 24))
-    found = lifted_nystrom._lifted(AttentionProblem(*arrays()), left, lift, np.zeros((2, 2, 20)))
-    assert type(found.kernel) is Dense
-    np.testing.assert_array_equal(found.kernel.array, left)
-    np.testing.assert_array_equal(found.expand.array, lift)
-    np.testing.assert_array_equal(found.shift, 0)
+    left, lift, values = rng.random((2, 20, 6)), rng.random((2, 6, 24)), rng.random((2, 24, 2))
+    units, row_units, shift, summed, products = _sums(left, lift, np.zeros((2, 20)), values)
+    assert (units == 1).all()
+    assert (row_units == 1).all()
+    np.testing.assert_array_equal(shift, 0)
+    np.testing.assert_allclose(summed, lift @ np.concatenate([values, np.ones((2, 24, 1))], axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(products, left @ summed, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1.0, 200.0])
+def test_products_held_are_those_of_the_factors_evaluated_again(size, dtype):
+    target = AttentionProblem(*(x.astype(dtype) for x in arrays(size=size)))
+    found = run(LiftedNystrom(12), target)
+    assert found.kernel.rescaled == (size > 1)
+    scale = np.abs(found.denominators).max()
+    tolerance = 1e3 * np.finfo(dtype).eps
+    np.testing.assert_allclose(
+        found.kernel @ found.mass[..., None], found.denominators[..., None], atol=tolerance * scale
+    )
+    ones = np.ones((*found.mass.shape[:-1], 24, 1), dtype=dtype)
+    masses = (found.expand @ ones)[..., 0]
+    np.testing.assert_allclose(masses, found.mass, rtol=tolerance, atol=tolerance * np.abs(found.mass).max())
+
+
+def test_a_head_in_range_is_not_rescaled_with_its_neighbours():
+    q, k, v = arrays()
+    q[0] *= 200
+    units = run(LiftedNystrom(12), AttentionProblem(q, k, v)).kernel.row_units
+    assert (units[0, 0] != 1).any()
+    assert (units[0, 1] == 1).all()
 
 
 def test_single_precision_loses_few_rows_more_than_double():
@@ -172,17 +198,3 @@ def test_squares_that_overflow_are_bad_rows_and_an_end():
     with np.errstate(all="ignore"):
         found = run(LiftedNystrom(8), AttentionProblem(1e200 * q, 1e150 * k, v))
         assert found.bad_rows.tolist() == [20] * 4
-
-
-@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
-def test_the_kernel_of_far_points_stays_semidefinite(size):
-    points = size * np.random.default_rng(0).standard_normal((2, 30, 3))
-    points[:, 1::2] = points[:, ::2] * (1 + 1e-9)
-    kernel = RidgedGaussian.of(points)
-    every = np.tile(np.arange(30), (2, 1))
-    dense = kernel.columns(every)
-    np.testing.assert_array_equal(np.diagonal(dense, axis1=-2, axis2=-1), kernel.diagonal())
-    np.testing.assert_allclose(kernel.principal(every), dense, rtol=1e-6, atol=1e-9)
-    assert np.linalg.eigvalsh((dense + np.swapaxes(dense, -1, -2)) / 2).min() > -1e-13
-    largest = np.sum(points**2, axis=-1).max(axis=-1)
-    np.testing.assert_allclose(kernel.diagonal() - 1, np.tile((2.0**-50 * largest)[:, None], 30), rtol=1e-3, atol=2e-16)

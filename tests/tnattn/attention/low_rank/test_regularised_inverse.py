@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tnattn.attention.low_rank.regularised_inverse import iterated_pseudo_inverse, ridge_inverse
+from tnattn.attention.low_rank.regularised_inverse import DampedInverses, iterated_pseudo_inverse, ridge_inverse
 
 
 def stochastic(seed=0, m=6, batch=()):
@@ -63,3 +63,32 @@ def test_every_ring_gives_the_same(xp, assert_close):
 def test_negative_iterations_are_refused():
     with pytest.raises(ValueError, match="iterations is -1"):
         iterated_pseudo_inverse(stochastic(), iterations=-1)
+
+
+@pytest.mark.parametrize("ridge", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("least", [1e-9, 0.01])
+def test_damped_inverses_are_those_of_the_ridge(ridge, least):
+    """From the eigenvalues of a^T a for the larger least ridge, from singular values for the smaller."""
+    a = np.random.default_rng(0).standard_normal((2, 12, 12)) * np.logspace(0, -4, 12)
+    inverses = DampedInverses.of(a, least=least)
+    expected = ridge_inverse(a, ridge=ridge)
+    np.testing.assert_allclose(inverses.matrix(np.asarray([ridge, ridge])), expected, rtol=1e-9, atol=1e-9 / ridge)
+    x = np.random.default_rng(1).standard_normal((2, 12, 3))
+    np.testing.assert_allclose(inverses.times(x, ridge), expected @ x, rtol=1e-8, atol=1e-8 / ridge)
+
+
+def test_damped_inverses_keep_single_precision_where_the_ridge_is_small():
+    """Squares of singular values in float32 would lose what lies below the root of its rounding."""
+    wide = np.random.default_rng(0).standard_normal((12, 12)) * np.logspace(0, -3, 12)
+    single = DampedInverses.of(wide.astype(np.float32), least=1e-3)
+    found = single.matrix(np.asarray(1e-3, dtype=np.float32))
+    assert found.dtype == np.float32
+    expected = ridge_inverse(wide, ridge=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+def test_damped_inverses_on_every_ring(xp, assert_close):
+    a = np.random.default_rng(0).standard_normal((2, 6, 6)).astype(xp.dtype)
+    found = DampedInverses.of(xp.asarray(a), least=0.1).matrix(xp.asarray(np.asarray([0.1, 0.2], dtype=xp.dtype)))
+    for index, ridge in enumerate((0.1, 0.2)):
+        assert_close(found[index, ...], ridge_inverse(a[index], ridge=ridge), rtol=0, atol=1e3 * xp.eps())

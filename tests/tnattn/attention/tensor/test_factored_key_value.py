@@ -156,8 +156,14 @@ def test_a_tensor_without_a_token_factor_attends_but_does_not_grow():
     whole = TTSVD(ranks=2)(tensor)
     kept = TokenFactors(None, whole, mean, np.zeros(()))
     split = TokenFactors.of(whole, mean)
-    x = np.random.default_rng(0).standard_normal((2, 5, 3))
-    np.testing.assert_allclose(kept.products(x), split.products(x), atol=1e-12)
+    x = np.random.default_rng(0).standard_normal((2, 3, 5))
+    products = [factors.contracted(x) @ factors.rows.mT for factors in (kept, split)]
+    np.testing.assert_allclose(*products, atol=1e-12)
+    np.testing.assert_allclose(products[0], x @ (split.to_dense() - mean).mT, atol=1e-12)
+    y = np.random.default_rng(1).standard_normal((2, 3, kept.tokens))
+    sums = [factors.expanded(y @ factors.rows) for factors in (kept, split)]
+    np.testing.assert_allclose(*sums, atol=1e-12)
+    np.testing.assert_allclose(sums[0], y @ (split.to_dense() - mean), atol=1e-12)
     np.testing.assert_allclose(kept.to_dense(), split.to_dense(), atol=1e-12)
     assert kept.tokens == split.tokens
     assert kept.storage == whole.storage + mean.size

@@ -191,7 +191,7 @@ on_demand = pytest.mark.parametrize("method", DEMAND, ids=repr)
 @pytest.mark.parametrize("method", DEMAND[:3], ids=repr)  # on a diagonal of ones greedy pivots hang on rounding
 def test_entries_on_demand_give_what_the_array_gives(method):
     points = rng().standard_normal((2, 60, 3))
-    entries = CountedEntries(points, [])
+    entries = CountedEntries(points, read=[])
     result, desired = method(entries, rng=rng(1)), method(as_structured(entries).to_dense(), rng=rng(1))
     np.testing.assert_allclose(result.to_dense(), desired.to_dense(), atol=1e-9)
 
@@ -223,7 +223,7 @@ def test_a_tolerance_takes_as_few_leading_columns_as_it_needs(xp, monkeypatch, m
 
 
 def test_columns_that_a_tolerance_does_not_need_are_not_read():
-    entries = CountedEntries(rng().standard_normal((500, 2)), [])
+    entries = CountedEntries(rng().standard_normal((500, 2)), read=[])
     result = ColumnNystrom(400, rtol=0.01)(entries, rng=rng())
     assert result.ranks < 100
     assert entries.read == [100]
@@ -279,7 +279,7 @@ def test_memory_grows_with_the_columns_not_with_the_square(method):
 
 
 def test_the_recursion_reads_a_logarithm_of_blocks():
-    entries = CountedEntries(rng().standard_normal((512, 3)), [])
+    entries = CountedEntries(rng().standard_normal((512, 3)), read=[])
     RecursiveNystrom(16)(entries, rng=rng())
     assert entries.read == [16] * 6
 

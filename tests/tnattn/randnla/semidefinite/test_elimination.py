@@ -1,55 +1,40 @@
-"""Acceptance of proposed pivots: the sequential definition, stacks whose matrices differ, room, rounding."""
+"""State of an elimination: matrices of a stack against the same matrices alone."""
 
 import numpy as np
 import pytest
 from fixtures import rng
 
-from tnattn.arrays import to_host
-from tnattn.randnla.semidefinite.elimination import _accept
+from tnattn.randnla.semidefinite.elimination import Elimination
+from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky
+from tnattn.structured import Dense
 
 
-def cores(count, size, rank, seed=0):
-    """Return positive semidefinite matrices of a given rank."""
-    x = rng(seed).standard_normal((count, size, rank))
-    return x @ x.mT
+def kernels(count, size=40, seed=0):
+    points = rng(seed).standard_normal((count, size, 2))
+    return np.exp(-((points[:, :, None] - points[:, None]) ** 2).sum(-1) / 2)
 
 
-def one_by_one(core, thresholds, room):
-    """Return the accepted places, and the residual that each proposal had at its turn, from the definition."""
-    taken, left = [], []
-    for i in range(len(core)):
-        left.append(core[i, i])
-        if core[i, i] > thresholds[i] and len(taken) < room:
-            core = core - np.outer(core[:, i], core[i]) / core[i, i]
-            taken.append(i)
-    return taken, np.array(left)
+@pytest.mark.parametrize("rtol", [0.0, 0.2])
+def test_matrices_alone_have_the_pivots_of_the_stack(rtol):
+    """With the same random numbers: no matrix depends on the others, whatever their progress."""
+    stack = kernels(3)
+    stack[1, 5:] = stack[1, :, 5:] = 0.0  # finished long before the others
+    method = RandomlyPivotedCholesky(rank=12, block=5, rtol=rtol)
+    together = method(stack, rng=rng(1))
+    samples = method.samples(rng(1), like=stack)
+    for index, matrix in enumerate(stack):
+        alone = method.with_samples(Dense(matrix), samples)
+        np.testing.assert_array_equal(alone.pivots, together.pivots[index])
+        np.testing.assert_allclose(alone.factor, together.factor[index], atol=1e-7)
 
 
-@pytest.mark.parametrize("rank", [2, 9])
-@pytest.mark.parametrize("room", [0, 3, 9])
-def test_proposals_are_accepted_as_one_after_the_other(xp, rank, room):
-    stack = cores(4, 9, rank)
-    uniforms = rng(1).random((4, 9))
-    noise = np.full((4, 1), 1e-4)
-    thresholds = np.maximum(uniforms * np.diagonal(stack, axis1=1, axis2=2), noise)
-    rooms = np.array([[room], [9], [1], [room]])
-    step = _accept(*(xp.asarray(x) for x in (stack, thresholds, noise, rooms)))
-    order, lower, gained, spent = (to_host(x) for x in (step.order, step.lower, step.gained, step.spent))
-    assert type(step.lower) is type(xp.asarray(stack))
-    for i in range(4):
-        taken, left = one_by_one(stack[i], thresholds[i], rooms[i, 0])
-        k = len(taken)
-        assert gained[i, 0] == k
-        assert order[i, :k].tolist() == taken
-        accepted = stack[i][np.ix_(taken, taken)]
-        np.testing.assert_allclose(lower[i, :k, :k] @ lower[i, :k, :k].T, accepted, atol=300 * xp.eps())
-        assert np.array_equal(lower[i, k:, :], np.eye(lower.shape[-1])[k:])
-        assert set(np.flatnonzero(spent[i])) == set(taken) | set(np.flatnonzero(left <= 1e-4))
-
-
-@pytest.mark.parametrize("even", [True, False])
-def test_a_step_knows_whether_all_matrices_gain_as_many(even):
-    rooms = np.array([[2], [2 if even else 1]])
-    step = _accept(cores(2, 4, 4), np.zeros((2, 4)), np.zeros((2, 1)), rooms)
-    assert step.even is even
-    assert step.order.shape == (2, 2)
+def test_an_eliminated_matrix_equals_its_factor_in_the_pivot_columns():
+    stack = kernels(2)
+    elimination = Elimination(Dense(stack), rank=3, rtol=0.0)
+    elimination.advance(np.array([[1, 7, 30], [2, 3, 4]]), np.zeros(3))
+    factor, pivots = elimination.result()
+    assert pivots.tolist() == [[1, 7, 30], [2, 3, 4]]
+    for index in range(2):
+        approximate = factor[index] @ factor[index].T
+        np.testing.assert_allclose(approximate[:, pivots[index]], stack[index][:, pivots[index]], atol=1e-12)
+    assert np.allclose(elimination.tail, 1 - np.sum(factor**2, axis=-1), atol=1e-12)

@@ -14,7 +14,10 @@ from tnattn.arrays import array_namespace, to_host
 from tnattn.gallery import polynomial_spectrum, psd_with_spectrum
 from tnattn.randnla.accuracy import ToleranceWarning
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
+from tnattn.randnla.scores.leverage import sample_indices
+from tnattn.randnla.semidefinite.elimination import Elimination
 from tnattn.randnla.semidefinite.pivoted_cholesky import GreedyPivotedCholesky, RandomlyPivotedCholesky
+from tnattn.structured.conversion import as_structured
 from tnattn.structured.gaussian_kernel import GaussianKernel
 from tnattn.structured.implicit import KernelEntries, PrincipalEntries
 
@@ -319,3 +322,29 @@ def test_a_huge_block_of_low_rank_beside_a_small_one_stays_of_low_rank(method):
     result = method(a, rng=rng())
     assert np.count_nonzero((result.pivots >= 0) & (result.pivots < 20)) <= 2
     np.testing.assert_allclose(result.to_dense(), a, atol=1e-2)
+
+
+@pytest.mark.parametrize("rank", [40, 256])
+def test_counted_operations_are_those_of_the_blocks(rank):
+    """Blocks of accepted pivots w_i after k_i: 2 n (w_i^2 + w_i k_i) operations, and 2 n w_i for the squares."""
+    points = 2 * rng().standard_normal((3000, 16))
+    gained = []
+
+    class Counting(Elimination):
+        def _append(self, step, raw, pivots, coupling):
+            gained.append(raw.shape[-2])
+            super()._append(step, raw, pivots, coupling)
+
+    method = RandomlyPivotedCholesky(rank=rank)
+    elimination, samples = (
+        Counting(as_structured(GaussianKernel(points)), rank, 0.0),
+        method.samples(rng(1), like=points),
+    )
+    block = 0
+    while elimination.unfinished:
+        drawn = samples.block(block)
+        elimination.advance(sample_indices(elimination.residual, drawn[0]), drawn[1])
+        block += 1
+    before = np.cumsum([0, *gained[:-1]])
+    counted = sum(2 * 3000 * (w * w + w * k + w) for w, k in zip(gained, before, strict=True))
+    assert method.flops(3000) == pytest.approx(counted, rel=0.1)
