@@ -1,7 +1,7 @@
 """The cost of a method is what it does: its operations against those that PyTorch counts while it runs.
 
-Counted are products of matrices, factorizations by their usual formulas, and sums. Entry by entry operations are
-not: they are few beside products of width 32.
+Counted are products of matrices, factorizations by their usual formulas, sums, and products and differences entry by
+entry, of which an elimination consists. Other operations are few beside products of width 32.
 """
 
 import math
@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 
 from tnattn.attention import masks
+from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.random_features.performer import Performer
+from tnattn.attention.wrappers.causal import Causal
 from tnattn.discovery import subclasses
 
 torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 METHODS = [cls() for cls in subclasses("tnattn.attention", AttentionMethod).values()]
+METHODS += [Causal(method()) for method in (LinearAttention, Performer)]  # prefix scans
 SHARE = 0.1  # largest relative difference
 
 
@@ -51,6 +55,10 @@ def _sums(shape, *_, **__):
     return math.prod(shape)
 
 
+def _entries(*_, out_shape, **__):
+    return math.prod(out_shape)
+
+
 def counted(run):
     """Return the operations of a call."""
     aten = torch.ops.aten
@@ -61,6 +69,7 @@ def counted(run):
         aten.linalg_cholesky_ex: _cholesky,
         aten.linalg_solve_triangular: _triangular,
         **dict.fromkeys((aten.sum, aten.mean, aten.cumsum), _sums),
+        **dict.fromkeys((aten.mul, aten.sub), _entries),
     }
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         run()
@@ -79,7 +88,7 @@ CASES = [
     pytest.param(
         method if method.budget_field is None else method.with_budget(budget),
         mask,
-        id=f"{type(method).__name__}-{type(mask).__name__}-{budget}",
+        id=f"{method}-{type(mask).__name__}-{budget}",
     )
     for method in METHODS
     for mask in (masks.FullMask(), masks.CausalMask())

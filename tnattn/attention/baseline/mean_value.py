@@ -73,7 +73,9 @@ class MeanValue(JointMethod):
         if any(isinstance(part, masks.SlidingWindowMask) for part in problem.mask.conjuncts):
             # doubled sums, and one look-up per binary digit
             sums = 2.0 * g * problem.n_k * e * max(1, problem.n_k.bit_length())
-        applied = float(h * problem.n_q * e)
+        # without a mask the sums of all keys are one column of a product
+        column = 2 * (e + 1) if all(isinstance(part, masks.FullMask) for part in problem.mask.conjuncts) else 0
+        applied = float(h * problem.n_q * (e + column))
         return Cost(
             flops=sums + applied,
             scalars_moved=float(g * problem.n_k * e) + applied,

@@ -246,8 +246,8 @@ class KernelCUR(JointMethod):
         r = min(self.columns, n_q, n_k)
         scores = 2.0 * h * (n_q + n_k) * r * d
         pivots = h * ((n_q + n_k) * r * r - 2 * r**3 / 3)
-        # an orthonormal basis and its rotation, for leverage scores
-        start = 6.0 * h * (n_k if self.sweeps else n_q + n_k) * d * d
+        # leverage scores: two Gram matrices and triangular solves of a basis, and its rotation to singular vectors
+        start = h * (8.0 * (n_k if self.sweeps else n_q + n_k) * d * d + 22.0 * d**3)
         # eigenvectors of the intersection take about 9 r^3, its products 6 r^3, a singular value decomposition 22 r^3
         tried = _STEPS + 1 if self.ridge else 1
         small = (15.0 if self.ridge else 22.0) * r**3 + 2.0 * r * r * (e + 1)

@@ -233,8 +233,7 @@ class Causal(JointMethod):
         for run in runs(problem.n_q, problem.n_k, leaf=self.leaf, most=problem.n_k):
             queries, keys = ((part.stop - part.start) // run.leaves for part in (run.queries, run.keys))
             if queries:
-                leaf = problem.rectangle(slice(0, queries), slice(0, keys), masks.CausalMask())
-                leaves += run.leaves * exact_cost(leaf).flops
+                leaves += run.leaves * exact_cost(problem.rectangle(slice(0, queries), slice(0, keys))).flops
         features = self.method.budget or problem.width
         return replace(
             past,
@@ -244,9 +243,8 @@ class Causal(JointMethod):
 
     def _costs(self, problem: AttentionProblem, start: int, stop: int) -> Iterator[Cost]:
         if stop - start <= self.leaf:
-            yield exact_cost(
-                problem.rectangle(queries_of(problem, start, stop), slice(start, stop), masks.CausalMask())
-            )
+            # leaves are squares that the mask cuts after their products
+            yield exact_cost(problem.rectangle(queries_of(problem, start, stop), slice(start, stop)))
             return
         # the same halves as in ``halves``
         middle = (start + stop) // 2
