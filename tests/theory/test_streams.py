@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": ["compare", "{1}", *GRID, "--methods", "TopK,LinearAttention", "--out", "{0}/naïve"],
     "compare, json": ["compare", "{1}", *GRID, "--methods", "TopK", "--json", "--out", "{0}/naïve"],
     "verify": ["verify", "--bounds", "sthosvd_identity", "--workers", "0"],
+    "certify": ["certify", "{0}/é – o.npz"],
     "spectra": ["spectra", "{1}", "--out", "{0}/spectres-à-voir"],
     "report": ["report", "{0}/given-é"],
     "methods": ["methods"],
@@ -54,6 +55,8 @@ def places(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     path = tmp_path / "é β – x.npz"
     np.savez(path, **{name: rng.standard_normal((2, 16, 4)) for name in "qkv"})
+    output = {"o": rng.standard_normal((2, 16, 4))}
+    np.savez(tmp_path / "é – o.npz", **output, **{name: rng.standard_normal((2, 16, 4)) for name in "qkv"})
     return tmp_path, path
 
 

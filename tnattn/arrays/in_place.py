@@ -37,7 +37,9 @@ def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:
     if spare is None or not runs_on_host(a) or not a.dtype == b.dtype == spare.dtype:
         return stacked_matmul(a, b)
     shape = (*broadcast_shape(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
-    out = _front(spare, shape)
+    # PyTorch's product of stacks with different batch axes cannot be written into another array
+    alike = array_api_compat.is_numpy_array(a) or a.shape[:-2] == b.shape[:-2]
+    out = _front(spare, shape) if alike else None
     # PyTorch keeps the operands of a product for its gradient
     if out is None or getattr(a, "requires_grad", False) or getattr(b, "requires_grad", False):
         return stacked_matmul(a, b)

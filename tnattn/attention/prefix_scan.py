@@ -13,7 +13,7 @@ from tnattn.attention.kernel_features import KernelFeatures, feature_entries
 from tnattn.attention.workspace import Workspace
 
 
-class Run(NamedTuple):
+class ScanStep(NamedTuple):
     """Consecutive leaves of equal size, and the keys that join their past.
 
     ``added`` has as many leaves, each just before the one whose past it completes; it is empty for the first leaf.
@@ -34,12 +34,12 @@ class Run(NamedTuple):
     leaves: int
 
 
-def runs(n_q: int, n_k: int, *, leaf: int, most: int) -> Iterator[Run]:
+def runs(n_q: int, n_k: int, *, leaf: int, most: int) -> Iterator[ScanStep]:
     """Yield runs of at most ``most`` leaves in order; queries are the last ``n_q`` of ``n_k`` positions."""
     before, none = n_k - n_q, slice(0, 0)
     first = before // leaf * leaf  # of the leaf of the first query
     for start in range(0, first - leaf, most * leaf):  # keys of the past of all queries
-        yield Run(slice(start, min(start + most * leaf, first - leaf)), none, none, 1)
+        yield ScanStep(slice(start, min(start + most * leaf, first - leaf)), none, none, 1)
     start = first
     while start < n_k:
         # the first leaf, one with some of its queries only and an incomplete last one stand alone
@@ -47,7 +47,7 @@ def runs(n_q: int, n_k: int, *, leaf: int, most: int) -> Iterator[Run]:
         leaves = 1 if alone else min(most, (n_k - start) // leaf)
         stop = min(start + leaves * leaf, n_k)
         added = slice(start - leaf, start + (leaves - 1) * leaf) if start else none
-        yield Run(added, slice(start, stop), slice(max(start - before, 0), stop - before), leaves)
+        yield ScanStep(added, slice(start, stop), slice(max(start - before, 0), stop - before), leaves)
         start = stop
 
 
@@ -124,7 +124,7 @@ class Scan:
                 products, shift = self._answered(past, run, own)
                 yield run.queries, _by_query(products), _by_query(shift[..., None])[..., 0]
 
-    def _exact_keys(self, run: Run) -> tuple[Array | None, Array | None]:
+    def _exact_keys(self, run: ScanStep) -> tuple[Array | None, Array | None]:
         """Return exact features (g, L, 1, r, m) of the keys that join the past, and of those of the run."""
 
         def evaluated(name: str, columns: slice, leaves: int) -> Array | None:
@@ -142,7 +142,7 @@ class Scan:
         assert every is not None
         return every[:, :-1, ...], every[:, 1:, ...]
 
-    def _grown(self, past: Past | None, run: Run, features: Array | None) -> Past:
+    def _grown(self, past: Past | None, run: ScanStep, features: Array | None) -> Past:
         """Return the sums with some leaves of keys more, after each of them; exact features are evaluated already."""
         peak, leaves = None, run.leaves
         if features is None:
@@ -161,7 +161,7 @@ class Scan:
                 before = _in_units(sums[:, index, ...], peak, peak, index, index + 1)
         return Past(peak, sums)
 
-    def _answered(self, past: Past | None, run: Run, own: Array | None) -> tuple[Array, Array]:
+    def _answered(self, past: Past | None, run: ScanStep, own: Array | None) -> tuple[Array, Array]:
         """Return products (g, L, R, r', c) and shifts (g, L, R, r') of the queries of a run."""
         queries, right = self._queries[:, :, run.queries, :], self._right(run.keys, run.leaves)
         if past is None and not self._features.exact:
@@ -178,7 +178,7 @@ class Scan:
         near += far
         return near, shift
 
-    def _within(self, features: Array | None, own: Array | None, queries: Array, run: Run) -> tuple[Array, Array]:
+    def _within(self, features: Array | None, own: Array | None, queries: Array, run: ScanStep) -> tuple[Array, Array]:
         """Return exact entries (g, L, R, r', r) and shifts (g, L, R, r') of the leaves of a run."""
         if features is not None and own is not None:
             return self._leaves.of_features(features, own, self._space)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, to_host
+from tnattn.arrays import Array, array_namespace, broadcast_shape, clipped, device, to_host
 from tnattn.cached import cached_property
 from tnattn.scalars import Parameters, as_integer
 
@@ -116,9 +116,8 @@ class Band(Parameters):
     @cached_property
     def begin(self) -> Array:
         """First column of the window of every block, (..., p)."""
-        xp = array_namespace(self.first)
         # near the last column a block starts earlier than its first row asks for, so that all blocks have one width
-        return xp.clip(self.first[..., :: self.size], self.fixed, self.columns - self.span)
+        return clipped(self.first[..., :: self.size], self.fixed, self.columns - self.span)
 
     @cached_property
     def slots(self) -> tuple[Array, Array]:
@@ -126,13 +125,13 @@ class Band(Parameters):
         xp = array_namespace(self.first)
         # rows of padding repeat the last row, so that their columns exist
         last = xp.arange(self.blocks * self.size, dtype=xp.int64, device=device(self.first))
-        places = xp.clip(last, 0, self.rows - 1)
+        places = clipped(last, 0, self.rows - 1)
         low, high = (
             xp.reshape(xp.take(x, places, axis=-1), (*x.shape[:-1], self.blocks, self.size)) - self.begin[..., None]
             for x in (self.first, self.stop)
         )
-        low = xp.clip(low, 0, self.span)
-        return low, xp.clip(xp.maximum(high, low), 0, self.span)
+        low = clipped(low, 0, self.span)
+        return low, clipped(xp.maximum(high, low), 0, self.span)
 
     @property
     def indices(self) -> Array:

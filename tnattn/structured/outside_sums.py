@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape, device, quiet_overflow, to_host
+from tnattn.arrays import Array, array_namespace, broadcast_shape, clipped, device, quiet_overflow, to_host
 from tnattn.structured.band import Band, Run
 from tnattn.structured.band_tiling import BandTiling
 from tnattn.structured.gather import take_rows
@@ -84,7 +84,7 @@ def before_and_after(band: Band, x: Array) -> Array:
     with quiet_overflow():  # a node that holds a row of the window may overflow, and is not added
         while (n := sums.shape[-2]) > 1:
             for place, free in ((before - 1, before % 2 == 1), (after, (after % 2 == 1) & (after < n))):
-                node = take_rows(sums, xp.clip(place, 0, n - 1))
+                node = take_rows(sums, clipped(place, 0, n - 1))
                 total = total + xp.where(free[..., None], node, xp.zeros_like(node))
             sums, before, after = pairs(sums), before // 2, (after + 1) // 2
     return total

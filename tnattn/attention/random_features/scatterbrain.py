@@ -16,6 +16,7 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Directions, FeatureKind, Orthogonal, Positive
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.summary import KeySet
+from tnattn.device_budget import DeviceBudget, DeviceCounts
 from tnattn.structured.band import band_entries
 
 _BLOCK = 32  # queries that share the union of their windows: the products are of matrices, the union little wider
@@ -61,6 +62,7 @@ class Scatterbrain(JointMethod):
     centre: bool = True
 
     guarantee: ClassVar[str] = "exact mean squared error of the kernel, zero in the window"
+    device_budget: ClassVar = DeviceBudget(DeviceCounts(400, waits=10, copies=6))  # two sweeps and a draw
     source: ClassVar[str] = "Chen et al. 2021 (Scatterbrain)"
     waives: ClassVar[Mapping[str, str]] = {
         "P11": "the window is a set of positions",

@@ -71,7 +71,8 @@ def test_arbitrary_masks_are_refused():
 
 
 def test_the_cost_does_not_see_pairs():
-    assert MeanValue().cost(problem()).flops == 2 * 12 * 3 + 4 * 9 * 3
+    # sums of the values, one column of a product, one division of each output
+    assert MeanValue().cost(problem()).flops == 2 * 12 * 3 + 4 * 9 * (2 * (3 + 1) + 3)
 
 
 def test_a_window_forgets_what_stands_before_it():
