@@ -7,21 +7,17 @@ CPU time of one pinned thread, contenders in turns. Arguments restrict the metho
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before NumPy is imported
-
 import numpy as np
 import torch
-from paired import markdown, measure
+from paired import conditions, markdown, measure, one_pinned_thread
 from plain_attention import FLOORS, PLAIN
 
 from tnattn import AttentionProblem, CausalMask, FullMask
-from tnattn.arrays.threads import blas_kernels
 from tnattn.attention.kernel.linear_attention import LinearAttention
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.random_features.performer import Performer
@@ -30,8 +26,8 @@ from tnattn.attention.wrappers.causal import Causal
 from tnattn.discovery import subclasses
 
 WIDTH = 64
-# heads and tokens: as many heads as keep exact attention below a minute
-CASES = ((12, 1024, 64), (12, 1024, 256), (12, 4096, 64), (12, 4096, 256), (2, 16384, 64), (2, 16384, 256))
+CASES = ((12, 1024, 64), (12, 4096, 64), (12, 4096, 256), (2, 16384, 256))  # heads, tokens, budget
+ORACLES = 1024  # tokens up to which methods that read all weights are timed
 LONG = (16384, 65536)  # one head, for methods of linear cost
 EVEN = (256, 512, 1024, 2048, 4096, 8192)  # lengths at which a method may overtake the fused kernel
 CAUSAL = (Causal(Performer()), Causal(LinearAttention()), Causal(ValueSampling()))
@@ -80,38 +76,45 @@ def fused(tensors: list[Any], causal: bool) -> Callable[[], Any]:
 
 
 def rows_of_a_case(heads: int, n: int, m: int, methods: dict[str, AttentionMethod]) -> list[list[str]]:
-    """Return the rows of one size: ratios of CPU times within a run, memory, and error."""
+    """Return the rows of one size: ratios of CPU times within a round, memory, and error."""
     arrays = inputs(heads, n)
     tensors = [torch.from_numpy(x) for x in arrays]
-    exact = {causal: runner(None, arrays, CausalMask() if causal else FullMask())() for causal in (False, True)}
-    rows = []
-    for name, plain in methods.items():
-        causal = name.startswith("Causal")
-        mask, method = CausalMask() if causal else FullMask(), with_budget(plain, min(m, n))
-        if method.reads_weights and n > 4096:
-            continue  # oracles read all weights: their time says nothing beyond
-        run = runner(method, arrays, mask)
-        contenders = {"ours": run, "fused": fused(tensors, causal), "exact": runner(None, arrays, mask)}
-        contenders["torch"] = runner(method, tensors, mask)
+    chosen = {name: with_budget(x, min(m, n)) for name, x in methods.items() if not x.reads_weights or n <= ORACLES}
+    contenders: dict[str, Callable[[], Any]] = {}
+    for causal in (False, True):
+        contenders[f"exact {causal}"] = runner(None, arrays, _mask(causal))
+        contenders[f"fused {causal}"] = fused(tensors, causal)
+    for name, method in chosen.items():
+        mask = _mask(name.startswith("Causal"))
+        contenders[name] = runner(method, arrays, mask)
+        contenders[f"torch {name}"] = runner(method, tensors, mask)
         if floor := FLOORS.get(name):
-            contenders["floor"] = lambda floor=floor: floor(*arrays, m)
+            contenders[f"floor {name}"] = lambda floor=floor: floor(*arrays, m)
         if formula := PLAIN.get(name):
-            contenders["plain"] = lambda formula=formula: formula(*tensors, m)
-        times = measure(contenders, rounds=3, cpu=True)
-        error = np.linalg.norm(run() - exact[causal]) / np.linalg.norm(exact[causal])
-        ratios = {key: f"{times.ratio('ours', key):.2f}" for key in contenders if key not in ("ours", "torch")}
+            contenders[f"plain {name}"] = lambda formula=formula: formula(*tensors, m)
+    times = measure(contenders, rounds=3, cpu=True)
+    exact = {causal: contenders[f"exact {causal}"]() for causal in (False, True)}
+    rows = []
+    for name, method in chosen.items():
+        causal = name.startswith("Causal")
+        against = (f"exact {causal}", f"fused {causal}", f"floor {name}", f"plain {name}")
+        error = np.linalg.norm(contenders[name]() - exact[causal]) / np.linalg.norm(exact[causal])
         rows.append(
             [
                 name + (" (oracle)" if method.reads_weights else ""),
-                f"{times.median('ours') * 1e3:.0f}",
-                *(ratios.get(key, "") for key in ("exact", "fused", "floor", "plain")),
-                f"{times.ratio('torch', 'fused'):.2f}",
-                f"{peak_megabytes(run):.0f}",
+                f"{times.median(name) * 1e3:.0f}",
+                *(f"{times.ratio(name, other):.2f}" if other in contenders else "" for other in against),
+                f"{times.ratio(f'torch {name}', f'fused {causal}'):.2f}",
+                f"{peak_megabytes(contenders[name]):.0f}",
                 f"{error:.2g}",
             ]
         )
-        print(".", end="", file=sys.stderr, flush=True)
+    print(".", end="", file=sys.stderr, flush=True)
     return rows
+
+
+def _mask(causal: bool) -> Any:
+    return CausalMask() if causal else FullMask()
 
 
 def growth(methods: dict[str, AttentionMethod]) -> list[list[str]]:
@@ -149,24 +152,25 @@ def break_even(methods: dict[str, AttentionMethod]) -> list[list[str]]:
 
 
 def main(asked: list[str]) -> None:
-    torch.set_num_threads(1)
     methods = candidates(asked)
     header = ["method", "ms", "/ exact", "/ fused", "/ floor", "/ plain", "tensors / fused", "peak MB", "error"]
     print(
-        f"BLAS: {', '.join(blas_kernels())}; PyTorch {torch.__version__}. CPU time of one pinned thread, contenders in "
-        "turns, medians; float32, d = 64, sequences half smooth, half noise. Exact: streamed, on NumPy. Fused: "
-        "PyTorch's `scaled_dot_product_attention`. Floor: products and exponentials of the formula in tiles, without "
-        "guards. Plain: the formula in PyTorch. Tensors: the method on PyTorch tensors, over fused. Peak: NumPy memory "
-        "above the inputs, with the output. Causal forms beside causal attention."
+        f"{conditions()}; PyTorch {torch.__version__}; float32, d = 64, sequences half smooth, half noise; in "
+        "turns.\n\nExact: streamed, on NumPy. Fused: PyTorch's `scaled_dot_product_attention`. Floor: products and "
+        "exponentials of the formula in tiles, without guards. Plain: the formula in PyTorch. Tensors: the method on "
+        "PyTorch tensors. Peak: NumPy memory above the inputs, with the output. Causal forms beside causal attention; "
+        f"oracles up to {ORACLES} tokens."
     )
-    for heads, n, m in CASES:
-        print(f"\n## {heads} x {n}, m = {m}\n\n{markdown(header, rows_of_a_case(heads, n, m, methods))}", flush=True)
-    print(f"\n## Growth: one head, m = 256, {LONG[0]} to {LONG[1]} tokens, methods of linear cost\n")
-    print(markdown(["method", f"ms at {LONG[1]}", "slope of the time", "peak MB"], growth(methods)), flush=True)
-    oracles = {name for name, method in methods.items() if method.reads_weights}
-    rest = {name: method for name, method in methods.items() if name not in oracles}
-    print("\n## Break-even: four heads, m = 64, least length at which the method beats the fused kernel\n")
-    print(markdown(["method", "tokens"], break_even(rest)))
+    with one_pinned_thread():
+        for heads, n, m in CASES:
+            print(
+                f"\n## {heads} x {n}, m = {m}\n\n{markdown(header, rows_of_a_case(heads, n, m, methods))}", flush=True
+            )
+        print(f"\n## Growth: one head, m = 256, {LONG[0]} to {LONG[1]} tokens, methods of linear cost\n")
+        print(markdown(["method", f"ms at {LONG[1]}", "slope of the time", "peak MB"], growth(methods)), flush=True)
+        rest = {name: method for name, method in methods.items() if not method.reads_weights}
+        print("\n## Break-even: four heads, m = 64, least length at which the method beats the fused kernel\n")
+        print(markdown(["method", "tokens"], break_even(rest)))
 
 
 if __name__ == "__main__":
