@@ -80,8 +80,8 @@ def problem(mask, *, heads=4, groups=2, n=512, d=32, e=48):
     generator = torch.Generator().manual_seed(0)
     shapes = (heads, n, d), (groups, n, d), (groups, n, e)
     q, k, v = (torch.randn(shape, generator=generator, dtype=torch.float64) / 2 for shape in shapes)
-    # small tiles, so that those which a mask cuts are few beside those that it leaves
-    return AttentionProblem(q, k, v, mask=mask, tile=32)
+    # small tiles under a mask, so that those which it cuts are few beside those that it leaves
+    return AttentionProblem(q, k, v, mask=mask, tile=None if isinstance(mask, masks.FullMask) else 32)
 
 
 CASES = [
@@ -89,6 +89,7 @@ CASES = [
         method if method.budget_field is None else method.with_budget(budget),
         mask,
         id=f"{method}-{type(mask).__name__}-{budget}",
+        marks=[pytest.mark.slow] if method.reads_weights else [],
     )
     for method in METHODS
     for mask in (masks.FullMask(), masks.CausalMask())

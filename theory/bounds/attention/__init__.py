@@ -8,7 +8,6 @@ From scores to the output
 -------------------------
 - ``softmax``: error of scores to error of weights and output, row by row
 - ``output``: error of a kernel to error of the normalised output
-- ``covariance``: the same in the covariance of the values, sharper on rows with many keys
 - ``heads``: heads that share a basis or a key head
 - ``joint_svd``: jointly truncated key and value weights
 - ``factored_key_value``: keys and values of low rank
@@ -48,7 +47,6 @@ pseudo-inverse of a matrix M, I the unit matrix; i and j are indices of queries 
 """
 
 from theory.bounds.attention import (
-    covariance,
     factored_key_value,
     feature_pairs,
     heads,
@@ -70,7 +68,6 @@ from theory.bounds.attention import (
 )
 
 __all__ = [
-    "covariance",
     "factored_key_value",
     "feature_pairs",
     "heads",
