@@ -16,6 +16,7 @@ from tnattn.attention.spans import admissible_span
 from tnattn.structured import BandTiles
 from tnattn.structured.band import Band, Run
 from tnattn.structured.band_tiling import BandTiling, multiplied, scored
+from tnattn.structured.exponential_kernel import less_maximum
 from tnattn.structured.row_tiles import Stack
 
 
@@ -64,7 +65,7 @@ class BandKernel(BandTiles):
                 kernel = own(run)
                 # exp stays in [0, 1] after the largest score is taken out; it cancels in the quotient
                 top = xp.max(kernel, axis=-1, keepdims=True)
-                kernel = exp_in_place(_less(kernel, top))
+                kernel = exp_in_place(less_maximum(kernel, top))
                 return (*(multiplied(kernel, each(run)) for each in columns), sums_of_rows(kernel), top)
 
             return products
@@ -98,7 +99,7 @@ class BandKernel(BandTiles):
 
         def of_matrices(heads: slice) -> Callable[[Run], Array]:
             own, shift = scores(heads), shifts(heads)
-            return lambda run: exp_in_place(_less(own(run), shift(run)))
+            return lambda run: exp_in_place(less_maximum(own(run), shift(run)))
 
         return of_matrices
 
@@ -203,13 +204,6 @@ def band_piece(problem: AttentionProblem, band: Band, *, missing_is_empty: bool 
 def _is_listed(mask: Mask) -> bool:
     """Return True if a part of a mask is no interval of keys for every query."""
     return not all(isinstance(part, (FullMask, CausalMask, SlidingWindowMask, PaddingMask)) for part in mask.conjuncts)
-
-
-def _less(scores: Array, top: Array) -> Array:
-    """Return scores less their maximum, in place; a maximum of minus infinity is no unit and stays out."""
-    xp = array_namespace(scores)
-    scores -= xp.where(top == -float("inf"), xp.zeros_like(top), top)
-    return scores
 
 
 def _representable(scores: Array, added: Array) -> Array:

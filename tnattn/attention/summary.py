@@ -217,6 +217,12 @@ class Summary(Parameters, Displayed, abc.ABC):
         return x
 
 
+def bytes_of(*arrays: Array) -> int:
+    """Return the bytes of the entries of arrays of any library."""
+    width = {"float64": 8, "int64": 8, "float32": 4}
+    return sum(math.prod(array.shape) * width.get(dtype_name(array.dtype), 2) for array in arrays)
+
+
 def _require_finite(x: Array, name: str, wanted: bool) -> None:
     if wanted:
         check_finite(x, name)

@@ -149,7 +149,7 @@ class ExponentialKernel(RowTiles):
                 decay = None
                 if own:
                     top, decay = _raised(kernel, top)
-                kernel = exp_in_place(_less(kernel, top))
+                kernel = exp_in_place(less_maximum(kernel, top))
                 for index, factor in enumerate(factors):
                     part = kernel @ factor[heads, columns, :]
                     if len(sums) <= index:
@@ -172,10 +172,10 @@ def _raised(scores: Array, top: Array | None) -> tuple[Array, Array | None]:
     if top is None:
         return highest, None
     highest = xp.maximum(highest, top)
-    return highest, xp.exp(_less(top, highest))
+    return highest, xp.exp(less_maximum(top, highest))
 
 
-def _less(scores: Array, top: Array) -> Array:
+def less_maximum(scores: Array, top: Array) -> Array:
     """Return scores less their maximum, in place; a maximum of minus infinity is no unit and stays out."""
     xp = array_namespace(scores)
     scores -= xp.where(top == -float("inf"), xp.zeros_like(top), top)

@@ -1,13 +1,11 @@
 """One pass for few queries against extended precision, and against the sweep over tiles where it hands over."""
 
-import importlib.util
-import sys
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures import beside
 
 from tnattn.arrays import to_host
 from tnattn.attention import few_queries as module
@@ -16,16 +14,7 @@ from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, FullMask,
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax import SoftmaxOperator
 
-
-def load(name, file):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-random = load("softmax_tests", "test_softmax.py")
+random = beside(__file__, "test_softmax.py")
 
 
 def decoding(n_q=1, n_k=50, *, heads=4, groups=2, batch=(), dtype="float64", size=1.0):

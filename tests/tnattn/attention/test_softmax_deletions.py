@@ -5,15 +5,13 @@ named in SPARED, each with its reason.
 """
 
 import ast
-import importlib.util
 import inspect
-import sys
 import textwrap
-from pathlib import Path
 from types import CodeType
 
 import numpy as np
 import pytest
+from fixtures import beside
 
 from tnattn.attention import few_queries
 from tnattn.attention.column_scaling import keeps_digits
@@ -79,15 +77,7 @@ SPARED = {
 }
 
 
-def load(name, file):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-random = load("softmax_tests", "test_softmax.py")
+random = beside(__file__, "test_softmax.py")
 
 
 def statements(tree):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.softmax_piece import streamed_piece
-from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.summary import KeySet, Summary, bytes_of
 
 __all__ = ["CachedKeys", "FullCache"]
 
@@ -92,8 +91,7 @@ class CachedKeys(Summary):
 
     @property
     def nbytes(self) -> int:
-        width = {"float64": 8, "float32": 4}.get(dtype_name(self.values.dtype), 2)
-        return int(width * sum(math.prod(part.shape) for part in (self.keys, self.values)))
+        return bytes_of(self.keys, self.values)
 
     @property
     def like(self) -> Array:

@@ -14,7 +14,6 @@ from tnattn.arrays import (
     accumulator_dtype,
     array_namespace,
     device,
-    dtype_name,
     each_matrix,
     require_rng,
 )
@@ -26,7 +25,7 @@ from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.heavy_keys import heavy_keys, replaced_by_mean, taken
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.summary import KeySet, Summary, bytes_of
 from tnattn.device_budget import DeviceBudget, DeviceCounts, blocks
 from tnattn.randnla.semidefinite.pivoted_cholesky import RandomlyPivotedCholesky, SharedSamples
 from tnattn.structured import Evaluated, Selection, StructuredMatrix
@@ -259,8 +258,7 @@ class Coreset(Summary):
 
     @property
     def nbytes(self) -> int:
-        width = {"float64": 8, "float32": 4}.get(dtype_name(self.values.dtype), 2)
-        return int(width * sum(math.prod(part.shape) for part in (self.keys, self.values, self.mass)))
+        return bytes_of(self.keys, self.values, self.mass)
 
     @property
     def like(self) -> Array:

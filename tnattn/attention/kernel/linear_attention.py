@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.feature_matrices import KeyFeatures, QueryFeatures
@@ -15,7 +15,7 @@ from tnattn.attention.feature_sums import FeatureSums
 from tnattn.attention.kernel.elu_features import UNITS, EluFeatures, elu_plus_one
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.summary import KeySet, Summary, bytes_of
 from tnattn.structured import Dense, Selection, StructuredMatrix
 
 
@@ -113,8 +113,7 @@ class LinearState(Summary):
 
     @property
     def nbytes(self) -> int:
-        width = {"float64": 8, "float32": 4}.get(dtype_name(self.values.dtype), 2)
-        return int(width * (math.prod(self.values.shape) + math.prod(self.mass.shape)))
+        return bytes_of(self.values, self.mass)
 
     @property
     def like(self) -> Array:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-from tnattn.arrays import Array, Rng, dtype_name
+from tnattn.arrays import Array, Rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.feature_matrices import KeyFeatures, QueryFeatures
 from tnattn.attention.feature_sums import FeatureSums
 from tnattn.attention.random_features.feature_map import FeatureMap
-from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.summary import KeySet, Summary, bytes_of
 from tnattn.structured import StructuredMatrix
 
 
@@ -58,8 +57,7 @@ class FeatureSummary(Summary):
         scalars = [self.peak, self.values, self.mass, self.map.directions]
         if self.map.origin is not None:
             scalars.append(self.map.origin)
-        width = {"float64": 8, "float32": 4}.get(dtype_name(self.values.dtype), 2)
-        return width * int(sum(math.prod(part.shape) for part in scalars))
+        return bytes_of(*scalars)
 
     @property
     def like(self) -> Array:

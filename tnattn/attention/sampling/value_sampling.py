@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, dtype_name, require_rng
+from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
@@ -14,7 +13,7 @@ from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
-from tnattn.attention.summary import KeySet, Summary
+from tnattn.attention.summary import KeySet, Summary, bytes_of
 from tnattn.structured.gather import gather_rows
 
 
@@ -119,8 +118,7 @@ class SampledKeys(Summary):
     def nbytes(self) -> int:
         kept = [self._keys, self._values, self._mass, self._indices]
         kept += [] if self._all is None else [self._all.keys, self._all.values]
-        width = {"float64": 8, "int64": 8, "float32": 4}
-        return sum(math.prod(array.shape) * width.get(dtype_name(array.dtype), 2) for array in kept)
+        return bytes_of(*kept)
 
     @property
     def like(self) -> Array:
