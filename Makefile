@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= tnattn-results
 # a worker per core with one BLAS thread each
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+# workers and later runs read what the first has compiled
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv 2>/dev/null)
 
 ifdef UV

@@ -46,9 +46,8 @@ def test_a_method_obeys_the_quick_laws(name):
     check_method(METHODS[name], laws=QUICK)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "LowRankWeights" else name for name in METHODS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_obeys_the_laws_of_many_runs(name):
     check_method(METHODS[name], laws=SLOW)
 

@@ -32,7 +32,7 @@ def sweeps(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("seed", range(75))
+@pytest.mark.parametrize("seed", range(30))
 def test_random_problems_have_the_results_of_extended_precision(xp, seed):
     dtype = xp.dtypes[seed % len(xp.dtypes)]
     case = random.oracle.random_case(seed, dtype)
