@@ -23,8 +23,8 @@ def test_a_true_theorem_passes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOUNDS)
-def test_every_theorem_passes(name):
+@pytest.mark.parametrize("name", {b.module: name for name, b in BOUNDS.items()}.values())
+def test_a_theorem_of_every_module_passes(name):
     check_bound(BOUNDS[name], laws=["statement", "instances", "values"])
 
 

@@ -34,12 +34,7 @@ def test_no_field_of_any_method_makes_a_theorem_false_in_many_runs(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDS)
 def test_no_scale_or_degenerate_target_makes_a_theorem_false_in_many_runs(name):
-    assert not wrong(over_targets(BOUNDS[name], trials=MANY))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BOUNDS)
-def test_a_theorem_is_judged_on_a_variant_of_its_target(name):
-    """A scan that only meets violated hypotheses would show nothing."""
-    words = {outcome.verdict for outcome in over_targets(BOUNDS[name], trials=FEW)}
-    assert words & {"supported", "not contradicted", "vacuous"}
+    outcomes = list(over_targets(BOUNDS[name], trials=MANY))
+    assert not wrong(outcomes)
+    # a scan that only meets violated hypotheses would show nothing
+    assert {outcome.verdict for outcome in outcomes} & {"supported", "not contradicted", "vacuous"}

@@ -195,8 +195,7 @@ def _in_precision(target: Any, dtype: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("instance", ["extremal", "generic"])
+@pytest.mark.parametrize(("instance", "dtype"), [("extremal", "float32"), ("generic", "float64")])
 @pytest.mark.parametrize("name", BOUNDS)
 def test_no_theorem_is_supported_below_the_resolution(name: str, instance: str, dtype: str) -> None:
     """With the right-hand side times zero none is supported; otherwise the allowance is at most a tenth of it."""
