@@ -149,10 +149,9 @@ def test_a_theorem_that_cannot_be_evaluated_has_failed(answer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_no_true_theorem_is_refuted_and_no_control_escapes(seed):
-    """The whole catalogue at family level 1e-3; three seeds: a wrong refutation has probability 3e-3 at most."""
-    result = verify(seed=seed, trials=LEAST, seconds=0.0)
+def test_no_true_theorem_is_refuted_and_no_control_escapes():
+    """The whole catalogue at family level 1e-3."""
+    result = verify(seed=0, trials=LEAST, seconds=0.0)
     assert [f.bound for f in result.refuted] == []
     assert [f.bound for f in result.failed] == []
     assert [f.bound for f in result.undetected] == []
