@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, broadcast_shape
+from tnattn.arrays import Array, array_namespace, broadcast_shape, matmul_into
 from tnattn.attention.kernel_features import KernelFeatures, feature_entries
 from tnattn.structured import RowTiles, StructuredMatrix
 from tnattn.structured.row_tiles import Stack, swept, tiles
@@ -158,12 +158,12 @@ class QueryFeatures(RowTiles):
         stack, n = Stack(batch), queries.shape[-2]
         parts, factors = _exponents(features, queries, peak, stack), [stack.flat(x) for x in times]
 
-        def work(heads: slice, rows: slice) -> tuple[Array, ...]:
+        def work(heads: slice, rows: slice, outs: tuple[Array, ...]) -> tuple[Array, ...]:
             exponents, signs = parts(heads, rows)
             # one number per row leaves the exponents and enters the shift, so that the largest feature is exp(0)
             top = None if exponents is None else xp.max(exponents, axis=-1, keepdims=True)
             entries = feature_entries(exponents, signs, top)
-            products = (entries @ factor[heads, ...] for factor in factors)
+            products = (matmul_into(entries, x[heads, ...], out) for x, out in zip(factors, outs, strict=False))
             return (*products, xp.zeros_like(entries[..., :1]) if top is None else top)
 
         shapes = (*((stack.count, n, x.shape[-1]) for x in times), (stack.count, n, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -139,11 +140,12 @@ class ExponentialKernel(RowTiles):
         queries, keys, shift = (stack.flat(x) for x in (self.queries, self.keys, self.shift[..., None]))
         factors = [stack.flat(x) for x in times]
         chunks = [slice(start, min(start + _KEYS, m)) for start in range(0, m, _KEYS)]
+        spare = threading.local()  # memory of the last tile of a thread, for the next one: fresh memory costs a product
 
-        def work(heads: slice, rows: slice) -> tuple[Array, ...]:
+        def work(heads: slice, rows: slice, outs: tuple[Array, ...]) -> tuple[Array, ...]:
             query, top = queries[heads, rows, :], None if own else shift[heads, rows, :]
             sums: list[Array] = []
-            kernel: Array | None = None  # its memory serves the next chunk
+            kernel: Array | None = getattr(spare, "array", None)
             for columns in chunks:
                 kernel = self._scores(query, keys[heads, columns, :], columns, kernel)
                 decay = None
@@ -151,11 +153,14 @@ class ExponentialKernel(RowTiles):
                     top, decay = _raised(kernel, top)
                 kernel = exp_in_place(less_maximum(kernel, top))
                 for index, factor in enumerate(factors):
-                    part = kernel @ factor[heads, columns, :]
-                    if len(sums) <= index:
+                    # the first chunk, in most cases the only one, is written to its place
+                    first = len(sums) <= index
+                    part = matmul_into(kernel, factor[heads, columns, :], outs[index] if first else None)
+                    if first:
                         sums.append(part)
                     else:
                         sums[index] = part + (sums[index] if decay is None else decay * sums[index])
+            spare.array = kernel
             return (*sums, _finite_or_nan(top))
 
         places = tiles(stack.count, n, min(m, _KEYS), like=self.queries)

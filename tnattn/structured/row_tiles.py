@@ -13,6 +13,7 @@ from tnattn.arrays import (
     array_namespace,
     broadcast_shape,
     device,
+    matmul_into,
     parallel_map,
     quiet_overflow,
     runs_on_host,
@@ -93,7 +94,7 @@ def by_matrices(places: list[Tile]) -> list[tuple[slice, list[slice]]]:
 
 
 def swept(
-    work: Callable[[slice, slice], tuple[Array, ...]],
+    work: Callable[[slice, slice, tuple[Array, ...]], tuple[Array, ...]],
     places: list[Tile],
     shapes: tuple[tuple[int, ...], ...],
     *,
@@ -105,7 +106,8 @@ def swept(
     Parameters
     ----------
     work : callable
-        Returns the parts of all arrays at a tile.
+        Returns the parts of all arrays at a tile, of its matrices, its rows, and the places of the parts: one that is
+        written there, as ``matmul_into`` can, is not copied.
     places : list of tile
         They cover all rows of all matrices.
     shapes : tuple of tuple of int
@@ -119,8 +121,10 @@ def swept(
     outs = tuple(xp.empty(shape, dtype=like.dtype, device=device(like)) for shape in shapes)
 
     def fill(tile: Tile) -> None:
-        for out, part in zip(outs, work(*tile), strict=True):
-            out[(*tile, ...)] = part
+        views = tuple(out[(*tile, ...)] for out in outs)
+        for out, view, part in zip(outs, views, work(*tile, views), strict=True):
+            if part is not view:
+                out[(*tile, ...)] = part
 
     with quiet_overflow():  # the caller examines the results
         parallel_map(fill, places, like=like, work=operations)
@@ -147,8 +151,11 @@ class RowTiles(StructuredMatrix):
         stack = Stack(broadcast_shape(self.batch, x.shape[:-2]))
         block, factors = self.blocks(stack), stack.flat(x)
         shape = (stack.count, self.shape[-2], x.shape[-1])
-        places = self._tiles(stack)
-        (out,) = swept(lambda h, rows: (block(h, rows) @ factors[h, ...],), places, (shape,), like=x)
+
+        def work(heads: slice, rows: slice, outs: tuple[Array, ...]) -> tuple[Array, ...]:
+            return (matmul_into(block(heads, rows), factors[heads, ...], outs[0]),)
+
+        (out,) = swept(work, self._tiles(stack), (shape,), like=x)
         return stack.restored(out)
 
     def _rmatmul(self, y: Array) -> Array:
@@ -171,5 +178,5 @@ class RowTiles(StructuredMatrix):
         stack = Stack(self.batch)
         block = self.blocks(stack)
         shape = (stack.count, *self.shape[-2:])
-        (out,) = swept(lambda h, rows: (block(h, rows),), self._tiles(stack), (shape,), like=self.like)
+        (out,) = swept(lambda h, rows, _: (block(h, rows),), self._tiles(stack), (shape,), like=self.like)
         return stack.restored(out)

@@ -25,7 +25,8 @@ def _relative_norms(x: Array) -> Array:
     wide = xp.astype(x, accumulator_dtype(x), copy=False)
     if wide.dtype != x.dtype:  # squares of float32 lie within the range of float64
         norms = xp.sqrt(xp.vecdot(wide, wide))
-        return norms / or_one(xp.max(xp.abs(wide), axis=(-2, -1))[..., None])
+        top = xp.maximum(xp.max(x, axis=(-2, -1)), -xp.min(x, axis=(-2, -1)))  # without an array of moduli
+        return norms / or_one(xp.astype(top, norms.dtype)[..., None])
     # rows are divided by their own largest entry before they are squared
     tops = xp.max(xp.abs(wide), axis=-1)
     unit = wide / or_one(tops)[..., None]
