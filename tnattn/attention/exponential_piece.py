@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace
@@ -14,20 +15,22 @@ def exponential_piece(
     keys: Array,
     values: Array,
     *,
+    scale: float = 1.0,
     mass: Array | None = None,
     row_sums: bool = False,
     bias: Array | None = None,
     softcap: float | None = None,
     **labels: Any,
 ) -> Approximation:
-    """Return the piece with kernel exp(queries keys^T + bias - shift), shifted by the largest score of every row.
+    """Return the piece with kernel exp(scale queries keys^T + bias - shift), shifted by the largest score of every row.
 
     Parameters
     ----------
     queries : Array, (..., G, R, n_q, d)
-        Scaled.
     keys : Array, (..., G, R or 1, m, d)
     values : Array, (..., m, d_v)
+    scale : float
+        Of the scores.
     mass : Array, (..., m), optional
         Of every column; ones by default.
     row_sums : bool
@@ -42,6 +45,9 @@ def exponential_piece(
     2 n_q m (d + d_v + 1) operations per head, memory for the result only.
     """
     xp = array_namespace(queries, keys)
+    if scale != 1.0:  # on the smaller side: scaled queries are another array of the size of the output
+        few = math.prod(queries.shape) < math.prod(keys.shape)
+        queries, keys = (queries * scale, keys) if few else (queries, keys * scale)
     ones = xp.ones_like(keys[..., :1])
     counts = ones if mass is None or row_sums else mass[..., None]
     kernel, (numerators, denominators) = ExponentialKernel.shifted(

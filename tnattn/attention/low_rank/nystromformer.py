@@ -102,9 +102,10 @@ class Nystromformer(JointMethod):
         right = means.weights
         inverse = self._inverse(core)
         return exponential_piece(
-            problem.queries * scale,
+            problem.queries,
             landmarks,
             inverse @ (right @ problem.values),
+            scale=scale,
             mass=xp.sum(inverse, axis=-1),  # the rows of the third factor sum to one
             row_sums=not self.normalise,
             bias=sizes,

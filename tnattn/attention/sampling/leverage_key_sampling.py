@@ -81,9 +81,7 @@ class LeverageKeySampling(KeyMethod):
             # the scores do not depend on the size of the keys
             wide = wide / or_one(xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True))
         centred = wide - xp.mean(wide, axis=-2, keepdims=True)
-        # the mean square of the singular values, in units of which the ridge is given
-        square = xp.sum(xp.vecdot(centred, centred), axis=-1)[..., None, None] / min(centred.shape[-2:])
-        scores = ridge_leverage_scores(centred / xp.sqrt(or_one(square)), ridge=self.ridge)
+        scores = ridge_leverage_scores(centred, ridge=self.ridge, relative=True)
         even = xp.full_like(scores, 1.0 / scores.shape[-1])
         return xp.astype(self.uniform * even + (1 - self.uniform) * shares(scores), keys.dtype)
 

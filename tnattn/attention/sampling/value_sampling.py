@@ -130,9 +130,10 @@ class SampledKeys(Summary):
 
     def approximate(self, queries: Array) -> Approximation:
         piece = exponential_piece(
-            queries * self._scale,
+            queries,
             self._keys,
             self._mass[..., None] * self._values,
+            scale=self._scale,
             mass=self._mass,
             expand=sampled_columns(self._indices, self._mass, self._n),
         )

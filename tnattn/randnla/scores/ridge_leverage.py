@@ -14,7 +14,7 @@ from tnattn.structured.conversion import as_structured
 _ABOVE_ROUNDING = 2.0**20  # ridges in units of eps times the trace from which scores keep their digits but six
 
 
-def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
+def ridge_leverage_scores(a: Any, *, ridge: float, relative: bool = False) -> Array:
     """Return the ridge leverage scores of the rows of matrices, the diagonal of ``a (a^T a + ridge)^-1 a^T``.
 
     Parameters
@@ -23,6 +23,8 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
         Of any rank.
     ridge : float
         Positive, in units of the square of ``a``.
+    relative : bool
+        Give the ridge of every matrix in units of the mean square of its min(m, n) singular values instead.
 
     Returns
     -------
@@ -37,18 +39,25 @@ def ridge_leverage_scores(a: Any, *, ridge: float) -> Array:
     ridge = require_ridge(ridge)
     matrix, unit = in_units(as_structured(a))
     dense = matrix.dense_view()
-    if unit is None and dense.shape[-2] >= dense.shape[-1]:
+    if (unit is None or relative) and dense.shape[-2] >= dense.shape[-1]:
         gram = transposed_product(dense, dense)
         xp = array_namespace(gram)
         traces = xp.sum(xp.linalg.diagonal(gram), axis=-1)  # no less than the square of the norm
-        if bool(xp.all(ridge > _ABOVE_ROUNDING * eps(gram) * traces)):
+        level = xp.full_like(traces, ridge)
+        if relative:  # in any unit, and that of a matrix of zeros does not matter
+            level = level * xp.where(traces > 0, traces / gram.shape[-1], xp.ones_like(traces))
+        if bool(xp.all(level > _ABOVE_ROUNDING * eps(gram) * traces)):
             identity = xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
-            lower = cholesky(gram + ridge * identity)
+            lower = cholesky(gram + level[..., None, None] * identity)
             # the ridge bounds the condition of the factor: the product with its inverse loses three digits at most
             inverse = solve_triangular(lower, xp.broadcast_to(identity, gram.shape), lower=True)
             rows = dense @ inverse.mT
             return xp.vecdot(rows, rows)
     u, s, _ = small_svd(dense)
+    if relative:
+        xp = array_namespace(s)
+        mean = xp.linalg.vector_norm(s, axis=-1, keepdims=True) / s.shape[-1] ** 0.5
+        s, unit = s / xp.where(mean > 0, mean, xp.ones_like(mean)), None
     # the root of the ridge is compared with the singular values, whose squares could underflow
     return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
 
