@@ -76,12 +76,12 @@ class LeverageKeySampling(KeyMethod):
 
     def _probabilities(self, keys: Array) -> Array:
         xp = array_namespace(keys)
-        wide = xp.astype(keys, accumulator_dtype(keys))
+        wide = xp.astype(keys, accumulator_dtype(keys))  # a copy
         if wide.dtype == keys.dtype:  # else squares and sums are within the wider range
             # the scores do not depend on the size of the keys
             wide = wide / or_one(xp.max(xp.abs(wide), axis=(-2, -1), keepdims=True))
-        centred = wide - xp.mean(wide, axis=-2, keepdims=True)
-        scores = ridge_leverage_scores(centred, ridge=self.ridge, relative=True)
+        wide -= xp.mean(wide, axis=-2, keepdims=True)
+        scores = ridge_leverage_scores(wide, ridge=self.ridge, relative=True)
         even = xp.full_like(scores, 1.0 / scores.shape[-1])
         return xp.astype(self.uniform * even + (1 - self.uniform) * shares(scores), keys.dtype)
 

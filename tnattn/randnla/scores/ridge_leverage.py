@@ -37,22 +37,13 @@ def ridge_leverage_scores(a: Any, *, ridge: float, relative: bool = False) -> Ar
     value decomposition. Cohen, Musco & Musco 2017.
     """
     ridge = require_ridge(ridge)
-    matrix, unit = in_units(as_structured(a))
+    given = as_structured(a)
+    if relative and (found := _through_gram(given.dense_view(), ridge, relative=True, scaled=False)) is not None:
+        return found
+    matrix, unit = in_units(given)
     dense = matrix.dense_view()
-    if (unit is None or relative) and dense.shape[-2] >= dense.shape[-1]:
-        gram = transposed_product(dense, dense)
-        xp = array_namespace(gram)
-        traces = xp.sum(xp.linalg.diagonal(gram), axis=-1)  # no less than the square of the norm
-        level = xp.full_like(traces, ridge)
-        if relative:  # in any unit, and that of a matrix of zeros does not matter
-            level = level * xp.where(traces > 0, traces / gram.shape[-1], xp.ones_like(traces))
-        if bool(xp.all(level > _ABOVE_ROUNDING * eps(gram) * traces)):
-            identity = xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
-            lower = cholesky(gram + level[..., None, None] * identity)
-            # the ridge bounds the condition of the factor: the product with its inverse loses three digits at most
-            inverse = solve_triangular(lower, xp.broadcast_to(identity, gram.shape), lower=True)
-            rows = dense @ inverse.mT
-            return xp.vecdot(rows, rows)
+    if (unit is None or relative) and (found := _through_gram(dense, ridge, relative=relative)) is not None:
+        return found
     u, s, _ = small_svd(dense)
     if relative:
         xp = array_namespace(s)
@@ -60,6 +51,34 @@ def ridge_leverage_scores(a: Any, *, ridge: float, relative: bool = False) -> Ar
         s, unit = s / xp.where(mean > 0, mean, xp.ones_like(mean)), None
     # the root of the ridge is compared with the singular values, whose squares could underflow
     return array_namespace(u).sum(u * u * _smoothed(s, ridge**0.5, unit, power=2)[..., None, :], axis=-1)
+
+
+def _through_gram(dense: Array, ridge: float, *, relative: bool, scaled: bool = True) -> Array | None:
+    """Return the scores of rows (..., m, n) through the Gram matrices; None for wide ones or where digits are lost.
+
+    If not ``scaled``, squares of the entries may leave the range of the dtype.
+    """
+    if dense.shape[-2] < dense.shape[-1]:
+        return None
+    with quiet_overflow():
+        gram = transposed_product(dense, dense)
+    xp = array_namespace(gram)
+    traces = xp.sum(xp.linalg.diagonal(gram), axis=-1)  # no less than the square of the norm
+    level = xp.full_like(traces, ridge)
+    if relative:  # the ridge of a matrix of zeros does not matter
+        level = level * xp.where(traces > 0, traces / gram.shape[-1], xp.ones_like(traces))
+    resolved = level > _ABOVE_ROUNDING * eps(gram) * traces
+    if not scaled:
+        limits = xp.finfo(gram.dtype)
+        resolved = resolved & (traces > float(limits.smallest_normal) / eps(gram) ** 2) & (traces < float(limits.max))
+    if not bool(xp.all(resolved)):
+        return None
+    identity = xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram))
+    lower = cholesky(gram + level[..., None, None] * identity)
+    # the ridge bounds the condition of the factor: the product with its inverse loses three digits at most
+    inverse = solve_triangular(lower, xp.broadcast_to(identity, gram.shape), lower=True)
+    rows = dense @ inverse.mT
+    return xp.vecdot(rows, rows)
 
 
 def kernel_ridge_leverage_scores(kernel: Any, *, ridge: float) -> Array:
