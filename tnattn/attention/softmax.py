@@ -71,6 +71,11 @@ class SoftmaxOperator(StructuredMatrix):
             return self._product(x)[0]
         return array_namespace(x).asarray(self._product_of_values[0], copy=True)
 
+    @property
+    def products_of_values(self) -> Array:
+        """Weights times the values of the problem, kept with the operator: for reading only."""
+        return self._product_of_values[0]
+
     @cached_property
     def _product_of_values(self) -> tuple[Array, Array, Array]:
         return self._product(self._problem.values)

@@ -6,6 +6,7 @@ from tnattn.arrays import array_namespace, device, exp_in_place, quiet_overflow
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.masked_scores import Scores
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.structured import Dense, Selection
 
 
@@ -31,19 +32,24 @@ def softmax_piece(problem: AttentionProblem) -> Approximation:
     )
 
 
-def streamed_piece(problem: AttentionProblem) -> Approximation:
+def streamed_piece(problem: AttentionProblem, *, kept: bool = True) -> Approximation:
     """Return exact attention under the mask of a problem, in one sweep; O(n_q) memory beyond the output.
+
+    The problem keeps the sweep, for its own output, unless ``kept`` is false: it and the operator then hold each other,
+    and their arrays, until garbage is collected.
 
     The shift is the logarithm of the row sums, so that the kernel is the matrix of weights itself.
     """
     xp = array_namespace(problem.q)
     every = xp.arange(problem.n_k, dtype=xp.int64, device=device(problem.q))
-    _ = problem.weights @ problem.values  # gives products with values and row sums; both are kept with the problem
-    shift = problem.weights.log_mass
+    weights = problem.weights if kept else SoftmaxOperator(problem)
+    products = weights.products_of_values  # and row sums, in one sweep
+    shift = weights.log_mass
+    ones = xp.ones_like(shift)  # the kernel is normalised: its row sums are one
     return Approximation(
-        kernel=problem.weights,
+        kernel=weights,
         shift=shift,
         values=problem.values,
-        normaliser=xp.ones_like(shift),  # the kernel is normalised: its row sums are one
+        normaliser=ones,
         expand=Selection(every, problem.n_k, problem.q),
-    )
+    ).holding(products, ones)

@@ -108,6 +108,11 @@ class KeySet(Parameters, Displayed):
         return self.keys if self.shared else copied(self.keys)
 
     @property
+    def owned_values(self) -> Array:
+        """The values for a summary to keep, as ``owned``."""
+        return self.values if self.shared else copied(self.values)
+
+    @property
     def n(self) -> int:
         """Number of keys."""
         return int(self.keys.shape[-2])

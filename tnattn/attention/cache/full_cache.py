@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, exact_cost
 from tnattn.attention.method import KeyMethod
 from tnattn.attention.problem import AttentionProblem
@@ -41,7 +40,7 @@ class FullCache(KeyMethod):
     source: ClassVar[str] = "Vaswani et al. 2017, equation (1)"
 
     def summarise(self, keys: KeySet, *, probe: Array | None = None, rng: Rng | None = None) -> CachedKeys:
-        return CachedKeys(copied(keys.keys), copied(keys.values), keys.scale)
+        return CachedKeys(keys.owned, keys.owned_values, keys.scale)
 
     def cost(self, problem: AttentionProblem) -> Cost:
         return exact_cost(problem)
@@ -104,7 +103,8 @@ class CachedKeys(Summary):
     def approximate(self, queries: Array) -> Approximation:
         q = array_namespace(queries).reshape(queries, (*queries.shape[:-4], -1, *queries.shape[-2:]))
         k, v = self.keys[..., 0, :, :], self.values[..., 0, :, :]
-        return streamed_piece(AttentionProblem(q, k, v, scale=self.scale, check_finite=False))
+        problem = AttentionProblem(q, k, v, scale=self.scale, check_finite=False)
+        return streamed_piece(problem, kept=False)
 
     def _extended(self, k: Array, v: Array, *, rng: Rng | None) -> CachedKeys:
         start, stop = self.n, self.n + int(k.shape[-2])

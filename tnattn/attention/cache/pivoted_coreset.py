@@ -18,7 +18,6 @@ from tnattn.arrays import (
     require_rng,
 )
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.broadcasting import copied
 from tnattn.attention.cache.interpolation import Interpolation
 from tnattn.attention.cost import Cost, columns_cost
 from tnattn.attention.exponential_piece import exponential_piece
@@ -109,7 +108,7 @@ class PivotedCoreset(KeyMethod):
         pivoting = RandomlyPivotedCholesky(rank=self.keys)
         samples = pivoting.samples(rng, like=xp.astype(keys.keys[..., :1, :1], accumulator_dtype(keys.keys)))
 
-        coresets = CoresetWeights(self, copied(keys.keys), keys.scale, *heavy, pivoting, samples)
+        coresets = CoresetWeights(self, keys.owned, keys.scale, *heavy, pivoting, samples)
 
         def work(part: Part) -> tuple[Array, ...]:
             found, values = coresets.interpolation(part), part.of(keys.values)
@@ -278,4 +277,4 @@ def _everything(keys: KeySet) -> Coreset:
     """Return the exact coreset of all keys, each with weight one."""
     xp = array_namespace(keys.keys)
     every = Selection(xp.arange(keys.n, device=device(keys.keys)), keys.n, keys.keys)
-    return Coreset(keys.scale, copied(keys.keys), copied(keys.values), xp.ones_like(keys.values[..., 0]), every)
+    return Coreset(keys.scale, keys.owned, keys.owned_values, xp.ones_like(keys.values[..., 0]), every)

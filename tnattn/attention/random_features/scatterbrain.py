@@ -83,7 +83,7 @@ class Scatterbrain(JointMethod):
         return replace(self, features=self._performer.with_budget(columns).features)
 
     def approximate(self, problem: AttentionProblem, *, rng: Rng | None) -> Approximation:
-        summary = self._performer.summarise(KeySet.of(problem), rng=rng)
+        summary = self._performer.summarise(replace(KeySet.of(problem), shared=True), rng=rng)
         return corrected(self._near(problem), summary.approximate(problem.queries))
 
     def _near(self, problem: AttentionProblem) -> Approximation:

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, require_rng
 from tnattn.attention.approximation import Approximation
-from tnattn.attention.broadcasting import copied
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.exponential_piece import exponential_piece
 from tnattn.attention.method import KeyMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.draws import draw_by_weight, relative_norms, sampled_columns, shares
+from tnattn.attention.softmax import SoftmaxOperator
 from tnattn.attention.summary import KeySet, Summary, bytes_of
 from tnattn.structured.gather import gather_rows
 
@@ -111,7 +111,7 @@ class SampledKeys(Summary):
         self._keys = gather_rows(keys.keys, indices[..., None])[..., 0, :]
         self._values = gather_rows(keys.values, indices[..., None])[..., 0, :]
         self._all = (
-            None if normalise else replace(keys, keys=copied(keys.keys), values=copied(keys.values))
+            None if normalise else replace(keys, keys=keys.owned, values=keys.owned_values)
         )  # exact row sums need every key
 
     @property
@@ -151,4 +151,4 @@ def _log_mass(queries: Array, keys: KeySet) -> Array:
     *batch, groups, ratio, n_q, d = queries.shape
     q = xp.reshape(queries, (*batch, groups * ratio, n_q, d))
     k, v = (array[..., 0, :, :] for array in (keys.keys, keys.values))
-    return AttentionProblem(q, k, v, scale=keys.scale, check_finite=False).weights.log_mass
+    return SoftmaxOperator(AttentionProblem(q, k, v, scale=keys.scale, check_finite=False)).log_mass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, widened
+from tnattn.arrays import Array, Rng, array_namespace, device, dtype_name, runs_on_host, widened
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost
 from tnattn.attention.method import KeyMethod, budget
@@ -17,6 +18,9 @@ from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.structured import Dense, ExponentialKernel
 
 __all__ = ["FactoredCache", "FactoredKeyValue"]
+
+_COORDINATES = 1 << 20  # coordinates of queries held at a time on the host: 4 MB of float32
+_LEAST = 256  # queries of a block, at least: as many as share a tile of 1024 keys
 
 
 @dataclass(frozen=True)
@@ -157,21 +161,35 @@ class FactoredCache(Summary):
     def approximate(self, queries: Array) -> Approximation:
         xp = array_namespace(queries)
         *batch, ratio, n_q, d = queries.shape
-        short = widened(xp.reshape(queries, (*batch, ratio * n_q, d))) * self.scale
-        numerators, mass, shift = self._rows(short)
-        shape, dtype = (*batch, ratio, n_q), queries.dtype
-        width = int(numerators.shape[-1])
-        numerators = xp.astype(xp.reshape(numerators, (*shape, width)), dtype)
-        mass = xp.astype(xp.reshape(mass, shape), dtype)
-        identity = xp.eye(width, dtype=dtype, device=device(queries))
+        rows, width, kind = ratio * n_q, self.like.shape[-1], {"dtype": queries.dtype, "device": device(queries)}
+        flat = xp.reshape(queries, (*batch, rows, d))
+        numerators = xp.empty((*batch, rows, width), **kind)
+        mass, shift = (xp.empty((*batch, rows, 1), **kind) for _ in range(2))
+        step = self._step(flat)
+        for start in range(0, rows, step):
+            part = slice(start, start + step)
+            found = self._rows(widened(flat[..., part, :]) * self.scale)
+            for whole, x in zip((numerators, mass, shift), found, strict=True):
+                whole[..., part, :] = xp.astype(x, queries.dtype, copy=False)
+        numerators = xp.reshape(numerators, (*batch, ratio, n_q, width))
+        mass, shift = (xp.reshape(x, (*batch, ratio, n_q)) for x in (mass, shift))
+        identity = xp.eye(width, **kind)
         # the product with the values has been done in the factors
         piece = Approximation(
             kernel=Dense(numerators),
-            shift=xp.astype(xp.reshape(shift, shape), dtype),
+            shift=shift,
             values=xp.broadcast_to(identity, (*batch, 1, width, width)),
             normaliser=mass,
         )
         return piece.holding(numerators, mass)
+
+    def _step(self, queries: Array) -> int:
+        """Return the number of queries (..., m, d) whose coordinates among the tokens are held at a time."""
+        if not runs_on_host(queries):
+            return max(1, int(queries.shape[-2]))
+        rank = max(self.keys.coordinates, self.values.coordinates)
+        step = _COORDINATES // max(1, math.prod(queries.shape[:-2]) * rank)
+        return max(_LEAST, step // _LEAST * _LEAST)
 
     def _rows(self, queries: Array) -> tuple[Array, Array, Array]:
         """Return numerators (..., G, m, d_v), masses and shifts (..., G, m, 1) of scaled queries (..., G, m, d)."""

@@ -94,6 +94,11 @@ class TokenFactors(Displayed):
         return int(self.rest.sizes[0] if self.factor is None else self.factor.shape[-2])
 
     @property
+    def coordinates(self) -> int:
+        """Number of coordinates r of a token, the width of ``rows``."""
+        return int(self.mean.shape[-1] if self.factor is None else self.factor.shape[-1])
+
+    @property
     def rows(self) -> Array:
         """Coordinates of the tokens, (..., 1, n, r), the same for all heads; the tokens themselves without a factor."""
         return self.rest.slices(1).to_dense() if self.factor is None else self.factor[..., None, :, :]
