@@ -25,8 +25,9 @@ Order
     ``upper_median``, by a partial sort.
 Products and sums
     ``contract`` (einsum, pairwise along opt_einsum's path), ``stacked_matmul``, ``sums_of_rows``,
-    ``squared_column_norms``, ``scatter_rows``, ``scatter_products``, ``fused_attention`` (PyTorch's kernel);
-    ``with_entries``, ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
+    ``squared_column_norms``, ``scatter_rows``, ``scatter_products``, ``scattered_entries``, ``fused_attention``
+    (PyTorch's kernel); ``with_entries``, ``exp_in_place``, ``scaled_exponential``, ``matmul_into``,
+    ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
     ``require_rng``, ``require_host``.
@@ -50,7 +51,7 @@ from tnattn.arrays.dtypes import (
 from tnattn.arrays.finiteness import check_finite, quiet_overflow
 from tnattn.arrays.fused_attention import fused_attention
 from tnattn.arrays.half_precision import computed_in_single, is_half, widened
-from tnattn.arrays.in_place import exp_in_place, matmul_into, subtract_product
+from tnattn.arrays.in_place import exp_in_place, matmul_into, scaled_exponential, subtract_product
 from tnattn.arrays.layout import broadcast_shape, expanded, owned, plain_array, row_windows
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, is_array
 from tnattn.arrays.matrix_products import squared_column_norms, stacked_matmul, sums_of_rows
@@ -67,7 +68,7 @@ from tnattn.arrays.random_samples import (
     signs,
     uniform,
 )
-from tnattn.arrays.scatter import scatter_products, scatter_rows, with_entries
+from tnattn.arrays.scatter import scatter_products, scatter_rows, scattered_entries, with_entries
 from tnattn.arrays.stacks import Part, each_matrix
 from tnattn.arrays.threads import blas_threads, host_threads, parallel_map, prefers_host_tiles, runs_on_host
 from tnattn.arrays.transfers import from_host, synchronize, to_host
@@ -116,8 +117,10 @@ __all__ = [
     "require_rng",
     "row_windows",
     "runs_on_host",
+    "scaled_exponential",
     "scatter_products",
     "scatter_rows",
+    "scattered_entries",
     "signs",
     "squared_column_norms",
     "stacked_matmul",

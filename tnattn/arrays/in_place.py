@@ -6,6 +6,7 @@ Callers use the returned array and never the argument: where a library cannot ov
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -26,6 +27,17 @@ def exp_in_place(x: Array) -> Array:
     if array_api_compat.is_torch_array(x):
         return x.exp_()
     return array_namespace(x).exp(x)
+
+
+def scaled_exponential(like: Array) -> tuple[float, Callable[[Array], Array]]:
+    """Return a number c and a function e with e(c x) = exp(x), overwriting its argument where the library can.
+
+    c is not one where exponentials to base two are faster: for whoever scales the factors of x anyway.
+    """
+    if array_api_compat.is_torch_array(like) and runs_on_host(like):
+        # 0.6 of the time of exp, and 0.2 where entries are minus infinity
+        return 1 / math.log(2), lambda x: x.exp2_()
+    return 1.0, exp_in_place
 
 
 def matmul_into(a: Array, b: Array, spare: Array | None) -> Array:

@@ -24,6 +24,8 @@ def stacked_matmul(a: Array, b: Array) -> Array:
     On the host, threads with one BLAS thread each share the stack: BLAS would split every small product by itself, and
     wait for all its threads each time.
     """
+    if a.ndim == b.ndim == 2:  # the usual case in tiles
+        return a @ b
     batch = broadcast_shape(a.shape[:-2], b.shape[:-2])
     operations = math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1]
     workers = host_threads()

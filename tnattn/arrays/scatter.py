@@ -106,6 +106,39 @@ def scatter_products(values: Array, indices: Array, y: Array, size: int) -> Arra
     return out
 
 
+@computed_in_single
+def scattered_entries(values: Array, indices: Array, size: int) -> Array:
+    """Return the matrices (..., m, size) whose row i holds the sum of the ``values[..., i, s]`` sent to each column.
+
+    Parameters
+    ----------
+    values : Array, (..., m, w)
+    indices : Array, (..., m, w), integer
+        In 0, ..., size - 1; not checked. Broadcasts against ``values``.
+    size : int
+
+    Notes
+    -----
+    O(m (size + w)) per matrix.
+    """
+    xp, values = array_namespace(values), plain_array(values, "values")
+    *batch, m, w = values.shape
+    rows = math.prod(batch) * m
+    out = xp.zeros((rows, size), dtype=values.dtype, device=device(values))
+    columns = xp.reshape(xp.broadcast_to(xp.astype(indices, xp.int64, copy=False), values.shape), (rows, w))
+    entries = xp.reshape(values, (rows, w))
+    if array_api_compat.is_numpy_array(values) or array_api_compat.is_cupy_array(values):
+        xp.add.at(out, (xp.arange(rows, device=device(values))[:, None], columns), entries)
+    elif array_api_compat.is_torch_array(values):
+        out.scatter_add_(-1, columns, entries)
+    else:  # the standard has no scatter: entries are compared with all columns, one of every row at a time
+        position = xp.arange(size, dtype=columns.dtype, device=device(values))
+        for slot in range(w):
+            here = position == columns[:, slot, None]
+            out = out + xp.where(here, entries[:, slot, None], xp.zeros_like(out))
+    return xp.reshape(out, (*batch, m, size))
+
+
 def with_entries(x: Array, indices: Array, values: Array) -> Array:
     """Return x (..., m, n) with ``values[..., i]`` at row i, column ``indices[..., i]``; written over ``x`` if it can.
 

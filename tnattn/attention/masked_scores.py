@@ -116,9 +116,9 @@ class Scores:
 
     # blocks of one head, or of all
 
-    def query(self, head: Head, rows: slice) -> Array:
-        """Return scaled queries of a head, or of all for (), (..., rows, d)."""
-        return widened(at(self._problem.queries, head)[..., rows, :]) * self._problem.score_scale
+    def query(self, head: Head, rows: slice, unit: float = 1.0) -> Array:
+        """Return scaled queries of a head, or of all for (), (..., rows, d), times a unit of the scores."""
+        return widened(at(self._problem.queries, head)[..., rows, :]) * (self._problem.score_scale * unit)
 
     def block(self, query: Array, head: Head, rows: slice, columns: slice, spare: Array | None = None) -> Array:
         """Return scores of scaled queries, (..., rows, columns), in the memory of ``spare`` where that is possible."""

@@ -15,6 +15,7 @@ from tnattn.arrays import (
     require_integer,
     scatter_products,
     scatter_rows,
+    scattered_entries,
 )
 from tnattn.structured.base import StructuredMatrix
 from tnattn.structured.gather import gather_rows, take_rows
@@ -96,9 +97,7 @@ class Sparse(StructuredMatrix):
         return out
 
     def to_dense(self) -> Array:
-        xp = array_namespace(self.values)
-        identity = xp.eye(self.column_count, dtype=self.values.dtype, device=device(self.values))
-        return self._matmul(identity)
+        return scattered_entries(self.values, self.indices, self.column_count)
 
     def matmul_flops(self, columns: int) -> int:
         return int(2 * columns * math.prod(self.values.shape))

@@ -85,7 +85,7 @@ def test_a_sweep_fills_all_arrays():
     x = RNG.standard_normal((2, 6, 3))
     places = [(slice(h, h + 1), slice(i, i + 2)) for h in range(2) for i in range(0, 6, 2)]
     twice, sums = swept(
-        lambda h, r: (2 * x[h, r], x[h, r].sum(-1, keepdims=True)), places, ((2, 6, 3), (2, 6, 1)), like=x
+        lambda h, r, _: (2 * x[h, r], x[h, r].sum(-1, keepdims=True)), places, ((2, 6, 3), (2, 6, 1)), like=x
     )
     np.testing.assert_array_equal(twice, 2 * x)
     np.testing.assert_array_equal(sums[..., 0], x.sum(-1))
