@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fixtures import rng
 
-from tnattn.arrays import exp_in_place, matmul_into, subtract_product, to_host
+from tnattn.arrays import exp_in_place, matmul_into, scaled_exponential, subtract_product, to_host
 
 
 def test_exponential_in_place_is_the_exponential(xp, assert_close):
@@ -66,3 +66,10 @@ def test_a_product_is_subtracted_in_the_memory_of_the_minuend(part):
     desired = whole[:, part] - a @ b
     assert np.shares_memory(subtract_product(whole[:, part], a, b), whole)
     np.testing.assert_allclose(whole[:, part], desired, atol=1e-14)
+
+
+def test_a_scaled_exponential_is_the_exponential(xp, assert_close):
+    x = np.append(rng().standard_normal(5), -np.inf)
+    unit, exponential = scaled_exponential(xp.asarray(x))
+    # scaling x by the unit costs a rounding of an exponent below four
+    assert_close(exponential(unit * xp.asarray(x)), xp.asarray(np.exp(x)), rtol=8 * xp.eps(), atol=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fixtures import rng
 
-from tnattn.arrays import scatter_products, scatter_rows, to_host, with_entries
+from tnattn.arrays import scatter_products, scatter_rows, scattered_entries, to_host, with_entries
 
 
 def test_scattered_rows_are_added_up(xp, assert_close):
@@ -38,3 +38,15 @@ def test_with_entries_replaces_one_entry_of_every_row(xp, assert_close):
     np.put_along_axis(expected, indices[..., None], np.broadcast_to(values, (2, 3))[..., None], axis=-1)
     found = with_entries(xp.asarray(host), xp.asarray(indices), xp.asarray(values))
     assert_close(found, expected, rtol=0, atol=10 * xp.eps())
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_scattered_entries_add_up_where_columns_repeat(xp, assert_close, batch):
+    values, indices = rng().standard_normal((*batch, 5, 3)), rng().integers(0, 4, (5, 3))
+    indices[0] = 2
+    expected = np.zeros((*batch, 5, 4))
+    for row in range(5):
+        for slot in range(3):
+            expected[..., row, indices[row, slot]] += values[..., row, slot]
+    found = scattered_entries(xp.asarray(values), xp.asarray(indices), 4)
+    assert_close(found, xp.asarray(expected), rtol=0, atol=10 * xp.eps())

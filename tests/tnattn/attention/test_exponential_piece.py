@@ -28,3 +28,11 @@ def test_the_kernel_is_swept_once(monkeypatch):
     monkeypatch.setattr(type(piece.kernel), "_matmul", None)  # would raise
     assert np.isfinite(piece.output).all()
     assert np.isfinite(piece.labelled(dtype=np.float32).output).all()
+
+
+@pytest.mark.parametrize("n_q", [1, 7])  # fewer and more queries than keys: either side may be scaled
+def test_scores_are_scaled(n_q):
+    found = exponential_piece(Q[..., :n_q, :], K, V, scale=0.3)
+    expected = exponential_piece(0.3 * Q[..., :n_q, :], K, V)
+    np.testing.assert_allclose(found.output, expected.output, rtol=1e-13)
+    np.testing.assert_allclose(found.shift, expected.shift, rtol=1e-13)

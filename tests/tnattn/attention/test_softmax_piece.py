@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -39,15 +40,17 @@ def test_a_row_without_keys_is_empty(make):
     np.testing.assert_array_equal(piece.bad_rows, 0)
 
 
-def test_nothing_of_the_problem_outlives_it():
+@pytest.mark.parametrize("make", [softmax_piece, partial(streamed_piece, kept=False)], ids=["dense", "streamed"])
+def test_nothing_of_the_problem_outlives_it(make):
     x = np.random.default_rng(0).standard_normal((1, 6, 3))
     target = AttentionProblem(x, x.copy(), x.copy(), mask=masks.CausalMask())
     gone = weakref.ref(target)
     gc.disable()  # a cycle would be found later, and its arrays held until then
     try:
-        piece = softmax_piece(target)
-        del target
+        piece = make(target)
+        weights = piece.weights.to_dense()
+        del target, piece
         assert gone() is None
     finally:
         gc.enable()
-    np.testing.assert_allclose(piece.weights.to_dense().sum(axis=-1), 1)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1)

@@ -291,3 +291,6 @@ def test_keys_to_keep_are_a_copy_unless_they_are_shared():
     assert not np.shares_memory(own.owned, k)
     assert np.shares_memory(shared.owned, k)
     np.testing.assert_array_equal(own.owned, shared.owned)
+    assert not np.shares_memory(own.owned_values, v)
+    assert np.shares_memory(shared.owned_values, v)
+    np.testing.assert_array_equal(own.owned_values, shared.owned_values)

@@ -1,5 +1,7 @@
 """Reads of matrices: from products by default, and as often as a user's own class makes them cheaper."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -142,3 +144,14 @@ def test_thin_factors_meet_a_sparse_test_matrix_before_each_other():
     matrix = LowRank(np.ones((n, 1)), np.ones((1, n)))
     np.testing.assert_allclose(matrix.sketch(sparse), n / 2)
     np.testing.assert_allclose(matrix.sketch_rows(sparse), n / 2)
+
+
+def test_a_sparse_matrix_is_made_dense_in_memory_for_itself():
+    rng = np.random.default_rng(0)
+    matrix = Sparse(rng.standard_normal((1, 8)), rng.integers(0, 2000, (1, 8)), 2000)
+    tracemalloc.start()
+    dense = matrix.to_dense()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * dense.nbytes  # an identity of its columns would take 2000 times as much
+    np.testing.assert_allclose(dense @ np.ones(2000), matrix @ np.ones(2000), rtol=1e-12)

@@ -89,3 +89,15 @@ def test_a_sweep_fills_all_arrays():
     )
     np.testing.assert_array_equal(twice, 2 * x)
     np.testing.assert_array_equal(sums[..., 0], x.sum(-1))
+
+
+def test_a_part_may_be_written_to_its_place():
+    x = RNG.standard_normal((2, 6, 3))
+
+    def work(heads, rows, outs):
+        return (np.multiply(x[heads, rows], 2, out=outs[0]), x[heads, rows])
+
+    places = [(slice(h, h + 1), slice(0, 6)) for h in range(2)]
+    twice, once = swept(work, places, ((2, 6, 3), (2, 6, 3)), like=x)
+    np.testing.assert_array_equal(twice, 2 * x)
+    np.testing.assert_array_equal(once, x)

@@ -268,9 +268,7 @@ class Coreset(Summary):
         return int(self.keys.shape[-1])
 
     def approximate(self, queries: Array) -> Approximation:
-        return exponential_piece(
-            queries, self.keys, self.values, scale=self.scale, mass=self.mass, expand=self.lift
-        )
+        return exponential_piece(queries, self.keys, self.values, scale=self.scale, mass=self.mass, expand=self.lift)
 
 
 def _everything(keys: KeySet) -> Coreset:

@@ -188,7 +188,7 @@ class FactoredCache(Summary):
         if not runs_on_host(queries):
             return max(1, int(queries.shape[-2]))
         rank = max(self.keys.coordinates, self.values.coordinates)
-        step = _COORDINATES // max(1, math.prod(queries.shape[:-2]) * rank)
+        step: int = _COORDINATES // max(1, math.prod(queries.shape[:-2]) * rank)
         return max(_LEAST, step // _LEAST * _LEAST)
 
     def _rows(self, queries: Array) -> tuple[Array, Array, Array]:

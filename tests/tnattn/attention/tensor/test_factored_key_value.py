@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from tnattn.arrays import dtype_name
 from tnattn.attention.masks import CausalMask, UnsupportedMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.summary import KeySet
+from tnattn.attention.tensor import factored_key_value
 from tnattn.attention.tensor.factored_key_value import FactoredKeyValue, tokens_first
 from tnattn.attention.tensor.token_factors import TokenFactors
 from tnattn.attention.wrappers.causal import Causal
@@ -229,3 +232,27 @@ def test_a_lower_rank_costs_less_and_is_worse():
 def test_bad_fields_are_refused(fields, error, message):
     with pytest.raises(error, match=message):
         FactoredKeyValue(**fields)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_blocks_of_queries_answer_as_all_at_once(monkeypatch, batch):
+    problem = drawn(n_q=7, batch=batch)
+    whole = FactoredKeyValue(rank=3)(problem)
+    monkeypatch.setattr(factored_key_value, "_COORDINATES", 1)
+    monkeypatch.setattr(factored_key_value, "_LEAST", 3)
+    parts = FactoredKeyValue(rank=3)(problem)
+    np.testing.assert_allclose(parts.output, whole.output, rtol=1e-12)
+    np.testing.assert_allclose(parts.shift, whole.shift, rtol=1e-12, atol=1e-12)
+
+
+def test_memory_does_not_grow_with_queries_times_rank(monkeypatch):
+    monkeypatch.setattr(factored_key_value, "_COORDINATES", 1 << 12)
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, n, 4), dtype=np.float32) for n in (20_000, 64, 64))
+    cache = FactoredKeyValue(rank=8).summarise(KeySet.from_arrays(k, v))
+    queries = q[:, None]
+    tracemalloc.start()
+    cache.approximate(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # numerators, masses and shifts take 1 MB, coordinates and sums of all queries 2.6 MB more

@@ -188,3 +188,23 @@ def test_scores_of_what_is_no_kernel_are_refused(name, a, words):
 def test_scores_of_an_implicit_matrix_are_those_of_the_dense_one(name):
     given = LowRank(KERNEL, np.eye(3))
     np.testing.assert_allclose(SCORES[name](given), SCORES[name](KERNEL))
+
+
+@pytest.mark.parametrize("power", [0, -530, 500])
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9), (2, 9, 4)])
+def test_a_relative_ridge_is_in_units_of_the_mean_square(shape, power):
+    a = np.random.default_rng(0).standard_normal(shape)
+    squares = np.linalg.svd(a, compute_uv=False) ** 2
+    ridges = np.atleast_1d(0.3 * squares.mean(axis=-1))
+    expected = [ridge_leverage_scores(x, ridge=r) for x, r in zip(a.reshape(-1, *shape[-2:]), ridges, strict=True)]
+    found = ridge_leverage_scores(np.ldexp(a, power), ridge=0.3, relative=True)
+    np.testing.assert_allclose(found, np.reshape(expected, found.shape), rtol=1e-12)
+    assert np.abs(found - ridge_leverage_scores(a, ridge=0.3)).max() > 0.1  # the unit matters
+
+
+def test_zeros_have_no_leverage_at_a_relative_ridge():
+    a = np.random.default_rng(0).standard_normal((2, 9, 4))
+    a[0] = 0
+    found = ridge_leverage_scores(a, ridge=0.3, relative=True)
+    np.testing.assert_array_equal(found[0], 0)
+    np.testing.assert_allclose(found[1], ridge_leverage_scores(a[1], ridge=0.3, relative=True), rtol=1e-12)
