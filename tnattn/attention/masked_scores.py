@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from tnattn.arrays import Array, array_namespace, device, matmul_into, quiet_overflow, widened
+from tnattn.arrays import (
+    Array,
+    array_namespace,
+    device,
+    exp_in_place,
+    matmul_into,
+    quiet_overflow,
+    scaled_exponential,
+    widened,
+)
 from tnattn.attention.masks import FullMask, Mask
 from tnattn.cached import cached_property
 from tnattn.structured.gather import gather_rows
@@ -113,6 +123,13 @@ class Scores:
         # a score below a quarter of the last digit of the largest number does not change it when it is added;
         # written with not, so that a reach of NaN is unsafe
         return not self.reach <= float(limits.max) * float(limits.eps) / 4
+
+    @cached_property
+    def exponential(self) -> tuple[float, Callable[[Array], Array]]:
+        """A unit of the scores, and the function that gives exp of scores from those in that unit, in place."""
+        if self.bounded and self._problem.softcap is None:  # no shift and no cap is in another unit
+            return scaled_exponential(self._problem.q)
+        return 1.0, exp_in_place
 
     # blocks of one head, or of all
 

@@ -15,7 +15,6 @@ from tnattn.arrays import (
     parallel_map,
     quiet_overflow,
     runs_on_host,
-    scaled_exponential,
     widened,
 )
 from tnattn.attention.column_scaling import column_scaling
@@ -176,9 +175,7 @@ class SoftmaxOperator(StructuredMatrix):
     ) -> tuple[Array | None, Array, Array]:
         """Return weights times x, or None, the shift and the log mass of a block of queries, over chunks of keys."""
         xp = array_namespace(self.like)
-        # without shift and cap, scores enter in no other way: they may be computed in the units of another base
-        plain = self.blocks.bounded and self._problem.softcap is None
-        unit, exponential = scaled_exponential(self.like) if plain else (1.0, exp_in_place)
+        unit, exponential = self.blocks.exponential
         query = self.blocks.query(head, rows, unit)
         chunks = self._tiles.chunks(rows)
         ones = xp.ones((max(c.stop - c.start for c in chunks), 1), dtype=query.dtype, device=device(query))

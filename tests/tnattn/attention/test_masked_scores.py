@@ -253,3 +253,13 @@ def test_lists_of_keys_may_be_empty_or_of_one_scalar(monkeypatch, width):
     q = np.arange(1.0, 4.0).reshape(1, 3, 1)
     found = AttentionProblem(q, q, q, scale=1.0).gathered_scores(np.ones((3, width), dtype=int))
     np.testing.assert_array_equal(found, 2 * q[..., None, :, :width].reshape(1, 1, 3, width))
+
+
+@pytest.mark.parametrize("xp", ["torch"], indirect=True)
+@pytest.mark.parametrize("size, softcap", [(1.0, None), (1.0, 5.0), (100.0, None)])
+def test_scores_change_their_unit_only_where_nothing_is_subtracted_or_capped(xp, size, softcap):
+    q = xp.asarray(size * np.random.default_rng(0).standard_normal((1, 5, 4)))
+    unit, exponential = scores.Scores(AttentionProblem(q, q, q, softcap=softcap)).exponential
+    assert (unit == 1.0) == (size > 1 or softcap is not None)
+    found = exponential(unit * xp.asarray([[0.5, -1.0]]))
+    np.testing.assert_allclose(to_host(found), np.exp([[0.5, -1.0]]), rtol=1e-6)
