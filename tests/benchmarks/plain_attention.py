@@ -45,6 +45,22 @@ def sampled_floor(q: Any, k: Any, v: Any, m: int) -> Any:
     return _applied(q * (q.shape[-1] ** -0.5), keys, values)
 
 
+def leverage_floor(q: Any, k: Any, v: Any, m: int) -> Any:
+    """A draw by the ridge leverage scores of the centred keys, found in float64, and attention to the drawn keys."""
+    rng, chosen = np.random.default_rng(0), []
+    for keys in k:
+        centred = keys.astype(float)
+        centred -= centred.mean(axis=0)
+        gram = centred.T @ centred
+        ridge = 0.1 * np.trace(gram) / len(gram)
+        rows = centred @ np.linalg.inv(np.linalg.cholesky(gram + ridge * np.eye(len(gram)))).T
+        scores = np.vecdot(rows, rows)
+        cumulative = np.cumsum(scores / scores.sum() + 1 / len(scores))
+        chosen.append(np.searchsorted(cumulative / cumulative[-1], rng.random(m)))
+    keys, values = (np.stack([x[h, i] for h, i in enumerate(chosen)]) for x in (k, v))
+    return _applied(q * (q.shape[-1] ** -0.5), keys, values)
+
+
 def projected_floor(q: Any, k: Any, v: Any, m: int) -> Any:
     """Projected keys and values, and attention to them."""
     # small, since without a shift large scores would overflow
@@ -92,7 +108,7 @@ def feature_floor(q: Any, k: Any, v: Any, m: int) -> Any:
 
 FLOORS: dict[str, Callable[..., Any]] = {
     "ValueSampling": sampled_floor,
-    "LeverageKeySampling": sampled_floor,
+    "LeverageKeySampling": leverage_floor,
     "PivotedCoreset": sampled_floor,
     "Linformer": projected_floor,
     "Nystromformer": landmark_floor,
