@@ -233,8 +233,8 @@ class CoresetWeights(Evaluated):
 class Coreset(Summary):
     """Kept keys (..., G, 1, m, d) with the weighted sums of the values and masses of all keys.
 
-    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from keys that it keeps; it is not
-    counted as state.
+    ``lift`` evaluates the weights (..., G, 1, m, n) of all keys on use, for inspection, from keys that it keeps; it is
+    not counted as state.
 
     Examples
     --------
