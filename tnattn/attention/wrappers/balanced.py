@@ -40,8 +40,9 @@ class Balanced(JointMethod):
     centre : bool
         Subtract the mean query c_q, or the largest multiple of it whose weights span half of the exponents of the
         dtype. Without it there are no weights, and T balances the second moments of q: take that for methods that
-        interpolate among keys. Weights multiply the errors of signed combinations (``PivotedCoreset``, ``KernelCUR``,
-        ``Nystromformer``: up to tenfold on real heads); the latter two are invariant under T alone.
+        combine keys with signs, whose errors the weights multiply. On layer 3 of the shipped sample
+        ``PivotedCoreset(256)`` has error 0.66 with weights and 0.20 without, ``KernelCUR(64)`` 1.7 and 0.40. T alone
+        does not change ``KernelCUR`` and ``Nystromformer``.
 
     Raises
     ------
