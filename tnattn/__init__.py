@@ -72,6 +72,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.summary import KeySet as KeySet
     from tnattn.attention.summary import Summary as Summary
     from tnattn.attention.tensor.factored_key_value import FactoredKeyValue as FactoredKeyValue
+    from tnattn.attention.wrappers.balanced import Balanced as Balanced
+    from tnattn.attention.wrappers.balanced import balanced as balanced
     from tnattn.attention.wrappers.causal import Causal as Causal
     from tnattn.attention.wrappers.chunked import Chunked as Chunked
     from tnattn.attention.wrappers.low_rank_weights import LowRankWeights as LowRankWeights

@@ -48,6 +48,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.stack_queries": ("stack_queries",),
     "tnattn.attention.summary": ("KeySet", "Summary"),
     "tnattn.attention.tensor.factored_key_value": ("FactoredKeyValue",),
+    "tnattn.attention.wrappers.balanced": ("Balanced", "balanced"),
     "tnattn.attention.wrappers.causal": ("Causal",),
     "tnattn.attention.wrappers.chunked": ("Chunked",),
     "tnattn.attention.wrappers.low_rank_weights": ("LowRankWeights",),

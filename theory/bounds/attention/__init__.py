@@ -19,6 +19,7 @@ Kernels
 - ``lifted_nystrom``: Gaussian kernels at landmarks
 - ``pseudo_inverse``: the iteration inside Nystromformer
 - ``random_features``: exact mean squared errors of random features; Choromanski et al. 2021
+- ``feature_output``: exact mean error of the output of positive features, in units of the estimated mass
 - ``low_rank``: weights of low rank, from above and below
 - ``linformer``: random projection of the weights
 
@@ -48,6 +49,7 @@ pseudo-inverse of a matrix M, I the unit matrix; i and j are indices of queries 
 
 from theory.bounds.attention import (
     factored_key_value,
+    feature_output,
     feature_pairs,
     heads,
     joint_svd,
@@ -69,6 +71,7 @@ from theory.bounds.attention import (
 
 __all__ = [
     "factored_key_value",
+    "feature_output",
     "feature_pairs",
     "heads",
     "joint_svd",

@@ -1,5 +1,9 @@
-"""Methods made of other methods by merging pieces: causal, chunked, sparse plus low rank, and oracles of low rank.
+"""Methods made of other methods: causal, chunked, in other coordinates, sparse plus low rank, and oracles of low rank.
 
+``Balanced``, ``balanced``
+    The method on queries and keys of one covariance and the least mean squares that their products admit (balancing of
+    Gramians, Moore 1981), in which exact attention is the same; the problem in these coordinates. O((n_q + n_k) d^2 +
+    d^3) beyond the method.
 ``Causal``
     Causal attention from a method without masks, with exact leaves: a prefix scan where summaries are sums over the
     keys (Katharopoulos et al. 2020, section 3.3); two diagonal halves and one unmasked rectangle, recursively, for the
@@ -27,6 +31,7 @@ families import none. Wrappers that merge need pieces that estimate their mass; 
 Take first: ``Causal(method)`` for decoders, ``MeanResidual(SlidingWindow(64))`` for everything else.
 """
 
+from tnattn.attention.wrappers.balanced import Balanced, balanced
 from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
@@ -35,4 +40,15 @@ from tnattn.attention.wrappers.rectangles import Span
 from tnattn.attention.wrappers.sparse_plus import SparsePlus
 from tnattn.attention.wrappers.weight_tensor import Grouped, WeightTensor
 
-__all__ = ["Causal", "Chunked", "Grouped", "LowRankWeights", "MeanResidual", "Span", "SparsePlus", "WeightTensor"]
+__all__ = [
+    "Balanced",
+    "Causal",
+    "Chunked",
+    "Grouped",
+    "LowRankWeights",
+    "MeanResidual",
+    "Span",
+    "SparsePlus",
+    "WeightTensor",
+    "balanced",
+]
