@@ -59,7 +59,7 @@ def _parts(problem: AttentionProblem, result: Approximation) -> tuple[Values, Va
 def _row_bound(root: Values, values: Values, ones: Values, apart: Values, d: Values) -> Values:
     left = d - root * ones[..., None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(left > 0, root * (values[..., None] + apart * ones[..., None]) / left, np.inf)
+        return np.asarray(np.where(left > 0, root * (values[..., None] + apart * ones[..., None]) / left, np.inf))
 
 
 @own(error=distance_of_rows)

@@ -72,7 +72,7 @@ def mirrored_kernel_error(method: AttentionMethod, problem: AttentionProblem, re
     least = np.maximum(kernel - error, 0.0).sum(axis=-1)
     moved = np.sum(error * value_distances(problem, host(result.output)), axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(least > 0, moved / least, np.inf)
+        return np.asarray(np.where(least > 0, moved / least, np.inf))
 
 
 def value_distances(problem: AttentionProblem, output: Values) -> Values:
@@ -81,4 +81,4 @@ def value_distances(problem: AttentionProblem, output: Values) -> Values:
     centre = v.mean(axis=-2, keepdims=True)  # distances do not change, but squares cancel less
     v, o = v - centre, output - centre
     squares = np.sum(o * o, axis=-1)[..., :, None] + np.sum(v * v, axis=-1)[..., None, :]
-    return np.sqrt(np.maximum(squares - 2 * o @ np.swapaxes(v, -1, -2), 0.0))
+    return np.asarray(np.sqrt(np.maximum(squares - 2 * o @ np.swapaxes(v, -1, -2), 0.0)))

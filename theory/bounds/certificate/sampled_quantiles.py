@@ -15,7 +15,7 @@ from tnattn.certificate import exceeding_rows
 
 
 def _norms(rows: Values) -> Values:
-    return np.linalg.norm(host(rows), axis=-1)
+    return np.asarray(np.linalg.norm(host(rows), axis=-1))
 
 
 def _share_above(errors: Values, result: DrawnErrors, *, spared: int = 0) -> Values:

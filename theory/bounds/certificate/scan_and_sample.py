@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_scores, head_values, host
@@ -89,16 +90,17 @@ def _log_weights(scores: Values) -> tuple[Values, Values]:
     return mass, terms / np.where(total > 0, total, 1.0)
 
 
-def _indices(weights: Values, draws: int, rng: np.random.Generator) -> np.ndarray:
+def _indices(weights: Values, draws: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Return independent indices (..., draws) with the probabilities of rows (..., n)."""
     steps = np.cumsum(weights, axis=-1)
     # the last step may be a rounding below one: uniforms are scaled to it
     uniforms = rng.random((*weights.shape[:-1], draws)) * steps[..., -1:]
-    return np.minimum((uniforms[..., None] >= steps[..., None, :]).sum(axis=-1), weights.shape[-1] - 1)
+    below = (uniforms[..., None] >= steps[..., None, :]).sum(axis=-1)
+    return np.asarray(np.minimum(below, weights.shape[-1] - 1), dtype=np.int64)
 
 
 def _distance(problem: AttentionProblem, result: SampledTail) -> Values:
-    return np.linalg.norm(host(result.output) - exact_output(problem), axis=-1)
+    return np.asarray(np.linalg.norm(host(result.output) - exact_output(problem), axis=-1))
 
 
 sampled_rows_distance = Error(

@@ -38,11 +38,12 @@ def ball_of(problem: AttentionProblem) -> Ball:
 def reach(problem: AttentionProblem, output: Values) -> Values:
     """Return ||o'_i - c|| + rho, (..., H, n_q), for outputs (..., H, n_q, d_v)."""
     ball = ball_of(problem)
-    return np.linalg.norm(output - host(ball.centre), axis=-1) + host(ball.radius)[..., 0]
+    return np.asarray(np.linalg.norm(output - host(ball.centre), axis=-1) + host(ball.radius)[..., 0])
 
 
 def _projected(problem: AttentionProblem, result: Approximation) -> Values:
-    return np.linalg.norm(host(ball_of(problem).projected(result.output)) - exact_output(problem), axis=-1)
+    projected = host(ball_of(problem).projected(result.output))
+    return np.asarray(np.linalg.norm(projected - exact_output(problem), axis=-1))
 
 
 ANY_OUTPUT = (PerturbedScores, PerturbedKernel)
@@ -95,4 +96,4 @@ def value_ball_projection(method: AttentionMethod, problem: AttentionProblem, re
     Hypotheses: every query sees a key.
     """
     require(problem.empty_rows == 0, "every query sees a key")
-    return np.linalg.norm(host(result.output) - exact_output(problem), axis=-1)
+    return np.asarray(np.linalg.norm(host(result.output) - exact_output(problem), axis=-1))
