@@ -86,14 +86,14 @@ def _sum_of_first(errors: Values) -> Values:
 
 def _half_of_the_level(rng: np.random.Generator) -> Instance:
     """Every error is 0.4 times its size, and the level is a half: 0.16 is below 0.25, but not below 0.3 times it."""
-    size = rng.uniform(0.5, 1.0, 256)
-    return RowSample(rows=64), np.stack([0.4 * size, size], axis=-1)
+    size = rng.uniform(0.5, 1.0, 64)
+    return RowSample(rows=32), np.stack([0.4 * size, size], axis=-1)
 
 
 def _near_the_level(rng: np.random.Generator) -> Instance:
     """Errors of random size, with squares at 0.28 of those of the outputs in the mean."""
-    errors = np.sqrt(rng.exponential(size=(120, 2)))
-    return RowSample(rows=40), errors * np.sqrt([0.28, 1.0])
+    errors = np.sqrt(rng.exponential(size=(60, 2)))
+    return RowSample(rows=24), errors * np.sqrt([0.28, 1.0])
 
 
 def _sum_of_last(errors: Values) -> Values:
