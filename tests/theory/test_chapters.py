@@ -16,6 +16,7 @@ CHAPTERS = [
     "theory.statement",
     "theory.bounds",
     "theory.bounds.attention",
+    "theory.bounds.certificate",
     "theory.bounds.decomposition",
     "theory.bounds.randnla",
     "theory.comparison",

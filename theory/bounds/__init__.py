@@ -5,15 +5,17 @@ and hypotheses below it, and checks these hypotheses before it evaluates the rig
 a function under a ``Paper`` in the file of its subject, or a file of its own; it is found by scanning. A theorem
 names an instance on which it is nearly sharp, where the data must refute it once its constant is too small.
 - ``attention``: approximations of attention: scores, kernels, weights, outputs
+- ``certificate``: errors of any output, from few exact rows or a scan of all scores
 - ``decomposition``: truncated decompositions of tensors
 - ``randnla``: randomized factorisations, embeddings, estimates
 - ``hypotheses``: hypotheses that many theorems share
 """
 
-from theory.bounds import attention, decomposition, hypotheses, randnla
+from theory.bounds import attention, certificate, decomposition, hypotheses, randnla
 
 __all__ = [
     "attention",
+    "certificate",
     "decomposition",
     "hypotheses",
     "randnla",

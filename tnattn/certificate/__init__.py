@@ -17,8 +17,13 @@ theory is wrong where a few rows carry them.
     moves a row away from the exact one.
 ``RowErrors``, ``drawn_rows``, ``exact_rows``
     Errors at drawn rows, the draw, and the exact outputs there.
-``mean_upper``, ``winsorised_mean_upper``, ``below_relative``
+``mean_upper``, ``mean_below``, ``winsorised_mean_upper``, ``below_relative``
     Confidence bounds on means of a finite population of bounded numbers, by betting; valid at every sample size.
+    ``log_wealth`` is the wealth of the bets.
+``importance_rows``, ``importance_mean_upper``, ``independent_mean_upper``
+    Rows drawn with replacement by known bounds of their errors, and the bound on the mean that follows.
+``stratified_rows``, ``stratified_mean_upper``
+    One row from each of equal strata: bounds that vary less from draw to draw.
 ``exceeding_rows``, ``mean_floor``
     Rows of all that may exceed what few of the drawn ones exceed, and the least bound on a mean that can be given.
 
@@ -29,12 +34,21 @@ from tnattn.certificate.certificate import Certificate, CertificateKind, MeanErr
 from tnattn.certificate.confidence import (
     below_relative,
     exceeding_rows,
+    mean_below,
     mean_floor,
     mean_upper,
     winsorised_mean_upper,
 )
 from tnattn.certificate.envelope import Ball
+from tnattn.certificate.independent_draws import (
+    importance_mean_upper,
+    importance_rows,
+    independent_mean_upper,
+    stratified_mean_upper,
+    stratified_rows,
+)
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
+from tnattn.certificate.wealth import log_wealth
 
 __all__ = [
     "Ball",
@@ -48,7 +62,14 @@ __all__ = [
     "drawn_rows",
     "exact_rows",
     "exceeding_rows",
+    "importance_mean_upper",
+    "importance_rows",
+    "independent_mean_upper",
+    "log_wealth",
+    "mean_below",
     "mean_floor",
     "mean_upper",
+    "stratified_mean_upper",
+    "stratified_rows",
     "winsorised_mean_upper",
 ]

@@ -13,17 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, logsumexp
 
+from tnattn.certificate.wealth import Floats, least_excluded, log_wealth
 from tnattn.scalars import as_integer, as_real
 
-__all__ = ["below_relative", "exceeding_rows", "mean_floor", "mean_upper", "winsorised_mean_upper"]
-
-Floats = npt.NDArray[np.float64]
-
-# half of the wealth bets everything on an error of zero, which is where the least possible bound lies; the other half
-# is spread over all stakes as a universal portfolio spreads it
-_STAKES = np.asarray([1.0, *(math.sin((2 * k + 1) * math.pi / 64) ** 2 for k in range(16))])
-_SHARES = np.log(np.asarray([0.5, *(1 / 32,) * 16]))
-_BISECTIONS = 24  # of the interval that is possible, to 6e-8; the upper end is returned, which is valid anyhow
+__all__ = ["below_relative", "exceeding_rows", "mean_below", "mean_floor", "mean_upper", "winsorised_mean_upper"]
 
 
 def mean_upper(x: npt.ArrayLike, *, population: int, failure: float) -> Floats:
@@ -65,30 +58,54 @@ def mean_upper(x: npt.ArrayLike, *, population: int, failure: float) -> Floats:
     >>> round(float(mean_upper(x, population=4096, failure=1e-3)), 2)
     0.06
     """
-    x = _in_unit_interval(x)
+    x = in_unit_interval(x)
     m = x.shape[-1]
     population = as_integer(population, "population", least=m)
     most = -math.log(probability(failure))
     total = np.sum(x, axis=-1)
     low, high = total / population, (total + population - m) / population  # zeros or ones elsewhere
-    before = np.cumsum(x, axis=-1) - x
-    left = population - np.arange(m)  # rows not yet drawn
+    return least_excluded(lambda mean: _excluded(x, mean, population, most), low, high)
 
-    def excluded(mean: Floats) -> Any:
-        rest = (population * mean[..., None] - before) / left
-        with np.errstate(divide="ignore", invalid="ignore"):
-            edge = np.where(rest < 1, (rest - x) / (1 - rest), 0.0)  # a mean of one leaves ones only: the factor is one
-            wealth = np.cumsum(np.log1p(_STAKES * edge[..., None]), axis=-2)
-        # a mean above one cannot be
-        won = np.any(logsumexp(wealth + _SHARES, axis=-1) >= most, axis=-1)
-        return won | np.any(rest > 1 + 1e-12, axis=-1)
 
-    inside, outside = low, np.where(excluded(high), high, np.nan)
-    for _ in range(_BISECTIONS):
-        middle = (inside + outside) / 2
-        wrong = excluded(middle)
-        inside, outside = np.where(wrong, inside, middle), np.where(wrong, middle, outside)
-    return np.asarray(np.where(np.isnan(outside), high, outside))
+def mean_below(x: npt.ArrayLike, level: npt.ArrayLike, *, population: int, failure: float) -> npt.NDArray[np.bool_]:
+    """Return whether the mean of a population of numbers in [0, 1] is confirmed to be below a level.
+
+    Parameters
+    ----------
+    x : array, (..., m)
+        Drawn without replacement, in the order of the draws.
+    level : float or array, (...)
+        Fixed before the draw.
+    population : int
+    failure : float
+        Probability of True where the mean is not below the level.
+
+    Notes
+    -----
+    The answer of ``mean_upper(...) <= level`` for one evaluation instead of 25.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tnattn.certificate.confidence import mean_below
+    >>> x = np.full(256, 0.01)
+    >>> mean_below(x, [0.03, 0.1], population=4096, failure=1e-3).tolist()
+    [False, True]
+    """
+    x = in_unit_interval(x)
+    population = as_integer(population, "population", least=x.shape[-1])
+    mean = np.asarray(level, dtype=np.float64)
+    return np.asarray(_excluded(x, mean, population, -math.log(probability(failure))))
+
+
+def _excluded(x: Floats, mean: Floats, population: int, most: float) -> Any:
+    """Return where a bet against a mean, (...), has won the logarithmic wealth ``most`` after some draw."""
+    left = population - np.arange(x.shape[-1])  # rows not yet drawn
+    rest = (population * mean[..., None] - (np.cumsum(x, axis=-1) - x)) / left
+    with np.errstate(divide="ignore", invalid="ignore"):
+        edge = np.where(rest < 1, (rest - x) / (1 - rest), 0.0)  # a mean of one leaves ones only: the factor is one
+    # a mean above one cannot be
+    return np.any(log_wealth(edge) >= most, axis=-1) | np.any(rest > 1 + 1e-12, axis=-1)
 
 
 def mean_floor(population: int, rows: int, failure: float) -> float:
@@ -227,8 +244,7 @@ def below_relative(
     room = largest + mean
     with np.errstate(divide="ignore", invalid="ignore"):
         edge = np.where(room > 0, (y - mean) / room, 0.0)
-        wealth = np.cumsum(np.log1p(_STAKES * edge[..., None]), axis=-2)
-    won = logsumexp(wealth + _SHARES, axis=-1) >= -math.log(probability(failure))
+    won = log_wealth(edge) >= -math.log(probability(failure))
     return np.asarray(np.any(won | (room < 0), axis=-1))
 
 
@@ -253,7 +269,8 @@ def probability(failure: float) -> float:
     return failure
 
 
-def _in_unit_interval(x: npt.ArrayLike) -> Floats:
+def in_unit_interval(x: npt.ArrayLike) -> Floats:
+    """Return numbers of drawn rows, (..., m), or raise ValueError if there are none or one lies outside [0, 1]."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim < 1 or not x.shape[-1]:
         raise ValueError(f"x has shape {x.shape}; at least one drawn row is needed")

@@ -101,7 +101,7 @@ def _lifted_kernel(problem: AttentionProblem) -> Array:
     return xp.exp(problem.score_scale * (tokens @ tokens.mT))
 
 
-def _lifted_error(problem: AttentionProblem, result: Approximation) -> Values:
+def lifted_error(problem: AttentionProblem, result: Approximation) -> Values:
     """Error of the lifted kernel, (..., H, n_q + n_k, n_q + n_k), after checking that it is semidefinite."""
     require(problem.softcap is None, "scores are inner products")
     block = result.kernel
@@ -120,7 +120,7 @@ def _difference(problem: AttentionProblem, result: Approximation) -> Values:
     return np.asarray(np.exp(exact_scores(problem)) - unshifted_kernel(problem, result))
 
 
-def _lifted_size(problem: AttentionProblem) -> Values:
+def lifted_size(problem: AttentionProblem) -> Values:
     return per_head(problem, np.linalg.norm(dense(_lifted_kernel(problem)), axis=(-2, -1)), 0)
 
 
@@ -132,19 +132,19 @@ kernel_spectral = Error(
     "spectral norm of the kernel exp(scores)",
     lambda t, r: np.asarray(np.linalg.norm(_difference(t, r), ord=2, axis=(-2, -1))),
     _kernel_size,
-    _lifted_size,
+    lifted_size,
 )
 kernel_frobenius = Error(
     "Frobenius norm of the kernel exp(scores)",
     lambda t, r: np.asarray(np.linalg.norm(_difference(t, r), axis=(-2, -1))),
     _kernel_size,
-    _lifted_size,
+    lifted_size,
 )
 kernel_entries = Error(
     "absolute error of every entry of the kernel exp(scores)",
     lambda t, r: np.abs(_difference(t, r)),
     lambda t: np.exp(exact_scores(t)),
-    lambda t: _lifted_size(t)[..., None, None],
+    lambda t: lifted_size(t)[..., None, None],
 )
 
 
@@ -175,7 +175,7 @@ def psd_lift(method: Lifted, problem: AttentionProblem, result: Approximation) -
     positive semidefinite.
     """
     # a block X Y^T of a semidefinite [X; Y] [X; Y]^T: ||X|| ||Y|| <= (||X||^2 + ||Y||^2) / 2
-    return np.asarray(np.linalg.norm(_lifted_error(problem, result), ord=2, axis=(-2, -1)) / 2)
+    return np.asarray(np.linalg.norm(lifted_error(problem, result), ord=2, axis=(-2, -1)) / 2)
 
 
 @own(error=kernel_frobenius)
@@ -186,7 +186,7 @@ def psd_lift_frobenius(method: Lifted, problem: AttentionProblem, result: Approx
     Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
     positive semidefinite.
     """
-    return np.asarray(np.linalg.norm(_lifted_error(problem, result), axis=(-2, -1)) / 2**0.5)
+    return np.asarray(np.linalg.norm(lifted_error(problem, result), axis=(-2, -1)) / 2**0.5)
 
 
 def condition_of_root(first: Values, second: Values, rounding: Values) -> Values:
@@ -199,8 +199,8 @@ def condition_of_root(first: Values, second: Values, rounding: Values) -> Values
 def _condition_of_entries(method: Lifted, problem: AttentionProblem, result: Approximation) -> Values:
     """Return the amplification of the rounding of E_ii and E_jj, which are differences, (..., H, n_q, n_k)."""
     n = problem.n_q
-    diagonal = np.maximum(np.diagonal(_lifted_error(problem, result), axis1=-2, axis2=-1), 0.0)
-    size, sizes = _lifted_size(problem)[..., None, None], (problem.n_q, problem.n_k)
+    diagonal = np.maximum(np.diagonal(lifted_error(problem, result), axis1=-2, axis2=-1), 0.0)
+    size, sizes = lifted_size(problem)[..., None, None], (problem.n_q, problem.n_k)
     rounding = deterministic_slack(sizes, eps(problem.q), size)
     return condition_of_root(diagonal[..., :n, None], diagonal[..., None, n:], rounding)
 
@@ -213,6 +213,6 @@ def psd_lift_entries(method: Lifted, problem: AttentionProblem, result: Approxim
     Hypotheses: scores are inner products; the kernel is a block of a lifted one; the error of the lifted kernel is
     positive semidefinite.
     """
-    diagonal = np.diagonal(_lifted_error(problem, result), axis1=-2, axis2=-1)
+    diagonal = np.diagonal(lifted_error(problem, result), axis1=-2, axis2=-1)
     root = np.sqrt(np.maximum(diagonal, 0.0))
     return np.asarray(root[..., : problem.n_q, None] * root[..., None, problem.n_q :])
