@@ -25,6 +25,7 @@ theory is wrong where a few rows carry them.
 Take first: ``certify(output, problem, rng=rng).statement()``.
 """
 
+from tnattn.attention.ball import Ball
 from tnattn.certificate.certificate import Certificate, CertificateKind, MeanError, Quantile, certify
 from tnattn.certificate.confidence import (
     below_relative,
@@ -33,7 +34,6 @@ from tnattn.certificate.confidence import (
     mean_upper,
     winsorised_mean_upper,
 )
-from tnattn.certificate.envelope import Ball
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
 
 __all__ = [
