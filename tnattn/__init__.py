@@ -76,6 +76,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.wrappers.chunked import Chunked as Chunked
     from tnattn.attention.wrappers.low_rank_weights import LowRankWeights as LowRankWeights
     from tnattn.attention.wrappers.mean_residual import MeanResidual as MeanResidual
+    from tnattn.attention.wrappers.projected import Projected as Projected
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
     from tnattn.certificate.certificate import Certificate as Certificate
