@@ -267,5 +267,5 @@ def test_heads_that_see_nothing_have_errors_that_are_numbers(blind, tmp_path):
     rows = load(tmp_path / "out")
     assert {row["status"] for row in rows} == {"done"}
     for row in rows:
-        for name in ("relative_output", "relative_weights", "best_rank_relative"):
+        for name in ("relative_output", "relative_projected", "relative_weights", "best_rank_relative"):
             assert np.all(np.isfinite(row.get(name) or [0.0])), (row["kind"], row.get("method"), name)
