@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.arrays.random_samples import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
     from tnattn.attention.attend import attend as attend
+    from tnattn.attention.ball import Ball as Ball
     from tnattn.attention.baseline.exact import Exact as Exact
     from tnattn.attention.baseline.mean_value import MeanValue as MeanValue
     from tnattn.attention.cache.full_cache import FullCache as FullCache

@@ -18,6 +18,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.arrays.random_samples": ("DeviceDraws",),
     "tnattn.attention.approximation": ("Approximation",),
     "tnattn.attention.attend": ("attend",),
+    "tnattn.attention.ball": ("Ball",),
     "tnattn.attention.baseline.exact": ("Exact",),
     "tnattn.attention.baseline.mean_value": ("MeanValue",),
     "tnattn.attention.cache.full_cache": ("FullCache",),

@@ -37,8 +37,7 @@ class Ball(Parameters, Displayed):
     Examples
     --------
     >>> import numpy as np
-    >>> from tnattn import AttentionProblem
-    >>> from tnattn.attention import Ball
+    >>> from tnattn import AttentionProblem, Ball
     >>> q, k, v = np.random.default_rng(0).standard_normal((3, 1, 64, 4))
     >>> ball = Ball.of(AttentionProblem(q, k, v))
     >>> bool(np.all(np.linalg.norm(v - ball.centre, axis=-1) <= ball.radius[..., 0]))
