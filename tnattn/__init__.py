@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.arrays.random_samples import DeviceDraws as DeviceDraws
     from tnattn.attention.approximation import Approximation as Approximation
     from tnattn.attention.attend import attend as attend
+    from tnattn.attention.ball import Ball as Ball
     from tnattn.attention.baseline.exact import Exact as Exact
     from tnattn.attention.baseline.mean_value import MeanValue as MeanValue
     from tnattn.attention.cache.full_cache import FullCache as FullCache
@@ -78,6 +79,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.wrappers.chunked import Chunked as Chunked
     from tnattn.attention.wrappers.low_rank_weights import LowRankWeights as LowRankWeights
     from tnattn.attention.wrappers.mean_residual import MeanResidual as MeanResidual
+    from tnattn.attention.wrappers.projected import Projected as Projected
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
     from tnattn.certificate.certificate import Certificate as Certificate

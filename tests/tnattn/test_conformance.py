@@ -11,9 +11,12 @@ from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.summary import KeySet
 from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
+from tnattn.attention.wrappers.projected import Projected
 from tnattn.decomposition.base import Decomposition
 from tnattn.decomposition.tucker.st_hosvd import STHOSVD
 from tnattn.discovery import subclasses
+from tnattn.gallery import ProblemFamily, problems
+from tnattn.models.sample import load_sample, sample_layers
 from tnattn.randnla.base import MatrixMethod
 from tnattn.randnla.sketches.base import Sketch
 from tnattn.structured.tucker import TuckerTensor
@@ -30,6 +33,7 @@ from tnattn.testing import (
 METHODS = {name: cls() for name, cls in subclasses("tnattn.attention", AttentionMethod).items()}
 # leaves of 64 would leave nothing to approximate at the lengths used here
 METHODS["Causal, small leaves"] = Causal(leaf=8)
+METHODS["Projected, causal"] = Projected(Causal(leaf=8))
 DECOMPOSITIONS = subclasses("tnattn.decomposition", Decomposition)
 SKETCHES = subclasses("tnattn.randnla", Sketch)
 MATRIX_METHODS = subclasses("tnattn.randnla", MatrixMethod) | subclasses("tnattn.decomposition", MatrixMethod)
@@ -58,6 +62,30 @@ def test_a_waived_law_is_really_violated(name):
     laws = [law for law in method.waives if law in QUICK + SLOW]
     report = check_method(method, laws=laws, require_waived_violations=True)
     assert [finding.law for finding in report.of("waived")] == laws
+
+
+def trained_heads(layer):
+    """Return the family of problems of some tokens of the real sample, from all over the text."""
+
+    def generate(sizes, _):
+        sample = load_sample(layer)
+        every = sample.q.shape[-2] // sizes.n
+        q, k, v = (np.asarray(x[..., ::every, : sizes.d], dtype="f8") for x in (sample.q, sample.k, sample.v))
+        return q[: sizes.heads, : sizes.n], k[: sizes.groups, : sizes.n], v[: sizes.groups, : sizes.n]
+
+    return ProblemFamily(f"layer {layer}", "heads of a trained encoder", generate, ())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_projection_moves_no_row_of_trained_heads_away(name):
+    check_method(METHODS[name], laws=["projection"], problems=map(trained_heads, sample_layers()), width=32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_projection_moves_no_row_away_on_the_whole_gallery(name):
+    families = [*problems().values(), *map(trained_heads, sample_layers())]
+    check_method(METHODS[name], laws=["projection"], problems=families, width=32, seeds=[1, 2], n=64)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

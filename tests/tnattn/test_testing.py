@@ -187,6 +187,17 @@ class OverflowsUncounted(Plain):
         return Uncounted(Dense(np.exp(scores)), np.zeros_like(scores[..., 0]), problem.values)
 
 
+class Centred(Approximation):
+    def projected(self, ball):
+        return ball.centre + 0 * self.output
+
+
+class MovesAllToTheCentre(Plain):
+    def approximate(self, problem, *, rng):
+        found = super().approximate(problem, rng=rng)
+        return Centred(**{f.name: getattr(found, f.name) for f in fields_of_a_dataclass(found)})
+
+
 class PrefersLateKeys(Plain):
     def approximate(self, problem, *, rng):
         return _scaled_columns(super().approximate(problem, rng=rng), 1 + np.arange(problem.n_k))
@@ -417,6 +428,7 @@ BROKEN = [
     ("merge", HidesItsMass),
     ("P9", WeighsLongKeysLess),
     ("P10", OverflowsUncounted),
+    ("projection", MovesAllToTheCentre),
     ("P11", PrefersLateKeys),
     ("P11", DrawsLateKeys),
     ("P12", HalvesPrecision),

@@ -162,13 +162,27 @@ def _pool(serial: bool, workers: int | None) -> AbstractContextManager[Executor 
 
 
 def _table(study: AttentionStudy, made: list[Line]) -> Any:
-    columns = ("method", "m", "error", "95 %", "weights", "predicted", "theorems", "flops", "stored", "time", "")
+    columns = (
+        "method",
+        "m",
+        "error",
+        "95 %",
+        "projected",
+        "weights",
+        "predicted",
+        "theorems",
+        "flops",
+        "stored",
+        "time",
+        "",
+    )
     rows = [
         (
             Text(line.method + (" (oracle)" if line.oracle else ""), style="dim" if line.control else ""),
             line.budget or None,
             line.error,
             f"{line.low:.2g} to {line.high:.2g}" if math.isfinite(line.low) else None,
+            line.projected,
             line.weights,
             _predicted(line),
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),
@@ -183,7 +197,8 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
     caption = (
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads with its 95 % interval, taking them as "
-        "independent; weights: the same of the weights; "
+        "independent; projected: the error after a projection on a ball around the values, which never raises it; "
+        "weights: the same of the weights; "
         "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
         "evaluated after the run (*); flops, stored numbers and time (on one thread) relative to exact attention"
     )

@@ -101,10 +101,14 @@ def output_predictions(
     the mean); rows are summed; an error of the weights is multiplied with the spectral norm of the values. A theorem
     about the step inside (``method.stages``) reaches the output through the weights P: ||(P' - P) V||_F is at most
     ||P' - P||_F ||V|| and at most ||P' - P|| ||V||_F; where the method divides by the row sums d' of P',
-    ||O' - O||_F <= ||P' - P||_F max_i ||V - 1 o_i^T|| / min_i d'_i.
+    ||O' - O||_F <= ||P' - P||_F max_i ||V - 1 o_i^T|| / min_i d'_i. A stage on the problem itself, as of a projection,
+    says that the output errs no more than that of the method inside.
     """
     found = [_direct(b, method, problem, result) for b in bounds_about(method)]
     for inner, target in method.stages(problem):
+        if target is problem:  # the output errs no more than that of the method inside
+            found += output_predictions(inner, problem)
+            continue
         # the step inside approximates the weights, of which the output is a product with the values
         found += [_through_weights(b, method, problem, inner, target, result) for b in bounds_about(inner)]
     judged = _judged_heads(problem, result)

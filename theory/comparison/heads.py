@@ -23,9 +23,7 @@ def finite_heads(target: Any, result: Any) -> list[int] | None:
     """Return the heads without a bad row in any problem of the batch; None where the target is no attention problem."""
     if not (isinstance(target, AttentionProblem) and isinstance(result, Approximation)):
         return None
-    # bad rows show as entries that are not finite
-    output = np.asarray(to_host(result.output))
-    finite = np.isfinite(output).all(axis=(-2, -1))
+    finite = np.asarray(to_host(result.bad_rows)) == 0
     return [int(h) for h in np.flatnonzero(finite.reshape(-1, target.heads).all(axis=0))]
 
 

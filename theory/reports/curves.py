@@ -34,6 +34,8 @@ class Curve:
     budgets : (b,)
     median, low, high : (b,)
         Quantiles 0.5, 0.1 and 0.9 of the relative output error over heads and trials; a bad row counts as infinite.
+    projected : (b,)
+        Median of the error of outputs projected on a ball around the values; NaN where not measured.
     predicted : (b,)
         Median over the heads of the best bound on the same error; NaN where no theorem applies.
     vacuous : (b,), boolean
@@ -62,6 +64,7 @@ class Curve:
     low: Values
     high: Values
     predicted: Values
+    projected: Values
     vacuous: npt.NDArray[np.bool_]
     flops: Values
     time: Values
@@ -125,10 +128,17 @@ def _curve(budgets: dict[int, dict[str, list[Row]]]) -> Curve:
         low=spread[:, 1],
         high=spread[:, 2],
         predicted=predicted,
+        projected=np.asarray([_median(kinds["trial"], "relative_projected") for _, kinds in points]),
         vacuous=predicted >= 1,
         flops=np.asarray([_or_nan(kinds["trial"][0].get("flops")) for _, kinds in points]),
         time=np.asarray([_or_nan(row and row.get("ratio")) for row in times]),
     )
+
+
+def _median(rows: Sequence[Row], name: str) -> float:
+    """Return the median over trials and heads of an error, NaN where a row lacks it."""
+    found = [row[name] for row in rows if row.get(name) is not None]
+    return float(quantiles(found, (0.5,))[0]) if len(found) == len(rows) else float("nan")
 
 
 def _or_nan(value: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,18 +65,24 @@ class Candidate:
 
     @property
     def oracle(self) -> bool:
-        """True where the method reads all exact weights."""
-        inner = getattr(self.method, "method", None)
-        return self.method.reads_weights or bool(getattr(inner, "reads_weights", False))
+        """True where the method, or one inside it, reads all exact weights."""
+        return any(method.reads_weights for method in _nested(self.method))
 
     @property
     def leaks(self) -> bool:
         """True where the method lets later queries influence earlier outputs."""
-        return bool(getattr(self.method, "leaks_queries", False))
+        return any(getattr(method, "leaks_queries", False) for method in _nested(self.method))
 
     def pickled(self) -> bytes:
         """Return the method in a form that a worker reads after it has imported the user's file."""
         return pickle.dumps(self.method)
+
+
+def _nested(method: Any) -> Iterator[AttentionMethod]:
+    """Yield a method and those inside it."""
+    while isinstance(method, AttentionMethod):
+        yield method
+        method = getattr(method, "method", None)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from theory.statement.bound import Bound
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
 from tnattn import discovery
 from tnattn.arrays import to_host
+from tnattn.attention.ball import Ball
 from tnattn.attention.cost import exact_cost
 from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
@@ -140,6 +141,7 @@ def _trial(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row
     size = sum(float(np.prod(array.shape)) for array in (problem.q, problem.k, problem.v))
     return {
         "relative_output": per_head(errors.relative_output(problem, result), problem),
+        "relative_projected": _relative_projected(problem, result, job),
         "relative_weights": _relative_weights(problem, result, job),
         "bad_rows": int(np.sum(to_host(result.bad_rows))),
         "flops": cost.flops / exact.flops,
@@ -165,6 +167,14 @@ def _relative_weights(problem: AttentionProblem, result: Any, job: Job) -> list[
     return per_head(_share(difference, np.linalg.norm(exact, axis=(-2, -1))), problem)
 
 
+def _relative_projected(problem: AttentionProblem, result: Any, job: Job) -> list[float]:
+    """Return the relative error per head of the output projected on a ball of values, with bad rows at its centre."""
+    ball, exact = _ball_and_output(job.source, job.problem)
+    moved = np.asarray(to_host(result.projected(ball)), dtype=np.float64)
+    difference, size = (np.linalg.norm(x, axis=(-2, -1)) for x in (moved - exact, exact))
+    return per_head(_share(difference, size), problem)
+
+
 def _share(part: Any, whole: Any) -> Any:
     """Return part / whole; as it is where the whole is zero, for a head that sees no key."""
     return part / np.where(whole > 0, whole, 1.0)
@@ -173,6 +183,13 @@ def _share(part: Any, whole: Any) -> Any:
 @lru_cache(maxsize=2)
 def _exact_weights(source: ProblemSource, content: str) -> Any:
     return to_host(load_problem(source).dense_weights())
+
+
+@lru_cache(maxsize=2)
+def _ball_and_output(source: ProblemSource, content: str) -> tuple[Ball, Any]:
+    """Return a ball that holds every exact output of a problem, and these: once for all trials of a process."""
+    problem = load_problem(source)
+    return Ball.for_rows(problem), errors.exact_output(problem)
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,10 @@
-"""Rankings at equal cost: error against cost, interpolated in log-log, head by head."""
+"""Rankings at equal cost: error against cost, interpolated in log-log, head by head.
+
+Ranked is the output of a method as it is, not its projection on a ball around the values. On trained heads the
+projection changes nothing where weights are positive and normalised, little where a method is accurate, and much where
+one fails: a ranking of projected errors would show the ball in place of the method, and hide rows that a method cannot
+compute. Who wants it ranked compares ``Projected(method)``, with the cost of the ball.
+"""
 
 from __future__ import annotations
 

@@ -48,6 +48,8 @@ class Line:
     marks : tuple of str
         "loses to mean(V) and window" or to one of them, "violates P1", "leaks later queries", "3 bad rows".
     trials : int
+    projected : float or None
+        As ``error``, of the output projected on a ball around the values, where bad rows become its centre.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Line:
     time: float | None
     marks: tuple[str, ...]
     trials: int
+    projected: float | None = None
 
     def __repr__(self) -> str:
         budget = f" at {self.budget}" if self.budget else ""
@@ -108,6 +111,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
     trials = kinds["trial"]
     first = trials[0]
     error, low, high = pooled([row["relative_output"] for row in trials])
+    projected = [row["relative_projected"] for row in trials if row.get("relative_projected") is not None]
     weights = [row["relative_weights"] for row in trials if row["relative_weights"] is not None]
     prediction = next(iter(kinds.get("prediction", [])), None)
     timed = next(iter(kinds.get("time", [])), None)
@@ -129,6 +133,7 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         error=error,
         low=low,
         high=high,
+        projected=pooled(projected)[0] if projected else None,
         weights=pooled(weights)[0] if weights else None,
         predicted=predicted,
         vacuous=predicted is not None and predicted >= 1,

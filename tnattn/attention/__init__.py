@@ -13,9 +13,9 @@ Problems
     with the ``Projections`` of a layer, which a ``ProjectionConversion`` changes, and the position encoding
     ``Rotary``.
 Results
-    ``Approximation``, and ``stack_queries`` for blocks of queries; ``Cost`` holds operations, traffic, peak memory and
-    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a dense kernel of few
-    columns.
+    ``Approximation``, ``stack_queries`` for blocks of queries, and the ``Ball`` around the values on which an output is
+    projected; ``Cost`` holds operations, traffic, peak memory and cache size, ``exact_cost`` gives those of exact
+    attention and ``columns_cost`` those of a dense kernel of few columns.
 Contracts of methods
     ``AttentionMethod``; a ``JointMethod`` needs these queries, a ``KeyMethod`` sees the keys once, as a ``KeySet``,
     and leaves a ``Summary`` that answers any queries later. ``budget`` and ``performance`` declare fields.
@@ -32,7 +32,7 @@ random_features    the exponential kernel as an expectation of inner products of
 kernel             other kernels, in linear time
 tensor             keys and values as structured tensors over heads, tokens and features
 conversion         layers with fewer key heads or a latent of low dimension
-wrappers           methods made of methods: causal, chunked, sparse plus low rank, oracles of low rank
+wrappers           methods made of methods: causal, chunked, sparse plus low rank, projected, oracles of low rank
 =================  ====================================================================================
 
 A method is filed under the step that introduces its error. Families import nothing of each other; wrappers may import
@@ -41,6 +41,7 @@ all.
 
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.attend import attend
+from tnattn.attention.ball import Ball
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.mask import ConjunctionMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
@@ -55,6 +56,7 @@ __all__ = [
     "Approximation",
     "AttentionMethod",
     "AttentionProblem",
+    "Ball",
     "BiasMask",
     "CausalMask",
     "ConjunctionMask",

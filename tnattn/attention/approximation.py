@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tnattn.arrays import Array, array_namespace, device
+from tnattn.attention.ball import Ball
 from tnattn.attention.broadcasting import add_scaled, concat_broadcast, entrywise_maximum
 from tnattn.attention.key_relations import Relation, relation, shown, union
 from tnattn.attention.precision import InDtype
@@ -42,6 +43,8 @@ class Approximation(Quotients, Displayed):
         Reason for which the piece does not estimate its mass and must not be merged; empty when it may be.
     units : str
         The kernel of which the piece holds sums; only pieces in the same units merge.
+    fallback : Array, broadcastable to (..., G, R, n_q, d_v), optional
+        The output of bad rows, which stay counted; NaN by default. Their mass is not known: merging drops it.
     dtype : dtype, optional
         Of ``output`` and ``weights``; that of the values by default. Pieces of problems in half precision are held and
         merged in float32, and only what they give is cast.
@@ -66,6 +69,7 @@ class Approximation(Quotients, Displayed):
     expand: StructuredMatrix | None = None
     unmergeable: str = ""
     units: str = SOFTMAX
+    fallback: Array | None = None
     dtype: Any = None
 
     def __post_init__(self) -> None:
@@ -78,6 +82,13 @@ class Approximation(Quotients, Displayed):
             raise ValueError(f"shift has length {self.shift.shape[-1]}; the kernel has {self.kernel.shape[-2]} rows")
         if len(self.kernel.shape) < 4:
             raise ValueError(f"the kernel must have the grouped layout (..., G, R, n_q, m); got {self.kernel.shape}")
+
+    def projected(self, ball: Ball) -> Array:
+        """Return the output (..., H, n_q, d_v) projected on a ball that holds the exact one, such as ``Ball.for_rows``.
+
+        No row moves away from the exact output. Bad rows become the centre and stay among ``bad_rows``.
+        """
+        return ball.projected(self.output)
 
     @property
     def weights(self) -> StructuredMatrix:

@@ -31,6 +31,7 @@ class Quotients:
     values: Array
     mass: Array | None
     normaliser: Array | None
+    fallback: Array | None
     dtype: Any
 
     @property
@@ -70,7 +71,18 @@ class Quotients:
 
     @property
     def output(self) -> Array:
-        """The approximate output, (..., H, n_q, d_v); bad rows are NaN, rows without keys zero."""
+        """The approximate output, (..., H, n_q, d_v); bad rows are the fallback or NaN, rows without keys zero."""
+        quotients = self._quotients
+        if self.fallback is None:
+            return ungrouped(quotients)
+        xp = array_namespace(quotients)
+        bad = ~xp.all(xp.isfinite(quotients), axis=-1, keepdims=True)
+        replacement = xp.astype(xp.broadcast_to(self.fallback, quotients.shape), quotients.dtype)
+        return ungrouped(xp.where(bad, replacement, quotients))
+
+    @property
+    def _quotients(self) -> Array:
+        """Numerators over denominators, (..., G, R, n_q, d_v); bad rows are NaN, rows without keys zero."""
         xp = array_namespace(self.values)
         numerators, denominators = self._products
         # one division: by NaN where a row is bad, and by infinity, which gives zero, where it sees no key
@@ -80,17 +92,20 @@ class Quotients:
             quotients = xp.astype(quotients, self.dtype, copy=False)
         with quiet_overflow():
             if bool(xp.isfinite(xp.sum(quotients))):  # the usual case, in one pass: no row is bad or empty
-                return ungrouped(quotients)
+                return quotients
         # a sum or a quotient may overflow although the denominator is usable
         finite = xp.all(xp.isfinite(quotients), axis=-1, keepdims=True)
         result = xp.where(finite, quotients, xp.full_like(quotients, float("nan")))
-        return ungrouped(xp.where(self._empty[..., None], xp.zeros_like(result), result))
+        return xp.where(self._empty[..., None], xp.zeros_like(result), result)
 
     @property
     def bad_rows(self) -> Array:
-        """Number of rows of every head, (..., H), whose output is not finite, for whatever reason."""
+        """Number of rows of every head, (..., H), whose quotient is not finite, for whatever reason.
+
+        A fallback changes their output, not their number.
+        """
         xp = array_namespace(self.values)
-        finite = xp.all(xp.isfinite(self.output), axis=-1)
+        finite = xp.all(xp.isfinite(ungrouped(self._quotients)), axis=-1)
         return xp.sum(xp.astype(~finite, xp.int64), axis=-1)
 
     @property

@@ -30,6 +30,7 @@ theory is wrong where a few rows carry them.
 Take first: ``certify(output, problem, rng=rng).statement()``.
 """
 
+from tnattn.attention.ball import Ball
 from tnattn.certificate.certificate import Certificate, CertificateKind, MeanError, Quantile, certify
 from tnattn.certificate.confidence import (
     below_relative,
@@ -39,7 +40,6 @@ from tnattn.certificate.confidence import (
     mean_upper,
     winsorised_mean_upper,
 )
-from tnattn.certificate.envelope import Ball
 from tnattn.certificate.independent_draws import (
     importance_mean_upper,
     importance_rows,

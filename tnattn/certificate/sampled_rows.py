@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tnattn.arrays import Array, Rng, array_namespace, from_host, require_rng, to_host, uniform, widened
+from tnattn.attention.ball import Ball
 from tnattn.attention.problem import AttentionProblem
-from tnattn.certificate.envelope import Ball
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters, as_integer
 
@@ -125,9 +125,7 @@ class RowErrors(Parameters, Displayed):
         exact = exact_rows(problem, indices)
         taken = widened(xp.take(output, from_host(indices, like=problem.q), axis=-2))
         errors, sizes = (to_host(xp.linalg.vector_norm(x, axis=-1)) for x in (taken - exact, exact))
-        # a row without keys has the exact output zero, which may lie outside the ball of the values
-        bounds = xp.maximum(Ball.of(problem).envelope(output), xp.linalg.vector_norm(widened(output), axis=-1))
-        largest = to_host(xp.max(bounds, axis=-1))
+        largest = to_host(xp.max(Ball.of(problem).envelope(output), axis=-1))  # of all rows, also those without keys
         errors, sizes = (np.asarray(x, dtype=np.float64).reshape(-1, len(indices)) for x in (errors, sizes))
         errors = np.where(np.isfinite(errors), errors, np.inf)
         envelope = np.asarray(largest, dtype=np.float64).reshape(-1)

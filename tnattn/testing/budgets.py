@@ -138,7 +138,7 @@ def goes_beyond(trial: Trial) -> None:
     for budget in (problem.n_k + 44, 10**6):  # a little above, and far beyond any allocation
         found = trial.run(problem, method=_raised(trial, budget))
         with np.errstate(all="ignore"):
-            require_counted(found.bad_rows, found.output, f"budget {budget} of {problem.n_k} keys: ")
+            require_counted(found, f"budget {budget} of {problem.n_k} keys: ")
         if found.kernel.shape[-1] > whole.kernel.shape[-1]:
             return  # features and draws with replacement: a larger budget is used
         require_close(

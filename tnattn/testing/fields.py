@@ -46,7 +46,7 @@ def fields_matter(trial: Trial) -> None:
     masks = [FullMask(), *([CausalMask()] if method.honours(CausalMask()) else [])]
     cases = [trial.problem(mask=mask, scale=scale) for mask in masks for scale in _SCORES]
     for f in fields_of(method, trial):
-        if f"fields.{f.name}" in method.waives:
+        if _waived(method, f.name):
             continue
         if not f.values and "." in f.name:
             continue  # the class of the inner value has checks of its own
@@ -208,3 +208,11 @@ def _descendants(cls: type) -> Iterator[type]:
         for child in children:
             if child.__module__.partition(".")[0] == home:
                 yield from _descendants(child)
+
+
+def _waived(method: Any, name: str) -> bool:
+    """Return whether a method, or a method inside it, waives that its field, by dotted name, matters."""
+    outer, _, inner = name.partition(".")
+    if f"fields.{name}" in getattr(method, "waives", ()):
+        return True
+    return bool(inner) and _waived(getattr(method, outer), inner)

@@ -27,7 +27,7 @@ def halves_are_widened(trial: Trial) -> None:
     method = trial.fitted(half)
     found, expected = trial.run(half, method=method), trial.run(wide, method=method)
     _require_bits(found.output, expected.output.astype("f2"))
-    require_counted(found.bad_rows, found.output)
+    require_counted(found)
     if found.expand is not None:
         _require_bits(found.weights.to_dense(), expected.weights.to_dense().astype("f2"), "the weights: ")
     if isinstance(method, KeyMethod) and not method.probes:
@@ -55,7 +55,7 @@ def values_scale(trial: Trial) -> None:
             result = trial.run(scaled, method=method)
             with np.errstate(all="ignore"):
                 output = to_host(result.output).astype(np.longdouble)
-            require_counted(result.bad_rows, result.output, f"{dtype}, values times 2^{exponent}: ")
+            require_counted(result, f"{dtype}, values times 2^{exponent}: ")
             # scaled back in long double, where neither factor over- nor underflows
             after = np.asarray(output * np.longdouble(2.0) ** -exponent, dtype=np.float64)
             # near the ends of the range a row may fail, if it is counted

@@ -26,10 +26,12 @@ from tnattn.testing.outputs import (
     weights_agree,
 )
 from tnattn.testing.processes import buffers_are_free, forks_agree, results_are_writable, threads_agree
+from tnattn.testing.projection_laws import projection_helps
 from tnattn.testing.trial import Trial
 
 # families with different mechanisms of failure: no structure, groups of keys, one dominant key, sparse outliers
 _MANY = ("gauss", "clustered", "sink", "low_rank_plus_sparse")
+_FAR = ("gauss", "sink", "needle", "value_outliers", "huge_logits")  # outputs near the values, or far inside
 _FEW = ("gauss", "smooth")  # for laws that do not depend on the spectrum
 
 
@@ -80,6 +82,7 @@ LAWS: tuple[Law, ...] = (
     Law("merge", "pieces of disjoint keys merge, and tend to the exact output", merges, ("gauss",), slow=True),
     Law("P9", "one vector added to all keys changes nothing", shifts_cancel, _FEW),
     Law("P10", "q times 8 stays finite or is counted", failures_are_counted, (*_MANY, "huge_logits", "sharp")),
+    Law("projection", "projected on a ball of values, no row is further from the exact one", projection_helps, _FAR),
     Law("P11", "keys permuted with their values change nothing", order_does_not_matter, ("gauss",), slow=True),
     Law("P12", "float32 agrees with float64", single_precision_agrees, _MANY),
     Law("half", "float16 is computed in float32 and cast back", halves_are_widened, ("gauss",)),

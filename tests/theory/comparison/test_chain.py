@@ -24,6 +24,7 @@ from tnattn.attention.sampling.value_sampling import ValueSampling
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
+from tnattn.attention.wrappers.projected import Projected
 from tnattn.attention.wrappers.weight_tensor import WeightTensor
 from tnattn.randnla.low_rank.randomized_svd import RandomizedSVD
 from tnattn.randnla.low_rank.truncated_svd import TruncatedSVD
@@ -196,3 +197,12 @@ def test_a_batch_of_problems_has_a_prediction_for_every_head() -> None:
     best = best_prediction(LowRankWeights(TruncatedSVD(3), renormalise=False), AttentionProblem(q, k, v))
     assert best is not None
     assert best.value.shape == (3, 4)
+
+
+def test_a_projection_inherits_what_is_known_before_the_run() -> None:
+    inner = LowRankWeights(TruncatedSVD(4), renormalise=False)
+    (direct, projected) = (best_prediction(method, PROBLEM) for method in (inner, Projected(inner)))
+    assert direct is not None
+    assert projected is not None
+    assert projected.names == direct.names
+    np.testing.assert_allclose(projected.value, direct.value, rtol=1e-12)

@@ -18,6 +18,9 @@ from tnattn.attention.cost import exact_cost
 from tnattn.attention.method import JointMethod, KeyMethod
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.sparse.sliding_window import SlidingWindow
+from tnattn.attention.sparse.top_k import TopK
+from tnattn.attention.wrappers.causal import Causal
+from tnattn.attention.wrappers.projected import Projected
 from tnattn.decomposition.base import Decomposition
 
 SOURCE = ProblemSource("gallery", "gauss", n=32, d=8, heads=2)
@@ -267,5 +270,11 @@ def test_heads_that_see_nothing_have_errors_that_are_numbers(blind, tmp_path):
     rows = load(tmp_path / "out")
     assert {row["status"] for row in rows} == {"done"}
     for row in rows:
-        for name in ("relative_output", "relative_weights", "best_rank_relative"):
+        for name in ("relative_output", "relative_projected", "relative_weights", "best_rank_relative"):
             assert np.all(np.isfinite(row.get(name) or [0.0])), (row["kind"], row.get("method"), name)
+
+
+def test_a_wrapper_reads_weights_and_later_queries_where_the_method_inside_does():
+    inside = Projected(Causal(TopK(), leaks_queries=True))
+    assert (Candidate(inside).oracle, Candidate(inside).leaks) == (True, True)
+    assert (Candidate(Projected()).oracle, Candidate(Projected()).leaks) == (False, False)

@@ -59,3 +59,9 @@ def test_a_method_that_loses_to_the_mean_of_the_values_is_marked():
 
 def test_verdicts_are_counted_with_the_gravest_first():
     assert verdicts_in_words(["supported", "refuted", "supported", "not applicable"]) == "1 refuted, 2 supported"
+
+
+def test_projected_errors_stand_beside_the_others_where_they_were_measured():
+    (line,) = lines([_trial(relative_output=[np.nan, 0.7], relative_projected=[0.5, 0.6])])
+    assert (line.error, line.projected) == (np.inf, pytest.approx(0.55))
+    assert lines([_trial()])[0].projected is None

@@ -52,3 +52,10 @@ def test_results_belong_to_the_caller():
 
 def test_heads_of_a_group_are_neighbours():
     np.testing.assert_array_equal(ungrouped(np.arange(6.0).reshape(3, 2, 1, 1))[:, 0, 0], np.arange(6))
+
+
+def test_bad_rows_with_a_fallback_have_an_output_and_stay_counted():
+    found = dataclasses.replace(piece(), fallback=np.asarray([[[[9.0]]]]))
+    np.testing.assert_array_equal(found.output, [[[3.5], [9.0], [0.0]]])
+    np.testing.assert_array_equal(found.bad_rows, [1])
+    assert np.isnan((found + found).output[0, 1, 0])  # its mass is not known

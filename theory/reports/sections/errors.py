@@ -54,15 +54,15 @@ def _numbers(found: list[Curve], best: tuple[Budgets, Values]) -> str:
     rows = [
         (
             curve.method, int(budget) or None, *(float(x) for x in point[:4]),
-            bool(vacuous) if np.isfinite(point[3]) else None, float(point[4]), float(point[5]),
+            bool(vacuous) if np.isfinite(point[3]) else None, *(float(x) for x in point[4:]),
         )
         for curve in found
         for budget, vacuous, *point in zip(
-            curve.budgets, curve.vacuous, curve.median, curve.low, curve.high, curve.predicted, curve.flops, curve.time,
-            strict=True,
+            curve.budgets, curve.vacuous, curve.median, curve.low, curve.high, curve.predicted, curve.projected,
+            curve.flops, curve.time, strict=True,
         )
     ]  # fmt: skip
-    headers = ("method", "budget", "median", "10 %", "90 %", "predicted", "vacuous", "flops", "time")
+    headers = ("method", "budget", "median", "10 %", "90 %", "predicted", "vacuous", "projected", "flops", "time")
     optimal = [(str(m), *(float(x) for x in q)) for m, q in zip(*best, strict=True)]
     if not optimal:
         return html.table(headers, rows)

@@ -1,4 +1,4 @@
-"""Methods made of other methods: causal, chunked, in other coordinates, sparse plus low rank, and oracles of low rank.
+"""Methods made of other methods: causal, chunked, balanced, projected, sparse plus low rank, oracles of low rank.
 
 ``Balanced``, ``balanced``
     The method on queries and keys of one covariance and the least mean squares that their products admit (balancing of
@@ -16,14 +16,18 @@
 ``SparsePlus``
     A far field everywhere, corrected to the exact kernel on the support of a sparse method: Chen et al. 2021
     (Scatterbrain), Algorithm 1, for any two methods. The cost of both, and 2 n_q w m operations.
+``Projected``
+    Any method, with the rows of its output projected on a ball around the values, which holds the exact ones: never
+    worse, and rows with a bad denominator get its centre. O(n_k d_v) per key head and step.
 ``LowRankWeights``
     Any matrix method on the exact weights of every head: an oracle, O(n_q n_k) per pass, and the bridge to theorems
     about matrices (Eckart & Young 1936).
 ``WeightTensor``
     Any decomposition of order three on the exact weights (head, query, key): an oracle that shows what heads have in
     common.
-``Grouped``, ``Span``
-    The slices of a tensor in the grouped layout; the queries and keys of a part of the causal recursion.
+``projected_piece``, ``Grouped``, ``Span``
+    The projection of one piece; the slices of a tensor in the grouped layout; the queries and keys of a part of the
+    causal recursion.
 
 A wrapper takes a method as a field, has a default one, and hands its budget on; it may import any family, while
 families import none. Wrappers that merge need pieces that estimate their mass; ``+`` raises ValueError for others.
@@ -36,6 +40,7 @@ from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.attention.wrappers.mean_residual import MeanResidual
+from tnattn.attention.wrappers.projected import Projected, projected_piece
 from tnattn.attention.wrappers.rectangles import Span
 from tnattn.attention.wrappers.sparse_plus import SparsePlus
 from tnattn.attention.wrappers.weight_tensor import Grouped, WeightTensor
@@ -47,8 +52,10 @@ __all__ = [
     "Grouped",
     "LowRankWeights",
     "MeanResidual",
+    "Projected",
     "Span",
     "SparsePlus",
     "WeightTensor",
     "balanced",
+    "projected_piece",
 ]

@@ -58,7 +58,7 @@ def curve(method, values, *, control=False, budgets=(8, 16, 32)):
     return Curve(
         method=method, family="f", control=control, oracle=False, leaks=False,
         budgets=np.asarray(budgets), median=values, low=values, high=values, predicted=values,
-        vacuous=values >= 1, flops=values, time=values,
+        vacuous=values >= 1, projected=values, flops=values, time=values,
     )  # fmt: skip
 
 

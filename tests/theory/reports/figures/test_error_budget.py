@@ -16,7 +16,7 @@ def curve(method, family, median, *, budgets=BUDGETS, predicted=None, vacuous=Fa
     kinds = {"control": False, "oracle": False, "leaks": False} | flags
     return Curve(
         method=method, family=family, budgets=budgets, median=median, low=median / 2, high=median * 2, flops=unknown,
-        time=unknown, predicted=unknown if predicted is None else np.asarray(predicted, dtype=float),
+        time=unknown, projected=unknown, predicted=unknown if predicted is None else np.asarray(predicted, dtype=float),
         vacuous=np.full(median.shape, vacuous), **kinds,
     )  # fmt: skip
 

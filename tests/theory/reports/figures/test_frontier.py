@@ -12,7 +12,8 @@ def curve(method, cost, error, *, timed=True, **flags):
     kinds = {"control": False, "oracle": False, "leaks": False} | flags
     return Curve(
         method=method, family="f", budgets=2 ** np.arange(3, 3 + cost.size), median=error, low=error, high=error,
-        predicted=error * np.nan, vacuous=error < 0, flops=cost, time=2 * cost if timed else cost * np.nan, **kinds,
+        predicted=error * np.nan, vacuous=error < 0, projected=error, flops=cost,
+        time=2 * cost if timed else cost * np.nan, **kinds,
     )  # fmt: skip
 
 
