@@ -9,6 +9,8 @@
 ``CodedKeySelection``
     The largest scores as a transform code of every key estimates them, 32 or 64 bits a key: O(n_q n_k bits) operations
     for the choice, and exact attention to the kept keys.
+``CodedCache``
+    All keys and values of a decoder, of which codes choose the few that a query reads.
 ``KeyStatistics``, ``KeyCode``, ``CodedKeys``
     The moments of queries and keys, the transform code that follows from them, and the codes of a stream of keys.
 
@@ -20,10 +22,11 @@ Take first: ``CodedKeySelection(keys=256)``, with 64 bits for long contexts; ``S
 the control, and ``TopK`` shows how much any sparse method could gain.
 """
 
+from tnattn.attention.sparse.coded_cache import CodedCache
 from tnattn.attention.sparse.coded_key_selection import CodedKeySelection
 from tnattn.attention.sparse.key_code import CodedKeys, KeyCode
 from tnattn.attention.sparse.key_statistics import KeyStatistics
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
 
-__all__ = ["CodedKeySelection", "CodedKeys", "KeyCode", "KeyStatistics", "SlidingWindow", "TopK"]
+__all__ = ["CodedCache", "CodedKeySelection", "CodedKeys", "KeyCode", "KeyStatistics", "SlidingWindow", "TopK"]

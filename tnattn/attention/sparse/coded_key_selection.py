@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from tnattn.arrays import Array, Rng, array_namespace, device, parallel_map
+from tnattn.arrays import Array, Rng, array_namespace, device
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.estimated_scores import EstimatedScores, unpadded
+from tnattn.attention.sparse.estimated_scores import EstimatedScores, score_tiles, unpadded
 from tnattn.attention.sparse.key_choice import KeyChoice
 from tnattn.attention.sparse.key_code import KeyCode
 from tnattn.attention.sparse.key_statistics import CodeSource, KeyStatistics, code_rank, second_moments
 from tnattn.attention.sparse.row_segments import Segment, positions_ahead, row_segments, seen_keys
-from tnattn.attention.sparse.support import kept_keys
+from tnattn.attention.sparse.support import attention_to
 from tnattn.device_budget import DeviceBudget, DeviceCounts
-
-_BLOCK = 1 << 18  # scores held at a time: 1 MB of float32, sorted in cache
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,6 @@ class CodedKeySelection(JointMethod):
     }
     guarantee: ClassVar[str] = "error <= dropped mass times diameter of the values"
     source: ClassVar[str] = "reverse water filling (Cover & Thomas 2006, Theorem 10.3.3) of the SVD of Q K^T; Max 1960"
-    role: ClassVar = "representative"
     caption: ClassVar[str] = "coded keys"
 
     def __post_init__(self) -> None:
@@ -158,12 +154,7 @@ class CodedKeySelection(JointMethod):
             self.statistics.require_fit(problem)
         choice = self.choice(problem)
         indices = xp.concat([self._kept(problem, segment, choice) for segment in self._segments(problem)], axis=-2)
-        inside = indices < problem.n_k
-        indices = xp.minimum(indices, xp.full_like(indices, problem.n_k - 1))
-        scores = problem.gathered_scores(indices)
-        if self.run > 1:  # places behind the last key are unused
-            scores = xp.where(inside, scores, xp.full_like(scores, -math.inf))
-        return kept_keys(problem, indices, scores, complete=not choice.shared)
+        return attention_to(problem, indices, complete=not choice.shared)
 
     def _segments(self, problem: AttentionProblem) -> list[Segment]:
         choice, own = self.choice(problem), self.statistics is None
@@ -176,22 +167,15 @@ class CodedKeySelection(JointMethod):
         heads = (*problem.batch[:-1], 1 if self.per_group else problem.batch[-1])
         if segment.exact:  # no query sees a key behind these
             return xp.broadcast_to(xp.arange(width, dtype=xp.int64, device=place), (*heads, rows, width))
-        code = self._code(problem, segment)
-        estimates = EstimatedScores.of(problem, code, segment.start, segment.stop)
-
-        def work(part: slice) -> Array:
-            return choice.indices(estimates.block(part), part.start)
-
-        chosen = xp.concat(parallel_map(work, self._tiles(problem, segment), like=problem.q), axis=-2)
+        estimates = EstimatedScores.of(problem, self._code(problem, segment), segment.start, segment.stop)
+        chosen = estimates.chosen(choice, self._tiles(problem, segment))
         if self.block == 1:
             return chosen
         repeated = xp.broadcast_to(chosen[..., None, :], (*chosen.shape[:-1], self.block, width))
         return xp.reshape(repeated, (*heads, chosen.shape[-2] * self.block, width))[..., :rows, :]
 
     def _tiles(self, problem: AttentionProblem, segment: Segment) -> list[slice]:
-        """Return blocks of queries whose scores are held at a time."""
-        step = max(1, _BLOCK // (problem.n_k * math.prod(problem.batch) * self.block)) * self.block
-        return [slice(i, min(i + step, segment.stop)) for i in range(segment.start, segment.stop, step)]
+        return score_tiles(problem, segment.start, segment.stop, block=self.block)
 
     def _code(self, problem: AttentionProblem, segment: Segment) -> KeyCode:
         """Return the code of the given statistics, or of the queries and keys that a segment may depend on."""
@@ -204,6 +188,7 @@ class CodedKeySelection(JointMethod):
             sinks=self.sinks,
             queries_seen=None if queries_seen is None else queries_seen[..., : segment.queries],
             keys_seen=None if keys_seen is None else keys_seen[..., : segment.keys],
+            isotropic=0.0 if positions_ahead(problem) is None else 1.0,  # the first segments know few queries
         )
         return own.code(self.bits)
 

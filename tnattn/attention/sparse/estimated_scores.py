@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from tnattn.arrays import Array, array_namespace, device, quiet_overflow
+from tnattn.arrays import Array, array_namespace, device, parallel_map, quiet_overflow
 from tnattn.attention.masks import PaddingMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.key_code import KeyCode
+from tnattn.attention.sparse.key_choice import KeyChoice
+from tnattn.attention.sparse.key_code import CodedKeys, KeyCode
 from tnattn.attention.sparse.row_segments import seen_keys
 from tnattn.display import Displayed
 
 __all__: list[str] = []  # parts of the methods of this chapter
+
+_BLOCK = 1 << 18  # scores held at a time: 1 MB of float32, sorted in cache
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +37,8 @@ class EstimatedScores(Displayed):
     Examples
     --------
     >>> import numpy as np
-    >>> from tnattn import AttentionProblem, KeyStatistics
+    >>> from tnattn import AttentionProblem
+    >>> from tnattn.attention.sparse import KeyStatistics
     >>> from tnattn.attention.sparse.estimated_scores import EstimatedScores
     >>> problem = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 1, 32, 4)))
     >>> code = KeyStatistics.of(problem).code(bits=24)
@@ -53,11 +58,17 @@ class EstimatedScores(Displayed):
     @classmethod
     def of(cls, problem: AttentionProblem, code: KeyCode, start: int, stop: int) -> EstimatedScores:
         """Return the estimates of queries ``start`` to ``stop``: O((rows + n) d r) per head."""
-        keys = problem.keys[..., : seen_keys(problem, stop - 1), :]
+        coded = code.encode(problem.keys[..., : seen_keys(problem, stop - 1), :])
+        return cls.from_codes(problem, coded, start, stop)
+
+    @classmethod
+    def from_codes(cls, problem: AttentionProblem, coded: CodedKeys, start: int, stop: int) -> EstimatedScores:
+        """Return the estimates of queries ``start`` to ``stop`` with keys that are coded already."""
+        code = coded.code
         queries, scale = problem.queries[..., start:stop, :], problem.score_scale
         # one number for all keys of a row does not change their order, but a softcap bends scores
         means = None if problem.softcap is None else code.mean_scores(queries) * scale
-        return cls(problem, code.coordinates(queries) * scale, code.encode(keys).levels(), start, means)
+        return cls(problem, code.coordinates(queries) * scale, coded.levels(), start, means)
 
     def block(self, rows: slice) -> Array:
         """Return masked estimates of queries with all keys that the last of them may see, (..., G, R, rows, n)."""
@@ -75,6 +86,17 @@ class EstimatedScores(Displayed):
         j = xp.arange(columns.stop, dtype=xp.int64, device=device(scores))[None, :]
         added = problem.grouped_mask.additive(i, j, **sizes, like=scores)
         return scores if added is None else scores + added
+
+    def chosen(self, choice: KeyChoice, tiles: list[slice]) -> Array:
+        """Return the kept keys of blocks of queries, (..., G, R or 1, choices, w)."""
+        parts = parallel_map(lambda rows: choice.indices(self.block(rows), rows.start), tiles, like=self.queries)
+        return array_namespace(self.queries).concat(parts, axis=-2)
+
+
+def score_tiles(problem: AttentionProblem, start: int, stop: int, *, block: int = 1) -> list[slice]:
+    """Return blocks of queries, of multiples of ``block``, whose scores with all keys are held at a time."""
+    step = max(1, _BLOCK // (problem.n_k * math.prod(problem.batch) * block)) * block
+    return [slice(i, min(i + step, stop)) for i in range(start, stop, step)]
 
 
 def unpadded(problem: AttentionProblem) -> tuple[Array | None, Array | None]:

@@ -57,7 +57,9 @@ class KeyChoice(Parameters):
     @property
     def operations(self) -> int:
         """Products, differences and sums per estimated score, beside order."""
-        return (2 if self.shared or self.run > 1 else 0) + self.shared + self.per_group + (self.block > 1) + (self.run > 1)
+        return (
+            (2 if self.shared or self.run > 1 else 0) + self.shared + self.per_group + (self.block > 1) + (self.run > 1)
+        )
 
     def indices(self, scores: Array, start: int) -> Array:
         """Return kept keys (..., G, R or 1, choices, count run), int64, ascending.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +152,7 @@ def second_moments(
     sinks: int,
     queries_seen: Array | None = None,
     keys_seen: Array | None = None,
+    isotropic: float = 0.0,
 ) -> KeyStatistics:
     """Return the statistics of queries (..., G, R, n_q, d) and keys (..., G, 1, n_k, d).
 
@@ -160,6 +162,8 @@ def second_moments(
         First keys that are left out.
     queries_seen, keys_seen : Array, bool, (..., n), broadcastable to the grouped layout, optional
         Others are left out, too.
+    isotropic : float
+        Queries of the mean size in no direction that are added: where few queries are known, further ones will differ.
 
     Notes
     -----
@@ -176,7 +180,12 @@ def second_moments(
     queries = queries / query_unit
     weight, number = _weights(queries_seen, queries)
     queries = queries if weight is None else queries * weight
-    moment = xp.sum(queries.mT @ queries, axis=-3, keepdims=True) / (number * queries.shape[-3])
+    number, d = number * int(queries.shape[-3]), int(queries.shape[-1])
+    moment = xp.sum(queries.mT @ queries, axis=-3, keepdims=True) / number
+    if isotropic:
+        identity = xp.eye(d, dtype=moment.dtype, device=device(moment))
+        mean_square = xp.sum(moment * identity, axis=(-2, -1), keepdims=True) / d
+        moment = (moment * number + isotropic * mean_square * identity) / (number + isotropic)
     return KeyStatistics(mean, apart.mT @ apart / count, moment, key_unit, query_unit)
 
 
@@ -199,7 +208,7 @@ def _filled(variances: Array, bits: int) -> Array:
     xp = array_namespace(variances)
     distortions = [normal_levels(b).distortion for b in range(MOST_BITS + 1)]
     rank = int(variances.shape[-1])
-    gains = [variances * (a - b) for a, b in zip(distortions, distortions[1:], strict=False)]
+    gains = [variances * (a - b) for a, b in itertools.pairwise(distortions)]
     flat = xp.reshape(xp.stack(gains, axis=-1), (*variances.shape[:-1], rank * MOST_BITS))
     order = xp.argsort(-flat, axis=-1)[..., : min(bits, rank * MOST_BITS)] // MOST_BITS  # coordinates, best bit first
     own = order[..., None] == xp.arange(rank, dtype=order.dtype, device=device(order))

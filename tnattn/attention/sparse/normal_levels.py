@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -64,7 +65,7 @@ def normal_levels(bits: int) -> NormalLevels:
         positive = [x - s for x, s in zip(positive, step, strict=True)]
         if max(map(abs, step)) <= 1e-14:  # rounding of levels of size one to four
             break
-    inner = [(a + b) / 2 for a, b in zip(positive, positive[1:], strict=False)]
+    inner = [(a + b) / 2 for a, b in itertools.pairwise(positive)]
     # E (z - x(z))^2 = 1 - E x(z)^2, as levels are means of their cells
     mass = [_tail(a) - _tail(b) for a, b in zip([0.0, *inner], [*inner, math.inf], strict=True)]
     distortion = 1.0 - 2.0 * sum(p * x * x for p, x in zip(mass, positive, strict=True))
@@ -75,7 +76,7 @@ def normal_levels(bits: int) -> NormalLevels:
 
 def _newton_step(x: list[float]) -> list[float]:
     """Return the Newton step of the equations x_i = mean of the cell around x_i, for the positive levels."""
-    inner = [(a + b) / 2 for a, b in zip(x, x[1:], strict=False)]
+    inner = [(a + b) / 2 for a, b in itertools.pairwise(x)]
     lower, diagonal, upper, residual = [], [], [], []
     for value, a, b in zip(x, [0.0, *inner], [*inner, math.inf], strict=True):
         mass = _tail(a) - _tail(b)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tnattn.arrays import Array, array_namespace, exp_in_place
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.kept_piece import kept_piece
@@ -30,6 +32,18 @@ def kept_keys(problem: AttentionProblem, indices: Array, scores: Array, *, compl
     """
     kernel, shift = _shifted(scores)
     return kept_piece(problem, Sparse(kernel, indices, problem.n_k), shift, complete=complete)
+
+
+def attention_to(problem: AttentionProblem, indices: Array, *, complete: bool) -> Approximation:
+    """Return softmax over kept keys (..., n_q, w), whose scores are computed here; places from n_k on are unused.
+
+    O(n_q w (d + d_v)) operations, memory O(n_q w): keys are gathered for a block of queries at a time.
+    """
+    xp = array_namespace(problem.q, indices)
+    unused = indices >= problem.n_k
+    indices = xp.where(unused, xp.full_like(indices, problem.n_k - 1), indices)
+    scores = problem.gathered_scores(indices)
+    return kept_keys(problem, indices, xp.where(unused, xp.full_like(scores, -math.inf), scores), complete=complete)
 
 
 def _shifted(scores: Array) -> tuple[Array, Array]:

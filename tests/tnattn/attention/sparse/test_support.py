@@ -1,4 +1,4 @@
-"""The largest scores, the first of equal ones; kept keys: the softmax over them alone, with the exact part of the mass; rows without any are empty or bad."""
+"""The largest scores, the first of equal ones; the softmax over kept keys alone; rows that are empty or bad."""
 
 import numpy as np
 
