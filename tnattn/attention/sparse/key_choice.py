@@ -67,7 +67,7 @@ class KeyChoice(Parameters):
         Parameters
         ----------
         scores : Array, (..., G, R, rows, n)
-            Masked estimates of consecutive queries, overwritten; the rows begin with a block.
+            Masked estimates of consecutive queries; the rows begin with a block.
         start : int
             The first query.
 
@@ -76,10 +76,11 @@ class KeyChoice(Parameters):
         O(rows n log n). Keys behind the last are returned where it ends a run that is not full.
         """
         xp = array_namespace(scores)
-        scores = xp.where(xp.isnan(scores), xp.full_like(scores, -math.inf), scores)  # unknown: the last choice
+        # an estimate that left the range is unknown: the last choice
+        scores = xp.where(scores < math.inf, scores, xp.full_like(scores, -math.inf))
         weighed = self.shared or self.run > 1
         masses = self._masses(scores) if weighed else scores
-        forced = self._forced(start, masses, int(scores.shape[-1]))
+        forced = self._forced(start, masses)
         if forced is not None:
             # no other is as large, and what the mask forbids takes no place from others
             seen = masses > (0.0 if weighed else -math.inf)
@@ -97,7 +98,8 @@ class KeyChoice(Parameters):
         forbidden = scores == -math.inf
         scores = scores - xp.where(top == -math.inf, xp.zeros_like(top), top)  # exp stays within [0, 1]
         # an admissible key never counts as forbidden, however small its weight
-        weights = xp.where(forbidden, 0.0, xp.maximum(exp_in_place(scores), xp.full_like(scores, _least(scores))))
+        weights = xp.maximum(exp_in_place(scores), xp.full_like(scores, _least(scores)))
+        weights = xp.where(forbidden, xp.zeros_like(weights), weights)
         if self.shared:  # rows and heads count alike
             total = xp.sum(weights, axis=-1, keepdims=True)
             weights = weights / xp.where(total > 0, total, xp.ones_like(total))
@@ -107,7 +109,7 @@ class KeyChoice(Parameters):
             weights = _summed(weights.mT, self.block).mT
         return _summed(weights, self.run) if self.run > 1 else weights
 
-    def _forced(self, start: int, masses: Array, n: int) -> Array | None:
+    def _forced(self, start: int, masses: Array) -> Array | None:
         """Return true for the runs of sinks and of the queries' own keys, (choices or 1, runs); None without any."""
         xp = array_namespace(masses)
         choices, runs = masses.shape[-2:]

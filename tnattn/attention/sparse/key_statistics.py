@@ -113,7 +113,8 @@ class KeyStatistics(CodeSource, Parameters, Displayed):
         none = variances <= eps(variances) * variances[..., :1]
         variances = xp.where(none, xp.zeros_like(variances), variances)
         deviation = xp.sqrt(variances)[..., None, :]
-        inverse = xp.where(deviation > 0, 1 / xp.where(deviation > 0, deviation, 1), xp.zeros_like(deviation))
+        some = deviation > 0
+        inverse = xp.where(some, 1 / xp.where(some, deviation, xp.ones_like(deviation)), xp.zeros_like(deviation))
         dtype = self.mean.dtype if like is None else like.dtype
 
         def cast(x: Array) -> Array:
