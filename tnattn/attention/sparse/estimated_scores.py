@@ -46,7 +46,7 @@ class EstimatedScores(Displayed):
     >>> exact = problem.dense_scores()[0, 8:12]
     >>> apart = (estimates - exact) - (estimates - exact).mean(axis=-1, keepdims=True)  # of every row, without its mean
     >>> round(float(apart.std() / exact.std()), 2)
-    0.06
+    0.02
     """
 
     problem: AttentionProblem

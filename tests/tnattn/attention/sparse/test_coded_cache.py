@@ -52,13 +52,17 @@ def test_a_cache_owns_its_arrays():
 
 
 def test_every_ring_answers_alike(xp):
-    given = AttentionProblem(*(xp.asarray(x.astype("float32")) for x in (Q, K, V)))
-    chosen = CodedKeySelection(10).calibrated(given)
-    cache = CodedCache.of(chosen, KeySet.from_arrays(given.k[:, :29, :], given.v[:, :29, :]))
-    cache = cache.extend(given.k[:, 29:, :], given.v[:, 29:, :])
-    found = to_host(cache.attend(given.q[:, 29:, :]).output)
+    def answer(as_):
+        given = AttentionProblem(*(as_(x.astype("float32")) for x in (Q, K, V)))
+        cache = CodedCache.of(
+            CodedKeySelection(10).calibrated(given), KeySet.from_arrays(given.k[:, :29, :], given.v[:, :29, :])
+        )
+        cache = cache.extend(given.k[:, 29:, :], given.v[:, 29:, :])
+        return to_host(cache.attend(given.q[:, 29:, :]).output)
+
     truth = AttentionProblem(Q, K, V).output[:, 29:]
-    assert np.linalg.norm(found - truth) < 0.5 * np.linalg.norm(truth)
+    # a key on a threshold may fall to either side
+    assert np.linalg.norm(answer(xp.asarray) - truth) < 1.2 * np.linalg.norm(answer(np.asarray) - truth)
 
 
 @pytest.mark.parametrize("unfit", [CodedKeySelection(10), method(block=2)], ids=["no statistics", "blocks"])
