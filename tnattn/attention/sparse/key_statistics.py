@@ -16,7 +16,7 @@ from tnattn.linalg.eigenvalues import eigh, leading_eigh
 from tnattn.linalg.scaling import binary_scale
 from tnattn.scalars import Parameters, as_integer
 
-__all__ = ["CodeSource", "KeyStatistics"]
+__all__ = ["KeyStatistics"]
 
 _FLOOR = 1e-6  # of the largest eigenvalue: queries say nothing about directions below it, which must be invertible
 _SHARE = 5 / 8  # coordinates per bit; water filling uses 16 to 22 coordinates for 32 bits on heads of language models

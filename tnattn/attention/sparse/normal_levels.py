@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 from tnattn.scalars import as_integer
 
-__all__ = ["MOST_BITS", "NormalLevels", "normal_levels"]
+__all__: list[str] = []  # parts of the methods of this chapter
 
 MOST_BITS = 6  # 64 levels err by 1e-3 of the variance, below what a truncated transform leaves out
 _STEPS = 50  # Newton steps converge in less than ten from the start below
