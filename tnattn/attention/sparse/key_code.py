@@ -123,7 +123,7 @@ class CodedKeys(Displayed):
     @property
     def nbytes(self) -> int:
         """Bytes of the bits of all keys."""
-        return math.ceil(math.prod(self.indices.shape[:-1]) * self.code.bits_per_key / 8)
+        return math.ceil(int(math.prod(self.indices.shape[:-1])) * self.code.bits_per_key / 8)
 
     def levels(self) -> Array:
         """Return the coordinates (..., G, 1, n, r) that the codes stand for."""
