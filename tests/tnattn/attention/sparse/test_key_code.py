@@ -7,6 +7,7 @@ import pytest
 
 from tnattn.arrays import to_host
 from tnattn.attention.problem import AttentionProblem
+from tnattn.attention.sparse.key_code import CodedKeys, KeyCode
 from tnattn.attention.sparse.key_statistics import KeyStatistics
 from tnattn.attention.sparse.normal_levels import normal_levels
 
@@ -56,6 +57,8 @@ def test_bytes_are_those_of_the_bits(bits):
 
 def test_a_stream_of_keys_has_the_codes_of_all_at_once():
     given, code, whole = coded(16)
+    assert isinstance(code, KeyCode)
+    assert isinstance(whole, CodedKeys)
     stream = code.encode(given.keys[..., :20, :])
     for i in range(20, 30):
         stream = stream.extend(given.keys[..., i : i + 1, :])
