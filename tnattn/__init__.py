@@ -67,6 +67,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.sampling.column_sampling import ColumnSampling as ColumnSampling
     from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling as LeverageKeySampling
     from tnattn.attention.sampling.value_sampling import ValueSampling as ValueSampling
+    from tnattn.attention.sparse.coded_key_selection import CodedKeySelection as CodedKeySelection
+    from tnattn.attention.sparse.key_statistics import KeyStatistics as KeyStatistics
     from tnattn.attention.sparse.sliding_window import SlidingWindow as SlidingWindow
     from tnattn.attention.sparse.top_k import TopK as TopK
     from tnattn.attention.stack_queries import stack_queries as stack_queries

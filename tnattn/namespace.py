@@ -44,6 +44,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.sampling.column_sampling": ("ColumnSampling",),
     "tnattn.attention.sampling.leverage_key_sampling": ("LeverageKeySampling",),
     "tnattn.attention.sampling.value_sampling": ("ValueSampling",),
+    "tnattn.attention.sparse.coded_key_selection": ("CodedKeySelection",),
+    "tnattn.attention.sparse.key_statistics": ("KeyStatistics",),
     "tnattn.attention.sparse.sliding_window": ("SlidingWindow",),
     "tnattn.attention.sparse.top_k": ("TopK",),
     "tnattn.attention.stack_queries": ("stack_queries",),
