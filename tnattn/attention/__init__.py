@@ -13,9 +13,9 @@ Problems
     with the ``Projections`` of a layer, which a ``ProjectionConversion`` changes, and the position encoding
     ``Rotary``.
 Results
-    ``Approximation``, and ``stack_queries`` for blocks of queries; ``Cost`` holds operations, traffic, peak memory and
-    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a dense kernel of few
-    columns.
+    ``Approximation``, and with bounds of its rows ``CertifiedApproximation``; ``stack_queries`` for blocks of queries.
+    ``Cost`` holds operations, traffic, peak memory and cache size, ``exact_cost`` gives those of exact attention and
+    ``columns_cost`` those of a dense kernel of few columns.
 Contracts of methods
     ``AttentionMethod``; a ``JointMethod`` needs these queries, a ``KeyMethod`` sees the keys once, as a ``KeySet``,
     and leaves a ``Summary`` that answers any queries later. ``budget`` and ``performance`` declare fields.
@@ -41,6 +41,7 @@ all.
 
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.attend import attend
+from tnattn.attention.certified import CertifiedApproximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.mask import ConjunctionMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
@@ -57,6 +58,7 @@ __all__ = [
     "AttentionProblem",
     "BiasMask",
     "CausalMask",
+    "CertifiedApproximation",
     "ConjunctionMask",
     "Cost",
     "ExplicitMask",

@@ -10,6 +10,7 @@ from tnattn.arrays import Array, Rng, array_namespace, parallel_map
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
+from tnattn.attention.largest_entries import marked_indices, marked_largest
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.support import kept_keys
@@ -69,7 +70,7 @@ class TopK(JointMethod):
 
         def work(rows: slice) -> tuple[Array, Array]:
             scores = problem.block_scores(rows, slice(0, problem.n_k))
-            indices = _largest(scores, kept)
+            indices = marked_indices(marked_largest(scores, (kept,))[0], kept)
             return indices, xp.take_along_axis(scores, indices, axis=-1)
 
         parts = parallel_map(work, blocks, like=problem.q)
@@ -87,18 +88,3 @@ class TopK(JointMethod):
             peak_scalars=float(2 * h * problem.n_q * min(self.keys, problem.n_k)),
             state_per_token=exact.state_per_token,
         )
-
-
-def _largest(scores: Array, k: int) -> Array:
-    """Return the indices of the k largest scores of every row, (..., k), ascending; the first of equal ones."""
-    xp = array_namespace(scores)
-    # values alone are sorted; ties at the threshold, which a sort would order at will, are resolved below
-    threshold = xp.sort(scores, axis=-1, stable=False)[..., scores.shape[-1] - k, None]
-    kept = scores >= threshold
-    if bool(xp.any(xp.count_nonzero(kept, axis=-1) > k)):  # ties at the threshold: the first are kept
-        above, tied = scores > threshold, scores == threshold
-        vacant = k - xp.count_nonzero(above, axis=-1, keepdims=True)
-        kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))
-    # every row keeps exactly k entries, and nonzero of the flat array lists them row by row
-    flat = xp.nonzero(xp.reshape(kept, (-1,)))[0] % scores.shape[-1]
-    return xp.reshape(xp.astype(flat, xp.int64), (*scores.shape[:-1], k))
