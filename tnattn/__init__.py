@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.baseline.mean_value import MeanValue as MeanValue
     from tnattn.attention.cache.full_cache import FullCache as FullCache
     from tnattn.attention.cache.pivoted_coreset import PivotedCoreset as PivotedCoreset
+    from tnattn.attention.certified import CertifiedApproximation as CertifiedApproximation
     from tnattn.attention.conversion.converted import Converted as Converted
     from tnattn.attention.conversion.grouped_queries import GroupedQueries as GroupedQueries
     from tnattn.attention.conversion.joint_truncation import JointTruncation as JointTruncation
@@ -65,7 +66,10 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.random_features.scatterbrain import Scatterbrain as Scatterbrain
     from tnattn.attention.rotary import Rotary as Rotary
     from tnattn.attention.sampling.column_sampling import ColumnSampling as ColumnSampling
+    from tnattn.attention.sampling.heavy_plus_sampled import HeavyPlusSampled as HeavyPlusSampled
+    from tnattn.attention.sampling.heavy_plus_sampled import OptimalHeavyPlusSampled as OptimalHeavyPlusSampled
     from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling as LeverageKeySampling
+    from tnattn.attention.sampling.scan_refine_sample import ScanRefineSample as ScanRefineSample
     from tnattn.attention.sampling.value_sampling import ValueSampling as ValueSampling
     from tnattn.attention.sparse.coded_key_selection import CodedKeySelection as CodedKeySelection
     from tnattn.attention.sparse.key_statistics import KeyStatistics as KeyStatistics

@@ -13,9 +13,9 @@ Problems
     with the ``Projections`` of a layer, which a ``ProjectionConversion`` changes, and the position encoding
     ``Rotary``.
 Results
-    ``Approximation``, ``stack_queries`` for blocks of queries, and the ``Ball`` around the values on which an output is
-    projected; ``Cost`` holds operations, traffic, peak memory and cache size, ``exact_cost`` gives those of exact
-    attention and ``columns_cost`` those of a dense kernel of few columns.
+    ``Approximation``, and with bounds of its rows ``CertifiedApproximation``; ``stack_queries`` for blocks of queries;
+    the ``Ball`` around the values on which an output is projected. ``Cost`` holds operations, traffic, peak memory and
+    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a dense kernel of few columns.
 Contracts of methods
     ``AttentionMethod``; a ``JointMethod`` needs these queries, a ``KeyMethod`` sees the keys once, as a ``KeySet``,
     and leaves a ``Summary`` that answers any queries later. ``budget`` and ``performance`` declare fields.
@@ -42,6 +42,7 @@ all.
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.attend import attend
 from tnattn.attention.ball import Ball
+from tnattn.attention.certified import CertifiedApproximation
 from tnattn.attention.cost import Cost, columns_cost, exact_cost
 from tnattn.attention.mask import ConjunctionMask, FullMask, Mask, UnsupportedMask
 from tnattn.attention.masks import BiasMask, CausalMask, ExplicitMask, PaddingMask, SlidingWindowMask
@@ -59,6 +60,7 @@ __all__ = [
     "Ball",
     "BiasMask",
     "CausalMask",
+    "CertifiedApproximation",
     "ConjunctionMask",
     "Cost",
     "ExplicitMask",

@@ -199,20 +199,22 @@ class Scores:
 
     # scores of every query with its own keys
 
-    def gathered(self, indices: Array) -> Array:
-        """Return scores of every query with its own list of keys, (..., G, R, n_q, w), for (..., n_q, w) indices."""
+    def gathered(self, indices: Array, queries: slice | None = None) -> Array:
+        """Return scores of queries, all by default, with a list of keys each, (..., G, R, n, w), for (..., n, w)."""
         problem = self._problem
+        first, stop = (0, problem.n_q) if queries is None else (queries.start, queries.stop)
         xp = array_namespace(problem.q)
         width = indices.shape[-1]
         # keys are gathered for a block of queries at a time: n_q w d scalars would be quadratic for large w
         step = max(1, _BLOCK // max(1, width * problem.width * math.prod(problem.batch)))
         blocks = []
-        for start in range(0, problem.n_q, step):
-            rows = slice(start, min(start + step, problem.n_q))
-            keys = widened(gather_rows(problem.keys, indices[..., rows, :]))  # (..., rows, w, d)
+        for start in range(first, stop, step):
+            rows = slice(start, min(start + step, stop))
+            own = indices[..., start - first : rows.stop - first, :]
+            keys = widened(gather_rows(problem.keys, own))  # (..., rows, w, d)
             blocks.append((self.query((), rows)[..., None, :] @ keys.mT)[..., 0, :])
         scores = xp.concat(blocks, axis=-2)
-        i = xp.arange(problem.n_q, device=device(problem.q))[:, None]
+        i = xp.arange(first, stop, device=device(problem.q))[:, None]
         added = problem.grouped_mask.additive(i, indices, n_q=problem.n_q, n_k=problem.n_k, like=scores)
         return self._finished(scores, added)
 

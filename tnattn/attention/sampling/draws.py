@@ -67,15 +67,21 @@ def draw_by_weight(rng: Rng, weights: Array, size: int) -> Array:
     O(n + size log n) per row by inversion. All rows share one search: row b is moved to [b, b + 1], which costs as many
     digits as there are rows; probabilities are exact to ``rows * eps`` of the widest floating dtype of the device.
     """
-    xp = array_namespace(weights)
     size = as_integer(size, "size", least=1)
+    like = array_namespace(weights).astype(weights[..., :0], accumulator_dtype(weights))
+    return drawn_positions(weights, uniform(rng, (*weights.shape[:-1], size), like=like))
+
+
+def drawn_positions(weights: Array, draws: Array) -> Array:
+    """Return the positions (..., size) that numbers uniform on [0, 1) draw from weights; see ``draw_by_weight``."""
+    xp = array_namespace(weights)
     *batch, n = weights.shape
-    count = math.prod(batch)
+    count, size = math.prod(batch), draws.shape[-1]
     dtype = accumulator_dtype(weights)
     cumulative = xp.cumulative_sum(xp.astype(xp.reshape(weights, (count, n)), dtype), axis=-1)
     cumulative = cumulative / cumulative[:, -1:]
     row = xp.astype(xp.arange(count, device=device(weights)), dtype)[:, None]
-    draws = uniform(rng, (count, size), like=cumulative)
+    draws = xp.astype(xp.reshape(draws, (count, size)), dtype)
     # a draw that rounds to one would land in the next row
     draws = xp.minimum(draws, xp.full_like(draws, 1 - 2 * count * eps(dtype)))
     flat = xp.searchsorted(xp.reshape(cumulative + row, (-1,)), xp.reshape(draws + row, (-1,)), side="right")

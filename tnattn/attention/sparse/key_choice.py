@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tnattn.arrays import Array, array_namespace, device, exp_in_place
-from tnattn.attention.sparse.support import largest_scores
+from tnattn.attention.largest_entries import marked_indices, marked_largest
 from tnattn.scalars import Parameters
 
 __all__: list[str] = []  # parts of the methods of this chapter
@@ -85,7 +85,7 @@ class KeyChoice(Parameters):
             # no other is as large, and what the mask forbids takes no place from others
             seen = masses > (0.0 if weighed else -math.inf)
             masses = xp.where(forced & seen, xp.full_like(masses, math.inf), masses)
-        runs = largest_scores(masses, self.count)
+        runs = marked_indices(*marked_largest(masses, (self.count,)), self.count)
         if self.run == 1:
             return runs
         keys = runs[..., None] * self.run + xp.arange(self.run, dtype=xp.int64, device=device(runs))

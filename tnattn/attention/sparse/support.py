@@ -1,4 +1,4 @@
-"""The largest scores of every row, and approximations from the kept keys of sparse methods."""
+"""Approximations from the kept keys of sparse methods."""
 
 from __future__ import annotations
 
@@ -53,18 +53,3 @@ def _shifted(scores: Array) -> tuple[Array, Array]:
     # exp stays in [0, 1] after the largest score is taken out; the shift cancels between numerator and denominator
     scores -= xp.where(xp.isinf(shift), xp.zeros_like(shift), shift)[..., None]
     return exp_in_place(scores), shift
-
-
-def largest_scores(scores: Array, k: int) -> Array:
-    """Return the indices of the k largest scores of every row, (..., k), ascending; the first of equal ones."""
-    xp = array_namespace(scores)
-    # values alone are sorted; ties at the threshold, which a sort would order at will, are resolved below
-    threshold = xp.sort(scores, axis=-1, stable=False)[..., scores.shape[-1] - k, None]
-    kept = scores >= threshold
-    if bool(xp.any(xp.count_nonzero(kept, axis=-1) > k)):  # ties at the threshold: the first are kept
-        above, tied = scores > threshold, scores == threshold
-        vacant = k - xp.count_nonzero(above, axis=-1, keepdims=True)
-        kept = above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= vacant))
-    # every row keeps exactly k entries, and nonzero of the flat array lists them row by row
-    flat = xp.nonzero(xp.reshape(kept, (-1,)))[0] % scores.shape[-1]
-    return xp.reshape(xp.astype(flat, xp.int64), (*scores.shape[:-1], k))

@@ -10,9 +10,10 @@ from tnattn.arrays import Array, Rng, array_namespace, parallel_map
 from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.cost import Cost, admissible_pairs, exact_cost
+from tnattn.attention.largest_entries import marked_indices, marked_largest
 from tnattn.attention.method import JointMethod, budget
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.support import kept_keys, largest_scores
+from tnattn.attention.sparse.support import kept_keys
 
 _BLOCK = 1 << 18  # scores held at a time: 1 MB of float32, sorted in cache
 
@@ -69,7 +70,7 @@ class TopK(JointMethod):
 
         def work(rows: slice) -> tuple[Array, Array]:
             scores = problem.block_scores(rows, slice(0, problem.n_k))
-            indices = largest_scores(scores, kept)
+            indices = marked_indices(marked_largest(scores, (kept,))[0], kept)
             return indices, xp.take_along_axis(scores, indices, axis=-1)
 
         parts = parallel_map(work, blocks, like=problem.q)

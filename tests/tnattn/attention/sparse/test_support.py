@@ -1,10 +1,10 @@
-"""The largest scores, the first of equal ones; the softmax over kept keys alone; rows that are empty or bad."""
+"""Kept keys: the softmax over them alone, with the exact part of the mass; rows without any are empty or bad."""
 
 import numpy as np
 
 from tnattn.attention.masks import ExplicitMask
 from tnattn.attention.problem import AttentionProblem
-from tnattn.attention.sparse.support import kept_keys, largest_scores
+from tnattn.attention.sparse.support import kept_keys
 
 RNG = np.random.default_rng(0)
 N, KEPT = 6, np.asarray([0, 2, 3])
@@ -47,8 +47,3 @@ def test_a_query_without_a_kept_key_is_bad_and_one_without_any_key_is_empty():
     assert np.all(np.isnan(output[:, 0]))
     np.testing.assert_array_equal(output[:, 1], 0.0)
     assert np.all(np.isfinite(output[:, 2:]))
-
-
-def test_a_tie_at_the_threshold_fills_up_what_is_vacant():
-    scores = np.array([[1.0, 3.0, 1.0, 2.0, 1.0], [5.0, 5.0, 5.0, 5.0, 5.0]])
-    assert largest_scores(scores, 3).tolist() == [[0, 1, 3], [0, 1, 2]]
