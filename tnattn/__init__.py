@@ -64,6 +64,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.random_features.scatterbrain import Scatterbrain as Scatterbrain
     from tnattn.attention.rotary import Rotary as Rotary
     from tnattn.attention.sampling.column_sampling import ColumnSampling as ColumnSampling
+    from tnattn.attention.sampling.heavy_plus_sampled import HeavyPlusSampled as HeavyPlusSampled
+    from tnattn.attention.sampling.heavy_plus_sampled import OptimalHeavyPlusSampled as OptimalHeavyPlusSampled
     from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling as LeverageKeySampling
     from tnattn.attention.sampling.value_sampling import ValueSampling as ValueSampling
     from tnattn.attention.sparse.sliding_window import SlidingWindow as SlidingWindow

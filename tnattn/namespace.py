@@ -41,6 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.random_features.scatterbrain": ("Scatterbrain",),
     "tnattn.attention.rotary": ("Rotary",),
     "tnattn.attention.sampling.column_sampling": ("ColumnSampling",),
+    "tnattn.attention.sampling.heavy_plus_sampled": ("HeavyPlusSampled", "OptimalHeavyPlusSampled"),
     "tnattn.attention.sampling.leverage_key_sampling": ("LeverageKeySampling",),
     "tnattn.attention.sampling.value_sampling": ("ValueSampling",),
     "tnattn.attention.sparse.sliding_window": ("SlidingWindow",),

@@ -9,6 +9,11 @@
 ``ColumnSampling``
     The optimal probabilities ||P_:j|| ||v_j|| of one draw for all queries (Drineas, Kannan & Mahoney 2006, Lemma 4):
     an oracle, since they need the exact weights.
+``HeavyPlusSampled``
+    The most important keys exactly and the others sampled, by the column norms of the weights times centred values,
+    which few exact rows estimate: half the error of ``ColumnSampling`` on heads with heavy keys, without the oracle.
+``OptimalHeavyPlusSampled``
+    The same by the exact column norms: an oracle, with an exact weighted mean squared error.
 ``SampledKeys``
     The summary of the first two: sampled keys and values, each with the number of keys that it represents.
 
@@ -20,7 +25,15 @@ Take first: ``ValueSampling(samples=64)``: it is the default inner method of ``C
 """
 
 from tnattn.attention.sampling.column_sampling import ColumnSampling
+from tnattn.attention.sampling.heavy_plus_sampled import HeavyPlusSampled, OptimalHeavyPlusSampled
 from tnattn.attention.sampling.leverage_key_sampling import LeverageKeySampling
 from tnattn.attention.sampling.value_sampling import SampledKeys, ValueSampling
 
-__all__ = ["ColumnSampling", "LeverageKeySampling", "SampledKeys", "ValueSampling"]
+__all__ = [
+    "ColumnSampling",
+    "HeavyPlusSampled",
+    "LeverageKeySampling",
+    "OptimalHeavyPlusSampled",
+    "SampledKeys",
+    "ValueSampling",
+]
