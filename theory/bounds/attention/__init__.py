@@ -8,9 +8,12 @@ From scores to the output
 -------------------------
 - ``softmax``: error of scores to error of weights and output, row by row
 - ``output``: error of a kernel to error of the normalised output
+- ``covariance``: the same by the covariance of the values under the weights
+- ``centred_norms``: the same by norms of values minus a common vector
 - ``heads``: heads that share a basis or a key head
 - ``joint_svd``: jointly truncated key and value weights
 - ``factored_key_value``: keys and values of low rank
+- ``rope_phase_average``: keys of low rank before the rotary position encoding
 
 Kernels
 -------
@@ -26,6 +29,7 @@ Keys
 ----
 - ``sparse``: few keys, by the mass of the dropped ones
 - ``sampling``: sampled keys
+- ``self_normalised_columns``: sampled keys with estimated row sums
 - ``leverage_keys``: keys by leverage scores
 
 Shared
@@ -47,6 +51,8 @@ pseudo-inverse of a matrix M, I the unit matrix; i and j are indices of queries 
 """
 
 from theory.bounds.attention import (
+    centred_norms,
+    covariance,
     factored_key_value,
     feature_pairs,
     heads,
@@ -61,13 +67,17 @@ from theory.bounds.attention import (
     perturbed,
     pseudo_inverse,
     random_features,
+    rope_phase_average,
     rows,
     sampling,
+    self_normalised_columns,
     softmax,
     sparse,
 )
 
 __all__ = [
+    "centred_norms",
+    "covariance",
     "factored_key_value",
     "feature_pairs",
     "heads",
@@ -82,8 +92,10 @@ __all__ = [
     "perturbed",
     "pseudo_inverse",
     "random_features",
+    "rope_phase_average",
     "rows",
     "sampling",
+    "self_normalised_columns",
     "softmax",
     "sparse",
 ]

@@ -104,7 +104,7 @@ def row_l2(method: AttentionMethod, problem: AttentionProblem, result: Approxima
     # the residual of the projection on a, as a vector: its norm cancels where a' is nearly a multiple of a
     multiple = np.einsum("...j,...j->...", kernel, a) / np.einsum("...j,...j->...", a, a)
     residual = np.linalg.norm(kernel - multiple[..., None] * a, axis=-1)
-    spread = _shifted_spectral(problem)
+    spread = shifted_spectral(problem)
     seen = (a > 0) | (kernel != 0)
     if not seen.all():
         spread = np.minimum(spread, np.linalg.norm(np.where(seen, distances(problem), 0.0), axis=-1))
@@ -126,7 +126,7 @@ def _centred_spectral(problem: AttentionProblem) -> Values:
 
 
 @once
-def _shifted_spectral(problem: AttentionProblem) -> Values:
+def shifted_spectral(problem: AttentionProblem) -> Values:
     """Return an upper bound on ||V - 1 o_i^T|| of every row, (..., H, n_q), attained for one column of values.
 
     The squared matrix is A + n_k w w^T for A = (V - 1 m^T)^T (V - 1 m^T) and w = o_i - m. A unit vector is c u + s y
