@@ -30,6 +30,7 @@ Keys
 - ``sparse``: few keys, by the mass of the dropped ones
 - ``sampling``: sampled keys
 - ``self_normalised_columns``: sampled keys with estimated row sums
+- ``heavy_plus_sampled``: important keys exactly, the others sampled
 - ``leverage_keys``: keys by leverage scores
 
 Shared
@@ -56,6 +57,7 @@ from theory.bounds.attention import (
     factored_key_value,
     feature_pairs,
     heads,
+    heavy_plus_sampled,
     joint_svd,
     kernel_cur,
     leverage_keys,
@@ -81,6 +83,7 @@ __all__ = [
     "factored_key_value",
     "feature_pairs",
     "heads",
+    "heavy_plus_sampled",
     "joint_svd",
     "kernel_cur",
     "leverage_keys",

@@ -76,7 +76,7 @@ def contribution_gram(problem: AttentionProblem) -> Values:
     return np.asarray((transposed @ p) * (v @ np.swapaxes(v, -1, -2)) - mixed - np.swapaxes(mixed, -1, -2) + own)
 
 
-def contribution_spread(problem: AttentionProblem, probability: Values, samples: int) -> Values:
+def contribution_spread(problem: AttentionProblem, probability: Values, samples: int | Values) -> Values:
     """Return the relative variance of the squared error of a mean of samples, (..., H), infinite where it cancels.
 
     Keys of probability zero, (..., H, n_k), are not drawn.
