@@ -65,6 +65,7 @@ def contributions(problem: AttentionProblem) -> Values:
     return found
 
 
+@once
 def contribution_gram(problem: AttentionProblem) -> Values:
     """Return the inner products of the matrices with rows p_ij (v_j - o_i), (..., H, n_k, n_k); three products."""
     p, v, o = exact_weights(problem), head_values(problem), exact_output(problem)
