@@ -39,6 +39,21 @@ Shared
 - ``feature_pairs``: errors of random features, entry by entry
 - ``perturbed``: attention with a known perturbation
 
+Not evaluated
+-------------
+Keys rounded stochastically, independently in every coordinate, with steps D_j, and scores corrected for the mean of the
+exponential: a'_j = exp(s'_j - t_j / 2) with t_j = b^2 D_j^2 ||q||^2 / 4, b the scale of the scores. If the query does
+not depend on the rounding, then with probability at least 1 - delta
+
+    ||o' - o|| <= A(||v - o'||) / (1 - A(1)),
+    A(y) = (sum_j g_j^2 (e^t_j - 1) y_j^2)^(1/2) + (2 log(2 / delta) sum_j g_j^2 e^(2 b D_j ||q||_1) t_j y_j^2)^(1/2)
+           + sum_j g_j (1 - e^(-t_j / 2)) y_j
+
+where A(1) < 1, A(||v - o'||) stands for y_j = ||v_j - o'||, and g_j = p'_j e^(u_j + t_j / 2) with
+u_j = min((2 t_j log(4 n_k / delta))^(1/2), b ||q|| ||k_j - k'_j||). The deviation is that of a function of independent
+bounded coordinates, the bias that of the correction. In decoding, later queries depend on the rounding, so that the
+hypothesis fails; and a bound from the largest error of every score, which always holds, is as sharp on real heads.
+
 Notation
 --------
 Of all docstrings of this folder, unless stated otherwise:
