@@ -46,7 +46,8 @@ exponential: a'_j = exp(s'_j - t_j / 2) with t_j = b^2 D_j^2 ||q||^2 / 4, b the 
 not depend on the rounding, then with probability at least 1 - delta
 
     ||o' - o|| <= A(||v - o'||) / (1 - A(1)),
-    A(y) = (sum_j g_j^2 (e^t_j - 1) y_j^2)^(1/2) + (2 log(2 / delta) sum_j g_j^2 e^(2 b D_j ||q||_1) t_j y_j^2)^(1/2)
+    A(y) = (sum_j g_j^2 (e^t_j - 1) y_j^2)^(1/2)
+           + (2 log(2 / delta) sum_j g_j^2 e^(2 b D_j ||q||_1 - t_j) t_j y_j^2)^(1/2)
            + sum_j g_j (1 - e^(-t_j / 2)) y_j
 
 where A(1) < 1, A(||v - o'||) stands for y_j = ||v_j - o'||, and g_j = p'_j e^(u_j + t_j / 2) with

@@ -109,8 +109,8 @@ def heavy_plus_sampled(method: OptimalHeavyPlusSampled, problem: AttentionProble
     For h exact keys and m - h draws from the others with probabilities pi_j. d_i (o'_i - o_i) is -t_i plus the mean of
     the p_ij (v_j - o_i) / pi_j over the draws, of expectation zero. With pi_j proportional to c_j the first sum is
     (sum_(j in T) c_j)^2: for one query, weights (1/2, 1/4, 1/4), values 0, 1, -1 and two draws without exact keys the
-    mean is (1/4 + 1/4)^2 / 2 = 1/8. The plain mean of ||o'_i - o_i||^2 has no such bound, for rows without exact keys may draw
-    hardly any mass.
+    mean is (1/4 + 1/4)^2 / 2 = 1/8. The plain mean of ||o'_i - o_i||^2 has no such bound, for rows without exact keys
+    may draw hardly any mass.
 
     Letters: d_i the estimated over the exact row sum; T the keys that are not exact; c_j the root of the sum of
     p_ij^2 ||v_j - o_i||^2 over i; pi_j the probability of a key; t_i the sum of p_ij (v_j - o_i) over T; m the number
