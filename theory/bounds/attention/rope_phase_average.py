@@ -30,6 +30,15 @@ class TurnedScores:
     ----------
     difference : float64, (..., G, R n_q, n_k)
         Before any mask; the R heads of a key head stand below each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from theory.bounds.attention.perturbed import random_problem
+    >>> from theory.bounds.attention.rope_phase_average import TruncatedKeys
+    >>> problem = random_problem(np.random.default_rng(0), heads=4, groups=2, n_q=10, n_k=14)
+    >>> TruncatedKeys(rank=2)(problem, rng=np.random.default_rng(0)).difference.shape
+    (2, 20, 14)
     """
 
     difference: Values
