@@ -28,6 +28,8 @@ from theory.statement.prediction import Values
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.heavy_plus_sampled import OptimalHeavyPlusSampled
 
+_RESOLVED = 1e-6  # relative excess of a sum of squares, of second order in the errors of the probabilities
+
 estimated_mass = Error(
     "estimated over exact row sum of every row",
     denominators_over_mass,
@@ -64,6 +66,13 @@ def _plan(method: OptimalHeavyPlusSampled, problem: AttentionProblem) -> _Plan:
         bool(np.all(exact | (probability > 0) | (contributions(problem) == 0))), "every key may be drawn or is exact"
     )
     return _Plan(exact, probability, per_head(problem, made.samples, 1)[..., 0])
+
+
+def _drawn_squares(plan: _Plan, c: Values) -> Values:
+    """Return the sum of c_j^2 / pi_j over the keys that are drawn, (..., H)."""
+    return np.asarray(
+        np.where(plan.exact, 0.0, c**2 / np.where(plan.probability > 0, plan.probability, 1.0)).sum(axis=-1)
+    )
 
 
 def _spread(method: OptimalHeavyPlusSampled, problem: AttentionProblem) -> Values:
@@ -122,8 +131,7 @@ def heavy_plus_sampled(method: OptimalHeavyPlusSampled, problem: AttentionProble
     v, o = head_values(problem), exact_output(problem)
     centre = v.mean(axis=-2, keepdims=True)  # the sum does not change, but cancels less
     missing = tail @ (v - centre) - tail.sum(axis=-1, keepdims=True) * (o - centre)
-    drawn = np.where(plan.exact, 0.0, c**2 / np.where(plan.probability > 0, plan.probability, 1.0))
-    variance = drawn.sum(axis=-1) - np.sum(missing**2, axis=(-2, -1))
+    variance = _drawn_squares(plan, c) - np.sum(missing**2, axis=(-2, -1))
     # all keys are exact where none is drawn
     return np.asarray(np.maximum(variance, 0.0) / np.maximum(plan.samples, 1.0))
 
@@ -140,7 +148,7 @@ def heavy_plus_sampled_best(method: OptimalHeavyPlusSampled, problem: AttentionP
     Letters: d_i the estimated over the exact row sum; c_j the root of the sum of p_ij^2 ||v_j - o_i||^2 over i; m the
     number of keys, exact or drawn; h the number of exact ones.
     Hypotheses: the number of exact keys is the best one (exact=None); every query sees a key; every key may be drawn or
-    is exact.
+    is exact; the method resolves every c_j that counts.
     """
     require(method.exact is None, "the number of exact keys is the best one (exact=None)")
     plan = _plan(method, problem)
@@ -148,7 +156,11 @@ def heavy_plus_sampled_best(method: OptimalHeavyPlusSampled, problem: AttentionP
     # from the smallest on: the tails are sums, not differences
     tails = np.flip(np.cumsum(np.flip(c, axis=-1), axis=-1), axis=-1)[..., : method.keys]
     left = method.keys - np.arange(tails.shape[-1])
-    return np.where(plan.samples > 0, np.min(tails**2 / left, axis=-1), 0.0)
+    least = np.where(plan.samples > 0, np.min(tails**2 / left, axis=-1), 0.0)
+    # the method finds c_j from squares, to half of the digits of ||P_:j||: smaller ones get too large a share
+    drawn = _drawn_squares(plan, contributions(problem)) / np.maximum(plan.samples, 1.0)
+    require(bool(np.all(drawn <= (1 + _RESOLVED) * least)), "the method resolves every c_j that counts")
+    return least
 
 
 floor = replace(own, instances=(_heavy, _few_heavy), guarantee=Deterministic(condition=8.0))

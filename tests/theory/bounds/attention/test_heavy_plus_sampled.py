@@ -105,6 +105,15 @@ def test_a_given_number_of_exact_keys_is_outside_the_best_bound() -> None:
         heavy_plus_sampled_best(OptimalHeavyPlusSampled(8, exact=2), random_problem(np.random.default_rng(0)))
 
 
+def test_contributions_below_the_digits_of_the_method_are_outside_the_best_bound() -> None:
+    """Every query takes one key, and the method finds the norms of the others from squares that round to zero."""
+    identity = np.eye(6)[None]
+    problem = AttentionProblem(40 * identity, identity, np.random.default_rng(0).standard_normal((1, 6, 2)), scale=1.0)
+    with pytest.raises(HypothesisViolated, match="resolves every c_j"):
+        heavy_plus_sampled_best(OptimalHeavyPlusSampled(3), problem)
+    assert heavy_plus_sampled(OptimalHeavyPlusSampled(3), problem).value.item() < 1e-25
+
+
 def test_rows_without_keys_are_outside_the_hypotheses() -> None:
     allowed = np.ones((10, 14), dtype=bool)
     allowed[3] = False
