@@ -8,7 +8,6 @@ from theory.bounds.attention.perturbed import (
     PerturbedKernel,
     PerturbedScores,
     masked_kernel,
-    random_kernel,
     random_problem,
     two_keys_out_of_balance,
 )
@@ -43,7 +42,7 @@ def _two_keys_of_rank_one(rng: np.random.Generator) -> Instance:
 own = Paper(
     "re-derived",
     method=AttentionMethod,
-    instances=(two_keys_out_of_balance, random_kernel),
+    instances=(two_keys_out_of_balance, masked_kernel),
     guarantee=Deterministic(condition=8.0),
     must_fail=0.9,
     statement="since differences of weights have row sums zero",
@@ -84,11 +83,7 @@ def centred_mixed_norm(
     return np.asarray(np.linalg.norm(_change(problem, result), ord=2, axis=(-2, -1)) * centred)
 
 
-@own(
-    "by the inequality of Cauchy and Schwarz",
-    error=errors.output_rows,
-    instances=(two_keys_out_of_balance, masked_kernel),
-)
+@own("by the inequality of Cauchy and Schwarz", error=errors.output_rows)
 def row_l2(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||o'_i - o_i|| <= min_g ||a'_i - g a_i|| ||V - 1 o_i^T|| / d'_i.
 
