@@ -27,6 +27,7 @@ from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sampling.heavy_plus_sampled import OptimalHeavyPlusSampled
+from tnattn.display import Displayed
 
 _RESOLVED = 1e-6  # relative excess of a sum of squares, of second order in the errors of the probabilities
 
@@ -38,8 +39,8 @@ estimated_mass = Error(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class _Plan(Displayed):
     """Exact keys and the others of every query head.
 
     Parameters

@@ -16,14 +16,15 @@ from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from tnattn.arrays import Rng
 from tnattn.attention.problem import AttentionProblem
+from tnattn.display import Displayed
 
 # z = c + sum a_l cos(phase_l) has E z^4 <= 3 (E z^2)^2, so that z^2 has at most this relative variance; so has a sum of
 # such squares, by Minkowski's inequality
 _SPREAD = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class TurnedScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class TurnedScores(Displayed):
     """Errors of the scores of truncated keys, queries turned by random phases.
 
     Parameters
