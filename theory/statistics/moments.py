@@ -90,7 +90,7 @@ def inverse_wishart_spread(columns: int, rows: int, *, offset: float = 0.0) -> f
     return (second - mean**2) / (offset + mean) ** 2
 
 
-def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
+def sampled_spread(gram: Floats, probability: Floats, samples: int | Floats) -> Floats:
     """Return the relative variance of ||mean of c samples - expectation||^2.
 
     Parameters
@@ -98,7 +98,7 @@ def sampled_spread(gram: Floats, probability: Floats, samples: int) -> Floats:
     gram : float64, (..., n, n)
         Inner products of the n vectors T_k of which one is drawn with probability p_k.
     probability : float64, (..., n)
-    samples : int
+    samples : int or float64, (...)
         c independent samples.
 
     Returns

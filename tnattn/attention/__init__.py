@@ -15,7 +15,7 @@ Problems
 Results
     ``Approximation``, and with bounds of its rows ``CertifiedApproximation``; ``stack_queries`` for blocks of queries;
     the ``Ball`` around the values on which an output is projected. ``Cost`` holds operations, traffic, peak memory and
-    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a dense kernel of few columns.
+    cache size, ``exact_cost`` gives those of exact attention and ``columns_cost`` those of a kernel of few columns.
 Contracts of methods
     ``AttentionMethod``; a ``JointMethod`` needs these queries, a ``KeyMethod`` sees the keys once, as a ``KeySet``,
     and leaves a ``Summary`` that answers any queries later. ``budget`` and ``performance`` declare fields.

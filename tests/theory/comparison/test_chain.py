@@ -178,7 +178,8 @@ def test_the_best_prediction_is_the_smallest_known_before_the_run() -> None:
 def test_a_vacuous_prediction_gives_way_to_one_that_reads_the_result() -> None:
     best = best_prediction(TopK(4), CAUSAL, TopK(4)(CAUSAL))
     assert best is not None
-    assert best.name == "topk_error_furthest"
+    assert best.name == "chi_square_output"
+    assert not best.prior
 
 
 def test_without_a_theorem_there_is_no_prediction() -> None:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from theory.statement import errors
-from theory.statement.bound import require
+from theory.statement.bound import HypothesisViolated, require
 from theory.statement.errors import dense
 from theory.statement.prediction import Values
 from tnattn.arrays import eps, to_host
@@ -28,6 +28,33 @@ def once(function: Callable[[AttentionProblem], Values]) -> Callable[[AttentionP
             known[problem] = function(problem)
             known[problem].flags.writeable = False
         return known[problem]
+
+    return remembered
+
+
+def once_for_result(
+    function: Callable[[AttentionProblem, Approximation], Values],
+) -> Callable[[AttentionProblem, Approximation], Values]:
+    """Cache the value of a function for every problem and result in use, or the hypothesis that fails.
+
+    One result serves many theorems, and what a failed hypothesis took to find would be computed again for each.
+    """
+    known: WeakKeyDictionary[Approximation, WeakKeyDictionary[AttentionProblem, Values | str]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def remembered(problem: AttentionProblem, result: Approximation) -> Values:
+        found = known.setdefault(result, WeakKeyDictionary())
+        if problem not in found:
+            try:
+                value = function(problem, result)
+                value.flags.writeable = False
+                found[problem] = value
+            except HypothesisViolated as violated:
+                found[problem] = str(violated)  # not the exception, whose frames would keep the arrays
+        answer = found[problem]
+        if isinstance(answer, str):  # a failed hypothesis: values are arrays
+            raise HypothesisViolated(answer)
+        return answer
 
     return remembered
 
@@ -82,23 +109,13 @@ def exact_scores(problem: AttentionProblem) -> Values:
     return host(problem.dense_scores())
 
 
-_KERNELS: WeakKeyDictionary[Approximation, WeakKeyDictionary[AttentionProblem, Values]] = WeakKeyDictionary()
-
-
+@once_for_result
 def kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
     """Return the approximate kernel over the exact row sums, (..., H, n_q, n_k); the exact kernel gives the weights.
 
     The hypotheses of theorems about approximate kernels come first: the result has a kernel over the keys, its own row
-    sums as denominators, and every denominator is positive. One result serves many theorems, so it is remembered.
+    sums as denominators, and every denominator is positive.
     """
-    known = _KERNELS.setdefault(result, WeakKeyDictionary())
-    if problem not in known:
-        known[problem] = _kernel_over_mass(problem, result)
-        known[problem].flags.writeable = False
-    return known[problem]
-
-
-def _kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
     expand = result.expand
     require(expand is not None, "the result has weights over the keys")
     require(result.normaliser is None, "the denominator is the row sum of the approximate kernel")
@@ -117,10 +134,18 @@ def _kernel_over_mass(problem: AttentionProblem, result: Approximation) -> Value
 
 def require_own_values(problem: AttentionProblem, result: Approximation) -> None:
     """Require that the result combines the values of the problem: its output is its weights times V."""
+    _own_values(problem, result)
+
+
+@once_for_result
+def _own_values(problem: AttentionProblem, result: Approximation) -> Values:
+    """Return the product of the weights and V that the values of the result are, up to rounding."""
     require(result.expand is not None, "the result has weights over the keys")
     expand, v = dense(result.expand), host(problem.values)
+    product = np.asarray(expand @ v)
     allowance = 64 * problem.n_k * eps(problem.q) * (np.abs(expand) @ np.abs(v))
-    require(bool(np.all(np.abs(host(result.values) - expand @ v) <= allowance)), "the output is the weights times V")
+    require(bool(np.all(np.abs(host(result.values) - product) <= allowance)), "the output is the weights times V")
+    return product
 
 
 def denominators_over_mass(problem: AttentionProblem, result: Approximation) -> Values:
@@ -139,9 +164,7 @@ def distances(problem: AttentionProblem) -> Values:
     return np.asarray(np.sqrt(np.maximum(squares - 2 * o @ np.swapaxes(v, -1, -2), 0.0)))
 
 
-_SCORE_ERRORS: WeakKeyDictionary[Approximation, WeakKeyDictionary[AttentionProblem, Values]] = WeakKeyDictionary()
-
-
+@once_for_result
 def score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     """Return the error of the scores that a positive approximate kernel stands for, minus its middle in every row.
 
@@ -152,14 +175,6 @@ def score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     Values, (..., H, n_q, n_k)
         Every row lies in [-range / 2, range / 2] and touches both ends.
     """
-    known = _SCORE_ERRORS.setdefault(result, WeakKeyDictionary())
-    if problem not in known:
-        known[problem] = _score_errors(problem, result)
-        known[problem].flags.writeable = False
-    return known[problem]
-
-
-def _score_errors(problem: AttentionProblem, result: Approximation) -> Values:
     weights, kernel = exact_weights(problem), kernel_over_mass(problem, result)
     seen = np.isfinite(exact_scores(problem))
     require(bool(np.all((weights > 0) == seen)), "no exact weight underflows")
