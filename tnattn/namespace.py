@@ -52,6 +52,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.wrappers.chunked": ("Chunked",),
     "tnattn.attention.wrappers.low_rank_weights": ("LowRankWeights",),
     "tnattn.attention.wrappers.mean_residual": ("MeanResidual",),
+    "tnattn.attention.wrappers.per_head": ("PerHead",),
     "tnattn.attention.wrappers.sparse_plus": ("SparsePlus",),
     "tnattn.attention.wrappers.weight_tensor": ("WeightTensor",),
     "tnattn.certificate.certificate": ("Certificate", "MeanError", "Quantile", "certify"),

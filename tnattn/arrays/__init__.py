@@ -29,7 +29,7 @@ Products and sums
     ``with_entries``, ``exp_in_place``, ``matmul_into``, ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
-    ``require_rng``, ``require_host``.
+    ``require_rng``, ``require_host``, ``seeded``.
 Threads
     ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
     ``runs_on_host``; ``each_matrix`` of a stack, by its ``Part``.
@@ -64,6 +64,7 @@ from tnattn.arrays.random_samples import (
     normal,
     require_host,
     require_rng,
+    seeded,
     signs,
     uniform,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "runs_on_host",
     "scatter_products",
     "scatter_rows",
+    "seeded",
     "signs",
     "squared_column_norms",
     "stacked_matmul",
