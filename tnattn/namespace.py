@@ -56,6 +56,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tnattn.attention.wrappers.sparse_plus": ("SparsePlus",),
     "tnattn.attention.wrappers.weight_tensor": ("WeightTensor",),
     "tnattn.certificate.certificate": ("Certificate", "MeanError", "Quantile", "certify"),
+    "tnattn.certificate.for_error": ("for_error",),
+    "tnattn.certificate.relative_mean": ("RelativeMeanError",),
     "tnattn.decomposition.base": ("Decomposition",),
     "tnattn.decomposition.cp.als": ("CPALS",),
     "tnattn.decomposition.cp.core_start": ("CoreStart",),

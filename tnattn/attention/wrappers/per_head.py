@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tnattn.arrays import Array, Rng, array_namespace, seeded
-from tnattn.attention import masks
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.cost import Cost
 from tnattn.attention.head_problems import head_problem, runs_of_equal
+from tnattn.attention.masks import Mask
 from tnattn.attention.method import AttentionMethod, JointMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.device_budget import DeviceBudget, DeviceCounts
@@ -60,7 +60,7 @@ class PerHead(JointMethod):
     device_budget: ClassVar = DeviceBudget(
         DeviceCounts(200, waits=10, copies=4), {"further run": DeviceCounts(400, waits=20, copies=8)}
     )
-    masks: ClassVar[tuple[type[masks.Mask], ...]] = Exact.masks
+    masks: ClassVar[tuple[type[Mask], ...]] = Exact.masks
     waives: ClassVar[dict[str, str]] = {
         "fields.methods": "methods show their effect through fields of their own",
         "fields.seed": "of randomized methods; exact attention draws nothing",
@@ -77,7 +77,7 @@ class PerHead(JointMethod):
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed is {self.seed}; give a non-negative integer, or None for the draws of the call")
 
-    def honours(self, mask: masks.Mask) -> bool:
+    def honours(self, mask: Mask) -> bool:
         return all(method.honours(mask) for method in self.methods)
 
     def device_units(self, target: Any, result: Any = None) -> Mapping[str, int]:
