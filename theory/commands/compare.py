@@ -21,6 +21,7 @@ from theory.commands.options import (
     Dtype,
     Heads,
     Json,
+    Methods,
     Out,
     Problem,
     Seed,
@@ -55,16 +56,6 @@ mean(V), exact top keys, window only, best rank).
 Stop with Ctrl-C at any time; the same command continues.
 """
 BUDGETS = "16,32,64,128"
-
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        "--methods",
-        metavar="NAMES",
-        help="Comma-separated names, all, or path/to/file.py:MyMethod. Default: one of each family.",
-        show_default=False,
-    ),
-]
 
 Budgets = Annotated[
     str | None,

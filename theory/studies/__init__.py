@@ -37,6 +37,8 @@ Attention methods on one problem
 - ``rankings``: order at equal cost (``ranking``)
 - ``Ranking``: such an order
 - ``Place``: a place in it
+- ``least_budgets``: least budget of every method for an error (``least_budget``)
+- ``LeastBudget``: that of one method
 - ``measured_time``: time beside that of exact attention (``timing``)
 - ``measurement``: the module that computes one trial
 
@@ -59,6 +61,7 @@ from theory.studies.finding import TheoremFinding, Verification
 from theory.studies.folder import load, write_tables
 from theory.studies.head_spectra import head_spectra
 from theory.studies.instances import cases
+from theory.studies.least_budget import LeastBudget, least_budgets
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Place, Ranking, rankings
 from theory.studies.robustness import Outcome, over_methods, over_targets
@@ -74,6 +77,7 @@ from theory.studies.verification import verify
 __all__ = [
     "AttentionStudy",
     "ErrorMap",
+    "LeastBudget",
     "Line",
     "Outcome",
     "Place",
@@ -88,6 +92,7 @@ __all__ = [
     "cases",
     "entrywise_errors",
     "head_spectra",
+    "least_budgets",
     "lines",
     "load",
     "load_problem",

@@ -36,6 +36,7 @@ class Candidate:
     method: AttentionMethod
     label: str
     share: float
+    ladder: int = 0  # place of its method among those given: two of them may have one label
 
     @property
     def budget(self) -> int:
@@ -109,16 +110,19 @@ def candidates(
     """
     found: list[Candidate] = []
     skipped: list[Skipped] = []
-    for method in methods:
+    for place, method in enumerate(methods):
         try:
-            found += _ladder(problem, _fitted(problem, method))
+            found += _ladder(problem, _fitted(problem, method), place)
         except Exception as error:  # whatever a method raises, the others are tried
             skipped.append(Skipped(label(method), str(error) or type(error).__name__))
     return sorted(found, key=lambda candidate: candidate.share), tuple(skipped)
 
 
 def _fitted(problem: AttentionProblem, method: AttentionMethod) -> AttentionMethod:
-    """Return the method in a form that honours the mask; ValueError if there is none."""
+    """Return the method in a form that honours the mask; ValueError if there is none, or it is an oracle."""
+    inner = getattr(method, "method", None)
+    if method.reads_weights or getattr(inner, "reads_weights", False):
+        raise ValueError("it reads all exact weights, so that its cost is that of no method")
     refused = [part for part in problem.mask.conjuncts if not method.honours(part)]
     if not refused:
         return method
@@ -128,7 +132,7 @@ def _fitted(problem: AttentionProblem, method: AttentionMethod) -> AttentionMeth
     raise ValueError(f"it does not honour {type(refused[0]).__name__}")
 
 
-def _ladder(problem: AttentionProblem, method: AttentionMethod) -> Iterator[Candidate]:
+def _ladder(problem: AttentionProblem, method: AttentionMethod, place: int) -> Iterator[Candidate]:
     """Yield the method at doubling budgets, up to the cost of exact attention."""
     most, name, last = exact_cost(problem).flops, label(method), -1.0
     for doubling in range(_DOUBLINGS):
@@ -138,7 +142,7 @@ def _ladder(problem: AttentionProblem, method: AttentionMethod) -> Iterator[Cand
         if not last < flops < most:
             return
         last = flops
-        yield Candidate(method, name, flops / most)
+        yield Candidate(method, name, flops / most, place)
         if method.budget_field is None:
             return
 

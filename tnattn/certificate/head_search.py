@@ -19,7 +19,8 @@ from tnattn.certificate.candidates import Candidate, Skipped, candidates, on_row
 from tnattn.certificate.certificate import Certificate, CertificateKind
 from tnattn.certificate.confidence import mean_floor
 from tnattn.certificate.envelope import Ball
-from tnattn.certificate.looks import FreshRows, failure_of_look, planned_rows, screened_error
+from tnattn.certificate.looks import FreshRows, failure_of_look, planned_rows, root_mean_square_sizes, screened_error
+from tnattn.certificate.relative_mean import RelativeMeanError
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
 from tnattn.certificate.suggestion import HeadMethod
 
@@ -84,11 +85,12 @@ class HeadSearch:
         self._spent, self._looks, self._unreachable = 0.0, 0, ""
         self._ball: Ball | None = None
         self._planned: dict[int, int] = {}
+        self._size = 1.0
 
     def run(self, head: int, methods: Sequence[AttentionMethod]) -> HeadMethod:
         """Return the first candidate, in the order of the cost, that is certified."""
         found, skipped = candidates(self._problem, methods)
-        refused: dict[str, Skipped] = {}
+        refused: dict[int, Skipped] = {}
         chosen, certificate, reason = Candidate(Exact(), "Exact", 1.0), None, ""
         try:
             self._prepare(found)
@@ -112,19 +114,19 @@ class HeadSearch:
             self._ball = Ball.of(problem, steps=_STEPS)
             self._require_reachable(found[0])
 
-    def _first_certified(self, found: list[Candidate], refused: dict[str, Skipped]) -> tuple[Candidate, Certificate]:
-        least: dict[str, float] = {}  # budget below which a method is not tried again
+    def _first_certified(self, found: list[Candidate], refused: dict[int, Skipped]) -> tuple[Candidate, Certificate]:
+        least: dict[int, float] = {}  # budget below which a method is not tried again
         best, error = math.inf, self._aim.error
         for candidate in found:
-            name = candidate.label
-            if name in refused or candidate.budget < least.get(name, 0.0):
+            ladder = candidate.ladder
+            if ladder in refused or candidate.budget < least.get(ladder, 0.0):
                 continue
             try:
                 pilot, output = self._screened(candidate)
                 screened = screened_error(self._aim.kind, pilot)
                 best = min(best, screened)
                 if not screened <= error:
-                    least[name] = candidate.budget * (min(screened, _LARGEST) / error) ** (1 / _DECAY)
+                    least[ladder] = candidate.budget * (min(screened, _LARGEST) / error) ** (1 / _DECAY)
                     continue
                 certificate = self._look(candidate, output)
             except Stopped as stop:
@@ -133,7 +135,7 @@ class HeadSearch:
                 seen = f"; the least error at the pilot rows was {best:.3g}" if math.isfinite(best) else ""
                 raise Stopped(f"{stop}{seen}") from None
             except Exception as failed:  # whatever a method raises, the others are tried
-                refused[name] = Skipped(name, str(failed) or type(failed).__name__)
+                refused[ladder] = Skipped(candidate.label, str(failed) or type(failed).__name__)
                 continue
             if certificate is not None and certificate.certifies(error):
                 return candidate, certificate
@@ -175,6 +177,7 @@ class HeadSearch:
         aim, n = self._aim, self._problem.n_q
         radius = np.asarray(to_host(self._ball.radius), dtype=np.float64).reshape(-1)
         pilot = RowErrors.at(self._exact, self._pilot_problem(), np.arange(len(self._indices)), self._exact)
+        self._size = float(np.min(root_mean_square_sizes(pilot)))
         failure = failure_of_look(aim.failure, 1)
         rows = aim.rows or planned_rows(aim.kind, aim.error, RowErrors(pilot.errors, pilot.sizes, radius, n), failure)
         if first.share + rows / n >= 1:
@@ -185,10 +188,10 @@ class HeadSearch:
         n = self._problem.n_q
         fewer = max(1, math.floor((1 - candidate.share) * n))
         floor = envelope * math.sqrt(mean_floor(n, fewer, failure))
-        return (
-            f"{fewer} of {n} rows, which with {candidate.label} cost as much, cannot certify a root mean square error "
-            f"below {floor:.3g}, their floor"
-        )
+        what = f"a root mean square error below {floor:.3g}"
+        if isinstance(self._aim.kind, RelativeMeanError):  # of a size that pilot rows suggest
+            what = f"a relative root mean square error below about {floor / self._size:.3g}"
+        return f"{fewer} of {n} rows, which with {candidate.label} cost as much, cannot certify {what}, their floor"
 
     def _pilot_problem(self) -> AttentionProblem:
         """Return the problem of the pilot rows, for methods to which positions of queries do not matter."""

@@ -10,12 +10,13 @@ import numpy as np
 from tnattn.arrays import Array, Rng, array_namespace
 from tnattn.attention.problem import AttentionProblem
 from tnattn.certificate.certificate import CertificateKind, MeanError, Quantile
-from tnattn.certificate.confidence import exceeding_rows, mean_floor
+from tnattn.certificate.confidence import exceeding_rows
 from tnattn.certificate.relative_mean import RelativeMeanError
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
 
 COVERED = 0.97  # share of the rows that a quantile is to cover: 256 rows reach it at a failure of 1e-3
 MARGIN = 1.5  # a mean over few pilot rows must be smaller by this factor to be worth a look
+_FEWEST = 16  # rows of a mean: fewer certify nothing
 _ROWS = 256  # for kinds of which nothing is known
 
 
@@ -68,7 +69,7 @@ def screened_error(kind: CertificateKind, pilot: RowErrors) -> float:
         case MeanError():
             return float(np.max(MARGIN * mean))
         case RelativeMeanError():
-            return float(np.max(MARGIN * mean / _sizes(pilot)))
+            return float(np.max(MARGIN * mean / root_mean_square_sizes(pilot)))
         case _:
             return kind.certify(pilot, 0.5).value
 
@@ -76,7 +77,7 @@ def screened_error(kind: CertificateKind, pilot: RowErrors) -> float:
 def planned_rows(kind: CertificateKind, error: float, pilot: RowErrors, failure: float) -> int:
     """Return how many rows a certificate of this error takes, if fresh rows are like the pilot rows.
 
-    As many as make a quantile cover 97 % of the rows, or bring the floor of a mean below what its pilot error leaves.
+    As many as make a quantile cover 97 % of the rows, or certify a mean where all rows err as the pilot rows do.
     """
     n, share = pilot.population, failure / pilot.errors.shape[0]
     match kind:
@@ -88,18 +89,20 @@ def planned_rows(kind: CertificateKind, error: float, pilot: RowErrors, failure:
                 range(first, n), True, key=lambda m: exceeding_rows(n, m, share, exceeding=spared) <= most
             )
         case MeanError() | RelativeMeanError():
-            size = _sizes(pilot) if isinstance(kind, RelativeMeanError) else 1.0
-            room = error * size - np.sqrt(np.mean(pilot.errors**2, axis=-1))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                least = float(np.min(np.where(pilot.envelope > 0, room / pilot.envelope, np.inf)))
-            return 1 + bisect.bisect_left(
-                range(1, n), True, key=lambda m: math.sqrt(mean_floor(n, m, share)) <= max(least, 0.0)
-            )
+            mean = np.sqrt(np.mean(pilot.errors**2, axis=-1))[:, None]
+            size = root_mean_square_sizes(pilot)[:, None]
+
+            def enough(m: int) -> bool:
+                shape = (mean.shape[0], m)
+                alike = RowErrors(np.broadcast_to(mean, shape), np.broadcast_to(size, shape), pilot.envelope, n)
+                return kind.certify(alike, failure).value <= error
+
+            return _FEWEST + bisect.bisect_left(range(_FEWEST, n), True, key=enough) if n > _FEWEST else n
         case _:
             return min(n, _ROWS)
 
 
-def _sizes(pilot: RowErrors) -> np.ndarray:
+def root_mean_square_sizes(pilot: RowErrors) -> np.ndarray:
     """Return the root mean square of the exact pilot rows of each head, (H,): a plan, nothing is claimed from it."""
     sizes = np.sqrt(np.mean(pilot.sizes**2, axis=-1))
     return np.asarray(np.where(sizes > 0, sizes, np.finfo(np.float64).tiny))
