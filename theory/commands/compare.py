@@ -34,6 +34,7 @@ from theory.records.manifest import finished, manifest, write_manifest
 from theory.records.runner import process_pool
 from theory.studies.attention import AttentionStudy, Settings, remaining, run_study
 from theory.studies.candidates import select
+from theory.studies.certified import FAILURE
 from theory.studies.folder import LEDGER, load
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Ranking, rankings
@@ -153,7 +154,20 @@ def _pool(serial: bool, workers: int | None) -> AbstractContextManager[Executor 
 
 
 def _table(study: AttentionStudy, made: list[Line]) -> Any:
-    columns = ("method", "m", "error", "95 %", "weights", "predicted", "theorems", "flops", "stored", "time", "")
+    columns = (
+        "method",
+        "m",
+        "error",
+        "95 %",
+        "weights",
+        "predicted",
+        "certified",
+        "theorems",
+        "flops",
+        "stored",
+        "time",
+        "",
+    )
     rows = [
         (
             Text(line.method + (" (oracle)" if line.oracle else ""), style="dim" if line.control else ""),
@@ -162,6 +176,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
             f"{line.low:.2g} to {line.high:.2g}" if math.isfinite(line.low) else None,
             line.weights,
             _predicted(line),
+            line.certified,
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),
             line.flops,
             line.storage,
@@ -176,9 +191,22 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads with its 95 % interval, taking them as "
         "independent; weights: the same of the weights; "
         "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
-        "evaluated after the run (*); flops, stored numbers and time (on one thread) relative to exact attention"
+        f"evaluated after the run (*); {_certified(made)}flops, stored numbers and time (on one thread) relative to "
+        "exact attention"
     )
     return table(title, columns, rows, caption=caption)
+
+
+def _certified(made: list[Line]) -> str:
+    """Return the part of the caption about certificates, with their cost."""
+    line = next((line for line in made if line.covered is not None), None)
+    if line is None:
+        return ""
+    covered = math.floor(1000 * (line.covered or 0)) / 10  # to the safe side
+    return (
+        f"certified: with confidence {1 - FAILURE:g}, {covered:g} % of the rows of a head err "
+        f"by no more, relative to their own size; the exact rows cost {line.certified_cost:.3g} of exact attention; "
+    )
 
 
 def _predicted(line: Line) -> str | None:
