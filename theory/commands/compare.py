@@ -187,14 +187,18 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     ]
     problem = study.problem
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
-    caption = (
+    return table(title, columns, rows, caption=_caption(made))
+
+
+def _caption(made: list[Line]) -> str:
+    """Return the meaning of the columns."""
+    return (
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads with its 95 % interval, taking them as "
         "independent; weights: the same of the weights; "
         "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
         f"evaluated after the run (*); {_certified(made)}flops, stored numbers and time (on one thread) relative to "
         "exact attention"
     )
-    return table(title, columns, rows, caption=caption)
 
 
 def _certified(made: list[Line]) -> str:

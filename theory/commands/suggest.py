@@ -11,6 +11,7 @@ from theory.commands.console import print_json, progress, say, show, table
 from theory.commands.options import Causal, Device, Dtype, Heads, Json, Problem, Seed, Tokens, Width
 from theory.studies.candidates import label, select
 from theory.studies.problems import ProblemSource, load_problem
+from tnattn.attention.method import AttentionMethod
 from tnattn.attention.problem import AttentionProblem
 from tnattn.certificate import (
     CertificateKind,
@@ -76,29 +77,40 @@ def command(
     json: Json = False,
 ) -> None:
     """Suggest methods."""
-    if kind not in KINDS:
-        raise ValueError(f"--kind is {kind!r}; choose one of {', '.join(KINDS)}")
+    certified = _kind(kind)
     sizes = {"n": n, "d": d, "heads": heads}
     source = ProblemSource.parse(problem, sizes=sizes, causal=causal, seed=seed, dtype=dtype, device=device)
     target = load_problem(source)
-    names = [name.strip() for name in (methods or "").split(",") if name.strip()]
-    chosen = None if names in ([], ["all"]) else [at_first_budget(c.method) for c in select(names, baselines=False)]
     with progress("suggest", target.heads) as tick:
         found = for_error(
             target,
             error,
             failure=failure,
-            kind=KINDS[kind],
-            methods=chosen,
+            kind=certified,
+            methods=_named(methods),
             rows=rows,
             effort=effort,
             rng=np.random.default_rng(seed),
-            on_head=lambda head: tick(f"head {head.head}: {label(head.method)}"),
+            on_head=lambda head: tick(label(head.method)),
         )
     if json:
         print_json({"problem": source.label, "kind": kind} | found.as_dict())
     else:
         _tell(source, target, found)
+
+
+def _kind(name: str) -> CertificateKind:
+    if name not in KINDS:
+        raise ValueError(f"--kind is {name!r}; choose one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def _named(text: str | None) -> list[AttentionMethod] | None:
+    """Return the methods that an option names at the first budget of a search, None for the default."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if names in ([], ["all"]):
+        return None
+    return [at_first_budget(candidate.method) for candidate in select(names, baselines=False)]
 
 
 def _tell(source: ProblemSource, target: AttentionProblem, found: Suggestion) -> None:

@@ -93,12 +93,7 @@ def for_error(
     kind = Quantile(relative=True) if kind is None else kind
     if not isinstance(kind, CertificateKind):
         raise TypeError(f"kind must be a value such as Quantile() or MeanError(); got {kind!r}")
-    methods = default_methods() if methods is None else tuple(methods)
-    for method in methods:
-        if not isinstance(method, AttentionMethod):
-            raise TypeError(f"methods must hold attention methods such as SlidingWindow(16); got {method!r}")
-    if not methods:
-        raise ValueError("methods is empty; give at least one, or None for all of the package")
+    chosen = _checked(methods)
     rng = require_rng(rng, "for_error")
     seed = int(to_host(integers(rng, 0, 2**31, (1,), like=widened(problem.q)))[0])
     aim = Aim(
@@ -113,10 +108,21 @@ def for_error(
     streams: list[Rng] = list(rng.spawn(problem.heads))
     for head, stream in enumerate(streams):
         part = head_problem(problem, slice(head, head + 1))
-        heads.append(HeadSearch(part, aim, rng=stream).run(head, methods))
+        heads.append(HeadSearch(part, aim, rng=stream).run(head, chosen))
         if on_head is not None:
             on_head(heads[-1])
     return Suggestion(tuple(heads), aim.error, float(failure), seed)
+
+
+def _checked(methods: Sequence[AttentionMethod] | None) -> tuple[AttentionMethod, ...]:
+    """Return the methods of a search, those of the package for None."""
+    found = default_methods() if methods is None else tuple(methods)
+    for method in found:
+        if not isinstance(method, AttentionMethod):
+            raise TypeError(f"methods must hold attention methods such as SlidingWindow(16); got {method!r}")
+    if not found:
+        raise ValueError("methods is empty; give at least one, or None for all of the package")
+    return found
 
 
 def _positive(value: float, name: str) -> float:
