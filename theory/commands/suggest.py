@@ -77,7 +77,6 @@ def command(
     json: Json = False,
 ) -> None:
     """Suggest methods."""
-    certified = _kind(kind)
     sizes = {"n": n, "d": d, "heads": heads}
     source = ProblemSource.parse(problem, sizes=sizes, causal=causal, seed=seed, dtype=dtype, device=device)
     target = load_problem(source)
@@ -86,7 +85,7 @@ def command(
             target,
             error,
             failure=failure,
-            kind=certified,
+            kind=_kind(kind),
             methods=_named(methods),
             rows=rows,
             effort=effort,
@@ -100,6 +99,7 @@ def command(
 
 
 def _kind(name: str) -> CertificateKind:
+    """Return the kind of a name, or raise ValueError with the names there are."""
     if name not in KINDS:
         raise ValueError(f"--kind is {name!r}; choose one of {', '.join(KINDS)}")
     return KINDS[name]

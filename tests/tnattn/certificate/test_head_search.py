@@ -1,5 +1,7 @@
 """The search of one head: what it spends, when it stops, and what it never does."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_budgets_that_cannot_be_enough_are_not_run(monkeypatch):
     monkeypatch.setattr(HeadSearch, "_run", remembered)
     search(error=1e-4, effort=20.0, rows=10).run(0, [Performer(1)])
     assert tried[0] == 1
-    assert all(later > 2 * earlier for earlier, later in zip(tried, tried[1:], strict=False))
+    assert all(later > 2 * earlier for earlier, later in itertools.pairwise(tried))
 
 
 def test_rows_that_certify_are_drawn_apart_from_those_that_screen(monkeypatch):
