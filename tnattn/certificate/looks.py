@@ -95,6 +95,8 @@ def planned_rows(kind: CertificateKind, error: float, pilot: RowErrors, failure:
             def enough(m: int) -> bool:
                 shape = (mean.shape[0], m)
                 alike = RowErrors(np.broadcast_to(mean, shape), np.broadcast_to(size, shape), pilot.envelope, n)
+                if isinstance(kind, RelativeMeanError):  # one level is enough, without the search for the least
+                    return kind.certified(alike, error, failure)
                 return kind.certify(alike, failure).value <= error
 
             return _FEWEST + bisect.bisect_left(range(_FEWEST, n), True, key=enough) if n > _FEWEST else n

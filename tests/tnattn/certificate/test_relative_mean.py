@@ -18,6 +18,7 @@ def test_the_value_is_the_least_level_that_is_confirmed():
     options = {"largest": 4.0, "population": 2000, "failure": 1e-3}
     for factor, confirmed in ((1.001, True), (0.999, False)):
         assert below_relative(errors**2, np.ones(200), level=(factor * value) ** 2, **options) == confirmed
+        assert RelativeMeanError().certified(measured(errors), factor * value, 1e-3) == confirmed
 
 
 def test_units_do_not_matter():
