@@ -33,7 +33,7 @@ _LARGEST = 1e6  # a larger error at the pilot rows, such as that of a bad row, s
 
 @dataclass(frozen=True)
 class Aim:
-    """What a search is for.
+    """Error, failure and limits of the search of a head.
 
     Examples
     --------

@@ -102,7 +102,7 @@ class Suggestion(Parameters, Displayed):
 
     @property
     def spent(self) -> float:
-        """What the search has cost, relative to exact attention of all heads."""
+        """Cost of the search, relative to exact attention of all heads."""
         return sum(head.spent for head in self.heads) / len(self.heads)
 
     def statement(self) -> str:

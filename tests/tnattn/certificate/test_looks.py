@@ -40,10 +40,10 @@ def test_a_quantile_takes_as_many_rows_as_cover_its_share(spared):
 
 @pytest.mark.parametrize("kind", [MeanError(), RelativeMeanError()], ids=repr)
 def test_a_mean_takes_as_many_rows_as_certify_it(kind):
-    rows = planned_rows(kind, 0.5, alike(0.1), 1e-3)
-    values = [kind.certify(alike(0.1, rows=m), 1e-3).value for m in (rows - 1, rows)]
-    assert values[1] <= 0.5 < values[0]
-    assert planned_rows(kind, 0.5, alike(0.1, envelope=np.inf), 1e-3) == 4096
+    rows = planned_rows(kind, 0.8, alike(0.1, population=400), 1e-3)
+    values = [kind.certify(alike(0.1, rows=m, population=400), 1e-3).value for m in (rows - 1, rows)]
+    assert values[1] <= 0.8 < values[0]
+    assert planned_rows(kind, 0.8, alike(0.1, envelope=np.inf, population=100), 1e-3) == 100
 
 
 def test_pilot_rows_suggest_an_error():
