@@ -106,7 +106,7 @@ def candidates(
     >>> from tnattn.certificate.candidates import candidates
     >>> found, skipped = candidates(AttentionProblem(*np.zeros((3, 1, 256, 4))), [SlidingWindow(16)])
     >>> [candidate.budget for candidate in found], skipped
-    ([16, 32, 64], ())
+    ([16, 32, 64, 128], ())
     """
     found: list[Candidate] = []
     skipped: list[Skipped] = []

@@ -86,7 +86,7 @@ def for_error(
     >>> problem = AttentionProblem(k, k, k, scale=400.0)
     >>> found = for_error(problem, 0.05, methods=[SlidingWindow(16)], rng=np.random.default_rng(0))
     >>> found.heads[0].method.width, found.heads[0].certificate.certifies(0.05), found.share < 0.2
-    (32, True, True)
+    (16, True, True)
     """
     if not isinstance(problem, AttentionProblem):
         raise TypeError(f"problem must be an AttentionProblem; got {type(problem).__name__}")

@@ -34,7 +34,7 @@ class RelativeMeanError(CertificateKind):
     >>> errors = np.full((1, 256), 0.1)
     >>> measured = RowErrors(errors, np.full_like(errors, 5.0), np.asarray([2.0]), 4096)
     >>> print(RelativeMeanError().certify(measured, 1e-3).statement())
-    With confidence 0.999, the relative root mean square error of the rows is at most 0.0693 (256 of 4096 rows exact).
+    With confidence 0.999, the relative root mean square error of the rows is at most 0.0703 (256 of 4096 rows exact).
     """
 
     def certified(self, measured: RowErrors, level: float, failure: float) -> bool:

@@ -11,13 +11,13 @@ from tnattn import (
     MeanValue,
     Nystromformer,
     Performer,
-    PerHead,
     PivotedCoreset,
     SlidingWindow,
     UnsupportedMask,
 )
 from tnattn.arrays import seeded, to_host
 from tnattn.attention.head_problems import head_problem
+from tnattn.attention.wrappers.per_head import PerHead
 from tnattn.testing import check_method
 
 MIXED = (SlidingWindow(4), SlidingWindow(4), Performer(8), PivotedCoreset(6))
