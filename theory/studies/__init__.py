@@ -37,6 +37,7 @@ Attention methods on one problem
 - ``rankings``: order at equal cost (``ranking``)
 - ``Ranking``: such an order
 - ``Place``: a place in it
+- ``certified_errors``: relative errors that 256 fresh rows certify (``certified``)
 - ``least_budgets``: least budget of every method for an error (``least_budget``)
 - ``LeastBudget``: that of one method
 - ``measured_time``: time beside that of exact attention (``timing``)
@@ -55,6 +56,7 @@ Heads
 from theory.studies import measurement
 from theory.studies.attention import AttentionStudy, remaining, run_study
 from theory.studies.candidates import select
+from theory.studies.certified import certified_errors
 from theory.studies.conformance import broken_laws
 from theory.studies.error_map import ErrorMap, entrywise_errors
 from theory.studies.finding import TheoremFinding, Verification
@@ -90,6 +92,7 @@ __all__ = [
     "Verification",
     "broken_laws",
     "cases",
+    "certified_errors",
     "entrywise_errors",
     "head_spectra",
     "least_budgets",

@@ -16,13 +16,14 @@ from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.per_head import PerHead
 from tnattn.namespace import HOMES
+from tnattn.scalars import Parameters
 
 FIRST_BUDGET = 16  # below, methods have more overhead than columns
 _DOUBLINGS = 40  # a budget that no longer raises the cost ends the ladder before
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Parameters):
     """A method at a budget, and its predicted operations as a share of those of exact attention.
 
     Examples

@@ -23,6 +23,7 @@ from tnattn.certificate.looks import FreshRows, failure_of_look, planned_rows, r
 from tnattn.certificate.relative_mean import RelativeMeanError
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
 from tnattn.certificate.suggestion import HeadMethod
+from tnattn.scalars import Parameters
 
 PILOT = 64  # rows that screen: enough to discard what errs on a few per cent of the rows
 _STEPS = 60  # passes over the values for a ball
@@ -32,7 +33,7 @@ _LARGEST = 1e6  # a larger error at the pilot rows, such as that of a bad row, s
 
 
 @dataclass(frozen=True)
-class Aim:
+class Aim(Parameters):
     """Error, failure and limits of the search of a head.
 
     Examples
