@@ -85,6 +85,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.attention.wrappers.chunked import Chunked as Chunked
     from tnattn.attention.wrappers.low_rank_weights import LowRankWeights as LowRankWeights
     from tnattn.attention.wrappers.mean_residual import MeanResidual as MeanResidual
+    from tnattn.attention.wrappers.per_head import PerHead as PerHead
     from tnattn.attention.wrappers.projected import Projected as Projected
     from tnattn.attention.wrappers.sparse_plus import SparsePlus as SparsePlus
     from tnattn.attention.wrappers.weight_tensor import WeightTensor as WeightTensor
@@ -92,6 +93,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares these names 
     from tnattn.certificate.certificate import MeanError as MeanError
     from tnattn.certificate.certificate import Quantile as Quantile
     from tnattn.certificate.certificate import certify as certify
+    from tnattn.certificate.for_error import for_error as for_error
+    from tnattn.certificate.relative_mean import RelativeMeanError as RelativeMeanError
     from tnattn.decomposition.base import Decomposition as Decomposition
     from tnattn.decomposition.cp.als import CPALS as CPALS
     from tnattn.decomposition.cp.core_start import CoreStart as CoreStart

@@ -18,6 +18,8 @@ COMMANDS = {
     "compare, json": ["compare", "{1}", *GRID, "--methods", "TopK", "--json", "--out", "{0}/naïve"],
     "verify": ["verify", "--bounds", "sthosvd_identity", "--workers", "0"],
     "certify": ["certify", "{0}/é – o.npz"],
+    "suggest": ["suggest", "{1}", "--error", "0.1"],
+    "rank": ["rank", "{1}", "--error", "0.1", "--methods", "TopK"],
     "spectra": ["spectra", "{1}", "--out", "{0}/spectres-à-voir"],
     "report": ["report", "{0}/given-é"],
     "methods": ["methods"],

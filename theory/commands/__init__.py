@@ -10,6 +10,8 @@ Inside
 - ``compare``: methods on one problem, and the report
 - ``verify``: theorems against data
 - ``certify``: the error of an output of any code
+- ``suggest``: the cheapest certified method of every head
+- ``rank``: the least budget of every method for an error
 - ``spectra``: singular values of a problem
 - ``report``: the report of a folder, again
 - ``inventory``: methods, theorems, versions

@@ -25,6 +25,8 @@ Attention approximated by numerical linear algebra: how it errs, what theory pre
 
   tnattn certify mine.npz             the error of your own code's output, without a theorem
 
+  tnattn suggest --error 0.05         the cheapest method of every head that is certified to err by no more
+
   tnattn methods                      what there is to compare
 """
 
@@ -68,6 +70,12 @@ COMMANDS = {
     "certify": Command(
         "Certify the error of an output that any code has computed, from few rows computed exactly.", "certify"
     ),
+    "suggest": Command(
+        "Find the cheapest method of every head that is certified to have an error, or say why exact attention is "
+        "best.",
+        "suggest",
+    ),
+    "rank": Command("Find the least budget of every method for an error, measured on one problem.", "rank"),
     "spectra": Command(
         "Singular values of Q, K, V, scores, kernel and weights, head by head: numerical and stable ranks, entropy, "
         "peak.\nThen the weights of all heads as one tensor (head, query, key): its mode spectra, and the Tucker and "
@@ -100,7 +108,7 @@ class Commands(TyperGroup):
     >>> from theory.commands.application import Commands, app
     >>> group = typer.main.get_command(app)
     >>> isinstance(group, Commands), sorted(group.commands)
-    (True, ['bounds', 'certify', 'compare', 'info', 'methods', 'report', 'spectra', 'verify'])
+    (True, ['bounds', 'certify', 'compare', 'info', 'methods', 'rank', 'report', 'spectra', 'suggest', 'verify'])
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

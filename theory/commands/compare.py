@@ -21,6 +21,7 @@ from theory.commands.options import (
     Dtype,
     Heads,
     Json,
+    Methods,
     Out,
     Problem,
     Seed,
@@ -33,6 +34,7 @@ from theory.records.manifest import finished, manifest, write_manifest
 from theory.records.runner import process_pool
 from theory.studies.attention import AttentionStudy, Settings, remaining, run_study
 from theory.studies.candidates import select
+from theory.studies.certified import FAILURE
 from theory.studies.folder import LEDGER, load
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Ranking, rankings
@@ -55,16 +57,6 @@ mean(V), exact top keys, window only, best rank).
 Stop with Ctrl-C at any time; the same command continues.
 """
 BUDGETS = "16,32,64,128"
-
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        "--methods",
-        metavar="NAMES",
-        help="Comma-separated names, all, or path/to/file.py:MyMethod. Default: one of each family.",
-        show_default=False,
-    ),
-]
 
 Budgets = Annotated[
     str | None,
@@ -170,6 +162,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
         "projected",
         "weights",
         "predicted",
+        "certified",
         "theorems",
         "flops",
         "stored",
@@ -185,6 +178,7 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
             line.projected,
             line.weights,
             _predicted(line),
+            line.certified,
             Text(line.verdict or "-", style="bold red" if "refuted" in line.verdict else ""),
             line.flops,
             line.storage,
@@ -195,14 +189,31 @@ def _table(study: AttentionStudy, made: list[Line]) -> Any:
     ]
     problem = study.problem
     title = f"{study.settings.source.label}: {problem.heads} heads, {problem.n_q} queries, {problem.n_k} keys"
-    caption = (
+    return table(title, columns, rows, caption=_caption(made))
+
+
+def _caption(made: list[Line]) -> str:
+    """Return the meaning of the columns."""
+    return (
         "error: ||O' - O||_F / ||O||_F per head, median over trials and heads with its 95 % interval, taking them as "
         "independent; projected: the error after a projection on a ball around the values, which never raises it; "
         "weights: the same of the weights; "
         "predicted: the best theorem's bound on the error, holding always, for the mean (~) or with probability (p), "
-        "evaluated after the run (*); flops, stored numbers and time (on one thread) relative to exact attention"
+        f"evaluated after the run (*); {_certified(made)}flops, stored numbers and time (on one thread) relative to "
+        "exact attention"
     )
-    return table(title, columns, rows, caption=caption)
+
+
+def _certified(made: list[Line]) -> str:
+    """Return the part of the caption about certificates, with their cost."""
+    line = next((line for line in made if line.covered is not None), None)
+    if line is None:
+        return ""
+    covered = math.floor(1000 * (line.covered or 0)) / 10  # to the safe side
+    return (
+        f"certified: with confidence {1 - FAILURE:g}, {covered:g} % of the rows of a head err "
+        f"by no more, relative to their own size; the exact rows cost {line.certified_cost:.3g} of exact attention; "
+    )
 
 
 def _predicted(line: Line) -> str | None:

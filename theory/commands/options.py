@@ -16,6 +16,15 @@ Problem = Annotated[
         show_default=False,
     ),
 ]
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        metavar="NAMES",
+        help="Comma-separated names, all, or path/to/file.py:MyMethod. Default: one of each family.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples.")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|float64", help="Precision of the arrays.")]

@@ -37,6 +37,9 @@ Attention methods on one problem
 - ``rankings``: order at equal cost (``ranking``)
 - ``Ranking``: such an order
 - ``Place``: a place in it
+- ``certified_errors``: relative errors that 256 fresh rows certify (``certified``)
+- ``least_budgets``: least budget of every method for an error (``least_budget``)
+- ``LeastBudget``: that of one method
 - ``measured_time``: time beside that of exact attention (``timing``)
 - ``measurement``: the module that computes one trial
 
@@ -53,12 +56,14 @@ Heads
 from theory.studies import measurement
 from theory.studies.attention import AttentionStudy, remaining, run_study
 from theory.studies.candidates import select
+from theory.studies.certified import certified_errors
 from theory.studies.conformance import broken_laws
 from theory.studies.error_map import ErrorMap, entrywise_errors
 from theory.studies.finding import TheoremFinding, Verification
 from theory.studies.folder import load, write_tables
 from theory.studies.head_spectra import head_spectra
 from theory.studies.instances import cases
+from theory.studies.least_budget import LeastBudget, least_budgets
 from theory.studies.problems import ProblemSource, load_problem
 from theory.studies.ranking import Place, Ranking, rankings
 from theory.studies.robustness import Outcome, over_methods, over_targets
@@ -74,6 +79,7 @@ from theory.studies.verification import verify
 __all__ = [
     "AttentionStudy",
     "ErrorMap",
+    "LeastBudget",
     "Line",
     "Outcome",
     "Place",
@@ -86,8 +92,10 @@ __all__ = [
     "Verification",
     "broken_laws",
     "cases",
+    "certified_errors",
     "entrywise_errors",
     "head_spectra",
+    "least_budgets",
     "lines",
     "load",
     "load_problem",

@@ -133,22 +133,23 @@ def representatives() -> list[Candidate]:
     return [Candidate(cls()) for found in chosen for cls in found]
 
 
-def select(names: Sequence[str]) -> list[Candidate]:
+def select(names: Sequence[str], *, baselines: bool = True) -> list[Candidate]:
     """Return the controls and the methods that names mean: nothing, ``all``, class names, ``file.py:Class``.
+
+    Without baselines, controls are among them only where they are named.
 
     Raises
     ------
     ValueError
         If a name is unknown; the message suggests the nearest.
     """
-    baselines = controls()
-    seen = {candidate.label for candidate in baselines}
-    chosen: list[Candidate] = []
+    chosen = controls() if baselines else []
+    seen = {candidate.label for candidate in chosen}
     for candidate in _meant(names):
         if candidate.label not in seen:
             seen.add(candidate.label)
             chosen.append(candidate)
-    return [*baselines, *chosen]
+    return chosen
 
 
 def _meant(names: Sequence[str]) -> Iterable[Candidate]:

@@ -17,6 +17,7 @@ from theory.records.sources import source_hash
 from theory.records.store import generator
 from theory.statement import errors
 from theory.statement.bound import Bound
+from theory.studies.certified import certified_errors
 from theory.studies.problems import ProblemSource, load_problem, source_problem_hash
 from tnattn import discovery
 from tnattn.arrays import to_host
@@ -142,6 +143,7 @@ def _trial(job: Job, problem: AttentionProblem, rng: np.random.Generator) -> Row
     return {
         "relative_output": per_head(errors.relative_output(problem, result), problem),
         "relative_projected": _relative_projected(problem, result, job),
+        **certified_errors(problem, result.output, rng.spawn(1)[0]),
         "relative_weights": _relative_weights(problem, result, job),
         "bad_rows": int(np.sum(to_host(result.bad_rows))),
         "flops": cost.flops / exact.flops,

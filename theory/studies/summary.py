@@ -45,6 +45,10 @@ class Line:
         Relative to exact attention.
     time : float or None
         Relative to exact attention in the same run.
+    certified : float or None
+        Median over trials and heads of the certified relative error of nearly all rows; ``covered`` says how many.
+    covered, certified_cost : float or None
+        Share of the rows that are certified, and cost of that relative to exact attention.
     marks : tuple of str
         "loses to mean(V) and window" or to one of them, "violates P1", "leaks later queries", "3 bad rows".
     trials : int
@@ -81,6 +85,9 @@ class Line:
     marks: tuple[str, ...]
     trials: int
     projected: float | None = None
+    certified: float | None = None
+    covered: float | None = None
+    certified_cost: float | None = None
 
     def __repr__(self) -> str:
         budget = f" at {self.budget}" if self.budget else ""
@@ -143,6 +150,9 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         storage=float(np.median([row["storage"] for row in trials])),
         state=first["state"],
         time=timed["ratio"] if timed else None,
+        certified=pooled([row["certified"] for row in trials])[0] if "certified" in first else None,
+        covered=first.get("covered"),
+        certified_cost=first.get("certified_cost"),
         marks=marks,
         trials=len(trials),
     )

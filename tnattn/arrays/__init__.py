@@ -30,7 +30,7 @@ Products and sums
     ``subtract_product`` overwrite an argument.
 Random samples
     ``normal``, ``uniform``, ``signs``, ``integers``, ``multi_indices``, ``choice``; ``Rng``, ``DeviceDraws``,
-    ``require_rng``, ``require_host``.
+    ``require_rng``, ``require_host``, ``seeded``.
 Threads
     ``blas_threads`` (limit of a block), ``host_threads``, ``parallel_map``, ``prefers_host_tiles``,
     ``runs_on_host``; ``each_matrix`` of a stack, by its ``Part``.
@@ -65,6 +65,7 @@ from tnattn.arrays.random_samples import (
     normal,
     require_host,
     require_rng,
+    seeded,
     signs,
     uniform,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "scatter_products",
     "scatter_rows",
     "scattered_entries",
+    "seeded",
     "signs",
     "squared_column_norms",
     "stacked_matmul",

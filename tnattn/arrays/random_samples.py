@@ -16,7 +16,7 @@ import numpy as np
 from tnattn.arrays.dtypes import accumulator_dtype, eps, require_floating
 from tnattn.arrays.libraries import Array, Shape, array_namespace, device, type_name
 from tnattn.arrays.transfers import from_host, to_host
-from tnattn.scalars import Parameters
+from tnattn.scalars import Parameters, as_integer
 
 _SORTED = 1 << 24  # values of which a device samples by sorting keys for all of them; the host needs no such memory
 
@@ -152,6 +152,11 @@ def require_host(rng: Any) -> np.random.Generator:
         require_rng(rng, "a random draw")
     generator: np.random.Generator = rng
     return generator
+
+
+def seeded(seed: int) -> np.random.Generator:
+    """Return a new generator on the host, for values that hold a seed because their draw is a part of them."""
+    return np.random.default_rng(as_integer(seed, "seed", least=0))
 
 
 def normal(rng: Rng, shape: Shape, *, like: Array, dtype: Any = None) -> Array:

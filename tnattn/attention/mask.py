@@ -85,6 +85,10 @@ class Mask(Parameters, Displayed, abc.ABC):
         """Return the rule with its arrays in grouped layout, (..., G, R, n_q, n_k)."""
         return self
 
+    def of_heads(self, heads: slice) -> Mask:
+        """Return the rule of some consecutive heads, with views of its arrays."""
+        return self
+
     @final
     def __and__(self, other: Mask) -> Mask:
         """Return the rule that adds what both add."""
@@ -153,6 +157,9 @@ class ConjunctionMask(Mask):
 
     def grouped(self, groups: int) -> Mask:
         return ConjunctionMask(tuple(part.grouped(groups) for part in self.parts))
+
+    def of_heads(self, heads: slice) -> Mask:
+        return ConjunctionMask(tuple(part.of_heads(heads) for part in self.parts))
 
     @property
     def has_bias(self) -> bool:

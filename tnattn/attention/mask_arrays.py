@@ -84,3 +84,10 @@ def pick(array: Array, i: Array, j: Array) -> Array:
     rows, slots = flat.shape[-2:]
     index = xp.reshape(xp.broadcast_to(flat, (*batch, rows, slots)), (*batch, rows * slots))
     return xp.reshape(xp.take_along_axis(source, index, axis=-1), (*batch, rows, slots))
+
+
+def some_heads(array: Array, heads: slice) -> Array:
+    """Return the part of an array, broadcastable to (..., H, n_q, n_k), that belongs to some heads; a view."""
+    if array.ndim < 3 or array.shape[-3] == 1:  # the same for all heads
+        return array
+    return array[..., heads, :, :]

@@ -19,6 +19,7 @@ from tnattn.attention.mask_arrays import (
     pick,
     require_broadcastable,
     require_same_place,
+    some_heads,
     split_heads,
 )
 from tnattn.scalars import as_integer
@@ -204,6 +205,9 @@ class ExplicitMask(Mask):
     def grouped(self, groups: int) -> Mask:
         return ExplicitMask(split_heads(self.allowed, groups))
 
+    def of_heads(self, heads: slice) -> Mask:
+        return ExplicitMask(some_heads(self.allowed, heads))
+
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)
         if like is not None:
@@ -242,6 +246,9 @@ class BiasMask(Mask):
 
     def grouped(self, groups: int) -> Mask:
         return BiasMask(split_heads(self.bias, groups))
+
+    def of_heads(self, heads: slice) -> Mask:
+        return BiasMask(some_heads(self.bias, heads))
 
     def validate(self, batch: tuple[int, ...], heads: int, n_q: int, n_k: int, *, like: Array | None = None) -> None:
         super().validate(batch, heads, n_q, n_k, like=like)

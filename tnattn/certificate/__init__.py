@@ -12,6 +12,12 @@ theory is wrong where a few rows carry them.
 ``CertificateKind``: ``Quantile``, ``MeanError``
     All rows but a small share have at most this error: 256 rows are enough for any length. The root mean square error
     over all rows: needs the envelope of all, and has a floor.
+``RelativeMeanError``
+    The same relative to the root mean square of the exact rows, of which nothing is estimated.
+``for_error``
+    The cheapest method of every head that is certified to have a given error, or exact attention with the reason.
+``Suggestion``, ``HeadMethod``, ``Skipped``
+    Its result, the part of one head, and a method that took no part.
 ``Ball``
     A ball around the values, which holds every exact output: the envelope of the errors, and a projection that never
     moves a row away from the exact one.
@@ -27,10 +33,11 @@ theory is wrong where a few rows carry them.
 ``exceeding_rows``, ``mean_floor``
     Rows of all that may exceed what few of the drawn ones exceed, and the least bound on a mean that can be given.
 
-Take first: ``certify(output, problem, rng=rng).statement()``.
+Take first: ``certify(output, problem, rng=rng).statement()``; ``for_error(problem, 0.05, rng=rng)`` to choose methods.
 """
 
 from tnattn.attention.ball import Ball
+from tnattn.certificate.candidates import Skipped
 from tnattn.certificate.certificate import Certificate, CertificateKind, MeanError, Quantile, certify
 from tnattn.certificate.confidence import (
     below_relative,
@@ -40,6 +47,7 @@ from tnattn.certificate.confidence import (
     mean_upper,
     winsorised_mean_upper,
 )
+from tnattn.certificate.for_error import for_error
 from tnattn.certificate.independent_draws import (
     importance_mean_upper,
     importance_rows,
@@ -47,21 +55,28 @@ from tnattn.certificate.independent_draws import (
     stratified_mean_upper,
     stratified_rows,
 )
+from tnattn.certificate.relative_mean import RelativeMeanError
 from tnattn.certificate.sampled_rows import RowErrors, drawn_rows, exact_rows
+from tnattn.certificate.suggestion import HeadMethod, Suggestion
 from tnattn.certificate.wealth import log_wealth
 
 __all__ = [
     "Ball",
     "Certificate",
     "CertificateKind",
+    "HeadMethod",
     "MeanError",
     "Quantile",
+    "RelativeMeanError",
     "RowErrors",
+    "Skipped",
+    "Suggestion",
     "below_relative",
     "certify",
     "drawn_rows",
     "exact_rows",
     "exceeding_rows",
+    "for_error",
     "importance_mean_upper",
     "importance_rows",
     "independent_mean_upper",

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -98,6 +98,8 @@ class Certificate(Parameters, Displayed):
 class CertificateKind(Parameters, abc.ABC):
     """A statement about the errors of all rows that follows from those of drawn ones; a value."""
 
+    reads_envelope: ClassVar[bool] = True  # False: rows that were not drawn need no bound on their errors
+
     @final
     def certify(self, measured: RowErrors, failure: float) -> Certificate:
         """Return the certificate of all heads, which is wrong for any of them with at most this probability."""
@@ -131,6 +133,8 @@ class Quantile(CertificateKind):
     With confidence 0.999, at least 97.3 % of the rows have an error of at most 0.1 (256 of 10000 rows exact).
     """
 
+    reads_envelope: ClassVar[bool] = False
+
     spared: int = 0
     relative: bool = False
 
@@ -150,7 +154,7 @@ class Quantile(CertificateKind):
         few = exceeding_rows(measured.population, m, failure / heads, exceeding=self.spared)
         share = math.floor(1000 * (1 - few / measured.population)) / 10  # rounded to the safe side
         what = "a relative error" if self.relative else "an error"
-        return _certificate(
+        return certificate_of(
             f"at least {share:g} % of the rows have {what} of at most {{}}", worst, failure, measured, np.zeros(heads)
         )
 
@@ -198,7 +202,7 @@ class MeanError(CertificateKind):
             values.append(self._root_mean_square(errors, envelope, n, failure / heads))
             floors.append(envelope * math.sqrt(mean_floor(n, measured.rows, failure / heads)))
         kind = "the root mean square error of the rows is at most {}"
-        return _certificate(kind, np.asarray(values), failure, measured, np.asarray(floors))
+        return certificate_of(kind, np.asarray(values), failure, measured, np.asarray(floors))
 
     def _root_mean_square(self, errors: Any, envelope: float, n: int, failure: float) -> float:
         if envelope == 0:
@@ -263,7 +267,8 @@ def certify(
     return kind.certify(RowErrors.measured(values, problem, rows=rows, rng=rng), failure)
 
 
-def _certificate(kind: str, values: Any, failure: float, measured: RowErrors, floors: Any) -> Certificate:
+def certificate_of(kind: str, values: Any, failure: float, measured: RowErrors, floors: Any) -> Certificate:
+    """Return the certificate with these values and floors (H,), of a statement with ``{}`` for the value."""
     sizes = np.sqrt(np.mean(measured.sizes**2, axis=-1))
     numbers = (tuple(float(x) for x in column) for column in (values, floors, sizes))
     found, floor, size = numbers

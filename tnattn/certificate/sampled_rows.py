@@ -117,18 +117,26 @@ class RowErrors(Parameters, Displayed):
         ValueError
             If the shape of ``output`` is not that of the exact output.
         """
+        indices = drawn_rows(problem, rows, rng=rng)
+        return cls.at(output, problem, indices, exact_rows(problem, indices), ball=Ball.of(problem))
+
+    @classmethod
+    def at(
+        cls, output: Array, problem: AttentionProblem, indices: Indices, exact: Array, *, ball: Ball | None = None
+    ) -> RowErrors:
+        """Compare at rows (m,) whose exact outputs (..., H, m, d_v) are known; without a ball there is no envelope."""
         xp = array_namespace(problem.q, output)
         shape = (*problem.q.shape[:-1], problem.value_width)
         if tuple(output.shape) != tuple(shape):
             raise ValueError(f"output has shape {tuple(output.shape)}; the exact output has {tuple(shape)}")
-        indices = drawn_rows(problem, rows, rng=rng)
-        exact = exact_rows(problem, indices)
         taken = widened(xp.take(output, from_host(indices, like=problem.q), axis=-2))
         errors, sizes = (to_host(xp.linalg.vector_norm(x, axis=-1)) for x in (taken - exact, exact))
-        largest = to_host(xp.max(Ball.of(problem).envelope(output), axis=-1))  # of all rows, also those without keys
         errors, sizes = (np.asarray(x, dtype=np.float64).reshape(-1, len(indices)) for x in (errors, sizes))
         errors = np.where(np.isfinite(errors), errors, np.inf)
-        envelope = np.asarray(largest, dtype=np.float64).reshape(-1)
+        if ball is None:
+            return cls(errors, sizes, np.full(errors.shape[0], np.inf), problem.n_q)
+        bounds = ball.envelope(output)  # of all rows, also those without keys
+        envelope = np.asarray(to_host(xp.max(bounds, axis=-1)), dtype=np.float64).reshape(-1)
         return cls(errors, sizes, np.where(np.isnan(envelope), np.inf, envelope), problem.n_q)
 
     @property

@@ -28,6 +28,7 @@ def section(results: Results, name: str) -> tuple[str, str]:
         (
             line.method, line.family, line.budget or None, line.error, line.low, line.high, line.weights,
             line.predicted, line.vacuous if line.predicted is not None else None, line.sense or None,
+            line.certified, line.covered, line.certified_cost,
             line.verdict or None, line.flops, line.storage, line.state, line.time, line.trials,
             ", ".join(line.marks) or None,
         )
@@ -35,10 +36,12 @@ def section(results: Results, name: str) -> tuple[str, str]:
     ]  # fmt: skip
     headers = (
         "method", "family", "budget", "error", "95 % from", "to", "error of weights", "predicted", "vacuous", "holds",
-        "verdicts", "flops", "storage", "state", "time", "trials", "notes",
+        "certified", "for a share of the rows", "cost of that", "verdicts", "flops", "storage", "state", "time",
+        "trials", "notes",
     )  # fmt: skip
     caption = (
-        "Errors are medians over heads and trials; flops, storage, state and time are relative to exact attention."
+        "Errors are medians over heads and trials, certified ones of a row relative to its size; flops, storage, state "
+        "and time are relative to exact attention."
     )
     everything = html.table(headers, summary, caption=caption)
     parts.append(html.details(f"every method at every budget ({len(summary)} rows)", everything))

@@ -25,6 +25,9 @@
 ``WeightTensor``
     Any decomposition of order three on the exact weights (head, query, key): an oracle that shows what heads have in
     common.
+``PerHead``
+    Every head by a method of its own, with draws that are a part of the value: what a search for the cheapest methods
+    of a given error returns. The sum of the costs of the heads.
 ``projected_piece``, ``Grouped``, ``Span``
     The projection of one piece; the slices of a tensor in the grouped layout; the queries and keys of a part of the
     causal recursion.
@@ -40,6 +43,7 @@ from tnattn.attention.wrappers.causal import Causal
 from tnattn.attention.wrappers.chunked import Chunked
 from tnattn.attention.wrappers.low_rank_weights import LowRankWeights
 from tnattn.attention.wrappers.mean_residual import MeanResidual
+from tnattn.attention.wrappers.per_head import PerHead
 from tnattn.attention.wrappers.projected import Projected, projected_piece
 from tnattn.attention.wrappers.rectangles import Span
 from tnattn.attention.wrappers.sparse_plus import SparsePlus
@@ -52,6 +56,7 @@ __all__ = [
     "Grouped",
     "LowRankWeights",
     "MeanResidual",
+    "PerHead",
     "Projected",
     "Span",
     "SparsePlus",
