@@ -31,7 +31,8 @@ def last_visible(problem: AttentionProblem) -> Array | None:
 
     None where the mask has no part that reads positions of queries.
     """
-    right = [0 if isinstance(part, CausalMask) else part.right for part in problem.mask.conjuncts if _positional(part)]
+    parts = [part for part in problem.mask.conjuncts if _positional(part)]
+    right = [part.right if isinstance(part, SlidingWindowMask) else 0 for part in parts]
     if not right:
         return None
     xp, n = array_namespace(problem.q), _length(problem)

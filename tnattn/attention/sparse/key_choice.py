@@ -85,7 +85,8 @@ class KeyChoice(Parameters):
             # no other is as large, and what the mask forbids takes no place from others
             seen = masses > (0.0 if weighed else -math.inf)
             masses = xp.where(forced & seen, xp.full_like(masses, math.inf), masses)
-        runs = marked_indices(*marked_largest(masses, (self.count,)), self.count)
+        (chosen,) = marked_largest(masses, (self.count,))
+        runs = marked_indices(chosen, self.count)
         if self.run == 1:
             return runs
         keys = runs[..., None] * self.run + xp.arange(self.run, dtype=xp.int64, device=device(runs))
