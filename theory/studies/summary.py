@@ -118,8 +118,6 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
     trials = kinds["trial"]
     first = trials[0]
     error, low, high = pooled([row["relative_output"] for row in trials])
-    projected = [row["relative_projected"] for row in trials if row.get("relative_projected") is not None]
-    weights = [row["relative_weights"] for row in trials if row["relative_weights"] is not None]
     prediction = next(iter(kinds.get("prediction", [])), None)
     timed = next(iter(kinds.get("time", [])), None)
     bad = sum(row["bad_rows"] for row in trials)
@@ -140,8 +138,8 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         error=error,
         low=low,
         high=high,
-        projected=pooled(projected)[0] if projected else None,
-        weights=pooled(weights)[0] if weights else None,
+        projected=_median(trials, "relative_projected"),
+        weights=_median(trials, "relative_weights"),
         predicted=predicted,
         vacuous=predicted is not None and predicted >= 1,
         sense=_sense(prediction) if prediction else "",
@@ -150,12 +148,18 @@ def _line(kinds: dict[str, list[Row]]) -> Line:
         storage=float(np.median([row["storage"] for row in trials])),
         state=first["state"],
         time=timed["ratio"] if timed else None,
-        certified=pooled([row["certified"] for row in trials])[0] if "certified" in first else None,
+        certified=_median(trials, "certified"),
         covered=first.get("covered"),
         certified_cost=first.get("certified_cost"),
         marks=marks,
         trials=len(trials),
     )
+
+
+def _median(trials: list[Row], name: str) -> float | None:
+    """Return the median over trials and heads of what may be missing."""
+    given = [row[name] for row in trials if row.get(name) is not None]
+    return pooled(given)[0] if given else None
 
 
 def pooled(values: Sequence[Sequence[float]]) -> tuple[float, float, float]:

@@ -23,14 +23,14 @@ _DOUBLINGS = 40  # a budget that no longer raises the cost ends the ladder befor
 
 
 @dataclass(frozen=True)
-class Candidate(Parameters):
+class BudgetedMethod(Parameters):
     """A method at a budget, and its predicted operations as a share of those of exact attention.
 
     Examples
     --------
     >>> from tnattn import SlidingWindow
-    >>> from tnattn.certificate.candidates import Candidate
-    >>> Candidate(SlidingWindow(16), "SlidingWindow", 0.1).budget
+    >>> from tnattn.certificate.candidates import BudgetedMethod
+    >>> BudgetedMethod(SlidingWindow(16), "SlidingWindow", 0.1).budget
     16
     """
 
@@ -82,16 +82,16 @@ def at_first_budget(method: AttentionMethod) -> AttentionMethod:
     return method if method.budget_field is None else method.with_budget(FIRST_BUDGET)
 
 
-def label(method: AttentionMethod) -> str:
+def method_label(method: AttentionMethod) -> str:
     """Return the name of a method's class, with that of the inner one in brackets."""
     inner = getattr(method, "method", None)
     name = type(method).__name__
-    return f"{name}({label(inner)})" if isinstance(inner, AttentionMethod) else name
+    return f"{name}({method_label(inner)})" if isinstance(inner, AttentionMethod) else name
 
 
 def candidates(
     problem: AttentionProblem, methods: Sequence[AttentionMethod]
-) -> tuple[list[Candidate], tuple[Skipped, ...]]:
+) -> tuple[list[BudgetedMethod], tuple[Skipped, ...]]:
     """Return candidates cheaper than exact attention in the order of their cost, and the methods that are none.
 
     Parameters
@@ -109,13 +109,13 @@ def candidates(
     >>> [candidate.budget for candidate in found], skipped
     ([16, 32, 64, 128], ())
     """
-    found: list[Candidate] = []
+    found: list[BudgetedMethod] = []
     skipped: list[Skipped] = []
     for place, method in enumerate(methods):
         try:
             found += _ladder(problem, _fitted(problem, method), place)
         except Exception as error:  # whatever a method raises, the others are tried
-            skipped.append(Skipped(label(method), str(error) or type(error).__name__))
+            skipped.append(Skipped(method_label(method), str(error) or type(error).__name__))
     return sorted(found, key=lambda candidate: candidate.share), tuple(skipped)
 
 
@@ -133,9 +133,9 @@ def _fitted(problem: AttentionProblem, method: AttentionMethod) -> AttentionMeth
     raise ValueError(f"it does not honour {type(refused[0]).__name__}")
 
 
-def _ladder(problem: AttentionProblem, method: AttentionMethod, place: int) -> Iterator[Candidate]:
+def _ladder(problem: AttentionProblem, method: AttentionMethod, place: int) -> Iterator[BudgetedMethod]:
     """Yield the method at doubling budgets, up to the cost of exact attention."""
-    most, name, last = exact_cost(problem).flops, label(method), -1.0
+    most, name, last = exact_cost(problem).flops, method_label(method), -1.0
     for doubling in range(_DOUBLINGS):
         if doubling:
             method = method.with_budget(2 * int(method.budget or 1))
@@ -143,12 +143,12 @@ def _ladder(problem: AttentionProblem, method: AttentionMethod, place: int) -> I
         if not last < flops < most:
             return
         last = flops
-        yield Candidate(method, name, flops / most, place)
+        yield BudgetedMethod(method, name, flops / most, place)
         if method.budget_field is None:
             return
 
 
-def on_rows(candidate: Candidate, problem: AttentionProblem, rows: int) -> float:
+def on_rows(candidate: BudgetedMethod, problem: AttentionProblem, rows: int) -> float:
     """Return the predicted share of exact attention that the candidate takes for a part of the queries."""
     part = dataclasses.replace(problem, q=problem.q[..., :rows, :], check_finite=False)
     return candidate.method.cost(part).flops / exact_cost(problem).flops

@@ -16,7 +16,7 @@ from tnattn.attention.cost import exact_cost
 from tnattn.attention.masks import FullMask
 from tnattn.attention.method import AttentionMethod, KeyMethod
 from tnattn.attention.problem import AttentionProblem
-from tnattn.certificate.candidates import Candidate, Skipped, candidates, on_rows
+from tnattn.certificate.candidates import BudgetedMethod, Skipped, candidates, on_rows
 from tnattn.certificate.certificate import Certificate, CertificateKind
 from tnattn.certificate.confidence import mean_floor
 from tnattn.certificate.looks import FreshRows, failure_of_look, planned_rows, root_mean_square_sizes, screened_error
@@ -92,7 +92,7 @@ class HeadSearch:
         """Return the first candidate, in the order of the cost, that is certified."""
         found, skipped = candidates(self._problem, methods)
         refused: dict[int, Skipped] = {}
-        chosen, certificate, reason = Candidate(Exact(), "Exact", 1.0), None, ""
+        chosen, certificate, reason = BudgetedMethod(Exact(), "Exact", 1.0), None, ""
         try:
             self._prepare(found)
             chosen, certificate = self._first_certified(found, refused)
@@ -101,7 +101,7 @@ class HeadSearch:
         left_out = (*skipped, *refused.values())
         return HeadMethod(head, chosen.method, chosen.share, certificate, self._spent, self._looks, reason, left_out)
 
-    def _prepare(self, found: list[Candidate]) -> None:
+    def _prepare(self, found: list[BudgetedMethod]) -> None:
         """Compute the pilot rows exactly, unless certificates cost as much as exact attention anyhow."""
         problem, kind = self._problem, self._aim.kind
         if not found:
@@ -115,7 +115,9 @@ class HeadSearch:
             self._ball = Ball.of(problem, steps=_STEPS)
             self._require_reachable(found[0])
 
-    def _first_certified(self, found: list[Candidate], refused: dict[int, Skipped]) -> tuple[Candidate, Certificate]:
+    def _first_certified(
+        self, found: list[BudgetedMethod], refused: dict[int, Skipped]
+    ) -> tuple[BudgetedMethod, Certificate]:
         least: dict[int, float] = {}  # budget below which a method is not tried again
         best, error = math.inf, self._aim.error
         for candidate in found:
@@ -142,7 +144,7 @@ class HeadSearch:
                 return candidate, certificate
         raise Stopped(self._unreachable or f"no cheaper candidate errs by less than {best:.3g} at the pilot rows")
 
-    def _screened(self, candidate: Candidate) -> tuple[RowErrors, Array | None]:
+    def _screened(self, candidate: BudgetedMethod) -> tuple[RowErrors, Array | None]:
         """Return the errors at the pilot rows, and the whole output where it had to be computed."""
         problem, method = self._problem, candidate.method
         self._require_gain(candidate, self._least_rows())
@@ -156,7 +158,7 @@ class HeadSearch:
         every = np.arange(len(self._indices))
         return RowErrors.at(self._run(candidate, part), part, every, self._exact), None
 
-    def _look(self, candidate: Candidate, output: Array | None) -> Certificate | None:
+    def _look(self, candidate: BudgetedMethod, output: Array | None) -> Certificate | None:
         """Return the certificate of a candidate from fresh rows, None where its floor lies above the error."""
         problem, aim, n = self._problem, self._aim, self._problem.n_q
         output = self._whole(candidate) if output is None else output
@@ -172,7 +174,7 @@ class HeadSearch:
         measured = RowErrors.at(output, problem, *self._fresh.take(rows), ball=self._ball)
         return aim.kind.certify(measured, failure)
 
-    def _require_reachable(self, first: Candidate) -> None:
+    def _require_reachable(self, first: BudgetedMethod) -> None:
         """Stop where an output without any error could not be certified; no envelope is below the radius."""
         assert self._ball is not None
         aim, n = self._aim, self._problem.n_q
@@ -184,7 +186,7 @@ class HeadSearch:
         if first.share + rows / n >= 1:
             raise Stopped(self._floor(first, float(np.max(radius)), failure))
 
-    def _floor(self, candidate: Candidate, envelope: float, failure: float) -> str:
+    def _floor(self, candidate: BudgetedMethod, envelope: float, failure: float) -> str:
         """Return the reason for which a mean cannot be certified beside a candidate."""
         n = self._problem.n_q
         fewer = max(1, math.floor((1 - candidate.share) * n))
@@ -214,15 +216,15 @@ class HeadSearch:
             self._planned[look] = planned_rows(aim.kind, aim.error, unread, failure_of_look(aim.failure, look))
         return self._planned[look]
 
-    def _whole(self, candidate: Candidate) -> Array:
+    def _whole(self, candidate: BudgetedMethod) -> Array:
         self._spend(candidate.share, f"a run of {candidate.label}")
         return self._run(candidate, self._problem)
 
-    def _run(self, candidate: Candidate, problem: AttentionProblem) -> Array:
+    def _run(self, candidate: BudgetedMethod, problem: AttentionProblem) -> Array:
         with np.errstate(all="ignore"):  # what leaves the range is an infinite error
             return candidate.method(problem, rng=seeded(self._aim.seed)).output
 
-    def _require_gain(self, candidate: Candidate, rows: int) -> None:
+    def _require_gain(self, candidate: BudgetedMethod, rows: int) -> None:
         """Stop where the candidate and its certificate cost as much as exact attention; all others cost more."""
         n = self._problem.n_q
         if candidate.share + rows / n >= 1:

@@ -9,7 +9,7 @@ from typing import Any
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.wrappers.per_head import PerHead
-from tnattn.certificate.candidates import Skipped, label
+from tnattn.certificate.candidates import Skipped, method_label
 from tnattn.certificate.certificate import Certificate
 from tnattn.display import Displayed
 from tnattn.scalars import Parameters
@@ -58,7 +58,7 @@ class HeadMethod(Parameters, Displayed):
         if self.certificate is None:
             return f"Head {self.head}: exact attention is best here: {self.reason}."
         at = f" at budget {self.method.budget}" if self.method.budget is not None else ""
-        what = f"{label(self.method)}{at}, {100 * self.share:.3g} % of exact attention"
+        what = f"{method_label(self.method)}{at}, {100 * self.share:.3g} % of exact attention"
         return f"Head {self.head}: {what}. {self.certificate.statement()}"
 
 

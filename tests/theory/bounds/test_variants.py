@@ -6,22 +6,20 @@ from theory.comparison import catalogue
 from theory.studies.robustness import over_methods, over_targets
 
 BOUNDS = catalogue.bounds()
-# one theorem of every module; the slow tests take the others
-FIRST = {b.module: name for name, b in reversed(BOUNDS.items())}.values()
-NAMES = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in BOUNDS]
-TRIALS = 4  # per variant: a deterministic theorem needs one, an error far above its bound few
+TRIALS = 3  # per variant: a deterministic theorem needs one, an error far above its bound few
+pytestmark = pytest.mark.slow
 
 
 def wrong(outcomes):
     return [str(outcome) for outcome in outcomes if outcome.wrong]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BOUNDS)
 def test_no_field_of_the_method_makes_a_theorem_false(name):
     assert not wrong(over_methods(BOUNDS[name], trials=TRIALS, own=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BOUNDS)
 def test_no_scale_or_degenerate_target_makes_a_theorem_false(name):
     outcomes = list(over_targets(BOUNDS[name], trials=TRIALS, own=True))
     assert not wrong(outcomes)

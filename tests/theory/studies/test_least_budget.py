@@ -8,8 +8,9 @@ import pytest
 from theory.statement import errors
 from theory.studies.candidates import Candidate
 from theory.studies.least_budget import least_budget, least_budgets
-from tnattn import AttentionProblem, CausalMask, Exact, MeanValue, Nystromformer, SlidingWindow, TopK
-from tnattn.attention.method import JointMethod
+from tnattn import AttentionProblem, CausalMask, MeanValue, Nystromformer, SlidingWindow, TopK
+from tnattn.attention.method import AttentionMethod, JointMethod
+from tnattn.discovery import subclasses
 
 PROBLEM = AttentionProblem(*np.random.default_rng(0).standard_normal((3, 2, 40, 4)))
 
@@ -46,11 +47,13 @@ def test_what_is_not_reached_says_how_near_it_came():
 
 
 def test_the_cheapest_that_are_enough_come_first_and_oracles_last():
-    named = [Candidate(method) for method in (TopK(), MeanValue(), Exact(), SlidingWindow())]
+    chapters = (subclasses(f"tnattn.attention.{chapter}", AttentionMethod) for chapter in ("baseline", "sparse"))
+    named = [Candidate(cls()) for found in chapters for cls in found.values()]
     found = least_budgets(PROBLEM, named, 0.2)
     assert found[-1].oracle
     reached = [one.reached for one in found[:-1]]
     assert reached == sorted(reached, reverse=True)
+    assert len(reached) > 2
     costs = [one.flops for one in found[:-1] if one.reached]
     assert costs == sorted(costs)
 

@@ -91,6 +91,7 @@ def test_columns_cost_their_scores_and_products():
     assert columns_cost(problem(), 1).state_per_token == 0
 
 
+N = 1024  # of several tiles
 HONOURED = [
     pytest.param(method, mask, id=f"{type(method).__name__}-{type(mask).__name__}")
     for method in METHODS
@@ -102,7 +103,7 @@ HONOURED = [
 
 @pytest.mark.parametrize(("method", "mask"), HONOURED)
 def test_a_mask_makes_every_method_cheaper(method, mask):
-    whole, masked = method.cost(problem(64, 64)), method.cost(problem(64, 64, mask=mask))
+    whole, masked = method.cost(problem(N, N)), method.cost(problem(N, N, mask=mask))
     moved = isinstance(method, SlidingWindow)  # its window moves among the admissible keys, and keeps its width
     assert masked.flops == whole.flops if moved else masked.flops < whole.flops
     assert masked.scalars_moved <= whole.scalars_moved

@@ -8,7 +8,7 @@ from tnattn import AttentionProblem, CausalMask, Linformer, Performer, SlidingWi
 from tnattn.attention.cost import exact_cost
 from tnattn.attention.method import AttentionMethod
 from tnattn.attention.wrappers.causal import Causal
-from tnattn.certificate.candidates import FIRST_BUDGET, candidates, default_methods, label, on_rows
+from tnattn.certificate.candidates import FIRST_BUDGET, candidates, default_methods, method_label, on_rows
 from tnattn.discovery import subclasses
 
 PROBLEM = AttentionProblem(*np.zeros((3, 2, 256, 8)))
@@ -43,7 +43,7 @@ def test_shares_are_those_of_the_cost_model():
 def test_key_methods_are_made_causal_and_others_refused():
     found, skipped = candidates(replace(PROBLEM, mask=CausalMask()), [Performer(16), Linformer(16)])
     assert isinstance(found[0].method, Causal)
-    assert found[0].label == label(found[0].method) == "Causal(Performer)"
+    assert found[0].label == method_label(found[0].method) == "Causal(Performer)"
     assert [one.label for one in skipped] == ["Linformer"]
 
 

@@ -49,6 +49,10 @@ own = Paper(
 )
 
 
+_DECOMPOSED = (LowRankWeights, PerturbedKernel, PerturbedScores)  # a singular value decomposition per result
+_RANKS = (_two_keys_of_rank_one, lambda rng: (LowRankWeights(TruncatedSVD(3)), random_problem(rng, size=0.5)))
+
+
 @own(error=errors.output_frobenius)
 def centred_frobenius(method: AttentionMethod, problem: AttentionProblem, result: Approximation) -> Values:
     """||O' - O||_F <= ||P' - P||_F min_c ||V - 1 c^T||, least for the mean of the values.
@@ -61,11 +65,7 @@ def centred_frobenius(method: AttentionMethod, problem: AttentionProblem, result
     return np.asarray(np.linalg.norm(_change(problem, result), axis=(-2, -1)) * _centred_spectral(problem))
 
 
-@own(
-    error=errors.output_frobenius,
-    method=(LowRankWeights, PerturbedKernel, PerturbedScores),  # a singular value decomposition per result
-    instances=(_two_keys_of_rank_one, lambda rng: (LowRankWeights(TruncatedSVD(3)), random_problem(rng, size=0.5))),
-)
+@own(error=errors.output_frobenius, method=_DECOMPOSED, instances=_RANKS)
 def centred_mixed_norm(
     method: LowRankWeights | PerturbedKernel | PerturbedScores, problem: AttentionProblem, result: Approximation
 ) -> Values:

@@ -12,10 +12,11 @@ from theory.statement.bound import Instance, require
 from theory.statement.errors import Error
 from theory.statement.prediction import Values
 from tnattn.certificate.independent_draws import importance_rows, stratified_rows
+from tnattn.display import Displayed
 
 
-@dataclass(frozen=True, eq=False)
-class DrawnErrors:
+@dataclass(frozen=True, eq=False, repr=False)
+class DrawnErrors(Displayed):
     """Rows of a matrix of errors in the order of the draw.
 
     Parameters

@@ -150,13 +150,10 @@ def _half_of_all(rng: np.random.Generator) -> Instance:
     return RowSample(rows=60), needles(1, n=120)
 
 
-@ville(
-    "the least of all bounds, re-derived",
-    error=zeros_bound,
-    side="lower",
-    guarantee=Deterministic(),
-    instances=(overlooked, _half_of_all),
-)
+_ZEROS = (overlooked, _half_of_all)
+
+
+@ville("re-derived", error=zeros_bound, side="lower", guarantee=Deterministic(), instances=_ZEROS)
 def sampled_mean_floor(method: RowSample, errors: Values, result: DrawnErrors) -> Values:
     """Any bound from zeros alone is >= B K / n, K the largest number with C(n - K, m) / C(n, m) > delta.
 

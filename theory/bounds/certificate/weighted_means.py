@@ -65,11 +65,10 @@ own = Paper(
 )
 
 
-@own(
-    error=first_mean_square,
-    method=ImportanceRowSample,
-    instances=(_overlooked_by_importance, _below_their_bounds),
-)
+_IMPORTANCE = (_overlooked_by_importance, _below_their_bounds)
+
+
+@own(error=first_mean_square, method=ImportanceRowSample, instances=_IMPORTANCE)
 def importance_mean(method: ImportanceRowSample, errors: Values, result: DrawnErrors) -> tuple[Values, float]:
     """(1/n) sum_i e_i <= (1/n) sum_i b_i^2 sup{mu : max_t W_t(mu) < 1 / delta} with probability 1 - delta.
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from tnattn.arrays import Array, array_namespace, device, eps, widened
 from tnattn.attention.masks import FullMask, PaddingMask
 from tnattn.attention.problem import AttentionProblem
+from tnattn.display import Displayed
 from tnattn.linalg.scaling import binary_scale
 
 __all__: list[str] = []  # parts of the methods of this chapter
 
 
-@dataclass(frozen=True, eq=False)
-class RoundedKeys:
+@dataclass(frozen=True, eq=False, repr=False)
+class RoundedKeys(Displayed):
     """Keys k^ = step code with one step per key and signed codes of ``bits`` bits, and what is lost by them.
 
     Parameters

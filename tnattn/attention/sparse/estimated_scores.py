@@ -12,6 +12,7 @@ from tnattn.attention.sparse.key_choice import KeyChoice
 from tnattn.attention.sparse.key_code import CodedKeys, KeyCode
 from tnattn.attention.sparse.row_segments import seen_keys
 from tnattn.display import Displayed
+from tnattn.scalars import Parameters
 
 __all__: list[str] = []  # parts of the methods of this chapter
 
@@ -19,7 +20,7 @@ _BLOCK = 1 << 18  # scores held at a time: 1 MB of float32, sorted in cache
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EstimatedScores(Displayed):
+class EstimatedScores(Parameters, Displayed):
     """Coordinates of consecutive queries and of all keys that they see.
 
     Parameters

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from tnattn.scalars import as_integer
+from tnattn.scalars import Parameters, as_integer
 
 __all__: list[str] = []  # parts of the methods of this chapter
 
@@ -18,7 +18,7 @@ _HALF = math.sqrt(0.5)
 
 
 @dataclass(frozen=True)
-class NormalLevels:
+class NormalLevels(Parameters):
     """Levels of a quantiser of 2^bits levels, the thresholds between them, and its mean square error.
 
     Examples

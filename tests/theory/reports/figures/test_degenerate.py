@@ -146,11 +146,9 @@ def problem(visible, n=24, mask=None, heads=3):
     return AttentionProblem(q, k, v, mask=made)
 
 
-SEEN = ("all", "one blind head", "all heads blind", "blind queries", "one key", "zeros")
-
-
 @pytest.mark.parametrize(
-    ("seen", "mask"), [(seen, CausalMask() if place % 2 else None) for place, seen in enumerate(SEEN)]
+    ("seen", "mask"),
+    [("one blind head", CausalMask()), ("blind queries", None), ("one key", CausalMask()), ("zeros", None)],
 )
 def test_spectra_of_heads_that_see_little(seen, mask):
     found = head_spectra(problem(seen, mask=mask), "toy")
@@ -159,7 +157,7 @@ def test_spectra_of_heads_that_see_little(seen, mask):
     saved(tensor_spectra.draw(found))
 
 
-@pytest.mark.parametrize(("n", "heads"), [(1, 1), (2, 1), (1, 3), (3, 30)])
+@pytest.mark.parametrize(("n", "heads"), [(1, 1), (2, 3)])
 def test_spectra_of_small_problems(n, heads):
     found = head_spectra(problem("all", n=n, heads=heads), "toy")
     saved(spectra.draw(found, spectra.INPUTS))
