@@ -166,13 +166,29 @@ def signals(monkeypatch):
     return install
 
 
+@pytest.fixture
+def heard():
+    """Take back that the tests ignore a signal, as they do under nohup or in the background of a script."""
+    ignored = {}
+
+    def hear(number):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            ignored[number] = signal.signal(number, usual)
+        return signal.getsignal(number)
+
+    yield hear
+    for number, before in ignored.items():
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_requests_to_end_are_interrupts_for_every_command(signals, number, times, capsys):
+def test_requests_to_end_are_interrupts_for_every_command(signals, heard, number, times, capsys):
     if number == signal.SIGINT and times == 2:
         pytest.skip("a second Ctrl-C is meant")
     signals(number, times)
-    before = signal.getsignal(number)
+    before = heard(number)
     with pytest.raises(SystemExit) as left:
         cli.main(["info"])
     assert left.value.code == cli.INTERRUPTED
