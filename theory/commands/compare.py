@@ -28,6 +28,7 @@ from theory.commands.options import (
     Tokens,
     Width,
     Workers,
+    listed,
 )
 from theory.commands.writing import write
 from theory.records.manifest import finished, manifest, write_manifest
@@ -89,7 +90,7 @@ def command(
     source = ProblemSource.parse(
         problem, sizes={"n": n, "d": d, "heads": heads}, causal=causal, seed=seed, dtype=dtype, device=device
     )
-    names = [name.strip() for name in methods.split(",") if name.strip()] if methods else []
+    names = listed(methods)
     chosen = tuple(select(names))
     study = AttentionStudy(Settings(source, chosen, _budgets(budgets, source), trials, seed, strict=strict))
     if workers is not None and workers < 0:

@@ -47,3 +47,8 @@ Workers = Annotated[
 Causal = Annotated[bool, typer.Option("--causal", help="Forbid later keys.")]
 
 RESULTS = Path("tnattn-results")
+
+
+def listed(text: str | None) -> list[str]:
+    """Return the names of an option that takes them separated by commas; none where it is not given."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

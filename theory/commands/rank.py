@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from theory.commands.console import print_json, progress, show, table
-from theory.commands.options import Causal, Device, Dtype, Heads, Json, Methods, Problem, Seed, Tokens, Width
+from theory.commands.options import Causal, Device, Dtype, Heads, Json, Methods, Problem, Seed, Tokens, Width, listed
 from theory.studies.candidates import select
 from theory.studies.least_budget import LeastBudget, least_budgets
 from theory.studies.problems import ProblemSource, load_problem
@@ -43,7 +43,7 @@ def command(
         raise ValueError(f"--error is {error}; it must be a positive number, such as 0.05")
     sizes = {"n": n, "d": d, "heads": heads}
     source = ProblemSource.parse(problem, sizes=sizes, causal=causal, seed=seed, dtype=dtype, device=device)
-    chosen = select([name.strip() for name in (methods or "").split(",") if name.strip()])
+    chosen = select(listed(methods))
     target = load_problem(source)
     with progress("rank", len(chosen)) as tick:
         found = least_budgets(target, chosen, error, seed=seed, on_done=lambda one: tick(one.method))

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from theory.commands.console import print_json, progress, say, show, table
-from theory.commands.options import Causal, Device, Dtype, Heads, Json, Problem, Seed, Tokens, Width
+from theory.commands.options import Causal, Device, Dtype, Heads, Json, Problem, Seed, Tokens, Width, listed
 from theory.studies.candidates import label, select
 from theory.studies.problems import ProblemSource, load_problem
 from tnattn.attention.method import AttentionMethod
@@ -107,7 +107,7 @@ def _kind(name: str) -> CertificateKind:
 
 def _named(text: str | None) -> list[AttentionMethod] | None:
     """Return the methods that an option names at the first budget of a search, None for the default."""
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    names = listed(text)
     if names in ([], ["all"]):
         return None
     return [at_first_budget(candidate.method) for candidate in select(names, baselines=False)]

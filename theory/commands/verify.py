@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from theory.commands.console import print_json, progress, say, show, table, warn
-from theory.commands.options import Json, Seed, Workers
+from theory.commands.options import Json, Seed, Workers, listed
 from theory.comparison import catalogue
 from theory.records.runner import process_pool
 from theory.statement.bound import Bound
@@ -92,7 +92,7 @@ def _chosen(text: str | None) -> list[Bound]:
     known = catalogue.bounds()
     if text is None:
         return list(known.values())
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed(text)
     for name in names:
         if name not in known:
             raise ValueError(f"no theorem {name!r}{nearest(name, known)}; `tnattn bounds` lists them all")

@@ -7,42 +7,24 @@ import numpy as np
 from theory.bounds.attention.feature_pairs import Pairs
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import (
-    denominators_over_mass,
     distances,
     exact_output,
     exact_weights,
     head_values,
-    host,
     per_head,
 )
-from theory.statement import errors
+from theory.bounds.attention.self_normalised_columns import output_by_mass_squared
 from theory.statement.bound import Instance, require
-from theory.statement.errors import Error
 from theory.statement.guarantee import ExactExpectation
 from theory.statement.paper import Paper
 from theory.statement.prediction import Values
 from theory.statistics.moments import lognormal_kurtosis, sum_spread
-from tnattn.attention.approximation import Approximation
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.random_features.features import Independent, Positive
 from tnattn.attention.random_features.performer import Performer
 from tnattn.attention.wrappers.balanced import Balanced
 
 Method = Performer | Balanced
-
-
-def _squared_by_mass(problem: AttentionProblem, result: Approximation) -> Values:
-    moved = denominators_over_mass(problem, result)[..., None] * (host(result.output) - exact_output(problem))
-    return np.asarray(np.sum(moved**2, axis=(-2, -1)))
-
-
-feature_output_by_mass = Error(
-    "squared Frobenius norm of the output, rows times their estimated over their exact mass",
-    _squared_by_mass,
-    errors.output_frobenius_squared.trivial,
-    errors.output_frobenius_squared.norm,
-    squared=True,
-)
 
 
 def _seen(method: Method, problem: AttentionProblem) -> tuple[Performer, AttentionProblem]:
@@ -123,7 +105,7 @@ own = Paper(
 )
 
 
-@own(error=feature_output_by_mass)
+@own(error=output_by_mass_squared)
 def balanced_features(method: Method, problem: AttentionProblem) -> Values:
     """E sum_i d_i^2 ||o'_i - o_i||^2 = (1/m) sum_ijl p_ij p_il e^(|x_i|^2 + x_i.(y_j + y_l) + y_j.y_l) <u_ij, u_il>.
 

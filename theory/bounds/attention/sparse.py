@@ -56,7 +56,7 @@ dropped_mass = Error(
 )
 
 
-def _far_apart(rng: np.random.Generator) -> Instance:
+def far_apart(rng: np.random.Generator) -> Instance:
     """Kept and dropped keys have opposite values."""
     del rng
     k, side = np.array([2.0, 2.0, 1.0, 1.0, 1.0, 1.0]), np.array([1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
@@ -67,20 +67,20 @@ def _largest_of_random(rng: np.random.Generator) -> Instance:
     return TopK(4), random_problem(rng, size=2.0)
 
 
-def _causal_window(rng: np.random.Generator) -> Instance:
+def causal_window(rng: np.random.Generator) -> Instance:
     return SlidingWindow(5, sinks=2), random_problem(rng, mask=CausalMask())
 
 
 own = Paper(
     "re-derived",
     method=(TopK, SlidingWindow),
-    instances=(_far_apart, _causal_window),
+    instances=(far_apart, causal_window),
     guarantee=Deterministic(condition=8.0),
     statement="from the mass of the dropped keys",
 )
 
 
-@own(error=output_entries, instances=(_largest_of_random, _causal_window))
+@own(error=output_entries, instances=(_largest_of_random, causal_window))
 def topk_identity(
     method: TopK | SlidingWindow, problem: AttentionProblem, result: Approximation
 ) -> tuple[Values, Values]:
@@ -133,7 +133,7 @@ def topk_error_furthest(method: TopK | SlidingWindow, problem: AttentionProblem,
     return np.asarray(outside.sum(axis=-1) * np.sqrt(furthest))
 
 
-@own(error=dropped_mass, guarantee=Deterministic(), method=TopK, instances=(_far_apart, _largest_of_random))
+@own(error=dropped_mass, guarantee=Deterministic(), method=TopK, instances=(far_apart, _largest_of_random))
 def topk_mass(method: TopK, problem: AttentionProblem) -> Values:
     """delta_i <= (n - k) e^-g / (k + (n - k) e^-g), g the gap between the k-th and the next score of the row.
 

@@ -6,12 +6,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, host, kernel_over_mass
-from theory.bounds.attention.sparse import dropped_mass
+from theory.bounds.attention.sparse import causal_window, dropped_mass, far_apart
 from theory.bounds.certificate.value_ball import ball_of, distance_of_rows
 from theory.statement import errors
-from theory.statement.bound import Instance, require
+from theory.statement.bound import require
 from theory.statement.errors import Error
 from theory.statement.guarantee import Deterministic
 from theory.statement.paper import Paper
@@ -19,7 +18,6 @@ from theory.statement.prediction import Values
 from tnattn.arrays import eps
 from tnattn.attention.approximation import Approximation
 from tnattn.attention.kept_keys import centred_error, centred_output, dropped_share, kept_keys_error
-from tnattn.attention.masks import CausalMask
 from tnattn.attention.problem import AttentionProblem
 from tnattn.attention.sparse.sliding_window import SlidingWindow
 from tnattn.attention.sparse.top_k import TopK
@@ -56,20 +54,10 @@ moved_rows = Error(
 )
 
 
-def _far_apart(rng: np.random.Generator) -> Instance:
-    """Kept and dropped keys have opposite values."""
-    k, side = np.array([2.0, 2.0, 1.0, 1.0, 1.0, 1.0]), np.array([1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
-    return TopK(2), AttentionProblem(np.ones((1, 1, 1)), k[None, :, None], side[None, :, None], scale=1.0)
-
-
-def _causal_window(rng: np.random.Generator) -> Instance:
-    return SlidingWindow(5, sinks=2), random_problem(rng, mask=CausalMask())
-
-
 own = Paper(
     "re-derived",
     method=(TopK, SlidingWindow),
-    instances=(_far_apart, _causal_window),
+    instances=(far_apart, causal_window),
     guarantee=Deterministic(condition=8.0),
     statement="from the mass of the dropped keys and the ball of the values",
 )

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from theory.bounds.attention.feature_output import balanced_features, feature_output_by_mass, row_errors
+from theory.bounds.attention.feature_output import balanced_features, row_errors
 from theory.bounds.attention.perturbed import random_problem
 from theory.bounds.attention.rows import exact_output, exact_weights, head_values
+from theory.bounds.attention.self_normalised_columns import output_by_mass_squared
 from theory.statement.bound import HypothesisViolated
 from tnattn.attention.baseline.exact import Exact
 from tnattn.attention.problem import AttentionProblem
@@ -71,7 +72,7 @@ def test_weights_of_keys_cancel() -> None:
     problem = AttentionProblem(drawn.q + 1.0, drawn.k, drawn.v)
     method = Balanced(Performer(64, directions=Independent()))
     stated = balanced_features(method, problem).value.item()
-    found = [feature_output_by_mass(problem, method(problem, rng=rng)).item() for _ in range(400)]
+    found = [output_by_mass_squared(problem, method(problem, rng=rng)).item() for _ in range(400)]
     assert np.mean(found) == pytest.approx(stated, rel=0.2)
     assert np.std(found) / np.sqrt(400) < 0.07 * stated
     plain = balanced_features(Performer(64, directions=Independent()), problem).value.item()
